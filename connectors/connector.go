@@ -1,0 +1,105 @@
+// Package connectors says what a connector is: something that reads one shop
+// of one platform, page by page, and maps what it read to events.
+//
+// Reading and mapping are apart, so that a dead letter, a replay and a mended
+// mapping take the very function that a fresh page takes. A connector never
+// writes anything: pipelines/pull publishes its pages and then keeps its
+// cursor, so a crash between the two repeats a page and loses nothing.
+package connectors
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+
+	"oneid/schemas/events"
+)
+
+// A Connector reads one shop of one platform. Read touches the network, Map
+// touches nothing. All methods may be called concurrently.
+type Connector interface {
+	// Spec describes the connector: its streams, its settings as JSON Schema
+	// and the rights that it needs.
+	Spec() Spec
+	// Check tries address, keys, rights and clock, and names every fault at
+	// once (errors.Join), each with what to do about it.
+	Check(ctx context.Context) error
+	// Read yields the pages of a stream that follow from. It ends after the
+	// last page up to the server's present (less a settle margin), or with
+	// the first error that retries did not cure. A page's Next cursor is
+	// valid only once all the records up to and including that page were
+	// published.
+	Read(ctx context.Context, stream string, from Cursor) iter.Seq2[Page, error]
+	// Map turns a record into events; it is pure: the same record gives the
+	// same events on any day. Its error names what is wrong with the record
+	// without repeating a value of it.
+	Map(record Record) ([]*events.Event, error)
+}
+
+// Cursor says how far a stream was read: a text that only its connector
+// understands. The zero Cursor reads from the stream's configured beginning.
+type Cursor string
+
+// Record is one entity as the platform gave it, before mapping.
+type Record struct {
+	Stream string
+	Shop   string
+	// Raw is the platform's own payload for this entity. Whatever Map needs
+	// is in here, so that a replay needs nothing else.
+	Raw json.RawMessage
+	// Observed is when it was read, by the server's clock where it has one.
+	Observed time.Time
+	// Origin names where it came from for people: "page 3 of [from, to)" or
+	// "orders.csv line 17". It holds no personal value.
+	Origin string
+}
+
+// Page is a batch of records and the cursor that follows it.
+type Page struct {
+	Records []Record
+	// Bad holds what could not even be cut into a record (a broken line of a
+	// file, a row of the wrong shape): for the dead letter.
+	Bad []BadRecord
+	// Next is the cursor once this page is published; empty when the cursor
+	// does not move yet (a window is read from its last page to its first,
+	// and only its end moves the cursor).
+	Next Cursor
+	// Server is the platform's clock when it answered.
+	Server time.Time
+	// Total is how many records the run is expected to read in all, as far
+	// as the platform says; 0 when unknown. For progress only.
+	Total int
+}
+
+// BadRecord is what could not be read as a record.
+type BadRecord struct {
+	Raw    []byte
+	Origin string
+	// Err says what is wrong, without a value of the record.
+	Err error
+}
+
+// Spec describes a connector.
+type Spec struct {
+	// Platform is the name of the platform in accounts, tables and settings.
+	Platform string
+	// Title names it for people, in both languages.
+	Title, TitleZH string
+	Streams        []Stream
+	// Settings is the JSON Schema (draft 2020-12) of one shop's settings;
+	// secrets are marked with "writeOnly": true.
+	Settings json.RawMessage
+	// Rights are the permissions to apply for at the platform.
+	Rights []string
+	// Sample is the commented YAML of one shop's settings.
+	Sample string
+}
+
+// Stream is one kind of thing that a connector reads.
+type Stream struct {
+	Name string
+	// Kinds of the events that its records map to; the first is what the
+	// stream is mainly about.
+	Kinds []events.Kind
+}

@@ -1,0 +1,33 @@
+// Package deps is temporary.
+package deps
+
+import (
+	_ "github.com/ClickHouse/ch-go/proto"
+	_ "github.com/ClickHouse/clickhouse-go/v2"
+	_ "github.com/ThreeDotsLabs/watermill/message"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/cespare/xxhash/v2"
+	_ "github.com/cockroachdb/pebble/v2"
+	_ "github.com/danielgtaylor/huma/v2"
+	_ "github.com/danielgtaylor/huma/v2/adapters/humago"
+	_ "github.com/ebitengine/purego"
+	_ "github.com/go-resty/resty/v2"
+	_ "github.com/goccy/go-yaml"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/uuid"
+	_ "github.com/hashicorp/go-retryablehttp"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/nyaruka/phonenumbers"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/segmentio/kafka-go"
+	_ "github.com/segmentio/kafka-go/sasl/scram"
+	_ "github.com/santhosh-tekuri/jsonschema/v6"
+	_ "github.com/schollz/progressbar/v3"
+	_ "github.com/twmb/franz-go/pkg/kfake"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/text/encoding/simplifiedchinese"
+	_ "golang.org/x/time/rate"
+	_ "google.golang.org/protobuf/proto"
+	_ "github.com/landlock-lsm/go-landlock/landlock"
+)
