@@ -1,0 +1,51 @@
+# OneID. `make help` lists the targets.
+GO      ?= go
+TOOL     = $(GO) tool -modfile=internal/tools/go.mod
+BIN      = bin/oneid
+DIR     ?= oneid-data
+PEOPLE  ?= 10000
+SEED    ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/oneid
+	$(GO) build -trimpath -o $(BIN) ./cmd/oneid
+
+.PHONY: demo
+demo: build ## set up and run the main job on invented people (PEOPLE=10000 SEED=1 DIR=oneid-data)
+	$(BIN) demo --dir $(DIR) --people $(PEOPLE) --seed $(SEED)
+
+.PHONY: test
+test: build ## set up and pass the tests
+	$(BIN) engine install
+	$(GO) vet ./...
+	$(GO) test ./...
+
+.PHONY: test-long
+test-long: ## the longest tests: more seeds, fuzzing
+	$(GO) test -count=1 -timeout 120m ./identity/... -seeds 5000
+	sh .ci/fuzz 60s
+
+.PHONY: bench
+bench: ## the Go benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: generate
+generate: ## generated code and schemas anew
+	$(TOOL) buf generate
+	$(GO) test ./schemas/... ./cmd/oneid -run 'Golden|Schema|OpenAPI' -update
+
+.PHONY: lint
+lint: ## formatting, linters, Protobuf rules
+	@test -z "$$(gofmt -l cmd connectors identity internal pipelines schemas)" || { gofmt -l cmd connectors identity internal pipelines schemas; echo 'not formatted: run gofmt -w'; exit 1; }
+	$(TOOL) golangci-lint run ./...
+	$(TOOL) buf lint
+
+.PHONY: clean
+clean: ## remove what was built (not the data folder)
+	rm -rf bin

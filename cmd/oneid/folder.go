@@ -1,0 +1,175 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// folder is the path of a data folder: what one instance keeps.
+//
+//	oneid.yaml      settings             lock            held by the owner
+//	endpoints.json  where the owner is   keys/ secrets/  mode 0600
+//	kafka/ clickhouse/ state/            the embedded parts' data
+//	simulator.json truth.csv bridges.csv of a folder that `demo` made
+type folder string
+
+func (f folder) path(name ...string) string {
+	return filepath.Join(append([]string{string(f)}, name...)...)
+}
+
+// hinted is an error with advice.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Hint() string  { return h.hint }
+func (h hinted) Unwrap() error { return h.error }
+
+// make creates the folder, and oneid.yaml in it if there is none.
+func (f folder) make(settings []byte) error {
+	for _, dir := range []string{"", "keys", "secrets"} {
+		if err := os.MkdirAll(f.path(dir), 0o700); err != nil {
+			return fmt.Errorf("make the data folder: %w", err)
+		}
+	}
+	file, err := os.OpenFile(f.path(settingsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the settings: %w", err)
+	}
+	_, err = file.Write(settings)
+	return errors.Join(err, file.Close())
+}
+
+// mustExist refuses a folder that no command has made.
+func (f folder) mustExist() error {
+	if _, err := os.Stat(f.path(settingsFile)); err != nil {
+		return hinted{fmt.Errorf("there is no instance in %s", f), "make one with `oneid init` (your shops) or `oneid demo` (invented ones), or name its folder with --dir"}
+	}
+	return nil
+}
+
+// errOwned says that another process has the folder.
+var errOwned = errors.New("another oneid process owns the data folder")
+
+// own takes the folder's lock. It waits up to 10 s for an owner that is just
+// ending, and not at all for one that is up (its endpoints.json is there and
+// answers): then errOwned.
+func (f folder) own() (release func(), err error) {
+	file, err := os.OpenFile(f.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder's lock: %w", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			// A lock that was free means that no owner is alive: what an owner
+			// that was killed said of itself is stale.
+			if err := os.Remove(f.path(endpointsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, errors.Join(fmt.Errorf("remove the dead owner's endpoints: %w", err), file.Close())
+			}
+			return func() { _ = file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock the data folder: %w", err), file.Close())
+		}
+		if _, statErr := os.Stat(f.path(endpointsFile)); statErr == nil || time.Now().After(deadline) {
+			_ = file.Close()
+			return nil, errOwned
+		}
+	}
+}
+
+// endpointsFile says where the owner's parts answer.
+const endpointsFile = "endpoints.json"
+
+// Endpoints is the content of endpoints.json.
+type Endpoints struct {
+	API        APIEndpoint   `json:"api"`
+	ClickHouse SQLEndpoint   `json:"clickhouse"`
+	BI         SQLEndpoint   `json:"bi"`
+	Kafka      KafkaEndpoint `json:"kafka"`
+}
+
+// APIEndpoint is where the look-up API answers, and the file of a key for it.
+type APIEndpoint struct {
+	URL     string `json:"url"`
+	KeyFile string `json:"key_file"`
+}
+
+// SQLEndpoint is where one user finds ClickHouse.
+type SQLEndpoint struct {
+	URL        string `json:"url"`
+	User       string `json:"user"`
+	Database   string `json:"database"`
+	SecretFile string `json:"secret_file"`
+}
+
+// KafkaEndpoint is where Kafka is.
+type KafkaEndpoint struct {
+	Brokers []string `json:"brokers"`
+}
+
+// writeEndpoints tells others where we are, all at once.
+func (f folder) writeEndpoints(e Endpoints) error {
+	data, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	return f.writeFile(endpointsFile, append(data, '\n'), 0o644)
+}
+
+// endpoints reads where the owner is.
+func (f folder) endpoints() (Endpoints, error) {
+	var e Endpoints
+	data, err := os.ReadFile(f.path(endpointsFile))
+	if err != nil {
+		return e, hinted{fmt.Errorf("the folder's owner does not say where it answers: %w", err), "it is still starting, or is a command that serves nobody; try again when it is up or has ended"}
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return e, fmt.Errorf("read %s: %w", f.path(endpointsFile), err)
+	}
+	return e, nil
+}
+
+// writeFile writes a file of the folder by rename, so that nobody reads half.
+func (f folder) writeFile(name string, data []byte, mode fs.FileMode) error {
+	temporary := f.path(name + ".new")
+	if err := os.WriteFile(temporary, data, mode); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := os.Rename(temporary, f.path(name)); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// secret reads secrets/NAME, making a random one at first.
+func (f folder) secret(name string) (string, error) {
+	path := f.path("secrets", name)
+	if err := os.MkdirAll(f.path("secrets"), 0o700); err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(path)
+	if err == nil && len(data) > 0 {
+		return string(data), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the secret: %w", err)
+	}
+	random := make([]byte, 24)
+	_, _ = rand.Read(random)
+	text := hex.EncodeToString(random)
+	return text, f.writeFile(filepath.Join("secrets", name), []byte(text), 0o600)
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"oneid/internal/config"
+)
+
+// settingsFile is the name of the settings in a data folder.
+const settingsFile = "oneid.yaml"
+
+// Settings is what oneid.yaml holds; schemas/config has the commented sample
+// and the JSON Schema of it.
+type Settings struct {
+	Brand      string             `yaml:"brand" doc:"Prefix of the topics; one instance serves one brand."`
+	Timezone   string             `yaml:"timezone" doc:"IANA zone in which a day begins."`
+	Kafka      KafkaSettings      `yaml:"kafka" doc:"Where Kafka is."`
+	ClickHouse ClickHouseSettings `yaml:"clickhouse" doc:"Where ClickHouse is."`
+	API        APISettings        `yaml:"api" doc:"The look-up API."`
+	Pull       PullSettings       `yaml:"pull" doc:"How often the platforms are asked."`
+	Resolve    ResolveSettings    `yaml:"resolve" doc:"How batches are cut."`
+	Identity   IdentitySettings   `yaml:"identity" doc:"What joins accounts."`
+	Log        LogSettings        `yaml:"log" doc:"What is logged, and how."`
+	Shops      []ShopSettings     `yaml:"shops" doc:"The shops to pull from."`
+}
+
+// KafkaSettings says where Kafka is.
+type KafkaSettings struct {
+	Brokers     []string     `yaml:"brokers" doc:"host:port of the brokers; none means the embedded broker."`
+	Partitions  int          `yaml:"partitions" doc:"Partitions of each event topic, when OneID makes it."`
+	Replication int          `yaml:"replication" doc:"Replicas of each topic, when OneID makes it."`
+	TLS         bool         `yaml:"tls" doc:"Talk TLS to the brokers."`
+	SASL        SASLSettings `yaml:"sasl" doc:"Who we are to the brokers."`
+}
+
+// SASLSettings says who we are to the brokers.
+type SASLSettings struct {
+	Mechanism string        `yaml:"mechanism" doc:"plain, scram-sha-256 or scram-sha-512; empty means none."`
+	User      string        `yaml:"user" doc:"SASL user."`
+	Password  config.Secret `yaml:"password_file" doc:"File that holds the SASL password."`
+}
+
+// ClickHouseSettings says where ClickHouse is.
+type ClickHouseSettings struct {
+	URL       string        `yaml:"url" doc:"http(s)://host:8123 or clickhouse://host:9000; empty means the embedded engine."`
+	Database  string        `yaml:"database" doc:"Database of OneID's tables and views."`
+	User      string        `yaml:"user" doc:"User that owns the database."`
+	Password  config.Secret `yaml:"password_file" doc:"File that holds that user's password."`
+	Cluster   string        `yaml:"cluster" doc:"Cluster for ON CLUSTER and replicated tables; empty means one server."`
+	MemoryMiB int           `yaml:"memory_mib" doc:"Memory that the embedded engine may use, in MiB."`
+	Listen    string        `yaml:"listen" doc:"Address of the embedded engine; port 0 takes a free one."`
+	BI        BISettings    `yaml:"bi" doc:"The user of BI tools, who reads the public views and nothing else."`
+}
+
+// BISettings is about the user of BI tools.
+type BISettings struct {
+	Listen   string        `yaml:"listen" doc:"Address of the embedded engine's listener for BI tools; port 0 takes a free one."`
+	URL      string        `yaml:"url" doc:"Where the BI user finds your ClickHouse, when it is not the embedded engine."`
+	User     string        `yaml:"user" doc:"Name of the BI user."`
+	Password config.Secret `yaml:"password_file" doc:"File that holds the BI user's password."`
+}
+
+// APISettings is about the look-up API.
+type APISettings struct {
+	Listen       string          `yaml:"listen" doc:"Address of the API; port 0 takes a free one."`
+	MaxBodyBytes int             `yaml:"max_body_bytes" doc:"Largest request body, in bytes."`
+	Timeout      config.Duration `yaml:"timeout" doc:"Longest time for one request."`
+}
+
+// PullSettings is about asking the platforms.
+type PullSettings struct {
+	Every config.Duration `yaml:"every" doc:"How often the platforms are asked for what changed."`
+}
+
+// ResolveSettings says how the resolver cuts batches.
+type ResolveSettings struct {
+	BatchEvents int             `yaml:"batch_events" doc:"The most events in a batch."`
+	BatchWait   config.Duration `yaml:"batch_wait" doc:"How long a batch waits for more events."`
+}
+
+// IdentitySettings says what joins accounts.
+type IdentitySettings struct {
+	RulesFile string        `yaml:"rules_file" doc:"YAML file with rules in place of those that ship."`
+	MixKey    config.Secret `yaml:"tmall_mix_key_file" doc:"File that holds the key of Tmall's mix_mobile hash."`
+}
+
+// LogSettings is about the log.
+type LogSettings struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error."`
+	Format string `yaml:"format" doc:"text or json."`
+}
+
+// ShopSettings is one shop to pull from.
+type ShopSettings struct {
+	Platform string     `yaml:"platform" doc:"tmall, douyin or weidian."`
+	Shop     string     `yaml:"shop" doc:"Name of the shop in accounts (platform/shop/id)."`
+	Settings config.Raw `yaml:"settings" doc:"The connector's own settings."`
+}
+
+func defaultSettings() Settings {
+	return Settings{
+		Brand:      "oneid",
+		Timezone:   "Asia/Shanghai",
+		Kafka:      KafkaSettings{Partitions: 4, Replication: 1},
+		ClickHouse: ClickHouseSettings{Database: "oneid", User: "default", MemoryMiB: 2048, Listen: "127.0.0.1:0", BI: BISettings{Listen: "127.0.0.1:0", User: "bi"}},
+		API:        APISettings{Listen: "127.0.0.1:0", MaxBodyBytes: 64 << 10, Timeout: config.Duration(5 * time.Second)},
+		Pull:       PullSettings{Every: config.Duration(2 * time.Second)},
+		Resolve:    ResolveSettings{BatchEvents: 20000, BatchWait: config.Duration(300 * time.Millisecond)},
+		Log:        LogSettings{Level: "info", Format: "text"},
+	}
+}
+
+// loadSettings reads the settings of a data folder; a folder without the file
+// has the defaults.
+func loadSettings(dir string) (Settings, error) {
+	s := defaultSettings()
+	name := filepath.Join(dir, settingsFile)
+	data, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("read the settings: %w", err)
+	}
+	if err := config.Decode(name, data, &s, "ONEID_", os.Environ()); err != nil {
+		return s, err
+	}
+	return s, s.validate()
+}
+
+// validate names every fault that the file's form does not show.
+func (s *Settings) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, &config.Problem{File: settingsFile, Message: fmt.Sprintf(format, args...)})
+	}
+	if s.Brand == "" {
+		fault("brand must not be empty")
+	}
+	if _, err := time.LoadLocation(s.Timezone); err != nil {
+		fault("timezone: %v; write an IANA name such as Asia/Shanghai", err)
+	}
+	if s.Kafka.Partitions < 1 {
+		fault("kafka.partitions must be at least 1")
+	}
+	switch s.Kafka.SASL.Mechanism {
+	case "", "plain", "scram-sha-256", "scram-sha-512":
+	default:
+		fault("kafka.sasl.mechanism must be plain, scram-sha-256 or scram-sha-512")
+	}
+	if s.Kafka.SASL.Mechanism != "" && !s.Kafka.SASL.Password.IsSet() {
+		fault("kafka.sasl needs a password: set password_file or ONEID_KAFKA_SASL_PASSWORD")
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.Log.Level)); err != nil {
+		fault("log.level must be debug, info, warn or error")
+	}
+	if s.Log.Format != "text" && s.Log.Format != "json" {
+		fault("log.format must be text or json")
+	}
+	seen := make(map[string]bool)
+	for i, shop := range s.Shops {
+		name := shop.Platform + "/" + shop.Shop
+		switch {
+		case shop.Platform == "" || shop.Shop == "":
+			fault("shops[%d] needs both platform and shop", i)
+		case seen[name]:
+			fault("shops[%d]: %s stands there twice", i, name)
+		}
+		seen[name] = true
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,243 @@
+// Package api is the look-up API: who is this buyer, on all platforms, in one
+// call. It speaks HTTP, knows keys and scopes, and leaves the answers to a
+// Customers.
+//
+// An identifier to look up stands in the body, never in the URL. Errors are
+// problem+json (RFC 9457). The OpenAPI 3.1 document is at /openapi.json.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"oneid/internal/customer"
+)
+
+// Customers answers what the API asks. Its errors are ErrNotFound (wrapped)
+// for a customer that is not there, ErrBadKey for a key that cannot be
+// understood, and ErrUnavailable while a store is away.
+type Customers interface {
+	// Lookup finds the customer of a key; whoOnly leaves the history out.
+	Lookup(ctx context.Context, key customer.Key, whoOnly bool) (customer.Profile, error)
+	// Orders and Tickets list a customer's, newest first; limit at most 1000.
+	Orders(ctx context.Context, customerID string, limit int) ([]customer.Order, error)
+	Tickets(ctx context.Context, customerID string, limit int) ([]customer.Ticket, error)
+}
+
+// The errors of Customers that the API has an answer for.
+var (
+	ErrNotFound    = errors.New("no such customer")
+	ErrBadKey      = errors.New("the key cannot be understood")
+	ErrUnavailable = errors.New("a store is away")
+)
+
+// Config says how to serve.
+type Config struct {
+	Customers Customers
+	Keys      *Keys
+	// Ready says what is not ready, nil if all is.
+	Ready func(ctx context.Context) error
+	// Metrics answers /metrics.
+	Metrics http.Handler
+	// MaxBodyBytes bounds a request's body, Timeout a request.
+	MaxBodyBytes int64
+	Timeout      time.Duration
+	Log          *slog.Logger
+}
+
+type lookupInput struct {
+	Parts string `query:"parts" enum:"all,who" default:"all" doc:"who leaves out the history, which takes longer."`
+	Body  customer.Key
+}
+
+type idInput struct {
+	ID string `path:"id" format:"uuid" doc:"customer_id"`
+}
+
+type listInput struct {
+	ID    string `path:"id" format:"uuid" doc:"customer_id"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type profileOutput struct{ Body customer.Profile }
+
+type ordersOutput struct {
+	Body struct {
+		Orders []customer.Order `json:"orders"`
+	}
+}
+
+type ticketsOutput struct {
+	Body struct {
+		Tickets []customer.Ticket `json:"tickets"`
+	}
+}
+
+type explainOutput struct {
+	Body struct {
+		CustomerID string             `json:"customer_id"`
+		Accounts   []customer.Account `json:"accounts"`
+		Reasons    []customer.Reason  `json:"reasons"`
+	}
+}
+
+// Handler serves the API.
+func Handler(c Config) http.Handler {
+	mux := http.NewServeMux()
+	register(mux, c)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := c.Ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if status, err := c.authorize(r.Header.Get("Authorization"), ScopeMetrics); err != nil {
+			http.Error(w, err.Error(), status)
+			return
+		}
+		c.Metrics.ServeHTTP(w, r)
+	})
+	limited := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, c.MaxBodyBytes)
+		ctx, cancel := context.WithTimeout(r.Context(), c.Timeout)
+		defer cancel()
+		mux.ServeHTTP(w, r.WithContext(ctx))
+	})
+	return limited
+}
+
+// register adds the operations; the OpenAPI document follows from them.
+func register(mux *http.ServeMux, c Config) huma.API {
+	config := huma.DefaultConfig("OneID look-up", "1")
+	config.Info.Description = "Who is this buyer, on all platforms? Identifiers stand in the body, never in the URL."
+	config.DocsPath = ""
+	config.SchemasPath = "/schemas"
+	config.CreateHooks = nil // no $schema links in answers
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "http", Scheme: "bearer", Description: "An API key, made with `oneid apikey create`."},
+	}
+	api := humago.New(mux, config)
+	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
+		for _, requirement := range ctx.Operation().Security {
+			for _, scope := range requirement["key"] {
+				if status, err := c.authorize(ctx.Header("Authorization"), Scope(scope)); err != nil {
+					_ = huma.WriteErr(api, ctx, status, err.Error())
+					return
+				}
+			}
+		}
+		next(ctx)
+	})
+	operation := func(id, method, path, summary string, scope Scope) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: method, Path: path, Summary: summary,
+			Security:     []map[string][]string{{"key": {string(scope)}}},
+			MaxBodyBytes: c.MaxBodyBytes, BodyReadTimeout: c.Timeout,
+			Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusServiceUnavailable},
+		}
+	}
+
+	huma.Register(api, operation("lookup", http.MethodPost, "/v1/customers:lookup", "Find the customer of a phone, unionid, member card, order or account", ScopeRead),
+		func(ctx context.Context, in *lookupInput) (*profileOutput, error) {
+			profile, err := c.Customers.Lookup(ctx, in.Body, in.Parts == "who")
+			if err != nil {
+				return nil, c.problem(ctx, err)
+			}
+			return &profileOutput{Body: profile}, nil
+		})
+	huma.Register(api, operation("customer", http.MethodGet, "/v1/customers/{id}", "A customer's profile", ScopeRead),
+		func(ctx context.Context, in *idInput) (*profileOutput, error) {
+			profile, err := c.Customers.Lookup(ctx, customer.Key{Customer: in.ID}, false)
+			if err != nil {
+				return nil, c.problem(ctx, err)
+			}
+			return &profileOutput{Body: profile}, nil
+		})
+	huma.Register(api, operation("orders", http.MethodGet, "/v1/customers/{id}/orders", "A customer's orders, newest first", ScopeRead),
+		func(ctx context.Context, in *listInput) (*ordersOutput, error) {
+			orders, err := c.Customers.Orders(ctx, in.ID, in.Limit)
+			if err != nil {
+				return nil, c.problem(ctx, err)
+			}
+			out := &ordersOutput{}
+			out.Body.Orders = orders
+			return out, nil
+		})
+	huma.Register(api, operation("tickets", http.MethodGet, "/v1/customers/{id}/tickets", "A customer's tickets, newest first", ScopeRead),
+		func(ctx context.Context, in *listInput) (*ticketsOutput, error) {
+			tickets, err := c.Customers.Tickets(ctx, in.ID, in.Limit)
+			if err != nil {
+				return nil, c.problem(ctx, err)
+			}
+			out := &ticketsOutput{}
+			out.Body.Tickets = tickets
+			return out, nil
+		})
+	huma.Register(api, operation("explain", http.MethodGet, "/v1/customers/{id}/explain", "Why a customer's accounts are one person", ScopeExplain),
+		func(ctx context.Context, in *idInput) (*explainOutput, error) {
+			profile, err := c.Customers.Lookup(ctx, customer.Key{Customer: in.ID}, true)
+			if err != nil {
+				return nil, c.problem(ctx, err)
+			}
+			out := &explainOutput{}
+			out.Body.CustomerID, out.Body.Accounts, out.Body.Reasons = profile.CustomerID, profile.Accounts, profile.Reasons
+			return out, nil
+		})
+	return api
+}
+
+// authorize checks a bearer key for a scope.
+func (c Config) authorize(header string, scope Scope) (status int, err error) {
+	presented, ok := strings.CutPrefix(header, "Bearer ")
+	if !ok {
+		return http.StatusUnauthorized, errors.New("send an API key: Authorization: Bearer oneid_…")
+	}
+	key, ok, err := c.Keys.find(presented)
+	if err != nil {
+		c.Log.Error("the API keys cannot be read", "error", err)
+		return http.StatusServiceUnavailable, errors.New("keys cannot be checked right now")
+	}
+	if !ok {
+		return http.StatusUnauthorized, errors.New("that API key is not known, or was revoked")
+	}
+	for _, has := range key.Scopes {
+		if has == scope {
+			return http.StatusOK, nil
+		}
+	}
+	return http.StatusForbidden, errors.New("that API key lacks the scope " + string(scope))
+}
+
+// problem turns an error of Customers into the answer.
+func (c Config) problem(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return huma.Error404NotFound("no customer is known under that key")
+	case errors.Is(err, ErrBadKey):
+		return huma.Error422UnprocessableEntity(err.Error())
+	case errors.Is(err, ErrUnavailable):
+		return huma.Error503ServiceUnavailable("a store is away; try again")
+	case ctx.Err() != nil:
+		return huma.NewError(http.StatusGatewayTimeout, "the answer took too long; try again")
+	}
+	c.Log.Error("a look-up failed", "error", err)
+	return huma.Error500InternalServerError("the look-up failed; the log says why")
+}
+
+// OpenAPI is the OpenAPI 3.1 document of the API, as JSON.
+func OpenAPI() ([]byte, error) {
+	api := register(http.NewServeMux(), Config{Keys: NewKeys(""), MaxBodyBytes: 64 << 10, Timeout: time.Second, Log: slog.New(slog.DiscardHandler)})
+	return api.OpenAPI().MarshalJSON()
+}

@@ -1,0 +1,198 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"oneid/internal/customer"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+const knownID = "6f1c1f0e-8f5e-8c57-9d0b-2d3c4b5a6978"
+
+// answers is a Customers that knows one customer; what it is asked decides
+// how it fails, so that each answer of the API can be seen.
+type answers struct{}
+
+func (answers) Lookup(ctx context.Context, key customer.Key, whoOnly bool) (customer.Profile, error) {
+	switch {
+	case key.Phone == "away":
+		return customer.Profile{}, fmt.Errorf("%w: clickhouse", ErrUnavailable)
+	case key.Phone == "slow":
+		<-ctx.Done()
+		return customer.Profile{}, ctx.Err()
+	case key.Phone == "broken":
+		return customer.Profile{}, errors.New("a secret detail")
+	case key.Phone == "" && key.Customer == "":
+		return customer.Profile{}, fmt.Errorf("%w: give exactly one", ErrBadKey)
+	case key.Phone == "13800001111" || key.Customer == knownID:
+		profile := customer.Profile{Who: customer.Who{CustomerID: knownID, Identified: true}}
+		if !whoOnly {
+			profile.Totals = []customer.Totals{{Currency: "CNY", Orders: 1, PaidAmount: "1.00", RefundedAmount: "0.00", NetAmount: "1.00"}}
+		}
+		return profile, nil
+	}
+	return customer.Profile{}, ErrNotFound
+}
+
+func (answers) Orders(context.Context, string, int) ([]customer.Order, error)   { return nil, nil }
+func (answers) Tickets(context.Context, string, int) ([]customer.Ticket, error) { return nil, nil }
+
+func serve(t *testing.T) (url, reader, metrics string) {
+	t.Helper()
+	keys := NewKeys(filepath.Join(t.TempDir(), "api-keys.json"))
+	reader, _, err := keys.Create("desk", []Scope{ScopeRead}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, _, err = keys.Create("prometheus", []Scope{ScopeMetrics}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(Handler(Config{
+		Customers: answers{}, Keys: keys,
+		Ready:        func(context.Context) error { return errors.New("clickhouse is away") },
+		Metrics:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "oneid_up 1\n") }),
+		MaxBodyBytes: 1024, Timeout: 200 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, reader, metrics
+}
+
+func TestAnswers(t *testing.T) {
+	url, reader, metrics := serve(t)
+	for name, c := range map[string]struct {
+		method, path, key, body string
+		status                  int
+		says                    string
+	}{
+		"found by phone":            {"POST", "/v1/customers:lookup", reader, `{"phone":"13800001111"}`, 200, `"paid_amount":"1.00"`},
+		"who alone":                 {"POST", "/v1/customers:lookup?parts=who", reader, `{"phone":"13800001111"}`, 200, `"totals":null`},
+		"not found":                 {"POST", "/v1/customers:lookup", reader, `{"phone":"13800002222"}`, 404, "no customer"},
+		"no key in the body":        {"POST", "/v1/customers:lookup", reader, `{}`, 422, "exactly one"},
+		"a key nobody knows":        {"POST", "/v1/customers:lookup", reader, `{"fax":"1"}`, 422, "fax"},
+		"not JSON":                  {"POST", "/v1/customers:lookup", reader, `{`, 400, ""},
+		"too large":                 {"POST", "/v1/customers:lookup", reader, `{"phone":"` + strings.Repeat("1", 2000) + `"}`, 413, ""},
+		"too slow":                  {"POST", "/v1/customers:lookup", reader, `{"phone":"slow"}`, 504, ""},
+		"a store is away":           {"POST", "/v1/customers:lookup", reader, `{"phone":"away"}`, 503, "try again"},
+		"an inner fault says least": {"POST", "/v1/customers:lookup", reader, `{"phone":"broken"}`, 500, "the log says why"},
+		"no API key":                {"POST", "/v1/customers:lookup", "", `{"phone":"13800001111"}`, 401, "Authorization"},
+		"a wrong API key":           {"POST", "/v1/customers:lookup", "oneid_0_x", `{"phone":"13800001111"}`, 401, "not known"},
+		"a key of another scope":    {"POST", "/v1/customers:lookup", metrics, `{"phone":"13800001111"}`, 403, "customers:read"},
+		"explain needs its scope":   {"GET", "/v1/customers/" + knownID + "/explain", reader, "", 403, "customers:explain"},
+		"by id":                     {"GET", "/v1/customers/" + knownID, reader, "", 200, knownID},
+		"an id that is none":        {"GET", "/v1/customers/17", reader, "", 422, "uuid"},
+		"alive":                     {"GET", "/healthz", "", "", 200, "ok"},
+		"not ready says why":        {"GET", "/readyz", "", "", 503, "clickhouse is away"},
+		"metrics":                   {"GET", "/metrics", metrics, "", 200, "oneid_up"},
+		"metrics want a key":        {"GET", "/metrics", "", "", 401, ""},
+		"the document is open":      {"GET", "/openapi.json", "", "", 200, `"openapi":"3.1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.body != "" {
+				request.Header.Set("Content-Type", "application/json")
+			}
+			if c.key != "" {
+				request.Header.Set("Authorization", "Bearer "+c.key)
+			}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if response.StatusCode != c.status || !strings.Contains(string(body), c.says) {
+				t.Errorf("%s %s = %d %s, want %d with %q", c.method, c.path, response.StatusCode, body, c.status, c.says)
+			}
+			if strings.Contains(string(body), "secret detail") {
+				t.Error("an inner error reached the caller")
+			}
+			if strings.HasPrefix(c.path, "/v1") && response.StatusCode >= 400 {
+				if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/problem+json") {
+					t.Errorf("Content-Type of an error = %q, want application/problem+json", got)
+				}
+			}
+		})
+	}
+}
+
+func TestKeysAreHashedAtRest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api-keys.json")
+	keys := NewKeys(path)
+	key, made, err := keys.Create("desk", []Scope{ScopeRead}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(data), key) || strings.Contains(string(data), key[len("oneid_")+9:]) {
+		t.Error("the key itself lies in the file")
+	}
+	if stat, _ := os.Stat(path); stat.Mode().Perm() != 0o600 {
+		t.Errorf("the file's mode is %v, want 0600", stat.Mode().Perm())
+	}
+	// Another process sees it, and its end.
+	other := NewKeys(path)
+	if _, ok, err := other.find(key); !ok || err != nil {
+		t.Fatalf("find = %v, %v; want the key", ok, err)
+	}
+	if err := keys.Revoke(made.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, _ := other.find(key); ok {
+		t.Error("a revoked key is still good")
+	}
+	if _, _, err := keys.Create("x", []Scope{"all"}, time.Now()); err == nil {
+		t.Error("a scope that is none gave no error")
+	}
+}
+
+func TestOpenAPIGolden(t *testing.T) {
+	got, err := OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pretty any
+	if err := json.Unmarshal(got, &pretty); err != nil {
+		t.Fatal(err)
+	}
+	got, _ = json.MarshalIndent(pretty, "", "  ")
+	const golden = "testdata/openapi.json"
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(got)+"\n" {
+		t.Error("the API is not what testdata/openapi.json says; run with -update and read the diff")
+	}
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Scope is what a key may do.
+type Scope string
+
+// The scopes.
+const (
+	// ScopeRead finds customers and reads profiles.
+	ScopeRead Scope = "customers:read"
+	// ScopeExplain reads why accounts are one customer.
+	ScopeExplain Scope = "customers:explain"
+	// ScopeMetrics reads /metrics.
+	ScopeMetrics Scope = "metrics:read"
+)
+
+// Scopes are all there are.
+var Scopes = []Scope{ScopeRead, ScopeExplain, ScopeMetrics}
+
+// Key is what is kept of an API key: never the key itself.
+type Key struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Scopes  []Scope   `json:"scopes"`
+	Created time.Time `json:"created"`
+	// SHA256 of the key, in hex. A key is 256 random bits, so that a plain
+	// hash cannot be guessed back.
+	SHA256 string `json:"sha256"`
+}
+
+// Keys is a file of API keys (mode 0600), read again when it changes.
+type Keys struct {
+	path string
+
+	mu     sync.Mutex
+	keys   []Key
+	loaded time.Time
+	size   int64
+}
+
+// NewKeys names the file; it need not exist.
+func NewKeys(path string) *Keys { return &Keys{path: path} }
+
+// Create makes a key, keeps its hash and returns it; it is never shown again.
+func (k *Keys) Create(name string, scopes []Scope, now time.Time) (key string, made Key, err error) {
+	for _, scope := range scopes {
+		if !slices.Contains(Scopes, scope) {
+			return "", Key{}, fmt.Errorf("api: make a key: there is no scope %q; there are %v", scope, Scopes)
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.load(); err != nil {
+		return "", Key{}, err
+	}
+	secret, id := make([]byte, 32), make([]byte, 4)
+	_, _ = rand.Read(secret)
+	_, _ = rand.Read(id)
+	made = Key{ID: hex.EncodeToString(id), Name: name, Scopes: scopes, Created: now.UTC().Truncate(time.Second)}
+	key = "oneid_" + made.ID + "_" + base64.RawURLEncoding.EncodeToString(secret)
+	made.SHA256 = hashKey(key)
+	return key, made, k.save(append(slices.Clone(k.keys), made))
+}
+
+// Revoke removes the key of that id.
+func (k *Keys) Revoke(id string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.load(); err != nil {
+		return err
+	}
+	left := slices.DeleteFunc(slices.Clone(k.keys), func(key Key) bool { return key.ID == id })
+	if len(left) == len(k.keys) {
+		return fmt.Errorf("api: revoke: there is no key %q", id)
+	}
+	return k.save(left)
+}
+
+// List is what is kept of all keys.
+func (k *Keys) List() ([]Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.keys), k.load()
+}
+
+// find is the key that was presented, if there is one.
+func (k *Keys) find(presented string) (Key, bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.load(); err != nil {
+		return Key{}, false, err
+	}
+	hash := []byte(hashKey(presented))
+	for _, key := range k.keys {
+		if subtle.ConstantTimeCompare(hash, []byte(key.SHA256)) == 1 {
+			return key, true, nil
+		}
+	}
+	return Key{}, false, nil
+}
+
+func hashKey(key string) string {
+	sum := sha256.Sum256([]byte(strings.TrimSpace(key)))
+	return hex.EncodeToString(sum[:])
+}
+
+// load reads the file if it changed since; mu is held.
+func (k *Keys) load() error {
+	stat, err := os.Stat(k.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		k.keys = nil
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("api: read the keys: %w", err)
+	}
+	if stat.ModTime().Equal(k.loaded) && stat.Size() == k.size {
+		return nil
+	}
+	data, err := os.ReadFile(k.path)
+	if err != nil {
+		return fmt.Errorf("api: read the keys: %w", err)
+	}
+	var keys []Key
+	if err := json.Unmarshal(data, &keys); err != nil {
+		return fmt.Errorf("api: read the keys of %s: %w; restore the file, or remove it and make new keys", k.path, err)
+	}
+	k.keys, k.loaded, k.size = keys, stat.ModTime(), stat.Size()
+	return nil
+}
+
+// save writes the file by rename; mu is held.
+func (k *Keys) save(keys []Key) error {
+	data, err := json.MarshalIndent(keys, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(k.path+".new", append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("api: keep the keys: %w", err)
+	}
+	if err := os.Rename(k.path+".new", k.path); err != nil {
+		return fmt.Errorf("api: keep the keys: %w", err)
+	}
+	k.keys, k.loaded = keys, time.Time{}
+	return nil
+}
