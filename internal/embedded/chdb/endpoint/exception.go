@@ -43,38 +43,25 @@ func asException(err error) *exception {
 	return e
 }
 
-// httpStatus maps codes to statuses as ClickHouse's HTTP handler does.
+// statuses of the codes that are not 500, as ClickHouse's HTTP handler answers
+// them; 516 is 401 here, so that drivers and browsers ask for the password.
+var statuses = map[int]int{
+	192: http.StatusUnauthorized, 193: http.StatusUnauthorized, 194: http.StatusUnauthorized, 516: http.StatusUnauthorized,
+	164: http.StatusForbidden, 497: http.StatusForbidden, // readonly, access denied
+	6: 400, 26: 400, 27: 400, 36: 400, 38: 400, 41: 400, 42: 400, 43: 400, 44: 400, 53: 400, 62: 400, 63: 400, 69: 400, 70: 400,
+	72: 400, 117: 400, 130: 400, 168: 400, 174: 400, 179: 400, 215: 400, 223: 400, 376: 400, 377: 400, 386: 400, 456: 400, 457: 400,
+	33: 400, 142: 400, 184: 400, 372: 400, 373: 400,
+	46: 404, 47: 404, 50: 404, 56: 404, 60: 404, 73: 404, 81: 404, 115: 404, // unknown function, identifier, type … setting
+	159: http.StatusRequestTimeout, 131: http.StatusRequestEntityTooLarge,
+	202: http.StatusTooManyRequests, 48: http.StatusNotImplemented,
+}
+
 func (e *exception) httpStatus() int {
 	if e.status != 0 {
 		return e.status
 	}
-	switch e.code {
-	case 516, 192, 193, 194: // authentication, unknown user, wrong or needed password
-		return http.StatusUnauthorized
-	case 164, 497: // readonly, access denied
-		return http.StatusForbidden
-	case 6, 26, 27, 38, 41, 43, 44, 46, 47, 50, 53, 62, 63, 69, 70, 72, 117, 131, 168, 174, 179, 184, 215, 223, 372, 376, 377, 386, 456, 457, 1, 36, 42, 73, 115:
-		return badOrMissing(e.code)
-	case 60, 81, 91:
-		return http.StatusNotFound
-	case 159, 160: // too slow
-		return http.StatusRequestTimeout
-	case 202: // too many queries
-		return http.StatusTooManyRequests
-	case 48, 1001:
-		return http.StatusNotImplemented
-	case 394: // cancelled
-		return http.StatusInternalServerError
+	if status, ok := statuses[e.code]; ok {
+		return status
 	}
 	return http.StatusInternalServerError
-}
-
-func badOrMissing(code int) int {
-	switch code {
-	case 46, 50: // unknown function, unknown type
-		return http.StatusNotFound
-	case 131:
-		return http.StatusRequestEntityTooLarge
-	}
-	return http.StatusBadRequest
 }
