@@ -1,0 +1,78 @@
+package connectors
+
+import (
+	"fmt"
+	"time"
+)
+
+// Window is the half-open span of time [From, To): what was changed at From
+// is in it, what was changed at To is in the next one.
+type Window struct {
+	From, To time.Time
+}
+
+// String names the window for people, in UTC.
+func (w Window) String() string {
+	const layout = "2006-01-02T15:04:05Z"
+	return fmt.Sprintf("[%s, %s)", w.From.UTC().Format(layout), w.To.UTC().Format(layout))
+}
+
+// Length is how long the window is.
+func (w Window) Length() time.Duration { return w.To.Sub(w.From) }
+
+// Empty reports whether no moment lies in the window.
+func (w Window) Empty() bool { return !w.From.Before(w.To) }
+
+// Contains reports whether t lies in the window.
+func (w Window) Contains(t time.Time) bool { return !t.Before(w.From) && t.Before(w.To) }
+
+// Halves cuts the window in two at a whole second; ok is false when it is
+// too short to be cut (less than two seconds).
+func (w Window) Halves() (first, second Window, ok bool) {
+	mid := w.From.Add(w.Length() / 2).Truncate(time.Second)
+	if !mid.After(w.From) || !mid.Before(w.To) {
+		return Window{}, Window{}, false
+	}
+	return Window{w.From, mid}, Window{mid, w.To}, true
+}
+
+// Windows plans how a stream that is read by modification time goes on from
+// a moment.
+type Windows struct {
+	// Span is the longest window that one call takes.
+	Span time.Duration
+	// Settle is how far before the server's present the last window ends:
+	// what changes now may become visible a little later.
+	Settle time.Duration
+	// Overlap is how far before the cursor the first window begins: what was
+	// invisible when its window was read is found then.
+	Overlap time.Duration
+	// Oldest is how far back the platform lets one look; 0 means any time.
+	Oldest time.Duration
+}
+
+// After gives the next window of a stream that was read up to the moment
+// reached, at the server's present now, and false when there is nothing to
+// read yet. first says that it is the first window of a run: only that one
+// looks back by Overlap, the following ones begin where it ended. All moments
+// are whole seconds, since that is what platforms count in.
+func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
+	end := now.Add(-p.Settle).Truncate(time.Second)
+	w := Window{From: reached.Truncate(time.Second)}
+	if first {
+		w.From = w.From.Add(-p.Overlap)
+	}
+	if p.Oldest > 0 {
+		// A minute inside the bound: the call arrives a little later.
+		if oldest := now.Add(-p.Oldest + time.Minute).Truncate(time.Second); w.From.Before(oldest) {
+			w.From = oldest
+		}
+	}
+	w.To = w.From.Add(p.Span)
+	if w.To.After(end) {
+		w.To = end
+	}
+	// A run that looks back only to find the present already read has
+	// nothing to do.
+	return w, w.To.After(reached)
+}

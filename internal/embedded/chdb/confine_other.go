@@ -1,0 +1,8 @@
+//go:build !linux
+
+package chdb
+
+// confine does nothing here: this system has no fence that a process can put
+// around itself. The other layers remain, and Start opens no BI listener
+// unless it is told to.
+func confine(ServeConfig) error { return nil }

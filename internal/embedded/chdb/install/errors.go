@@ -1,0 +1,79 @@
+package install
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Error says why the engine could not be installed.
+type Error struct {
+	code, hint string
+	text       string
+	err        error
+}
+
+// The codes of an Error.
+const (
+	NoClient    = "engine_no_client"   // neither npm nor pip is there
+	Unsupported = "engine_unsupported" // no library for this operating system and CPU
+	NoAVX2      = "engine_no_avx2"     // an x86 CPU that lacks AVX2
+	Damaged     = "engine_damaged"     // a file is not what was published; it was deleted
+	Fetch       = "engine_fetch"       // the client failed: offline, a proxy, a registry without the package
+)
+
+func (e *Error) Error() string { return "install engine: " + e.text }
+func (e *Error) Unwrap() error { return e.err }
+
+// Code is one of the constants above.
+func (e *Error) Code() string { return e.code }
+
+// Hint says what a person can do.
+func (e *Error) Hint() string { return e.hint }
+
+func noClient() *Error {
+	return &Error{code: NoClient, text: "neither npm nor pip is on the PATH",
+		hint: "install Node.js (which has npm) or Python (which has pip) and call 'oneid engine install' again"}
+}
+
+func unsupported(platform string) *Error {
+	return &Error{code: Unsupported, text: "there is no engine for " + platform,
+		hint: "use Linux on x86-64, or set clickhouse.addresses in oneid.yaml to a ClickHouse server"}
+}
+
+func noAVX2() *Error {
+	return &Error{code: NoAVX2, text: "this CPU has no AVX2 instructions, which the engine is built with",
+		hint: "use a CPU made since about 2015 (in a virtual machine: pass the host's CPU through), or set clickhouse.addresses in oneid.yaml to a ClickHouse server"}
+}
+
+func damaged(file, want, got string) *Error {
+	return &Error{code: Damaged, text: fmt.Sprintf("%s is damaged: its SHA-512 begins with %.16s and should with %.16s; it was deleted", file, got, want),
+		hint: "call 'oneid engine install' again; if that says the same, a proxy or mirror between you and the registry changes the file"}
+}
+
+// fetchFailed tells the client's last words, without what a person must not see.
+func fetchFailed(client string, stderr string, err error) *Error {
+	return &Error{code: Fetch, text: fmt.Sprintf("%s failed (%v): %s", client, err, lastLines(stderr)), err: err,
+		hint: "check the network, the proxy and the registry that " + client + " is set to, then call 'oneid engine install' again"}
+}
+
+var (
+	addresses = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*://\S+|//\S+`)
+	secrets   = regexp.MustCompile(`(?i)((?:_?auth(?:token)?|_?password|token|user(?:name)?|authorization)\s*[=:]\s*)(?:(?:basic|bearer)\s+)?\S+`)
+)
+
+// lastLines returns the last five lines that say something, without addresses
+// of registries and without credentials.
+func lastLines(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = secrets.ReplaceAllString(addresses.ReplaceAllString(strings.TrimSpace(line), "(address)"), "${1}(secret)")
+		if line != "" && !strings.Contains(line, "complete log of this run") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return "it said nothing"
+	}
+	return strings.Join(lines[max(0, len(lines)-5):], "; ")
+}

@@ -1,0 +1,150 @@
+// Package keyring holds a brand's keys: the one under which identifiers are
+// hashed, and those under which personal values and payloads are sealed.
+//
+// Hashes are HMAC-SHA-256, cut to 16 bytes; a new hash key is a rebuild of the
+// whole state. Sealing is AES-256-GCM with a random nonce; a sealed value
+// begins with the id of its key, so that keys can be rotated: the newest
+// seals, all of them open. Whoever has the file can read the brand's personal
+// data: it has mode 0600, and a backup of it belongs into a safe.
+package keyring
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Ring is a brand's keys. It may be used concurrently.
+type Ring struct {
+	hashers sync.Pool // of hash.Hash under the hash key
+	newest  uint32
+	seals   map[uint32]cipher.AEAD
+}
+
+// file is the form of the key file.
+type file struct {
+	// Hash is the key of identifiers' hashes, 32 bytes.
+	Hash []byte `json:"hash"`
+	// Seal are the sealing keys, 32 bytes each, by id; the highest id seals.
+	Seal map[uint32][]byte `json:"seal"`
+}
+
+// Open reads the key file of a data folder (keys/keyring.json), making one
+// with fresh keys if there is none.
+func Open(dir string) (*Ring, error) {
+	path := filepath.Join(dir, "keys", "keyring.json")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if data, err = create(path); err != nil {
+			return nil, fmt.Errorf("keyring: make the brand's keys: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keyring: read the brand's keys: %w", err)
+	}
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, fmt.Errorf("keyring: %s is damaged: %w; restore it from a backup: without these keys nothing can be opened", path, err)
+	}
+	return newRing(f)
+}
+
+// create writes fresh keys. Of two that do it at once, one wins and both
+// read the same.
+func create(path string) ([]byte, error) {
+	random := func() []byte {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key)
+		return key
+	}
+	data, err := json.Marshal(file{Hash: random(), Seal: map[uint32][]byte{1: random()}})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), "keyring-*.new")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.Write(data)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return nil, err
+	}
+	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
+
+func newRing(f file) (*Ring, error) {
+	if len(f.Hash) != 32 || len(f.Seal) == 0 {
+		return nil, errors.New("keyring: the key file lacks a key of 32 bytes; restore it from a backup")
+	}
+	key := f.Hash
+	r := &Ring{seals: make(map[uint32]cipher.AEAD)}
+	r.hashers.New = func() any { return hmac.New(sha256.New, key) }
+	for id, key := range f.Seal {
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("keyring: sealing key %d: %w", id, err)
+		}
+		if r.seals[id], err = cipher.NewGCMWithRandomNonce(block); err != nil {
+			return nil, fmt.Errorf("keyring: sealing key %d: %w", id, err)
+		}
+		r.newest = max(r.newest, id)
+	}
+	return r, nil
+}
+
+// Hash is the keyed hash of an identifier: its type, scope and normalised
+// value, each told from the next by its length.
+func (r *Ring) Hash(kind, scope, value string) [16]byte {
+	h := r.hashers.Get().(hash.Hash)
+	defer r.hashers.Put(h)
+	h.Reset()
+	for _, part := range [3]string{kind, scope, value} {
+		var length [4]byte
+		binary.BigEndian.PutUint32(length[:], uint32(len(part)))
+		_, _ = h.Write(length[:])
+		_, _ = h.Write([]byte(part))
+	}
+	var sum [sha256.Size]byte
+	return [16]byte(h.Sum(sum[:0])[:16])
+}
+
+// Seal encrypts plain and binds it to context, which opening must repeat.
+func (r *Ring) Seal(plain, context []byte) []byte {
+	id := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(plain)+28), r.newest)
+	return r.seals[r.newest].Seal(id, nil, plain, context)
+}
+
+// Open is the inverse of Seal.
+func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
+	if len(sealed) < 4 {
+		return nil, errors.New("keyring: open: too short to be sealed")
+	}
+	id := binary.BigEndian.Uint32(sealed)
+	aead, ok := r.seals[id]
+	if !ok {
+		return nil, fmt.Errorf("keyring: open: the key ring has no key %d; restore the key file that sealed it", id)
+	}
+	plain, err := aead.Open(nil, nil, sealed[4:], context)
+	if err != nil {
+		return nil, errors.New("keyring: open: damaged, or sealed for another place")
+	}
+	return plain, nil
+}

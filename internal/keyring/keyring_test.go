@@ -1,0 +1,115 @@
+package keyring
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+func TestKeysAreMadeOnceAndKept(t *testing.T) {
+	dir := t.TempDir()
+	rings := make([]*Ring, 8)
+	var all sync.WaitGroup
+	for i := range rings {
+		all.Go(func() {
+			ring, err := Open(dir)
+			if err != nil {
+				t.Error(err)
+			}
+			rings[i] = ring
+		})
+	}
+	all.Wait()
+	want := rings[0].Hash("phone", "", "13800001111")
+	for i, ring := range rings {
+		if got := ring.Hash("phone", "", "13800001111"); got != want {
+			t.Errorf("ring %d hashes otherwise than ring 0", i)
+		}
+	}
+	stat, err := os.Stat(filepath.Join(dir, "keys", "keyring.json"))
+	if err != nil || stat.Mode().Perm() != 0o600 {
+		t.Errorf("key file: %v, %v; want mode 0600", stat.Mode(), err)
+	}
+	other, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.Hash("phone", "", "13800001111") == want {
+		t.Error("two brands hash alike")
+	}
+}
+
+func TestHashTellsItsPartsApart(t *testing.T) {
+	ring, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ring.Hash("a", "bc", "d") == ring.Hash("ab", "c", "d") || ring.Hash("a", "", "bc") == ring.Hash("a", "b", "c") {
+		t.Error("moving a letter between type, scope and value gives the same hash")
+	}
+}
+
+func TestSealAndRotation(t *testing.T) {
+	key := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+	old, err := newRing(file{Hash: key(9), Seal: map[uint32][]byte{1: key(1)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotated, err := newRing(file{Hash: key(9), Seal: map[uint32][]byte{1: key(1), 2: key(2)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	context := []byte("tmall|flagship|1")
+	sealed := old.Seal([]byte("13800001111"), context)
+	if bytes.Contains(sealed, []byte("13800001111")) || bytes.Equal(sealed, old.Seal([]byte("13800001111"), context)) {
+		t.Error("sealing shows the value, or repeats itself")
+	}
+	if got, err := rotated.Open(sealed, context); err != nil || string(got) != "13800001111" {
+		t.Errorf("after rotation: %q, %v", got, err)
+	}
+	if _, err := old.Open(rotated.Seal([]byte("x"), context), context); err == nil {
+		t.Error("a ring opened what a key that it lacks has sealed")
+	}
+	for name, spoil := range map[string]func() ([]byte, []byte){
+		"another place": func() ([]byte, []byte) { return sealed, []byte("tmall|flagship|2") },
+		"a bit flipped": func() ([]byte, []byte) { b := bytes.Clone(sealed); b[len(b)-1] ^= 1; return b, context },
+		"cut":           func() ([]byte, []byte) { return sealed[:3], context },
+	} {
+		if _, err := rotated.Open(spoil()); err == nil {
+			t.Errorf("%s: opened all the same", name)
+		}
+	}
+}
+
+func TestDamagedKeyFile(t *testing.T) {
+	for name, content := range map[string]any{"no keys": file{}, "short hash key": file{Hash: []byte("x"), Seal: map[uint32][]byte{1: bytes.Repeat([]byte{1}, 32)}}, "short sealing key": file{Hash: bytes.Repeat([]byte{1}, 32), Seal: map[uint32][]byte{1: {1}}}, "not ours": []int{1}} {
+		dir := t.TempDir()
+		data, err := json.Marshal(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "keys", "keyring.json"), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir); err == nil {
+			t.Errorf("%s: Open gave no error", name)
+		}
+	}
+}
+
+func BenchmarkHash(b *testing.B) {
+	ring, err := Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		ring.Hash("phone", "", "13800001111")
+	}
+}

@@ -1,0 +1,121 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/proto"
+)
+
+// A Sealer encrypts and authenticates; internal/keyring has one. Context
+// binds a sealed value to its place: opening it with another context fails.
+type Sealer interface {
+	Seal(plain, context []byte) []byte
+	Open(sealed, context []byte) ([]byte, error)
+}
+
+// MaxRawBytes bounds a payload after decompression.
+const MaxRawBytes = 16 << 20
+
+var (
+	encoder = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			panic(err) // wrong options: a broken program
+		}
+		return e
+	})
+	decoder = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(MaxRawBytes), zstd.WithDecoderConcurrency(0))
+		if err != nil {
+			panic(err)
+		}
+		return d
+	})
+)
+
+// context binds sealed bytes to the entity they belong to and to what they are.
+func context(h *Header, part string) []byte {
+	return []byte(part + "|" + h.GetPlatform() + "|" + h.GetShop() + "|" + h.GetEntityId())
+}
+
+// Seal turns an event as a connector mapped it into the form that leaves the
+// process: raw compressed and sealed, person sealed. It changes e.
+func Seal(e *Event, s Sealer) error {
+	h := e.GetHeader()
+	if h == nil {
+		return errors.New("events: seal: the event has no header")
+	}
+	if len(h.Raw) > 0 {
+		h.Raw = s.Seal(encoder().EncodeAll(h.Raw, nil), context(h, "raw"))
+	}
+	if h.Person != nil {
+		plain, err := proto.Marshal(h.Person)
+		if err != nil {
+			return fmt.Errorf("events: seal: %w", err)
+		}
+		h.SealedPerson, h.Person = s.Seal(plain, context(h, "person")), nil
+	}
+	return nil
+}
+
+// OpenPerson opens what the event says of persons; nil if it says nothing.
+func OpenPerson(e *Event, s Sealer) (*Person, error) {
+	h := e.GetHeader()
+	if len(h.GetSealedPerson()) == 0 {
+		return h.GetPerson(), nil
+	}
+	plain, err := s.Open(h.GetSealedPerson(), context(h, "person"))
+	if err != nil {
+		return nil, fmt.Errorf("events: open the person: %w", err)
+	}
+	person := new(Person)
+	if err := proto.Unmarshal(plain, person); err != nil {
+		return nil, fmt.Errorf("events: open the person: %w", err)
+	}
+	return person, nil
+}
+
+// OpenRaw opens the platform's payload of a sealed event.
+func OpenRaw(e *Event, s Sealer) ([]byte, error) {
+	h := e.GetHeader()
+	if len(h.GetRaw()) == 0 {
+		return nil, nil
+	}
+	packed, err := s.Open(h.GetRaw(), context(h, "raw"))
+	if err != nil {
+		return nil, fmt.Errorf("events: open the payload: %w", err)
+	}
+	plain, err := decoder().DecodeAll(packed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("events: open the payload: %w", err)
+	}
+	return plain, nil
+}
+
+// Marshal appends an event's wire form to b.
+func Marshal(b []byte, e *Event) ([]byte, error) {
+	return proto.MarshalOptions{Deterministic: true}.MarshalAppend(b, e)
+}
+
+// Decode reads an event and refuses one that nothing can be done with: no
+// body, no entity, no account (spend excepted), no version.
+func Decode(value []byte, e *Event) error {
+	if err := proto.Unmarshal(value, e); err != nil {
+		return fmt.Errorf("events: decode: %w", err)
+	}
+	h := e.GetHeader()
+	switch {
+	case h == nil || h.GetPlatform() == "" || h.GetShop() == "" || h.GetEntityId() == "":
+		return errors.New("events: decode: the event names no entity")
+	case KindOf(e) == "":
+		return errors.New("events: decode: the event has no body that this version knows")
+	case h.GetAccount() == "" && KindOf(e) != KindSpend:
+		return errors.New("events: decode: the event names no account")
+	case h.GetVersion() == nil:
+		return errors.New("events: decode: the event has no version")
+	}
+	return nil
+}
