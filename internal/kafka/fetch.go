@@ -1,0 +1,145 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// maxFetchBytes bounds one answer of the broker.
+const maxFetchBytes = 32 << 20
+
+// firstBuffer holds most values; a larger one makes it grow.
+const firstBuffer = 64 << 10
+
+// Fetched is a message that was read.
+type Fetched struct {
+	Offset int64
+	// Key is nil unless the fetcher reads keys.
+	Key   []byte
+	Value []byte
+}
+
+// Fetcher reads one partition by offset. It is for one goroutine.
+type Fetcher struct {
+	client    *Client
+	topic     string
+	partition int
+	keys      bool
+	conn      *kafka.Conn
+	buffer    []byte
+}
+
+// Fetcher reads values; with keys, keys too, at a price.
+func (c *Client) Fetcher(topic string, partition int, keys bool) *Fetcher {
+	return &Fetcher{client: c, topic: topic, partition: partition, keys: keys}
+}
+
+// Fetch returns up to limit messages from offset on, waiting up to wait for
+// the first, and the offset that the next message of the partition will get.
+// No message is not an error. Messages are the caller's to keep. An offset
+// that is no longer there is ErrTrimmed.
+func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, wait time.Duration) ([]Fetched, int64, error) {
+	for {
+		messages, next, err := f.fetch(ctx, offset, limit, wait)
+		if err != nil && f.conn != nil {
+			// The connection may stand in the middle of an answer.
+			_ = f.conn.Close()
+			f.conn = nil
+		}
+		if !errors.Is(err, io.ErrShortBuffer) {
+			return messages, next, err
+		}
+		f.buffer = make([]byte, 4*len(f.buffer))
+	}
+}
+
+// ErrTrimmed says that an offset was asked for which Kafka no longer keeps.
+var ErrTrimmed = errors.New("the offset is no longer in Kafka")
+
+func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, wait time.Duration) ([]Fetched, int64, error) {
+	fail := func(err error) ([]Fetched, int64, error) {
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			err = fmt.Errorf("%w: %w", ErrTrimmed, err)
+		}
+		return nil, 0, fmt.Errorf("kafka: read %s from offset %d: %w", partitionName(f.topic, f.partition), offset, err)
+	}
+	if f.conn == nil {
+		conn, err := f.client.leader(ctx, f.topic, f.partition)
+		if err != nil {
+			return nil, 0, err
+		}
+		f.conn = conn
+	}
+	stop := context.AfterFunc(ctx, func() { _ = f.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := f.conn.SetDeadline(time.Now().Add(wait + 20*time.Second)); err != nil {
+		return fail(err)
+	}
+	if _, err := f.conn.Seek(offset, kafka.SeekAbsolute|kafka.SeekDontCheck); err != nil {
+		return fail(err)
+	}
+	batch := f.conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: maxFetchBytes, MaxWait: max(wait, time.Millisecond)})
+	next := batch.HighWaterMark()
+	var messages []Fetched
+	for len(messages) < limit {
+		message, err := f.read(batch)
+		if errors.Is(err, io.EOF) || errors.Is(err, kafka.RequestTimedOut) {
+			break
+		}
+		if errors.Is(err, io.ErrShortBuffer) && len(messages) > 0 {
+			// The large one comes with the next call, first of its batch.
+			_ = batch.Close()
+			_ = f.conn.Close()
+			f.conn = nil
+			return messages, next, nil
+		}
+		if err != nil {
+			_ = batch.Close()
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return fail(err)
+		}
+		if message.Offset >= offset {
+			messages = append(messages, message)
+		}
+	}
+	if err := batch.Close(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, kafka.RequestTimedOut) {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return fail(err)
+	}
+	return messages, next, nil
+}
+
+// read reads the next message of a batch.
+func (f *Fetcher) read(batch *kafka.Batch) (Fetched, error) {
+	if f.keys {
+		m, err := batch.ReadMessage()
+		return Fetched{Offset: m.Offset, Key: m.Key, Value: m.Value}, err
+	}
+	if f.buffer == nil {
+		f.buffer = make([]byte, firstBuffer)
+	}
+	n, err := batch.Read(f.buffer)
+	if err != nil {
+		return Fetched{}, err
+	}
+	return Fetched{Offset: batch.Offset() - 1, Value: append([]byte(nil), f.buffer[:n]...)}, nil
+}
+
+// Close ends the connection.
+func (f *Fetcher) Close() error {
+	if f.conn == nil {
+		return nil
+	}
+	err := f.conn.Close()
+	f.conn = nil
+	return err
+}

@@ -1,0 +1,161 @@
+package kafka_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"oneid/internal/embedded/broker"
+	"oneid/internal/kafka"
+)
+
+func start(t *testing.T, dir string) (*broker.Broker, *kafka.Client) {
+	t.Helper()
+	b, err := broker.Start(dir, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	client, err := kafka.New(kafka.Config{Brokers: b.Addresses()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return b, client
+}
+
+// readAll reads a partition to its end.
+func readAll(t *testing.T, client *kafka.Client, topic string, partition, limit int, keys bool) []kafka.Fetched {
+	t.Helper()
+	f := client.Fetcher(topic, partition, keys)
+	defer f.Close()
+	var all []kafka.Fetched
+	for offset := int64(0); ; {
+		messages, next, err := f.Fetch(t.Context(), offset, limit, 10*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, messages...)
+		if len(messages) > 0 {
+			offset = messages[len(messages)-1].Offset + 1
+		}
+		if offset >= next {
+			return all
+		}
+	}
+}
+
+func TestWhatIsPublishedIsReadInOrder(t *testing.T) {
+	_, client := start(t, t.TempDir())
+	if err := client.EnsureTopics(t.Context(), []kafka.Topic{{Name: "b.orders", Partitions: 3, Replication: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	p := client.Publisher()
+	defer p.Close()
+	var messages []kafka.Message
+	for i := range 3000 {
+		value := fmt.Appendf(nil, "%d", i)
+		if i%1000 == 500 {
+			value = append(value, bytes.Repeat([]byte("x"), 300<<10)...) // larger than the first buffer
+		}
+		messages = append(messages, kafka.Message{Topic: "b.orders", Key: fmt.Appendf(nil, "k%d", i%7), Value: value, Headers: []kafka.Header{{Key: "ce_id", Value: []byte("1")}}})
+	}
+	if err := p.Publish(t.Context(), messages); err != nil {
+		t.Fatal(err)
+	}
+	for name, keys := range map[string]bool{"values": false, "keys too": true} {
+		t.Run(name, func(t *testing.T) {
+			count := 0
+			last := map[string]int{}
+			for partition := range 3 {
+				offset := int64(0)
+				for _, m := range readAll(t, client, "b.orders", partition, 700, keys) {
+					if m.Offset != offset {
+						t.Fatalf("offset %d follows %d", m.Offset, offset-1)
+					}
+					offset++
+					count++
+					var n int
+					if _, err := fmt.Sscanf(string(m.Value[:min(len(m.Value), 6)]), "%d", &n); err != nil {
+						t.Fatal(err)
+					}
+					key := fmt.Sprintf("k%d", n%7)
+					if keys && string(m.Key) != key {
+						t.Fatalf("message %d has key %q, want %q", n, m.Key, key)
+					}
+					if before, ok := last[key]; ok && before > n {
+						t.Fatalf("%d comes after %d though both have key %s", n, before, key)
+					}
+					last[key] = n
+				}
+			}
+			if count != 3000 {
+				t.Errorf("read %d messages, want 3000", count)
+			}
+		})
+	}
+}
+
+func TestAppendedRecordsKeepTheirOffsetsOverARestart(t *testing.T) {
+	dir := t.TempDir()
+	b, client := start(t, dir)
+	if err := client.EnsureTopics(t.Context(), []kafka.Topic{{Name: "b.journal", Partitions: 1, Replication: 1, Config: map[string]string{"retention.ms": "-1"}}}); err != nil {
+		t.Fatal(err)
+	}
+	log := client.Log("b.journal", 0)
+	defer log.Close()
+	for want := range int64(5) {
+		offset, err := log.Append(t.Context(), fmt.Appendf(nil, "record %d", want))
+		if err != nil || offset != want {
+			t.Fatalf("Append = %d, %v; want offset %d", offset, err, want)
+		}
+	}
+	if err := client.Commit(t.Context(), "b.resolver", kafka.Position{"b.journal": {3}}); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+
+	_, again := start(t, dir)
+	got := readAll(t, again, "b.journal", 0, 100, false)
+	if len(got) != 5 || string(got[4].Value) != "record 4" {
+		t.Errorf("after a restart the journal holds %d records, want 5", len(got))
+	}
+	position, err := again.Committed(t.Context(), "b.resolver", []string{"b.journal"})
+	if err != nil || position["b.journal"][0] != 3 {
+		t.Errorf("after a restart the group stands at %v (%v), want 3", position, err)
+	}
+	first, next, err := again.Ends(t.Context(), "b.journal")
+	if err != nil || first[0] != 0 || next[0] != 5 {
+		t.Errorf("Ends = %v %v %v, want 0 and 5", first, next, err)
+	}
+}
+
+func TestFaultsAreTold(t *testing.T) {
+	b, client := start(t, t.TempDir())
+	if err := client.EnsureTopics(t.Context(), []kafka.Topic{{Name: "b.orders", Partitions: 1, Replication: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	f := client.Fetcher("b.orders", 0, false)
+	defer f.Close()
+	if _, _, err := f.Fetch(t.Context(), 17, 1, time.Millisecond); !errors.Is(err, kafka.ErrTrimmed) {
+		t.Errorf("an offset that is not there gave %v, want ErrTrimmed", err)
+	}
+	if _, err := kafka.New(kafka.Config{}); err == nil {
+		t.Error("no brokers gave no error")
+	}
+	if _, err := kafka.New(kafka.Config{Brokers: []string{"x:1"}, Mechanism: "kerberos"}); err == nil {
+		t.Error("an unknown mechanism gave no error")
+	}
+	b.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := client.Ping(ctx); !kafka.IsAway(err) {
+		t.Errorf("a dead broker gave %v, want an error that IsAway", err)
+	}
+	if _, _, err := f.Fetch(ctx, 0, 1, time.Millisecond); !kafka.IsAway(err) {
+		t.Errorf("reading from a dead broker gave %v, want an error that IsAway", err)
+	}
+}

@@ -1,0 +1,142 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
+)
+
+// Header is a header of a message.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Message is a message to publish. Messages of one key stay in their order.
+type Message struct {
+	Topic      string
+	Key, Value []byte
+	Headers    []Header
+}
+
+// Publisher writes messages; it returns once all replicas have them.
+type Publisher struct{ writer *kafka.Writer }
+
+// Publisher makes one. A retried write can write twice: what reads must count
+// by entity and version.
+func (c *Client) Publisher() *Publisher {
+	return &Publisher{writer: &kafka.Writer{
+		Addr:         kafka.TCP(c.config.Brokers...),
+		Transport:    c.transport(),
+		Balancer:     kafka.Murmur2Balancer{Consistent: true},
+		RequiredAcks: kafka.RequireAll,
+		BatchSize:    10000,
+		BatchBytes:   900 << 10, // below the broker's usual limit of 1 MB
+		BatchTimeout: 2 * time.Millisecond,
+		MaxAttempts:  5,
+		Compression:  kafka.Lz4,
+	}}
+}
+
+// Publish writes messages and returns when all are acknowledged. After an
+// error some may have been written: publish all of them again.
+func (p *Publisher) Publish(ctx context.Context, messages []Message) error {
+	out := make([]kafka.Message, len(messages))
+	for i, m := range messages {
+		out[i] = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value}
+		for _, h := range m.Headers {
+			out[i].Headers = append(out[i].Headers, kafka.Header{Key: h.Key, Value: h.Value})
+		}
+	}
+	err := p.writer.WriteMessages(ctx, out...)
+	var each kafka.WriteErrors
+	if errors.As(err, &each) {
+		for _, one := range each {
+			if one != nil {
+				return fmt.Errorf("kafka: publish %d messages, %d of which failed: %w", len(messages), each.Count(), one)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("kafka: publish %d messages: %w", len(messages), err)
+	}
+	return nil
+}
+
+// Close ends the publisher.
+func (p *Publisher) Close() error {
+	err := p.writer.Close()
+	if t, ok := p.writer.Transport.(*kafka.Transport); ok {
+		t.CloseIdleConnections()
+	}
+	return err
+}
+
+// Log is one partition to which records are appended one at a time, each
+// answered with its offset: the journal.
+type Log struct {
+	client    *Client
+	topic     string
+	partition int
+
+	mu   sync.Mutex
+	conn *kafka.Conn
+}
+
+// Log names a partition; it connects when first used.
+func (c *Client) Log(topic string, partition int) *Log {
+	return &Log{client: c, topic: topic, partition: partition}
+}
+
+// Append writes a record with all replicas' acknowledgement and returns its
+// offset. After an error it is unknown whether the record was written.
+func (l *Log) Append(ctx context.Context, value []byte) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		conn, err := l.client.leader(ctx, l.topic, l.partition)
+		if err != nil {
+			return 0, err
+		}
+		if err := conn.SetRequiredAcks(int(kafka.RequireAll)); err != nil {
+			return 0, errors.Join(fmt.Errorf("kafka: append to %s: %w", partitionName(l.topic, l.partition), err), conn.Close())
+		}
+		l.conn = conn
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(30 * time.Second)
+	}
+	_ = l.conn.SetWriteDeadline(deadline)
+	_ = l.conn.SetReadDeadline(deadline)
+	_, _, offset, _, err := l.conn.WriteCompressedMessagesAt(compress.None.Codec(), kafka.Message{Value: value})
+	if err != nil {
+		err = errors.Join(fmt.Errorf("kafka: append to %s: %w", partitionName(l.topic, l.partition), err), l.conn.Close())
+		l.conn = nil
+		return 0, err
+	}
+	return offset, nil
+}
+
+// Close ends the connection.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		return nil
+	}
+	err := l.conn.Close()
+	l.conn = nil
+	return err
+}
+
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+}
