@@ -1,0 +1,37 @@
+// Package pipelines is where the parts are joined into flows, one folder
+// each: pull (platform to Kafka), resolve (Kafka through identity to
+// ClickHouse), squash (upkeep). A pipeline reads from top to bottom in its
+// own package; none imports another. What all of them agree upon stands here.
+package pipelines
+
+import (
+	"oneid/schemas/events"
+)
+
+// ResolverGroup is the consumer group under which the resolver commits how
+// far it is: what lies below its offsets is in ClickHouse.
+func ResolverGroup(brand string) string { return brand + ".resolver" }
+
+// Topic is a topic that an instance needs, with Kafka's settings for it.
+type Topic struct {
+	Name       string
+	Partitions int
+	Config     map[string]string
+}
+
+// fifteenDays is how long event topics are kept unless configured: what is
+// older lies in ClickHouse.
+const fifteenDays = "1296000000"
+
+// Topics lists the topics of a brand; the event topics have partitions each.
+func Topics(brand string, partitions int) []Topic {
+	t := events.TopicsOf(brand)
+	kept := map[string]string{"retention.ms": fifteenDays}
+	forever := map[string]string{"retention.ms": "-1"}
+	compacted := map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}
+	return []Topic{
+		{t.Orders, partitions, kept}, {t.Users, partitions, kept}, {t.Tickets, partitions, kept}, {t.Spend, partitions, kept},
+		{t.Journal, 1, forever}, {t.Decisions, 1, forever}, {t.DeadLetter, 1, forever},
+		{t.Identity, partitions, compacted}, {t.Cursors, 1, compacted},
+	}
+}

@@ -1,0 +1,230 @@
+// Package pull moves what connectors read into Kafka: it reads pages, maps
+// their records, seals and publishes the events, and only then writes the
+// cursor. A crash between the two repeats the page, and repeating changes
+// nothing: an event's id names the entity and its version.
+//
+// What cannot be read or mapped goes to the dead letter with its bytes, and
+// the rest of the page goes on. What cannot be published stops the stream
+// until Kafka is back: no record becomes a dead letter because a store was
+// away.
+package pull
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"oneid/connectors"
+	"oneid/internal/kafka"
+	"oneid/schemas/events"
+)
+
+// Puller pulls one stream of one shop.
+type Puller struct {
+	Connector connectors.Connector
+	// Platform and Shop name what is pulled, as in accounts.
+	Platform, Shop string
+	Stream         string
+
+	Publisher *kafka.Publisher
+	Topics    events.Topics
+	Keys      events.Sealer
+	Cursors   *Cursors
+	Log       *slog.Logger
+	// Progress, if set, is called after each page.
+	Progress func(Summary)
+	// Refused, if set, is called for each dead letter: where it came from and
+	// what is wrong with it.
+	Refused func(origin string, err error)
+}
+
+// Summary counts what a pull did.
+type Summary struct {
+	Pages, Records, Events, DeadLetters int
+	// Total is how many records the platform says there are to read; 0 when
+	// it does not say.
+	Total int
+}
+
+// Once reads the stream from its cursor to the present.
+func (p *Puller) Once(ctx context.Context) (Summary, error) {
+	var sum Summary
+	key := p.Platform + "/" + p.Shop + "/" + p.Stream
+	for page, err := range p.Connector.Read(ctx, p.Stream, p.Cursors.Get(key)) {
+		if err != nil {
+			return sum, fmt.Errorf("pull: read %s: %w", key, err)
+		}
+		if err := p.publish(ctx, page, &sum); err != nil {
+			return sum, fmt.Errorf("pull: %s: %w", key, err)
+		}
+		if page.Next != "" {
+			if err := p.Cursors.Put(ctx, key, page.Next); err != nil {
+				return sum, fmt.Errorf("pull: %s: %w", key, err)
+			}
+		}
+		if p.Progress != nil {
+			p.Progress(sum)
+		}
+		if ctx.Err() != nil {
+			return sum, ctx.Err()
+		}
+	}
+	return sum, nil
+}
+
+// Run pulls again and again, every so often, until ctx ends. An error is
+// logged when the stream's state changes, and the next round tries again.
+func (p *Puller) Run(ctx context.Context, every time.Duration) error {
+	failing := false
+	log := p.Log.With("platform", p.Platform, "shop", p.Shop, "stream", p.Stream)
+	for {
+		sum, err := p.Once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			failing = true
+			log.Warn("stream stands still; it is tried again", "error", err)
+		case err == nil && failing:
+			failing = false
+			log.Info("stream goes on", "events", sum.Events)
+		case err == nil && sum.Events > 0:
+			log.Debug("pulled", "events", sum.Events, "dead_letters", sum.DeadLetters)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+// publish maps and publishes one page; it waits while Kafka is away.
+func (p *Puller) publish(ctx context.Context, page connectors.Page, sum *Summary) error {
+	messages := make([]kafka.Message, 0, len(page.Records)*2)
+	refuse := func(raw []byte, origin, reason string, cause error) error {
+		message, err := p.deadLetter(raw, origin, reason, cause)
+		if err != nil {
+			return err
+		}
+		messages = append(messages, message)
+		sum.DeadLetters++
+		if p.Refused != nil {
+			p.Refused(origin, cause)
+		}
+		return nil
+	}
+	for _, bad := range page.Bad {
+		if err := refuse(bad.Raw, bad.Origin, "read", bad.Err); err != nil {
+			return err
+		}
+	}
+	published := 0
+	for _, record := range page.Records {
+		mapped, err := p.Connector.Map(record)
+		if err != nil {
+			if err := refuse(record.Raw, record.Origin, "map", err); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, event := range mapped {
+			message, err := p.message(event)
+			if err != nil {
+				return err
+			}
+			messages = append(messages, message)
+			published++
+		}
+	}
+	if err := p.send(ctx, messages); err != nil {
+		return err
+	}
+	sum.Pages++
+	sum.Records += len(page.Records) + len(page.Bad)
+	sum.Events += published
+	if page.Total > 0 {
+		sum.Total = page.Total
+	}
+	return nil
+}
+
+// send publishes, and waits for a Kafka that is away.
+func (p *Puller) send(ctx context.Context, messages []kafka.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	away := false
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := p.Publisher.Publish(ctx, messages)
+		if err == nil {
+			if away {
+				p.Log.Info("kafka is back", "shop", p.Platform+"/"+p.Shop)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !kafka.IsAway(err) {
+			return err
+		}
+		if !away {
+			away = true
+			p.Log.Warn("kafka is away; waiting", "error", err, "shop", p.Platform+"/"+p.Shop)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// message seals an event and makes the Kafka message of it.
+func (p *Puller) message(event *events.Event) (kafka.Message, error) {
+	topic := p.Topics.Of(events.KindOf(event))
+	if topic == "" {
+		return kafka.Message{}, errors.New("the connector's mapping made an event without a body: a fault of the program")
+	}
+	about := events.Describe(event)
+	key := events.Key(event)
+	if err := events.Seal(event, p.Keys); err != nil {
+		return kafka.Message{}, err
+	}
+	value, err := events.Marshal(nil, event)
+	if err != nil {
+		return kafka.Message{}, err
+	}
+	return kafka.Message{Topic: topic, Key: []byte(key), Value: value, Headers: []kafka.Header{
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_id", Value: []byte(about.ID)},
+		{Key: "ce_type", Value: []byte(about.Type)},
+		{Key: "ce_source", Value: []byte(about.Source)},
+		{Key: "ce_time", Value: []byte(about.Time)},
+		{Key: "content-type", Value: []byte(events.ContentType)},
+	}}, nil
+}
+
+// deadLetter makes the message of what was refused. Its id is made of its
+// bytes, so that the same refused row counts once however often it comes.
+func (p *Puller) deadLetter(raw []byte, origin, reason string, cause error) (kafka.Message, error) {
+	sum := sha256.Sum256([]byte(p.Platform + "\x00" + p.Shop + "\x00" + p.Stream + "\x00" + string(raw)))
+	id := hex.EncodeToString(sum[:16])
+	value, err := proto.Marshal(&events.DeadLetter{
+		LetterId: id, Platform: p.Platform, Shop: p.Shop, Stream: p.Stream,
+		Reason: reason, Detail: cause.Error(), Origin: origin, Attempts: 1,
+		FirstSeenMs: time.Now().UnixMilli(),
+		SealedRaw:   p.Keys.Seal(raw, []byte("deadletter|"+id)),
+	})
+	if err != nil {
+		return kafka.Message{}, fmt.Errorf("make a dead letter: %w", err)
+	}
+	return kafka.Message{Topic: p.Topics.DeadLetter, Key: []byte(id), Value: value}, nil
+}

@@ -1,0 +1,202 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"oneid/connectors"
+	"oneid/internal/embedded/broker"
+	"oneid/internal/kafka"
+	"oneid/internal/keyring"
+	"oneid/pipelines"
+	"oneid/schemas/events"
+)
+
+// script is a connector of pages of ten orders each; its cursor is the next
+// page's number. It breaks before page stopAt once, if that is not 0.
+type script struct {
+	pages, stopAt int
+}
+
+var errBroken = errors.New("the platform is away")
+
+func (s *script) Spec() connectors.Spec       { return connectors.Spec{Platform: "tmall"} }
+func (s *script) Check(context.Context) error { return nil }
+
+func (s *script) Read(_ context.Context, _ string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		start, _ := strconv.Atoi(string(from))
+		for n := start; n < s.pages; n++ {
+			if s.stopAt != 0 && n == s.stopAt {
+				s.stopAt = 0
+				yield(connectors.Page{}, errBroken)
+				return
+			}
+			page := connectors.Page{Next: connectors.Cursor(strconv.Itoa(n + 1)), Total: s.pages * 10}
+			for i := range 10 {
+				page.Records = append(page.Records, connectors.Record{Raw: fmt.Appendf(nil, `{"no":"%d"}`, n*10+i), Origin: fmt.Sprintf("page %d", n)})
+			}
+			if !yield(page, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *script) Map(record connectors.Record) ([]*events.Event, error) {
+	var no int
+	if _, err := fmt.Sscanf(string(record.Raw), `{"no":"%d"}`, &no); err != nil {
+		return nil, err
+	}
+	if no%17 == 16 {
+		return nil, errors.New("no amount")
+	}
+	return []*events.Event{{
+		Header: &events.Header{Platform: "tmall", Shop: "s", EntityId: strconv.Itoa(no), Account: fmt.Sprintf("a%d", no%5), Version: &events.Version{ModifiedMs: 1}, Raw: record.Raw},
+		Body:   &events.Event_Order{Order: &events.Order{Currency: "CNY"}},
+	}}, nil
+}
+
+type rig struct {
+	client    *kafka.Client
+	publisher *kafka.Publisher
+	keys      *keyring.Ring
+	topics    events.Topics
+}
+
+func newRig(t *testing.T) rig {
+	t.Helper()
+	b, err := broker.Start(t.TempDir(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	client, err := kafka.New(kafka.Config{Brokers: b.Addresses()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	var topics []kafka.Topic
+	for _, topic := range pipelines.Topics("b", 2) {
+		topics = append(topics, kafka.Topic{Name: topic.Name, Partitions: topic.Partitions, Replication: 1, Config: topic.Config})
+	}
+	if err := client.EnsureTopics(t.Context(), topics); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher := client.Publisher()
+	t.Cleanup(func() { _ = publisher.Close() })
+	return rig{client, publisher, keys, events.TopicsOf("b")}
+}
+
+func (r rig) puller(t *testing.T, c connectors.Connector) *Puller {
+	t.Helper()
+	cursors, err := OpenCursors(t.Context(), r.client, r.publisher, r.topics.Cursors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Puller{Connector: c, Platform: "tmall", Shop: "s", Stream: "orders", Publisher: r.publisher, Topics: r.topics, Keys: r.keys, Cursors: cursors, Log: slog.New(slog.DiscardHandler)}
+}
+
+// values reads all values of a topic.
+func (r rig) values(t *testing.T, topic string) [][]byte {
+	t.Helper()
+	first, next, err := r.client.Ends(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	for partition := range next {
+		f := r.client.Fetcher(topic, partition, false)
+		for at := first[partition]; at < next[partition]; {
+			messages, _, err := f.Fetch(t.Context(), at, 1000, time.Millisecond)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range messages {
+				all = append(all, m.Value)
+				at = m.Offset + 1
+			}
+		}
+		_ = f.Close()
+	}
+	return all
+}
+
+// Wherever the stream breaks, the next pull goes on with the page that was not
+// yet acknowledged: each order is published exactly once.
+func TestPullResumesAfterEachPage(t *testing.T) {
+	for stop := range 6 {
+		t.Run(fmt.Sprintf("broken before page %d", stop), func(t *testing.T) {
+			r := newRig(t)
+			c := &script{pages: 6, stopAt: stop}
+			if _, err := r.puller(t, c).Once(t.Context()); stop != 0 && !errors.Is(err, errBroken) {
+				t.Fatalf("Once = %v, want the connector's error", err)
+			}
+			// A new process: cursors are read again.
+			if _, err := r.puller(t, c).Once(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			seen := make(map[string]int)
+			for _, value := range r.values(t, r.topics.Orders) {
+				var e events.Event
+				if err := events.Decode(value, &e); err != nil {
+					t.Fatal(err)
+				}
+				seen[e.GetHeader().GetEntityId()]++
+				if raw, err := events.OpenRaw(&e, r.keys); err != nil || string(raw) != `{"no":"`+e.GetHeader().GetEntityId()+`"}` {
+					t.Errorf("payload = %s, %v", raw, err)
+				}
+			}
+			for no := range 60 {
+				want := 1
+				if no%17 == 16 {
+					want = 0
+				}
+				if got := seen[strconv.Itoa(no)]; got != want {
+					t.Errorf("order %d was published %d times, want %d", no, got, want)
+				}
+			}
+			letters := r.values(t, r.topics.DeadLetter)
+			if len(letters) != 3 {
+				t.Fatalf("%d dead letters, want 3", len(letters))
+			}
+			var letter events.DeadLetter
+			if err := proto.Unmarshal(letters[0], &letter); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := r.keys.Open(letter.GetSealedRaw(), []byte("deadletter|"+letter.GetLetterId()))
+			if err != nil || letter.GetReason() != "map" || letter.GetDetail() != "no amount" || string(raw) != `{"no":"16"}` {
+				t.Errorf("dead letter = %s %s %s (%v)", letter.GetReason(), letter.GetDetail(), raw, err)
+			}
+		})
+	}
+}
+
+func TestRunStopsAtOnce(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	p := r.puller(t, &script{pages: 3})
+	p.Progress = func(s Summary) {
+		if s.Pages == 2 {
+			cancel()
+		}
+	}
+	if err := p.Run(ctx, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Cursors.Get("tmall/s/orders"); got != "2" {
+		t.Errorf("cursor = %q, want 2: the page in hand is written down", got)
+	}
+}
