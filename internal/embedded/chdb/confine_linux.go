@@ -98,21 +98,40 @@ func handled(version int) unix.LandlockRulesetAttr {
 }
 
 // readable is what the loader, the library and Go read besides the data: shared
-// libraries, time zones, and facts of the machine. Names that are not there
-// are passed over. Of /proc the kernel lets a confined process see other
-// processes' names, not their memory, environment or files.
+// libraries, time zones, and facts of the machine and of the process itself.
+// Names that are not there are passed over. Of /proc only single files are
+// named: in a process of the same user (or root) the environment, memory and
+// files of others would be readable there, in spite of Landlock.
 var readable = []string{
 	"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone",
-	"/usr/share/zoneinfo", "/proc", "/sys", "/dev/urandom", "/dev/random",
+	"/usr/share/zoneinfo", "/dev/urandom", "/dev/random", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm",
+	"/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/uptime", "/proc/sys/vm", "/proc/sys/kernel",
+	"/proc/self/cgroup", "/proc/self/maps", "/proc/self/mountinfo", "/proc/self/mounts", "/proc/self/smaps_rollup",
+	"/proc/self/stat", "/proc/self/statm", "/proc/self/status", "/proc/self/limits", "/proc/self/auxv",
+}
+
+func landlockVersion() (int, error) {
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0, fmt.Errorf("chdb: ask for Landlock: %w", errno)
+	}
+	return int(version), nil
+}
+
+// CanConfine reports whether the operating system can keep the engine to its
+// folder, and whether it can keep it from opening connections too (Linux 6.7).
+func CanConfine() (files, network bool) {
+	version, err := landlockVersion()
+	return err == nil, err == nil && version >= 4
 }
 
 // restrict sets the rules on this thread.
 func restrict(config ServeConfig, executable string) error {
-	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 {
-		return fmt.Errorf("chdb: ask for Landlock: %w", errno)
+	version, err := landlockVersion()
+	if err != nil {
+		return err
 	}
-	attributes := handled(int(version))
+	attributes := handled(version)
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attributes)), unsafe.Sizeof(attributes), 0)
 	if errno != 0 {
 		return fmt.Errorf("chdb: make Landlock rules: %w", errno)

@@ -50,7 +50,6 @@ const (
 	lifetimeFD = 4
 	appFD      = 5
 	biFD       = 6
-	lockFD     = 7
 )
 
 // confined marks the environment of the child's second stage.
@@ -123,22 +122,14 @@ func Serve(ctx context.Context, config ServeConfig, app, bi net.Listener) error 
 	if config.MemoryBytes == 0 {
 		config.MemoryBytes = defaultMemory()
 	}
-	for _, name := range []string{"store", "tmp", "backups"} {
-		if err := os.MkdirAll(filepath.Join(config.Folder, name), 0o700); err != nil {
-			return fmt.Errorf("chdb: make the engine's folders: %w", err)
-		}
-	}
-	configFile, err := writeFiles(config)
-	if err != nil {
-		return err
-	}
 	library, err := libchdb.Load(config.Library)
 	if err != nil {
 		return err
 	}
 	server := endpoint.New(endpoint.Config{
-		Library: library, Path: filepath.Join(config.Folder, "store"), ConfigFile: configFile, Database: config.Database,
+		Library: library, Folder: config.Folder, Database: config.Database, PublicViews: config.PublicViews,
 		User: config.User, Password: config.Password, BIUser: config.BIUser, BIPassword: config.BIPassword,
+		MemoryBytes: config.MemoryBytes, NoSync: config.NoSync,
 		BITime: config.BITime, BIMemory: config.BIMemoryBytes, BIThreads: config.BIThreads,
 	})
 	if err := server.Open(); err != nil {

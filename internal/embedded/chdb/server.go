@@ -131,6 +131,9 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 			return nil, err
 		}
 	}
+	if files, network := CanConfine(); s.config.BI && (!files || !network) {
+		s.config.Log.Warn("embedded clickhouse: the operating system's fence around bi is missing", "files", files, "network", network)
+	}
 	s.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	var living context.Context
 	living, s.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -416,10 +419,19 @@ func (c *child) end() {
 
 // awaitReady returns when the child answers /ping and SELECT 1.
 func (s *Server) awaitReady(ctx context.Context, c *child) error {
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { // an engine that dies does not answer: ask no longer
+		select {
+		case <-c.ended:
+			stop()
+		case <-asking.Done():
+		}
+	}()
 	limit := time.NewTimer(readyWait)
 	defer limit.Stop()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		err := s.Ping(ctx)
+		err := s.Ping(asking)
 		if err == nil {
 			return nil
 		}

@@ -55,7 +55,15 @@ func Child() {
 }
 
 // Command and Environment make a chdb.Config start this test binary as the engine.
-func Command() []string     { return []string{"/proc/self/exe"} }
+func Command() []string {
+	program, err := os.Executable()
+	if err != nil {
+		panic(err) // the system cannot name the running program: no test can go on
+	}
+	return []string{program}
+}
+
+// Environment goes with Command.
 func Environment() []string { return []string{childMark + "=1"} }
 
 // Database is an empty database of a running engine.
@@ -90,13 +98,15 @@ func Start(t testing.TB) Database {
 	}
 	s := shared.server
 	d := Database{URL: s.URL(), Address: strings.TrimPrefix(s.URL(), "http://"), User: s.User(), Password: s.Password(), Name: "test_" + strings.ToLower(rand.Text())[:12]}
-	if err := d.Exec(t.Context(), "CREATE DATABASE "+d.Name+" ENGINE = Atomic"); err != nil {
+	outside := d
+	outside.Name = s.Database()
+	if err := outside.Exec(t.Context(), "CREATE DATABASE "+d.Name+" ENGINE = Atomic"); err != nil {
 		t.Fatalf("make a database: %v", err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
-		if err := d.Exec(ctx, "DROP DATABASE "+d.Name+" SYNC"); err != nil {
+		if err := outside.Exec(ctx, "DROP DATABASE "+d.Name+" SYNC"); err != nil {
 			t.Errorf("drop the database: %v", err)
 		}
 	})

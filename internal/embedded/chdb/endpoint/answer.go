@@ -30,10 +30,13 @@ type answer struct {
 	tag     string
 	started bool
 	format  string
+	zone    string // the engine's
 	stats   libchdb.Stats
 }
 
-func newAnswer(w http.ResponseWriter, r *request) *answer { return &answer{http: w, request: r} }
+func (s *Server) newAnswer(w http.ResponseWriter, r *request) *answer {
+	return &answer{http: w, request: r, zone: s.zone}
+}
 
 // start sends the headers.
 func (a *answer) start() {
@@ -68,7 +71,7 @@ func (a *answer) common() {
 	h := a.http.Header()
 	h.Set("X-ClickHouse-Query-Id", a.request.queryID)
 	h.Set("X-ClickHouse-Server-Display-Name", displayName)
-	h.Set("X-ClickHouse-Timezone", "UTC")
+	h.Set("X-ClickHouse-Timezone", a.zone)
 }
 
 const displayName = "oneid"

@@ -104,7 +104,7 @@ func (s *Server) serveBI(w http.ResponseWriter, r *http.Request) {
 	if q == nil {
 		q = &request{}
 	}
-	a := newAnswer(w, q)
+	a := s.newAnswer(w, q)
 	if err == nil {
 		err = s.runBI(r.Context(), q, a)
 	}

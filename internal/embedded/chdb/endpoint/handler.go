@@ -43,7 +43,7 @@ func (s *Server) routes(user, password string, serve func(http.ResponseWriter, *
 		name, secret, given := credentials(r)
 		nameOK, secretOK := sameSecret(name, user), sameSecret(secret, password)
 		if !given || !nameOK || !secretOK || password == "" {
-			a := newAnswer(w, &request{queryID: r.URL.Query().Get("query_id")})
+			a := s.newAnswer(w, &request{queryID: r.URL.Query().Get("query_id")})
 			a.fail(fail(516, "AUTHENTICATION_FAILED", "Authentication failed: password is incorrect, or there is no user with such name"), s.version)
 			return
 		}
@@ -58,7 +58,7 @@ func (s *Server) serveApp(w http.ResponseWriter, r *http.Request) {
 	if q == nil {
 		q = &request{}
 	}
-	a := newAnswer(w, q)
+	a := s.newAnswer(w, q)
 	if err == nil {
 		err = s.runApp(r.Context(), q, a)
 	}
@@ -82,6 +82,8 @@ func (s *Server) runApp(ctx context.Context, q *request, a *answer) error {
 		return fail(62, "SYNTAX_ERROR", "Empty query")
 	case q.statement.stopsServer():
 		return fail(497, "ACCESS_DENIED", "SYSTEM SHUTDOWN and SYSTEM KILL are refused: the process that started the engine stops it")
+	case q.statement.several():
+		return fail(62, "SYNTAX_ERROR", "Multi-statements are not allowed")
 	case q.statement.writesFile():
 		return fail(358, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed: read the result and write it")
 	case q.statement.kind == kills:
@@ -107,11 +109,6 @@ func (s *Server) runApp(ctx context.Context, q *request, a *answer) error {
 	}
 	defer release()
 	one := &run{user: s.config.User, queryID: q.queryID, mark: "oneid " + rand.Text()}
-	if q.database != "" && q.session == "" || q.database != "" && q.database != s.config.Database {
-		if err := use(conn, q.database); err != nil {
-			return err
-		}
-	}
 	if err := apply(conn, q, one.mark); err != nil {
 		return err
 	}
@@ -122,33 +119,32 @@ func (s *Server) runApp(ctx context.Context, q *request, a *answer) error {
 	return s.execute(ctx, conn, q, a)
 }
 
-// appConn returns a fresh connection, or that of the session.
-func (s *Server) appConn(ctx context.Context, q *request) (*libchdb.Conn, func(), error) {
-	open := func() (*libchdb.Conn, error) {
-		conn, err := s.connect()
-		if err != nil {
-			return nil, err
-		}
-		if err := use(conn, s.config.Database); err != nil {
-			conn.Close()
-			return nil, err
-		}
-		return conn, nil
-	}
-	if q.session != "" {
-		return s.sessions.take(ctx, s.config.User+"/"+q.session, q.sessionTimeout, q.sessionCheck, open)
-	}
-	conn, err := s.connect()
-	if err == nil && q.database == "" {
-		err = use(conn, s.config.Database)
-		if err != nil {
-			conn.Close()
+// appConn returns a fresh connection, or that of the session, with the current
+// database of the request.
+func (s *Server) appConn(ctx context.Context, q *request) (conn *libchdb.Conn, release func(), err error) {
+	database := q.database
+	switch {
+	case q.session != "":
+		conn, release, err = s.sessions.take(ctx, s.config.User+"/"+q.session, q.sessionTimeout, q.sessionCheck, func() (*libchdb.Conn, error) {
+			database = cmpOr(database, s.config.Database)
+			return s.connect()
+		})
+	default:
+		database = cmpOr(database, s.config.Database)
+		if conn, err = s.connect(); err == nil {
+			release = conn.Close
 		}
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, conn.Close, nil
+	if database != "" {
+		if err := use(conn, database); err != nil {
+			release()
+			return nil, nil, err
+		}
+	}
+	return conn, release, nil
 }
 
 func use(conn *libchdb.Conn, database string) error {
@@ -233,14 +229,18 @@ func stream(ctx context.Context, conn *libchdb.Conn, q *request, a *answer) erro
 		return nil
 	}
 	// A stream without rows gives no bytes at all, but drivers read the columns
-	// from a first block: the library writes one when it is asked for no rows.
+	// from a first block.
 	pieces.Close()
-	body, stats, err := conn.Query("SELECT * FROM ("+q.statement.text+"\n) LIMIT 0", a.format, q.params)
+	columns, _, err := conn.Query("DESCRIBE TABLE ("+q.statement.text+"\n)", "JSONCompactEachRow", q.params)
 	if err != nil {
 		return goneOr(ctx, err)
 	}
-	a.stats = stats
-	return write(ctx, q, a, body)
+	header, err := emptyBlock(columns, q.protocol)
+	if err != nil {
+		return err
+	}
+	_, err = a.Write(header)
+	return goneOr(ctx, err)
 }
 
 // chunk is how much of an INSERT's data goes to the library at a time.
@@ -251,6 +251,7 @@ const chunk = 256 << 10
 func insert(ctx context.Context, conn *libchdb.Conn, q *request, a *answer) error {
 	rows, err := conn.Insert(q.statement.text, q.statement.format, q.params)
 	if err != nil {
+		drain(q.data)
 		return err
 	}
 	defer rows.Close()
@@ -261,6 +262,7 @@ func insert(ctx context.Context, conn *libchdb.Conn, q *request, a *answer) erro
 			return fail(33, "CANNOT_READ_ALL_DATA", "the body broke off, no row was inserted")
 		}
 		if _, err := rows.Write(buffer[:n]); err != nil {
+			drain(q.data)
 			return goneOr(ctx, err)
 		}
 		if readErr == io.EOF {
@@ -273,6 +275,12 @@ func insert(ctx context.Context, conn *libchdb.Conn, q *request, a *answer) erro
 	}
 	a.stats = stats
 	return nil
+}
+
+// drain reads on after an error: a client that still sends would see a broken
+// connection instead of it.
+func drain(body io.Reader) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, 256<<20))
 }
 
 // fill reads until the buffer is full (nil), the body ends (io.EOF) or breaks off.

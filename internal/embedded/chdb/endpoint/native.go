@@ -2,11 +2,13 @@ package endpoint
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 )
 
@@ -34,4 +36,24 @@ func recode(body []byte, revision uint64, to io.Writer) error {
 			return err
 		}
 	}
+}
+
+// emptyBlock makes a block of no rows from what DESCRIBE says of the columns,
+// an array a line that begins with name and type.
+func emptyBlock(described []byte, revision uint64) ([]byte, error) {
+	block := proto.NewBlock()
+	for lines := json.NewDecoder(bytes.NewReader(described)); lines.More(); {
+		var fields []string
+		if err := lines.Decode(&fields); err != nil || len(fields) < 2 {
+			return nil, fmt.Errorf("read the columns of an empty result: %w", err)
+		}
+		if err := block.AddColumn(fields[0], column.Type(fields[1])); err != nil {
+			return nil, fail(50, "UNKNOWN_TYPE", "the columns cannot be written for this client: %v", err)
+		}
+	}
+	var buffer chproto.Buffer
+	if err := block.Encode(&buffer, revision); err != nil {
+		return nil, fmt.Errorf("write a block for revision %d: %w", revision, err)
+	}
+	return buffer.Buf, nil
 }

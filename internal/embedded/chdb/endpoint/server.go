@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,14 +16,23 @@ import (
 // Config of a Server.
 type Config struct {
 	Library *libchdb.Library
-	// Path is the engine's folder, absolute; ConfigFile its configuration.
-	Path, ConfigFile string
+	// Folder of the engine's data and configuration, absolute.
+	Folder string
 	// Database is created, is the current one of each request that names none,
 	// and is the only one that BI sees.
 	Database string
 
 	User, Password     string
 	BIUser, BIPassword string
+
+	// PublicViews are the names of the views of Database that BI may read; they
+	// need not exist yet.
+	PublicViews []string
+
+	// MemoryBytes caps the engine; it must be given. NoSync leaves new parts to
+	// the operating system's cache.
+	MemoryBytes uint64
+	NoSync      bool
 
 	// Limits of one BI statement. Zero: 60 s, 1 GiB, half of the cores.
 	BITime    time.Duration
@@ -35,6 +45,8 @@ type Config struct {
 type Server struct {
 	config  Config
 	version string
+	zone    string
+	file    string        // of the engine's configuration
 	keeper  *libchdb.Conn // holds the engine open; used by nothing else
 	fence   *fence
 
@@ -102,21 +114,25 @@ func New(config Config) *Server {
 
 // Open boots the engine and makes the database.
 func (s *Server) Open() error {
+	var err error
+	if s.file, err = writeFiles(s.config); err != nil {
+		return err
+	}
 	keeper, err := s.config.Library.Connect(s.arguments())
 	if err != nil {
-		return fmt.Errorf("endpoint: open %s: %w", s.config.Path, err)
+		return fmt.Errorf("endpoint: open %s: %w", s.config.Folder, err)
 	}
 	s.keeper = keeper
 	if _, _, err := keeper.Query("CREATE DATABASE IF NOT EXISTS "+quoteName(s.config.Database)+" ENGINE = Atomic", "Null", nil); err != nil {
 		s.Close()
 		return fmt.Errorf("endpoint: create database %s: %w", s.config.Database, err)
 	}
-	version, _, err := keeper.Query("SELECT version()", "TabSeparated", nil)
+	about, _, err := keeper.Query("SELECT version(), timezone()", "TabSeparated", nil)
 	if err != nil {
 		s.Close()
 		return fmt.Errorf("endpoint: ask the engine's version: %w", err)
 	}
-	s.version = strings.TrimSpace(string(version))
+	s.version, s.zone, _ = strings.Cut(strings.TrimSpace(string(about)), "\t")
 	if s.fence, err = newFence(keeper, s.config.Database); err != nil {
 		s.Close()
 		return err
@@ -137,7 +153,7 @@ func (s *Server) Close() {
 }
 
 func (s *Server) arguments(more ...string) []string {
-	return append([]string{"--path=" + s.config.Path, "--config-file=" + s.config.ConfigFile}, more...)
+	return append([]string{"--path=" + filepath.Join(s.config.Folder, "store"), "--config-file=" + s.file}, more...)
 }
 
 // connect opens a connection of the application.
@@ -152,11 +168,9 @@ func (s *Server) start(ctx context.Context, r *run) (done func()) {
 	s.mu.Lock()
 	s.running[r] = struct{}{}
 	s.mu.Unlock()
-	ended := make(chan struct{})
-	var killer sync.WaitGroup
+	ended, killed := make(chan struct{}), make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		killer.Add(1)
-		defer killer.Done()
+		defer close(killed)
 		for {
 			s.kill(r.mark)
 			select {
@@ -168,8 +182,9 @@ func (s *Server) start(ctx context.Context, r *run) (done func()) {
 	})
 	return func() {
 		close(ended)
-		stop()
-		killer.Wait()
+		if !stop() {
+			<-killed
+		}
 		s.mu.Lock()
 		delete(s.running, r)
 		s.mu.Unlock()

@@ -22,7 +22,7 @@ func (t token) is(keyword string) bool { return t.word && strings.EqualFold(t.te
 // tokens (0: never) and never fails: an open quote or comment ends with the text.
 func tokens(text string, limit int) []token {
 	var out []token
-	depth := 0
+	depth, open := 0, 0
 	for i := 0; i < len(text) && (limit == 0 || len(out) < limit); {
 		start := i
 		c := text[i]
@@ -38,8 +38,10 @@ func tokens(text string, limit int) []token {
 			continue
 		case c == '\'' || c == '"' || c == '`':
 			i = skipQuoted(text, i)
-		case c == '$':
-			i = skipHeredoc(text, i)
+		case c == '$' && open < maxOpen:
+			if i = skipHeredoc(text, i); i == start+1 {
+				open++
+			}
 		case isWord(c):
 			for i < len(text) && (isWord(text[i]) || text[i] == '$') {
 				i++
@@ -66,6 +68,10 @@ func tokens(text string, limit int) []token {
 	}
 	return out
 }
+
+// maxOpen bounds the searches for the end of a $tag$ that has none, each of
+// which reads the rest of the text. The engine takes no such text anyway.
+const maxOpen = 16
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
@@ -281,6 +287,20 @@ func parseFormat(text string) statement {
 		break
 	}
 	return s
+}
+
+// several reports whether there is more than one statement. The data of an
+// INSERT are not looked at.
+func (s statement) several() bool {
+	if s.kind == inserts || s.kind == valuesIn {
+		return false
+	}
+	for _, t := range s.words {
+		if t.text == ";" {
+			return true
+		}
+	}
+	return false
 }
 
 // stopsServer reports whether the statement would end the process: SYSTEM

@@ -97,7 +97,8 @@ func onlyFile(folder, pattern, client string) (string, error) {
 }
 
 // run runs a client in a process group of its own, which a cancelled ctx ends
-// as a whole, and tells Progress how far the largest file has grown.
+// as a whole, and tells Progress how far the largest file has grown: npm writes
+// the package to its cache first and then copies it.
 func (i installer) run(ctx context.Context, work, name, program string, arguments []string) error {
 	command := exec.CommandContext(ctx, program, arguments...)
 	command.Dir = work
@@ -118,7 +119,7 @@ func (i installer) run(ctx context.Context, work, name, program string, argument
 				return
 			case <-time.After(200 * time.Millisecond):
 				if name == "npm" {
-					i.Progress(min(largest(work), i.pack.Bytes), i.pack.Bytes)
+					i.Progress(min(max(largest(filepath.Join(work, "cache")), largest(filepath.Join(work, "npm"))), i.pack.Bytes), i.pack.Bytes)
 				}
 			}
 		}

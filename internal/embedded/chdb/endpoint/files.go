@@ -1,4 +1,4 @@
-package chdb
+package endpoint
 
 import (
 	"encoding/xml"
@@ -11,12 +11,17 @@ import (
 // writeFiles writes the engine's configuration into its folder and returns the
 // path of it. Without one of its own the engine would take any config.xml that
 // it finds in the working or the home folder.
-func writeFiles(c ServeConfig) (configFile string, err error) {
+func writeFiles(c Config) (configFile string, err error) {
+	for _, name := range []string{"store", "tmp", "backups"} {
+		if err := os.MkdirAll(filepath.Join(c.Folder, name), 0o700); err != nil {
+			return "", fmt.Errorf("endpoint: make the engine's folders: %w", err)
+		}
+	}
 	configFile = filepath.Join(c.Folder, "config.xml")
 	users := filepath.Join(c.Folder, "users.xml")
 	for path, text := range map[string]string{configFile: configXML(c, users), users: usersXML(c)} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			return "", fmt.Errorf("chdb: write the engine's configuration: %w", err)
+			return "", fmt.Errorf("endpoint: write the engine's configuration: %w", err)
 		}
 	}
 	return configFile, nil
@@ -25,7 +30,7 @@ func writeFiles(c ServeConfig) (configFile string, err error) {
 // configXML: inserts are on the disk before they are acknowledged; parts that a
 // merge has replaced stay for 8 minutes, so that a power cut during the merge
 // loses nothing (this build's own value is 0).
-func configXML(c ServeConfig, users string) string {
+func configXML(c Config, users string) string {
 	return fmt.Sprintf(`<clickhouse>
     <logger><level>none</level></logger>
     <timezone>UTC</timezone>
@@ -45,10 +50,10 @@ func configXML(c ServeConfig, users string) string {
 
 // usersXML: the one user has its rights from roles only, so that SET ROLE bi
 // leaves nothing but the grants of bi.
-func usersXML(c ServeConfig) string {
+func usersXML(c Config) string {
 	var grants strings.Builder
 	for _, view := range c.PublicViews {
-		fmt.Fprintf(&grants, "            <query>GRANT SELECT, SHOW ON %s.%s</query>\n", escape(quote(c.Database)), escape(quote(view)))
+		fmt.Fprintf(&grants, "            <query>GRANT SELECT, SHOW ON %s.%s</query>\n", escape(quoteName(c.Database)), escape(quoteName(view)))
 	}
 	return fmt.Sprintf(`<clickhouse>
     <profiles><default>
@@ -71,7 +76,7 @@ func usersXML(c ServeConfig) string {
         <grants><query>GRANT app, bi</query></grants>
     </default></users>
 </clickhouse>
-`, escape(quote(c.Database)), grants.String())
+`, escape(quoteName(c.Database)), grants.String())
 }
 
 func quote(name string) string {
