@@ -1,0 +1,53 @@
+// Package all lists the connectors that OneID ships: one line a connector.
+package all
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"oneid/connectors"
+	"oneid/connectors/douyin"
+	"oneid/connectors/tmall"
+	"oneid/connectors/weidian"
+)
+
+// New makes the connector of one shop from the shop's settings (a JSON object
+// as in the connector's Spec().Settings, secrets filled in).
+type New func(shop string, settings json.RawMessage) (connectors.Connector, error)
+
+// ByPlatform is every connector that reads a platform, by its name.
+var ByPlatform = map[string]New{
+	"douyin":  with(douyin.New),
+	"tmall":   with(tmall.New),
+	"weidian": with(weidian.New),
+}
+
+// with decodes the settings strictly before it calls a connector's own New.
+func with[Config any, C connectors.Connector](new func(shop string, cfg Config) (C, error)) New {
+	return func(shop string, settings json.RawMessage) (connectors.Connector, error) {
+		var cfg Config
+		if err := connectors.DecodeSettings(settings, &cfg); err != nil {
+			return nil, err
+		}
+		return new(shop, cfg)
+	}
+}
+
+// Platforms is the names in ByPlatform, sorted.
+func Platforms() []string { return slices.Sorted(maps.Keys(ByPlatform)) }
+
+// Open makes the connector of a platform's shop. Its error names the platform
+// and the shop.
+func Open(platform, shop string, settings json.RawMessage) (connectors.Connector, error) {
+	new, ok := ByPlatform[platform]
+	if !ok {
+		return nil, fmt.Errorf("connectors: no connector for platform %q; there are %q", platform, Platforms())
+	}
+	c, err := new(shop, settings)
+	if err != nil {
+		return nil, fmt.Errorf("%s: shop %s: %w", platform, shop, err)
+	}
+	return c, nil
+}

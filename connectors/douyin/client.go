@@ -1,0 +1,199 @@
+package douyin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"oneid/connectors"
+	"oneid/internal/httpclient"
+)
+
+// client calls the platform's methods for one shop.
+type client struct {
+	http       *httpclient.Client
+	shop       string
+	appKey     string
+	secret     string
+	signMethod string
+	tokens     *tokens
+
+	mu sync.Mutex
+	// offset is the platform's clock less ours, as last learnt from an
+	// answer's Date; guarded by mu.
+	offset time.Duration
+	// throttled counts the throttle answers since the last good one; guarded
+	// by mu.
+	throttled int
+}
+
+func newClient(http *httpclient.Client, shop string, cfg Config) *client {
+	c := &client{http: http, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret, signMethod: cfg.SignMethod}
+	c.tokens = &tokens{grant: c.grant, now: c.now, shop: shop, store: cfg.Tokens, renewing: make(chan struct{}, 1)}
+	return c
+}
+
+// now is the platform's clock, as far as it is known.
+func (c *client) now() time.Time { return time.Now().Add(c.skew()).UTC() }
+
+// skew is how far the platform's clock is ahead of ours.
+func (c *client) skew() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offset
+}
+
+// learnClock notes the platform's present from an answer. Date counts whole
+// seconds and the answer was under way for a while: less than two seconds are
+// no difference.
+func (c *client) learnClock(h http.Header) {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return
+	}
+	offset := time.Until(date.Add(500 * time.Millisecond))
+	if offset.Abs() < 2*time.Second {
+		offset = 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset = offset
+}
+
+// grant calls a token method.
+func (c *client) grant(ctx context.Context, method string, params any) (pair, error) {
+	var answer grantAnswer
+	err := c.once(ctx, method, params, "", &answer)
+	if errors.Is(err, connectors.ErrClock) {
+		err = c.once(ctx, method, params, "", &answer)
+	}
+	if err != nil {
+		return pair{}, err
+	}
+	return answer.pair(c.now()), nil
+}
+
+// call calls a method and decodes its data into out. A token that the
+// platform no longer knows is renewed once, and a timestamp that it refuses is
+// mended once from the answer's Date; then the call is repeated.
+func (c *client) call(ctx context.Context, method string, params, out any) error {
+	var renewed, resynced bool
+	for {
+		token, err := c.tokens.valid(ctx)
+		if err != nil {
+			return err
+		}
+		err = c.once(ctx, method, params, token, out)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, connectors.ErrClock) && !resynced:
+			resynced = true
+		case connectors.ClassOf(err) == connectors.Refresh && !renewed:
+			renewed = true
+			if err := c.tokens.replace(ctx, token); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// once calls a method with a token ("" for the methods that give tokens);
+// retries, throttles and the rate are the HTTP client's work.
+func (c *client) once(ctx context.Context, method string, params any, token string, out any) error {
+	param, err := canonical(params)
+	if err != nil {
+		return err
+	}
+	path := "/" + strings.ReplaceAll(method, ".", "/")
+	build := func(int) (httpclient.Request, error) {
+		timestamp := strconv.FormatInt(c.now().Unix(), 10)
+		query := url.Values{
+			"app_key": {c.appKey}, "method": {method}, "timestamp": {timestamp}, "v": {"2"},
+			"sign_method": {c.signMethod},
+			"sign":        {sign(c.signMethod, c.appKey, c.secret, method, param, timestamp)},
+		}
+		if token != "" {
+			query.Set("access_token", token)
+		}
+		return httpclient.Request{
+			Path: path, Query: query, Body: []byte(param),
+			Header: http.Header{"X-Open-No-Old-Err-Code": {"1"}},
+		}, nil
+	}
+	_, err = c.http.Do(ctx, build, func(r httpclient.Response) error {
+		c.learnClock(r.Header)
+		if err := c.http.StatusError(r); err != nil {
+			return err
+		}
+		return c.throttle(c.decode(method, r, out))
+	})
+	return err
+}
+
+// maxWait is the longest pause after a throttle answer.
+const maxWait = time.Minute
+
+// throttle sets how long a throttle lasts: a second, doubled with each that
+// follows without a good answer between.
+func (c *client) throttle(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var refused *connectors.Error
+	switch {
+	case err == nil:
+		c.throttled = 0
+	case errors.As(err, &refused) && refused.Class == connectors.Throttle:
+		refused.Wait = min(time.Second<<min(c.throttled, 10), maxWait)
+		c.throttled++
+	}
+	return err
+}
+
+// The codes of success: all of it, or a part of a batch.
+const (
+	codeSuccess = "10000"
+	codePartly  = "10001"
+)
+
+// decode reads an answer, in the new envelope, the old one, or both at once.
+func (c *client) decode(method string, r httpclient.Response, out any) error {
+	var envelope struct {
+		Code   text            `json:"code"`
+		SubTxt text            `json:"sub_code"`
+		ErrNo  text            `json:"err_no"`
+		LogID  text            `json:"log_id"`
+		Data   json.RawMessage `json:"data"`
+	}
+	if json.Unmarshal(r.Body, &envelope) != nil || (envelope.Code == "" && envelope.ErrNo == "") {
+		return c.http.Undecodable(r, "the JSON that the platform promises")
+	}
+	switch {
+	case envelope.Code == codeSuccess, envelope.Code == codePartly, envelope.Code == "" && envelope.ErrNo == "0":
+	case envelope.Code != "":
+		return refusal(rules, c.shop, method, string(envelope.Code), string(envelope.SubTxt), string(envelope.LogID))
+	default:
+		return refusal(oldRules, c.shop, method, string(envelope.ErrNo), "", string(envelope.LogID))
+	}
+	var data object[json.RawMessage]
+	if len(envelope.Data) > 0 {
+		if err := json.Unmarshal(envelope.Data, &data); err != nil {
+			return c.http.Undecodable(r, "an answer to "+method)
+		}
+	}
+	if len(data.V) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data.V, out); err != nil {
+		return c.http.Undecodable(r, "an answer to "+method)
+	}
+	return nil
+}

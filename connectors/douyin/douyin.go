@@ -1,0 +1,244 @@
+// Package douyin reads one shop of the Douyin shop platform (抖店): orders,
+// buyers, after-sales and the service tickets that the platform hands to the
+// shop, by modification time.
+//
+// What the platform promises, and how sure that is, stands in README.md. What
+// is not documented lies behind one small function or setting each.
+package douyin
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"oneid/connectors"
+	"oneid/internal/httpclient"
+	"oneid/schemas/events"
+)
+
+// Platform is the connector's name in accounts, tables and settings.
+const Platform = "douyin"
+
+// The streams.
+const (
+	Orders     = "orders"
+	Users      = "users"
+	Aftersales = "aftersales"
+	Services   = "services"
+)
+
+//go:embed sample.yaml
+var sample string
+
+//go:embed settings.schema.json
+var settingsSchema []byte
+
+// Config is one shop's settings; sample.yaml explains each.
+type Config struct {
+	// URL of the gateway; default the platform's production address.
+	URL       string `json:"url"`
+	AppKey    string `json:"app_key"`
+	AppSecret string `json:"app_secret"`
+	// SignMethod is hmac-sha256 (default) or md5.
+	SignMethod string `json:"sign_method"`
+	// AppID is the number of the brand's outer platform in 会员通; 0 means
+	// that members are not asked for, so users come without phones.
+	AppID int64 `json:"app_id"`
+	// BackfillDays is how far back the first reading goes, at most and by
+	// default 90: the platform lists no older orders.
+	BackfillDays int `json:"backfill_days"`
+	// PageSize of lists, 1 to 100, default 100.
+	PageSize int `json:"page_size"`
+	// SettleSeconds is how long before the platform's present a reading
+	// ends; default 60.
+	SettleSeconds *int `json:"settle_seconds"`
+	// OverlapSeconds is how far a run looks back behind its cursor; default
+	// 120.
+	OverlapSeconds *int `json:"overlap_seconds"`
+	// Parallel is how many members or order details are asked for at the
+	// same time; default 8. Pages follow one another.
+	Parallel int `json:"parallel"`
+	// RequestsPerSecond bounds the calls of this shop; default 100.
+	RequestsPerSecond float64 `json:"requests_per_second"`
+
+	// Tokens keeps the tokens beyond this process; nil keeps them in memory.
+	Tokens TokenStore `json:"-"`
+	// Log is told of changes of state; default slog.Default().
+	Log *slog.Logger `json:"-"`
+}
+
+// gateway is the platform's production address.
+const gateway = "https://openapi-fxg.jinritemai.com"
+
+const (
+	// maxBackfillDays: only orders of the last 90 days are listed.
+	maxBackfillDays = 90
+	// maxRows is how many rows one query gives, over all its pages.
+	maxRows = 50_000
+	// maxSkew is the difference of clocks that Check reports; the gateway
+	// refuses more than ten minutes.
+	maxSkew = 5 * time.Minute
+)
+
+// Connector reads one shop. It may be used concurrently.
+type Connector struct {
+	shop   string
+	cfg    Config
+	client *client
+	buyers *buyers
+	log    *slog.Logger
+}
+
+var _ connectors.Connector = (*Connector)(nil)
+
+// New makes the connector of a shop (its number); it connects to nothing yet.
+// Its error names every fault of the settings at once.
+func New(shop string, cfg Config) (*Connector, error) {
+	def(&cfg.URL, gateway)
+	def(&cfg.SignMethod, signHMAC)
+	def(&cfg.BackfillDays, maxBackfillDays)
+	def(&cfg.PageSize, 100)
+	def(&cfg.Parallel, 8)
+	def(&cfg.RequestsPerSecond, 100)
+	defPointer(&cfg.SettleSeconds, 60)
+	defPointer(&cfg.OverlapSeconds, 120)
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	var faults []error
+	fault := func(bad bool, text string) {
+		if bad {
+			faults = append(faults, errors.New(text))
+		}
+	}
+	fault(shop == "", "the shop's number is missing")
+	fault(cfg.AppKey == "", "app_key is missing: it stands in the app's page on op.jinritemai.com")
+	fault(cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on op.jinritemai.com")
+	fault(cfg.SignMethod != signHMAC && cfg.SignMethod != signMD5, "sign_method must be hmac-sha256 or md5")
+	fault(cfg.AppID < 0, "app_id must not be negative")
+	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
+	fault(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
+	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
+	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
+	fault(cfg.RequestsPerSecond < 0, "requests_per_second must not be negative")
+	http, err := httpclient.New(httpclient.Config{
+		BaseURL: cfg.URL, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
+	})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("url: %w", err))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return &Connector{
+		shop: shop, cfg: cfg, client: newClient(http, shop, cfg), buyers: newBuyers(),
+		log: cfg.Log.With("platform", Platform, "shop", shop),
+	}, nil
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func defPointer[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}
+
+// Spec describes the connector.
+func (c *Connector) Spec() connectors.Spec { return Spec() }
+
+// Spec describes the connector without one.
+func Spec() connectors.Spec {
+	return connectors.Spec{
+		Platform: Platform, Title: "Douyin shop", TitleZH: "抖店",
+		Streams: []connectors.Stream{
+			{Name: Orders, Kinds: []events.Kind{events.KindOrder}},
+			{Name: Users, Kinds: []events.Kind{events.KindUser}},
+			{Name: Aftersales, Kinds: []events.Kind{events.KindTicket, events.KindRefund}},
+			{Name: Services, Kinds: []events.Kind{events.KindTicket}},
+		},
+		Settings: json.RawMessage(settingsSchema),
+		Rights: []string{
+			"orders (order.searchList, order.orderDetail)",
+			"after-sales (afterSale.List)",
+			"service tickets (order.getServiceList)",
+			"会员通, members (member.mGetMemberInfoByOpenIdList), opened for the shop and with the outer platform's number in app_id: gives the phone of a consenting member",
+		},
+		Sample: sample,
+	}
+}
+
+// Read yields the pages of a stream that follow from.
+func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		var err error
+		switch stream {
+		case Orders:
+			err = c.readOrders(ctx, from, yield)
+		case Users:
+			err = c.readUsers(ctx, from, yield)
+		case Aftersales:
+			err = c.readWithBuyers(ctx, aftersaleListing, "aftersale", from, yield)
+		case Services:
+			err = c.readWithBuyers(ctx, serviceListing, "service", from, yield)
+		default:
+			err = connectors.ErrNoStream
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(connectors.Page{}, fmt.Errorf("douyin: read %s of shop %s: %w", stream, c.shop, err))
+		}
+	}
+}
+
+// errStopped: the reader of the pages wants no more.
+var errStopped = errors.New("stopped")
+
+// windows is the plan by which the streams go on.
+func (c *Connector) windows() connectors.Windows {
+	return connectors.Windows{
+		Span:    24 * time.Hour,
+		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
+		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
+		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+	}
+}
+
+// Check tries the address, the keys, the clock and the right to each stream.
+func (c *Connector) Check(ctx context.Context) error {
+	if _, err := c.client.tokens.valid(ctx); err != nil {
+		return fmt.Errorf("douyin: shop %s: get a token: %w", c.shop, err)
+	}
+	var faults []error
+	var someone string
+	now := c.client.now()
+	hour := connectors.Window{From: now.Add(-time.Hour), To: now}
+	for _, l := range []listing{orderListing, aftersaleListing, serviceListing} {
+		page, err := c.page(ctx, l, hour, 0, 1)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: %w", c.shop, l.stream, err))
+		}
+		if l.stream == Orders && len(page.rows) > 0 {
+			_, someone, _ = orderKey(page.rows[0])
+		}
+	}
+	if c.cfg.AppID != 0 && someone != "" {
+		if _, err := c.members(ctx, []string{someone}); err != nil {
+			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: phones of members: %w", c.shop, Users, err))
+		}
+	}
+	if skew := c.client.skew(); skew.Abs() > maxSkew {
+		faults = append(faults, fmt.Errorf("douyin: shop %s: this machine's clock is %s away from the platform's: %w; let it follow a time server (NTP)",
+			c.shop, skew.Abs().Round(time.Second), connectors.ErrClock))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,209 @@
+package douyin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"oneid/connectors"
+)
+
+// listing is a method that lists what changed in a window, page by page.
+type listing struct {
+	stream, method string
+	// params of the page-th page, counted from 0, of so many rows.
+	params func(w connectors.Window, page, size int) map[string]any
+}
+
+// page is one page of a listing.
+type page struct {
+	rows []json.RawMessage
+	// total over all pages.
+	total int
+}
+
+// page asks for one page.
+func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n, size int) (page, error) {
+	var answer struct {
+		Total whole `json:"total"`
+		// The name differs with the method.
+		Orders list[json.RawMessage] `json:"shop_order_list"`
+		Items  list[json.RawMessage] `json:"items"`
+		List   list[json.RawMessage] `json:"list"`
+	}
+	if err := c.client.call(ctx, l.method, l.params(w, n, size), &answer); err != nil {
+		return page{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
+	}
+	rows := []json.RawMessage(answer.Orders)
+	if rows == nil {
+		rows = answer.Items
+	}
+	if rows == nil {
+		rows = answer.List
+	}
+	return page{rows: rows, total: max(int(answer.Total), len(rows))}, nil
+}
+
+// part is one page of a window as a stream gets it.
+type part struct {
+	window connectors.Window
+	// number of the page, from 0.
+	number int
+	rows   []json.RawMessage
+	// last says that the window is read when this page is.
+	last bool
+}
+
+// origin names the page for people.
+func (p part) origin() string { return fmt.Sprintf("page %d of %s", p.number, p.window) }
+
+// next is the cursor behind the part.
+func (p part) next() connectors.Cursor {
+	if !p.last {
+		return ""
+	}
+	return cursorAt(p.window.To)
+}
+
+// walk reads a listing from a cursor to the present, window by window, and
+// gives take each page. expected is how many rows that will be, as far as the
+// platform says; 0 otherwise.
+func (c *Connector) walk(ctx context.Context, l listing, from connectors.Cursor, take func(p part, expected int) error) error {
+	plan := c.windows()
+	reached, err := c.start(from)
+	if err != nil {
+		return err
+	}
+	// This first call also learns the platform's clock, by which the last
+	// window ends.
+	expected, err := c.count(ctx, l, reached)
+	if err != nil {
+		return err
+	}
+	now := c.client.now()
+	if from == "" {
+		reached = now.Add(-plan.Oldest)
+	}
+	for first := true; ; first = false {
+		w, ok := plan.After(reached, now, first)
+		if !ok {
+			return nil
+		}
+		if err := c.walkWindow(ctx, l, w, func(p part) error { return take(p, expected) }); err != nil {
+			return err
+		}
+		reached = w.To
+	}
+}
+
+// count is how many rows changed since, for the progress; 0 when the platform
+// does not say.
+func (c *Connector) count(ctx context.Context, l listing, since time.Time) (int, error) {
+	now := c.client.now()
+	if oldest := now.Add(-c.windows().Oldest + time.Minute); since.Before(oldest) {
+		since = oldest
+	}
+	p, err := c.page(ctx, l, connectors.Window{From: since, To: now}, 0, 1)
+	if class := connectors.ClassOf(err); class == connectors.StopStream || class == connectors.SkipRecord {
+		// If it is more than a count that cannot be had, the first window
+		// will say so.
+		return 0, nil
+	}
+	return p.total, err
+}
+
+// walkWindow reads one window from its last page back to its first. A row
+// that changes meanwhile leaves the window, and those behind it move up: read
+// this way none is missed, at worst one is read twice. A window with more
+// rows than the platform gives is cut in two.
+func (c *Connector) walkWindow(ctx context.Context, l listing, w connectors.Window, take func(part) error) error {
+	size := c.cfg.PageSize
+	p, err := c.page(ctx, l, w, 0, size)
+	if isTooMany(err) || (err == nil && p.total >= maxRows) {
+		first, second, ok := w.Halves()
+		if !ok {
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("window %s: %s", w, mendTooMany)
+		}
+		if err := c.walkWindow(ctx, l, first, take); err != nil {
+			return err
+		}
+		return c.walkWindow(ctx, l, second, take)
+	}
+	if err != nil {
+		return err
+	}
+	if p.total <= size {
+		return take(part{window: w, rows: p.rows, last: true})
+	}
+	// top is the page that is taken for the last until it was read.
+	top := (p.total - 1) / size
+	for n := top; n >= 0; {
+		p, err := c.page(ctx, l, w, n, size)
+		if err != nil {
+			return err
+		}
+		// Rows that became visible only now stand behind it.
+		if last := (p.total - 1) / size; n == top && last > top {
+			top, n = last, last
+			continue
+		}
+		if err := take(part{window: w, number: n, rows: p.rows, last: n == 0}); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
+}
+
+// isTooMany says that a query has more rows than the platform gives.
+func isTooMany(err error) bool {
+	var refused *connectors.Error
+	return errors.As(err, &refused) && refused.SubCode == subTooMany
+}
+
+// cursorPrefix names the form of a cursor, so that a later form is told apart.
+const cursorPrefix = "1 "
+
+// cursorAt is the cursor of a stream that was read up to t.
+func cursorAt(t time.Time) connectors.Cursor {
+	return connectors.Cursor(cursorPrefix + t.UTC().Format(time.RFC3339))
+}
+
+// start is the moment that a cursor says, or the beginning of the backfill.
+func (c *Connector) start(from connectors.Cursor) (time.Time, error) {
+	if from == "" {
+		return c.client.now().Add(-c.windows().Oldest), nil
+	}
+	text, ok := strings.CutPrefix(string(from), cursorPrefix)
+	t, err := time.Parse(time.RFC3339, text)
+	if !ok || err != nil {
+		return time.Time{}, connectors.ErrCursor
+	}
+	return t, nil
+}
+
+// errRow is what a row that is no object is.
+var errRow = errors.New("the row is not a JSON object")
+
+// records makes records of a part's rows; shape gives a row's raw payload.
+func (c *Connector) records(stream string, p part, rows []json.RawMessage) connectors.Page {
+	now := c.client.now()
+	out := connectors.Page{Next: p.next(), Server: now}
+	for _, row := range rows {
+		if row = bytes.TrimSpace(row); len(row) == 0 || row[0] != '{' {
+			out.Bad = append(out.Bad, connectors.BadRecord{Raw: row, Origin: p.origin(), Err: errRow})
+			continue
+		}
+		out.Records = append(out.Records, connectors.Record{
+			Stream: stream, Shop: c.shop, Raw: row, Observed: now.Truncate(time.Millisecond), Origin: p.origin(),
+		})
+	}
+	return out
+}

@@ -1,0 +1,124 @@
+package douyin
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"oneid/connectors"
+	"oneid/internal/golden"
+	"oneid/schemas/events"
+)
+
+func recordOf(stream string, raw []byte) connectors.Record {
+	return connectors.Record{Stream: stream, Shop: "4463798", Raw: raw, Observed: time.Date(2026, 1, 6, 1, 0, 0, 0, time.UTC)}
+}
+
+// TestMap compares events with files: go test -update writes them anew.
+func TestMap(t *testing.T) {
+	t.Parallel()
+	for _, stream := range []string{Orders, Users, Aftersales, Services} {
+		for file, raw := range golden.Inputs(t, "testdata/"+stream+"/*.json") {
+			mapped, err := mapRecord(recordOf(stream, raw))
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			var out bytes.Buffer
+			for _, e := range mapped {
+				wantSound(t, e)
+				if !bytes.Equal(e.GetHeader().GetRaw(), raw) {
+					t.Errorf("%s: the raw payload was changed", file)
+				}
+				e.Header.Raw = nil
+				line, err := protojson.Marshal(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := json.Indent(&out, line, "", " "); err != nil {
+					t.Fatal(err)
+				}
+				out.WriteByte('\n')
+			}
+			golden.Equal(t, file+".event", out.Bytes())
+		}
+	}
+}
+
+// wantSound checks what holds of every event, whatever the record was.
+func wantSound(t *testing.T, e *events.Event) {
+	t.Helper()
+	h := e.GetHeader()
+	if h.GetEntityId() == "" || h.GetAccount() == "" || h.GetVersion().GetModifiedMs() <= 0 {
+		t.Errorf("the header is not complete: entity %q, account %q", h.GetEntityId(), h.GetAccount())
+	}
+	for _, s := range h.GetPerson().GetSightings() {
+		if s.GetType() == "phone" && !mobile.MatchString(s.GetValue()) {
+			t.Error("a sighting that is no phone in clear")
+		}
+	}
+	if o := e.GetOrder(); o != nil {
+		var sum int64
+		for _, item := range o.GetItems() {
+			sum += item.GetPaidMinor()
+		}
+		if len(o.GetItems()) > 0 && sum != o.GetPaidMinor() {
+			t.Errorf("items' paid_minor sum to %d, the order's is %d", sum, o.GetPaidMinor())
+		}
+		if o.GetPaidMs() == 0 && o.GetPaidMinor() != 0 {
+			t.Error("an unpaid order has paid_minor")
+		}
+	}
+	b, err := proto.Marshal(e)
+	var back events.Event
+	if err != nil {
+		return // invalid UTF-8 cannot come out of a JSON text
+	}
+	if err := proto.Unmarshal(b, &back); err != nil || !proto.Equal(e, &back) {
+		t.Errorf("the event does not survive its codec: %v", err)
+	}
+}
+
+func FuzzMap(f *testing.F) {
+	streams := []string{Orders, Users, Aftersales, Services}
+	for i, stream := range streams {
+		for _, raw := range golden.Inputs(&testing.T{}, "testdata/"+stream+"/*.json") {
+			f.Add(uint8(i), raw)
+		}
+	}
+	f.Fuzz(func(t *testing.T, stream uint8, raw []byte) {
+		mapped, err := mapRecord(recordOf(streams[int(stream)%len(streams)], raw))
+		if err != nil {
+			return
+		}
+		for _, e := range mapped {
+			wantSound(t, e)
+		}
+	})
+}
+
+func TestIsCiphertext(t *testing.T) {
+	for value, want := range map[string]bool{
+		"$eOi+MO6akx1Fbz2DhoHdipPwi4P7FZT+Rsty6xKPt/4=$msNOjAq*rYfCJjsv$1$$": true,
+		"$$RJUTgLSJ*0c1F4KMt$1$$": true, "#3Lwy#4d+LlXo*UD6qfaU#1##": true, "##4H8DmqH*n8AXz+T#1##": true,
+		"body+/=#1##": false, "#body#1##": true, "13800001111": false, "1********35": false, "王**": false, "": false,
+		"#1栋#2单元": false, "$100": false, "##": false, "$$$$$$": false,
+	} {
+		if got := isCiphertext(value); got != want {
+			t.Errorf("isCiphertext(%q) = %t, want %t", value, got, want)
+		}
+	}
+}
+
+func FuzzCiphertext(f *testing.F) {
+	f.Add("$$RJUT$1$$")
+	f.Fuzz(func(t *testing.T, value string) {
+		if isCiphertext(value) && mobile.MatchString(value) {
+			t.Errorf("%q is both a ciphertext and a phone", value)
+		}
+	})
+}

@@ -1,0 +1,327 @@
+package douyin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"oneid/connectors"
+)
+
+func TestRowsThatMoveWhilePagingAreNotLost(t *testing.T) {
+	t.Parallel()
+	f, c := newFakeWith(t, Config{PageSize: 10})
+	s := newShop(250, time.Now().Add(-20*time.Hour), time.Minute)
+	f.answer["order.searchList"] = func(n int, param map[string]any, w http.ResponseWriter) {
+		s.search(n, param, w)
+		// After each page an order from the front of the window changes now.
+		s.orders[n*3%100]["update_time"] = time.Now().Unix()
+	}
+	records, next, err := read(t, c, Orders, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	got := distinct(t, records)
+	for _, o := range s.orders {
+		if time.Since(time.Unix(o["update_time"].(int64), 0)) < time.Minute {
+			changed++ // belongs to a later window
+			continue
+		}
+		if got[o["order_id"].(string)] == 0 {
+			t.Errorf("order %s was not read", o["order_id"])
+		}
+	}
+	if changed == 0 || next == "" {
+		t.Fatalf("changed %d orders, next cursor %q: the test tests nothing", changed, next)
+	}
+}
+
+func TestWindowWithTooManyRowsIsCut(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]bool{"refused": false, "told by the total": true} {
+		t.Run(name, func(t *testing.T) {
+			f, c := newFakeWith(t, Config{})
+			s := newShop(300, time.Now().Add(-20*time.Hour), time.Minute)
+			s.most, s.told = 40, told
+			f.answer["order.searchList"] = s.search
+			records, _, err := read(t, c, Orders, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(distinct(t, records)); got != 300 {
+				t.Errorf("read %d orders, want 300", got)
+			}
+		})
+	}
+}
+
+func TestCursorGoesOn(t *testing.T) {
+	t.Parallel()
+	f, c := newFakeWith(t, Config{})
+	s := newShop(30, time.Now().Add(-20*time.Hour), time.Minute)
+	f.answer["order.searchList"] = s.search
+	_, next, err := read(t, c, Orders, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, _, err := read(t, c, Orders, next)
+	if err != nil || len(records) != 0 {
+		t.Errorf("a second reading gave %d orders, %v; want none", len(records), err)
+	}
+	if _, _, err := read(t, c, Orders, "2 what"); !errors.Is(err, connectors.ErrCursor) {
+		t.Errorf("a foreign cursor: %v", err)
+	}
+	if _, _, err := read(t, c, "spend", ""); !errors.Is(err, connectors.ErrNoStream) {
+		t.Errorf("a foreign stream: %v", err)
+	}
+}
+
+func TestExpiredTokenIsRenewedOnce(t *testing.T) {
+	t.Parallel()
+	for _, sub := range []string{"isv.access-token-expired", "isv.access-token-no-existed"} {
+		f, c := newFake(t)
+		f.answer["order.searchList"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+			if param["access_token"] == "token-1" {
+				refuse(w, 40003, sub)
+				return
+			}
+			ok(w, map[string]any{"total": 0})
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if _, err := c.page(t.Context(), orderListing, connectors.Window{From: time.Now()}, 0, 1); err != nil {
+					t.Errorf("%s: %v", sub, err)
+				}
+			})
+		}
+		all.Wait()
+		if created, refreshed := f.count("token.create"), f.count("token.refresh"); created != 1 || refreshed != 1 {
+			t.Errorf("%s: %d tokens created, %d refreshed; want 1 and 1", sub, created, refreshed)
+		}
+	}
+}
+
+func TestTokenThatStaysRefusedEndsTheCall(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	f.answer["order.searchList"] = func(_ int, _ map[string]any, w http.ResponseWriter) {
+		refuse(w, 40003, "isv.access-token-expired")
+	}
+	_, _, err := read(t, c, Orders, "")
+	if !errors.Is(err, connectors.ErrUnauthorized) || f.count("order.searchList") != 2 {
+		t.Errorf("after %d calls: %v", f.count("order.searchList"), err)
+	}
+}
+
+func TestTokenIsRefreshedInItsLastHour(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	f.answer["token.create"] = func(_ int, _ map[string]any, w http.ResponseWriter) { f.grant(w, 1200) }
+	f.answer["order.searchList"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+		if param["access_token"] == "token-1" {
+			t.Error("called with the token that ends in 20 minutes although it could be refreshed")
+		}
+		ok(w, map[string]any{"total": 0})
+	}
+	if _, err := c.client.tokens.valid(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := read(t, c, Orders, ""); err != nil {
+		t.Fatal(err)
+	}
+	if f.count("token.create") != 1 || f.count("token.refresh") != 1 {
+		t.Errorf("created %d, refreshed %d, want 1 and 1", f.count("token.create"), f.count("token.refresh"))
+	}
+}
+
+func TestThrottleWaitsAndGoesOn(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	f.answer["order.searchList"] = func(n int, _ map[string]any, w http.ResponseWriter) {
+		if n == 1 {
+			refuse(w, 60000, "isv.traffic-limited")
+			return
+		}
+		ok(w, map[string]any{"total": 0})
+	}
+	began := time.Now()
+	if _, _, err := read(t, c, Orders, ""); err != nil {
+		t.Fatal(err)
+	}
+	if waited := time.Since(began); waited < time.Second {
+		t.Errorf("waited %s, want a second at least", waited)
+	}
+}
+
+func TestBadAnswersAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"HTML for JSON": "<html>502 Bad Gateway</html>", "cut off": `{"code":10000,"data":{"total":1,"shop_o`, "nothing": "", "no envelope": "{}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, c := newFake(t)
+			s := newShop(3, time.Now().Add(-time.Hour), time.Minute)
+			f.answer["order.searchList"] = func(n int, param map[string]any, w http.ResponseWriter) {
+				if n%2 == 1 {
+					_, _ = w.Write([]byte(body))
+					return
+				}
+				s.search(n, param, w)
+			}
+			records, _, err := read(t, c, Orders, "")
+			if err != nil || len(distinct(t, records)) != 3 {
+				t.Errorf("read %d orders, %v", len(records), err)
+			}
+		})
+	}
+}
+
+func TestWrongClockIsMended(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	ahead := 3 * time.Hour
+	f.answer["token.create"] = func(n int, _ map[string]any, w http.ResponseWriter) {
+		w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		if n == 1 {
+			refuse(w, 40003, "isv.timestamp-invalid")
+			return
+		}
+		f.grant(w, 604800)
+	}
+	if _, err := c.client.tokens.valid(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if off := c.client.skew() - ahead; off.Abs() > 5*time.Second {
+		t.Errorf("learnt a clock that is %s wrong", off)
+	}
+}
+
+func TestErrorsHoldNoSecret(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	f.answer["order.searchList"] = func(_ int, _ map[string]any, w http.ResponseWriter) { refuse(w, 30001, "dop.no-permissions") }
+	_, _, err := read(t, c, Orders, "")
+	if !errors.Is(err, connectors.ErrForbidden) {
+		t.Fatalf("error %v", err)
+	}
+	for _, secret := range []string{testSecret, "token-1", "access_token", "sign="} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error holds %q: %v", secret, err)
+		}
+	}
+}
+
+func TestUsersWithAndWithoutMembers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cfg        Config
+		sub        string
+		wantPhones int
+	}{
+		"members":          {Config{AppID: 77}, "", 3},
+		"no right":         {Config{AppID: 77}, "isv.business-failed:628005200", 0},
+		"not asked for":    {Config{}, "", 0},
+		"one refuses them": {Config{AppID: 77}, "isv.business-failed:628145003", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, conn := newFakeWith(t, c.cfg)
+			s := newShop(30, time.Now().Add(-2*time.Hour), time.Minute)
+			f.answer["order.searchList"] = s.search
+			f.answer["member.mGetMemberInfoByOpenIdList"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+				ids := param["open_id_list"].([]any)
+				if c.sub != "" && (len(ids) > 1 || c.wantPhones == 0) {
+					refuse(w, 50002, c.sub)
+					return
+				}
+				var members []map[string]any
+				for _, id := range ids {
+					var n int
+					_, _ = fmt.Sscanf(id.(string), "1@#buyer%d", &n)
+					members = append(members, map[string]any{"open_id": id, "success": n < 3, "mobile": fmt.Sprintf("1390000000%d", n), "union_id": "u"})
+				}
+				ok(w, map[string]any{"member_infos": members})
+			}
+			records, _, err := read(t, conn, Users, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			phones, users := 0, make(map[string]bool)
+			for _, r := range records {
+				mapped, err := conn.Map(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				users[mapped[0].GetHeader().GetAccount()] = true
+				for _, sighting := range mapped[0].GetHeader().GetPerson().GetSightings() {
+					if sighting.GetType() == "phone" {
+						phones++
+					}
+				}
+			}
+			if len(users) != 7 || len(records) != 7 || phones != c.wantPhones {
+				t.Errorf("%d users in %d records with %d phones, want 7, 7, %d", len(users), len(records), phones, c.wantPhones)
+			}
+		})
+	}
+}
+
+func TestAftersaleLearnsItsBuyerOnce(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	now := time.Now().Add(-time.Hour).Unix()
+	f.answer["afterSale.List"] = func(_ int, _ map[string]any, w http.ResponseWriter) {
+		var items []map[string]any
+		for i, order := range []string{"6910000000000000001", "6910000000000000001", "6910000000000000404"} {
+			items = append(items, map[string]any{
+				"aftersale_info": map[string]any{"aftersale_id": fmt.Sprint(7100 + i), "aftersale_status": 6, "update_time": now},
+				"order_info":     map[string]any{"shop_order_id": order},
+			})
+		}
+		ok(w, map[string]any{"total": 3, "items": items})
+	}
+	f.answer["order.orderDetail"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+		if param["shop_order_id"] == "6910000000000000404" {
+			refuse(w, 50002, "isv.business-failed:20015")
+			return
+		}
+		ok(w, map[string]any{"shop_order_detail": map[string]any{"order_id": param["shop_order_id"], "doudian_open_id": "1@#who"}})
+	}
+	c.cfg.Parallel = 1
+	records, _, err := read(t, c, Aftersales, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"1@#who", "1@#who", "order:6910000000000000404"}
+	for i, r := range records[:3] {
+		mapped, err := c.Map(r)
+		if err != nil || len(mapped) != 2 || mapped[0].GetHeader().GetAccount() != want[i] {
+			t.Errorf("record %d: %v, %v; want account %s", i, mapped, err, want[i])
+		}
+	}
+	if n := f.count("order.orderDetail"); n > 2 {
+		t.Errorf("asked for %d orders, want 2", n)
+	}
+}
+
+func TestCheckNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	for _, method := range []string{"order.searchList", "afterSale.List", "order.getServiceList"} {
+		f.answer[method] = func(_ int, _ map[string]any, w http.ResponseWriter) { refuse(w, 30001, "dop.no-permissions") }
+	}
+	err := c.Check(t.Context())
+	for _, stream := range []string{Orders, Aftersales, Services} {
+		if err == nil || !strings.Contains(err.Error(), "stream "+stream) {
+			t.Errorf("Check does not name %s: %v", stream, err)
+		}
+	}
+	if _, err := New("", Config{BackfillDays: 91, PageSize: 101, URL: "x"}); err == nil || strings.Count(err.Error(), "\n") != 5 {
+		t.Errorf("New names not every fault: %v", err)
+	}
+}

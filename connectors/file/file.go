@@ -1,0 +1,340 @@
+// Package file reads orders, users, tickets and spend from CSV files, with a
+// mapping that says which column is what (mapping.go). It satisfies
+// connectors.Connector, so that a file takes the way of any platform.
+//
+// Importing a file again changes nothing, whatever the order of its lines: an
+// entity's id comes from its columns. Where a file has no number for its
+// orders, the id is a keyed hash of the row and how many times that same row
+// stood in the file before: equal rows are purchases of their own, and of
+// files that overlap each equal row is there as often as in the file that has
+// it most often.
+package file
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"oneid/connectors"
+	"oneid/internal/tablefile"
+	"oneid/schemas/events"
+)
+
+// Platform is the connector's name; a mapping may say another, when the file
+// holds what a platform's shop exported.
+const Platform = "file"
+
+// Config says what to read.
+type Config struct {
+	// Paths of the files, read in this order.
+	Paths []string
+	// Mapping says which column is what.
+	Mapping *Mapping
+	// Hash is the brand's keyed hash, at least 16 bytes long; needed by a
+	// mapping with order_id.row.
+	Hash func([]byte) []byte
+	// ExportedAt is when the files were exported: the newer export wins over
+	// the older where the rows themselves bear no time of change. Zero means
+	// the mapping's exported_at, or each file's own time.
+	ExportedAt time.Time
+	// PageRows is how many rows make a page; default 1000.
+	PageRows int
+}
+
+// Connector reads the files of one mapping. It may be used concurrently.
+type Connector struct {
+	cfg Config
+	mapper
+}
+
+var _ connectors.Connector = (*Connector)(nil)
+
+// New makes the connector; it opens nothing yet.
+func New(cfg Config) (*Connector, error) {
+	if cfg.Mapping == nil {
+		return nil, errors.New("file: the mapping is missing")
+	}
+	if err := cfg.Mapping.validate(); err != nil {
+		return nil, fmt.Errorf("file: %w", err)
+	}
+	if len(cfg.Mapping.OrderID.Row) > 0 && cfg.Hash == nil {
+		return nil, errors.New("file: a mapping with order_id.row needs the brand's keyed hash")
+	}
+	if cfg.PageRows <= 0 {
+		cfg.PageRows = 1000
+	}
+	if cfg.ExportedAt.IsZero() {
+		cfg.ExportedAt = cfg.Mapping.exportedAt
+	}
+	return &Connector{cfg: cfg, mapper: mapper{cfg.Mapping}}, nil
+}
+
+// Spec describes the connector.
+func (c *Connector) Spec() connectors.Spec {
+	m := c.cfg.Mapping
+	return connectors.Spec{
+		Platform: m.Platform, Title: "Files", TitleZH: "文件",
+		Streams:  []connectors.Stream{{Name: m.Kind, Kinds: kindsOf(m.Kind)}},
+		Settings: json.RawMessage(MappingSchema),
+		Sample:   sample,
+	}
+}
+
+// kindsOf says which events the rows of a kind of file become.
+func kindsOf(kind string) []events.Kind {
+	switch kind {
+	case KindOrders:
+		return []events.Kind{events.KindOrder}
+	case KindUsers:
+		return []events.Kind{events.KindUser}
+	case KindTickets:
+		return []events.Kind{events.KindTicket}
+	case KindSpend:
+		return []events.Kind{events.KindSpend}
+	}
+	return nil
+}
+
+// Check opens each file and looks for the mapping's columns; it names every
+// file that will not do.
+func (c *Connector) Check(context.Context) error {
+	var faults []error
+	for _, path := range c.cfg.Paths {
+		t, err := c.open(path)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		t.file.Close()
+	}
+	return errors.Join(faults...)
+}
+
+// cursor says which file was read up to which line.
+type cursor struct {
+	V    int    `json:"v"`
+	File string `json:"file"`
+	// Rows of the file, good and bad, that were read.
+	Rows int `json:"rows"`
+}
+
+const cursorVersion = 1
+
+// Read yields the files' rows that follow from. To resume within a file its
+// rows up to there are read again, since the numbering of equal rows needs
+// them, and not yielded.
+func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		if stream != c.cfg.Mapping.Kind {
+			yield(connectors.Page{}, fmt.Errorf("file: read %s: %w: the mapping is for %s", stream, connectors.ErrNoStream, c.cfg.Mapping.Kind))
+			return
+		}
+		var at cursor
+		paths := c.cfg.Paths
+		if from != "" {
+			first := -1
+			if json.Unmarshal([]byte(from), &at) == nil && at.V == cursorVersion {
+				first = slices.Index(paths, at.File)
+			}
+			if first < 0 {
+				yield(connectors.Page{}, fmt.Errorf("file: %w: it is not of these files; import without it", connectors.ErrCursor))
+				return
+			}
+			paths = paths[first:]
+		}
+		for i, path := range paths {
+			skip := 0
+			if i == 0 {
+				skip = at.Rows
+			}
+			if err := c.readFile(ctx, path, skip, yield); err != nil {
+				if !errors.Is(err, errStopped) {
+					yield(connectors.Page{}, err)
+				}
+				return
+			}
+		}
+	}
+}
+
+// errStopped: the reader of the pages wants no more.
+var errStopped = errors.New("stopped")
+
+// table is an open file with its columns found.
+type table struct {
+	file   *os.File
+	reader *tablefile.Reader
+	// columns are the header's columns that the mapping uses, by name.
+	columns map[string]int
+	// names of columns, for the raw payload; row holds their values.
+	names    []string
+	observed time.Time
+}
+
+func (c *Connector) open(path string) (*table, error) {
+	name := filepath.Base(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("file: open %s: %w", name, unwrapPath(err))
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = errors.New("it is a folder")
+	}
+	var r *tablefile.Reader
+	if err == nil {
+		r, err = tablefile.NewReader(f, c.cfg.Mapping.options())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("file: read %s: %w", name, unwrapPath(err))
+	}
+	t := &table{file: f, reader: r, columns: make(map[string]int), names: r.Header(), observed: c.cfg.ExportedAt}
+	if t.observed.IsZero() {
+		t.observed = info.ModTime()
+	}
+	var missing []string
+	for _, column := range c.cfg.Mapping.columnNames() {
+		i := slices.Index(t.names, column)
+		if i < 0 {
+			missing = append(missing, strconv.Quote(column))
+			continue
+		}
+		t.columns[column] = i
+	}
+	if len(missing) > 0 {
+		f.Close()
+		return nil, fmt.Errorf("file: read %s: it has no column %s; it has %s. Name the right ones in the mapping",
+			name, strings.Join(missing, ", "), strings.Join(quoteAll(t.names), ", "))
+	}
+	return t, nil
+}
+
+// quoteAll quotes the names of a header; a file with no header has a row of
+// values there, so long and numeric names are not repeated.
+func quoteAll(names []string) []string {
+	out := make([]string, 0, min(len(names), 40))
+	for _, name := range names[:min(len(names), 40)] {
+		if len(name) > 60 || strings.ContainsAny(name, "0123456789@") && !strings.ContainsAny(name, "_abcdefghijklmnopqrstuvwxyz") {
+			name = "…"
+		}
+		out = append(out, strconv.Quote(name))
+	}
+	return out
+}
+
+func unwrapPath(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// readFile yields the pages of one file, without its first skip rows.
+func (c *Connector) readFile(ctx context.Context, path string, skip int, yield func(connectors.Page, error) bool) error {
+	t, err := c.open(path)
+	if err != nil {
+		return err
+	}
+	defer t.file.Close()
+	name := filepath.Base(path)
+	seen := make(map[uint64]uint32)
+	page := connectors.Page{Server: t.observed}
+	rows := 0
+	flush := func() error {
+		if len(page.Records)+len(page.Bad) == 0 {
+			return nil
+		}
+		text, err := json.Marshal(cursor{cursorVersion, path, rows})
+		if err != nil {
+			return err
+		}
+		page.Next = connectors.Cursor(text)
+		if !yield(page, nil) {
+			return errStopped
+		}
+		page = connectors.Page{Server: t.observed}
+		return ctx.Err()
+	}
+	for {
+		row, err := t.reader.Next()
+		if errors.Is(err, io.EOF) {
+			return flush()
+		}
+		if err != nil {
+			return fmt.Errorf("file: read %s after row %d: %w", name, rows, unwrapPath(err))
+		}
+		rows++
+		var id string
+		if row.Err == nil && len(c.cfg.Mapping.OrderID.Row) > 0 {
+			id = c.rowID(t, row, seen)
+		}
+		if rows <= skip {
+			continue
+		}
+		origin := name + " line " + strconv.Itoa(row.Line)
+		if row.Err != nil {
+			page.Bad = append(page.Bad, connectors.BadRecord{Raw: slices.Clone(row.Raw), Origin: origin, Err: row.Err})
+		} else {
+			page.Records = append(page.Records, connectors.Record{
+				Stream: c.cfg.Mapping.Kind, Shop: c.cfg.Mapping.Shop, Raw: payload(t.names, row.Fields, id),
+				Observed: t.observed, Origin: origin,
+			})
+		}
+		if len(page.Records)+len(page.Bad) >= c.cfg.PageRows {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// rowID makes the id of a row that has none: a keyed hash of the mapping's
+// columns, and how often that row has been in this file so far.
+func (c *Connector) rowID(t *table, row tablefile.Row, seen map[uint64]uint32) string {
+	canonical := make([]byte, 0, 128)
+	canonical = append(canonical, "oneid file row\x00"...)
+	for _, column := range c.cfg.Mapping.OrderID.Row {
+		value := row.Fields[t.columns[column]]
+		canonical = binary.AppendUvarint(canonical, uint64(len(value)))
+		canonical = append(canonical, value...)
+	}
+	hash := c.cfg.Hash(canonical)[:16]
+	key := binary.BigEndian.Uint64(hash)
+	seen[key]++
+	return hex.EncodeToString(hash) + "-" + strconv.FormatUint(uint64(seen[key]), 10)
+}
+
+// rowPayload is the raw payload of a record: the row by the names of its
+// columns, and the id that was made for it where it has none. The line's
+// number is not in it, so that a shuffled file gives the same payloads.
+type rowPayload struct {
+	ID  string            `json:"id,omitempty"`
+	Row map[string]string `json:"row"`
+}
+
+func payload(names, fields []string, id string) json.RawMessage {
+	p := rowPayload{ID: id, Row: make(map[string]string, len(names))}
+	for i, name := range names {
+		if name != "" && fields[i] != "" {
+			p.Row[name] = fields[i]
+		}
+	}
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return nil // a struct of texts always marshals
+	}
+	return raw
+}

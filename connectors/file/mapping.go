@@ -1,0 +1,286 @@
+package file
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+
+	"oneid/internal/tablefile"
+)
+
+// The kinds of files, which are also the names of their streams.
+const (
+	KindOrders  = "orders"
+	KindUsers   = "users"
+	KindTickets = "tickets"
+	KindSpend   = "spend"
+)
+
+// MappingSchema is the JSON Schema of a mapping file.
+//
+//go:embed mapping.schema.json
+var MappingSchema []byte
+
+//go:embed sample.yaml
+var sample string
+
+// Mapping says what the columns of a file mean. README.md and sample.yaml
+// explain the keys.
+type Mapping struct {
+	Platform   string `yaml:"platform"`
+	Shop       string `yaml:"shop"`
+	Kind       string `yaml:"kind"`
+	Encoding   string `yaml:"encoding"`
+	Delimiter  string `yaml:"delimiter"`
+	Timezone   string `yaml:"timezone"`
+	Currency   string `yaml:"currency"`
+	ExportedAt string `yaml:"exported_at"`
+	// Brand is the scope of unionid and omid; empty is right while all of the
+	// brand's apps belong to one account of the platform.
+	Brand   string           `yaml:"brand"`
+	OrderID OrderID          `yaml:"order_id"`
+	Columns map[string]Field `yaml:"columns"`
+
+	zone       *time.Location
+	exportedAt time.Time
+}
+
+// OrderID says how an order of a file without order numbers gets one.
+type OrderID struct {
+	// Row names the columns that make a purchase what it is.
+	Row []string `yaml:"row"`
+}
+
+// Field says where a field's value comes from: a column, or a constant.
+type Field struct {
+	Column string `yaml:"column"`
+	// Format of a time: YYYY MM DD HH mm ss as in the file, or unix, unix_ms.
+	Format string `yaml:"format"`
+	// Values translates the file's words.
+	Values map[string]string `yaml:"values"`
+	Const  string            `yaml:"const"`
+
+	layout string
+}
+
+// UnmarshalYAML takes a column's name alone, too.
+func (f *Field) UnmarshalYAML(unmarshal func(any) error) error {
+	var name string
+	if unmarshal(&name) == nil {
+		*f = Field{Column: name}
+		return nil
+	}
+	type plain Field
+	return unmarshal((*plain)(f))
+}
+
+// MappingError is a fault of a mapping file, with its place.
+type MappingError struct {
+	File         string
+	Line, Column int // from 1; 0 when the fault has no place
+	Message      string
+}
+
+func (e *MappingError) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Message
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
+}
+
+// Code names the kind of error for programs.
+func (e *MappingError) Code() string { return "file.mapping" }
+
+// Hint says what to do.
+func (e *MappingError) Hint() string { return "mend the mapping file" }
+
+// ParseMapping reads a mapping file strictly; name is for its errors. shop,
+// written PLATFORM/SHOP, and kind replace what the file says where they are
+// not empty.
+func ParseMapping(name string, data []byte, shop, kind string) (*Mapping, error) {
+	var m Mapping
+	if err := yaml.UnmarshalWithOptions(data, &m, yaml.Strict()); err != nil {
+		var located yaml.Error
+		if errors.As(err, &located) && located.GetToken() != nil {
+			at := located.GetToken().Position
+			return nil, &MappingError{name, at.Line, at.Column, located.GetMessage()}
+		}
+		return nil, &MappingError{File: name, Message: err.Error()}
+	}
+	if kind != "" {
+		m.Kind = kind
+	}
+	if err := m.forShop(shop); err != nil {
+		return nil, err
+	}
+	if err := m.validate(); err != nil {
+		var faults []error
+		for _, fault := range unjoin(err) {
+			faults = append(faults, &MappingError{File: name, Message: fault.Error()})
+		}
+		return nil, errors.Join(faults...)
+	}
+	return &m, nil
+}
+
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+func (m *Mapping) forShop(shop string) error {
+	if shop == "" {
+		return nil
+	}
+	platform, name, ok := strings.Cut(shop, "/")
+	if !ok || platform == "" || name == "" || strings.Contains(name, "/") {
+		return errors.New("file: the shop must be written PLATFORM/SHOP, such as tmall/my-flagship")
+	}
+	m.Platform, m.Shop = platform, name
+	return nil
+}
+
+// DefaultMapping is the mapping of a file whose first line has OneID's own
+// names of fields: each column that is a field of the kind is that field, the
+// others are kept in the raw payload only.
+func DefaultMapping(shop, kind string, header []string) (*Mapping, error) {
+	m := &Mapping{Kind: kind, Columns: make(map[string]Field)}
+	if err := m.forShop(shop); err != nil {
+		return nil, err
+	}
+	known := fieldsOf[kind]
+	for _, column := range header {
+		if _, ok := known[column]; ok {
+			m.Columns[column] = Field{Column: column}
+		}
+	}
+	if err := m.validate(); err != nil {
+		return nil, fmt.Errorf("file: without a mapping the first line must have OneID's own names (%s): %w",
+			strings.Join(slices.Sorted(maps.Keys(known)), ", "), err)
+	}
+	return m, nil
+}
+
+// validate fills in the defaults and names every fault.
+func (m *Mapping) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if m.Platform == "" {
+		m.Platform = Platform
+	}
+	if m.Kind == "" {
+		m.Kind = KindOrders
+	}
+	if m.Currency == "" {
+		m.Currency = "CNY"
+	}
+	if m.Timezone == "" {
+		m.Timezone = "Asia/Shanghai"
+	}
+	if m.Delimiter == "" {
+		m.Delimiter = ","
+	}
+	if m.Shop == "" {
+		fault("shop is missing: give a name that stands in every account")
+	}
+	if strings.Contains(m.Shop, "/") || strings.Contains(m.Platform, "/") {
+		fault("platform and shop must not hold a slash")
+	}
+	if len(m.Currency) != 3 || strings.ToUpper(m.Currency) != m.Currency {
+		fault("currency must be a code such as CNY or USD")
+	}
+	zone, err := time.LoadLocation(m.Timezone)
+	if err != nil {
+		fault("timezone must be an IANA name such as Asia/Shanghai")
+	}
+	m.zone = zone
+	if utf8.RuneCountInString(m.Delimiter) != 1 || strings.ContainsAny(m.Delimiter, "\"\r\n") {
+		fault(`delimiter must be one character, such as "," or ";" or "\t"`)
+	}
+	switch strings.ToLower(m.Encoding) {
+	case "", "auto", "utf-8", "utf8", "gbk", "gb18030":
+	default:
+		fault("encoding must be auto, utf-8, gbk or gb18030")
+	}
+	if m.ExportedAt != "" && zone != nil {
+		if m.exportedAt, err = parseTime(m.ExportedAt, "", zone); err != nil {
+			fault("exported_at must be a time such as 2026-01-31 18:00:00")
+		}
+	}
+	faults = append(faults, m.validateColumns()...)
+	return errors.Join(faults...)
+}
+
+func (m *Mapping) validateColumns() (faults []error) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	known, ok := fieldsOf[m.Kind]
+	if !ok {
+		fault("kind must be orders, users, tickets or spend")
+		return faults
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Columns)) {
+		f := m.Columns[name]
+		kind, ok := known[name]
+		switch {
+		case !ok:
+			fault("columns: %s has no field %q; there are %s", m.Kind, name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		case (f.Column == "") == (f.Const == ""):
+			fault("columns: %s needs either a column or a const", name)
+		case f.Format != "" && kind != timeField:
+			fault("columns: %s is not a time and takes no format", name)
+		}
+		layout, err := layoutOf(f.Format)
+		if err != nil {
+			fault("columns: %s: %w", name, err)
+		}
+		f.layout = layout
+		m.Columns[name] = f
+	}
+	for _, name := range required[m.Kind] {
+		if _, ok := m.Columns[name]; !ok && (name != "order_id" || len(m.OrderID.Row) == 0) {
+			fault("columns: %s needs the field %s", m.Kind, name)
+		}
+	}
+	if len(m.OrderID.Row) > 0 {
+		if m.Kind != KindOrders {
+			fault("order_id is for orders only")
+		}
+		if _, ok := m.Columns["order_id"]; ok {
+			fault("order_id.row is for files without order numbers: leave either it or columns.order_id out")
+		}
+	}
+	return faults
+}
+
+// columnNames is every column of the file that the mapping uses.
+func (m *Mapping) columnNames() []string {
+	names := slices.Clone(m.OrderID.Row)
+	for _, f := range m.Columns {
+		if f.Column != "" {
+			names = append(names, f.Column)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (m *Mapping) options() tablefile.Options {
+	delimiter, _ := utf8.DecodeRuneInString(m.Delimiter)
+	o := tablefile.Options{Delimiter: delimiter}
+	switch strings.ToLower(m.Encoding) {
+	case "utf-8", "utf8":
+		o.Encoding = tablefile.UTF8
+	case "gbk", "gb18030":
+		o.Encoding = tablefile.GB18030
+	}
+	return o
+}

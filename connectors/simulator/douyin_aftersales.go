@@ -1,0 +1,243 @@
+package simulator
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// douyinTag is what an order's line says of its after-sale.
+func douyinTag(r *Refund) douyinAfterSaleTag {
+	if r == nil {
+		return douyinAfterSaleTag{}
+	}
+	return douyinAfterSaleTag{Status: douyinAfterSaleStatus(r), Type: douyinAfterSaleType(r), RefundStatus: douyinRefundStatus(r)}
+}
+
+func douyinAfterSaleStatus(r *Refund) int {
+	switch r.Status {
+	case RefundAgreed:
+		if r.WithReturn {
+			return 7
+		}
+		return 6 // a refund without goods waits for the shop alone
+	case RefundRefused:
+		return 27
+	case RefundClosed:
+		return 28
+	case RefundSuccess:
+		return 12
+	default:
+		return 6
+	}
+}
+
+func douyinAfterSaleType(r *Refund) int {
+	switch {
+	case r.BeforeShip:
+		return 2
+	case r.WithReturn:
+		return 0
+	default:
+		return 1
+	}
+}
+
+func douyinRefundStatus(r *Refund) int {
+	if r.Status == RefundSuccess {
+		return 3
+	}
+	return 1 // a buyer who withdraws leaves it waiting
+}
+
+var (
+	douyinStatusTexts = map[int]string{6: "待商家处理", 7: "待买家退货", 12: "售后成功", 27: "商家一次拒绝", 28: "售后关闭"}
+	douyinTypeTexts   = map[int]string{0: "退货退款", 1: "仅退款", 2: "未发货退款"}
+)
+
+// afterSaleList serves afterSale.List.
+func (d *douyin) afterSaleList(params douyinParams) (any, *douyinFault) {
+	query, fault := afterSaleQuery(params, d.opts.Now())
+	if fault != nil {
+		return nil, fault
+	}
+	d.beforePage("afterSale.List")
+	keys := d.world.bothSpans(PlatformDouyin, "refund", query.applied, query.updated, by(query.byUpdate))
+	if query.orderID != "" || query.afterSaleID != "" || len(query.types) > 0 {
+		kept := make([]Key, 0, len(keys))
+		for _, key := range keys {
+			if o, ok := d.world.OrderAt(PlatformDouyin, key.Index); ok && o.Refund != nil && query.wants(o) {
+				kept = append(kept, key)
+			}
+		}
+		keys = kept
+	}
+	page := douyinAfterSalePage{Total: len(keys), Page: query.page, Items: []douyinAfterSale{},
+		HasMore: (query.page+1)*query.size < int64(len(keys))}
+	for _, key := range pageKeys(keys, int(query.page), int(query.size), query.descending) {
+		if o, ok := d.world.OrderAt(PlatformDouyin, key.Index); ok && o.Refund != nil {
+			page.Items = append(page.Items, d.afterSale(o))
+		}
+	}
+	page.Size = len(page.Items)
+	return page, nil
+}
+
+func (q douyinAfterSaleQuery) wants(o Order) bool {
+	return (q.orderID == "" || q.orderID == o.Number) &&
+		(q.afterSaleID == "" || q.afterSaleID == o.Refund.Number) &&
+		(len(q.types) == 0 || slices.Contains(q.types, douyinAfterSaleType(o.Refund)))
+}
+
+// afterSale shows an order's after-sale. The buyer is not in it.
+func (d *douyin) afterSale(o Order) douyinAfterSale {
+	r := o.Refund
+	kind, status := douyinAfterSaleType(r), douyinAfterSaleStatus(r)
+	info := douyinAfterSaleInfo{AfterSaleID: r.Number, AfterSaleOrderType: 1, RelatedID: o.Number, AfterSaleType: kind,
+		AfterSaleStatus: status, RefundStatus: douyinRefundStatus(r), ApplyTime: seconds(r.Created),
+		CreateTime: seconds(r.Created), UpdateTime: seconds(r.Modified), FinalTime: seconds(r.Ended),
+		RefundAmount: r.Amount, ReasonSecondLabels: []douyinLabel{}}
+	if len(o.Items) > 1 {
+		info.AfterSaleOrderType = 2
+	}
+	if r.Ended.IsZero() {
+		info.StatusDeadline = seconds(r.Modified.Add(48 * time.Hour))
+	}
+	if r.WithReturn {
+		info.GotPkg = 1
+	}
+	shown := douyinAfterSale{SellerLogs: []any{}, OrderInfo: douyinAfterSaleOrder{ShopOrderID: o.Number},
+		TextPart: douyinAfterSaleText{Status: douyinStatusTexts[status], Type: douyinTypeTexts[kind], Reason: r.Reason}}
+	for _, item := range o.Items {
+		info.AfterSaleNum += item.Quantity
+		shown.OrderInfo.Related = append(shown.OrderInfo.Related, douyinRelatedOrder{
+			SKUOrderID: d.childNumber(o, item), OrderStatus: douyinStateOf(o).OrderStatus, PayAmount: item.Paid,
+			ItemNum: item.Quantity, CreateTime: seconds(o.Created), ProductName: item.Title, ProductID: item.Product,
+			AfterSalePayAmount: item.Paid, AfterSaleItemNum: item.Quantity})
+	}
+	shown.Info = info
+	return shown
+}
+
+// afterSaleDetail serves afterSale.Detail, which spells its names otherwise
+// than the list.
+func (d *douyin) afterSaleDetail(params douyinParams) (any, *douyinFault) {
+	number := params.text("after_sale_id")
+	if number == "" {
+		return nil, douyinBadParameter(11000, "缺少after_sale_id")
+	}
+	o, ok := d.world.RefundByNumber(PlatformDouyin, number)
+	if !ok {
+		return nil, douyinBadParameter(11003, "售后单不存在")
+	}
+	list := d.afterSale(o)
+	id, _ := strconv.ParseInt(number, 10, 64) // RefundByNumber read it
+	records := []any{}
+	if params.bool("need_operation_record") {
+		records = append(records, map[string]any{"operator": "买家", "time": douyinText(o.Refund.Created), "text": "发起售后申请",
+			"images": []any{}, "desc_kvs": []any{}, "action": "apply", "role": 1, "all_evidence": []any{}})
+		if !o.Refund.Ended.IsZero() {
+			records = append(records, map[string]any{"operator": "商家", "time": douyinText(o.Refund.Ended),
+				"text": list.TextPart.Status, "images": []any{}, "desc_kvs": []any{}, "action": "close", "role": 2, "all_evidence": []any{}})
+		}
+	}
+	return map[string]any{
+		"process_info": map[string]any{
+			"after_sale_info": map[string]any{"after_sale_id": id, "after_sale_order_type": list.Info.AfterSaleOrderType,
+				"after_sale_status": list.Info.AfterSaleStatus, "after_sale_type": list.Info.AfterSaleType,
+				"refund_status": list.Info.RefundStatus, "apply_time": list.Info.ApplyTime,
+				"create_time": list.Info.CreateTime, "update_time": list.Info.UpdateTime,
+				"refund_amount": list.Info.RefundAmount, "refund_post_amount": 0, "reason": o.Refund.Reason,
+				"reason_code": 1, "reason_remark": "", "evidence": []any{},
+				"after_sale_status_desc": list.TextPart.Status, "after_sale_type_text": list.TextPart.Type},
+			"arbitrate_info":          map[string]any{"arbitrate_status": 0},
+			"after_sale_service_tag":  map[string]any{},
+			"logistics_info":          map[string]any{"order": []any{}},
+			"after_sale_shop_remarks": []any{},
+			"record_logs_list":        records,
+		},
+		"order_info": map[string]any{"shop_order_id": o.Number, "sku_order_infos": list.OrderInfo.Related},
+	}, nil
+}
+
+// douyinText is a time as the service methods write it, "" for none.
+func douyinText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(douyinZone).Format(time.DateTime)
+}
+
+// serviceList serves order.getServiceList.
+func (d *douyin) serviceList(params douyinParams) (any, *douyinFault) {
+	query, fault := serviceQuery(params)
+	if fault != nil {
+		return nil, fault
+	}
+	d.beforePage("order.getServiceList")
+	made, changed := query.between, allTime
+	if query.byUpdate {
+		made, changed = changed, made
+	}
+	keys := d.world.bothSpans(PlatformDouyin, "service", made, changed, by(query.byUpdate))
+	kept := make([]Key, 0, len(keys))
+	for _, key := range keys {
+		service, ok := d.service(key.Index)
+		if ok && (query.status < 0 || query.status == int64(service.OperateStatus)) &&
+			(query.orderID == "" || query.orderID == strconv.FormatInt(service.OrderID, 10)) &&
+			(query.serviceID == "" || query.serviceID == strconv.FormatInt(service.ID, 10)) {
+			kept = append(kept, key)
+		}
+	}
+	list := []douyinService{}
+	for _, key := range pageKeys(kept, int(query.page-1), int(query.size), !query.ascending) {
+		if service, ok := d.service(key.Index); ok {
+			list = append(list, service)
+		}
+	}
+	return map[string]any{"total": len(kept), "list": list}, nil
+}
+
+// service shows the service ticket about an order.
+func (d *douyin) service(index int) (douyinService, bool) {
+	service, ok := d.world.ServiceAt(PlatformDouyin, index)
+	if !ok {
+		return douyinService{}, false
+	}
+	o, ok := d.world.OrderAt(PlatformDouyin, index)
+	if !ok {
+		return douyinService{}, false
+	}
+	id, _ := strconv.ParseInt(service.Number, 10, 64) // the world writes whole numbers
+	order, _ := strconv.ParseInt(o.Number, 10, 64)
+	shown := douyinService{ID: id, OrderID: order, ShopID: d.credentials.ShopID, ServiceType: 1, OperateStatusDesc: "待处理",
+		Detail: "用户反馈：" + service.Reason, CreateTime: douyinText(service.Created), UpdateTime: douyinText(service.Modified)}
+	if !service.Open {
+		shown.OperateStatus, shown.OperateStatusDesc = 100, "已完成"
+		shown.Reply, shown.ReplyTime = "已与用户协商处理", shown.UpdateTime
+	}
+	return shown, true
+}
+
+// serviceDetail serves order.serviceDetail.
+func (d *douyin) serviceDetail(params douyinParams) (any, *douyinFault) {
+	service, ok := d.world.ServiceByNumber(PlatformDouyin, params.text("service_id"))
+	if !ok {
+		return nil, douyinBusiness(10001, "服务单不存在")
+	}
+	shown, _ := d.service(service.Order)
+	logs := []any{map[string]any{"content": shown.Detail, "img_list": []any{}, "service_log_type": 1, "operate_name": "平台客服",
+		"service_detail": shown.Detail, "reply_detail": "", "close_detail": "", "reject_detail": "", "deal_time": shown.CreateTime}}
+	closed := ""
+	if shown.ReplyTime != "" {
+		closed = shown.ReplyTime
+		logs = append(logs, map[string]any{"content": shown.Reply, "img_list": []any{}, "service_log_type": 2, "operate_name": "商家",
+			"service_detail": "", "reply_detail": shown.Reply, "close_detail": "", "reject_detail": "", "deal_time": shown.ReplyTime})
+	}
+	return map[string]any{"logs": logs, "detail": map[string]any{
+		"id": shown.ID, "order_id": shown.OrderID, "shop_id": shown.ShopID, "service_type": shown.ServiceType,
+		"operate_status": shown.OperateStatus, "operate_status_desc": shown.OperateStatusDesc, "detail": shown.Detail,
+		"reply": shown.Reply, "create_time": shown.CreateTime, "update_time": shown.UpdateTime, "reply_time": shown.ReplyTime,
+		"first_reply_time": shown.ReplyTime, "close_time": closed, "close_detail": "", "is_reject": false, "reject_detail": "",
+		"reject_time": "", "evidence_required": false, "img_list": []any{}, "expiration_time": ""}}, nil
+}

@@ -1,0 +1,226 @@
+package simulator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Endpoints says where the faces answer and how a client signs in.
+type Endpoints struct {
+	Tmall   TmallEndpoint   `json:"tmall"`
+	Douyin  DouyinEndpoint  `json:"douyin"`
+	Weidian WeidianEndpoint `json:"weidian"`
+	From    time.Time       `json:"from"`
+	Until   time.Time       `json:"until"`
+}
+
+// TmallEndpoint is Tmall's part; URL is the full address of /router/rest.
+type TmallEndpoint struct {
+	URL       string `json:"url"`
+	AppKey    string `json:"app_key"`
+	AppSecret string `json:"app_secret"`
+	Session   string `json:"session"`
+	Shop      string `json:"shop"`
+}
+
+// DouyinEndpoint is Douyin's part; URL is the gateway's root.
+type DouyinEndpoint struct {
+	URL       string `json:"url"`
+	AppKey    string `json:"app_key"`
+	AppSecret string `json:"app_secret"`
+	Shop      string `json:"shop"`
+}
+
+// WeidianEndpoint is Weidian's part; URL is the gateway's root.
+type WeidianEndpoint struct {
+	URL         string `json:"url"`
+	AppKey      string `json:"app_key"`
+	AppSecret   string `json:"app_secret"`
+	AccessToken string `json:"access_token"`
+	Shop        string `json:"shop"`
+}
+
+// Listen names the addresses of the faces; an empty one is 127.0.0.1:0.
+type Listen struct {
+	Tmall, Douyin, Weidian string
+}
+
+// Serve starts all three faces, calls ready with where they answer, and stops
+// them when ctx ends. It returns nil then.
+//
+// Beside its platform's own addresses each face answers
+// GET /_simulator/members-PLATFORM-SHOP.csv (the brand's member list),
+// GET /_simulator/counts (what a complete reader finds, as JSON), and
+// POST /_simulator/change with {"platform","shop","order"} (shop and order may
+// be left out), which moves an order on and answers its number, status and
+// modified.
+func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, Endpoints)) error {
+	world, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	faces := []struct {
+		address string
+		handler http.Handler
+	}{
+		{listen.Tmall, Tmall(world, TmallOptions{})},
+		{listen.Douyin, Douyin(world, DouyinOptions{})},
+		{listen.Weidian, Weidian(world, WeidianOptions{})},
+	}
+	var servers []*http.Server
+	var urls []string
+	ended := make(chan error, len(faces))
+	stop := func() error {
+		var failed error
+		for _, server := range servers {
+			failed = errors.Join(failed, server.Close())
+		}
+		for range servers {
+			if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+				failed = errors.Join(failed, err)
+			}
+		}
+		return failed
+	}
+	for _, face := range faces {
+		if face.address == "" {
+			face.address = "127.0.0.1:0"
+		}
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", face.address)
+		if err != nil {
+			return errors.Join(fmt.Errorf("simulator: listening on %s: %w: choose another address", face.address, err), stop())
+		}
+		server := &http.Server{Handler: WithControl(world, face.handler), ReadHeaderTimeout: 10 * time.Second}
+		servers, urls = append(servers, server), append(urls, "http://"+listener.Addr().String())
+		go func() { ended <- server.Serve(listener) }()
+	}
+	ready(world, EndpointsOf(world, urls[0], urls[1], urls[2]))
+	select {
+	case <-ctx.Done():
+		return stop()
+	case err := <-ended:
+		ended <- err
+		return fmt.Errorf("simulator: serving: %w", stop())
+	}
+}
+
+// EndpointsOf are the endpoints of faces at these roots, without a final slash.
+func EndpointsOf(w *World, tmallURL, douyinURL, weidianURL string) Endpoints {
+	t, d, v := TmallCredentialsOf(w), douyinCredentials(w), weidianCredentials(w)
+	return Endpoints{
+		Tmall:   TmallEndpoint{tmallURL + "/router/rest", t.AppKey, t.AppSecret, t.Session, t.Shop},
+		Douyin:  DouyinEndpoint{douyinURL, d.AppKey, d.AppSecret, w.Shop(PlatformDouyin).ID},
+		Weidian: WeidianEndpoint{weidianURL, v.AppKey, v.AppSecret, v.AccessToken, w.Shop(PlatformWeidian).ID},
+		From:    w.cfg.From, Until: w.cfg.Until,
+	}
+}
+
+// WithControl answers /_simulator/ and leaves the rest to a face.
+func WithControl(w *World, face http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", face)
+	mux.HandleFunc("POST /_simulator/change", func(rw http.ResponseWriter, r *http.Request) {
+		var ask struct{ Platform, Shop, Order string }
+		if err := json.NewDecoder(http.MaxBytesReader(rw, r.Body, 1<<16)).Decode(&ask); err != nil {
+			http.Error(rw, "the body is not JSON of platform, shop and order", http.StatusBadRequest)
+			return
+		}
+		if ask.Shop != "" && ask.Shop != w.Shop(ask.Platform).ID {
+			http.Error(rw, "there is no such shop", http.StatusNotFound)
+			return
+		}
+		o, err := w.Change(ask.Platform, ask.Order, time.Now())
+		if err != nil {
+			http.Error(rw, ErrNoOrder.Error(), http.StatusNotFound)
+			return
+		}
+		answerJSON(rw, map[string]any{"platform": o.Platform, "shop": o.Shop, "order": o.Number, "status": o.Status, "modified": o.Modified})
+	})
+	mux.HandleFunc("GET /_simulator/counts", func(rw http.ResponseWriter, _ *http.Request) { answerJSON(rw, w.Counts()) })
+	mux.HandleFunc("GET /_simulator/{file}", func(rw http.ResponseWriter, r *http.Request) {
+		for _, platform := range Platforms {
+			if r.PathValue("file") == "members-"+platform+"-"+w.Shop(platform).ID+".csv" {
+				rw.Header().Set("Content-Type", "text/csv; charset=utf-8")
+				_ = w.WriteMembers(rw, platform) // the client has gone: nobody is left to tell
+				return
+			}
+		}
+		http.NotFound(rw, r)
+	})
+	return mux
+}
+
+func answerJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value) // as above
+}
+
+// Save writes what a folder's world is made of to DIR/simulator.json.
+func (c Config) Save(dir string) error {
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("simulator: writing its configuration: %w", err)
+	}
+	path := filepath.Join(dir, "simulator.json")
+	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("simulator: writing its configuration: %w", err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+// Load reads DIR/simulator.json; the error is fs.ErrNotExist in a folder
+// without one.
+func Load(dir string) (Config, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "simulator.json"))
+	if err != nil {
+		return Config{}, fmt.Errorf("simulator: reading its configuration: %w", err)
+	}
+	var c Config
+	if err := json.Unmarshal(text, &c); err != nil {
+		return Config{}, fmt.Errorf("simulator: reading %s/simulator.json: %w", dir, err)
+	}
+	return c, nil
+}
+
+// Faults spoils about rate (0 to 1) of a face's answers: 502, an HTML page, a
+// body cut in half, or a pause of 200 ms. Which ones depends on seed and the
+// number of the call.
+func Faults(seed uint64, rate float64, face http.Handler) http.Handler {
+	calls := make(chan uint64, 1)
+	calls <- seed
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := mix(<-calls)
+		calls <- h
+		if float64(h>>11)/(1<<53) >= rate {
+			face.ServeHTTP(w, r)
+			return
+		}
+		switch mix(h) % 4 {
+		case 0:
+			http.Error(w, "bad gateway", http.StatusBadGateway)
+		case 1:
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte("<html><body>system busy</body></html>"))
+		case 2:
+			face.ServeHTTP(cut{w}, r)
+		default:
+			time.Sleep(200 * time.Millisecond)
+			face.ServeHTTP(w, r)
+		}
+	})
+}
+
+// cut writes the first half of each write.
+type cut struct{ http.ResponseWriter }
+
+func (c cut) Write(p []byte) (int, error) {
+	_, err := c.ResponseWriter.Write(p[:len(p)/2])
+	return len(p), err
+}

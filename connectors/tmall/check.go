@@ -1,0 +1,68 @@
+package tmall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"oneid/connectors"
+)
+
+// maxSkew is how far the clocks may be apart before Check says so: the
+// platform refuses ten minutes, and the mend must come before.
+const maxSkew = 2 * time.Minute
+
+// Check asks for the platform's clock, the seller behind the session, and one
+// row of each list that the streams read. It names every fault at once.
+func (c *Connector) Check(ctx context.Context) error {
+	before := time.Now()
+	server, err := c.client.serverTime(ctx)
+	if err != nil {
+		// Without the clock nothing else will answer.
+		return fmt.Errorf("tmall: check shop %s: ask %s for its clock: %w", c.shop, c.client.http.Host(), err)
+	}
+	var faults []error
+	// The platform counts whole seconds; the call itself takes time.
+	if skew := server.Sub(before); skew.Abs() > maxSkew+time.Since(before) {
+		faults = append(faults, fmt.Errorf("%w: this machine's is %s off the platform's; set it (the connector reckons with the difference, but a growing one will stop it)",
+			connectors.ErrClock, (-skew).Round(time.Second)))
+	}
+	var seller struct {
+		User struct {
+			UserID text `json:"user_id"`
+		} `json:"user"`
+	}
+	if err := c.client.call(ctx, "taobao.user.seller.get", map[string]string{"fields": "user_id,nick,type"}, &seller); err != nil {
+		faults = append(faults, fmt.Errorf("who the seller is: %w", err))
+		if connectors.ClassOf(err) == connectors.StopShop {
+			return c.checked(faults)
+		}
+	}
+	w := connectors.Window{From: server.Add(-10 * time.Minute), To: server.Add(-5 * time.Minute)}
+	simple := changedOrders(c.cfg, simpleOrderList, "tid,ouid")
+	for _, probe := range []struct {
+		what string
+		l    listing
+	}{
+		{"orders", c.orderListing()},
+		{"the buyers' ouid (without it orders are not joined to members)", simple},
+		{"changed members", c.memberListing()},
+		{"refunds", c.refundListing()},
+	} {
+		if _, err := c.list(ctx, probe.l, w, 1, false); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", probe.what, err))
+		}
+	}
+	if _, err := c.rows(ctx, memberSearch, map[string]string{"current_page": "1", "page_size": "1"}, "members", "crm_member", "total_result"); err != nil {
+		faults = append(faults, fmt.Errorf("members: %w", err))
+	}
+	return c.checked(faults)
+}
+
+func (c *Connector) checked(faults []error) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("tmall: check shop %s: %w", c.shop, errors.Join(faults...))
+}

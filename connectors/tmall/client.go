@@ -1,0 +1,260 @@
+package tmall
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"oneid/connectors"
+	"oneid/internal/httpclient"
+)
+
+// zone is the platform's: all its times are texts in GMT+8.
+var zone = time.FixedZone("GMT+8", 8*60*60)
+
+// timeLayout of the platform's times.
+const timeLayout = "2006-01-02 15:04:05"
+
+// client calls the platform's methods for one shop.
+type client struct {
+	http    *httpclient.Client
+	shop    string
+	appKey  string
+	secret  string
+	onToken func(session, refreshToken string)
+
+	mu sync.Mutex
+	// The fields below are guarded by mu.
+	session, refreshToken string
+	// offset is the platform's clock less ours, as last learnt.
+	offset time.Duration
+	// renewed counts the refreshes, so that of many calls that find the
+	// session expired only the first renews it.
+	renewed int
+}
+
+// now is the platform's clock, as far as it is known.
+func (c *client) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.offset)
+}
+
+func (c *client) token() (session string, renewed int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session, c.renewed
+}
+
+// learnClock notes the platform's present.
+func (c *client) learnClock(server time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset = time.Until(server)
+}
+
+// call calls a method with its business parameters (empty values are not
+// sent) and decodes what stands below the answer's root into out. An expired
+// session is renewed once, a wrong timestamp mended once from the answer's
+// Date.
+func (c *client) call(ctx context.Context, method string, params map[string]string, out any) error {
+	_, renewed := c.token()
+	err := c.once(ctx, method, params, true, out)
+	var refusal *connectors.Error
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	switch {
+	case refusal.Class == connectors.Refresh:
+		if err := c.renew(ctx, refusal, renewed); err != nil {
+			return err
+		}
+	case errors.Is(err, connectors.ErrClock):
+	default:
+		return err
+	}
+	return c.once(ctx, method, params, true, out)
+}
+
+// once calls a method, with or without a session.
+func (c *client) once(ctx context.Context, method string, params map[string]string, withSession bool, out any) error {
+	build := func(int) (httpclient.Request, error) {
+		form := make(map[string]string, len(params)+8)
+		maps.Copy(form, params)
+		form["method"] = method
+		form["app_key"] = c.appKey
+		form["timestamp"] = c.now().In(zone).Format(timeLayout)
+		form["v"] = "2.0"
+		form["format"] = "json"
+		form["sign_method"] = "hmac-sha256"
+		if withSession {
+			form["session"], _ = c.token()
+		}
+		values := make(url.Values, len(form)+1)
+		for name, value := range form {
+			if value != "" {
+				values.Set(name, value)
+			}
+		}
+		values.Set("sign", sign(c.secret, form))
+		return httpclient.Request{Form: values}, nil
+	}
+	classify := func(r httpclient.Response) error {
+		if err := c.http.StatusError(r); err != nil {
+			return err
+		}
+		return c.decode(method, r, out)
+	}
+	_, err := c.http.Do(ctx, build, classify)
+	return err
+}
+
+// decode reads an answer: {"<method>_response":{…}} or {"error_response":{…}}.
+func (c *client) decode(method string, r httpclient.Response, out any) error {
+	var envelope map[string]json.RawMessage
+	if json.Unmarshal(r.Body, &envelope) != nil {
+		return c.http.Undecodable(r, "the JSON that the platform promises")
+	}
+	if refusal, ok := envelope["error_response"]; ok {
+		err := c.refusal(method, refusal)
+		if errors.Is(err, connectors.ErrClock) {
+			if date, bad := http.ParseTime(r.Header.Get("Date")); bad == nil {
+				c.learnClock(date)
+			}
+		}
+		return err
+	}
+	body, ok := envelope[rootName(method)]
+	if !ok || json.Unmarshal(body, out) != nil {
+		return c.http.Undecodable(r, "an answer to "+method)
+	}
+	return nil
+}
+
+// rootName is the key under which a method's answer stands: the prefix
+// "taobao." is dropped, "tmall." is kept.
+func rootName(method string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(method, "taobao."), ".", "_") + "_response"
+}
+
+// refusal is the platform's error_response as a typed error.
+func (c *client) refusal(method string, raw json.RawMessage) error {
+	var body struct {
+		Code      text `json:"code"`
+		SubCode   text `json:"sub_code"`
+		SubMsg    text `json:"sub_msg"`
+		RequestID text `json:"request_id"`
+	}
+	if err := json.Unmarshal(raw, &body); err != nil {
+		return &connectors.Error{Platform: Platform, Shop: c.shop, Op: method, Class: connectors.Retry, Message: "an error answer of unknown form"}
+	}
+	return classify(c.shop, method, string(body.Code), string(body.SubCode), string(body.SubMsg), string(body.RequestID))
+}
+
+// sign is the signature of the parameters by hmac-sha256 (or md5 or hmac, as
+// sign_method says): all but sign, without empty ones, sorted by name, name
+// and value joined with nothing between, in upper-case hexadecimal.
+func sign(secret string, params map[string]string) string {
+	var b bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if value := params[name]; name != "" && value != "" && name != "sign" {
+			b.WriteString(name)
+			b.WriteString(value)
+		}
+	}
+	var sum []byte
+	switch params["sign_method"] {
+	case "md5":
+		digest := md5.Sum([]byte(secret + b.String() + secret))
+		sum = digest[:]
+	case "hmac":
+		mac := hmac.New(md5.New, []byte(secret))
+		mac.Write(b.Bytes())
+		sum = mac.Sum(nil)
+	default:
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(b.Bytes())
+		sum = mac.Sum(nil)
+	}
+	return strings.ToUpper(hex.EncodeToString(sum))
+}
+
+// serverTime asks the platform for its clock and notes it.
+func (c *client) serverTime(ctx context.Context) (time.Time, error) {
+	const method = "taobao.time.get"
+	var answer struct {
+		Time string `json:"time"`
+	}
+	err := c.once(ctx, method, nil, false, &answer)
+	if errors.Is(err, connectors.ErrClock) {
+		err = c.once(ctx, method, nil, false, &answer)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.ParseInLocation(timeLayout, answer.Time, zone)
+	if err != nil {
+		return time.Time{}, errors.New("taobao.time.get answered with no time")
+	}
+	c.learnClock(t)
+	return t.UTC(), nil
+}
+
+// renew renews an expired session where there is a refresh token. expired is
+// the refusal, renewed the count of refreshes when the call began.
+func (c *client) renew(ctx context.Context, expired *connectors.Error, renewed int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renewed != renewed {
+		return nil
+	}
+	stop := *expired
+	stop.Class, stop.Kind = connectors.StopShop, connectors.ErrUnauthorized
+	stop.Mend = "the session has expired: let the seller authorise the app again and put the new session into the settings"
+	if c.refreshToken == "" {
+		return &stop
+	}
+	var answer struct {
+		Result string `json:"token_result"`
+	}
+	var token struct {
+		AccessToken  string `json:"access_token"`
+		RefreshToken string `json:"refresh_token"`
+	}
+	err := c.refresh(ctx, c.refreshToken, &answer)
+	if err == nil && (json.Unmarshal([]byte(answer.Result), &token) != nil || token.AccessToken == "") {
+		err = errors.New("the answer holds no token")
+	}
+	if err != nil {
+		return fmt.Errorf("%w (and it could not be renewed: %w)", &stop, err)
+	}
+	c.session = token.AccessToken
+	if token.RefreshToken != "" {
+		c.refreshToken = token.RefreshToken
+	}
+	c.renewed++
+	if c.onToken != nil {
+		c.onToken(c.session, c.refreshToken)
+	}
+	return nil
+}
+
+// refresh asks for a new session. It is called under mu, so it signs with a
+// copy that has a lock of its own.
+func (c *client) refresh(ctx context.Context, refreshToken string, out any) error {
+	plain := &client{http: c.http, shop: c.shop, appKey: c.appKey, secret: c.secret, offset: c.offset}
+	return plain.once(ctx, "taobao.top.auth.token.refresh", map[string]string{"refresh_token": refreshToken}, false, out)
+}

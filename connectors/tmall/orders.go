@@ -1,0 +1,208 @@
+package tmall
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+
+	"oneid/connectors"
+)
+
+// orderTypes must all be named: the platform's default leaves the later ones
+// out without a word.
+var orderTypes = []string{
+	"guarantee_trade", "auto_delivery", "ec", "cod", "step",
+	"tmall_i18n", "eticket", "nopaid", "o2o_offlinetrade", "pre_auth_type", "fenxiao",
+}
+
+// orderFields are the fields of an order that are asked for; "orders" brings
+// the sub-orders. The five receiver fields and created are what the platform
+// wants for oaid.
+const orderFields = "tid,status,type,title,created,pay_time,modified,consign_time,end_time,payment,total_fee,post_fee," +
+	"discount_fee,adjust_fee,received_payment,platform_subsidy_fee,step_trade_status,step_paid_fee,trade_from," +
+	"buyer_nick,buyer_open_uid,receiver_name,receiver_mobile,receiver_phone,receiver_address,receiver_state," +
+	"receiver_city,receiver_district,receiver_town,oaid,shipping_type,orders"
+
+const (
+	orderList       = "taobao.trades.sold.increment.get"
+	simpleOrderList = "taobao.trades.simple.sold.increment.get"
+	simpleOrder     = "taobao.trade.simple.get"
+)
+
+// changedOrders is a listing of orders by modification time. The first
+// reading uses it too: an order that was created in the last three months was
+// also changed in them, so it finds each that the listing by creation finds,
+// and the older ones that were changed since.
+func changedOrders(cfg Config, method, fields string) listing {
+	return listing{
+		method: method,
+		params: map[string]string{"fields": fields, "type": strings.Join(cfg.OrderTypes, ",")},
+		start:  "start_modified", end: "end_modified", page: "page_no",
+		list: "trades", item: "trade", total: "total_results", hasNext: true,
+	}
+}
+
+// orderListing lists orders, each with its buyer's ouid.
+func (c *Connector) orderListing() listing {
+	l := changedOrders(c.cfg, orderList, orderFields)
+	n := &naming{c: c, simple: changedOrders(c.cfg, simpleOrderList, "tid,buyer_open_uid,ouid")}
+	l.records = n.records
+	return l
+}
+
+// orderRecord is the raw payload of a record of the orders stream.
+type orderRecord struct {
+	Trade json.RawMessage `json:"trade"`
+	// OUID is the buyer in this shop; empty when the platform does not say.
+	OUID string `json:"ouid,omitempty"`
+}
+
+// naming finds the ouid of each order's buyer: the order list gives only
+// buyer_open_uid, the simple list gives both.
+type naming struct {
+	c      *Connector
+	simple listing
+
+	mu sync.Mutex
+	// denied: the app may not call the simple methods; guarded by mu.
+	denied bool
+}
+
+// buyerOf is what of an order names its buyer.
+type buyerOf struct {
+	TID     text `json:"tid"`
+	OpenUID text `json:"buyer_open_uid"`
+	OUID    text `json:"ouid"`
+}
+
+// records joins a page's orders with their buyers' ouid: from what is known,
+// from the simple list's page of the same number, and for an order that has
+// moved off it by asking for it alone.
+func (n *naming) records(ctx context.Context, at pageOf, rows []json.RawMessage) ([]json.RawMessage, error) {
+	buyers := make([]buyerOf, len(rows))
+	unknown := false
+	for i, row := range rows {
+		_ = json.Unmarshal(row, &buyers[i]) // of a row that is no order, Map says so
+		n.resolve(&buyers[i])
+		unknown = unknown || n.asks(buyers[i])
+	}
+	if unknown && !n.isDenied() {
+		if err := n.askPage(ctx, at); err != nil {
+			return nil, err
+		}
+		for i := range buyers {
+			n.resolve(&buyers[i])
+			if n.asks(buyers[i]) && !n.isDenied() {
+				if err := n.askOne(ctx, &buyers[i]); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	out := make([]json.RawMessage, len(rows))
+	for i, row := range rows {
+		raw, err := json.Marshal(orderRecord{Trade: row, OUID: string(buyers[i].OUID)})
+		if err != nil {
+			return nil, err
+		}
+		out[i] = raw
+	}
+	return out, nil
+}
+
+// asks says that the platform knows more of this buyer than we.
+func (n *naming) asks(b buyerOf) bool { return b.OUID == "" && b.TID != "" && b.OpenUID != "" }
+
+func (n *naming) resolve(b *buyerOf) {
+	if b.OUID == "" && b.OpenUID != "" {
+		b.OUID = text(n.c.buyers.get(string(b.OpenUID)))
+	}
+}
+
+func (n *naming) isDenied() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.denied
+}
+
+// deny goes on without ouid when the app lacks the permission: orders are
+// worth having without their buyers, and Check says what is missing.
+func (n *naming) deny(err error) error {
+	if !errors.Is(err, connectors.ErrForbidden) {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.denied {
+		n.denied = true
+		n.c.log.Warn("orders come without ouid: the app may not call the simple order methods", "error", err)
+	}
+	return nil
+}
+
+func (n *naming) askPage(ctx context.Context, at pageOf) error {
+	a, err := n.c.list(ctx, n.simple, at.window, at.number, true)
+	if err != nil {
+		return n.deny(err)
+	}
+	for _, row := range a.rows {
+		var b buyerOf
+		if json.Unmarshal(row, &b) == nil {
+			n.c.buyers.put(string(b.OpenUID), string(b.OUID))
+		}
+	}
+	return nil
+}
+
+func (n *naming) askOne(ctx context.Context, b *buyerOf) error {
+	var one struct {
+		Trade buyerOf `json:"trade"`
+	}
+	err := n.c.client.call(ctx, simpleOrder, map[string]string{"fields": "tid,buyer_open_uid,ouid", "tid": string(b.TID)}, &one)
+	if connectors.ClassOf(err) == connectors.SkipRecord && err != nil {
+		return nil
+	}
+	if err != nil {
+		return n.deny(err)
+	}
+	b.OUID = one.Trade.OUID
+	n.c.buyers.put(string(b.OpenUID), string(b.OUID))
+	return nil
+}
+
+// buyers remembers which ouid belongs to which buyer_open_uid: both are
+// stable for one app and one shop.
+type buyers struct {
+	mu sync.Mutex
+	// young and old are two generations; when young is full it becomes old,
+	// so that at most 2 × maxBuyers are held. Guarded by mu.
+	young, old map[string]string
+}
+
+// maxBuyers of one generation: about 10 MB.
+const maxBuyers = 100_000
+
+func newBuyers() *buyers { return &buyers{young: make(map[string]string)} }
+
+func (b *buyers) get(openUID string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ouid, ok := b.young[openUID]; ok {
+		return ouid
+	}
+	return b.old[openUID]
+}
+
+func (b *buyers) put(openUID, ouid string) {
+	if openUID == "" || ouid == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.young) >= maxBuyers {
+		b.young, b.old = make(map[string]string), b.young
+	}
+	b.young[openUID] = ouid
+}

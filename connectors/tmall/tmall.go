@@ -1,0 +1,218 @@
+// Package tmall reads one shop of Tmall (or Taobao) through the Taobao Open
+// Platform: orders, members and refunds, by modification time.
+//
+// What the platform promises, and how sure that is, stands in README.md. What
+// is not documented lies behind one small function or setting each.
+package tmall
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"oneid/connectors"
+	"oneid/internal/httpclient"
+	"oneid/schemas/events"
+)
+
+// Platform is the connector's name in accounts, tables and settings.
+const Platform = "tmall"
+
+// The streams.
+const (
+	Orders  = "orders"
+	Users   = "users"
+	Tickets = "tickets"
+)
+
+//go:embed sample.yaml
+var sample string
+
+//go:embed settings.schema.json
+var settingsSchema []byte
+
+// Config is one shop's settings; sample.yaml explains each.
+type Config struct {
+	// URL of the gateway; default the platform's production address.
+	URL       string `json:"url"`
+	AppKey    string `json:"app_key"`
+	AppSecret string `json:"app_secret"`
+	// Session is the seller's access token.
+	Session string `json:"session"`
+	// RefreshToken renews the session where the app may do that (apps sold
+	// by subscription); may be empty.
+	RefreshToken string `json:"refresh_token"`
+	// BrandID is the scope of omid, if members carry one; may be empty.
+	BrandID string `json:"brand_id"`
+	// BackfillDays is how far back the first reading goes, at most and by
+	// default 90: the platform shows no older changes.
+	BackfillDays int `json:"backfill_days"`
+	// PageSize of lists, 1 to 100, default 100.
+	PageSize int `json:"page_size"`
+	// SettleSeconds is how long before the platform's present a reading
+	// ends; at least 1, default 60. It keeps windows closed: a row that
+	// entered one while it is read would push others to pages already read.
+	SettleSeconds *int `json:"settle_seconds"`
+	// OverlapSeconds is how far a run looks back behind its cursor; default
+	// 120.
+	OverlapSeconds *int `json:"overlap_seconds"`
+	// WindowPages is how many pages a window may have before it is cut in
+	// two; default 50.
+	WindowPages int `json:"window_pages"`
+	// Parallel is how many windows are read at the same time; default 4.
+	Parallel int `json:"parallel"`
+	// RequestsPerSecond bounds the calls of this shop; default 10.
+	RequestsPerSecond float64 `json:"requests_per_second"`
+	// OrderTypes are the values of the type parameter; default all known.
+	OrderTypes []string `json:"order_types"`
+
+	// OnToken is called with the new tokens after a refresh, to be kept: the
+	// old refresh token is dead then. May be nil.
+	OnToken func(session, refreshToken string) `json:"-"`
+	// Log is told of changes of state; default slog.Default().
+	Log *slog.Logger `json:"-"`
+}
+
+// gateway is the platform's production address.
+const gateway = "https://eco.taobao.com/router/rest"
+
+// maxBackfillDays: the increment methods show three months.
+const maxBackfillDays = 90
+
+// Connector reads one shop. It may be used concurrently.
+type Connector struct {
+	shop   string
+	cfg    Config
+	client *client
+	buyers *buyers
+	log    *slog.Logger
+}
+
+var _ connectors.Connector = (*Connector)(nil)
+
+// New makes the connector of a shop; it connects to nothing yet. Its error
+// names every fault of the settings at once.
+func New(shop string, cfg Config) (*Connector, error) {
+	def(&cfg.URL, gateway)
+	def(&cfg.BackfillDays, maxBackfillDays)
+	def(&cfg.PageSize, 100)
+	def(&cfg.WindowPages, 50)
+	def(&cfg.Parallel, 4)
+	def(&cfg.RequestsPerSecond, 10)
+	defPointer(&cfg.SettleSeconds, 60)
+	defPointer(&cfg.OverlapSeconds, 120)
+	if cfg.OrderTypes == nil {
+		cfg.OrderTypes = orderTypes
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	var faults []error
+	fault := func(bad bool, text string) {
+		if bad {
+			faults = append(faults, errors.New(text))
+		}
+	}
+	fault(shop == "", "the shop's name is missing")
+	fault(cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.taobao.com")
+	fault(cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.taobao.com")
+	fault(cfg.Session == "", "session is missing: the seller's access token, from authorising the app")
+	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
+	fault(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
+	fault(*cfg.SettleSeconds < 1, "settle_seconds must be at least 1")
+	fault(*cfg.OverlapSeconds < 0, "overlap_seconds must not be negative")
+	fault(cfg.WindowPages < 1, "window_pages must be at least 1")
+	fault(cfg.Parallel < 1 || cfg.Parallel > 32, "parallel must be 1 to 32")
+	fault(cfg.RequestsPerSecond < 0, "requests_per_second must not be negative")
+	http, err := httpclient.New(httpclient.Config{
+		BaseURL: cfg.URL, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
+	})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("url: %w", err))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	log := cfg.Log.With("platform", Platform, "shop", shop)
+	return &Connector{
+		shop: shop, cfg: cfg, log: log,
+		client: &client{
+			http: http, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret,
+			session: cfg.Session, refreshToken: cfg.RefreshToken, onToken: cfg.OnToken,
+		},
+		buyers: newBuyers(),
+	}, nil
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func defPointer[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}
+
+// Spec describes the connector.
+func (c *Connector) Spec() connectors.Spec { return Spec() }
+
+// Spec describes the connector without one.
+func Spec() connectors.Spec {
+	return connectors.Spec{
+		Platform: Platform, Title: "Tmall", TitleZH: "天猫",
+		Streams: []connectors.Stream{
+			{Name: Orders, Kinds: []events.Kind{events.KindOrder}},
+			{Name: Users, Kinds: []events.Kind{events.KindUser}},
+			{Name: Tickets, Kinds: []events.Kind{events.KindTicket, events.KindRefund}},
+		},
+		Settings: json.RawMessage(settingsSchema),
+		Rights: []string{
+			"order management (taobao.trades.sold.increment.get)",
+			"CRM (taobao.trades.simple.sold.increment.get, taobao.trade.simple.get, taobao.crm.members.search, taobao.crm.members.increment.get): gives ouid, the buyer's id in the shop",
+			"refund management (taobao.refunds.receive.get)",
+		},
+		Sample: sample,
+	}
+}
+
+// Read yields the pages of a stream that follow from.
+func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		var err error
+		switch stream {
+		case Orders:
+			err = c.readWindows(ctx, c.orderListing(), from, yield)
+		case Tickets:
+			err = c.readWindows(ctx, c.refundListing(), from, yield)
+		case Users:
+			err = c.readMembers(ctx, from, yield)
+		default:
+			err = connectors.ErrNoStream
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(connectors.Page{}, fmt.Errorf("tmall: read %s of shop %s: %w", stream, c.shop, err))
+		}
+	}
+}
+
+// errStopped: the reader of the pages wants no more.
+var errStopped = errors.New("stopped")
+
+// windows is the plan by which the streams go on.
+func (c *Connector) windows() connectors.Windows {
+	return connectors.Windows{
+		Span:    24 * time.Hour,
+		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
+		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
+		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+	}
+}

@@ -1,0 +1,102 @@
+package weidian
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"oneid/connectors"
+	"oneid/internal/golden"
+	"oneid/schemas/events"
+)
+
+func recordOf(stream string, raw []byte) connectors.Record {
+	return connectors.Record{Stream: stream, Shop: "4463798", Raw: raw, Observed: time.Date(2026, 1, 6, 1, 0, 0, 0, time.UTC)}
+}
+
+// TestMap compares events with files: go test -update writes them anew.
+func TestMap(t *testing.T) {
+	t.Parallel()
+	for _, stream := range []string{Orders, Users, Tickets} {
+		for file, raw := range golden.Inputs(t, "testdata/"+stream+"/*.json") {
+			mapped, err := mapRecord(recordOf(stream, raw))
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			var out bytes.Buffer
+			for _, e := range mapped {
+				wantSound(t, e)
+				if !bytes.Equal(e.GetHeader().GetRaw(), raw) {
+					t.Errorf("%s: the raw payload was changed", file)
+				}
+				e.Header.Raw = nil
+				line, err := protojson.Marshal(e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := json.Indent(&out, line, "", " "); err != nil {
+					t.Fatal(err)
+				}
+				out.WriteByte('\n')
+			}
+			golden.Equal(t, file+".event", out.Bytes())
+		}
+	}
+}
+
+// wantSound checks what holds of every event, whatever the record was.
+func wantSound(t *testing.T, e *events.Event) {
+	t.Helper()
+	h := e.GetHeader()
+	if h.GetEntityId() == "" || h.GetAccount() == "" || h.GetVersion().GetModifiedMs() <= 0 {
+		t.Errorf("the header is not complete: entity %q, account %q", h.GetEntityId(), h.GetAccount())
+	}
+	for _, s := range h.GetPerson().GetSightings() {
+		if s.GetType() == "phone" && !mobile.MatchString(s.GetValue()) {
+			t.Error("a sighting that is no phone in clear")
+		}
+	}
+	if o := e.GetOrder(); o != nil {
+		var sum int64
+		for _, item := range o.GetItems() {
+			sum += item.GetPaidMinor()
+		}
+		if len(o.GetItems()) > 0 && sum != o.GetPaidMinor() {
+			t.Errorf("items' paid_minor sum to %d, the order's is %d", sum, o.GetPaidMinor())
+		}
+		if o.GetPaidMs() == 0 && o.GetPaidMinor() != 0 {
+			t.Error("an unpaid order has paid_minor")
+		}
+	}
+	b, err := proto.Marshal(e)
+	var back events.Event
+	if err != nil {
+		return // invalid UTF-8 cannot come out of a JSON text
+	}
+	if err := proto.Unmarshal(b, &back); err != nil || !proto.Equal(e, &back) {
+		t.Errorf("the event does not survive its codec: %v", err)
+	}
+}
+
+func FuzzMap(f *testing.F) {
+	streams := []string{Orders, Users, Tickets}
+	for i, stream := range streams {
+		for _, raw := range golden.Inputs(&testing.T{}, "testdata/"+stream+"/*.json") {
+			f.Add(uint8(i), raw)
+		}
+	}
+	f.Fuzz(func(t *testing.T, stream uint8, raw []byte) {
+		mapped, err := mapRecord(recordOf(streams[int(stream)%len(streams)], raw))
+		if err != nil {
+			return
+		}
+		for _, e := range mapped {
+			wantSound(t, e)
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package weidian
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"oneid/connectors"
+)
+
+// errNoDetail: the list names an order that cannot be had.
+var errNoDetail = errors.New("the platform lists the order but gives no detail of it (code 20018)")
+
+// readOrders reads the orders that changed: the list says which, and when; the
+// detail says the rest. A record is {"list":{…},"detail":{…}}, since the time
+// of the last change stands in the list only.
+func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
+	return c.walk(ctx, orderListing, from, func(p part, expected int) error {
+		page := c.records(Orders, p, p.rows)
+		page.Total = expected
+		details, err := c.details(ctx, page.Records)
+		if err != nil {
+			return err
+		}
+		kept := page.Records[:0]
+		for i, record := range page.Records {
+			if details[i] == nil {
+				page.Bad = append(page.Bad, connectors.BadRecord{Raw: record.Raw, Origin: record.Origin, Err: errNoDetail})
+				continue
+			}
+			if record.Raw, err = both(record.Raw, details[i]); err != nil {
+				return err
+			}
+			kept = append(kept, record)
+		}
+		page.Records = kept
+		if !yield(page, nil) {
+			return errStopped
+		}
+		return nil
+	})
+}
+
+// both is the raw payload of an order.
+func both(listed, detail json.RawMessage) (json.RawMessage, error) {
+	return marshal(struct {
+		List   json.RawMessage `json:"list"`
+		Detail json.RawMessage `json:"detail"`
+	}{listed, detail})
+}
+
+// details asks for the orders of list items, several at the same time; nil for
+// one that the platform does not know.
+func (c *Connector) details(ctx context.Context, items []connectors.Record) ([]json.RawMessage, error) {
+	details := make([]json.RawMessage, len(items))
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(c.cfg.Parallel)
+	for i, item := range items {
+		group.Go(func() error {
+			listed, err := readListed(item.Raw)
+			if err != nil || listed.OrderID == "" {
+				details[i] = json.RawMessage("{}") // Map names what is wrong
+				return nil
+			}
+			details[i], err = c.detail(inner, listed)
+			return err
+		})
+	}
+	return details, group.Wait()
+}
+
+// listed is what is read of an order's place in the list.
+type listed struct {
+	OrderID text `json:"order_id"`
+	Updated text `json:"update_time"`
+}
+
+func readListed(raw json.RawMessage) (listed, error) {
+	var l listed
+	err := json.Unmarshal(raw, &l)
+	return l, err
+}
+
+// detail asks for one order; nil when the platform does not know it.
+func (c *Connector) detail(ctx context.Context, of listed) (json.RawMessage, error) {
+	var detail json.RawMessage
+	err := c.client.call(ctx, "vdian.order.get", c.cfg.DetailVersion, map[string]string{"order_id": string(of.OrderID)}, &detail)
+	if err != nil && connectors.ClassOf(err) == connectors.SkipRecord {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(detail) == 0 {
+		return nil, nil
+	}
+	if c.cfg.Decrypt {
+		if detail, err = c.decrypted(ctx, detail); err != nil {
+			return nil, err
+		}
+	}
+	if b, err := readBuyer(detail); err == nil {
+		c.buyers.learn(of, b)
+	}
+	return detail, nil
+}
+
+// decrypted is an order (or refund) with its personal fields in clear where
+// the platform encrypted them. Papers of identity stay as they are.
+func (c *Connector) decrypted(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
+	keys, err := c.client.aesKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var fields map[string]any
+	if d.Decode(&fields) != nil {
+		return raw, nil
+	}
+	decryptFields(fields, keys, "user_phone", "weixin", "buyerName", "buyerTelephone", "buyerAddress")
+	if buyer, ok := fields["buyer_info"].(map[string]any); ok {
+		decryptFields(buyer, keys, "name", "phone", "address", "self_address")
+	}
+	return marshal(fields)
+}
+
+func decryptFields(fields map[string]any, keys []aesKey, names ...string) {
+	for _, name := range names {
+		value, ok := fields[name].(string)
+		if !ok {
+			continue
+		}
+		for _, key := range keys {
+			if plain, ok := key.decrypt(value); ok {
+				fields[name] = plain
+				break
+			}
+		}
+	}
+}

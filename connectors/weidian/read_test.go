@@ -1,0 +1,269 @@
+package weidian
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"oneid/connectors"
+)
+
+// fake answers the platform's methods from an invented list of orders.
+type fake struct {
+	mu     sync.Mutex
+	calls  map[string]int
+	orders []map[string]any
+	// before answers in place of the fake when it returns true.
+	before func(method string, n int, token string, w http.ResponseWriter) bool
+	after  func(f *fake, method string, n int)
+}
+
+const testSecret = "secret-invented"
+
+func newFake(t *testing.T, cfg Config, n int) (*fake, *Connector) {
+	t.Helper()
+	f := &fake{calls: make(map[string]int)}
+	for i := range n {
+		at := time.Now().Add(-20 * time.Hour).Add(time.Duration(i) * time.Minute)
+		f.orders = append(f.orders, map[string]any{"order_id": fmt.Sprint(800000000000000 + i), "update_time": wallClock(at), "status": 20})
+	}
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	cfg.URL, cfg.AppKey, cfg.AppSecret = server.URL, "600001", testSecret
+	cfg.BackfillDays, cfg.RequestsPerSecond = 1, 10000
+	c, err := New("1800000001", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, c
+}
+
+func answer(w http.ResponseWriter, code int, result any) {
+	w.Header().Set("Content-Type", "text/html")
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": map[string]any{"status_code": code}, "result": result})
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.URL.Path == "/token" {
+		f.calls["token"]++
+		answer(w, 0, map[string]any{"access_token": fmt.Sprintf("token-%d", f.calls["token"]), "expire_in": 90000})
+		return
+	}
+	var public map[string]string
+	var param map[string]any
+	_ = json.Unmarshal([]byte(r.FormValue("public")), &public)
+	_ = json.Unmarshal([]byte(r.FormValue("param")), &param)
+	method := public["method"]
+	f.calls[method]++
+	n := f.calls[method]
+	if f.before != nil && f.before(method, n, public["access_token"], w) {
+		return
+	}
+	switch method {
+	case orderListing.method:
+		var in []map[string]any
+		for _, o := range f.orders {
+			if at := o["update_time"].(string); at >= param["update_start"].(string) && at <= param["update_end"].(string) {
+				in = append(in, o)
+			}
+		}
+		page, size := int(param["page_num"].(float64))-1, int(param["page_size"].(float64))
+		answer(w, 0, map[string]any{"total_num": len(in), "orders": in[min(page*size, len(in)):min((page+1)*size, len(in))]})
+	case "vdian.order.get":
+		id := param["order_id"].(string)
+		answer(w, 0, map[string]any{
+			"order_id": id, "status_ori": 20, "total": "1.00", "pay_time": "2026-01-01 00:00:00", "user_phone": "1380000111" + id[len(id)-1:],
+			"buyer_info": map[string]any{"buyer_id": "19" + id[len(id)-1:]},
+			"items":      []any{map[string]any{"item_id": "5", "total_price": "1.00", "refund_info": map[string]any{"refund_no": "3" + id, "refund_status": "10"}}},
+		})
+	default:
+		answer(w, 0, map[string]any{"total": 0, "list": []any{}})
+	}
+	if f.after != nil {
+		f.after(f, method, n)
+	}
+}
+
+func read(t *testing.T, c *Connector, stream string, from connectors.Cursor) ([]connectors.Record, connectors.Page, error) {
+	t.Helper()
+	var records []connectors.Record
+	var last connectors.Page
+	for page, err := range c.Read(t.Context(), stream, from) {
+		if err != nil {
+			return records, last, err
+		}
+		records = append(records, page.Records...)
+		last = page
+	}
+	return records, last, nil
+}
+
+func entities(t *testing.T, c *Connector, records []connectors.Record) map[string]bool {
+	t.Helper()
+	ids := make(map[string]bool)
+	for _, r := range records {
+		mapped, err := c.Map(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[mapped[0].GetHeader().GetEntityId()] = true
+	}
+	return ids
+}
+
+func TestStreamsReadEverything(t *testing.T) {
+	t.Parallel()
+	_, c := newFake(t, Config{}, 130)
+	for stream, want := range map[string]int{Orders: 130, Users: 10} {
+		records, last, err := read(t, c, stream, "")
+		if err != nil || len(entities(t, c, records)) != want || last.Next == "" {
+			t.Errorf("%s: %d entities, next %q, %v; want %d", stream, len(records), last.Next, err, want)
+		}
+	}
+}
+
+func TestRowsThatMoveWhilePagingAreNotLost(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t, Config{PageSize: 10}, 250)
+	moved := make(map[string]bool)
+	f.after = func(f *fake, method string, n int) {
+		if method == orderListing.method {
+			i := n * 3 % 100
+			o := f.orders[i]
+			o["update_time"] = wallClock(time.Now())
+			f.orders = append(append(f.orders[:i:i], f.orders[i+1:]...), o)
+			moved[o["order_id"].(string)] = true
+		}
+	}
+	records, _, err := read(t, c, Orders, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := entities(t, c, records)
+	for _, o := range f.orders {
+		if id := o["order_id"].(string); !got[id] && !moved[id] {
+			t.Errorf("order %s was not read", id)
+		}
+	}
+}
+
+func TestTokenIsRenewedOnce(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{10013, 10016, 10026, 10021} {
+		f, c := newFake(t, Config{AccessToken: "old"}, 30)
+		f.before = func(_ string, _ int, token string, w http.ResponseWriter) bool {
+			if token == "old" {
+				answer(w, code, nil)
+			}
+			return token == "old"
+		}
+		records, _, err := read(t, c, Orders, "")
+		if err != nil || len(records) != 30 || f.calls["token"] != 1 {
+			t.Errorf("%d: %d orders, %d tokens, %v", code, len(records), f.calls["token"], err)
+		}
+	}
+}
+
+func TestOddAnswers(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"HTML for JSON": "<html>", "cut off": `{"status":{"status_code":0},"result":{"total_n`, "throttled": `{"status":{"status_code":"10005"}}`,
+		"JSON in a text": `"{\"status\":{\"status_code\":10002}}"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, c := newFake(t, Config{}, 5)
+			f.before = func(method string, n int, _ string, w http.ResponseWriter) bool {
+				if method == orderListing.method && n == 2 {
+					_, _ = w.Write([]byte(body))
+					return true
+				}
+				return false
+			}
+			records, _, err := read(t, c, Orders, "")
+			if err != nil || len(records) != 5 {
+				t.Errorf("%d orders, %v", len(records), err)
+			}
+		})
+	}
+}
+
+func TestRefundsComeFromOrdersWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{10006, 10009, 10011} {
+		f, c := newFake(t, Config{}, 12)
+		f.before = func(method string, _ int, _ string, w http.ResponseWriter) bool {
+			if method == refundListing.method {
+				answer(w, code, nil)
+			}
+			return method == refundListing.method
+		}
+		records, _, err := read(t, c, Tickets, "")
+		if err != nil || len(entities(t, c, records)) != 12 {
+			t.Errorf("%d: %d refunds, %v", code, len(records), err)
+		}
+	}
+}
+
+func TestUnknownOrderGoesToTheDeadLetter(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t, Config{Parallel: 1}, 3)
+	f.before = func(method string, n int, _ string, w http.ResponseWriter) bool {
+		if method == "vdian.order.get" && n == 2 {
+			answer(w, 20018, nil)
+			return true
+		}
+		return false
+	}
+	records, last, err := read(t, c, Orders, "")
+	if err != nil || len(records) != 2 || len(last.Bad) != 1 {
+		t.Errorf("%d orders, %d bad, %v; want 2 and 1", len(records), len(last.Bad), err)
+	}
+}
+
+func TestErrorsHoldNoSecret(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t, Config{AccessToken: "token-secret"}, 1)
+	f.before = func(_ string, _ int, _ string, w http.ResponseWriter) bool { answer(w, 10009, nil); return true }
+	_, _, err := read(t, c, Orders, "")
+	if !errors.Is(err, connectors.ErrForbidden) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %v", err)
+	}
+	if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "stream orders") || !strings.Contains(err.Error(), "stream tickets") {
+		t.Errorf("Check names not every fault: %v", err)
+	}
+}
+
+func TestEachCode(t *testing.T) {
+	for class, codes := range map[connectors.Class]string{
+		connectors.Retry:      "-1 10000 10001 10002",
+		connectors.Throttle:   "10004 10005",
+		connectors.Refresh:    "10013 10016 10026 10021",
+		connectors.StopShop:   "10023 10017 10003 10014 10015 10022 10024 10025 10027 10028 10029 10101",
+		connectors.StopStream: "10006 10009 10007 10008 10010 10011 10012 10018 10019 10020 10100 10102 20032 20046 20055 20501 20502 99999",
+		connectors.SkipRecord: "20018 20025 20015",
+	} {
+		for code := range strings.FieldsSeq(codes) {
+			if got := refusal("1", "m", code).Class; got != class {
+				t.Errorf("%s: class %v, want %v", code, got, class)
+			}
+		}
+	}
+}
+
+func TestParametersNeverHoldEscapes(t *testing.T) {
+	for text, sendable := range map[string]bool{"<&>张三": true, "\u2028": false, "\x01": false} {
+		got, err := plain(map[string]string{"a": text})
+		if (err == nil) != sendable || strings.Contains(got, `\u`) {
+			t.Errorf("plain(%q) = %q, %v", text, got, err)
+		}
+	}
+}

@@ -1,0 +1,263 @@
+// Package weidian reads one shop of Weidian (微店): orders, buyers and refunds,
+// by modification time.
+//
+// What the platform promises, and how sure that is, stands in README.md. What
+// is not documented lies behind one small function or setting each.
+package weidian
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"oneid/connectors"
+	"oneid/internal/httpclient"
+	"oneid/schemas/events"
+)
+
+// Platform is the connector's name in accounts, tables and settings.
+const Platform = "weidian"
+
+// The streams.
+const (
+	Orders  = "orders"
+	Users   = "users"
+	Tickets = "tickets"
+)
+
+//go:embed sample.yaml
+var sample string
+
+//go:embed settings.schema.json
+var settingsSchema []byte
+
+// Config is one shop's settings; sample.yaml explains each.
+type Config struct {
+	// URL of the business methods; default the platform's production
+	// address. An address without a path gets the platform's, /api.
+	URL string `json:"url"`
+	// TokenURL of the self-use app's token; default the platform's, or /token
+	// beside URL when that is another host's.
+	TokenURL  string `json:"token_url"`
+	AppKey    string `json:"app_key"`
+	AppSecret string `json:"app_secret"`
+	// AccessToken to begin with; needed only by an app without a secret. It
+	// is replaced by a new one when the platform no longer takes it and there
+	// is a secret.
+	AccessToken string `json:"access_token"`
+	// DetailVersion of vdian.order.get: 1.0 (default) or 2.0, which gives
+	// personal fields encrypted.
+	DetailVersion string `json:"detail_version"`
+	// Decrypt fetches the app's AES key and decrypts personal fields where
+	// the platform encrypts them; false leaves them, and they identify no one.
+	Decrypt bool `json:"decrypt"`
+	// BackfillDays is how far back the first reading goes; default 90.
+	BackfillDays int `json:"backfill_days"`
+	// PageSize of lists, 1 to 50, default 50.
+	PageSize int `json:"page_size"`
+	// SettleSeconds is how long before the platform's present a reading
+	// ends; default 60.
+	SettleSeconds *int `json:"settle_seconds"`
+	// OverlapSeconds is how far a run looks back behind its cursor; default
+	// 300.
+	OverlapSeconds *int `json:"overlap_seconds"`
+	// Parallel is how many order details are asked for at the same time;
+	// default 8. Pages follow one another.
+	Parallel int `json:"parallel"`
+	// RequestsPerSecond bounds the calls of this shop; default 5, since the
+	// platform does not say what it allows.
+	RequestsPerSecond float64 `json:"requests_per_second"`
+
+	// Log is told of changes of state; default slog.Default().
+	Log *slog.Logger `json:"-"`
+}
+
+const (
+	gateway       = "https://api.vdian.com/api"
+	tokenGateway  = "https://oauth.open.weidian.com/token"
+	maxPages      = 400 // of a window, before it is cut in two
+	maxSkew       = 5 * time.Minute
+	defaultDetail = "1.0"
+)
+
+// Connector reads one shop. It may be used concurrently.
+type Connector struct {
+	shop   string
+	cfg    Config
+	client *client
+	buyers *buyers
+	log    *slog.Logger
+}
+
+var _ connectors.Connector = (*Connector)(nil)
+
+// New makes the connector of a shop (its number); it connects to nothing yet.
+// Its error names every fault of the settings at once.
+func New(shop string, cfg Config) (*Connector, error) {
+	cfg.URL, cfg.TokenURL = addresses(cfg.URL, cfg.TokenURL)
+	def(&cfg.DetailVersion, defaultDetail)
+	def(&cfg.BackfillDays, 90)
+	def(&cfg.PageSize, 50)
+	def(&cfg.Parallel, 8)
+	def(&cfg.RequestsPerSecond, 5)
+	defPointer(&cfg.SettleSeconds, 60)
+	defPointer(&cfg.OverlapSeconds, 300)
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	var faults []error
+	fault := func(bad bool, text string) {
+		if bad {
+			faults = append(faults, errors.New(text))
+		}
+	}
+	noKeys := cfg.AppKey == "" || cfg.AppSecret == ""
+	fault(shop == "", "the shop's number is missing")
+	fault(cfg.AccessToken == "" && cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.weidian.com")
+	fault(cfg.AccessToken == "" && cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.weidian.com")
+	fault(cfg.Decrypt && noKeys, "decrypt needs app_key and app_secret")
+	fault(cfg.DetailVersion != "1.0" && cfg.DetailVersion != "2.0", "detail_version must be 1.0 or 2.0")
+	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > 3660, "backfill_days must be 1 to 3660")
+	fault(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
+	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
+	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
+	fault(cfg.RequestsPerSecond < 0, "requests_per_second must not be negative")
+	api, err := httpclient.New(httpclient.Config{
+		BaseURL: cfg.URL, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
+	})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("url: %w", err))
+	}
+	token, err := httpclient.New(httpclient.Config{BaseURL: cfg.TokenURL, PerSecond: 1})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("token_url: %w", err))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return &Connector{
+		shop: shop, cfg: cfg, client: newClient(api, token, shop, cfg), buyers: newBuyers(),
+		log: cfg.Log.With("platform", Platform, "shop", shop),
+	}, nil
+}
+
+// addresses fills in what was left out of the two addresses.
+func addresses(api, token string) (string, string) {
+	if api == "" {
+		api = gateway
+	}
+	parsed, err := url.Parse(api)
+	if err != nil || parsed.Host == "" {
+		return api, token
+	}
+	if parsed.Path == "" || parsed.Path == "/" {
+		parsed.Path = "/api"
+		api = parsed.String()
+	}
+	if token == "" {
+		token = tokenGateway
+		if api != gateway {
+			parsed.Path = "/token"
+			token = parsed.String()
+		}
+	}
+	return api, token
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func defPointer[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}
+
+// Spec describes the connector.
+func (c *Connector) Spec() connectors.Spec { return Spec() }
+
+// Spec describes the connector without one.
+func Spec() connectors.Spec {
+	return connectors.Spec{
+		Platform: Platform, Title: "Weidian", TitleZH: "微店",
+		Streams: []connectors.Stream{
+			{Name: Orders, Kinds: []events.Kind{events.KindOrder}},
+			{Name: Users, Kinds: []events.Kind{events.KindUser}},
+			{Name: Tickets, Kinds: []events.Kind{events.KindTicket, events.KindRefund}},
+		},
+		Settings: json.RawMessage(settingsSchema),
+		Rights: []string{
+			"orders (vdian.order.list.get, vdian.order.get)",
+			"refunds (open.SellerQueryRefundList); without it refunds are read from the orders",
+		},
+		Sample: sample,
+	}
+}
+
+// Read yields the pages of a stream that follow from.
+func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		var err error
+		switch stream {
+		case Orders:
+			err = c.readOrders(ctx, from, yield)
+		case Users:
+			err = c.readUsers(ctx, from, yield)
+		case Tickets:
+			err = c.readTickets(ctx, from, yield)
+		default:
+			err = connectors.ErrNoStream
+		}
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(connectors.Page{}, fmt.Errorf("weidian: read %s of shop %s: %w", stream, c.shop, err))
+		}
+	}
+}
+
+// errStopped: the reader of the pages wants no more.
+var errStopped = errors.New("stopped")
+
+// windows is the plan by which the streams go on.
+func (c *Connector) windows() connectors.Windows {
+	return connectors.Windows{
+		Span:    24 * time.Hour,
+		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
+		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
+		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+	}
+}
+
+// Check tries the address, the keys, the clock and the right to each stream.
+func (c *Connector) Check(ctx context.Context) error {
+	if _, err := c.client.token(ctx); err != nil {
+		return fmt.Errorf("weidian: shop %s: get a token: %w", c.shop, err)
+	}
+	var faults []error
+	now := c.client.now()
+	hour := connectors.Window{From: now.Add(-time.Hour), To: now}
+	for _, l := range []listing{orderListing, refundListing} {
+		if _, err := c.page(ctx, l, hour, 0, 1); err != nil {
+			faults = append(faults, fmt.Errorf("weidian: shop %s: stream %s: %w", c.shop, l.stream, err))
+		}
+	}
+	if c.cfg.Decrypt {
+		if _, err := c.client.aesKeys(ctx); err != nil {
+			faults = append(faults, fmt.Errorf("weidian: shop %s: get the AES key: %w", c.shop, err))
+		}
+	}
+	if skew := c.client.skew(); skew.Abs() > maxSkew {
+		faults = append(faults, fmt.Errorf("weidian: shop %s: this machine's clock is %s away from the platform's: %w; let it follow a time server (NTP)",
+			c.shop, skew.Abs().Round(time.Second), connectors.ErrClock))
+	}
+	return errors.Join(faults...)
+}

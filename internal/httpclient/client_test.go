@@ -1,0 +1,165 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// refusal is a caller's error.
+type refusal struct {
+	wait  time.Duration
+	again bool
+}
+
+func (r refusal) Error() string                { return "refused" }
+func (r refusal) Retry() (time.Duration, bool) { return r.wait, r.again }
+
+func serve(t *testing.T, cfg Config, h http.HandlerFunc) *Client {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	cfg.BaseURL = server.URL
+	if cfg.MinWait == 0 {
+		cfg.MinWait, cfg.MaxWait = time.Millisecond, 5*time.Millisecond
+	}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func form(attempt int) (Request, error) {
+	return Request{Form: url.Values{"attempt": {fmt.Sprint(attempt)}}}, nil
+}
+
+func TestEachAttemptIsBuiltAnew(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	c := serve(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.FormValue("attempt"))
+		if len(seen) < 3 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	r, err := c.Do(t.Context(), form, c.StatusError)
+	if err != nil || r.Status != 200 || strings.Join(seen, "") != "123" {
+		t.Fatalf("status %d, error %v, attempts %v", r.Status, err, seen)
+	}
+}
+
+func TestWhichAnswersAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cfg      Config
+		answer   error
+		attempts int
+	}{
+		"final":                      {Config{}, errors.New("final"), 1},
+		"a Retrier that says no":     {Config{}, refusal{}, 1},
+		"again":                      {Config{Attempts: 4}, refusal{again: true}, 4},
+		"throttled, does not count":  {Config{Attempts: 1, Throttles: 3}, refusal{time.Millisecond, true}, 4},
+		"throttled for far too long": {Config{MaxThrottle: time.Second}, refusal{time.Hour, true}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			client := serve(t, c.cfg, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+			_, err := client.Do(t.Context(), form, func(Response) error { return c.answer })
+			if !errors.Is(err, c.answer) || int(calls.Load()) != c.attempts {
+				t.Errorf("error %v after %d attempts, want %v after %d", err, calls.Load(), c.answer, c.attempts)
+			}
+		})
+	}
+}
+
+func TestNoAddressInErrors(t *testing.T) {
+	t.Parallel()
+	const secret = "token-13800001111"
+	build := func(int) (Request, error) {
+		return Request{Path: "/" + secret, Query: url.Values{"access_token": {secret}}}, nil
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"cut off": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			fmt.Fprint(w, r.URL)
+		},
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.String()+"x", http.StatusFound)
+		},
+		"too large":  func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, strings.Repeat(r.URL.String(), 100)) },
+		"hang":       func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"no HTTP":    func(w http.ResponseWriter, r *http.Request) { hijack(w, r.URL.String()) },
+		"bad status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := serve(t, Config{MaxBytes: 1000, Timeout: 200 * time.Millisecond, Attempts: 2}, h)
+			_, err := c.Do(t.Context(), build, c.StatusError)
+			if err == nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("error = %v", err)
+			}
+		})
+	}
+}
+
+func hijack(w http.ResponseWriter, text string) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		fmt.Fprintf(conn, "%s\r\n\r\n", text)
+		conn.Close()
+	}
+}
+
+func TestCancelEndsAWaitAtOnce(t *testing.T) {
+	t.Parallel()
+	c := serve(t, Config{MinWait: time.Minute, MaxWait: time.Minute, MaxThrottle: time.Hour}, func(http.ResponseWriter, *http.Request) {})
+	for name, answer := range map[string]error{"retry": refusal{0, true}, "throttle": refusal{time.Minute, true}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		_, err := c.Do(ctx, form, func(Response) error { time.AfterFunc(20*time.Millisecond, cancel); return answer })
+		if !errors.Is(err, context.Canceled) || time.Since(start) > 5*time.Second {
+			t.Errorf("%s: %v after %s", name, err, time.Since(start))
+		}
+	}
+}
+
+func TestAThrottleHoldsAllCallers(t *testing.T) {
+	t.Parallel()
+	c := serve(t, Config{}, func(http.ResponseWriter, *http.Request) {})
+	var told atomic.Bool
+	start := time.Now()
+	if _, err := c.Do(t.Context(), form, func(Response) error {
+		if told.Swap(true) {
+			return nil
+		}
+		return refusal{300 * time.Millisecond, true}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Do(t.Context(), form, func(Response) error { return nil }); err != nil || time.Since(start) < 300*time.Millisecond {
+		t.Errorf("%v after %s", err, time.Since(start))
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	c := serve(t, Config{PerSecond: 100}, func(http.ResponseWriter, *http.Request) {})
+	start := time.Now()
+	for range 11 {
+		if _, err := c.Do(t.Context(), form, c.StatusError); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(start); took < 95*time.Millisecond {
+		t.Errorf("11 calls at 100 a second took %s", took)
+	}
+}

@@ -1,0 +1,341 @@
+// Package tablefile reads tables from files, row by row and in bounded
+// memory: CSV in UTF-8 (with or without a byte-order mark) or GB18030 (which
+// covers GBK), found out by itself where it is not said.
+//
+// A line that is no row of the table is given as such, with its number, and
+// reading goes on with the next line: one stray quote costs one line.
+package tablefile
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
+)
+
+// Encoding of a file.
+type Encoding string
+
+// The encodings. Auto takes the first line that is not plain ASCII: UTF-8 if
+// it is valid as such, otherwise GB18030.
+const (
+	Auto    Encoding = ""
+	UTF8    Encoding = "utf-8"
+	GB18030 Encoding = "gb18030"
+)
+
+// Options of a Reader. The zero value reads commas and finds the encoding.
+type Options struct {
+	Encoding Encoding
+	// Delimiter between fields, default a comma.
+	Delimiter rune
+	// MaxRow bounds a row in bytes, default 1 MiB. A longer line is refused
+	// without being held.
+	MaxRow int
+}
+
+// Row is one row, or what stands in place of one.
+type Row struct {
+	// Line is the number of the row's first line in the file, from 1.
+	Line int
+	// Fields as many as the header has, without quotes and outer blanks.
+	// Valid until the next call of Next.
+	Fields []string
+	// Raw is the row's bytes in the file, cut at MaxRow. Valid until the next
+	// call of Next.
+	Raw []byte
+	// Err says what is wrong with the row; Fields is nil then. It repeats no
+	// value of the row.
+	Err error
+}
+
+// What can be wrong with a file as a whole.
+var (
+	ErrEmpty    = errors.New("the file is empty: its first line must name the columns")
+	ErrEncoding = errors.New("the file is neither UTF-8 nor GB18030 (GBK) text")
+	ErrHeader   = errors.New("the first line does not name the columns")
+)
+
+// Reader reads one file. It is not for concurrent use.
+type Reader struct {
+	in      *bufio.Reader
+	options Options
+	header  []string
+	// encoding is Auto until the first line that is not plain ASCII.
+	encoding Encoding
+	// pending holds lines that were read ahead for a row of several lines
+	// that turned out to be none.
+	pending []line
+	// number of the last line that was read from in.
+	number int
+	fields []string
+}
+
+// line is one line of the file without its end.
+type line struct {
+	number int
+	raw    []byte
+	// long: the line exceeds MaxRow; raw is its beginning.
+	long bool
+}
+
+// NewReader reads the header of a file. A byte-order mark is dropped; blank
+// lines before the header are not.
+func NewReader(in io.Reader, options Options) (*Reader, error) {
+	if options.Delimiter == 0 {
+		options.Delimiter = ','
+	}
+	if options.MaxRow == 0 {
+		options.MaxRow = 1 << 20
+	}
+	r := &Reader{in: bufio.NewReaderSize(in, 64<<10), options: options, encoding: options.Encoding}
+	start, err := r.in.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	switch {
+	case len(start) == 0:
+		return nil, ErrEmpty
+	case bytes.HasPrefix(start, []byte("\xef\xbb\xbf")):
+		_, _ = r.in.Discard(3) // they were just peeked at
+		if r.encoding == Auto {
+			r.encoding = UTF8
+		}
+	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
+		return nil, fmt.Errorf("%w: it is UTF-16; save it as CSV in UTF-8", ErrEncoding)
+	case bytes.HasPrefix(start, []byte("PK\x03")):
+		return nil, fmt.Errorf("%w: it is a workbook or an archive; save it as CSV in UTF-8", ErrEncoding)
+	}
+	row, err := r.Next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, ErrEmpty
+	case err != nil:
+		return nil, err
+	case errors.Is(row.Err, ErrEncoding):
+		return nil, row.Err
+	case row.Err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrHeader, row.Err)
+	}
+	r.header = make([]string, len(row.Fields))
+	seen := make(map[string]bool, len(row.Fields))
+	for i, name := range row.Fields {
+		if name != "" && seen[name] {
+			return nil, fmt.Errorf("%w: column %d has the name of an earlier one", ErrHeader, i+1)
+		}
+		seen[name] = true
+		r.header[i] = strings.Clone(name)
+	}
+	if len(r.header) == 1 && r.header[0] == "" {
+		return nil, ErrHeader
+	}
+	return r, nil
+}
+
+// Header is the names of the columns, without outer blanks.
+func (r *Reader) Header() []string { return r.header }
+
+// Encoding is the encoding as far as it is known: Auto while all was ASCII.
+func (r *Reader) Encoding() Encoding { return r.encoding }
+
+// Next gives the next row that is not blank, and io.EOF after the last. Any
+// other error is one of reading the file itself.
+func (r *Reader) Next() (Row, error) {
+	for {
+		first, err := r.line()
+		if err != nil {
+			return Row{}, err
+		}
+		if len(bytes.TrimSpace(first.raw)) == 0 && !first.long {
+			continue
+		}
+		return r.row(first)
+	}
+}
+
+// row makes a row that begins with a line, of more lines if a quoted field
+// goes on.
+func (r *Reader) row(first line) (Row, error) {
+	refuse := func(err error) (Row, error) { return Row{Line: first.number, Raw: first.raw, Err: err}, nil }
+	if first.long {
+		return refuse(fmt.Errorf("the line is longer than %d bytes", r.options.MaxRow))
+	}
+	text, err := r.decode(first.raw)
+	if err != nil {
+		return refuse(err)
+	}
+	fields, open, err := r.split(text)
+	if err != nil {
+		return refuse(err)
+	}
+	raw := first.raw
+	var more []line
+	for open {
+		next, err := r.line()
+		if err == nil {
+			more = append(more, next)
+		}
+		part := ""
+		if err == nil && !next.long && len(raw)+len(next.raw) < r.options.MaxRow {
+			raw = bytes.Join([][]byte{raw, next.raw}, []byte("\n"))
+			part, err = r.decode(next.raw)
+			text += "\n" + part
+		} else if err == nil {
+			err = errQuote
+		}
+		if err == nil {
+			fields, open, err = r.split(text)
+		}
+		if err != nil {
+			r.pending = append(more, r.pending...)
+			return refuse(errQuote)
+		}
+	}
+	if r.header != nil && len(fields) != len(r.header) {
+		r.pending = append(more, r.pending...)
+		if len(more) > 0 {
+			return refuse(errQuote)
+		}
+		return refuse(fmt.Errorf("the line has %d fields where the first line names %d", len(fields), len(r.header)))
+	}
+	return Row{Line: first.number, Fields: fields, Raw: raw}, nil
+}
+
+var (
+	errQuote = errors.New("a quote is opened and not closed as it should be")
+	errNUL   = errors.New("the line holds a zero byte: it is not text")
+)
+
+// split cuts a row into its fields; open says that a quoted field has no end
+// yet. A quote means something at a field's beginning only, so that ="123"
+// (how spreadsheets keep digits) is a plain field.
+func (r *Reader) split(text string) (fields []string, open bool, err error) {
+	fields = r.fields[:0]
+	defer func() { r.fields = fields }()
+	delimiter := string(r.options.Delimiter)
+	for {
+		trimmed := strings.TrimLeft(text, " \t")
+		if r.options.Delimiter == '\t' {
+			trimmed = strings.TrimLeft(text, " ")
+		}
+		if !strings.HasPrefix(trimmed, `"`) {
+			field, rest, found := strings.Cut(text, delimiter)
+			fields = append(fields, strings.TrimSpace(field))
+			if !found {
+				return fields, false, nil
+			}
+			text = rest
+			continue
+		}
+		field, rest, closed := unquote(trimmed[1:])
+		if !closed {
+			return fields, true, nil
+		}
+		fields = append(fields, strings.TrimSpace(field))
+		rest = strings.TrimLeft(rest, " \r")
+		if rest == "" {
+			return fields, false, nil
+		}
+		if !strings.HasPrefix(rest, delimiter) {
+			return fields, false, errQuote
+		}
+		text = rest[len(delimiter):]
+	}
+}
+
+// unquote reads up to the closing quote; two quotes stand for one.
+func unquote(text string) (field, rest string, closed bool) {
+	end := strings.IndexByte(text, '"')
+	if end < 0 {
+		return "", "", false
+	}
+	if end+1 == len(text) || text[end+1] != '"' {
+		return text[:end], text[end+1:], true
+	}
+	var b strings.Builder
+	for end >= 0 {
+		b.WriteString(text[:end])
+		text = text[end+1:]
+		if !strings.HasPrefix(text, `"`) {
+			return b.String(), text, true
+		}
+		b.WriteByte('"')
+		text = text[1:]
+		end = strings.IndexByte(text, '"')
+	}
+	return "", "", false
+}
+
+// decode makes UTF-8 text of a line.
+func (r *Reader) decode(raw []byte) (string, error) {
+	if bytes.IndexByte(raw, 0) >= 0 {
+		return "", errNUL
+	}
+	if r.encoding == Auto {
+		if !ascii(raw) {
+			r.encoding = GB18030
+			if utf8.Valid(raw) {
+				r.encoding = UTF8
+			}
+		}
+	}
+	if r.encoding != GB18030 {
+		if !utf8.Valid(raw) {
+			return "", fmt.Errorf("%w: this line is not UTF-8, as the lines before it are", ErrEncoding)
+		}
+		return string(raw), nil
+	}
+	if ascii(raw) {
+		return string(raw), nil
+	}
+	text, err := simplifiedchinese.GB18030.NewDecoder().Bytes(raw)
+	if err != nil || bytes.ContainsRune(text, utf8.RuneError) {
+		return "", ErrEncoding
+	}
+	return string(text), nil
+}
+
+func ascii(raw []byte) bool {
+	for _, b := range raw {
+		if b >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// line gives the next line: one that was read ahead, or a new one.
+func (r *Reader) line() (line, error) {
+	if len(r.pending) > 0 {
+		next := r.pending[0]
+		r.pending = r.pending[1:]
+		return next, nil
+	}
+	l := line{number: r.number + 1}
+	for {
+		part, err := r.in.ReadSlice('\n')
+		if room := r.options.MaxRow - len(l.raw); len(part) > room {
+			l.raw, l.long = append(l.raw, part[:room]...), true
+		} else {
+			l.raw = append(l.raw, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && len(l.raw) == 0:
+			return line{}, io.EOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return line{}, err
+		}
+		r.number++
+		if !l.long {
+			l.raw = bytes.TrimSuffix(bytes.TrimSuffix(l.raw, []byte("\n")), []byte("\r"))
+		}
+		return l, nil
+	}
+}
