@@ -7,6 +7,15 @@
 // in which they came, and on no clock.
 package identity
 
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+)
+
 // Account is a buyer as one shop knows it. It never changes and never moves.
 type Account struct {
 	Platform, Shop, ID string
@@ -73,3 +82,110 @@ type Evidence struct {
 // CustomerID is the stable id of a customer: the id that its earliest-born
 // account was given at birth.
 type CustomerID [16]byte
+
+// pseudoPrefix begins the id of an account that stands for one order whose
+// buyer the source does not name.
+const pseudoPrefix = "order:"
+
+// Identified says whether the source named the buyer; false for the account
+// of a single order (platform/shop/order:NO).
+func (a Account) Identified() bool { return !strings.HasPrefix(a.ID, pseudoPrefix) }
+
+// ParseAccount reads what Account.String writes.
+func ParseAccount(s string) (Account, error) {
+	platform, rest, ok := strings.Cut(s, "/")
+	shop, id, ok2 := strings.Cut(rest, "/")
+	if !ok || !ok2 || platform == "" || shop == "" || id == "" {
+		return Account{}, errors.New("identity: read an account: want platform/shop/id")
+	}
+	return Account{Platform: platform, Shop: shop, ID: id}, nil
+}
+
+// Compare orders accounts by platform, shop and id.
+func (a Account) Compare(b Account) int {
+	return cmp.Or(strings.Compare(a.Platform, b.Platform), strings.Compare(a.Shop, b.Shop), strings.Compare(a.ID, b.ID))
+}
+
+// Compare orders identifiers by type and hash: the order of their keys.
+func (i Identifier) Compare(j Identifier) int {
+	return cmp.Or(strings.Compare(string(i.Type), string(j.Type)), bytes.Compare(i.Hash[:], j.Hash[:]))
+}
+
+// String names the identifier without its value: phone(#3fa90c17).
+func (i Identifier) String() string {
+	return string(i.Type) + "(#" + hex.EncodeToString(i.Hash[:4]) + ")"
+}
+
+// String names the role as rules and tables do.
+func (r Role) String() string {
+	switch r {
+	case RoleMember:
+		return "member"
+	case RoleBuyer:
+		return "buyer"
+	case RoleReceiver:
+		return "receiver"
+	case RoleAgent:
+		return "agent"
+	}
+	return "unknown"
+}
+
+// ParseRole reads what Role.String writes.
+func ParseRole(s string) (Role, bool) {
+	for r := RoleMember; r <= RoleAgent; r++ {
+		if r.String() == s {
+			return r, true
+		}
+	}
+	return 0, false
+}
+
+// Compare orders evidence by account, identifier, role, source and times.
+func (e Evidence) Compare(f Evidence) int {
+	return cmp.Or(e.Account.Compare(f.Account), e.Identifier.Compare(f.Identifier), cmp.Compare(e.Role, f.Role),
+		strings.Compare(e.Source, f.Source), cmp.Compare(e.First, f.First), cmp.Compare(e.Last, f.Last))
+}
+
+// BirthID is the id that the account is given at birth: a UUID (version 8)
+// made of the SHA-256 of its key.
+func (a Account) BirthID() CustomerID {
+	sum := sha256.Sum256([]byte(a.String()))
+	id := CustomerID(sum[:16])
+	id[6] = id[6]&0x0f | 0x80
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// String writes the id as a UUID.
+func (id CustomerID) String() string {
+	var b [36]byte
+	hex.Encode(b[:8], id[:4])
+	hex.Encode(b[9:13], id[4:6])
+	hex.Encode(b[14:18], id[6:8])
+	hex.Encode(b[19:23], id[8:10])
+	hex.Encode(b[24:], id[10:])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return string(b[:])
+}
+
+// MarshalText makes the id a UUID in JSON too.
+func (id CustomerID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads a UUID.
+func (id *CustomerID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseCustomerID(string(text))
+	return err
+}
+
+// ParseCustomerID reads a UUID in its form of 36 characters.
+func ParseCustomerID(s string) (id CustomerID, err error) {
+	bad := errors.New("identity: read a customer_id: want a UUID such as 01234567-89ab-cdef-0123-456789abcdef")
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return id, bad
+	}
+	if _, err := hex.Decode(id[:], []byte(s[:8]+s[9:13]+s[14:18]+s[19:23]+s[24:])); err != nil {
+		return CustomerID{}, bad
+	}
+	return id, nil
+}

@@ -201,11 +201,15 @@ func (c *Client) Ends(ctx context.Context, topic string) (first, next []int64, e
 // Position is the next offset of each partition, by topic.
 type Position map[string][]int64
 
-// Commit keeps a group's position, for others to see how far it is.
+// Commit keeps a group's position, for others to see how far it is. A
+// partition whose offset is negative stays where it is.
 func (c *Client) Commit(ctx context.Context, group string, position Position) error {
 	topics := make(map[string][]kafka.OffsetCommit)
 	for topic, offsets := range position {
 		for partition, offset := range offsets {
+			if offset < 0 {
+				continue
+			}
 			topics[topic] = append(topics[topic], kafka.OffsetCommit{Partition: partition, Offset: offset})
 		}
 	}

@@ -148,3 +148,9 @@ func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
 	}
 	return plain, nil
 }
+
+// IdentifierContext binds the sealed value of an identifier to its type and
+// hash: what the resolver seals with it, a profile opens with it.
+func IdentifierContext(kind string, hash [16]byte) []byte {
+	return append([]byte("identifier|"+kind+"|"), hash[:]...)
+}

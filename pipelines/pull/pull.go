@@ -11,7 +11,6 @@ package pull
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,6 +24,19 @@ import (
 	"oneid/schemas/events"
 )
 
+// maxValue bounds a message's value: brokers take 1 MB unless configured,
+// with key and headers in it.
+const maxValue = 900 << 10
+
+var errTooLarge = errors.New("the event with its payload is larger than a message may be")
+
+// Keys seal what is personal and hash what names a dead letter.
+type Keys interface {
+	events.Sealer
+	// Hash is keyed: a refused row cannot be guessed from its id.
+	Hash(kind, scope, value string) [16]byte
+}
+
 // Puller pulls one stream of one shop.
 type Puller struct {
 	Connector connectors.Connector
@@ -34,7 +46,7 @@ type Puller struct {
 
 	Publisher *kafka.Publisher
 	Topics    events.Topics
-	Keys      events.Sealer
+	Keys      Keys
 	Cursors   *Cursors
 	Log       *slog.Logger
 	// Progress, if set, is called after each page.
@@ -121,7 +133,7 @@ func (p *Puller) publish(ctx context.Context, page connectors.Page, sum *Summary
 		return nil
 	}
 	for _, bad := range page.Bad {
-		if err := refuse(bad.Raw, bad.Origin, "read", bad.Err); err != nil {
+		if err := refuse(bad.Raw, bad.Origin, events.ReasonRead, bad.Err); err != nil {
 			return err
 		}
 	}
@@ -129,15 +141,27 @@ func (p *Puller) publish(ctx context.Context, page connectors.Page, sum *Summary
 	for _, record := range page.Records {
 		mapped, err := p.Connector.Map(record)
 		if err != nil {
-			if err := refuse(record.Raw, record.Origin, "map", err); err != nil {
+			if err := refuse(record.Raw, record.Origin, events.ReasonMap, err); err != nil {
 				return err
 			}
 			continue
 		}
 		for _, event := range mapped {
+			if err := events.Check(event); err != nil {
+				if err := refuse(record.Raw, record.Origin, events.ReasonMap, err); err != nil {
+					return err
+				}
+				continue
+			}
 			message, err := p.message(event)
 			if err != nil {
 				return err
+			}
+			if len(message.Value) > maxValue {
+				if err := refuse(nil, record.Origin, events.ReasonTooLarge, errTooLarge); err != nil {
+					return err
+				}
+				continue
 			}
 			messages = append(messages, message)
 			published++
@@ -212,17 +236,28 @@ func (p *Puller) message(event *events.Event) (kafka.Message, error) {
 	}}, nil
 }
 
-// deadLetter makes the message of what was refused. Its id is made of its
-// bytes, so that the same refused row counts once however often it comes.
+// deadLetter makes the message of what was refused. Its id is a keyed hash of
+// its bytes, so that the same refused row counts once however often it comes.
 func (p *Puller) deadLetter(raw []byte, origin, reason string, cause error) (kafka.Message, error) {
-	sum := sha256.Sum256([]byte(p.Platform + "\x00" + p.Shop + "\x00" + p.Stream + "\x00" + string(raw)))
-	id := hex.EncodeToString(sum[:16])
-	value, err := proto.Marshal(&events.DeadLetter{
+	if len(raw) > maxValue {
+		// The letter says where it came from; it could not travel itself.
+		raw = nil
+	}
+	about := string(raw)
+	if raw == nil {
+		about = reason + origin
+	}
+	sum := p.Keys.Hash("deadletter", p.Platform+"/"+p.Shop+"/"+p.Stream, about)
+	id := hex.EncodeToString(sum[:])
+	letter := &events.DeadLetter{
 		LetterId: id, Platform: p.Platform, Shop: p.Shop, Stream: p.Stream,
 		Reason: reason, Detail: cause.Error(), Origin: origin, Attempts: 1,
 		FirstSeenMs: time.Now().UnixMilli(),
-		SealedRaw:   p.Keys.Seal(raw, []byte("deadletter|"+id)),
-	})
+	}
+	if raw != nil {
+		events.SealLetter(letter, raw, p.Keys)
+	}
+	value, err := proto.Marshal(letter)
 	if err != nil {
 		return kafka.Message{}, fmt.Errorf("make a dead letter: %w", err)
 	}

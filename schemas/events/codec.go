@@ -3,6 +3,7 @@ package events
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -100,22 +101,31 @@ func Marshal(b []byte, e *Event) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.MarshalAppend(b, e)
 }
 
-// Decode reads an event and refuses one that nothing can be done with: no
-// body, no entity, no account (spend excepted), no version.
+// Decode reads an event and refuses one that nothing can be done with; see
+// Check.
 func Decode(value []byte, e *Event) error {
 	if err := proto.Unmarshal(value, e); err != nil {
 		return fmt.Errorf("events: decode: %w", err)
 	}
+	return Check(e)
+}
+
+// Check refuses an event that nothing can be done with: no body, no entity,
+// no account (spend excepted), no version, a platform or shop that would not
+// survive being written platform/shop/id. Its error repeats no value.
+func Check(e *Event) error {
 	h := e.GetHeader()
 	switch {
 	case h == nil || h.GetPlatform() == "" || h.GetShop() == "" || h.GetEntityId() == "":
-		return errors.New("events: decode: the event names no entity")
+		return errors.New("events: the event names no entity")
+	case strings.Contains(h.GetPlatform(), "/") || strings.Contains(h.GetShop(), "/"):
+		return errors.New("events: the name of the platform or the shop holds a slash")
 	case KindOf(e) == "":
-		return errors.New("events: decode: the event has no body that this version knows")
+		return errors.New("events: the event has no body that this version knows")
 	case h.GetAccount() == "" && KindOf(e) != KindSpend:
-		return errors.New("events: decode: the event names no account")
+		return errors.New("events: the event names no account")
 	case h.GetVersion() == nil:
-		return errors.New("events: decode: the event has no version")
+		return errors.New("events: the event has no version")
 	}
 	return nil
 }

@@ -89,6 +89,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"no body":    func(e *Event) { e.Body = nil },
 		"no account": func(e *Event) { e.Header.Account = "" },
 		"no version": func(e *Event) { e.Header.Version = nil },
+		"a slash":    func(e *Event) { e.Header.Shop = "a/b" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := order()

@@ -1,0 +1,167 @@
+package identity
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// DecisionKind says what a person decided about accounts.
+type DecisionKind uint8
+
+// The kinds of decisions that bear on who is who.
+const (
+	Same      DecisionKind = iota + 1 // both accounts are one person: stronger than any rule
+	Different                         // they are two: never in one customer
+	Undo                              // takes another decision back
+)
+
+// String names the kind as tables do.
+func (k DecisionKind) String() string {
+	switch k {
+	case Same:
+		return "same"
+	case Different:
+		return "different"
+	case Undo:
+		return "undo"
+	}
+	return "unknown"
+}
+
+// Decision is a person's word. ID is unique: a second decision with the ID of
+// an earlier one is the same decision. Of several about one pair that were
+// not taken back, the one decided last stands.
+type Decision struct {
+	ID     string
+	Kind   DecisionKind
+	A, B   Account // of Same and Different
+	Undoes string  // the ID that an Undo takes back; an Undo can be undone by a later one
+	At     int64   // when it was decided, Unix milliseconds
+}
+
+func (d *Decision) later(e *Decision) bool {
+	return cmp.Or(cmp.Compare(d.At, e.At), strings.Compare(d.ID, e.ID)) > 0
+}
+
+// Pair is two accounts, the lower first.
+type Pair struct{ A, B Account }
+
+// PairOf orders two accounts.
+func PairOf(a, b Account) Pair {
+	if a.Compare(b) > 0 {
+		a, b = b, a
+	}
+	return Pair{a, b}
+}
+
+// Verdict is what stands of all decisions about a pair.
+type Verdict struct {
+	Pair Pair
+	Kind DecisionKind // Same or Different
+	ID   string       // of the decision
+}
+
+// Decisions is a set of decisions, ready to be asked. The zero value is
+// empty. Not safe for concurrent writing.
+type Decisions struct {
+	byID    map[string]*Decision
+	undos   map[string][]*Decision // by what they undo
+	pairs   map[Pair][]*Decision
+	partner map[Account][]Account
+}
+
+// Add puts d into the set and returns the accounts whose customers it may
+// change; none if the set has its ID already.
+func (s *Decisions) Add(d Decision) []Account {
+	if s.byID == nil {
+		s.byID, s.undos = map[string]*Decision{}, map[string][]*Decision{}
+		s.pairs, s.partner = map[Pair][]*Decision{}, map[Account][]Account{}
+	}
+	if s.byID[d.ID] != nil {
+		return nil
+	}
+	own := &d
+	s.byID[d.ID] = own
+	switch d.Kind {
+	case Same, Different:
+		pair := PairOf(d.A, d.B)
+		if pair.A == pair.B {
+			return nil
+		}
+		if s.pairs[pair] == nil {
+			s.partner[pair.A] = append(s.partner[pair.A], pair.B)
+			s.partner[pair.B] = append(s.partner[pair.B], pair.A)
+		}
+		s.pairs[pair] = append(s.pairs[pair], own)
+		return []Account{pair.A, pair.B}
+	case Undo:
+		s.undos[d.Undoes] = append(s.undos[d.Undoes], own)
+		// What it takes back may be an undo in its turn: follow to the end.
+		target, seen := s.byID[d.Undoes], map[string]bool{d.ID: true}
+		for target != nil && target.Kind == Undo && !seen[target.ID] {
+			seen[target.ID] = true
+			target = s.byID[target.Undoes]
+		}
+		if target != nil && target.Kind != Undo {
+			return []Account{target.A, target.B}
+		}
+	}
+	return nil
+}
+
+// Len counts the decisions.
+func (s *Decisions) Len() int { return len(s.byID) }
+
+// stands says whether d was not taken back. Of two undos only the later can
+// take back the other, so that no circle has two answers.
+func (s *Decisions) stands(d *Decision) bool {
+	for _, u := range s.undos[d.ID] {
+		if (d.Kind != Undo || u.later(d)) && s.stands(u) {
+			return false
+		}
+	}
+	return true
+}
+
+// Verdict says what stands about a pair; false if nothing does.
+func (s *Decisions) Verdict(pair Pair) (Verdict, bool) {
+	var last *Decision
+	for _, d := range s.pairs[pair] {
+		if (last == nil || d.later(last)) && s.stands(d) {
+			last = d
+		}
+	}
+	if last == nil {
+		return Verdict{}, false
+	}
+	return Verdict{Pair: pair, Kind: last.Kind, ID: last.ID}, true
+}
+
+// Of returns what stands about an account, ordered by pair.
+func (s *Decisions) Of(a Account) []Verdict {
+	var verdicts []Verdict
+	for _, b := range s.partner[a] {
+		if v, ok := s.Verdict(PairOf(a, b)); ok {
+			verdicts = append(verdicts, v)
+		}
+	}
+	slices.SortFunc(verdicts, compareVerdicts)
+	return verdicts
+}
+
+// All returns every verdict that stands, ordered by pair.
+func (s *Decisions) All() []Verdict {
+	var verdicts []Verdict
+	for pair := range s.pairs {
+		if v, ok := s.Verdict(pair); ok {
+			verdicts = append(verdicts, v)
+		}
+	}
+	slices.SortFunc(verdicts, compareVerdicts)
+	return verdicts
+}
+
+func compareVerdicts(v, w Verdict) int {
+	return cmp.Or(v.Pair.A.Compare(w.Pair.A), v.Pair.B.Compare(w.Pair.B))
+}

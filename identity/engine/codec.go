@@ -1,0 +1,312 @@
+package engine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"oneid/identity"
+)
+
+// The tables of the state, and their rows. A number is a key of four bytes,
+// big-endian, so that new rows are appended; values are varints and texts
+// with their length, except where JSON is said.
+const (
+	tableNames       Table = 'n' // number → text
+	tableShops       Table = 'p' // number → platform, shop
+	tableAccounts    Table = 'a' // number → shop, id, birth, moved, leader, why
+	tableIdentifiers Table = 'i' // number → type, hash
+	tableSightings   Table = 's' // number → account, identifier, role, source, first, last
+	tableDecisions   Table = 'd' // decision ID → JSON
+	tableOutbox      Table = 'o' // sequence → encoded Changes
+	tableSequence    Table = 'q' // empty → sequence
+)
+
+func key32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+func key64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func nameRow(t *tables, n int) Row {
+	return Row{tableNames, key32(uint32(n)), appendText(nil, t.names[n])}
+}
+
+func shopRow(t *tables, n int) Row {
+	return Row{tableShops, key32(uint32(n)), appendText(appendText(nil, t.shops[n].platform), t.shops[n].shop)}
+}
+
+func accountRow(t *tables, n uint32) Row {
+	a := &t.accounts[n]
+	b := binary.AppendUvarint(nil, uint64(a.shop))
+	b = appendText(b, string(t.accountID(n)))
+	for _, v := range []uint64{a.birth, a.moved, uint64(a.leader), uint64(a.why)} {
+		b = binary.AppendUvarint(b, v)
+	}
+	return Row{tableAccounts, key32(n), b}
+}
+
+func identifierRow(t *tables, n uint32) Row {
+	i := &t.identifiers[n]
+	return Row{tableIdentifiers, key32(n), append(binary.AppendUvarint(nil, uint64(i.typ)), i.hash[:]...)}
+}
+
+func sightingRow(t *tables, n uint32) Row {
+	s := &t.sightings[n]
+	var b []byte
+	for _, v := range []uint32{s.account, s.identifier, uint32(s.role), s.source} {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	return Row{tableSightings, key32(n), binary.AppendVarint(binary.AppendVarint(b, s.first), s.last)}
+}
+
+func decisionRow(d identity.Decision) Row {
+	value, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // texts and numbers only
+	}
+	return Row{tableDecisions, []byte(d.ID), value}
+}
+
+func sequenceRow(sequence uint64) Row {
+	return Row{tableSequence, []byte{}, binary.AppendUvarint(nil, sequence)}
+}
+
+var errDamaged = errors.New("a row is damaged")
+
+// reader takes a value apart; after the first fault it returns zeros.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) uint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) int() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// below reads a number of a table with n rows.
+func (r *reader) below(n int) uint32 {
+	v := r.uint()
+	if v >= uint64(n) {
+		r.bad = true
+		return 0
+	}
+	return uint32(v)
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) text() string { return string(r.bytes(r.uint())) }
+
+func (r *reader) err() error {
+	if r.bad || len(r.rest) > 0 {
+		return errDamaged
+	}
+	return nil
+}
+
+// load fills the tables from the store.
+func (e *Engine) load() error {
+	t := &e.tables
+	numbered := func(table Table, next func() int, row func(*reader)) error {
+		return e.store.Scan(table, func(key, value []byte) error {
+			r := reader{rest: value}
+			if len(key) != 4 || int(binary.BigEndian.Uint32(key)) != next() {
+				return fmt.Errorf("table %c, row %x: %w: rows are missing before it", table, key, errDamaged)
+			}
+			row(&r)
+			if err := r.err(); err != nil {
+				return fmt.Errorf("table %c, row %x: %w", table, key, err)
+			}
+			return nil
+		})
+	}
+	steps := []func() error{
+		func() error {
+			return numbered(tableNames, func() int { return len(t.names) }, func(r *reader) { t.name(r.text()) })
+		},
+		func() error {
+			return numbered(tableShops, func() int { return len(t.shops) }, func(r *reader) {
+				s := shop{r.text(), r.text()}
+				t.shopOf[s] = uint32(len(t.shops))
+				t.shops = append(t.shops, s)
+			})
+		},
+		func() error {
+			return numbered(tableAccounts, func() int { return len(t.accounts) }, func(r *reader) {
+				s := r.below(len(t.shops))
+				id := r.text()
+				if r.bad {
+					return
+				}
+				n, _ := t.account(identity.Account{Platform: t.shops[s].platform, Shop: t.shops[s].shop, ID: id})
+				a := &t.accounts[n]
+				a.birth, a.moved = r.uint(), r.uint()
+				a.leader, a.why = r.below(int(n)+1), r.below(len(t.names))
+				if l := &t.accounts[a.leader]; a.leader != n {
+					a.next, l.next = l.next, n
+				}
+			})
+		},
+		func() error {
+			return numbered(tableIdentifiers, func() int { return len(t.identifiers) }, func(r *reader) {
+				typ := r.below(len(t.names))
+				hash := r.bytes(uint64(len(identity.Hash{})))
+				if !r.bad {
+					t.identifier(identity.Identifier{Type: identity.IdentifierType(t.names[typ]), Hash: identity.Hash(hash)})
+				}
+			})
+		},
+		func() error {
+			return numbered(tableSightings, func() int { return len(t.sightings) }, func(r *reader) {
+				s := sighting{account: r.below(len(t.accounts)), identifier: r.below(len(t.identifiers)),
+					role: identity.Role(r.below(int(identity.RoleAgent) + 1)), source: r.below(len(t.names)), first: r.int(), last: r.int()}
+				if r.bad {
+					return
+				}
+				if e.rules.Strength(identity.IdentifierType(t.names[t.identifiers[s.identifier].typ]), s.role) > 0 && !e.joined(s.account, s.identifier) {
+					t.identifiers[s.identifier].joins++
+				}
+				t.addSighting(s)
+			})
+		},
+		func() error {
+			return e.store.Scan(tableDecisions, func(_, value []byte) error {
+				var d identity.Decision
+				if err := json.Unmarshal(value, &d); err != nil {
+					return fmt.Errorf("decisions: %w: %w", errDamaged, err)
+				}
+				e.decisions.Add(d)
+				return nil
+			})
+		},
+		func() error {
+			return e.store.Scan(tableSequence, func(_, value []byte) error {
+				r := reader{rest: value}
+				e.sequence, e.applied = r.uint(), true
+				return r.err()
+			})
+		},
+		func() error {
+			return e.store.Scan(tableOutbox, func(key, value []byte) error {
+				if len(key) != 8 {
+					return fmt.Errorf("outbox: %w", errDamaged)
+				}
+				sequence := binary.BigEndian.Uint64(key)
+				e.outbox[sequence] = slices.Clone(value)
+				_, err := e.decodeChanges(sequence, value)
+				return err
+			})
+		},
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encodeChanges writes the changes of a batch in numbers, which never change
+// their meaning; customers and times are written out as they are now.
+func (e *Engine) encodeChanges(b *batch) []byte {
+	t := &e.tables
+	out := binary.AppendUvarint(nil, uint64(len(t.accounts)-b.accounts))
+	for n := b.accounts; n < len(t.accounts); n++ {
+		out = binary.AppendUvarint(out, uint64(n))
+		out = binary.AppendUvarint(out, uint64(t.accounts[n].leader))
+		out = binary.AppendUvarint(out, uint64(t.accounts[n].why))
+	}
+	slices.SortFunc(b.moves, func(x, y moveRow) int { return int(int64(x.account) - int64(y.account)) })
+	out = binary.AppendUvarint(out, uint64(len(b.moves)))
+	for _, m := range b.moves {
+		for _, v := range []uint32{m.account, m.from, m.to, m.reason} {
+			out = binary.AppendUvarint(out, uint64(v))
+		}
+	}
+	out = binary.AppendUvarint(out, uint64(len(b.order)))
+	for _, n := range b.order {
+		out = binary.AppendUvarint(out, uint64(n))
+		out = binary.AppendVarint(out, t.sightings[n].first)
+		out = binary.AppendVarint(out, t.sightings[n].last)
+	}
+	if len(b.changes.Reviews) > 0 {
+		reviews, err := json.Marshal(b.changes.Reviews)
+		if err != nil {
+			panic(err) // texts and numbers only
+		}
+		out = append(out, reviews...)
+	}
+	return out
+}
+
+func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error) {
+	t := &e.tables
+	r := reader{rest: encoded}
+	c := Changes{Sequence: sequence}
+	id := func(n uint32) identity.CustomerID { return t.accountKey(n).BirthID() }
+	fail := func() (Changes, error) {
+		return Changes{}, fmt.Errorf("outbox, sequence %d: %w", sequence, errDamaged)
+	}
+	accounts := len(t.accounts)
+	for left := r.uint(); left > 0 && !r.bad; left-- {
+		n, leader, why := r.below(accounts), r.below(accounts), r.below(len(t.names))
+		if r.bad {
+			return fail()
+		}
+		c.Born = append(c.Born, Birth{Account: t.accountKey(n), CustomerID: id(leader), Sequence: sequence, Reason: t.names[why]})
+	}
+	for left := r.uint(); left > 0 && !r.bad; left-- {
+		n, from, to, reason := r.below(accounts), r.below(accounts), r.below(accounts), r.below(len(t.names))
+		if r.bad {
+			return fail()
+		}
+		c.Moved = append(c.Moved, Move{Account: t.accountKey(n), From: id(from), To: id(to), Reason: t.names[reason]})
+		c.Redirects = append(c.Redirects, Redirect{From: id(n), To: id(to), Sequence: sequence})
+	}
+	for left := r.uint(); left > 0 && !r.bad; left-- {
+		n, first, last := r.below(len(t.sightings)), r.int(), r.int()
+		if r.bad {
+			return fail()
+		}
+		ev := t.evidence(n)
+		ev.First, ev.Last = first, last
+		c.Evidence = append(c.Evidence, ev)
+	}
+	if r.bad {
+		return fail()
+	}
+	if len(r.rest) > 0 {
+		if err := json.Unmarshal(r.rest, &c.Reviews); err != nil {
+			return fail()
+		}
+	}
+	return c, nil
+}

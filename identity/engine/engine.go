@@ -1,0 +1,640 @@
+// Package engine keeps the result of identity.Resolve up to date while
+// evidence and decisions come in.
+//
+// Apply takes one batch of the journal at a time, in the journal's order. It
+// resolves anew the components that the batch touched and says what changed.
+// The customers are then those that Resolve would find from scratch, in
+// whatever batches the evidence came. All of it lies in memory in compact
+// tables; a Store behind it takes each batch as one atomic, durable write, and
+// gives it back at the next start.
+//
+// What a batch changed is kept with the state until Delivered is told, so
+// that a crash repeats the delivery and not the decision.
+package engine
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+
+	"oneid/identity"
+)
+
+// Update is what one event says of an account: that it is there, and its
+// evidence (whose Account field is not read).
+type Update struct {
+	Account  identity.Account
+	Evidence []identity.Evidence
+}
+
+// Changes are what one batch changed. They are a function of the state before
+// it and of the batch.
+type Changes struct {
+	Sequence uint64
+	// Born are the accounts that were seen for the first time, in order.
+	Born []Birth
+	// Moved are accounts of earlier batches whose customer is another now.
+	Moved []Move
+	// Evidence is what is new or has a wider time now, as it is now.
+	Evidence []identity.Evidence
+	// Redirects say, for the birth id of each moved account, which customer it
+	// leads to from this sequence on; From equals To if the id lives again.
+	Redirects []Redirect
+	// Reviews are the joins refused in what was resolved anew. One that was
+	// reported before may come again.
+	Reviews []identity.Review
+}
+
+// Birth is an account's first appearance. Its own id is Account.BirthID();
+// CustomerID is that of its customer after the batch.
+type Birth struct {
+	Account    identity.Account
+	CustomerID identity.CustomerID
+	Sequence   uint64
+	Reason     string
+}
+
+// Move is an account's change of customer.
+type Move struct {
+	Account  identity.Account
+	From, To identity.CustomerID
+	Reason   string // "merged: phone, unionid", "split"
+}
+
+// Redirect is where a customer_id leads to.
+type Redirect struct {
+	From, To identity.CustomerID
+	Sequence uint64
+}
+
+// Customer is a living customer.
+type Customer struct {
+	ID       identity.CustomerID
+	Accounts []identity.Account // earliest-born first
+	// BornSequence is the sequence at which its earliest account was born.
+	BornSequence uint64
+}
+
+// Engine keeps the customers. Apply and Delivered may be called by one
+// goroutine at a time each; all that reads may run beside them, and always
+// sees a partition: while a batch is applied, each customer is as before the
+// batch or as after it.
+type Engine struct {
+	store Store
+	rules *identity.Rules
+
+	applying sync.Mutex // one Apply at a time; guards unsaved
+	unsaved  *batch     // applied in memory, refused by the store
+
+	mu     sync.RWMutex // guards all below; held for writing in short turns
+	tables tables
+	// decisions is written under applying and mu both.
+	decisions identity.Decisions
+	outbox    map[uint64][]byte // Changes not yet delivered, encoded
+	delivered []uint64          // to be deleted with the next commit
+	sequence  uint64
+	applied   bool // whether there was any sequence
+}
+
+// New loads the state that the store holds. The rules must be those of the
+// time when the state was made: other rules need a rebuild.
+func New(store Store, rules *identity.Rules) (*Engine, error) {
+	e := &Engine{store: store, rules: rules, outbox: map[uint64][]byte{}}
+	e.tables.init()
+	if err := e.load(); err != nil {
+		return nil, fmt.Errorf("engine: load the state: %w", err)
+	}
+	return e, nil
+}
+
+// turn is how many updates are taken under one lock: about a tenth of a
+// millisecond, so that a look-up never waits for a whole batch.
+const turn = 64
+
+// batch is what an Apply gathers on its way.
+type batch struct {
+	sequence uint64
+	changes  Changes
+	rows     []Row
+	// Numbers before the batch: what lies at or above is new.
+	accounts, identifiers, sightings, names, shops int
+
+	touched []touch
+	isTouch map[uint32]bool
+	dirty   []uint32 // accounts to resolve
+	isDirty map[uint32]bool
+	widened map[uint32]bool // sightings
+	order   []uint32        // sightings that are new or widened, in order
+	moved   map[uint32]bool // accounts whose row changed
+	moves   []moveRow
+}
+
+type touch struct {
+	identifier uint32
+	before     []identity.Group
+}
+
+type moveRow struct{ account, from, to, reason uint32 }
+
+// Apply takes the batch with this sequence of the journal. A sequence at or
+// below the last one changes nothing: the Changes of one not yet delivered
+// come back as they were, of one delivered they are empty.
+//
+// After an error of the store the batch stands in memory and not behind it:
+// call Apply again with the same sequence (its other arguments are not read
+// then) until it is stored; another sequence is refused.
+func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.Decision) (Changes, error) {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	if e.unsaved != nil {
+		if e.unsaved.sequence != sequence {
+			return Changes{}, fmt.Errorf("engine: apply sequence %d: %d is not stored yet; apply it again first", sequence, e.unsaved.sequence)
+		}
+		return e.commit(e.unsaved)
+	}
+	if last, ok := e.Sequence(); ok && sequence <= last {
+		e.mu.RLock()
+		defer e.mu.RUnlock()
+		if encoded, ok := e.outbox[sequence]; ok {
+			return e.decodeChanges(sequence, encoded)
+		}
+		return Changes{Sequence: sequence}, nil
+	}
+	t := &e.tables
+	b := &batch{sequence: sequence, isTouch: map[uint32]bool{}, isDirty: map[uint32]bool{}, widened: map[uint32]bool{}, moved: map[uint32]bool{},
+		accounts: len(t.accounts), identifiers: len(t.identifiers), sightings: len(t.sightings), names: len(t.names), shops: len(t.shops)}
+	for part := range slices.Chunk(updates, turn) {
+		e.mu.Lock()
+		for _, u := range part {
+			e.take(b, u)
+		}
+		e.mu.Unlock()
+	}
+	e.mu.Lock()
+	e.decide(b, decisions)
+	e.mu.Unlock()
+	e.settle(b) // reads only, and nobody else writes
+	seen := map[uint32]bool{}
+	for _, account := range b.dirty {
+		if !seen[account] {
+			e.mu.Lock()
+			e.resolve(b, account, seen)
+			e.mu.Unlock()
+		}
+	}
+	e.finish(b, decisions)
+	return e.commit(b)
+}
+
+// take adds one update to the tables.
+func (e *Engine) take(b *batch, u Update) {
+	t := &e.tables
+	account, born := t.account(u.Account)
+	if born {
+		t.accounts[account].birth, t.accounts[account].moved = b.sequence, b.sequence
+		t.accounts[account].why = t.name("born")
+		if e.decisions.Len() > 0 && len(e.decisions.Of(u.Account)) > 0 {
+			b.soil(account)
+		}
+	}
+	for _, ev := range u.Evidence {
+		joins := e.rules.Strength(ev.Identifier.Type, ev.Role) > 0
+		id := t.identifier(ev.Identifier)
+		found, of := t.findSighting(account, id, ev.Role, ev.Source)
+		if found >= 0 {
+			s := &t.sightings[found]
+			if ev.First >= s.first && ev.Last <= s.last {
+				continue
+			}
+			if joins {
+				e.touch(b, id)
+			}
+			s.first, s.last = min(s.first, ev.First), max(s.last, ev.Last)
+			n := uint32(found)
+			if int(n) < b.sightings && !b.widened[n] {
+				b.widened[n] = true
+				b.order = append(b.order, n)
+			}
+			continue
+		}
+		if joins {
+			e.touch(b, id)
+			if !e.joined(account, id) {
+				t.identifiers[id].joins++
+			}
+			// Its constraints may be others now, even if no group is.
+			b.soil(account)
+		}
+		b.order = append(b.order, t.addSighting(sighting{account: account, identifier: id, first: ev.First, last: ev.Last, source: of, role: ev.Role}))
+	}
+}
+
+// soil marks an account to be resolved anew.
+func (b *batch) soil(account uint32) {
+	if !b.isDirty[account] {
+		b.isDirty[account] = true
+		b.dirty = append(b.dirty, account)
+	}
+}
+
+// touch keeps what an identifier joined before the batch.
+func (e *Engine) touch(b *batch, id uint32) {
+	if !b.isTouch[id] {
+		b.isTouch[id] = true
+		b.touched = append(b.touched, touch{id, e.groups(id)})
+	}
+}
+
+// joined says whether an account already bears an identifier in a role that
+// joins.
+func (e *Engine) joined(account, id uint32) bool {
+	t := &e.tables
+	typ := identity.IdentifierType(t.names[t.identifiers[id].typ])
+	match := func(s *sighting) bool {
+		return s.account == account && s.identifier == id && e.rules.Strength(typ, s.role) > 0
+	}
+	if t.identifiers[id].count < t.accounts[account].count {
+		for n := t.identifiers[id].head; n != none; n = t.sightings[n].nextOfIdentifier {
+			if match(&t.sightings[n]) {
+				return true
+			}
+		}
+		return false
+	}
+	for n := t.accounts[account].head; n != none; n = t.sightings[n].nextOfAccount {
+		if match(&t.sightings[n]) {
+			return true
+		}
+	}
+	return false
+}
+
+// groups says what an identifier joins; Members number the engine's accounts.
+func (e *Engine) groups(id uint32) []identity.Group {
+	t := &e.tables
+	of := &t.identifiers[id]
+	if of.joins < 2 {
+		return nil
+	}
+	typ := identity.IdentifierType(t.names[of.typ])
+	key := identity.Identifier{Type: typ, Hash: of.hash}
+	if rule := e.rules.Types[typ]; rule.Accounts > 0 && int(of.joins) > rule.Accounts {
+		return []identity.Group{{Identifier: key, Inert: identity.ReviewAccounts}}
+	}
+	var list []identity.Sighting
+	at := map[uint32]int{}
+	for n := of.head; n != none; n = t.sightings[n].nextOfIdentifier {
+		s := &t.sightings[n]
+		strength := e.rules.Strength(typ, s.role)
+		if strength == 0 {
+			continue
+		}
+		i, ok := at[s.account]
+		if !ok {
+			i = len(list)
+			at[s.account] = i
+			shop := -1
+			if t.identified(s.account) {
+				shop = int(t.accounts[s.account].shop)
+			}
+			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first, Last: s.last})
+		}
+		l := &list[i]
+		l.Strength, l.First, l.Last = max(l.Strength, strength), min(l.First, s.first), max(l.Last, s.last)
+	}
+	return e.rules.Groups(key, list)
+}
+
+// decide adds the decisions and marks whom they bear upon.
+func (e *Engine) decide(b *batch, decisions []identity.Decision) {
+	for _, d := range decisions {
+		for _, a := range e.decisions.Add(d) {
+			if account, ok := e.tables.findAccount(a); ok {
+				b.soil(account)
+			}
+		}
+	}
+}
+
+// settle marks the accounts of every identifier that joins otherwise now.
+// Where it joins as before, no customer can differ by it.
+func (e *Engine) settle(b *batch) {
+	for _, touched := range b.touched {
+		after := e.groups(touched.identifier)
+		if sameGroups(touched.before, after) {
+			continue
+		}
+		for _, group := range after {
+			if group.Inert == "" {
+				continue
+			}
+			b.changes.Reviews = append(b.changes.Reviews, e.inert(group))
+		}
+		for _, groups := range [][]identity.Group{touched.before, after} {
+			for _, group := range groups {
+				for _, m := range group.Members {
+					b.soil(uint32(m.Account))
+				}
+			}
+		}
+	}
+}
+
+// inert is the review of a group that does not join.
+func (e *Engine) inert(group identity.Group) identity.Review {
+	review := identity.Review{Reason: group.Inert, Identifier: group.Identifier, Span: group.Span}
+	for _, m := range group.Members {
+		review.Accounts = append(review.Accounts, e.tables.accountKey(uint32(m.Account)))
+	}
+	slices.SortFunc(review.Accounts, identity.Account.Compare)
+	return review
+}
+
+func sameGroups(a, b []identity.Group) bool {
+	return slices.EqualFunc(a, b, func(g, h identity.Group) bool {
+		if g.Span != h.Span || g.Inert != h.Inert || len(g.Members) != len(h.Members) {
+			return false
+		}
+		strength := make(map[int]int, len(g.Members))
+		for _, m := range g.Members {
+			strength[m.Account] = m.Strength
+		}
+		for _, m := range h.Members {
+			if s, ok := strength[m.Account]; !ok || s != m.Strength {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// component gathers all that is connected with an account.
+func (e *Engine) component(account uint32) (numbers []uint32, c identity.Component) {
+	t := &e.tables
+	in, asked := map[uint32]int{account: 0}, map[uint32]bool{}
+	numbers = []uint32{account}
+	add := func(a uint32) {
+		if _, ok := in[a]; !ok {
+			in[a] = 0
+			numbers = append(numbers, a)
+		}
+	}
+	for i := 0; i < len(numbers); i++ {
+		for n := t.accounts[numbers[i]].head; n != none; n = t.sightings[n].nextOfAccount {
+			id := t.sightings[n].identifier
+			if t.identifiers[id].joins < 2 || asked[id] {
+				continue
+			}
+			asked[id] = true
+			for _, group := range e.groups(id) {
+				// Only a group of which some account is here; it may be that
+				// another span's accounts are strangers.
+				if group.Inert != "" || !slices.ContainsFunc(group.Members, func(m identity.Sighting) bool { return uint32(m.Account) == numbers[i] }) {
+					if group.Inert == "" {
+						asked[id] = false
+					}
+					continue
+				}
+				if slices.ContainsFunc(c.Groups, func(g identity.Group) bool { return g.Identifier == group.Identifier && g.Span == group.Span }) {
+					continue
+				}
+				c.Groups = append(c.Groups, group)
+				for _, m := range group.Members {
+					add(uint32(m.Account))
+				}
+			}
+		}
+		if e.decisions.Len() > 0 {
+			for _, v := range e.decisions.Of(t.accountKey(numbers[i])) {
+				if v.Kind != identity.Same {
+					continue
+				}
+				for _, side := range []identity.Account{v.Pair.A, v.Pair.B} {
+					if a, ok := t.findAccount(side); ok {
+						add(a)
+					}
+				}
+			}
+		}
+	}
+	if len(numbers) == 1 {
+		return numbers, c
+	}
+	keys := make(map[uint32]identity.Account, len(numbers))
+	for _, n := range numbers {
+		keys[n] = t.accountKey(n)
+	}
+	slices.SortFunc(numbers, func(a, b uint32) int { return keys[a].Compare(keys[b]) })
+	c.Accounts, c.Exclusive = make([]identity.Account, len(numbers)), make([][]identity.Identifier, len(numbers))
+	for i, n := range numbers {
+		in[n] = i
+		c.Accounts[i] = keys[n]
+		c.Exclusive[i] = e.exclusive(n)
+	}
+	for _, group := range c.Groups {
+		for i := range group.Members {
+			group.Members[i].Account = in[uint32(group.Members[i].Account)]
+		}
+	}
+	if e.decisions.Len() > 0 {
+		for _, a := range c.Accounts {
+			for _, v := range e.decisions.Of(a) {
+				other := v.Pair.B
+				if v.Pair.A != a {
+					continue // once, from its lower account
+				}
+				if n, ok := t.findAccount(other); ok {
+					if _, ok := in[n]; ok {
+						c.Verdicts = append(c.Verdicts, v)
+					}
+				}
+			}
+		}
+	}
+	return numbers, c
+}
+
+// exclusive lists an account's identifiers of exclusive types.
+func (e *Engine) exclusive(account uint32) (ids []identity.Identifier) {
+	t := &e.tables
+	for n := t.accounts[account].head; n != none; n = t.sightings[n].nextOfAccount {
+		s := &t.sightings[n]
+		id := t.identifierKey(s.identifier)
+		if rule := e.rules.Types[id.Type]; rule != nil && rule.Exclusive > 0 && e.rules.Strength(id.Type, s.role) > 0 && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// resolve partitions the component of an account and notes what differs.
+func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) {
+	numbers, c := e.component(account)
+	for _, n := range numbers {
+		seen[n] = true
+	}
+	if len(numbers) == 1 {
+		e.assign(b, numbers, "split")
+		return
+	}
+	p := e.rules.Partition(c)
+	b.changes.Reviews = append(b.changes.Reviews, p.Reviews...)
+	members := make([][]uint32, len(numbers))
+	for i, first := range p.Customer {
+		members[first] = append(members[first], numbers[i])
+	}
+	types := make([][]string, len(numbers))
+	for _, l := range p.Links {
+		i, _ := slices.BinarySearchFunc(c.Accounts, l.Account, identity.Account.Compare)
+		name := string(l.Identifier.Type)
+		if l.Decision != "" {
+			name = "decision"
+		}
+		if first := p.Customer[i]; !slices.Contains(types[first], name) {
+			types[first] = append(types[first], name)
+		}
+	}
+	for first, m := range members {
+		if m == nil {
+			continue
+		}
+		why := "split"
+		if len(m) > 1 {
+			slices.Sort(types[first])
+			why = "merged: " + types[first][0]
+			for _, name := range types[first][1:] {
+				why += ", " + name
+			}
+		}
+		slices.Sort(m)
+		e.assign(b, m, why)
+	}
+}
+
+// assign makes accounts, earliest-born first, one customer.
+func (e *Engine) assign(b *batch, members []uint32, why string) {
+	t := &e.tables
+	leader := members[0]
+	for i, n := range members {
+		a := &t.accounts[n]
+		a.next = members[(i+1)%len(members)]
+		if a.leader == leader {
+			continue
+		}
+		// Whose old leader is with it went along with it: a merge. Else the
+		// others stayed behind, or it has joined a customer without them.
+		reason := why
+		if _, together := slices.BinarySearch(members, a.leader); !together && int(n) < b.accounts {
+			reason = "split"
+		}
+		name := t.name(reason)
+		if int(n) < b.accounts {
+			b.moves = append(b.moves, moveRow{n, a.leader, leader, name})
+			b.moved[n] = true
+		}
+		a.leader, a.moved, a.why = leader, b.sequence, name
+	}
+}
+
+// finish makes the changes and the rows of a batch.
+func (e *Engine) finish(b *batch, decisions []identity.Decision) {
+	slices.SortFunc(b.changes.Reviews, identity.Review.Compare)
+	b.changes.Reviews = slices.CompactFunc(b.changes.Reviews, func(v, w identity.Review) bool { return v.Compare(w) == 0 })
+	t := &e.tables
+	encoded := e.encodeChanges(b)
+	// Decoded from what is kept, so that both are the same by construction.
+	changes, err := e.decodeChanges(b.sequence, encoded)
+	if err != nil {
+		panic(err) // of our own making just now
+	}
+	b.changes = changes
+	for i := b.names; i < len(t.names); i++ {
+		b.rows = append(b.rows, nameRow(t, i))
+	}
+	for i := b.shops; i < len(t.shops); i++ {
+		b.rows = append(b.rows, shopRow(t, i))
+	}
+	for i := b.accounts; i < len(t.accounts); i++ {
+		b.rows = append(b.rows, accountRow(t, uint32(i)))
+	}
+	for _, n := range slices.Sorted(maps.Keys(b.moved)) {
+		b.rows = append(b.rows, accountRow(t, n))
+	}
+	for i := b.identifiers; i < len(t.identifiers); i++ {
+		b.rows = append(b.rows, identifierRow(t, uint32(i)))
+	}
+	for i := b.sightings; i < len(t.sightings); i++ {
+		b.rows = append(b.rows, sightingRow(t, uint32(i)))
+	}
+	for _, n := range slices.Sorted(maps.Keys(b.widened)) {
+		b.rows = append(b.rows, sightingRow(t, n))
+	}
+	for _, d := range decisions {
+		b.rows = append(b.rows, decisionRow(d))
+	}
+	e.mu.Lock()
+	for _, done := range e.delivered {
+		b.rows = append(b.rows, Row{Table: tableOutbox, Key: key64(done)})
+	}
+	e.delivered = nil
+	e.mu.Unlock()
+	b.rows = append(b.rows, Row{tableOutbox, key64(b.sequence), encoded}, sequenceRow(b.sequence))
+}
+
+func (e *Engine) commit(b *batch) (Changes, error) {
+	if err := e.store.Commit(b.rows); err != nil {
+		e.unsaved = b
+		return Changes{}, fmt.Errorf("engine: store sequence %d: %w", b.sequence, err)
+	}
+	e.unsaved = nil
+	e.mu.Lock()
+	e.sequence, e.applied = b.sequence, true
+	e.outbox[b.sequence] = b.rows[len(b.rows)-2].Value
+	e.mu.Unlock()
+	return b.changes, nil
+}
+
+// Sequence is the last that was applied and stored; false if none was.
+func (e *Engine) Sequence() (uint64, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.sequence, e.applied
+}
+
+// Pending yields the Changes not yet delivered, in the order of their
+// sequences, as of the call.
+func (e *Engine) Pending() iter.Seq2[uint64, Changes] {
+	e.mu.RLock()
+	waiting := maps.Clone(e.outbox)
+	e.mu.RUnlock()
+	return func(yield func(uint64, Changes) bool) {
+		for _, sequence := range slices.Sorted(maps.Keys(waiting)) {
+			e.mu.RLock()
+			changes, err := e.decodeChanges(sequence, waiting[sequence])
+			e.mu.RUnlock()
+			if err != nil { // load has decoded them all once
+				panic(err)
+			}
+			if !yield(sequence, changes) {
+				return
+			}
+		}
+	}
+}
+
+// Delivered says that the Changes of a sequence, and of all before it, have
+// reached where they belong. It is durable with the next Apply: after a crash
+// before that, they are pending again.
+func (e *Engine) Delivered(sequence uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for s := range e.outbox {
+		if s <= sequence {
+			delete(e.outbox, s)
+			e.delivered = append(e.delivered, s)
+		}
+	}
+	slices.Sort(e.delivered)
+}

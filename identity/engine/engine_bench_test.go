@@ -1,0 +1,65 @@
+package engine_test
+
+import (
+	"encoding/binary"
+	"runtime"
+	"testing"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+)
+
+// forgetful takes rows and keeps none, so that the engine alone is measured.
+type forgetful struct{}
+
+func (forgetful) Commit([]engine.Row) error                              { return nil }
+func (forgetful) Scan(engine.Table, func(key, value []byte) error) error { return nil }
+
+func person(i int) engine.Update {
+	var own, phone identity.Hash
+	binary.BigEndian.PutUint64(own[:], uint64(i)*0x9e3779b97f4a7c15)
+	binary.BigEndian.PutUint64(phone[:], uint64(i/2)*0x9e3779b97f4a7c15+1)
+	platform := []string{"tmall", "douyin"}[i%2]
+	id := [16]byte{'u'}
+	copy(id[1:], binary.AppendUvarint(nil, uint64(i)+1<<40))
+	return engine.Update{Account: identity.Account{Platform: platform, Shop: "1", ID: string(id[:])}, Evidence: []identity.Evidence{
+		{Identifier: identity.Identifier{Type: identity.TmallOUID, Hash: own}, Role: identity.RoleBuyer, Source: platform, First: 1, Last: 2},
+		{Identifier: identity.Identifier{Type: identity.Phone, Hash: phone}, Role: identity.RoleMember, Source: platform, First: 1, Last: 2},
+	}}
+}
+
+// BenchmarkApply takes batches of 10,000 new accounts, two a person, onto a
+// state of a million.
+func BenchmarkApply(b *testing.B) {
+	e, err := engine.New(forgetful{}, identity.DefaultRules())
+	if err != nil {
+		b.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	sequence, next := uint64(0), 0
+	apply := func() {
+		updates := make([]engine.Update, 10_000)
+		for i := range updates {
+			updates[i] = person(next)
+			next++
+		}
+		if _, err := e.Apply(sequence, updates, nil); err != nil {
+			b.Fatal(err)
+		}
+		e.Delivered(sequence)
+		sequence++
+	}
+	for next < 1_000_000 {
+		apply()
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ResetTimer()
+	for b.Loop() {
+		apply()
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1_000_000, "bytes/account")
+	b.ReportMetric(float64(b.N)*10_000/b.Elapsed().Seconds(), "updates/s")
+}

@@ -1,0 +1,259 @@
+package engine_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+)
+
+var seedCount = flag.Int("seeds", 200, "random histories a property is tried on")
+
+// testRules have small bounds, so that random evidence passes them often.
+const testRules = `
+largest_customer: 6
+types:
+  unionid:     {priority: 1, join: {member: 96, buyer: 96}, exclusive: 1}
+  member_card: {priority: 2, join: {member: 92}}
+  phone:       {priority: 3, join: {member: 90, buyer: 80}, accounts: 3, per_shop: 1, gap_days: 2}
+  email:       {priority: 4, join: {member: 80}, accounts: 4, exclusive: 2}
+`
+
+func rules(t testing.TB) *identity.Rules {
+	t.Helper()
+	r, err := identity.ParseRules([]byte(testRules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A history is what came in, in one order.
+type history struct {
+	updates   []engine.Update
+	decisions []identity.Decision
+}
+
+func randomHistory(r *rand.Rand) history {
+	var h history
+	shops := []identity.Account{{Platform: "tmall", Shop: "1"}, {Platform: "tmall", Shop: "2"}, {Platform: "douyin", Shop: "1"}, {Platform: "weidian", Shop: "1"}}
+	n := 2 + r.IntN(14)
+	accounts := make([]identity.Account, n)
+	for i := range accounts {
+		accounts[i] = shops[r.IntN(len(shops))]
+		accounts[i].ID = fmt.Sprint("a", i)
+		if r.IntN(6) == 0 {
+			accounts[i].ID = fmt.Sprint("order:", i)
+		}
+	}
+	types := []identity.IdentifierType{identity.Phone, identity.Phone, identity.UnionID, identity.MemberCard, identity.Email, "unruled"}
+	for range 3 + r.IntN(40) {
+		u := engine.Update{Account: accounts[r.IntN(n)]}
+		for range r.IntN(3) {
+			first := int64(r.IntN(10)) * 86400
+			u.Evidence = append(u.Evidence, identity.Evidence{
+				Account:    u.Account,
+				Identifier: identity.Identifier{Type: types[r.IntN(len(types))], Hash: identity.Hash{byte(r.IntN(1 + n/2))}},
+				Role:       identity.Role(1 + r.IntN(4)), Source: []string{"tmall", "file"}[r.IntN(2)],
+				First: first, Last: first + int64(r.IntN(2))*86400,
+			})
+		}
+		h.updates = append(h.updates, u)
+	}
+	for i := range r.IntN(8) {
+		d := identity.Decision{ID: fmt.Sprint("d", i), Kind: identity.DecisionKind(1 + r.IntN(3)), At: int64(r.IntN(5))}
+		if d.Kind == identity.Undo {
+			d.Undoes = fmt.Sprint("d", r.IntN(8))
+		} else {
+			d.A, d.B = accounts[r.IntN(n)], accounts[r.IntN(n)]
+		}
+		h.decisions = append(h.decisions, d)
+	}
+	return h
+}
+
+func (h history) shuffled(r *rand.Rand) history {
+	out := history{slices.Clone(h.updates), slices.Clone(h.decisions)}
+	r.Shuffle(len(out.updates), func(i, j int) { out.updates[i], out.updates[j] = out.updates[j], out.updates[i] })
+	r.Shuffle(len(out.decisions), func(i, j int) { out.decisions[i], out.decisions[j] = out.decisions[j], out.decisions[i] })
+	return out
+}
+
+// oracle is what the engine must hold: Resolve from scratch, with the ids of
+// the earliest-born accounts.
+func (h history) oracle(rules *identity.Rules) map[identity.Account]identity.CustomerID {
+	var evidence []identity.Evidence
+	birth := map[identity.Account]int{}
+	for _, u := range h.updates {
+		if _, ok := birth[u.Account]; !ok {
+			birth[u.Account] = len(birth)
+			// An account without evidence is still there: say so in a type
+			// that joins nothing.
+			evidence = append(evidence, identity.Evidence{Account: u.Account, Identifier: identity.Identifier{Type: "none"}, Role: identity.RoleAgent})
+		}
+		evidence = append(evidence, u.Evidence...)
+	}
+	out := map[identity.Account]identity.CustomerID{}
+	for _, customer := range identity.Resolve(evidence, h.decisions, rules).Customers {
+		eldest := slices.MinFunc(customer, func(a, b identity.Account) int { return birth[a] - birth[b] })
+		for _, a := range customer {
+			out[a] = eldest.BirthID()
+		}
+	}
+	return out
+}
+
+// cut applies a history in random batches. After each, reopen may give
+// another engine over the same store.
+func (h history) cut(t *testing.T, r *rand.Rand, e *engine.Engine, reopen func(*engine.Engine) *engine.Engine) (*engine.Engine, map[identity.Account]identity.CustomerID) {
+	t.Helper()
+	told := map[identity.Account]identity.CustomerID{} // what the changes said
+	updates, decisions := h.updates, h.decisions
+	for sequence := uint64(0); len(updates)+len(decisions) > 0; sequence++ {
+		u, d := r.IntN(min(len(updates), 9)+1), r.IntN(len(decisions)+1)
+		if len(updates) == 0 {
+			d = len(decisions)
+		}
+		changes, err := e.Apply(sequence, updates[:u], decisions[:d])
+		if err != nil {
+			t.Fatal(err)
+		}
+		updates, decisions = updates[u:], decisions[d:]
+		if reopen != nil && r.IntN(3) == 0 {
+			e = reopen(e)
+			again, err := e.Apply(sequence, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(changes, again); d != "" {
+				t.Fatalf("the changes of sequence %d are others after a restart:\n%s", sequence, d)
+			}
+		}
+		for _, b := range changes.Born {
+			told[b.Account] = b.CustomerID
+		}
+		for _, m := range changes.Moved {
+			if told[m.Account] != m.From || m.From == m.To {
+				t.Fatalf("sequence %d: %v moves from %v to %v, but was in %v", sequence, m.Account, m.From, m.To, told[m.Account])
+			}
+			told[m.Account] = m.To
+		}
+		if r.IntN(2) == 0 {
+			e.Delivered(sequence)
+		}
+	}
+	return e, told
+}
+
+func held(e *engine.Engine) map[identity.Account]identity.CustomerID {
+	out := map[identity.Account]identity.CustomerID{}
+	for c := range e.Customers {
+		for _, a := range c.Accounts {
+			out[a] = c.ID
+		}
+	}
+	return out
+}
+
+// The property that all stands on: any order, any batch cut, any restarts =
+// Resolve from scratch.
+func TestAnyOrderAnyCutSameCustomers(t *testing.T) {
+	t.Parallel()
+	rules := rules(t)
+	for seed := range *seedCount {
+		r := rand.New(rand.NewPCG(uint64(seed), 4))
+		base := randomHistory(r)
+		for range 3 {
+			h := base.shuffled(r)
+			store := engine.NewMemory()
+			open := func(*engine.Engine) *engine.Engine {
+				e, err := engine.New(store, rules)
+				if err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				return e
+			}
+			e, told := h.cut(t, r, open(nil), open)
+			want := h.oracle(rules)
+			if d := cmp.Diff(want, held(e)); d != "" {
+				t.Fatalf("seed %d: not the customers of Resolve (-want +got):\n%s", seed, d)
+			}
+			if d := cmp.Diff(want, told); d != "" {
+				t.Fatalf("seed %d: the changes do not add up to the customers (-want +got):\n%s", seed, d)
+			}
+			for a, id := range want {
+				if got, ok := e.CustomerOf(a); !ok || got != id {
+					t.Fatalf("seed %d: CustomerOf(%v) = %v, %v, want %v", seed, a, got, ok, id)
+				}
+				c, redirect, ok := e.Customer(a.BirthID())
+				if !ok || c.ID != id || (redirect != nil) != (id != a.BirthID()) {
+					t.Fatalf("seed %d: the birth id of %v leads to %v (redirect %v), want %v", seed, a, c.ID, redirect, id)
+				}
+			}
+		}
+	}
+}
+
+// The partition does not depend on the order of births.
+func TestResolveIgnoresOrder(t *testing.T) {
+	t.Parallel()
+	rules := rules(t)
+	for seed := range *seedCount {
+		r := rand.New(rand.NewPCG(uint64(seed), 5))
+		h := randomHistory(r)
+		evidence := func(h history) (all []identity.Evidence) {
+			for _, u := range h.updates {
+				all = append(all, u.Evidence...)
+			}
+			return all
+		}
+		want := identity.Resolve(evidence(h), h.decisions, rules)
+		s := h.shuffled(r)
+		doubled := append(evidence(s), evidence(h)...)
+		if d := cmp.Diff(want, identity.Resolve(doubled, s.decisions, rules)); d != "" {
+			t.Fatalf("seed %d: order or repetition changed the resolution:\n%s", seed, d)
+		}
+	}
+}
+
+// What a wrong decision did, its undo takes back: as if never merged.
+func TestUndoneIsNeverMerged(t *testing.T) {
+	t.Parallel()
+	rules := rules(t)
+	for seed := range *seedCount {
+		r := rand.New(rand.NewPCG(uint64(seed), 6))
+		h := randomHistory(r)
+		e, err := engine.New(engine.NewMemory(), rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Apply(1, h.updates, h.decisions); err != nil {
+			t.Fatal(err)
+		}
+		before := held(e)
+		accounts := slices.SortedFunc(maps.Keys(before), identity.Account.Compare)
+		wrong := identity.Decision{ID: "wrong", Kind: identity.Same, A: accounts[0], B: accounts[len(accounts)-1], At: 100}
+		merged, err := e.Apply(2, nil, []identity.Decision{wrong})
+		if err != nil {
+			t.Fatal(err)
+		}
+		undo := identity.Decision{ID: "undo", Kind: identity.Undo, Undoes: "wrong", At: 101}
+		split, err := e.Apply(3, nil, []identity.Decision{undo})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(before, held(e)); d != "" {
+			t.Fatalf("seed %d: after merge and undo (-before +after):\n%s", seed, d)
+		}
+		if len(merged.Moved) != len(split.Moved) {
+			t.Fatalf("seed %d: %d accounts moved, %d moved back", seed, len(merged.Moved), len(split.Moved))
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+
+	"oneid/identity"
+)
+
+// Size counts what the state holds.
+type Size struct {
+	Accounts, Identifiers, Sightings, Decisions int
+}
+
+// Size returns the counts.
+func (e *Engine) Size() Size {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return Size{len(e.tables.accounts), len(e.tables.identifiers), len(e.tables.sightings), e.decisions.Len()}
+}
+
+// CustomerOf returns the customer of an account; false for an account that
+// was never seen.
+func (e *Engine) CustomerOf(a identity.Account) (identity.CustomerID, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	n, ok := e.tables.findAccount(a)
+	if !ok {
+		return identity.CustomerID{}, false
+	}
+	return e.tables.accountKey(e.tables.accounts[n].leader).BirthID(), true
+}
+
+// Placement is where an account stands: what identity_map holds of it.
+type Placement struct {
+	CustomerID   identity.CustomerID
+	BornSequence uint64
+	// Since is the sequence from which it is in this customer, and Reason why.
+	Since  uint64
+	Reason string
+}
+
+// PlacementOf returns where an account stands; false if it was never seen.
+func (e *Engine) PlacementOf(a identity.Account) (Placement, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	t := &e.tables
+	n, ok := t.findAccount(a)
+	if !ok {
+		return Placement{}, false
+	}
+	of := &t.accounts[n]
+	return Placement{CustomerID: t.accountKey(of.leader).BirthID(), BornSequence: of.birth, Since: of.moved, Reason: t.names[of.why]}, true
+}
+
+// Customer returns the living customer that an id stands for. For an id that
+// redirects, redirect says from what to what and since when; it is nil for a
+// living one. ok is false for an id that was never given to an account.
+func (e *Engine) Customer(id identity.CustomerID) (customer Customer, redirect *Redirect, ok bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	t := &e.tables
+	n, ok := t.findBirthID(id)
+	if !ok {
+		return Customer{}, nil, false
+	}
+	leader := t.accounts[n].leader
+	customer = e.customer(leader)
+	if leader != n {
+		redirect = &Redirect{From: id, To: customer.ID, Sequence: t.accounts[n].moved}
+	}
+	return customer, redirect, true
+}
+
+func (e *Engine) customer(leader uint32) Customer {
+	t := &e.tables
+	numbers := e.members(leader)
+	c := Customer{ID: t.accountKey(leader).BirthID(), BornSequence: t.accounts[leader].birth, Accounts: make([]identity.Account, len(numbers))}
+	for i, n := range numbers {
+		c.Accounts[i] = t.accountKey(n)
+	}
+	return c
+}
+
+// members returns the accounts of a customer, earliest-born first.
+func (e *Engine) members(leader uint32) []uint32 {
+	numbers := []uint32{leader}
+	for n := e.tables.accounts[leader].next; n != leader; n = e.tables.accounts[n].next {
+		numbers = append(numbers, n)
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
+// Find returns the accounts that were seen with an identifier, those of the
+// strongest role first, then by key. With roles, only sightings in these
+// count.
+func (e *Engine) Find(id identity.Identifier, roles ...identity.Role) []identity.Account {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	t := &e.tables
+	i, ok := t.findIdentifier(id)
+	if !ok {
+		return nil
+	}
+	best := map[uint32]identity.Role{}
+	for n := t.identifiers[i].head; n != none; n = t.sightings[n].nextOfIdentifier {
+		s := &t.sightings[n]
+		if len(roles) > 0 && !slices.Contains(roles, s.role) {
+			continue
+		}
+		if role, ok := best[s.account]; !ok || s.role < role {
+			best[s.account] = s.role
+		}
+	}
+	type found struct {
+		account identity.Account
+		role    identity.Role
+	}
+	list := make([]found, 0, len(best))
+	for n, role := range best {
+		list = append(list, found{t.accountKey(n), role})
+	}
+	slices.SortFunc(list, func(a, b found) int {
+		return cmp.Or(cmp.Compare(a.role, b.role), a.account.Compare(b.account))
+	})
+	accounts := make([]identity.Account, len(list))
+	for i, f := range list {
+		accounts[i] = f.account
+	}
+	return accounts
+}
+
+// EvidenceOf returns an account's evidence, sorted; nil if there is none.
+func (e *Engine) EvidenceOf(a identity.Account) []identity.Evidence {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	n, ok := e.tables.findAccount(a)
+	if !ok {
+		return nil
+	}
+	var list []identity.Evidence
+	for s := e.tables.accounts[n].head; s != none; s = e.tables.sightings[s].nextOfAccount {
+		list = append(list, e.tables.evidence(s))
+	}
+	slices.SortFunc(list, identity.Evidence.Compare)
+	return list
+}
+
+// Component is why a customer is what it is: the links that hold it together
+// (for identity.Path), its evidence, and the joins that were refused around it.
+type Component struct {
+	Customer  Customer
+	Evidence  []identity.Evidence
+	Links     []identity.Link
+	Reviews   []identity.Review
+	Decisions []identity.Verdict
+}
+
+// Component explains the customer that an id stands for, in the state as it
+// is; false for an id that was never given.
+func (e *Engine) Component(id identity.CustomerID) (Component, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	t := &e.tables
+	start, ok := t.findBirthID(id)
+	if !ok {
+		return Component{}, false
+	}
+	leader := t.accounts[start].leader
+	out := Component{Customer: e.customer(leader)}
+	own := map[identity.Account]bool{}
+	for _, n := range e.members(leader) {
+		own[t.accountKey(n)] = true
+		for s := t.accounts[n].head; s != none; s = t.sightings[s].nextOfAccount {
+			out.Evidence = append(out.Evidence, t.evidence(s))
+		}
+		if e.decisions.Len() > 0 {
+			out.Decisions = append(out.Decisions, e.decisions.Of(t.accountKey(n))...)
+		}
+	}
+	slices.SortFunc(out.Evidence, identity.Evidence.Compare)
+	slices.SortFunc(out.Decisions, func(v, w identity.Verdict) int {
+		return cmp.Or(v.Pair.A.Compare(w.Pair.A), v.Pair.B.Compare(w.Pair.B))
+	})
+	out.Decisions = slices.Compact(out.Decisions)
+	// What went inert around it is known from its identifiers.
+	asked := map[uint32]bool{}
+	for _, n := range e.members(leader) {
+		for s := t.accounts[n].head; s != none; s = t.sightings[s].nextOfAccount {
+			id := t.sightings[s].identifier
+			if asked[id] {
+				continue
+			}
+			asked[id] = true
+			for _, g := range e.groups(id) {
+				if g.Inert != "" {
+					out.Reviews = append(out.Reviews, e.inert(g))
+				}
+			}
+		}
+	}
+	numbers, c := e.component(leader)
+	if len(numbers) > 1 {
+		p := e.rules.Partition(c)
+		for _, l := range p.Links {
+			if own[l.Account] {
+				out.Links = append(out.Links, l)
+			}
+		}
+		for _, v := range p.Reviews {
+			if slices.ContainsFunc(v.Accounts, func(a identity.Account) bool { return own[a] }) {
+				out.Reviews = append(out.Reviews, v)
+			}
+		}
+	}
+	slices.SortFunc(out.Reviews, identity.Review.Compare)
+	return out, true
+}
+
+// Explain returns the path of evidence between two accounts; nil if they are
+// not of one customer.
+func (e *Engine) Explain(from, to identity.Account) []identity.Step {
+	id, ok := e.CustomerOf(from)
+	if !ok {
+		return nil
+	}
+	c, _ := e.Component(id)
+	return identity.Path(c.Links, from, to)
+}
+
+// Customers yields every living customer as of the call for each, in the
+// order of birth. It takes the lock anew for each, so that a batch may come
+// between.
+func (e *Engine) Customers(yield func(Customer) bool) {
+	for n := uint32(0); ; n++ {
+		e.mu.RLock()
+		if int(n) >= len(e.tables.accounts) {
+			e.mu.RUnlock()
+			return
+		}
+		var c Customer
+		living := e.tables.accounts[n].leader == n
+		if living {
+			c = e.customer(n)
+		}
+		e.mu.RUnlock()
+		if living && !yield(c) {
+			return
+		}
+	}
+}

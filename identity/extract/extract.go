@@ -1,0 +1,161 @@
+// Package extract reads the evidence in an event. It is a function of the
+// event alone, so a replay finds the same; the keyed hash is given to it.
+package extract
+
+import (
+	"crypto/md5" //nolint:gosec // Tmall's own hash of a phone, see MixMobile
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"oneid/identity"
+	"oneid/identity/normalize"
+	"oneid/schemas/events"
+)
+
+// Hash is the brand's keyed hash of an identifier's type, scope and
+// normalised value.
+type Hash func(typ identity.IdentifierType, scope, value string) identity.Hash
+
+// Value is a normalised identifier in clear, for the caller to seal.
+type Value struct {
+	Identifier identity.Identifier
+	Value      string
+}
+
+// Extractor reads evidence. It is safe for concurrent use if Hash is.
+type Extractor struct {
+	Hash  Hash
+	Rules *identity.Rules
+	// MixMobileKey is the key that Tmall gave the brand for mix_mobile; with
+	// it, each plain phone is also evidence of type tmall_mix_mobile, so that
+	// accounts known by hash meet those known by number.
+	MixMobileKey string
+}
+
+// Result is what an event says of an account.
+type Result struct {
+	// Account of the event; its ID is empty for an event that has none (spend).
+	Account  identity.Account
+	Evidence []identity.Evidence // sorted, each once
+	Values   []Value             // sorted by identifier, each once
+	// Skipped counts sightings that point at nobody, by reason.
+	Skipped map[normalize.Reason]int
+}
+
+// Never is the reason of a value that the rules let never join: a test
+// number, the brand's own phone. It is no evidence at all.
+const Never normalize.Reason = "never"
+
+// Extract reads an event whose Person is in clear.
+func (x *Extractor) Extract(e *events.Event) Result {
+	header := e.GetHeader()
+	out := Result{Account: identity.Account{Platform: header.GetPlatform(), Shop: header.GetShop(), ID: header.GetAccount()}}
+	if out.Account.ID == "" {
+		return out
+	}
+	first, last := times(e)
+	add := func(typ identity.IdentifierType, scope, value string, role identity.Role) {
+		id := identity.Identifier{Type: typ, Hash: x.Hash(typ, scope, value)}
+		out.Evidence = append(out.Evidence, identity.Evidence{Account: out.Account, Identifier: id, Role: role,
+			Source: header.GetPlatform(), First: first, Last: last})
+		out.Values = append(out.Values, Value{id, value})
+	}
+	for _, s := range header.GetPerson().GetSightings() {
+		role, ok := role(s.GetRole())
+		if !ok || s.GetType() == "" {
+			out.skip(normalize.Malformed)
+			continue
+		}
+		typ := identity.IdentifierType(s.GetType())
+		value, reason := normalize.Check(typ, s.GetValue())
+		if reason == "" && x.Rules.Never(typ, value) {
+			reason = Never
+		}
+		if reason != "" {
+			out.skip(reason)
+			continue
+		}
+		scope := s.GetScope()
+		if scope == "" {
+			scope = defaultScope(typ, out.Account)
+		}
+		add(typ, scope, value, role)
+		if typ == identity.Phone && x.MixMobileKey != "" {
+			add(identity.TmallMixMobile, "", MixMobile(value, x.MixMobileKey), role)
+		}
+	}
+	slices.SortFunc(out.Evidence, identity.Evidence.Compare)
+	out.Evidence = slices.Compact(out.Evidence)
+	slices.SortFunc(out.Values, func(a, b Value) int { return a.Identifier.Compare(b.Identifier) })
+	out.Values = slices.CompactFunc(out.Values, func(a, b Value) bool { return a.Identifier == b.Identifier })
+	return out
+}
+
+func (r *Result) skip(reason normalize.Reason) {
+	if r.Skipped == nil {
+		r.Skipped = map[normalize.Reason]int{}
+	}
+	r.Skipped[reason]++
+}
+
+// defaultScope keeps the ids of one shop apart from those of another where
+// the source did not name the scope. World- and brand-wide types have none.
+func defaultScope(typ identity.IdentifierType, a identity.Account) string {
+	switch typ {
+	case identity.TmallOUID, identity.DouyinOpenID, identity.WeidianBuyerID:
+		return a.Shop
+	}
+	return ""
+}
+
+func role(r events.Role) (identity.Role, bool) {
+	switch r {
+	case events.Role_ROLE_MEMBER:
+		return identity.RoleMember, true
+	case events.Role_ROLE_BUYER:
+		return identity.RoleBuyer, true
+	case events.Role_ROLE_RECEIVER:
+		return identity.RoleReceiver, true
+	case events.Role_ROLE_AGENT:
+		return identity.RoleAgent, true
+	}
+	return 0, false
+}
+
+// times says from when to when the event saw its identifiers, in Unix
+// seconds: an order from its creation to its payment, a user at the binding of
+// the membership. The time of a platform's later change of the entity says
+// nothing of the person, and the time of reading would make a number that was
+// given up long ago look alive.
+func times(e *events.Event) (first, last int64) {
+	var ms []int64
+	switch body := e.GetBody().(type) {
+	case *events.Event_Order:
+		ms = []int64{body.Order.GetCreatedMs(), body.Order.GetPaidMs()}
+	case *events.Event_Refund:
+		ms = []int64{body.Refund.GetCreatedMs()}
+	case *events.Event_User:
+		ms = []int64{body.User.GetMemberSinceMs()}
+		if ms[0] == 0 {
+			ms[0] = body.User.GetCreatedMs()
+		}
+	case *events.Event_Ticket:
+		ms = []int64{body.Ticket.GetCreatedMs()}
+	}
+	ms = slices.DeleteFunc(ms, func(t int64) bool { return t <= 0 })
+	if len(ms) == 0 {
+		ms = append(ms, e.GetHeader().GetVersion().GetModifiedMs())
+	}
+	return slices.Min(ms) / 1000, slices.Max(ms) / 1000
+}
+
+// MixMobile is Tmall's hash of a member's phone under the brand's key:
+// MD5(MD5("tmall" + phone + key)), the inner one as lower-case hexadecimal
+// text. That text, and the letters' case, are assumed: no public document
+// states them.
+func MixMobile(phone, key string) string {
+	inner := md5.Sum([]byte("tmall" + strings.TrimPrefix(phone, "+86") + key)) //nolint:gosec // as the platform prescribes
+	outer := md5.Sum([]byte(hex.EncodeToString(inner[:])))                     //nolint:gosec // as the platform prescribes
+	return hex.EncodeToString(outer[:])
+}

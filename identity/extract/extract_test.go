@@ -1,0 +1,59 @@
+package extract
+
+import (
+	"crypto/sha256"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/identity"
+	"oneid/schemas/events"
+)
+
+func hash(typ identity.IdentifierType, scope, value string) identity.Hash {
+	sum := sha256.Sum256([]byte(string(typ) + "\x00" + scope + "\x00" + value))
+	return identity.Hash(sum[:16])
+}
+
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	x := Extractor{Hash: hash, Rules: identity.DefaultRules().WithNever(identity.Phone, "13900002222"), MixMobileKey: "key"}
+	e := &events.Event{
+		Header: &events.Header{Platform: "weidian", Shop: "7", Account: "42", Person: &events.Person{Sightings: []*events.Sighting{
+			{Type: "phone", Value: "+86 13812345670", Role: events.Role_ROLE_BUYER},
+			{Type: "phone", Value: "13812345670", Role: events.Role_ROLE_BUYER},
+			{Type: "phone", Value: "138****1111", Role: events.Role_ROLE_RECEIVER},
+			{Type: "phone", Value: "13900002222", Role: events.Role_ROLE_AGENT},
+			{Type: "weidian_buyer_id", Value: "42", Role: events.Role_ROLE_BUYER},
+		}}},
+		Body: &events.Event_Order{Order: &events.Order{CreatedMs: 5000, PaidMs: 9000}},
+	}
+	got := x.Extract(e)
+	account := identity.Account{Platform: "weidian", Shop: "7", ID: "42"}
+	piece := func(typ identity.IdentifierType, scope, value string) identity.Evidence {
+		return identity.Evidence{Account: account, Identifier: identity.Identifier{Type: typ, Hash: hash(typ, scope, value)},
+			Role: identity.RoleBuyer, Source: "weidian", First: 5, Last: 9}
+	}
+	want := []identity.Evidence{
+		piece(identity.Phone, "", "13812345670"),
+		piece(identity.TmallMixMobile, "", MixMobile("13812345670", "key")),
+		piece(identity.WeidianBuyerID, "7", "42"),
+	}
+	if d := cmp.Diff(want, got.Evidence); d != "" {
+		t.Errorf("evidence (-want +got):\n%s", d)
+	}
+	if len(got.Values) != 3 || got.Skipped["masked"] != 1 || got.Skipped[Never] != 1 {
+		t.Errorf("values %d, skipped %v", len(got.Values), got.Skipped)
+	}
+}
+
+// A member list read today does not make a number that was bound long ago
+// look alive today.
+func TestMemberTimeIsTheBinding(t *testing.T) {
+	t.Parallel()
+	e := &events.Event{Header: &events.Header{Version: &events.Version{ModifiedMs: 99000}},
+		Body: &events.Event_User{User: &events.User{MemberSinceMs: 7000, CreatedMs: 3000}}}
+	if first, last := times(e); first != 7 || last != 7 {
+		t.Errorf("times = %d, %d, want 7, 7", first, last)
+	}
+}

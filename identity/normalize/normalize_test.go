@@ -1,0 +1,99 @@
+package normalize
+
+import (
+	"strings"
+	"testing"
+
+	"oneid/identity"
+)
+
+func TestPhone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		raw, want string
+		reason    Reason
+	}{
+		"plain":                    {"13800001111", "13800001111", ""},
+		"country code":             {"+86 138 0000 1111", "13800001111", ""},
+		"country code, no plus":    {"8613800001111", "13800001111", ""},
+		"international prefix":     {"0086-138-0000-1111", "13800001111", ""},
+		"trunk zero":               {"013800001111", "13800001111", ""},
+		"full width":               {"１３８００００１１１１", "13800001111", ""},
+		"in brackets":              {"(+86)13800001111", "13800001111", ""},
+		"invisible mark":           {"\u202a13800001111\u202c", "13800001111", ""},
+		"virtual, extension":       {"13800001111-4021", "", Virtual},
+		"virtual, 转":               {"13800001111转4021", "", Virtual},
+		"virtual, comma":           {"13800001111,4021", "", Virtual},
+		"virtual, space":           {"13800001111 4021", "", Virtual},
+		"virtual, country code":    {"+86 13800001111-4021", "", Virtual},
+		"virtual, expires":         {"13800001111(有效期至2026-01-01)", "", Virtual},
+		"masked":                   {"138****1111", "", Masked},
+		"masked, full width":       {"138＊＊＊＊1111", "", Masked},
+		"cipher text":              {"$sE1kPz0=$1$", "", Masked},
+		"landline":                 {"021-61234567", "+862161234567", ""},
+		"landline, country code":   {"+86 21 6123 4567", "+862161234567", ""},
+		"landline, extension":      {"021-61234567转801", "", Virtual},
+		"Hong Kong":                {"+852 6123 4567", "+85261234567", ""},
+		"United States":            {"+1 (212) 555-2368", "+12125552368", ""},
+		"too short":                {"1380000", "", Malformed},
+		"twelve digits":            {"138000011112", "", Malformed},
+		"not a mobile's beginning": {"12000001111", "", Malformed},
+		"text":                     {"none", "", Malformed},
+		"empty":                    {" \t", "", Empty},
+		"endless":                  {strings.Repeat("1", 10000), "", Malformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, reason := Phone(c.raw)
+			if got != c.want || reason != c.reason {
+				t.Errorf("Phone(%q) = %q, %q, want %q, %q", c.raw, got, reason, c.want, c.reason)
+			}
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		typ       identity.IdentifierType
+		raw, want string
+		reason    Reason
+	}{
+		"e-mail":               {identity.Email, " Li.Wei@Shop.CN ", "li.wei@shop.cn", ""},
+		"e-mail, masked":       {identity.Email, "l***i@shop.cn", "", Masked},
+		"e-mail, two ats":      {identity.Email, "a@b@c.cn", "", Malformed},
+		"card, separators":     {identity.MemberCard, "vip-000 123", "VIP000123", ""},
+		"card, zeros":          {identity.MemberCard, "0000", "", Malformed},
+		"unionid keeps case":   {identity.UnionID, "oAbC_1-x", "oAbC_1-x", ""},
+		"unionid, null":        {identity.UnionID, "null", "", Empty},
+		"mix_mobile, upper":    {identity.TmallMixMobile, strings.Repeat("AB", 16), strings.Repeat("ab", 16), ""},
+		"mix_mobile, no hash":  {identity.TmallMixMobile, "13800001111", "", Malformed},
+		"openid, masked":       {identity.OpenID, "o**x", "", Masked},
+		"weidian buyer, zero":  {identity.WeidianBuyerID, "0", "", Empty},
+		"unknown type, opaque": {"other", "x", "x", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, reason := Check(c.typ, c.raw)
+			if got != c.want || reason != c.reason {
+				t.Errorf("Check(%s, %q) = %q, %q, want %q, %q", c.typ, c.raw, got, reason, c.want, c.reason)
+			}
+		})
+	}
+}
+
+// What is normal stays as it is, whatever came.
+func FuzzCheck(f *testing.F) {
+	types := []identity.IdentifierType{identity.Phone, identity.Email, identity.MemberCard, identity.TmallMixMobile, identity.UnionID}
+	for i, raw := range []string{"+86 138 0000 1111", "A@b.cn", "vip-1", strings.Repeat("A", 32), "o1", "021-61234567"} {
+		f.Add(i%len(types), raw)
+	}
+	f.Fuzz(func(t *testing.T, i int, raw string) {
+		typ := types[uint(i)%uint(len(types))]
+		value, ok := Normalize(typ, raw)
+		if ok != (value != "") {
+			t.Fatalf("Normalize(%s, %q) = %q, %v", typ, raw, value, ok)
+		}
+		if again, ok2 := Normalize(typ, value); ok && (!ok2 || again != value) {
+			t.Fatalf("Normalize(%s, %q) = %q, and of that %q, %v", typ, raw, value, again, ok2)
+		}
+	})
+}

@@ -1,0 +1,458 @@
+package identity
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Resolution is what Resolve found. Each slice is sorted, so equal sets of
+// evidence give equal resolutions.
+type Resolution struct {
+	// Customers are sets of accounts, each sorted, in the order of their first
+	// account. Every account of the evidence is in exactly one.
+	Customers [][]Account
+	// Links are what joined them.
+	Links []Link
+	// Reviews are the joins that were refused, for people to look at.
+	Reviews []Review
+}
+
+// Link is one reason for which an account is in its customer: an identifier
+// that it shares with others (those with a Link of equal Identifier and
+// Span), or a decision that names it together with Other.
+type Link struct {
+	Account    Account
+	Identifier Identifier
+	// Span numbers the times of an identifier that lie too far apart to join:
+	// of a phone that passed from hand to hand, 0 is the first owner's.
+	Span     int
+	Strength int // 1 to 100
+	// Decision is the ID of a decision Same, else empty.
+	Decision string
+	Other    Account
+}
+
+// ReviewReason says why a join was refused.
+type ReviewReason string
+
+// The reasons.
+const (
+	ReviewExclusive ReviewReason = "exclusive"        // two values of a type of which a customer has one
+	ReviewDifferent ReviewReason = "different"        // a decision keeps them apart
+	ReviewLargest   ReviewReason = "largest_customer" // the customer would pass its bound
+	ReviewPerShop   ReviewReason = "per_shop"         // one shop knows several accounts by this value
+	ReviewAccounts  ReviewReason = "accounts"         // the value bears too many accounts
+)
+
+// Review is a refused join. For an inert identifier Accounts are those that
+// it would have joined (not listed for ReviewAccounts, there are too many);
+// for one refused link, the account and one of those it would have met.
+type Review struct {
+	Reason     ReviewReason
+	Identifier Identifier
+	Span       int
+	Decision   string // a decision Same that contradicts others
+	Accounts   []Account
+}
+
+// Compare orders reviews.
+func (v Review) Compare(w Review) int {
+	return cmp.Or(strings.Compare(string(v.Reason), string(w.Reason)), v.Identifier.Compare(w.Identifier), cmp.Compare(v.Span, w.Span),
+		strings.Compare(v.Decision, w.Decision), slices.CompareFunc(v.Accounts, w.Accounts, Account.Compare))
+}
+
+// Sighting is all that one account's evidence in joining roles says of one
+// identifier. Account and Shop are the caller's numbers; Shop is -1 for an
+// account that is not Identified.
+type Sighting struct {
+	Account, Shop int
+	Strength      int
+	First, Last   int64
+}
+
+// Group is the sightings of one identifier in one span. It joins its accounts
+// unless it is inert.
+type Group struct {
+	Identifier Identifier
+	Span       int
+	Inert      ReviewReason // "" if it joins
+	Members    []Sighting   // one an account
+}
+
+// Groups says what an identifier joins, given every account's sighting of it:
+// a rule of the identifier alone, whatever else its accounts bear. It sorts
+// the sightings. Groups of one account are left out. At most one group, with
+// no members, comes back for an identifier that bears too many accounts.
+func (r *Rules) Groups(id Identifier, sightings []Sighting) []Group {
+	rule := r.Types[id.Type]
+	if rule == nil || len(sightings) < 2 {
+		return nil
+	}
+	if rule.Accounts > 0 && len(sightings) > rule.Accounts {
+		return []Group{{Identifier: id, Inert: ReviewAccounts}}
+	}
+	slices.SortFunc(sightings, func(a, b Sighting) int {
+		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Account, b.Account))
+	})
+	var groups []Group
+	span, from, last := 0, 0, sightings[0].Last
+	for i := 1; i <= len(sightings); i++ {
+		if i < len(sightings) && (rule.gap == 0 || sightings[i].First <= last+rule.gap) {
+			last = max(last, sightings[i].Last)
+			continue
+		}
+		if i-from > 1 {
+			group := Group{Identifier: id, Span: span, Members: sightings[from:i:i]}
+			if rule.PerShop > 0 && crowded(group.Members, rule.PerShop) {
+				group.Inert = ReviewPerShop
+			}
+			groups = append(groups, group)
+		}
+		if i < len(sightings) {
+			span, from, last = span+1, i, sightings[i].Last
+		}
+	}
+	return groups
+}
+
+// crowded says whether more than n members are of one shop.
+func crowded(members []Sighting, n int) bool {
+	for i := range members {
+		same := 0
+		for j := i; j < len(members) && members[i].Shop >= 0; j++ {
+			if members[j].Shop == members[i].Shop {
+				same++
+			}
+		}
+		if same > n {
+			return true
+		}
+	}
+	return false
+}
+
+// Component is accounts with all that may join or part them: whole, so that
+// no group that joins and no decision Same reaches outside.
+type Component struct {
+	// Accounts are sorted.
+	Accounts []Account
+	// Groups' members number the Accounts. Those that are inert join nothing.
+	Groups []Group
+	// Exclusive lists, for each account, its identifiers of exclusive types.
+	Exclusive [][]Identifier
+	// Verdicts whose accounts are both in the component, ordered by pair.
+	Verdicts []Verdict
+}
+
+// Partition is a resolved component.
+type Partition struct {
+	// Customer gives for each account the number of its customer's first.
+	Customer []int
+	Links    []Link
+	Reviews  []Review
+}
+
+// Partition resolves a component: decisions first, then links by strength,
+// priority and key, each refused if it breaks a constraint.
+func (r *Rules) Partition(c Component) Partition {
+	n := len(c.Accounts)
+	p := partitioner{rules: r, component: c, parent: make([]int, n+len(c.Groups)), clusters: make([]cluster, n+len(c.Groups))}
+	for i := range p.parent {
+		p.parent[i] = i
+		if i < n {
+			p.clusters[i] = cluster{size: 1, first: i}
+			if c.Exclusive != nil {
+				p.clusters[i].exclusive = c.Exclusive[i]
+			}
+			if a := c.Accounts[i]; a.Identified() {
+				p.clusters[i].shops = []shopCount{{a.Platform, a.Shop, 1}}
+			}
+		} else {
+			p.clusters[i].first = -1
+		}
+	}
+	p.decide()
+	p.link()
+	out := Partition{Customer: make([]int, n), Links: p.links, Reviews: p.reviews}
+	for i := range n {
+		out.Customer[i] = p.clusters[p.find(i)].first
+	}
+	slices.SortFunc(out.Reviews, Review.Compare)
+	return out
+}
+
+type shopCount struct {
+	platform, shop string
+	n              int
+}
+
+// A cluster is what was joined so far: what the constraints ask about.
+type cluster struct {
+	size      int // accounts
+	first     int // its lowest account; -1 for a group that no account joined
+	exclusive []Identifier
+	shops     []shopCount
+}
+
+// partitioner is a union–find over accounts, then groups.
+type partitioner struct {
+	rules     *Rules
+	component Component
+	parent    []int
+	clusters  []cluster // of roots
+	apart     [][2]int  // accounts that a decision keeps apart
+	links     []Link
+	reviews   []Review
+}
+
+func (p *partitioner) find(i int) int {
+	for p.parent[i] != i {
+		p.parent[i] = p.parent[p.parent[i]]
+		i = p.parent[i]
+	}
+	return i
+}
+
+func (p *partitioner) account(a Account) int {
+	i, _ := slices.BinarySearchFunc(p.component.Accounts, a, Account.Compare)
+	return i
+}
+
+func (p *partitioner) decide() {
+	for _, v := range p.component.Verdicts {
+		if v.Kind == Different {
+			p.apart = append(p.apart, [2]int{p.account(v.Pair.A), p.account(v.Pair.B)})
+		}
+	}
+	for _, v := range p.component.Verdicts {
+		if v.Kind != Same {
+			continue
+		}
+		a, b := p.find(p.account(v.Pair.A)), p.find(p.account(v.Pair.B))
+		if p.keptApart(a, b) {
+			p.reviews = append(p.reviews, Review{Reason: ReviewDifferent, Decision: v.ID, Accounts: []Account{v.Pair.A, v.Pair.B}})
+			continue
+		}
+		p.join(a, b)
+		p.links = append(p.links, Link{Account: v.Pair.A, Other: v.Pair.B, Decision: v.ID})
+	}
+}
+
+func (p *partitioner) link() {
+	type link struct{ group, member, priority int }
+	var links []link
+	for g, group := range p.component.Groups {
+		if group.Inert != "" {
+			accounts := make([]Account, len(group.Members))
+			for i, m := range group.Members {
+				accounts[i] = p.component.Accounts[m.Account]
+			}
+			slices.SortFunc(accounts, Account.Compare)
+			p.reviews = append(p.reviews, Review{Reason: group.Inert, Identifier: group.Identifier, Span: group.Span, Accounts: accounts})
+			continue
+		}
+		for m := range group.Members {
+			links = append(links, link{g, m, p.rules.Types[group.Identifier.Type].Priority})
+		}
+	}
+	slices.SortFunc(links, func(a, b link) int {
+		g, h := &p.component.Groups[a.group], &p.component.Groups[b.group]
+		return cmp.Or(cmp.Compare(h.Members[b.member].Strength, g.Members[a.member].Strength), cmp.Compare(a.priority, b.priority),
+			g.Identifier.Compare(h.Identifier), cmp.Compare(g.Span, h.Span), cmp.Compare(g.Members[a.member].Account, h.Members[b.member].Account))
+	})
+	for _, l := range links {
+		group := &p.component.Groups[l.group]
+		member := group.Members[l.member]
+		account := p.component.Accounts[member.Account]
+		a, b := p.find(member.Account), p.find(len(p.component.Accounts)+l.group)
+		if a != b {
+			if reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type]); reason != "" {
+				p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span,
+					Accounts: []Account{account, p.component.Accounts[p.clusters[b].first]}})
+				continue
+			}
+			p.join(a, b)
+		}
+		p.links = append(p.links, Link{Account: account, Identifier: group.Identifier, Span: group.Span, Strength: member.Strength})
+	}
+}
+
+// refuse says why the clusters a and b must not be joined by a link of a
+// type, "" if they may.
+func (p *partitioner) refuse(a, b int, rule *TypeRule) ReviewReason {
+	x, y := &p.clusters[a], &p.clusters[b]
+	switch {
+	case x.size == 0 || y.size == 0:
+		return ""
+	case p.keptApart(a, b):
+		return ReviewDifferent
+	case p.exceedsExclusive(x, y):
+		return ReviewExclusive
+	case x.size+y.size > p.rules.LargestCustomer:
+		return ReviewLargest
+	case rule.PerShop > 0 && exceedsPerShop(x, y, rule.PerShop):
+		return ReviewPerShop
+	}
+	return ""
+}
+
+func (p *partitioner) keptApart(a, b int) bool {
+	for _, pair := range p.apart {
+		x, y := p.find(pair[0]), p.find(pair[1])
+		if x == a && y == b || x == b && y == a {
+			return true
+		}
+	}
+	return false
+}
+
+// exceedsExclusive says whether x and y together bear more values of a type
+// than allowed, and more than one of them does by itself.
+func (p *partitioner) exceedsExclusive(x, y *cluster) bool {
+	for _, id := range y.exclusive {
+		if slices.Contains(x.exclusive, id) {
+			continue
+		}
+		ofType := func(other Identifier) bool { return other.Type == id.Type }
+		inX, inY := count(x.exclusive, ofType), count(y.exclusive, ofType)
+		both := inX + count(y.exclusive, func(other Identifier) bool { return other.Type == id.Type && !slices.Contains(x.exclusive, other) })
+		if both > p.rules.Types[id.Type].Exclusive && both > max(inX, inY) {
+			return true
+		}
+	}
+	return false
+}
+
+func count(ids []Identifier, match func(Identifier) bool) (n int) {
+	for _, id := range ids {
+		if match(id) {
+			n++
+		}
+	}
+	return n
+}
+
+func exceedsPerShop(x, y *cluster, bound int) bool {
+	for _, s := range x.shops {
+		for _, t := range y.shops {
+			if s.platform == t.platform && s.shop == t.shop && s.n+t.n > bound {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (p *partitioner) join(a, b int) {
+	if a == b {
+		return
+	}
+	x, y := &p.clusters[a], &p.clusters[b]
+	if x.size < y.size {
+		a, b, x, y = b, a, y, x
+	}
+	p.parent[b] = a
+	if y.size == 0 {
+		return
+	}
+	x.size += y.size
+	x.first = min(x.first, y.first)
+	// Clipped, for the slices of a single account belong to the caller.
+	x.exclusive = slices.Clip(x.exclusive)
+	for _, id := range y.exclusive {
+		if !slices.Contains(x.exclusive, id) {
+			x.exclusive = append(x.exclusive, id)
+		}
+	}
+	for _, t := range y.shops {
+		i := slices.IndexFunc(x.shops, func(s shopCount) bool { return s.platform == t.platform && s.shop == t.shop })
+		if i < 0 {
+			x.shops = append(x.shops, t)
+		} else {
+			x.shops[i].n += t.n
+		}
+	}
+	*y = cluster{}
+}
+
+// Resolve finds the customers in all evidence and decisions. The result is a
+// function of the sets: of neither order, nor repetition, nor any clock.
+// Accounts that only a decision names are no part of it.
+func Resolve(evidence []Evidence, decisions []Decision, rules *Rules) Resolution {
+	accounts := make([]Account, len(evidence))
+	for i, e := range evidence {
+		accounts[i] = e.Account
+	}
+	slices.SortFunc(accounts, Account.Compare)
+	c := Component{Accounts: slices.Compact(accounts)}
+	number, shops := map[Account]int{}, map[[2]string]int{}
+	for i, a := range c.Accounts {
+		number[a] = i
+	}
+	c.Exclusive = make([][]Identifier, len(c.Accounts))
+
+	type seen struct {
+		id      Identifier
+		account int
+	}
+	sightings := map[seen]Sighting{}
+	for _, e := range evidence {
+		strength := rules.Strength(e.Identifier.Type, e.Role)
+		if strength == 0 {
+			continue
+		}
+		key := seen{e.Identifier, number[e.Account]}
+		s, ok := sightings[key]
+		if !ok {
+			s = Sighting{Account: key.account, Shop: -1, First: e.First, Last: e.Last}
+			if e.Account.Identified() {
+				shop := [2]string{e.Account.Platform, e.Account.Shop}
+				if _, ok := shops[shop]; !ok {
+					shops[shop] = len(shops)
+				}
+				s.Shop = shops[shop]
+			}
+			if rules.Types[e.Identifier.Type].Exclusive > 0 {
+				c.Exclusive[key.account] = append(c.Exclusive[key.account], e.Identifier)
+			}
+		}
+		s.Strength, s.First, s.Last = max(s.Strength, strength), min(s.First, e.First), max(s.Last, e.Last)
+		sightings[key] = s
+	}
+	byIdentifier := map[Identifier][]Sighting{}
+	for key, s := range sightings {
+		byIdentifier[key.id] = append(byIdentifier[key.id], s)
+	}
+	for id, list := range byIdentifier {
+		c.Groups = append(c.Groups, rules.Groups(id, list)...)
+	}
+	slices.SortFunc(c.Groups, func(a, b Group) int {
+		return cmp.Or(a.Identifier.Compare(b.Identifier), cmp.Compare(a.Span, b.Span))
+	})
+
+	var set Decisions
+	for _, d := range decisions {
+		set.Add(d)
+	}
+	for _, v := range set.All() {
+		_, okA := number[v.Pair.A]
+		_, okB := number[v.Pair.B]
+		if okA && okB {
+			c.Verdicts = append(c.Verdicts, v)
+		}
+	}
+
+	p := rules.Partition(c)
+	members := make([][]Account, len(c.Accounts))
+	for i, first := range p.Customer {
+		members[first] = append(members[first], c.Accounts[i])
+	}
+	out := Resolution{Links: p.Links, Reviews: p.Reviews}
+	for _, m := range members {
+		if m != nil {
+			out.Customers = append(out.Customers, m)
+		}
+	}
+	return out
+}

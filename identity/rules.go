@@ -1,0 +1,165 @@
+package identity
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
+)
+
+//go:embed rules.yaml
+var defaultRules []byte
+
+// Rules say which identifiers join accounts, and how far. They are read by
+// ParseRules and not changed afterwards, so they may be shared.
+type Rules struct {
+	// LargestCustomer is the most accounts that links may bring together.
+	LargestCustomer int `yaml:"largest_customer"`
+	// Types holds the rule of each type that joins; one that is absent is kept
+	// as evidence and joins nothing.
+	Types map[IdentifierType]*TypeRule `yaml:"types"`
+}
+
+// TypeRule is how one type of identifier joins; see rules.yaml. In the
+// numbers 0 means no bound.
+type TypeRule struct {
+	Priority  int            `yaml:"priority"`
+	Join      map[string]int `yaml:"join"` // role → strength, 1 to 100
+	Exclusive int            `yaml:"exclusive"`
+	Accounts  int            `yaml:"accounts"`
+	PerShop   int            `yaml:"per_shop"`
+	GapDays   int            `yaml:"gap_days"`
+	Never     []string       `yaml:"never"`
+
+	strength [RoleAgent + 1]int
+	gap      int64 // seconds
+	never    []*regexp.Regexp
+}
+
+// DefaultRules returns the rules that OneID ships.
+var DefaultRules = sync.OnceValue(func() *Rules {
+	r, err := ParseRules(defaultRules)
+	if err != nil {
+		panic(err) // the embedded file is part of the program; a test reads it
+	}
+	return r
+})
+
+// DefaultRulesYAML returns the shipped rules as their commented source.
+func DefaultRulesYAML() []byte { return bytes.Clone(defaultRules) }
+
+// ParseRules reads rules strictly: an unknown key, a wrong type or a value
+// out of its range is an error that names line and column, each fault of the
+// values in one joined error.
+func ParseRules(source []byte) (*Rules, error) {
+	var r Rules
+	if err := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict()).Decode(&r); err != nil {
+		return nil, fmt.Errorf("identity: read rules: %w", err)
+	}
+	var faults []error
+	fault := func(path, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("identity: read rules: %s%s: %s", position(source, path), path[2:], fmt.Sprintf(format, args...)))
+	}
+	if r.LargestCustomer < 1 {
+		fault("$.largest_customer", "want a number of accounts, 1 or more")
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Types)) {
+		rule, path := r.Types[name], "$.types."+string(name)
+		if rule == nil {
+			fault(path, "want a rule")
+			continue
+		}
+		for _, role := range slices.Sorted(maps.Keys(rule.Join)) {
+			parsed, ok := ParseRole(role)
+			strength := rule.Join[role]
+			switch {
+			case !ok:
+				fault(path+".join."+role, "no such role; there are member, buyer, receiver, agent")
+			case strength < 1 || strength > 100:
+				fault(path+".join."+role, "want a strength from 1 to 100")
+			default:
+				rule.strength[parsed] = strength
+			}
+		}
+		for key, n := range map[string]int{"exclusive": rule.Exclusive, "accounts": rule.Accounts, "per_shop": rule.PerShop, "gap_days": rule.GapDays} {
+			if n < 0 {
+				fault(path+"."+key, "want 0 (no bound) or more")
+			}
+		}
+		rule.gap = int64(rule.GapDays) * 86400
+		for i, pattern := range rule.Never {
+			compiled, err := regexp.Compile(pattern)
+			if err != nil {
+				fault(fmt.Sprintf("%s.never[%d]", path, i), "not an RE2 pattern: %v", err)
+				continue
+			}
+			rule.never = append(rule.never, compiled)
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// position is "line:column: " of a path in a YAML source, "" if it isn't there.
+func position(source []byte, path string) string {
+	file, err := parser.ParseBytes(source, 0)
+	if err != nil {
+		return ""
+	}
+	p, err := yaml.PathString(path)
+	if err != nil {
+		return ""
+	}
+	node, err := p.FilterFile(file)
+	if err != nil || node == nil || node.GetToken() == nil {
+		return ""
+	}
+	at := node.GetToken().Position
+	return fmt.Sprintf("%d:%d: ", at.Line, at.Column)
+}
+
+// WithNever returns rules that also never join the given normalised values of
+// a type: the brand's own phones, for instance.
+func (r *Rules) WithNever(typ IdentifierType, values ...string) *Rules {
+	rule, ok := r.Types[typ]
+	if !ok || len(values) == 0 {
+		return r
+	}
+	own := *rule
+	own.Never, own.never = slices.Clone(rule.Never), slices.Clone(rule.never)
+	for _, value := range values {
+		pattern := "^" + regexp.QuoteMeta(value) + "$"
+		own.Never = append(own.Never, pattern)
+		own.never = append(own.never, regexp.MustCompile(pattern))
+	}
+	copied := *r
+	copied.Types = maps.Clone(r.Types)
+	copied.Types[typ] = &own
+	return &copied
+}
+
+// Never says whether a normalised value of a type never joins.
+func (r *Rules) Never(typ IdentifierType, value string) bool {
+	rule := r.Types[typ]
+	if rule == nil {
+		return false
+	}
+	return slices.ContainsFunc(rule.never, func(p *regexp.Regexp) bool { return p.MatchString(value) })
+}
+
+// Strength says how strongly a type joins in a role, 0 if it doesn't.
+func (r *Rules) Strength(typ IdentifierType, role Role) int {
+	if rule := r.Types[typ]; rule != nil && role <= RoleAgent {
+		return rule.strength[role]
+	}
+	return 0
+}

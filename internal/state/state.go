@@ -1,0 +1,202 @@
+// Package state keeps the resolver's state in Pebble: the engine's rows and
+// the sealed values of identifiers. It is a local index, which a rebuild makes
+// anew from ClickHouse.
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+)
+
+// Error is a failure of the state's folder.
+type Error struct {
+	Doing, Folder string
+	Err           error
+	code, hint    string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("state: %s, in %s: %v; %s", e.Doing, e.Folder, e.Err, e.hint)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Code is one of state_locked, state_full, state_damaged, state_failed.
+func (e *Error) Code() string { return e.code }
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.hint }
+
+// Store is an open state folder. It implements engine.Store and is safe for
+// concurrent use.
+type Store struct {
+	db     *pebble.DB
+	folder string
+}
+
+var _ engine.Store = (*Store)(nil)
+
+// Open opens or creates the state in a folder, which one process at a time
+// may have open.
+func Open(folder string) (*Store, error) { return open(folder, vfs.Default) }
+
+func open(folder string, fs vfs.FS) (*Store, error) {
+	s := &Store{folder: folder}
+	cache := pebble.NewCache(16 << 20) // read once at the start, written behind
+	defer cache.Unref()
+	db, err := pebble.Open(folder, &pebble.Options{
+		FS:                 fs,
+		Cache:              cache,
+		FormatMajorVersion: pebble.FormatNewest,
+		MemTableSize:       16 << 20,
+		Logger:             silent{},
+	})
+	if err != nil {
+		return nil, s.fail("open the state", err)
+	}
+	s.db = db
+	return s, nil
+}
+
+// Close ends all work on the folder.
+func (s *Store) Close() error {
+	if err := s.db.Close(); err != nil {
+		return s.fail("close the state", err)
+	}
+	return nil
+}
+
+// rowPrefix and valuePrefix part the engine's tables from the values.
+const (
+	rowPrefix   = 'r'
+	valuePrefix = 'v'
+)
+
+func rowKey(table engine.Table, key []byte) []byte {
+	return append([]byte{rowPrefix, byte(table)}, key...)
+}
+
+// Commit implements engine.Store: one synced batch.
+func (s *Store) Commit(rows []engine.Row) error {
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	for _, r := range rows {
+		var err error
+		if r.Value == nil {
+			err = batch.Delete(rowKey(r.Table, r.Key), nil)
+		} else {
+			err = batch.Set(rowKey(r.Table, r.Key), r.Value, nil)
+		}
+		if err != nil {
+			return s.fail("gather a batch", err)
+		}
+	}
+	if err := batch.Commit(pebble.Sync); err != nil {
+		return s.fail("write a batch", err)
+	}
+	return nil
+}
+
+// Scan implements engine.Store.
+func (s *Store) Scan(table engine.Table, row func(key, value []byte) error) (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: rowKey(table, nil), UpperBound: rowKey(table+1, nil)})
+	if err != nil {
+		return s.fail("read a table", err)
+	}
+	defer func() {
+		if closed := it.Close(); err == nil && closed != nil {
+			err = s.fail("read a table", closed)
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return s.fail("read a row", err)
+		}
+		if err := row(it.Key()[2:], value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SealedValue is the sealed plain value of an identifier.
+type SealedValue struct {
+	Identifier identity.Identifier
+	Sealed     []byte
+}
+
+func valueKey(id identity.Identifier) []byte {
+	key := append([]byte{valuePrefix}, id.Type...)
+	return append(append(key, 0), id.Hash[:]...)
+}
+
+// PutValues keeps sealed values; one that is there is replaced. It is durable
+// with the next Commit: written before the batch that it belongs to, it is
+// there when the batch is.
+func (s *Store) PutValues(values []SealedValue) error {
+	if len(values) == 0 {
+		return nil
+	}
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	for _, v := range values {
+		if err := batch.Set(valueKey(v.Identifier), v.Sealed, nil); err != nil {
+			return s.fail("gather values", err)
+		}
+	}
+	if err := batch.Commit(pebble.NoSync); err != nil {
+		return s.fail("write values", err)
+	}
+	return nil
+}
+
+// Value returns an identifier's sealed value; false if there is none.
+func (s *Store) Value(id identity.Identifier) ([]byte, bool, error) {
+	value, closer, err := s.db.Get(valueKey(id))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, s.fail("read a value", err)
+	}
+	sealed := append([]byte{}, value...)
+	if err := closer.Close(); err != nil {
+		return nil, false, s.fail("read a value", err)
+	}
+	return sealed, true, nil
+}
+
+// fail names the folder and what to do.
+func (s *Store) fail(doing string, err error) error {
+	e := &Error{Doing: doing, Folder: s.folder, Err: err, code: "state_failed", hint: "see that the folder is there and can be written, then start again"}
+	text := err.Error()
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		e.code, e.hint = "state_full", "the disk is full: make room, then start again; nothing that was stored is lost"
+	case errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) && strings.Contains(text, "LOCK") || strings.Contains(text, "lock held") || strings.Contains(text, "resource temporarily unavailable"):
+		e.code, e.hint = "state_locked", "another process has it open: stop that one first"
+	case pebble.IsCorruptionError(err) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, "corrupt") || strings.Contains(text, "checksum"):
+		e.code, e.hint = "state_damaged", "move the folder away and start again: it is rebuilt from ClickHouse and Kafka"
+	}
+	return e
+}
+
+// silent keeps Pebble's own notes out of the log: what fails comes back as an
+// error, and what it cannot go on from ends the process as Pebble demands.
+type silent struct{}
+
+func (silent) Infof(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
+func (silent) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf("state: pebble cannot go on: "+format, args...))
+}

@@ -1,0 +1,132 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"oneid/identity"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+// ClickHouse is what the rows need of internal/clickhouse.
+type ClickHouse interface {
+	// Insert writes a block; one whose token was seen before is dropped.
+	Insert(ctx context.Context, block tables.Block, token string) error
+	RefreshViews(ctx context.Context) error
+	ReloadOverrides(ctx context.Context) error
+}
+
+// Blocks are Tables over ClickHouse: a batch becomes one block for each table
+// that it touches. It is for one goroutine, RefreshViews excepted.
+type Blocks struct {
+	ClickHouse
+	// Away says whether an error means that ClickHouse cannot be reached.
+	Away func(error) bool
+
+	orders    *tables.Orders
+	refunds   *tables.Refunds
+	users     *tables.Users
+	tickets   *tables.Tickets
+	spend     *tables.Spend
+	raw       *tables.RawEvents
+	members   *tables.IdentityMap
+	history   *tables.IdentityHistory
+	overrides *tables.Overrides
+	redirects *tables.Redirects
+	evidence  *tables.Evidence
+	values    *tables.IdentifierValues
+	decisions *tables.Decisions
+	all       []tables.Block
+}
+
+// NewBlocks makes the buffers, which are kept from batch to batch.
+func NewBlocks(clickhouse ClickHouse, away func(error) bool) *Blocks {
+	b := &Blocks{
+		ClickHouse: clickhouse, Away: away,
+		orders: tables.NewOrders(), refunds: tables.NewRefunds(), users: tables.NewUsers(), tickets: tables.NewTickets(),
+		spend: tables.NewSpend(), raw: tables.NewRawEvents(), members: tables.NewIdentityMap(), history: tables.NewIdentityHistory(),
+		overrides: tables.NewOverrides(), redirects: tables.NewRedirects(), evidence: tables.NewEvidence(),
+		values: tables.NewIdentifierValues(), decisions: tables.NewDecisions(),
+	}
+	// Who is who first: a fact never points at a customer that is not there.
+	b.all = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.overrides, b.decisions, b.raw, b.orders, b.refunds, b.users, b.tickets, b.spend}
+	return b
+}
+
+// IsAway implements Tables.
+func (b *Blocks) IsAway(err error) bool { return b.Away(err) }
+
+// Write implements Tables.
+func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
+	for _, block := range b.all {
+		block.Reset()
+	}
+	for _, e := range rows.Events {
+		b.fact(e, rows.CustomerOf)
+	}
+	b.identity(rows)
+	n := 0
+	for _, block := range b.all {
+		if block.Rows() == 0 {
+			continue
+		}
+		// One block a table: a batch is bounded, and so is the block.
+		token := strconv.FormatUint(rows.Sequence, 10) + "/" + block.Table()
+		if err := b.Insert(ctx, block, token); err != nil {
+			return n, fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)
+		}
+		n += block.Rows()
+	}
+	return n, nil
+}
+
+// fact adds one event's rows.
+func (b *Blocks) fact(e *events.Event, customerOf func(identity.Account) identity.CustomerID) {
+	h := e.GetHeader()
+	account := identity.Account{Platform: h.GetPlatform(), Shop: h.GetShop(), ID: h.GetAccount()}
+	stamp := tables.Stamp{CustomerID: customerOf(account)}
+	switch body := e.GetBody().(type) {
+	case *events.Event_Order:
+		b.orders.Append(h, body.Order, stamp)
+	case *events.Event_Refund:
+		b.refunds.Append(h, body.Refund, stamp)
+	case *events.Event_User:
+		b.users.Append(h, body.User, stamp)
+	case *events.Event_Ticket:
+		b.tickets.Append(h, body.Ticket, stamp)
+	case *events.Event_Spend:
+		b.spend.Append(h, body.Spend)
+	}
+	if len(h.GetRaw()) > 0 {
+		b.raw.Append(e)
+	}
+}
+
+// identity adds what the batch changed about who is who.
+func (b *Blocks) identity(rows Rows) {
+	version, at := Version(rows.Epoch, rows.Sequence), rows.Written
+	account := func(a identity.Account) tables.Account { return tables.Account(a) }
+	for _, birth := range rows.Changes.Born {
+		b.members.Append(account(birth.Account), birth.CustomerID, at, birth.Reason, birth.Sequence, version)
+		b.history.Append(account(birth.Account), [16]byte{}, birth.CustomerID, at, birth.Reason, version)
+	}
+	for _, move := range rows.Changes.Moved {
+		b.members.Append(account(move.Account), move.To, at, move.Reason, rows.BornOf(move.Account), version)
+		b.history.Append(account(move.Account), move.From, move.To, at, move.Reason, version)
+		b.overrides.Append(account(move.Account), move.To, version)
+	}
+	for _, r := range rows.Changes.Redirects {
+		b.redirects.Append(r.From, r.To, at, version)
+	}
+	for _, e := range rows.Changes.Evidence {
+		b.evidence.Append(account(e.Account), string(e.Identifier.Type), e.Identifier.Hash, e.Role.String(), e.Source, e.First, e.Last)
+	}
+	for _, v := range rows.Values {
+		b.values.Append(string(v.Identifier.Type), v.Identifier.Hash, v.Sealed)
+	}
+	for _, d := range rows.Decisions {
+		b.decisions.Append(d, version)
+	}
+}

@@ -1,0 +1,111 @@
+package resolve
+
+import (
+	"context"
+	"reflect"
+	"strconv"
+	"sync"
+	"testing"
+
+	"oneid/identity/engine"
+	"oneid/internal/kafka"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+// blockLog counts the rows of each table, each token once, and fails at the
+// insert number failAt.
+type blockLog struct {
+	mu     sync.Mutex
+	calls  int
+	failAt int
+	rows   map[string]int
+	tokens map[string]bool
+	uneven []string
+}
+
+func (l *blockLog) Insert(_ context.Context, block tables.Block, token string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls++; l.calls == l.failAt {
+		return errAway
+	}
+	names, values := block.Columns()
+	for i, column := range values {
+		if n := reflect.ValueOf(column).Len(); n != block.Rows() {
+			l.uneven = append(l.uneven, block.Table()+"."+names[i]+" "+strconv.Itoa(n))
+		}
+	}
+	if !l.tokens[token] {
+		l.tokens[token] = true
+		l.rows[block.Table()] += block.Rows()
+	}
+	return nil
+}
+
+func (l *blockLog) RefreshViews(context.Context) error    { return nil }
+func (l *blockLog) ReloadOverrides(context.Context) error { return nil }
+
+// ClickHouse away at any one insert: the flow waits, and each table has each
+// row once.
+func TestEveryInsertFails(t *testing.T) {
+	for failAt := 1; ; failAt++ {
+		f := newFlow(t)
+		log := &blockLog{failAt: failAt, rows: map[string]int{}, tokens: map[string]bool{}}
+		blocks := NewBlocks(log, newLedger().IsAway)
+		var messages []kafka.Message
+		for _, e := range population() {
+			messages = append(messages, f.message(t, e))
+		}
+		f.publish(t, messages...)
+		if err := run(t, f.resolver(f.instance(t, engine.NewMemory(), blocks))); err != nil {
+			t.Fatalf("insert %d fails: %v", failAt, err)
+		}
+		want := map[string]int{"users": 240, "raw_events": 240, "identifier_values": 60}
+		for table, n := range want {
+			if log.rows[table] < n || table != "identifier_values" && log.rows[table] != n {
+				t.Errorf("insert %d fails: %s has %d rows, want %d", failAt, table, log.rows[table], n)
+			}
+		}
+		if got := log.rows["identity_history"] - log.rows["identity_overrides"]; got != 120 {
+			t.Errorf("insert %d fails: %d births, want 120", failAt, got)
+		}
+		if len(log.uneven) > 0 {
+			t.Fatalf("columns of other lengths than their blocks: %v", log.uneven)
+		}
+		if log.calls < failAt {
+			return
+		}
+	}
+}
+
+func TestEveryKindHasItsTable(t *testing.T) {
+	log := &blockLog{rows: map[string]int{}, tokens: map[string]bool{}}
+	blocks := NewBlocks(log, newLedger().IsAway)
+	batch := &Batch{Sequence: 7, Epoch: 1}
+	for i, spoil := range []func(*events.Event){
+		func(e *events.Event) { e.Body = &events.Event_Order{Order: &events.Order{}} },
+		func(e *events.Event) { e.Body = &events.Event_Refund{Refund: &events.Refund{}} },
+		func(*events.Event) {},
+		func(e *events.Event) { e.Body = &events.Event_Ticket{Ticket: &events.Ticket{}} },
+		func(e *events.Event) { e.Body = &events.Event_Spend{Spend: &events.Spend{Day: "2026-11-11"}} },
+	} {
+		e := user(i)
+		spoil(e)
+		batch.Events = append(batch.Events, e)
+	}
+	batch.Decisions = []*events.Decision{{DecisionId: "d", Kind: events.DecisionKind_DECISION_KIND_ERASE}}
+	f := newFlow(t)
+	work := f.instance(t, engine.NewMemory(), blocks)
+	if err := work.Apply(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := work.Insert(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"orders", "refunds", "users", "tickets", "spend", "decisions"} {
+		if log.rows[table] != 1 || !log.tokens["7/"+table] {
+			t.Errorf("%s has %d rows, tokens %v; want one row under 7/%s", table, log.rows[table], log.tokens, table)
+		}
+	}
+}

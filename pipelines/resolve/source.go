@@ -1,0 +1,148 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"oneid/internal/kafka"
+	"oneid/schemas/events"
+)
+
+const (
+	// fetchLimit is how many messages one fetch takes at most.
+	fetchLimit = 4096
+	// fetchWait is how long a fetch waits for the first new message; the
+	// broker answers at once when there is one.
+	fetchWait = 500 * time.Millisecond
+	// chunksAhead bounds what is read ahead of the batch in work: with
+	// fetchLimit messages of about 1 KB, some 32 MB.
+	chunksAhead = 8
+)
+
+// chunk is consecutive messages of one partition.
+type chunk struct {
+	partition
+	messages []kafka.Fetched
+}
+
+// batch is what one record of the journal takes: chunks in the order of the
+// topics (events.Topics.Resolved), then of partitions, then of offsets.
+type batch struct {
+	chunks []chunk
+	size   int
+}
+
+// readAhead reads all partitions from their positions on, into out, until ctx
+// ends or a read fails.
+func readAhead(ctx context.Context, client *kafka.Client, positions map[partition]int64, out chan<- chunk) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for p, offset := range positions {
+		group.Go(func() error {
+			fetcher := client.Fetcher(p.topic, p.number, false)
+			defer fetcher.Close()
+			for {
+				messages, _, err := fetcher.Fetch(ctx, offset, fetchLimit, fetchWait)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if err != nil {
+					return err
+				}
+				if len(messages) == 0 {
+					continue
+				}
+				offset = messages[len(messages)-1].Offset + 1
+				select {
+				case out <- chunk{p, messages}:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// cut waits for a first chunk and takes what comes within wait after it, up
+// to limit messages (and the rest of the chunk that passes it).
+func cut(ctx context.Context, in <-chan chunk, limit int, wait time.Duration) (batch, error) {
+	var b batch
+	select {
+	case c := <-in:
+		b.add(c)
+	case <-ctx.Done():
+		return batch{}, ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for b.size < limit {
+		select {
+		case c := <-in:
+			b.add(c)
+		case <-timer.C:
+			return b, nil
+		case <-ctx.Done():
+			return batch{}, ctx.Err()
+		}
+	}
+	return b, nil
+}
+
+func (b *batch) add(c chunk) {
+	b.chunks = append(b.chunks, c)
+	b.size += len(c.messages)
+}
+
+// sort brings the chunks into their order.
+func (b *batch) sort(topics []string) {
+	slices.SortStableFunc(b.chunks, func(x, y chunk) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(topics, x.topic), slices.Index(topics, y.topic)),
+			cmp.Compare(x.number, y.number),
+			cmp.Compare(x.messages[0].Offset, y.messages[0].Offset),
+		)
+	})
+}
+
+// ranges are what the batch takes of each partition; the chunks are sorted.
+func (b *batch) ranges() []*events.Range {
+	var ranges []*events.Range
+	for _, c := range b.chunks {
+		first, last := c.messages[0].Offset, c.messages[len(c.messages)-1].Offset
+		if n := len(ranges); n > 0 && ranges[n-1].Topic == c.topic && ranges[n-1].Partition == int32(c.number) { //nolint:gosec // numbers of partitions are small
+			ranges[n-1].Last = last
+			continue
+		}
+		ranges = append(ranges, &events.Range{Topic: c.topic, Partition: int32(c.number), First: first, Last: last}) //nolint:gosec // as above
+	}
+	return ranges
+}
+
+// readAgain reads the batch of a record that the journal holds already.
+func readAgain(ctx context.Context, client *kafka.Client, r record, topics []string) (batch, error) {
+	var b batch
+	for _, taken := range r.ranges {
+		c := chunk{partition: partition{taken.GetTopic(), int(taken.GetPartition())}}
+		err := client.ReadRange(ctx, c.topic, c.number, taken.GetFirst(), taken.GetLast()+1, false, func(m kafka.Fetched) error {
+			c.messages = append(c.messages, m)
+			return nil
+		})
+		if errors.Is(err, kafka.ErrTrimmed) {
+			return batch{}, fmt.Errorf("resolve: read batch %d again: %w; the state is older than what Kafka keeps: restore a newer one or rebuild it", r.sequence, err)
+		}
+		if err != nil {
+			return batch{}, fmt.Errorf("resolve: read batch %d again: %w", r.sequence, err)
+		}
+		if len(c.messages) > 0 {
+			b.add(c)
+		}
+	}
+	b.sort(topics)
+	return b, nil
+}

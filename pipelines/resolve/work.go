@@ -1,0 +1,104 @@
+package resolve
+
+import (
+	"context"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+	"oneid/internal/state"
+	"oneid/schemas/events"
+)
+
+// Rows are what a batch leaves in ClickHouse.
+type Rows struct {
+	*Batch
+	// Changes are what the batch changed about who is who.
+	Changes engine.Changes
+	// Values are the sealed values of identifiers with new evidence.
+	Values []state.SealedValue
+	// CustomerOf is the customer of an account of the batch, as of now.
+	CustomerOf func(identity.Account) identity.CustomerID
+	// BornOf is the sequence of an account's birth.
+	BornOf func(identity.Account) uint64
+}
+
+// Tables is where rows go: ClickHouse.
+type Tables interface {
+	// Write inserts the rows of a batch, each block with a token made of the
+	// batch's sequence, and says how many rows there were.
+	Write(ctx context.Context, rows Rows) (int, error)
+	// ReloadOverrides lets the views see the moves that were written.
+	ReloadOverrides(ctx context.Context) error
+	RefreshViews(ctx context.Context) error
+	IsAway(err error) bool
+}
+
+// Instance is the Work of an instance: the state and ClickHouse.
+type Instance struct {
+	Identity *Identity
+	Tables   Tables
+
+	// applied is what the last batch that was applied meant.
+	applied resolved
+}
+
+// Sequence implements Work.
+func (w *Instance) Sequence(context.Context) (uint64, error) {
+	sequence, _ := w.Identity.Engine.Sequence()
+	return sequence, nil
+}
+
+// Undelivered implements Work.
+func (w *Instance) Undelivered(context.Context) ([]uint64, error) {
+	var pending []uint64
+	for sequence := range w.Identity.Engine.Pending() {
+		pending = append(pending, sequence)
+	}
+	return pending, nil
+}
+
+// Apply implements Work.
+func (w *Instance) Apply(_ context.Context, b *Batch) error {
+	applied, err := w.Identity.apply(b)
+	if err != nil {
+		return err
+	}
+	w.applied = applied
+	return nil
+}
+
+// Insert implements Work.
+func (w *Instance) Insert(ctx context.Context, b *Batch) (int, error) {
+	n, err := w.Tables.Write(ctx, Rows{
+		Batch: b, Changes: w.applied.changes, Values: w.applied.values,
+		CustomerOf: func(a identity.Account) identity.CustomerID {
+			id, _ := w.Identity.Engine.CustomerOf(a)
+			return id
+		},
+		BornOf: func(a identity.Account) uint64 {
+			placement, _ := w.Identity.Engine.PlacementOf(a)
+			return placement.BornSequence
+		},
+	})
+	if err != nil || len(w.applied.changes.Moved) == 0 {
+		return n, err
+	}
+	return n, w.Tables.ReloadOverrides(ctx)
+}
+
+// Changes implements Work.
+func (w *Instance) Changes(_ context.Context, b *Batch) ([]*events.IdentityChange, error) {
+	return identityChanges(b, w.applied.changes), nil
+}
+
+// Delivered implements Work.
+func (w *Instance) Delivered(_ context.Context, sequence uint64) error {
+	w.Identity.Engine.Delivered(sequence)
+	return nil
+}
+
+// RefreshViews implements Work.
+func (w *Instance) RefreshViews(ctx context.Context) error { return w.Tables.RefreshViews(ctx) }
+
+// IsAway implements Work.
+func (w *Instance) IsAway(err error) bool { return w.Tables.IsAway(err) }

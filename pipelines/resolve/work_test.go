@@ -1,0 +1,183 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+	"oneid/identity/extract"
+	"oneid/internal/fault"
+	"oneid/internal/kafka"
+	"oneid/schemas/events"
+)
+
+// facts keeps the newest version of each entity and the last word on each
+// account, as ClickHouse's replacing tables do.
+type facts struct {
+	mu       sync.Mutex
+	versions map[string]string
+	customer map[string]string
+	values   map[identity.Identifier]bool
+}
+
+func newFacts() *facts {
+	return &facts{versions: map[string]string{}, customer: map[string]string{}, values: map[identity.Identifier]bool{}}
+}
+
+func (f *facts) Write(_ context.Context, rows Rows) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range rows.Events {
+		about := events.Describe(e)
+		high, low := events.PackVersion(e.GetHeader().GetVersion())
+		entity := about.Type + about.Source + "/" + e.GetHeader().GetEntityId()
+		f.versions[entity] = max(f.versions[entity], fmt.Sprintf("%016x%016x", high, low))
+	}
+	for _, birth := range rows.Changes.Born {
+		f.customer[birth.Account.String()] = birth.CustomerID.String()
+	}
+	for _, move := range rows.Changes.Moved {
+		f.customer[move.Account.String()] = move.To.String()
+	}
+	for _, v := range rows.Values {
+		f.values[v.Identifier] = true
+	}
+	return len(rows.Events), nil
+}
+
+func (f *facts) ReloadOverrides(context.Context) error { return nil }
+func (f *facts) RefreshViews(context.Context) error    { return nil }
+func (f *facts) IsAway(error) bool                     { return false }
+
+// instance is the work of an instance over a state.
+func (f *flow) instance(t testing.TB, store engine.Store, tables Tables) *Instance {
+	t.Helper()
+	rules, err := identity.ParseRules(identity.DefaultRulesYAML())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New(store, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := func(typ identity.IdentifierType, scope, value string) identity.Hash {
+		return f.keys.Hash(string(typ), scope, value)
+	}
+	return &Instance{Identity: &Identity{Engine: e, Extract: &extract.Extractor{Hash: hash, Rules: rules}, Keys: f.keys}, Tables: tables}
+}
+
+// shopOf puts neighbours into two shops: a person has one account in each.
+func shopOf(no int) string { return "shop" + strconv.Itoa(no%2) }
+
+// population is users of which neighbours share a member's phone, in several
+// versions.
+func population() []*events.Event {
+	var all []*events.Event
+	for no := range 120 {
+		for version := range 1 + no%3 {
+			e := user(no)
+			e.Header.Shop = shopOf(no)
+			e.Header.Version.ModifiedMs = int64(1000 * (version + 1))
+			e.Header.Person.Sightings[0].Value = "138" + fmt.Sprintf("%08d", 10000+no/2)
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// together is the accounts of each customer: ids depend on the order of
+// births, who is with whom does not.
+func (f *facts) together() [][]string {
+	groups := make(map[string][]string)
+	for account, customer := range f.customer {
+		groups[customer] = append(groups[customer], account)
+	}
+	var out [][]string
+	for _, g := range groups {
+		slices.Sort(g)
+		out = append(out, g)
+	}
+	slices.SortFunc(out, slices.Compare)
+	return out
+}
+
+// In any order, and three times over, events give the same tables and the
+// same customers.
+func TestAnyOrderThriceSameTables(t *testing.T) {
+	var want *facts
+	for seed := range uint64(4) {
+		f, got := newFlow(t), newFacts()
+		var messages []kafka.Message
+		for _, e := range population() {
+			messages = append(messages, f.message(t, e))
+		}
+		if seed > 0 {
+			messages = slices.Concat(messages, messages, messages)
+			r := rand.New(rand.NewPCG(seed, 0))
+			r.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
+		}
+		f.publish(t, messages...)
+		if err := run(t, f.resolver(f.instance(t, engine.NewMemory(), got))); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if len(got.together()) != 60 || len(got.values) != 60 {
+			t.Fatalf("seed %d: %d customers and %d values, want 60 of each", seed, len(got.together()), len(got.values))
+		}
+		if want == nil {
+			want = got
+			continue
+		}
+		if d := cmp.Diff(want.versions, got.versions); d != "" {
+			t.Errorf("seed %d: other versions:\n%s", seed, d)
+		}
+		if d := cmp.Diff(want.together(), got.together()); d != "" {
+			t.Errorf("seed %d: other customers:\n%s", seed, d)
+		}
+	}
+}
+
+// Stopped at any point and started again on the same state, the tables say of
+// each account what the state says.
+func TestTablesAgreeWithStateAfterAnyStop(t *testing.T) {
+	for _, point := range fault.Points("resolve") {
+		t.Run(point, func(t *testing.T) {
+			f, tables, store := newFlow(t), newFacts(), engine.NewMemory()
+			var messages []kafka.Message
+			for _, e := range population() {
+				messages = append(messages, f.message(t, e))
+			}
+			f.publish(t, messages...)
+			disarm, _ := fault.StopAt(point, 2)
+			_ = run(t, f.resolver(f.instance(t, store, tables)))
+			disarm()
+			work := f.instance(t, store, tables)
+			if err := run(t, f.resolver(work)); err != nil {
+				t.Fatal(err)
+			}
+			want := make(map[string]string)
+			for no := range 120 {
+				a := identity.Account{Platform: "tmall", Shop: shopOf(no), ID: strconv.Itoa(no)}
+				id, ok := work.Identity.Engine.CustomerOf(a)
+				if !ok {
+					t.Fatalf("the state does not know %s", a)
+				}
+				want[a.String()] = id.String()
+			}
+			if d := cmp.Diff(want, maps.Clone(tables.customer)); d != "" {
+				t.Errorf("the tables differ from the state:\n%s", d)
+			}
+			if len(tables.versions) != 120 || len(tables.values) != 60 {
+				t.Errorf("%d users and %d values, want 120 and 60", len(tables.versions), len(tables.values))
+			}
+		})
+	}
+}
