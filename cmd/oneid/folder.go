@@ -173,3 +173,11 @@ func (f folder) secret(name string) (string, error) {
 	text := hex.EncodeToString(random)
 	return text, f.writeFile(filepath.Join("secrets", name), []byte(text), 0o600)
 }
+
+// resolve is a path of the settings: relative ones start from the folder.
+func (f folder) resolve(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return f.path(path)
+}

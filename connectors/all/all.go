@@ -51,3 +51,19 @@ func Open(platform, shop string, settings json.RawMessage) (connectors.Connector
 	}
 	return c, nil
 }
+
+// specs describes each connector without the settings of a shop.
+var specs = map[string]func() connectors.Spec{
+	"douyin":  new(douyin.Connector).Spec,
+	"tmall":   new(tmall.Connector).Spec,
+	"weidian": new(weidian.Connector).Spec,
+}
+
+// Spec describes a platform's connector.
+func Spec(platform string) (connectors.Spec, error) {
+	spec, ok := specs[platform]
+	if !ok {
+		return connectors.Spec{}, fmt.Errorf("connectors: no connector for platform %q; there are %q", platform, Platforms())
+	}
+	return spec(), nil
+}

@@ -12,9 +12,12 @@ import (
 	"time"
 )
 
-// page cuts the page-th piece of size keys out of keys that are oldest first;
+// pageKeys cuts the page-th piece of size keys out of keys that are oldest first;
 // descending turns them round first.
 func pageKeys(keys []Key, page, size int, descending bool) []Key {
+	if page > len(keys) {
+		return nil
+	}
 	from := min(page*size, len(keys))
 	to := min(from+size, len(keys))
 	if !descending {
@@ -25,38 +28,38 @@ func pageKeys(keys []Key, page, size int, descending bool) []Key {
 	return out
 }
 
-// bothSpans lists the orders that were made in the one span and changed in
-// the other, oldest first by the time asked for. now cuts what has not
-// happened yet.
+// bothSpans lists the rows that were made in the one span and changed in the
+// other, oldest first by the time asked for. Do not change the slice.
 func (w *World) bothSpans(platform, kind string, made, changed span, by By) []Key {
-	end := allTime.to
-	read, other, primary, secondary := w.keys, span{}, ByModified, ByCreated
-	window := changed
-	switch {
-	case changed.from <= w.from && changed.to == end:
-		window, other, primary, secondary = made, changed, ByCreated, ByModified
-	default:
-		other = made
+	read, window, other := ByModified, changed, made
+	if w.unbounded(changed) {
+		read, window, other = ByCreated, made, changed
 	}
 	from, to := window.times()
-	keys := read(platform, kind, primary, from, to)
-	whole := other.from <= w.from && other.to == end
-	if whole && primary == by {
+	keys := w.keys(platform, kind, read, from, to)
+	if read == by && w.unbounded(other) {
 		return keys
 	}
 	var out []Key
 	for _, key := range keys {
 		created, modified := w.rowTimes(platform, kind, key.Index)
-		at := map[By]int64{ByCreated: created, ByModified: modified}
-		if other.holds(at[secondary]) {
-			out = append(out, Key{key.Index, at[by]})
+		if !made.holds(created) || !changed.holds(modified) {
+			continue
 		}
+		at := created
+		if by == ByModified {
+			at = modified
+		}
+		out = append(out, Key{key.Index, at})
 	}
 	slices.SortFunc(out, func(a, b Key) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index))
 	})
 	return out
 }
+
+// unbounded says whether a span holds every row of the world.
+func (w *World) unbounded(s span) bool { return s.from <= w.from && s.to == allTime.to }
 
 // rowTimes are the two times of a row, in Unix seconds.
 func (w *World) rowTimes(platform, kind string, index int) (created, modified int64) {
@@ -92,7 +95,7 @@ func (d *douyin) searchList(params douyinParams) (any, *douyinFault) {
 	if fault != nil {
 		return nil, fault
 	}
-	if (query.page+1)*query.size > douyinMaxRows {
+	if query.page >= douyinMaxRows || (query.page+1)*query.size > douyinMaxRows {
 		return nil, douyinBadParameter(20013, "查询结果不能超过50000条，请缩小时间范围")
 	}
 	d.beforePage("order.searchList")

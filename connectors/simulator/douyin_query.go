@@ -23,7 +23,9 @@ type span struct{ from, to int64 }
 // allTime has room for sums at both ends.
 var allTime = span{0, 1 << 40}
 
-func (s span) times() (from, to time.Time) { return time.Unix(s.from, 0), time.Unix(s.to, 0) }
+func (s span) times() (from, to time.Time) {
+	return time.Unix(max(s.from, allTime.from), 0), time.Unix(min(s.to, allTime.to), 0)
+}
 
 func (s span) holds(second int64) bool { return s.from <= second && second <= s.to }
 
@@ -134,7 +136,7 @@ func afterSaleQuery(p douyinParams, now time.Time) (q douyinAfterSaleQuery, faul
 		*field.value = value
 	}
 	if !p.has("page") || !p.has("size") || q.page < 0 || q.size < 1 || q.size > douyinMaxSize ||
-		q.page*q.size > douyinMaxRows {
+		q.page > douyinMaxRows || q.page*q.size > douyinMaxRows {
 		return q, douyinBadParameter(11000, "page或size不合法")
 	}
 	q.applied, q.updated = allTime, span{updateStart, updateEnd}
@@ -198,7 +200,7 @@ func serviceQuery(p douyinParams) (q douyinServiceQuery, fault *douyinFault) {
 	if q.between.from <= 0 || q.between.to <= q.between.from {
 		return q, douyinBusiness(10002, "时间范围不合法")
 	}
-	if q.page < 1 || q.size < 1 {
+	if q.page < 1 || q.page > allTime.to || q.size < 1 {
 		return q, douyinBadParameter(10001, "page从1开始")
 	}
 	q.size = min(q.size, douyinMaxSize)

@@ -47,8 +47,10 @@ type Puller struct {
 	Publisher *kafka.Publisher
 	Topics    events.Topics
 	Keys      Keys
-	Cursors   *Cursors
-	Log       *slog.Logger
+	// Cursors keeps how far the stream was read; nil reads it from its
+	// beginning and keeps nothing, as files are.
+	Cursors *Cursors
+	Log     *slog.Logger
 	// Progress, if set, is called after each page.
 	Progress func(Summary)
 	// Refused, if set, is called for each dead letter: where it came from and
@@ -68,14 +70,18 @@ type Summary struct {
 func (p *Puller) Once(ctx context.Context) (Summary, error) {
 	var sum Summary
 	key := p.Platform + "/" + p.Shop + "/" + p.Stream
-	for page, err := range p.Connector.Read(ctx, p.Stream, p.Cursors.Get(key)) {
+	var from connectors.Cursor
+	if p.Cursors != nil {
+		from = p.Cursors.Get(key)
+	}
+	for page, err := range p.Connector.Read(ctx, p.Stream, from) {
 		if err != nil {
 			return sum, fmt.Errorf("pull: read %s: %w", key, err)
 		}
 		if err := p.publish(ctx, page, &sum); err != nil {
 			return sum, fmt.Errorf("pull: %s: %w", key, err)
 		}
-		if page.Next != "" {
+		if page.Next != "" && p.Cursors != nil {
 			if err := p.Cursors.Put(ctx, key, page.Next); err != nil {
 				return sum, fmt.Errorf("pull: %s: %w", key, err)
 			}

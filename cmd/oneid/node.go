@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"oneid/connectors"
+	"oneid/identity"
+	"oneid/identity/engine"
+	"oneid/identity/extract"
+	"oneid/internal/clickhouse"
+	"oneid/internal/kafka"
+	"oneid/internal/state"
+	"oneid/pipelines"
+	"oneid/pipelines/pull"
+	"oneid/pipelines/resolve"
+)
+
+// node is an instance that moves data: it can publish, and, when it owns its
+// folder, resolve.
+type node struct {
+	*instance
+	publisher *kafka.Publisher
+	cursors   *pull.Cursors
+
+	// With a resolver in this process; nil beside an owner.
+	store    *state.Store
+	engine   *engine.Engine
+	resolver *resolve.Resolver
+	rules    *identity.Rules
+	metrics  *prometheus.Registry
+}
+
+// openNode opens an instance with Kafka and ClickHouse and what moves data
+// between them. Tables and views are brought up to date.
+func openNode(ctx context.Context, f folder, n need, show *progress) (_ *node, err error) {
+	n.kafka, n.clickhouse = true, true
+	i, err := open(ctx, f, n, show)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, i.close())
+		}
+	}()
+	if i.owner {
+		if _, err := i.clickhouse.Migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	node := &node{instance: i, publisher: i.kafka.Publisher(), metrics: prometheus.NewRegistry()}
+	i.closers = append(i.closers, node.publisher.Close)
+	if node.cursors, err = pull.OpenCursors(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
+		return nil, err
+	}
+	if node.rules, err = i.identityRules(); err != nil {
+		return nil, err
+	}
+	if i.owner {
+		if err := node.openResolver(); err != nil {
+			return nil, err
+		}
+	}
+	return node, nil
+}
+
+// identityRules are the rules of the settings, or those that ship.
+func (i *instance) identityRules() (*identity.Rules, error) {
+	source := identity.DefaultRulesYAML()
+	if path := i.settings.Identity.RulesFile; path != "" {
+		data, err := os.ReadFile(i.folder.resolve(path))
+		if err != nil {
+			return nil, fmt.Errorf("read the identity rules: %w", err)
+		}
+		source = data
+	}
+	rules, err := identity.ParseRules(source)
+	if err != nil {
+		return nil, fmt.Errorf("the identity rules: %w", err)
+	}
+	return rules, nil
+}
+
+func (n *node) openResolver() error {
+	mixKey, err := n.settings.Identity.MixKey.Load(string(n.folder))
+	if err != nil {
+		return err
+	}
+	if n.store, err = state.Open(n.folder.path("state")); err != nil {
+		return err
+	}
+	n.closers = append(n.closers, n.store.Close)
+	if n.engine, err = engine.New(n.store, n.rules); err != nil {
+		return err
+	}
+	counters, err := n.counters()
+	if err != nil {
+		return err
+	}
+	hash := func(kind identity.IdentifierType, scope, value string) identity.Hash {
+		return n.keys.Hash(string(kind), scope, value)
+	}
+	n.resolver = &resolve.Resolver{
+		Brand: n.settings.Brand, Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Log: n.log,
+		Work: &resolve.Instance{
+			Identity: &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}},
+			Tables:   resolve.NewBlocks(n.clickhouse, clickhouse.IsUnavailable),
+		},
+		BatchEvents: n.settings.Resolve.BatchEvents, BatchWait: time.Duration(n.settings.Resolve.BatchWait), Counters: counters,
+	}
+	return nil
+}
+
+// counters are the resolver's metrics.
+func (n *node) counters() (resolve.Counters, error) {
+	var faults []error
+	counter := func(name, help string) func(int) {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "oneid", Subsystem: "resolve", Name: name, Help: help})
+		faults = append(faults, n.metrics.Register(c))
+		return func(by int) { c.Add(float64(by)) }
+	}
+	faults = append(faults, n.metrics.Register(prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Namespace: "oneid", Subsystem: "state", Name: "accounts", Help: "Accounts in the resolver's state."},
+		func() float64 { return float64(n.engine.Size().Accounts) })))
+	return resolve.Counters{
+		Events:      counter("events_total", "Events that are in ClickHouse."),
+		DeadLetters: counter("dead_letters_total", "Messages that could not be read."),
+		Batches:     counter("batches_total", "Batches that are in ClickHouse."),
+		Rows:        counter("rows_total", "Rows inserted into ClickHouse."),
+		Moves:       counter("moves_total", "Accounts whose customer is new or another."),
+	}, errors.Join(faults...)
+}
+
+// puller pulls one stream.
+func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pull.Puller {
+	return &pull.Puller{
+		Connector: c, Platform: platform, Shop: shop, Stream: stream,
+		Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Cursors: n.cursors, Log: n.log,
+	}
+}
+
+// settle waits until all that was published by now is in ClickHouse and in
+// the views: resolved here, or by whoever resolves.
+func (n *node) settle(ctx context.Context) error {
+	if n.resolver != nil {
+		return n.resolver.CaughtUp(ctx)
+	}
+	topics := n.topics.Resolved()
+	want := make(kafka.Position)
+	for _, topic := range topics {
+		_, next, err := n.kafka.Ends(ctx, topic)
+		if err != nil {
+			return err
+		}
+		want[topic] = next
+	}
+	for {
+		have, err := n.kafka.Committed(ctx, pipelines.ResolverGroup(n.settings.Brand), topics)
+		if err != nil {
+			return err
+		}
+		if reached(have, want) {
+			return n.clickhouse.RefreshViews(ctx)
+		}
+		if err := pipelines.Sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func reached(have, want kafka.Position) bool {
+	for topic, offsets := range want {
+		for partition, offset := range offsets {
+			if have[topic][partition] < offset {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// resolving runs the resolver, if it is in this process, while work runs, and
+// stops it then.
+func (n *node) resolving(ctx context.Context, work func(ctx context.Context) error) error {
+	if n.resolver == nil {
+		return work(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stopped := make(chan error, 1)
+	resolving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		err := n.resolver.Run(resolving)
+		if err != nil {
+			cancel(err)
+		}
+		stopped <- err
+	}()
+	err := work(ctx)
+	stop()
+	if failed := <-stopped; failed != nil {
+		return failed
+	}
+	return err
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/goccy/go-yaml"
+
+	"oneid/internal/config"
+	schema "oneid/schemas/config"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// The sample names every key, with its default, and nothing else: with all its
+// comments taken away it is still valid, and equal to the defaults.
+func TestSampleNamesEveryKeyWithItsDefault(t *testing.T) {
+	var lines []string
+	inBody := false
+	for line := range strings.Lines(string(schema.Sample)) {
+		inBody = inBody || line == "\n"
+		bare, commented := strings.CutPrefix(line, "# ")
+		if inBody && commented {
+			lines = append(lines, bare)
+		}
+	}
+	text := strings.Join(lines, "")
+	text, shops, ok := strings.Cut(text, "shops:")
+	if !ok {
+		t.Fatal("the sample has no shops")
+	}
+	// A zero value must be overwritten by the sample's, so start from none.
+	var got Settings
+	if err := config.Decode("sample", []byte(text), &got, "NONE_", nil); err != nil {
+		t.Fatal(err)
+	}
+	want := defaultSettings()
+	if g, w := asJSON(t, got), asJSON(t, want); g != w {
+		t.Errorf("the sample's values are not the defaults:\n got %s\nwant %s", g, w)
+	}
+	var withShops Settings
+	if err := config.Decode("sample", []byte("shops:"+shops), &withShops, "NONE_", nil); err != nil || len(withShops.Shops) != 1 {
+		t.Errorf("the sample's shop: %v", err)
+	}
+	var tree any
+	if err := yaml.Unmarshal([]byte(text+"shops:"+shops), &tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range config.Keys(Settings{}) {
+		at := tree
+		for part := range strings.SplitSeq(key, ".") {
+			if list, ok := at.([]any); ok {
+				at = list[0]
+			}
+			node, _ := at.(map[string]any)
+			value, ok := node[part]
+			if !ok {
+				t.Errorf("the sample lacks %s", key)
+				break
+			}
+			at = value
+		}
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("[]", "null").Replace(string(data))
+}
+
+func TestSettingsSchema(t *testing.T) {
+	want, err := config.Schema("oneid.yaml", Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, '\n')
+	if *update {
+		if err := os.WriteFile("../../schemas/config/oneid.schema.json", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if !bytes.Equal(schema.Schema, want) {
+		t.Fatal("schemas/config/oneid.schema.json is not what the settings say; run with -update")
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema.Schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("oneid.schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := compiler.Compile("oneid.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		text string
+		good bool
+	}{
+		"a shop":        {`{"shops":[{"platform":"tmall","shop":"s","settings":{"app_key":"1"}}]}`, true},
+		"unknown key":   {`{"kafak":{}}`, false},
+		"wrong type":    {`{"kafka":{"partitions":"four"}}`, false},
+		"no duration":   {`{"pull":{"every":"soon"}}`, false},
+		"good duration": {`{"pull":{"every":"1m30s"}}`, true},
+	} {
+		instance, err := jsonschema.UnmarshalJSON(strings.NewReader(c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := compiled.Validate(instance); (err == nil) != c.good {
+			t.Errorf("%s: Validate = %v, want good %v", name, err, c.good)
+		}
+	}
+}
+
+func TestSettingsFaults(t *testing.T) {
+	for name, c := range map[string]struct{ text, says string }{
+		"time zone":     {"timezone: Mars/Olympus\n", "IANA"},
+		"no partitions": {"kafka:\n  partitions: 0\n", "at least 1"},
+		"no password":   {"kafka:\n  sasl:\n    mechanism: plain\n", "password_file"},
+		"shop twice":    {"shops:\n  - {platform: tmall, shop: s}\n  - {platform: tmall, shop: s}\n", "twice"},
+		"shop unnamed":  {"shops:\n  - {platform: tmall}\n", "needs both"},
+		"log level":     {"log:\n  level: loud\n", "log.level"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := folder(t.TempDir())
+			if err := os.WriteFile(f.path(settingsFile), []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := loadSettings(string(f)); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("loadSettings = %v, want an error with %q", err, c.says)
+			}
+		})
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"oneid/connectors"
+	"oneid/connectors/all"
+	"oneid/connectors/simulator"
+	"oneid/internal/config"
+)
+
+// shop is a shop to pull from.
+type shop struct {
+	platform, name string
+	connector      connectors.Connector
+}
+
+// shops makes the connectors of the shops that the settings name. Every fault
+// of their settings comes back at once, each with its line.
+func (f folder) shops(settings Settings) ([]shop, error) {
+	var list []shop
+	var faults []error
+	file := filepath.Join(string(f), settingsFile)
+	for _, s := range settings.Shops {
+		spec, err := all.Spec(s.Platform)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		raw, err := s.Settings.JSON(file, string(f), secretsOf(spec))
+		if err == nil {
+			err = validateShop(file, s, spec, raw)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("shop %s/%s: %w", s.Platform, s.Shop, err))
+			continue
+		}
+		connector, err := all.Open(s.Platform, s.Shop, raw)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		list = append(list, shop{s.Platform, s.Shop, connector})
+	}
+	return list, errors.Join(faults...)
+}
+
+// settingsSchema is what is read of a connector's JSON Schema.
+type settingsSchema struct {
+	Properties map[string]struct {
+		WriteOnly bool `json:"writeOnly"`
+	} `json:"properties"`
+}
+
+// secretsOf are the settings of a connector that must not stand in YAML.
+func secretsOf(spec connectors.Spec) map[string]bool {
+	var schema settingsSchema
+	if err := json.Unmarshal(spec.Settings, &schema); err != nil {
+		panic(fmt.Sprintf("the settings' schema of %s is broken: %v", spec.Platform, err))
+	}
+	secrets := make(map[string]bool)
+	for name, property := range schema.Properties {
+		if property.WriteOnly {
+			secrets[name] = true
+		}
+	}
+	return secrets
+}
+
+// validateShop checks a shop's settings against its connector's schema.
+func validateShop(file string, s ShopSettings, spec connectors.Spec, raw json.RawMessage) error {
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(spec.Settings))
+	if err != nil {
+		return err
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("settings.json", document); err != nil {
+		return err
+	}
+	schema, err := compiler.Compile("settings.json")
+	if err != nil {
+		return err
+	}
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	err = schema.Validate(instance)
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	var faults []error
+	for _, unit := range invalid.BasicOutput().Errors {
+		if unit.Error == nil {
+			continue
+		}
+		line, column := s.Settings.Place(key(unit.InstanceLocation))
+		// The message never repeats a value: settings may hold secrets.
+		message := fmt.Sprintf("settings%s: %s", unit.InstanceLocation, keywordOf(unit.KeywordLocation))
+		faults = append(faults, &config.Problem{File: file, Line: line, Column: column, Message: message})
+	}
+	return errors.Join(faults...)
+}
+
+// key is the first key of a JSON pointer.
+func key(pointer string) string {
+	if len(pointer) < 2 {
+		return ""
+	}
+	for i := 1; i < len(pointer); i++ {
+		if pointer[i] == '/' {
+			return pointer[1:i]
+		}
+	}
+	return pointer[1:]
+}
+
+// keywordOf says in words which rule of the schema is broken.
+func keywordOf(location string) string {
+	switch filepath.Base(location) {
+	case "additionalProperties":
+		return "there is a key that the connector does not know"
+	case "required":
+		return "a setting that must be there is missing"
+	case "type":
+		return "the value has the wrong type"
+	case "enum", "const":
+		return "the value is none of those that are allowed"
+	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum":
+		return "the number is out of its bounds"
+	case "pattern", "format", "minLength":
+		return "the text has the wrong form"
+	}
+	return "the value is not allowed"
+}
+
+// simulated are the shops of running simulators: their own settings, with no
+// limit on calls and hardly a pause behind the present.
+func simulated(e simulator.Endpoints) ([]shop, error) {
+	common := map[string]any{"requests_per_second": 100000, "settle_seconds": 1, "overlap_seconds": 5, "backfill_days": 90}
+	with := func(own map[string]any) json.RawMessage {
+		for name, value := range common {
+			own[name] = value
+		}
+		data, err := json.Marshal(own)
+		if err != nil {
+			panic(err) // texts and numbers always have a JSON form
+		}
+		return data
+	}
+	settings := []struct {
+		platform, shop string
+		raw            json.RawMessage
+	}{
+		{"tmall", e.Tmall.Shop, with(map[string]any{"url": e.Tmall.URL, "app_key": e.Tmall.AppKey, "app_secret": e.Tmall.AppSecret, "session": e.Tmall.Session})},
+		{"douyin", e.Douyin.Shop, with(map[string]any{"url": e.Douyin.URL, "app_key": e.Douyin.AppKey, "app_secret": e.Douyin.AppSecret, "app_id": 1})},
+		{"weidian", e.Weidian.Shop, with(map[string]any{"url": e.Weidian.URL, "app_key": e.Weidian.AppKey, "app_secret": e.Weidian.AppSecret, "access_token": e.Weidian.AccessToken})},
+	}
+	var list []shop
+	for _, s := range settings {
+		connector, err := all.Open(s.platform, s.shop, s.raw)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, shop{s.platform, s.shop, connector})
+	}
+	return list, nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"oneid/connectors/simulator"
+)
+
+// simulateCmd runs the simulators of the platforms alone.
+type simulateCmd struct {
+	People  int       `help:"How many people to invent." default:"1000"`
+	Seed    uint64    `help:"Which people: the same seed invents the same." default:"1"`
+	Until   time.Time `help:"Where the data end (RFC 3339); default: now, or what the folder recorded." format:"2006-01-02T15:04:05Z07:00"`
+	Tmall   string    `help:"Address of Tmall's face." default:"127.0.0.1:0"`
+	Douyin  string    `help:"Address of Douyin's face." default:"127.0.0.1:0"`
+	Weidian string    `help:"Address of Weidian's face." default:"127.0.0.1:0"`
+	JSON    bool      `help:"Print nothing but the line with the addresses."`
+}
+
+// Help shows below the usage.
+func (simulateCmd) Help() string {
+	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. An order can be made to change: POST /_simulator/change on any face."
+}
+
+// Run serves the faces.
+func (c simulateCmd) Run(ctx context.Context, f folder) error {
+	world, err := f.world(simulator.Config{People: c.People, Seed: c.Seed, Until: c.Until})
+	if err != nil {
+		return err
+	}
+	return simulator.Serve(ctx, world, simulator.Listen{Tmall: c.Tmall, Douyin: c.Douyin, Weidian: c.Weidian}, func(_ *simulator.World, e simulator.Endpoints) {
+		line, err := json.Marshal(e)
+		if err != nil {
+			panic(err) // texts and times always have a JSON form
+		}
+		fmt.Println(string(line))
+		if !c.JSON {
+			fmt.Fprintf(os.Stderr, "%d people, seed %d, from %s to %s; Ctrl-C ends\n", world.People, world.Seed, e.From.Format(time.RFC3339), e.Until.Format(time.RFC3339))
+		}
+	})
+}
+
+// world is the world of the folder: the one that its simulator.json records,
+// or else the wanted one, recorded there. It refuses another seed or size
+// than the recorded.
+func (f folder) world(want simulator.Config) (simulator.Config, error) {
+	recorded, err := simulator.Load(string(f))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if want.Until.IsZero() {
+			want.Until = time.Now().UTC().Truncate(time.Second)
+		}
+		if err := os.MkdirAll(string(f), 0o700); err != nil {
+			return want, fmt.Errorf("make the data folder: %w", err)
+		}
+		return want, want.Save(string(f))
+	case err != nil:
+		return want, err
+	case recorded.People != want.People || recorded.Seed != want.Seed:
+		return want, hinted{
+			fmt.Errorf("%s holds a world of %d people with seed %d, not of %d with seed %d", f, recorded.People, recorded.Seed, want.People, want.Seed),
+			fmt.Sprintf("ask for --people %d --seed %d, or take another --dir", recorded.People, recorded.Seed),
+		}
+	case !want.Until.IsZero() && !want.Until.Equal(recorded.Until):
+		return want, hinted{
+			fmt.Errorf("the data of %s end at %s, not at %s", f, recorded.Until.Format(time.RFC3339), want.Until.Format(time.RFC3339)),
+			"leave --until out, or take another --dir",
+		}
+	}
+	return recorded, nil
+}

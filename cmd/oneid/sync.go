@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// syncCmd pulls what changed at the platforms into Kafka.
+type syncCmd struct {
+	Shop []string `arg:"" optional:"" help:"PLATFORM/SHOP of oneid.yaml; none means all."`
+	Once bool     `help:"Pull what there is, then end."`
+}
+
+// Help shows below the usage.
+func (syncCmd) Help() string {
+	return "Reads each stream from where it was left, publishes what changed, and writes its cursor only after that: a crash repeats a page and loses nothing. Without --once it asks again and again (pull.every) until Ctrl-C. Another process resolves: `oneid resolve`, or `oneid up`."
+}
+
+// Run pulls.
+func (c syncCmd) Run(ctx context.Context, f folder) error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	n, err := openNode(ctx, f, need{}, newProgress(false))
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.run(ctx, n), n.close())
+}
+
+func (c syncCmd) run(ctx context.Context, n *node) error {
+	shops, err := n.folder.shops(n.settings)
+	if err != nil {
+		return err
+	}
+	for _, wanted := range c.Shop {
+		if !slices.ContainsFunc(shops, func(s shop) bool { return s.platform+"/"+s.name == wanted }) {
+			return hinted{fmt.Errorf("oneid.yaml has no shop %s", wanted), "name it as PLATFORM/SHOP, as under shops in oneid.yaml"}
+		}
+	}
+	if len(shops) == 0 {
+		return hinted{errors.New("no shops are configured"), "name them under shops in " + n.folder.path(settingsFile)}
+	}
+	var all errgroup.Group
+	for _, s := range shops {
+		if len(c.Shop) > 0 && !slices.Contains(c.Shop, s.platform+"/"+s.name) {
+			continue
+		}
+		for _, stream := range s.connector.Spec().Streams {
+			p := n.puller(s.connector, s.platform, s.name, stream.Name)
+			all.Go(func() error {
+				if !c.Once {
+					return p.Run(ctx, time.Duration(n.settings.Pull.Every))
+				}
+				sum, err := p.Once(ctx)
+				fmt.Fprintf(os.Stderr, "%s/%s %s: %d records, %d events, %d dead letters\n", s.platform, s.name, stream.Name, sum.Records, sum.Events, sum.DeadLetters)
+				return err
+			})
+		}
+	}
+	return all.Wait()
+}
+
+// resolveCmd resolves what lies in Kafka.
+type resolveCmd struct {
+	Once bool `help:"Resolve what there is, then end."`
+}
+
+// Help shows below the usage.
+func (resolveCmd) Help() string {
+	return "Takes events from Kafka in batches, finds who is who, and inserts into ClickHouse. One resolver is active on a brand. Killed at any moment, it goes on where it was and nothing is there twice."
+}
+
+// Run resolves.
+func (c resolveCmd) Run(ctx context.Context, f folder) error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	n, err := openNode(ctx, f, need{}, newProgress(false))
+	if err != nil {
+		return err
+	}
+	if !n.owner {
+		return errors.Join(hinted{errOwned, "it resolves already; stop it to resolve here"}, n.close())
+	}
+	err = n.resolving(ctx, func(ctx context.Context) error {
+		if c.Once {
+			return n.settle(ctx)
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	return errors.Join(err, n.close())
+}
+
+// migrateCmd brings tables and views up to date.
+type migrateCmd struct{}
+
+// Help shows below the usage.
+func (migrateCmd) Help() string {
+	return "Applies the numbered files of tables and views that were not applied yet, and records each in schema_migrations. The other commands do it by themselves on the embedded engine and where they own the data folder."
+}
+
+// Run migrates.
+func (migrateCmd) Run(ctx context.Context, f folder) error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	i, err := open(ctx, f, need{clickhouse: true, quiet: true}, newProgress(false))
+	if err != nil {
+		return err
+	}
+	applied, err := i.clickhouse.Migrate(ctx)
+	if err == nil {
+		fmt.Printf("%d files applied; the tables and views of database %s are up to date\n", applied, i.clickhouse.Database())
+	}
+	return errors.Join(err, i.close())
+}

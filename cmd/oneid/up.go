@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"oneid/connectors/simulator"
+)
+
+// upCmd runs everything of one instance.
+type upCmd struct{}
+
+// Help shows below the usage.
+func (upCmd) Help() string {
+	return "Pulls from the shops of oneid.yaml, resolves, and serves the look-up API and SQL for BI tools, until Ctrl-C. Once all of it answers, endpoints.json in the data folder says where. In a folder that `oneid demo` made, the simulators of its platforms run too."
+}
+
+// Run runs everything until ctx ends.
+func (upCmd) Run(ctx context.Context, f folder) error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	n, err := openNode(ctx, f, need{bi: true}, newProgress(false))
+	if err != nil {
+		return err
+	}
+	if !n.owner {
+		return errors.Join(hinted{errOwned, "stop that process first; `oneid lookup`, `query` and `import` work beside it"}, n.close())
+	}
+	shops, err := f.shops(n.settings)
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	if len(shops) == 0 {
+		if _, err := simulator.Load(string(f)); errors.Is(err, fs.ErrNotExist) {
+			n.log.Warn("no shops are configured: nothing is pulled", "file", f.path(settingsFile))
+		}
+	}
+	err = n.resolving(ctx, func(ctx context.Context) error {
+		return n.withSimulators(ctx, func(ctx context.Context, simulators *simulators) error {
+			if simulators != nil {
+				shops = append(shops, simulators.shops...)
+			}
+			return n.stayUp(ctx, shops, func() {
+				fmt.Fprintf(os.Stderr, "up: see %s; Ctrl-C stops\n", f.path(endpointsFile))
+			})
+		})
+	})
+	return errors.Join(err, n.close())
+}
+
+// stayUp pulls from the shops and serves the API until ctx ends; it returns
+// nil then. ready is called once all of it answers.
+func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
+	group, ctx := errgroup.WithContext(ctx)
+	server, err := n.listenAPI(ctx)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return server.serve(ctx) })
+	for _, s := range shops {
+		for _, stream := range s.connector.Spec().Streams {
+			group.Go(func() error {
+				return n.puller(s.connector, s.platform, s.name, stream.Name).Run(ctx, time.Duration(n.settings.Pull.Every))
+			})
+		}
+	}
+	group.Go(func() error {
+		if err := n.settleStart(ctx); err != nil {
+			return err
+		}
+		key, err := n.folder.localAPIKey()
+		if err != nil {
+			return err
+		}
+		err = n.folder.writeEndpoints(Endpoints{
+			API:        APIEndpoint{URL: server.url, KeyFile: key},
+			ClickHouse: SQLEndpoint{URL: n.app.url, User: n.app.user, Database: n.app.database, SecretFile: n.secrets.app},
+			BI:         SQLEndpoint{URL: n.bi.url, User: n.bi.user, Database: n.bi.database, SecretFile: n.secrets.bi},
+			Kafka:      KafkaEndpoint{Brokers: n.brokers},
+		})
+		if err != nil {
+			return err
+		}
+		ready()
+		<-ctx.Done()
+		return os.Remove(n.folder.path(endpointsFile))
+	})
+	return group.Wait()
+}
+
+// settleStart waits until the resolver works, so that what answers is whole.
+func (n *node) settleStart(ctx context.Context) error {
+	err := n.resolver.CaughtUp(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// simulators are the platforms of a folder that `demo` made.
+type simulators struct {
+	world     *simulator.World
+	endpoints simulator.Endpoints
+	shops     []shop
+}
+
+// withSimulators runs work beside the folder's simulators; with nil if the
+// folder has none.
+func (n *node) withSimulators(ctx context.Context, work func(context.Context, *simulators) error) error {
+	config, err := simulator.Load(string(n.folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return work(ctx, nil)
+	}
+	if err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	// The simulators outlive the work: what it does last may still ask them.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ready := make(chan *simulators, 1)
+	group.Go(func() error {
+		return simulator.Serve(serving, config, simulator.Listen{}, func(world *simulator.World, endpoints simulator.Endpoints) {
+			ready <- &simulators{world: world, endpoints: endpoints}
+		})
+	})
+	group.Go(func() error {
+		defer stop()
+		select {
+		case s := <-ready:
+			var err error
+			if s.shops, err = simulated(s.endpoints); err != nil {
+				return err
+			}
+			return work(groupCtx, s)
+		case <-groupCtx.Done():
+			return groupCtx.Err()
+		}
+	})
+	return group.Wait()
+}

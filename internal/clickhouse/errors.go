@@ -1,0 +1,118 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// passing are the error codes of a server that is busy, starting, full or cut
+// off: the same statement may succeed later.
+var passing = map[int32]string{
+	159: "it took too long",
+	202: "too many queries at once",
+	203: "no free connection",
+	209: "the network was too slow",
+	210: "the network failed",
+	225: "Keeper is away",
+	236: "it was stopped",
+	241: "not enough memory",
+	242: "the table is read-only for now",
+	243: "the disk is full",
+	252: "too many parts; merges are behind",
+	285: "too few replicas are up",
+	286: "too few replicas have it",
+	319: "it is unknown whether the insert was kept",
+	394: "the query was cancelled",
+	425: "the system failed",
+	999: "Keeper failed",
+}
+
+// Error is what ClickHouse said, or why it could not be asked.
+type Error struct {
+	// Doing is what was tried.
+	Doing string
+	// Exception is ClickHouse's number of the error; 0 if it said nothing.
+	Exception int32
+	err       error
+}
+
+func (e *Error) Error() string { return "clickhouse: " + e.Doing + ": " + e.err.Error() }
+
+// Unwrap gives the driver's error.
+func (e *Error) Unwrap() error { return e.err }
+
+// Code names the kind of error for CLI and API.
+func (e *Error) Code() string {
+	switch {
+	case IsUnavailable(e):
+		return "clickhouse_unavailable"
+	case e.Exception == 516 || e.Exception == 192 || e.Exception == 193 || e.Exception == 194:
+		return "clickhouse_login"
+	default:
+		return "clickhouse"
+	}
+}
+
+// Hint says what to do.
+func (e *Error) Hint() string {
+	switch e.Code() {
+	case "clickhouse_unavailable":
+		if e.Exception == 243 {
+			return "make room on ClickHouse's disk"
+		}
+		return "see that ClickHouse runs and that its address is right; nothing is lost, the flow goes on by itself"
+	case "clickhouse_login":
+		return "give the right user and password of ClickHouse"
+	default:
+		if e.Exception == 60 || e.Exception == 81 {
+			return "run `oneid migrate`"
+		}
+		return "see ClickHouse's log"
+	}
+}
+
+// failed wraps an error of the driver; nil stays nil, and the caller's own
+// end stays what it is.
+func failed(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("clickhouse: %s: %w", doing, err)
+	}
+	e := &Error{Doing: doing, err: err}
+	var exception *driver.Exception
+	if errors.As(err, &exception) {
+		e.Exception = exception.Code
+	}
+	return e
+}
+
+// IsUnavailable reports whether an error means that ClickHouse cannot be
+// reached or cannot work now, so that trying again later is right.
+func IsUnavailable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var exception *driver.Exception
+	if errors.As(err, &exception) {
+		_, ok := passing[exception.Code]
+		return ok
+	}
+	var answer *driver.HTTPError
+	if errors.As(err, &answer) {
+		return answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, driver.ErrAcquireConnTimeout) || errors.Is(err, driver.ErrServerUnexpectedData)
+}

@@ -1,0 +1,99 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+
+	"oneid/schemas/tables"
+)
+
+// MaxBlockRows bounds what one Insert takes: up to it, ClickHouse keeps the
+// rows of one partition as a whole or not at all.
+const MaxBlockRows = 1 << 20
+
+// Insert writes a block. One whose token was seen before (in the last 10,000
+// blocks of the table) is dropped, in the table and in what hangs on it. After
+// an error it is unknown whether it was kept: insert it again with the same
+// token. An empty block is nothing to do.
+func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) error {
+	if block.Rows() == 0 {
+		return nil
+	}
+	if block.Rows() > MaxBlockRows {
+		return fmt.Errorf("clickhouse: insert into %s: %d rows are more than the %d that are kept as a whole; cut the block", block.Table(), block.Rows(), MaxBlockRows)
+	}
+	doing := "insert into " + block.Table()
+	names, values := block.Columns()
+	types, err := c.typesOf(ctx, block.Table())
+	if err != nil {
+		return err
+	}
+	columns := make([]driver.ColumnNameAndType, len(names))
+	for i, name := range names {
+		kind, ok := types[name]
+		if !ok {
+			return fmt.Errorf("clickhouse: %s: the table has no column %s; run `oneid migrate`", doing, name)
+		}
+		columns[i] = driver.ColumnNameAndType{Name: name, Type: kind}
+	}
+	ctx = driver.Context(ctx, driver.WithColumnNamesAndTypes(columns), driver.WithSettings(driver.Settings{
+		"insert_deduplicate":                                 1,
+		"insert_deduplication_token":                         token,
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+		"async_insert":                                       0,
+	}))
+	batch, err := c.db.PrepareBatch(ctx, "INSERT INTO "+c.config.Database+"."+block.Table()+" ("+strings.Join(names, ", ")+")")
+	if err != nil {
+		return failed(doing, err)
+	}
+	for i, name := range names {
+		if err := batch.Column(i).Append(values[i]); err != nil {
+			_ = batch.Abort() // nothing was sent
+			return failed(doing+", column "+name, err)
+		}
+	}
+	return failed(doing, batch.Send())
+}
+
+// typesOf are the types in which a table's columns are sent: the server's,
+// without LowCardinality, which it adds itself more quickly than the driver.
+func (c *Conn) typesOf(ctx context.Context, table string) (map[string]string, error) {
+	c.mu.Lock()
+	known := c.types[table]
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	var rows []struct {
+		Name string `ch:"name"`
+		Type string `ch:"type"`
+	}
+	err := c.bare.Select(ctx, &rows, "SELECT name, type FROM system.columns WHERE database = "+Quote(c.config.Database)+" AND table = "+Quote(table))
+	if err != nil {
+		return nil, failed("read the columns of "+table, err)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("clickhouse: there is no table %s.%s; run `oneid migrate`", c.config.Database, table)
+	}
+	known = make(map[string]string, len(rows))
+	for _, row := range rows {
+		known[row.Name] = plain(row.Type)
+	}
+	c.mu.Lock()
+	c.types[table] = known
+	c.mu.Unlock()
+	return known, nil
+}
+
+// plain takes LowCardinality off a type, also inside an array.
+func plain(kind string) string {
+	before, rest, found := strings.Cut(kind, "LowCardinality(")
+	if !found {
+		return kind
+	}
+	inner, after, _ := strings.Cut(rest, ")")
+	return before + inner + after
+}

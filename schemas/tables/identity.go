@@ -1,0 +1,258 @@
+package tables
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"oneid/schemas/events"
+)
+
+// Account is an account's three columns.
+type Account struct{ Platform, Shop, ID string }
+
+// accounts are the columns of an account.
+type accounts struct{ platform, shop, account *[]string }
+
+func (a *accounts) init(c *columns) {
+	a.platform, a.shop, a.account = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "account")
+}
+
+func (a *accounts) add(account Account) {
+	add(a.platform, account.Platform)
+	add(a.shop, account.Shop)
+	add(a.account, account.ID)
+}
+
+// IdentityMap fills the table identity_map.
+type IdentityMap struct {
+	columns
+	accounts
+	customer *[]uuid.UUID
+	since    *[]time.Time
+	reason   *[]string
+	born     *[]uint64
+	version  *[]uint64
+}
+
+// NewIdentityMap makes an empty block.
+func NewIdentityMap() *IdentityMap {
+	m := new(IdentityMap)
+	c := &m.columns
+	m.accounts.init(c)
+	m.customer, m.since, m.reason = slice[uuid.UUID](c, "customer_id"), slice[time.Time](c, "since"), slice[string](c, "reason")
+	m.born, m.version = slice[uint64](c, "born"), slice[uint64](c, "version")
+	return m
+}
+
+// Table implements Block.
+func (*IdentityMap) Table() string { return "identity_map" }
+
+// Append says that an account, born at a sequence, belongs to a customer.
+func (m *IdentityMap) Append(a Account, customer [16]byte, since time.Time, reason string, born, version uint64) {
+	m.rows++
+	m.accounts.add(a)
+	add(m.customer, id(customer))
+	add(m.since, since)
+	add(m.reason, reason)
+	add(m.born, born)
+	add(m.version, version)
+}
+
+// IdentityHistory fills the table identity_history.
+type IdentityHistory struct {
+	columns
+	accounts
+	version            *[]uint64
+	previous, customer *[]uuid.UUID
+	at                 *[]time.Time
+	reason             *[]string
+}
+
+// NewIdentityHistory makes an empty block.
+func NewIdentityHistory() *IdentityHistory {
+	h := new(IdentityHistory)
+	c := &h.columns
+	h.accounts.init(c)
+	h.version, h.previous, h.customer = slice[uint64](c, "version"), slice[uuid.UUID](c, "previous_customer_id"), slice[uuid.UUID](c, "customer_id")
+	h.at, h.reason = slice[time.Time](c, "at"), slice[string](c, "reason")
+	return h
+}
+
+// Table implements Block.
+func (*IdentityHistory) Table() string { return "identity_history" }
+
+// Append says that an account changed its customer; previous is zero at its
+// birth.
+func (h *IdentityHistory) Append(a Account, previous, customer [16]byte, at time.Time, reason string, version uint64) {
+	h.rows++
+	h.accounts.add(a)
+	add(h.version, version)
+	add(h.previous, id(previous))
+	add(h.customer, id(customer))
+	add(h.at, at)
+	add(h.reason, reason)
+}
+
+// Overrides fills the table identity_overrides.
+type Overrides struct {
+	columns
+	accounts
+	customer *[]uuid.UUID
+	version  *[]uint64
+}
+
+// NewOverrides makes an empty block.
+func NewOverrides() *Overrides {
+	o := new(Overrides)
+	c := &o.columns
+	o.accounts.init(c)
+	o.customer, o.version = slice[uuid.UUID](c, "customer_id"), slice[uint64](c, "version")
+	return o
+}
+
+// Table implements Block.
+func (*Overrides) Table() string { return "identity_overrides" }
+
+// Append says that the facts of an account belong to another customer than
+// they are stamped with.
+func (o *Overrides) Append(a Account, customer [16]byte, version uint64) {
+	o.rows++
+	o.accounts.add(a)
+	add(o.customer, id(customer))
+	add(o.version, version)
+}
+
+// Redirects fills the table redirects.
+type Redirects struct {
+	columns
+	from, to *[]uuid.UUID
+	since    *[]time.Time
+	version  *[]uint64
+}
+
+// NewRedirects makes an empty block.
+func NewRedirects() *Redirects {
+	r := new(Redirects)
+	c := &r.columns
+	r.from, r.to = slice[uuid.UUID](c, "from_customer_id"), slice[uuid.UUID](c, "to_customer_id")
+	r.since, r.version = slice[time.Time](c, "since"), slice[uint64](c, "version")
+	return r
+}
+
+// Table implements Block.
+func (*Redirects) Table() string { return "redirects" }
+
+// Append says where a customer_id leads to; to itself if it lives.
+func (r *Redirects) Append(from, to [16]byte, since time.Time, version uint64) {
+	r.rows++
+	add(r.from, id(from))
+	add(r.to, id(to))
+	add(r.since, since)
+	add(r.version, version)
+}
+
+// Evidence fills the table evidence.
+type Evidence struct {
+	columns
+	accounts
+	kind, hash, role, source *[]string
+	first, last              *[]int64
+}
+
+// NewEvidence makes an empty block.
+func NewEvidence() *Evidence {
+	e := new(Evidence)
+	c := &e.columns
+	e.accounts.init(c)
+	e.kind, e.hash, e.role, e.source = slice[string](c, "type"), slice[string](c, "hash"), slice[string](c, "role"), slice[string](c, "source")
+	e.first, e.last = slice[int64](c, "first_seen"), slice[int64](c, "last_seen")
+	return e
+}
+
+// Table implements Block.
+func (*Evidence) Table() string { return "evidence" }
+
+// Append adds a piece of evidence; first and last are Unix seconds.
+func (e *Evidence) Append(a Account, kind string, hash [16]byte, role, source string, first, last int64) {
+	e.rows++
+	e.accounts.add(a)
+	add(e.kind, kind)
+	add(e.hash, string(hash[:]))
+	add(e.role, role)
+	add(e.source, source)
+	add(e.first, seconds(first*1000))
+	add(e.last, seconds(last*1000))
+}
+
+// IdentifierValues fills the table identifier_values.
+type IdentifierValues struct {
+	columns
+	hash, kind, sealed *[]string
+}
+
+// NewIdentifierValues makes an empty block.
+func NewIdentifierValues() *IdentifierValues {
+	v := new(IdentifierValues)
+	c := &v.columns
+	v.hash, v.kind, v.sealed = slice[string](c, "hash"), slice[string](c, "type"), slice[string](c, "sealed")
+	return v
+}
+
+// Table implements Block.
+func (*IdentifierValues) Table() string { return "identifier_values" }
+
+// Append keeps an identifier's sealed value.
+func (v *IdentifierValues) Append(kind string, hash [16]byte, sealed []byte) {
+	v.rows++
+	add(v.hash, string(hash[:]))
+	add(v.kind, kind)
+	add(v.sealed, string(sealed))
+}
+
+// Decisions fills the table decisions.
+type Decisions struct {
+	columns
+	decision, kind   *[]string
+	accounts         *[][]string
+	undoes, who, why *[]string
+	at               *[]time.Time
+	version          *[]uint64
+}
+
+// NewDecisions makes an empty block.
+func NewDecisions() *Decisions {
+	d := new(Decisions)
+	c := &d.columns
+	d.decision, d.kind, d.accounts = slice[string](c, "decision_id"), slice[string](c, "kind"), slice[[]string](c, "accounts")
+	d.undoes, d.who, d.why = slice[string](c, "undoes"), slice[string](c, "who"), slice[string](c, "why")
+	d.at, d.version = slice[time.Time](c, "decided_at"), slice[uint64](c, "version")
+	return d
+}
+
+// Table implements Block.
+func (*Decisions) Table() string { return "decisions" }
+
+// Append keeps a decision.
+func (d *Decisions) Append(e *events.Decision, version uint64) {
+	kinds := [...]string{"unknown", "same", "different", "undo", "erase", "consent"}
+	d.rows++
+	add(d.decision, e.GetDecisionId())
+	add(d.kind, name(kinds[:], e.GetKind()))
+	add(d.accounts, e.GetAccounts())
+	add(d.undoes, e.GetUndoes())
+	add(d.who, e.GetWho())
+	add(d.why, e.GetWhy())
+	add(d.at, time.UnixMilli(max(e.GetDecidedMs(), 0)).UTC())
+	add(d.version, version)
+}
+
+// All makes an empty block of each table: for tests that compare the columns
+// with the tables'.
+func All() []Block {
+	return []Block{
+		NewOrders(), NewRefunds(), NewUsers(), NewTickets(), NewSpend(), NewRawEvents(),
+		NewIdentityMap(), NewIdentityHistory(), NewOverrides(), NewRedirects(),
+		NewEvidence(), NewIdentifierValues(), NewDecisions(), NewDeadLetters(),
+	}
+}
