@@ -80,8 +80,8 @@ type Group struct {
 	Members    []Sighting   // one an account
 }
 
-// Groups says what an identifier joins, given every account's sighting of it:
-// a rule of the identifier alone, whatever else its accounts bear. It sorts
+// Groups says what an identifier may join, given every account's sighting of
+// it: a rule of the identifier alone, whatever else its accounts bear. It sorts
 // the sightings. Groups of one account are left out. At most one group, with
 // no members, comes back for an identifier that bears too many accounts.
 func (r *Rules) Groups(id Identifier, sightings []Sighting) []Group {
@@ -103,33 +103,13 @@ func (r *Rules) Groups(id Identifier, sightings []Sighting) []Group {
 			continue
 		}
 		if i-from > 1 {
-			group := Group{Identifier: id, Span: span, Members: sightings[from:i:i]}
-			if rule.PerShop > 0 && crowded(group.Members, rule.PerShop) {
-				group.Inert = ReviewPerShop
-			}
-			groups = append(groups, group)
+			groups = append(groups, Group{Identifier: id, Span: span, Members: sightings[from:i:i]})
 		}
 		if i < len(sightings) {
 			span, from, last = span+1, i, sightings[i].Last
 		}
 	}
 	return groups
-}
-
-// crowded says whether more than n members are of one shop.
-func crowded(members []Sighting, n int) bool {
-	for i := range members {
-		same := 0
-		for j := i; j < len(members) && members[i].Shop >= 0; j++ {
-			if members[j].Shop == members[i].Shop {
-				same++
-			}
-		}
-		if same > n {
-			return true
-		}
-	}
-	return false
 }
 
 // Component is accounts with all that may join or part them: whole, so that
@@ -244,12 +224,7 @@ func (p *partitioner) link() {
 	var links []link
 	for g, group := range p.component.Groups {
 		if group.Inert != "" {
-			accounts := make([]Account, len(group.Members))
-			for i, m := range group.Members {
-				accounts[i] = p.component.Accounts[m.Account]
-			}
-			slices.SortFunc(accounts, Account.Compare)
-			p.reviews = append(p.reviews, Review{Reason: group.Inert, Identifier: group.Identifier, Span: group.Span, Accounts: accounts})
+			p.reviewGroup(&group, group.Inert)
 			continue
 		}
 		for m := range group.Members {
@@ -261,8 +236,19 @@ func (p *partitioner) link() {
 		return cmp.Or(cmp.Compare(h.Members[b.member].Strength, g.Members[a.member].Strength), cmp.Compare(a.priority, b.priority),
 			g.Identifier.Compare(h.Identifier), cmp.Compare(g.Span, h.Span), cmp.Compare(g.Members[a.member].Account, h.Members[b.member].Account))
 	})
+	crowded := make(map[int]bool)
 	for _, l := range links {
 		group := &p.component.Groups[l.group]
+		inert, seen := crowded[l.group]
+		if !seen {
+			inert = p.crowded(group)
+			if crowded[l.group] = inert; inert {
+				p.reviewGroup(group, ReviewPerShop)
+			}
+		}
+		if inert {
+			continue
+		}
 		member := group.Members[l.member]
 		account := p.component.Accounts[member.Account]
 		a, b := p.find(member.Account), p.find(len(p.component.Accounts)+l.group)
@@ -276,6 +262,42 @@ func (p *partitioner) link() {
 		}
 		p.links = append(p.links, Link{Account: account, Identifier: group.Identifier, Span: group.Span, Strength: member.Strength})
 	}
+}
+
+// crowded says whether one shop knows more persons by a group's identifier
+// than it may: accounts that something stronger has joined already are one
+// person. It is asked before the first of the group's links, when all that is
+// stronger has been taken.
+func (p *partitioner) crowded(group *Group) bool {
+	bound := p.rules.Types[group.Identifier.Type].PerShop
+	if bound == 0 {
+		return false
+	}
+	for i, m := range group.Members {
+		if m.Shop < 0 {
+			continue
+		}
+		persons := []int{p.find(m.Account)}
+		for _, other := range group.Members[i+1:] {
+			if root := p.find(other.Account); other.Shop == m.Shop && !slices.Contains(persons, root) {
+				persons = append(persons, root)
+			}
+		}
+		if len(persons) > bound {
+			return true
+		}
+	}
+	return false
+}
+
+// reviewGroup says that a group joins nothing, and why.
+func (p *partitioner) reviewGroup(group *Group, reason ReviewReason) {
+	accounts := make([]Account, len(group.Members))
+	for i, m := range group.Members {
+		accounts[i] = p.component.Accounts[m.Account]
+	}
+	slices.SortFunc(accounts, Account.Compare)
+	p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span, Accounts: accounts})
 }
 
 // refuse says why the clusters a and b must not be joined by a link of a

@@ -49,6 +49,9 @@ func TestResolve(t *testing.T) {
 			"douyin/s/a | tmall/s/b"},
 		"family in one shop": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 0), member("tmall/s/c", Phone, 1, 0)}, nil,
 			"douyin/s/a | tmall/s/b | tmall/s/c"},
+		"one person twice in a shop is no family": {[]Evidence{
+			member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 0), member("tmall/s/b", UnionID, 2, 0), member("tmall/s/c", Phone, 1, 0), member("tmall/s/c", UnionID, 2, 0)}, nil,
+			"douyin/s/a tmall/s/b tmall/s/c"},
 		"orders without a buyer are no family": {[]Evidence{member("file/s/order:1", Phone, 1, 0), member("file/s/order:2", Phone, 1, 0)}, nil,
 			"file/s/order:1 file/s/order:2"},
 		"recycled": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 366*day)}, nil,

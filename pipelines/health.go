@@ -86,7 +86,7 @@ func (h *Health) Set(state State, err error) (changed bool) {
 }
 
 // Get is the state, the reason and since when.
-func (h *Health) Get() (State, error, time.Time) { //nolint:revive // the error is a value here, not a failure of Get
+func (h *Health) Get() (State, error, time.Time) { //nolint:staticcheck // ST1008: the error is a value here, not a failure of Get
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.state == "" {

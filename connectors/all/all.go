@@ -25,13 +25,13 @@ var ByPlatform = map[string]New{
 }
 
 // with decodes the settings strictly before it calls a connector's own New.
-func with[Config any, C connectors.Connector](new func(shop string, cfg Config) (C, error)) New {
+func with[Config any, C connectors.Connector](open func(shop string, cfg Config) (C, error)) New {
 	return func(shop string, settings json.RawMessage) (connectors.Connector, error) {
 		var cfg Config
 		if err := connectors.DecodeSettings(settings, &cfg); err != nil {
 			return nil, err
 		}
-		return new(shop, cfg)
+		return open(shop, cfg)
 	}
 }
 
@@ -41,11 +41,11 @@ func Platforms() []string { return slices.Sorted(maps.Keys(ByPlatform)) }
 // Open makes the connector of a platform's shop. Its error names the platform
 // and the shop.
 func Open(platform, shop string, settings json.RawMessage) (connectors.Connector, error) {
-	new, ok := ByPlatform[platform]
+	open, ok := ByPlatform[platform]
 	if !ok {
 		return nil, fmt.Errorf("connectors: no connector for platform %q; there are %q", platform, Platforms())
 	}
-	c, err := new(shop, settings)
+	c, err := open(shop, settings)
 	if err != nil {
 		return nil, fmt.Errorf("%s: shop %s: %w", platform, shop, err)
 	}

@@ -259,7 +259,7 @@ func (o *order) mapItems(out *events.Order) {
 	if out.GoodsMinor == 0 {
 		out.GoodsMinor = int64(o.OrderAmount)
 	}
-	shares := connectors.Spread(out.PaidMinor, weights)
+	shares := events.Spread(out.PaidMinor, weights)
 	for i, it := range o.Items {
 		product, room := it.ProductIDStr, it.RoomIDStr
 		if product == "" {

@@ -131,7 +131,7 @@ func (v *values) money(field, currency string) int64 {
 	if text == "" {
 		return 0
 	}
-	minor, err := connectors.Minor(text, connectors.Decimals(currency))
+	minor, err := events.ParseMinor(text, currency)
 	switch {
 	case err != nil:
 		v.fault(field, "is not an amount of "+currency)
@@ -146,7 +146,7 @@ func (v *values) count(field string) int64 {
 	if text == "" {
 		return 0
 	}
-	n, err := connectors.Minor(text, 0)
+	n, err := events.ParseFixed(text, 0)
 	if err != nil || n < 0 {
 		v.fault(field, "is not a count")
 	}

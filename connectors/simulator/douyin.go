@@ -107,7 +107,7 @@ func Douyin(world *World, opts DouyinOptions) http.Handler {
 type douyin struct {
 	world       *World
 	opts        DouyinOptions
-	credentials DouyinCredentials
+	credentials douyinApp
 	tokens      *douyinTokens
 	cipher      *douyinCipher
 	denied      map[string]bool
@@ -120,8 +120,8 @@ type douyin struct {
 	decryptCount int
 }
 
-// DouyinCredentials are what a client of the face needs.
-type DouyinCredentials struct {
+// douyinApp are what a client of the face needs.
+type douyinApp struct {
 	AppKey    string
 	AppSecret string
 	ShopID    int64

@@ -180,22 +180,28 @@ func (d *douyin) serviceList(params douyinParams) (any, *douyinFault) {
 		made, changed = changed, made
 	}
 	keys := d.world.bothSpans(PlatformDouyin, "service", made, changed, by(query.byUpdate))
-	kept := make([]Key, 0, len(keys))
-	for _, key := range keys {
-		service, ok := d.service(key.Index)
-		if ok && (query.status < 0 || query.status == int64(service.OperateStatus)) &&
-			(query.orderID == "" || query.orderID == strconv.FormatInt(service.OrderID, 10)) &&
-			(query.serviceID == "" || query.serviceID == strconv.FormatInt(service.ID, 10)) {
-			kept = append(kept, key)
+	if query.status >= 0 || query.orderID != "" || query.serviceID != "" {
+		kept := make([]Key, 0, len(keys))
+		for _, key := range keys {
+			if service, ok := d.service(key.Index); ok && query.wants(service) {
+				kept = append(kept, key)
+			}
 		}
+		keys = kept
 	}
 	list := []douyinService{}
-	for _, key := range pageKeys(kept, int(query.page-1), int(query.size), !query.ascending) {
+	for _, key := range pageKeys(keys, int(query.page-1), int(query.size), !query.ascending) {
 		if service, ok := d.service(key.Index); ok {
 			list = append(list, service)
 		}
 	}
-	return map[string]any{"total": len(kept), "list": list}, nil
+	return map[string]any{"total": len(keys), "list": list}, nil
+}
+
+func (q douyinServiceQuery) wants(s douyinService) bool {
+	return (q.status < 0 || q.status == int64(s.OperateStatus)) &&
+		(q.orderID == "" || q.orderID == strconv.FormatInt(s.OrderID, 10)) &&
+		(q.serviceID == "" || q.serviceID == strconv.FormatInt(s.ID, 10))
 }
 
 // service shows the service ticket about an order.

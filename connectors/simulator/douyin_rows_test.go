@@ -142,7 +142,7 @@ func TestDouyinPagesHoldAll(t *testing.T) {
 		c := newDouyinClient(t, world, DouyinOptions{}).signIn()
 		for _, byUpdate := range []bool{false, true} {
 			for _, ascending := range []bool{false, true} {
-				got := map[string]bool{}
+				got, buyers := map[string]bool{}, map[string]bool{}
 				name := map[bool]string{false: "create_time", true: "update_time"}[byUpdate]
 				params := window(world, name+"_start", name+"_end")
 				params["order_by"], params["order_asc"], params["size"] = name, ascending, 7
@@ -156,12 +156,13 @@ func TestDouyinPagesHoldAll(t *testing.T) {
 						if last >= 0 && at != last && ascending != (at > last) {
 							t.Fatalf("seed %d, %s, ascending %v: %d after %d", seed, name, ascending, at, last)
 						}
-						last, got[order.OrderID] = at, true
+						last, got[order.OrderID], buyers[order.DoudianOpenID] = at, true, true
 					}
 					total = page.Total
 				}
-				if len(got) != counts.Orders {
-					t.Errorf("seed %d, by %s, ascending %v: %d orders, want %d", seed, name, ascending, len(got), counts.Orders)
+				if len(got) != counts.Orders || len(buyers) != counts.Users {
+					t.Errorf("seed %d, by %s, ascending %v: %d orders of %d buyers, want %d of %d", seed, name, ascending,
+						len(got), len(buyers), counts.Orders, counts.Users)
 				}
 			}
 		}
@@ -242,6 +243,17 @@ func TestDouyinWindows(t *testing.T) {
 				t.Errorf("total = %d, want %d to %d", got, c.least, c.most)
 			}
 		})
+	}
+	services := window(world, "start_time", "end_time")
+	var open, closed, both struct{ Total int }
+	services["page"] = 1
+	c.ok("order.getServiceList", services, &both)
+	services["status"] = 0
+	c.ok("order.getServiceList", services, &open)
+	services["status"] = 100
+	c.ok("order.getServiceList", services, &closed)
+	if both.Total == 0 || closed.Total == 0 || open.Total+closed.Total != both.Total {
+		t.Errorf("service tickets: %d open and %d closed of %d", open.Total, closed.Total, both.Total)
 	}
 	var all, some int
 	for _, status := range []string{"1", "2", "3", "4", "5"} {
@@ -393,6 +405,11 @@ func TestDouyinPersonalFields(t *testing.T) {
 	}
 	if open.Infos[0].Text != order.Receiver.Phone || open.Infos[1].ErrNo == 0 {
 		t.Errorf("partly = %+v", open)
+	}
+	other, _ := world.OrderAt(PlatformDouyin, world.OrderKeys(PlatformDouyin, ByCreated, world.Config().From, world.Config().Until)[1].Index)
+	foreign := c.call("order.batchDecrypt", map[string]any{"cipher_infos": []any{map[string]any{"auth_id": other.Number, "cipher_text": first.Order.EncryptPostTel}}})
+	if err := json.Unmarshal(foreign.Data, &open); err != nil || open.Infos[0].Text != "" || open.Infos[0].ErrNo == 0 {
+		t.Errorf("a text under another order's number = %d %s", foreign.Code, foreign.SubCode)
 	}
 	var index struct {
 		List []struct {

@@ -52,7 +52,7 @@ func faceWorld(t testing.TB, people int, seed uint64) *World {
 type douyinClient struct {
 	t       testing.TB
 	face    http.Handler
-	app     DouyinCredentials
+	app     douyinApp
 	clock   *faceClock
 	access  string
 	refresh string

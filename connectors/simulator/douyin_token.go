@@ -151,11 +151,11 @@ func douyinTokenFault(cause, subMsg string) *douyinFault {
 }
 
 // douyinCredentials are the credentials of a world's Douyin shop.
-func douyinCredentials(w *World) DouyinCredentials {
+func douyinCredentials(w *World) douyinApp {
 	shop := w.Shop(PlatformDouyin)
 	id, _ := strconv.ParseInt(shop.ID, 10, 64) // the world writes a whole number
 	secret := w.hide("douyin secret", 1) + w.hide("douyin secret", 2) + w.hide("douyin secret", 3)
-	return DouyinCredentials{
+	return douyinApp{
 		AppKey:    strconv.FormatUint(7_000_000_000_000_000_000+w.hash("douyin app", 0)%1_000_000_000_000, 10),
 		AppSecret: secret[:8] + "-" + secret[8:12] + "-" + secret[12:16] + "-" + secret[16:20] + "-" + secret[20:32],
 		ShopID:    id, ShopName: shop.Name,

@@ -22,10 +22,12 @@ const (
 	longestLife = 20 * day
 )
 
-// A change is what happened to an order after the data's end.
+// A change is the state of an order to which something happened after the
+// data's end, in seconds; 0 for what has not happened.
 type change struct {
-	modified int64
-	status   string
+	modified                int64
+	status                  string
+	paid, shipped, finished int64
 }
 
 var goods = []string{"演示毛衣", "演示围巾", "演示衬衫", "演示长裤", "演示外套", "演示帽子", "演示手套", "演示短裙"}
@@ -143,11 +145,16 @@ func (l *life) refunding(happened func(int64) int64, asked int64, h uint64) {
 	}
 }
 
-// times are the seconds of a row that stands for an order, or ok is false.
-func (w *World) times(platform, kind string, index int) (created, modified int64, ok bool) {
+// exists says whether an order's buyer is one of the world's people.
+func (w *World) exists(platform string, index int) bool {
 	a := w.accountOf(platform, index)
 	seats := seatsOf(platform)
-	if w.personAt(a/len(seats), seats[a%len(seats)]) >= w.cfg.People {
+	return w.personAt(a/len(seats), seats[a%len(seats)]) < w.cfg.People
+}
+
+// times are the seconds of a row that stands for an order, or ok is false.
+func (w *World) times(platform, kind string, index int) (created, modified int64, ok bool) {
+	if !w.exists(platform, index) {
 		return 0, 0, false
 	}
 	l := w.lifeOf(platform, index)
@@ -312,23 +319,39 @@ func (w *World) addRefund(o *Order, l life) {
 // apply shows an order after its change.
 func (o *Order) apply(c change) {
 	o.Status, o.Modified = c.status, moment(c.modified)
-	switch c.status {
-	case OrderPaid:
-		o.PaidAt, o.Paid = o.Modified, o.Amount
-	case OrderShipped:
-		if o.PaidAt.IsZero() {
-			o.PaidAt, o.Paid = o.Modified, o.Amount
-		}
-		o.Shipped, o.Tracking = o.Modified, fmt.Sprintf("SF%013d", o.Index+1)
-	case OrderFinished:
-		if o.PaidAt.IsZero() {
-			o.PaidAt, o.Paid = o.Modified, o.Amount
-		}
-		if o.Shipped.IsZero() {
-			o.Shipped, o.Tracking = o.Modified, fmt.Sprintf("SF%013d", o.Index+1)
-		}
-		o.Finished = o.Modified
+	o.PaidAt, o.Shipped, o.Finished = moment(c.paid), moment(c.shipped), moment(c.finished)
+	if c.paid > 0 {
+		o.Paid = o.Amount
 	}
+	if c.shipped > 0 {
+		o.Tracking = fmt.Sprintf("SF%013d", o.Index+1)
+	}
+}
+
+// step is an order's next state as of now, at least a second after its last;
+// ok is false for one that does not change.
+func (o Order) step(now time.Time) (c change, ok bool) {
+	if o.Refund != nil {
+		return change{}, false
+	}
+	second := func(t time.Time) int64 {
+		if t.IsZero() {
+			return 0
+		}
+		return t.Unix()
+	}
+	c = change{modified: max(now.Unix(), o.Modified.Unix()+1), paid: second(o.PaidAt), shipped: second(o.Shipped)}
+	switch o.Status {
+	case OrderUnpaid:
+		c.status, c.paid = OrderPaid, c.modified
+	case OrderPaid:
+		c.status, c.shipped = OrderShipped, c.modified
+	case OrderShipped:
+		c.status, c.finished = OrderFinished, c.modified
+	default:
+		return change{}, false
+	}
+	return c, true
 }
 
 // ErrNoOrder says that there is no such order, or none that could change.
@@ -336,31 +359,39 @@ var ErrNoOrder = errors.New("no such order that can change")
 
 // Change moves an order to its next state (unpaid, paid, shipped, finished)
 // as of now, and returns it. An empty number chooses one. Closed and refunding
-// orders do not change.
+// orders do not change. Of two calls at once, the second takes the next step.
 func (w *World) Change(platform, number string, now time.Time) (Order, error) {
-	if number == "" {
-		for index := range w.OrderCount(platform) {
-			o, ok := w.OrderAt(platform, index)
-			if ok && o.Refund == nil && nextStatus[o.Status] != "" {
-				return w.Change(platform, o.Number, now)
-			}
-		}
-		return Order{}, fmt.Errorf("simulator: changing an order of %s: %w", platform, ErrNoOrder)
-	}
-	o, ok := w.OrderByNumber(platform, number)
-	next := nextStatus[o.Status]
-	if !ok || o.Refund != nil || next == "" {
+	w.changing.Lock()
+	defer w.changing.Unlock()
+	o, c, ok := w.changeable(platform, number, now)
+	if !ok {
 		return Order{}, fmt.Errorf("simulator: changing an order of %s: %w", platform, ErrNoOrder)
 	}
 	w.mu.Lock()
 	if w.changed[platform] == nil {
 		w.changed[platform] = map[int]change{}
 	}
-	w.changed[platform][o.Index] = change{max(now.Unix(), o.Modified.Unix()+1), next}
+	w.changed[platform][o.Index] = c
 	w.listed = nil
 	w.mu.Unlock()
-	o, _ = w.OrderAt(platform, o.Index)
+	o.apply(c)
 	return o, nil
 }
 
-var nextStatus = map[string]string{OrderUnpaid: OrderPaid, OrderPaid: OrderShipped, OrderShipped: OrderFinished}
+// changeable finds the order of that number, or the first of all, that has a
+// next state.
+func (w *World) changeable(platform, number string, now time.Time) (Order, change, bool) {
+	if number != "" {
+		o, found := w.OrderByNumber(platform, number)
+		c, ok := o.step(now)
+		return o, c, found && ok
+	}
+	for index := range w.OrderCount(platform) {
+		if o, found := w.OrderAt(platform, index); found {
+			if c, ok := o.step(now); ok {
+				return o, c, true
+			}
+		}
+	}
+	return Order{}, change{}, false
+}

@@ -151,10 +151,8 @@ func (w *World) AccountAt(platform string, index int) (Account, bool) {
 		}
 		return a, true
 	}
-	a.MemberCard = "VIP" + w.hide("card", person)
-	if !bridged && seat != 12 {
-		a.MemberCard = "VIP" + w.hide("card/"+platform, index)
-	}
+	// Each shop hands out cards of its own: phones and unionids alone bridge.
+	a.MemberCard = "VIP" + w.hide("card/"+platform, index)
 	return a, true
 }
 

@@ -69,13 +69,16 @@ func (w *World) Counts() map[string]Counts {
 			c.Users++
 		}
 		for index := range w.OrderCount(platform) {
-			for kind, n := range map[string]*int{"order": &c.Orders, "refund": &c.Refunds, "service": &c.Services} {
-				w.mu.Lock()
-				_, _, ok := w.times(platform, kind, index)
-				w.mu.Unlock()
-				if ok {
-					*n++
-				}
+			if !w.exists(platform, index) {
+				continue
+			}
+			c.Orders++
+			l := w.lifeOf(platform, index)
+			if l.asked > 0 {
+				c.Refunds++
+			}
+			if _, _, ok := w.serviceTimes(platform, index, l); ok {
+				c.Services++
 			}
 		}
 		c.Tickets = c.Refunds + c.Services
@@ -85,13 +88,18 @@ func (w *World) Counts() map[string]Counts {
 }
 
 // WriteMembers writes a shop's member list as the brand holds it: CSV with
-// the columns account,phone,unionid,omid,member_card,joined_at (RFC 3339).
+// the columns account,phone,unionid (WeChat's),omid,member_card,joined_at
+// (RFC 3339).
 func (w *World) WriteMembers(to io.Writer, platform string) error {
 	out := csv.NewWriter(to)
 	rows := [][]string{{"account", "phone", "unionid", "omid", "member_card", "joined_at"}}
 	for a := range w.Accounts(platform) {
 		if a.Member {
-			rows = append(rows, []string{a.ID, a.Phone, a.UnionID, a.OMID, a.MemberCard, a.Joined.Format(time.RFC3339)})
+			unionID := a.UnionID
+			if platform != PlatformWeidian {
+				unionID = "" // Douyin's is of another kind than WeChat's
+			}
+			rows = append(rows, []string{a.ID, a.Phone, unionID, a.OMID, a.MemberCard, a.Joined.Format(time.RFC3339)})
 		}
 		if len(rows) == 1000 {
 			if err := out.WriteAll(rows); err != nil {

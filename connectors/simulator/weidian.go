@@ -47,8 +47,8 @@ type WeidianOptions struct {
 	BeforePage func(method string)
 }
 
-// WeidianCredentials are what a client of the face needs.
-type WeidianCredentials struct {
+// weidianApp are what a client of the face needs.
+type weidianApp struct {
 	AppKey      string
 	AppSecret   string
 	AccessToken string
@@ -84,7 +84,7 @@ func Weidian(world *World, opts WeidianOptions) http.Handler {
 type weidian struct {
 	world       *World
 	opts        WeidianOptions
-	credentials WeidianCredentials
+	credentials weidianApp
 	born        time.Time
 	aesKey      string
 	methods     map[string]func(weidianParams) (any, *weidianFault)

@@ -8,8 +8,8 @@ import (
 )
 
 // weidianCredentials are the credentials of a world's Weidian shop.
-func weidianCredentials(w *World) WeidianCredentials {
-	return WeidianCredentials{
+func weidianCredentials(w *World) weidianApp {
+	return weidianApp{
 		AppKey:      strconv.FormatUint(600_000+w.hash("weidian app", 0)%100_000, 10),
 		AppSecret:   w.hide("weidian secret", 1) + w.hide("weidian secret", 2) + w.hide("weidian secret", 3)[:8],
 		AccessToken: "tk" + w.hide("weidian token", 1) + w.hide("weidian token", 2),

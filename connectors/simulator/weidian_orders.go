@@ -71,7 +71,7 @@ func weidianStateOf(o Order) weidianState {
 	if o.Refund == nil {
 		return state
 	}
-	before := map[bool]string{true: "unship", false: "shiped"}[o.Shipped.IsZero()]
+	before := map[bool]string{true: "unship", false: "shiped"}[o.Shipped.IsZero()] //nolint:misspell // the platform's
 	switch o.Refund.Status {
 	case RefundAsked, RefundAgreed:
 		state.status, state.desc, state.refund, state.old = before+"_refunding", "退款中", 1, "7"

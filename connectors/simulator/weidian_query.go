@@ -27,7 +27,7 @@ var weidianOrderTypes = map[string]map[string]func(state, refund int) bool{
 	"1.5": {
 		"unship":    func(state, refund int) bool { return (state == 20 || state == 21) && refund != 1 },
 		"unpay":     func(state, _ int) bool { return state == 10 },
-		"shiped":    func(state, refund int) bool { return (state == 30 || state == 31 || state == 40) && refund != 1 },
+		"shiped":    func(state, refund int) bool { return (state == 30 || state == 31 || state == 40) && refund != 1 }, //nolint:misspell // the platform's
 		"refunding": func(_, refund int) bool { return refund == 1 },
 		"finish":    func(state, _ int) bool { return state == 50 },
 		"close":     func(state, _ int) bool { return state == 60 },

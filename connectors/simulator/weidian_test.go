@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -22,7 +23,7 @@ import (
 type weidianClient struct {
 	t     testing.TB
 	face  http.Handler
-	app   WeidianCredentials
+	app   weidianApp
 	clock *faceClock
 	token string
 	get   bool
@@ -456,7 +457,7 @@ func TestWeidianFilters(t *testing.T) {
 		return page.TotalNum
 	}
 	all := 0
-	for _, kind := range []string{"unpay", "unship", "shiped", "refunding", "finish", "close"} {
+	for _, kind := range []string{"unpay", "unship", "shiped", "refunding", "finish", "close"} { //nolint:misspell // the platform's
 		n := total("1.5", map[string]any{"order_type": kind})
 		if n == 0 && kind != "unpay" { // few stay unpaid at any moment
 			t.Errorf("no order of the type %s", kind)
@@ -542,6 +543,32 @@ func TestWeidianSealedDetail(t *testing.T) {
 	}
 }
 
+// An order that changes now is what the next window shows.
+func TestWeidianShowsAChange(t *testing.T) {
+	t.Parallel()
+	world := faceWorld(t, 100, 2)
+	c := newWeidianClient(t, world, WeidianOptions{})
+	since := map[string]any{"update_start": weidianTime(faceUntil.Add(time.Second)), "group_type": 0}
+	var page weidianOrderPage
+	c.ok("vdian.order.list.get", "1.5", since, &page)
+	if page.TotalNum != 0 {
+		t.Fatalf("%d orders changed after the data's end", page.TotalNum)
+	}
+	order, err := world.Change(PlatformWeidian, "", c.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ok("vdian.order.list.get", "1.5", since, &page)
+	if page.TotalNum != 1 || page.Orders[0].OrderID != order.Number || page.Orders[0].UpdateTime != weidianTime(c.clock.Now()) {
+		t.Errorf("after the change: %+v, want %s", page, order.Number)
+	}
+	var detail weidianOrderDetail
+	c.ok("vdian.order.get", "1.0", map[string]any{"order_id": order.Number}, &detail)
+	if want := weidianStateOf(order); detail.StatusOri != want.ori || detail.Status != want.status {
+		t.Errorf("its detail says %s, want %s", detail.Status, want.status)
+	}
+}
+
 // A phone, a unionid and a card find a buyer who bears them.
 func TestWeidianBuyers(t *testing.T) {
 	t.Parallel()
@@ -614,4 +641,33 @@ func FuzzDouyinParams(f *testing.F) {
 			_, _ = serve(params)
 		}
 	})
+}
+
+// Both faces are asked at once while orders change; the race detector looks on.
+func TestFacesAtOnce(t *testing.T) {
+	t.Parallel()
+	world := faceWorld(t, 100, 1)
+	douyin := newDouyinClient(t, world, DouyinOptions{PerSecond: 1000}).signIn()
+	weidian := newWeidianClient(t, world, WeidianOptions{})
+	var all sync.WaitGroup
+	for i := range 6 {
+		all.Go(func() {
+			for range 10 {
+				switch i % 3 {
+				case 0:
+					var page douyinOrderPage
+					if got := douyin.call("order.searchList", window(world, "create_time_start", "create_time_end")); json.Unmarshal(got.Data, &page) != nil || len(page.Orders) == 0 {
+						t.Errorf("searchList = %d %s", got.Code, got.SubCode)
+					}
+				case 1:
+					if got := weidian.call("vdian.order.list.get", "1.5", map[string]any{}).Status; got.Code != 0 {
+						t.Errorf("list = %d %s", got.Code, got.Reason)
+					}
+				default:
+					_, _ = world.Change(Platforms[1+i/3], "", faceUntil.Add(time.Minute)) // it may have none left
+				}
+			}
+		})
+	}
+	all.Wait()
 }

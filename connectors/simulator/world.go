@@ -201,6 +201,8 @@ type World struct {
 	cfg        Config
 	from, span int64 // seconds
 
+	changing sync.Mutex // held through a Change, from reading the order to writing it down; taken before mu
+
 	mu      sync.Mutex
 	changed map[string]map[int]change // by platform, order index
 	listed  []listing                 // the last windows, newest last

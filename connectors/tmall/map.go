@@ -122,7 +122,7 @@ func (f *fields) money(name string, value text) int64 {
 	if value == "" {
 		return 0
 	}
-	minor, err := connectors.Minor(string(value), 2)
+	minor, err := events.ParseMinor(string(value), "CNY")
 	if err != nil {
 		f.fail(name, "is not an amount of yuan")
 	}
@@ -155,7 +155,7 @@ func (f *fields) count(name string, value text) int64 {
 	if value == "" {
 		return 0
 	}
-	n, err := connectors.Minor(string(value), 0)
+	n, err := events.ParseFixed(string(value), 0)
 	if err != nil || n < 0 {
 		f.fail(name, "is not a count")
 		return 0

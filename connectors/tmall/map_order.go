@@ -225,12 +225,12 @@ func items(f *fields, t *trade, order *events.Order) []*events.OrderItem {
 	// What the platform shared out stays as it is while the whole covers it.
 	rest := order.PaidMinor - shared
 	if rest < 0 || len(rows) == 0 {
-		for i, share := range connectors.Spread(order.PaidMinor, weights) {
+		for i, share := range events.Spread(order.PaidMinor, weights) {
 			list[i].PaidMinor = share
 		}
 		return list
 	}
-	for i, extra := range connectors.Spread(rest, weights) {
+	for i, extra := range events.Spread(rest, weights) {
 		list[i].PaidMinor = weights[i] + extra
 	}
 	return list

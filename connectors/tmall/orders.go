@@ -161,10 +161,11 @@ func (n *naming) askOne(ctx context.Context, b *buyerOf) error {
 		Trade buyerOf `json:"trade"`
 	}
 	err := n.c.client.call(ctx, simpleOrder, map[string]string{"fields": "tid,buyer_open_uid,ouid", "tid": string(b.TID)}, &one)
-	if connectors.ClassOf(err) == connectors.SkipRecord && err != nil {
-		return nil
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case connectors.ClassOf(err) == connectors.SkipRecord:
+		return nil //nolint:nilerr // the order stays without its buyer's ouid
+	default:
 		return n.deny(err)
 	}
 	b.OUID = one.Trade.OUID

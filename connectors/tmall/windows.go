@@ -3,6 +3,7 @@ package tmall
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -158,7 +159,7 @@ type result struct {
 func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, emit func(connectors.Page) error) error {
 	err := c.readWhole(ctx, l, w, emit)
 	wait, shorter := narrower(err)
-	if !shorter && err != errTooFull {
+	if !shorter && !errors.Is(err, errTooFull) {
 		return err
 	}
 	first, second, ok := w.Halves()

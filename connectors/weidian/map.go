@@ -98,7 +98,7 @@ func (y *yuan) UnmarshalJSON(raw []byte) error {
 	if s == "" {
 		return nil
 	}
-	minor, err := connectors.Minor(s, 2)
+	minor, err := events.ParseMinor(s, "CNY")
 	if err != nil {
 		return errAmount
 	}
@@ -317,7 +317,7 @@ func (o *order) mapItems(out *events.Order) {
 	for i, it := range o.Items {
 		weights[i] = int64(it.TotalPrice)
 	}
-	shares := connectors.Spread(out.PaidMinor, weights)
+	shares := events.Spread(out.PaidMinor, weights)
 	for i, it := range o.Items {
 		code := it.SkuCode
 		if code == "" {

@@ -105,8 +105,9 @@ func defaultScope(typ identity.IdentifierType, a identity.Account) string {
 	switch typ {
 	case identity.TmallOUID, identity.DouyinOpenID, identity.WeidianBuyerID:
 		return a.Shop
+	default:
+		return ""
 	}
-	return ""
 }
 
 func role(r events.Role) (identity.Role, bool) {
@@ -119,8 +120,9 @@ func role(r events.Role) (identity.Role, bool) {
 		return identity.RoleReceiver, true
 	case events.Role_ROLE_AGENT:
 		return identity.RoleAgent, true
+	default:
+		return 0, false
 	}
-	return 0, false
 }
 
 // times says from when to when the event saw its identifiers, in Unix

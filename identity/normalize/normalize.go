@@ -45,8 +45,9 @@ func Check(typ identity.IdentifierType, raw string) (string, Reason) {
 		return mixMobile(raw)
 	case identity.MemberCard, identity.ExternalCustomer:
 		return card(raw)
+	default:
+		return opaque(raw)
 	}
-	return opaque(raw)
 }
 
 // clean makes full-width forms plain and takes off what surrounds a value.

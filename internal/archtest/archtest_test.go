@@ -88,14 +88,23 @@ func TestImportsFollowThePlan(t *testing.T) {
 	}
 }
 
+// roomsOf says who may import an outside package: the most exact technology
+// in onlyIn decides.
+func roomsOf(imported string) (rooms []string, ok bool) {
+	best := -1
+	for technology, list := range onlyIn {
+		if (imported == technology || strings.HasPrefix(imported, technology+"/")) && len(technology) > best {
+			best, rooms, ok = len(technology), list, true
+		}
+	}
+	return rooms, ok
+}
+
 func TestTechnologiesStayInTheirRoom(t *testing.T) {
 	for _, p := range packages(t) {
 		pkg := strings.TrimPrefix(p.ImportPath, module)
 		for _, imported := range p.Imports {
-			for technology, rooms := range onlyIn {
-				if imported != technology && !strings.HasPrefix(imported, technology+"/") {
-					continue
-				}
+			if rooms, ok := roomsOf(imported); ok {
 				if !slices.ContainsFunc(rooms, func(room string) bool { return under(room+"/...", pkg) }) {
 					t.Errorf("%s imports %s, which only %v may", pkg, imported, rooms)
 				}

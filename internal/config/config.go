@@ -22,7 +22,7 @@ import (
 )
 
 // A Problem is one fault of a settings file.
-type Problem struct {
+type Problem struct { //nolint:errname // it is shown to a person as a problem, never matched as an error
 	File         string
 	Line, Column int // from 1; 0 when the fault has no place in the file
 	Message      string

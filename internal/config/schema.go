@@ -43,8 +43,9 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": "boolean"}
 	case reflect.Int, reflect.Int64:
 		return map[string]any{"type": "integer"}
+	default:
+		return map[string]any{"type": "string"}
 	}
-	return map[string]any{"type": "string"}
 }
 
 // Keys lists the path of every key of v ("kafka.sasl.user"), lists of structs

@@ -180,9 +180,9 @@ func (r *Reader) row(first line) (Row, error) {
 		if err == nil {
 			more = append(more, next)
 		}
-		part := ""
 		if err == nil && !next.long && len(raw)+len(next.raw) < r.options.MaxRow {
 			raw = bytes.Join([][]byte{raw, next.raw}, []byte("\n"))
+			var part string
 			part, err = r.decode(next.raw)
 			text += "\n" + part
 		} else if err == nil {

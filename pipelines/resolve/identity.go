@@ -123,6 +123,7 @@ func checkDecision(d *events.Decision) error {
 		if d.GetUndoes() == "" {
 			return errors.New("events: the undo does not say what it takes back")
 		}
+	default: // erase and consent are of one account
 	}
 	if d.GetDecisionId() == "" {
 		return errors.New("events: the decision has no id")

@@ -109,7 +109,7 @@ type Work interface {
 }
 
 // Health is the state of the resolver, why, and since when.
-func (r *Resolver) Health() (pipelines.State, error, time.Time) { return r.health.Get() } //nolint:revive // the error is a value
+func (r *Resolver) Health() (pipelines.State, error, time.Time) { return r.health.Get() } //nolint:staticcheck // ST1008: the error is a value here
 
 // Run resolves until ctx ends, and returns nil then. It returns an error only
 // for what waiting does not cure.
@@ -121,7 +121,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 		r.BatchWait = DefaultBatchWait
 	}
 	r.journal = openJournal(r.Kafka, r.Topics.Journal)
-	defer r.journal.close()
+	defer func() { _ = r.journal.close() }() // nothing waits in it: each append is acknowledged
 	var wait pipelines.Backoff
 	for {
 		err := r.session(ctx, &wait)

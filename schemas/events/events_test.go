@@ -6,7 +6,9 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"math"
+	"math/big"
 	randv2 "math/rand/v2"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -175,6 +177,9 @@ func TestParseMinor(t *testing.T) {
 		"empty":                 {"", "CNY", 0, true},
 		"point alone":           {".", "CNY", 0, true},
 		"two signs":             {"--1", "CNY", 0, true},
+		"two points":            {"1.2.3", "CNY", 0, true},
+		"full-width numeral":    {"１２", "CNY", 0, true},
+		"a plus":                {"+3.10", "CNY", 310, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ParseMinor(c.text, c.currency)
@@ -199,24 +204,62 @@ func FuzzMoney(f *testing.F) {
 	})
 }
 
-func TestSpreadAddsUp(t *testing.T) {
+// Of any amounts, the shares add up, have the total's sign, lie less than one
+// from the exact part, and nobody without a weight gets any.
+func TestSpreadIsExact(t *testing.T) {
 	r := randv2.New(randv2.NewPCG(3, 4))
 	for range 5000 {
-		weights := make([]int64, 1+r.IntN(6))
+		weights := make([]int64, 1+r.IntN(8))
+		sum := new(big.Int)
 		for i := range weights {
-			weights[i] = r.Int64N(20000) * int64(r.IntN(2))
+			switch r.IntN(8) {
+			case 0:
+				weights[i] = math.MaxInt64 - r.Int64N(3)
+			case 1:
+				weights[i] = -r.Int64N(math.MaxInt64)
+			case 2:
+			default:
+				weights[i] = r.Int64N(20000)
+			}
+			sum.Add(sum, big.NewInt(max(weights[i], 0)))
 		}
-		total := r.Int64N(200000) - 20000
-		var sum int64
-		for _, share := range Spread(total, weights) {
-			sum += share
+		total := []int64{r.Int64N(200000) - 20000, math.MaxInt64, math.MinInt64, r.Int64() - r.Int64()}[r.IntN(4)]
+		shares := Spread(total, weights)
+		if len(shares) != len(weights) {
+			t.Fatalf("Spread(%d, %v) = %v", total, weights, shares)
 		}
-		if sum != total {
-			t.Fatalf("Spread(%d, %v) adds up to %d", total, weights, sum)
+		added := new(big.Int)
+		for i, share := range shares {
+			added.Add(added, big.NewInt(share))
+			if sum.Sign() == 0 {
+				continue
+			}
+			weight := max(weights[i], 0)
+			exact := new(big.Int).Mul(big.NewInt(total), big.NewInt(weight))
+			off := new(big.Int).Sub(new(big.Int).Mul(big.NewInt(share), sum), exact)
+			if off.CmpAbs(sum) >= 0 || weight == 0 && share != 0 || share != 0 && (share > 0) != (total > 0) {
+				t.Fatalf("Spread(%d, %v)[%d] = %d, which is not its part", total, weights, i, share)
+			}
+		}
+		if added.Cmp(big.NewInt(total)) != 0 {
+			t.Fatalf("Spread(%d, %v) adds up to %v", total, weights, added)
 		}
 	}
-	if got := Spread(5, []int64{1, 1}); got[0] != 3 || got[1] != 2 {
-		t.Errorf("Spread(5, [1 1]) = %v, want [3 2]", got)
+	for name, c := range map[string]struct {
+		total         int64
+		weights, want []int64
+	}{
+		"the earlier of equals":   {5, []int64{1, 1}, []int64{3, 2}},
+		"the one cut most":        {10, []int64{3, 3, 1}, []int64{4, 4, 2}},
+		"negative":                {-5, []int64{1, 1}, []int64{-3, -2}},
+		"no weight at all":        {3, []int64{0, 0}, []int64{2, 1}},
+		"nobody":                  {3, nil, nil},
+		"product beyond 64 bits":  {math.MaxInt64, []int64{math.MaxInt64, math.MaxInt64}, []int64{1 << 62, 1<<62 - 1}},
+		"negative counts as none": {7, []int64{-5, 1}, []int64{0, 7}},
+	} {
+		if got := Spread(c.total, c.weights); !slices.Equal(got, c.want) {
+			t.Errorf("%s: Spread(%d, %v) = %v, want %v", name, c.total, c.weights, got, c.want)
+		}
 	}
 }
 

@@ -1,7 +1,10 @@
 package events
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"math/big"
 	"strings"
 )
 
@@ -21,11 +24,22 @@ func Exponent(currency string) int {
 	return 2
 }
 
+var (
+	errAmount   = errors.New("events: amount: want a decimal number such as 108.00")
+	errTooLarge = errors.New("events: amount: too large")
+)
+
 // ParseMinor reads a decimal text in a currency's major unit ("108.00",
 // "-5", ".5") exactly as an integer in its minor unit. It refuses anything
 // else: digits that would be lost, exponents, thousands separators, overflow.
 // The error does not repeat the text.
 func ParseMinor(text, currency string) (int64, error) {
+	return ParseFixed(text, Exponent(currency))
+}
+
+// ParseFixed reads a decimal text as ParseMinor does, with the given number of
+// digits after the point: with 0 it reads a count ("3", "3.00").
+func ParseFixed(text string, digits int) (int64, error) {
 	s := strings.TrimSpace(text)
 	negative := false
 	if rest, ok := strings.CutPrefix(s, "-"); ok {
@@ -35,32 +49,31 @@ func ParseMinor(text, currency string) (int64, error) {
 	}
 	whole, fraction, _ := strings.Cut(s, ".")
 	if whole == "" && fraction == "" {
-		return 0, fmt.Errorf("events: amount: want a decimal number such as 108.00")
+		return 0, errAmount
 	}
-	exponent := Exponent(currency)
 	kept := fraction
-	if len(kept) > exponent {
-		kept = fraction[:exponent]
-		if strings.Trim(fraction[exponent:], "0") != "" {
-			return 0, fmt.Errorf("events: amount: more than %d digits after the point, which %s does not have", exponent, currency)
+	if len(kept) > digits {
+		kept = fraction[:digits]
+		if strings.Trim(fraction[digits:], "0") != "" {
+			return 0, fmt.Errorf("events: amount: want at most %d digits after the point: money is never rounded", digits)
 		}
 	}
 	var n int64
-	for _, digits := range [2]string{whole, kept} {
-		for i := range len(digits) {
-			d := digits[i]
+	for _, part := range [2]string{whole, kept} {
+		for i := range len(part) {
+			d := part[i]
 			if d < '0' || d > '9' {
-				return 0, fmt.Errorf("events: amount: want a decimal number such as 108.00")
+				return 0, errAmount
 			}
-			if n > (1<<63-1-int64(d-'0'))/10 {
-				return 0, fmt.Errorf("events: amount: too large")
+			if n > (math.MaxInt64-int64(d-'0'))/10 {
+				return 0, errTooLarge
 			}
 			n = n*10 + int64(d-'0')
 		}
 	}
-	for range exponent - len(kept) {
-		if n > (1<<63-1)/10 {
-			return 0, fmt.Errorf("events: amount: too large")
+	for range digits - len(kept) {
+		if n > math.MaxInt64/10 {
+			return 0, errTooLarge
 		}
 		n *= 10
 	}
@@ -86,35 +99,35 @@ func FormatMinor(minor int64, currency string) string {
 	return sign + digits[:point] + "." + digits[point:]
 }
 
-// Spread shares total out over weights by largest remainder, so that the
-// shares add up to total exactly; with no weight at all, over equal parts.
-// Weights must not be negative. It returns nil for no weights.
+// Spread shares total out over weights by largest remainder, exactly for any
+// amount: each gets its proportional part rounded towards zero, and what is
+// left goes one by one to those that were cut most, the earlier of equals.
+// The shares add up to total. Weights below 0 count as 0; if all are 0, they
+// count as equal. No weights, no shares.
 func Spread(total int64, weights []int64) []int64 {
-	n := len(weights)
-	if n == 0 {
+	if len(weights) == 0 {
 		return nil
 	}
-	var sum int64
-	for _, w := range weights {
-		sum += w
+	// A product of two int64, and a sum of many, need more than 64 bits.
+	w := make([]*big.Int, len(weights))
+	sum := new(big.Int)
+	for i, weight := range weights {
+		w[i] = big.NewInt(max(weight, 0))
+		sum.Add(sum, w[i])
 	}
-	if sum == 0 {
-		weights, sum = make([]int64, n), int64(n)
-		for i := range weights {
-			weights[i] = 1
+	if sum.Sign() == 0 {
+		for i := range w {
+			w[i] = big.NewInt(1)
 		}
+		sum.SetInt64(int64(len(w)))
 	}
-	shares := make([]int64, n)
-	remainders := make([]int64, n)
+	shares := make([]int64, len(weights))
+	cut := make([]*big.Int, len(weights))
 	left := total
-	for i, w := range weights {
-		// 128-bit would be exact for any amount; amounts of orders in 分 stay
-		// far below the 2^31 × 2^31 that fit here.
-		shares[i] = total * w / sum
-		remainders[i] = total * w % sum
-		if remainders[i] < 0 {
-			remainders[i] = -remainders[i]
-		}
+	for i := range w {
+		part := new(big.Int).Mul(big.NewInt(total), w[i])
+		quotient, rest := part.QuoRem(part, sum, new(big.Int))
+		shares[i], cut[i] = quotient.Int64(), rest.Abs(rest)
 		left -= shares[i]
 	}
 	step := int64(1)
@@ -122,14 +135,14 @@ func Spread(total int64, weights []int64) []int64 {
 		step = -1
 	}
 	for ; left != 0; left -= step {
-		best := 0
-		for i := range remainders {
-			if remainders[i] > remainders[best] {
-				best = i
+		most := 0
+		for i := range cut {
+			if cut[i].Cmp(cut[most]) > 0 {
+				most = i
 			}
 		}
-		shares[best] += step
-		remainders[best] = -1
+		shares[most] += step
+		cut[most] = big.NewInt(-1)
 	}
 	return shares
 }

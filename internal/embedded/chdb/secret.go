@@ -38,7 +38,7 @@ func makeSecret(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // its link stays
 	if _, err := file.WriteString(rand.Text() + "\n"); err != nil {
 		_ = file.Close()
 		return err

@@ -66,7 +66,8 @@ func ServeMain() error {
 	}
 	_ = settings.Close()
 	if os.Getenv(confined) == "" {
-		if err := confine(config); err != nil { // on success this process is replaced
+		// On success this process is replaced; where there is nothing to confine with, it goes on.
+		if err := confine(config); err != nil { //nolint:staticcheck // SA4023 knows Linux alone
 			return err
 		}
 	}

@@ -120,14 +120,14 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.password, err = secret(s.SecretFile()); err != nil {
 		return nil, err
 	}
-	if s.app, s.appAddress, err = listen(s.config.Address); err != nil {
+	if s.app, s.appAddress, err = listen(ctx, s.config.Address); err != nil {
 		return nil, err
 	}
 	if s.config.BI {
 		if s.biPassword, err = secret(s.BISecretFile()); err != nil {
 			return nil, err
 		}
-		if s.bi, s.biAddress, err = listen(s.config.BIAddress); err != nil {
+		if s.bi, s.biAddress, err = listen(ctx, s.config.BIAddress); err != nil {
 			return nil, err
 		}
 	}
@@ -145,8 +145,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -189,8 +188,8 @@ func (s *Server) defaults() error {
 }
 
 // listen opens a listener and keeps only its descriptor: the child accepts.
-func listen(address string) (*os.File, string, error) {
-	listener, err := net.Listen("tcp", address)
+func listen(ctx context.Context, address string) (*os.File, string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, "", fmt.Errorf("chdb: listen on %s: %w (choose another address in the configuration)", address, err)
 	}
@@ -213,12 +212,16 @@ func (s *Server) BIURL() string {
 	return "http://" + s.biAddress
 }
 
-// User and Password of the application.
-func (s *Server) User() string     { return AppUser }
+// User is the application's.
+func (s *Server) User() string { return AppUser }
+
+// Password is the application's, made at the first start.
 func (s *Server) Password() string { return s.password }
 
-// BIUser and BIPassword are those of BI.
-func (s *Server) BIUser() string     { return BIUser }
+// BIUser is the user for BI, who may only read.
+func (s *Server) BIUser() string { return BIUser }
+
+// BIPassword is the password of BIUser.
 func (s *Server) BIPassword() string { return s.biPassword }
 
 // Database is the current one of both users.
@@ -365,6 +368,7 @@ func (s *Server) spawn() (*child, error) {
 	if bi == nil {
 		bi = lifetimeRead // keeps the numbers of the descriptors
 	}
+	//nolint:noctx // the child outlives any one context: stop asks it to end before it kills
 	command := exec.Command(s.config.Command[0], s.config.Command[1:]...)
 	command.Dir = s.config.Folder
 	command.Env = append([]string{"TZ=UTC", "LC_ALL=C.UTF-8"}, s.config.Environment...)

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,7 +64,7 @@ func TestLanesAreApart(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		if err := full.enter(ctx); err != context.Canceled {
+		if err := full.enter(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("a client that left the queue: %v", err)
 		}
 	})

@@ -79,10 +79,6 @@ func usersXML(c Config) string {
 `, escape(quoteName(c.Database)), grants.String())
 }
 
-func quote(name string) string {
-	return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(name) + "`"
-}
-
 func escape(text string) string {
 	var b strings.Builder
 	_ = xml.EscapeText(&b, []byte(text)) // a strings.Builder takes all

@@ -258,14 +258,14 @@ func insert(ctx context.Context, conn *libchdb.Conn, q *request, a *answer) erro
 	buffer := make([]byte, chunk)
 	for {
 		n, readErr := fill(q.data, buffer)
-		if readErr != nil && readErr != io.EOF {
+		if readErr != nil && !errors.Is(readErr, io.EOF) {
 			return fail(33, "CANNOT_READ_ALL_DATA", "the body broke off, no row was inserted")
 		}
 		if _, err := rows.Write(buffer[:n]); err != nil {
 			drain(q.data)
 			return goneOr(ctx, err)
 		}
-		if readErr == io.EOF {
+		if errors.Is(readErr, io.EOF) {
 			break
 		}
 	}

@@ -38,7 +38,7 @@ func (i installer) npm(ctx context.Context, work string) ([]string, error) {
 	if path, err := exec.LookPath("npm"); err == nil {
 		return []string{path}, nil
 	}
-	pip := pipCommand()
+	pip := pipCommand(ctx)
 	if pip == nil || i.wheel.Name == "" {
 		return nil, noClient()
 	}
@@ -70,7 +70,7 @@ func (i installer) npm(ctx context.Context, work string) ([]string, error) {
 }
 
 // pipCommand finds pip under the names that it goes by.
-func pipCommand() []string {
+func pipCommand(ctx context.Context) []string {
 	for _, name := range []string{"pip3", "pip"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return []string{path}
@@ -78,7 +78,7 @@ func pipCommand() []string {
 	}
 	for _, name := range []string{"python3", "python"} {
 		path, err := exec.LookPath(name)
-		if err == nil && exec.Command(path, "-m", "pip", "--version").Run() == nil {
+		if err == nil && exec.CommandContext(ctx, path, "-m", "pip", "--version").Run() == nil {
 			return []string{path, "-m", "pip"}
 		}
 	}
@@ -158,7 +158,7 @@ func (i installer) environment(work string) []string {
 func largest(folder string) (size int64) {
 	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
-			return nil // it has just been renamed
+			return nil //nolint:nilerr // it has just been renamed
 		}
 		if stat, err := entry.Info(); err == nil {
 			size = max(size, stat.Size())

@@ -1,0 +1,100 @@
+package profile
+
+import (
+	"context"
+	"time"
+)
+
+// gatherer turns many small questions at once into few larger ones: while as
+// many batches as there are slots are under way, questions wait, and whoever
+// gets the next slot takes all that wait. It starts no goroutine: a caller
+// asks for the others too.
+//
+// The embedded engine answers a few statements at a time; sixteen of one key
+// each take it far longer than one of sixteen keys.
+type gatherer[Q, A any] struct {
+	// ask answers several questions, in their order.
+	ask func(context.Context, []Q) ([]A, error)
+	// slots holds a token for each batch under way.
+	slots chan struct{}
+	// waiting holds the questions; its room is more than there are callers
+	// in any service that has a bound of its own.
+	waiting chan *question[Q, A]
+}
+
+type question[Q, A any] struct {
+	asked  Q
+	answer A
+	err    error
+	done   chan struct{}
+}
+
+const (
+	// batchesAtOnce leaves the engine room for whoever else asks.
+	batchesAtOnce = 2
+	// batchQuestions bounds a batch, and with it the time that its last
+	// question waits for.
+	batchQuestions = 32
+	// batchTime bounds a batch: it goes on when its caller has gone, because
+	// others wait for it.
+	batchTime = 10 * time.Second
+)
+
+func newGatherer[Q, A any](ask func(context.Context, []Q) ([]A, error)) *gatherer[Q, A] {
+	return &gatherer[Q, A]{ask: ask, slots: make(chan struct{}, batchesAtOnce), waiting: make(chan *question[Q, A], 1024)}
+}
+
+// get answers one question. It may be called concurrently.
+func (g *gatherer[Q, A]) get(ctx context.Context, asked Q) (A, error) {
+	q := &question[Q, A]{asked: asked, done: make(chan struct{})}
+	select {
+	case g.waiting <- q:
+	case <-ctx.Done():
+		return q.answer, ctx.Err()
+	}
+	for {
+		select {
+		case <-q.done:
+			return q.answer, q.err
+		case <-ctx.Done():
+			// Whoever takes the question answers into the void.
+			return *new(A), ctx.Err()
+		case g.slots <- struct{}{}:
+			g.batch(ctx)
+			<-g.slots
+		}
+	}
+}
+
+// batch answers what waits, as far as a batch reaches. Its caller's question
+// may have been taken by another, or wait behind this batch.
+func (g *gatherer[Q, A]) batch(ctx context.Context) {
+	var batch []*question[Q, A]
+	for len(batch) < batchQuestions {
+		select {
+		case q := <-g.waiting:
+			batch = append(batch, q)
+			continue
+		default:
+		}
+		break
+	}
+	if len(batch) == 0 {
+		return
+	}
+	asked := make([]Q, len(batch))
+	for i, q := range batch {
+		asked[i] = q.asked
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
+	defer cancel()
+	answers, err := g.ask(ctx, asked)
+	for i, q := range batch {
+		if err != nil {
+			q.err = err
+		} else {
+			q.answer = answers[i]
+		}
+		close(q.done)
+	}
+}

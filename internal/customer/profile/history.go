@@ -1,0 +1,377 @@
+package profile
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"oneid/identity"
+	"oneid/internal/clickhouse"
+	"oneid/internal/customer"
+	"oneid/schemas/events"
+)
+
+// lastOrders is how many orders a profile shows.
+const lastOrders = 10
+
+// pseudo begins the id of an account that stands for the buyer of one order.
+const pseudo = "order:"
+
+// History reads what happened to the accounts of a customer. It may be used
+// concurrently: look-ups that come at the same time share their statements.
+type History struct {
+	db     *clickhouse.Conn
+	gather *gatherer[[]identity.Account, *Past]
+}
+
+// NewHistory makes a History over a migrated database.
+func NewHistory(db *clickhouse.Conn) *History {
+	h := &History{db: db}
+	h.gather = newGatherer(h.read)
+	return h
+}
+
+// Past is all that happened to some accounts.
+type Past struct {
+	// Living are the accounts that count: an account order:NO does so only
+	// while the newest version of its order belongs to it. In the order of
+	// the question.
+	Living []identity.Account
+	// Memberships are the shops (platform/shop) whose member an account is,
+	// sorted.
+	Memberships []string
+	// Orders and Tickets are all there are, newest first.
+	Orders  []customer.Order
+	Tickets []customer.Ticket
+
+	totals []customer.Totals
+	open   []customer.Ticket
+}
+
+// History is the part of the past that a profile shows.
+func (p *Past) History() customer.History {
+	return customer.History{
+		Totals: p.totals, LastOrders: p.Orders[:min(len(p.Orders), lastOrders)], OpenTickets: p.open, Tickets: uint64(len(p.Tickets)),
+	}
+}
+
+// Of reads the past of a customer's accounts. What it returns may be shared;
+// do not change it.
+func (h *History) Of(ctx context.Context, accounts []identity.Account) (*Past, error) {
+	return h.gather.get(ctx, accounts)
+}
+
+// entity is a row of any kind.
+type entity struct {
+	Kind     string    `ch:"kind"`
+	Platform string    `ch:"platform"`
+	Shop     string    `ch:"shop"`
+	ID       string    `ch:"id"`
+	Account  string    `ch:"account"`
+	OrderID  string    `ch:"order_id"`
+	Status   string    `ch:"status"`
+	Word     string    `ch:"word"` // platform's status of an order, kind of a ticket
+	Subject  string    `ch:"subject"`
+	Created  time.Time `ch:"created_at"`
+	Paid     time.Time `ch:"paid_at"`
+	Currency string    `ch:"currency"`
+	Minor    int64     `ch:"minor"`
+}
+
+// key names an entity of one kind.
+type key struct{ platform, shop, id string }
+
+func (e *entity) key() key   { return key{e.Platform, e.Shop, e.ID} }
+func (e *entity) order() key { return key{e.Platform, e.Shop, e.OrderID} }
+
+// read answers several look-ups with two statements.
+func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past, error) {
+	all := make(map[identity.Account]bool)
+	for _, accounts := range asked {
+		for _, a := range accounts {
+			all[a] = true
+		}
+	}
+	if len(all) == 0 {
+		pasts := make([]*Past, len(asked))
+		for i := range pasts {
+			pasts[i] = new(Past)
+		}
+		return pasts, nil
+	}
+	keys, err := h.keys(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := h.entities(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	f := arrange(rows)
+	for _, m := range keys.member {
+		f.member[m] = true
+	}
+	pasts := make([]*Past, len(asked))
+	for i, accounts := range asked {
+		pasts[i] = f.past(accounts)
+	}
+	return pasts, nil
+}
+
+// found are the keys of what some accounts may have.
+type found struct {
+	orders, refunds, tickets map[key]bool
+	member                   []identity.Account
+}
+
+// keys reads which entities the accounts have had, and the refunds and
+// tickets of their orders.
+func (h *History) keys(ctx context.Context, accounts map[identity.Account]bool) (*found, error) {
+	f := &found{orders: map[key]bool{}, refunds: map[key]bool{}, tickets: map[key]bool{}}
+	var in, own set
+	for a := range accounts {
+		in.add(a.Platform, a.Shop, a.ID)
+		if id, ok := strings.CutPrefix(a.ID, pseudo); ok {
+			own.add(a.Platform, a.Shop, id)
+			f.orders[key{a.Platform, a.Shop, id}] = true
+		}
+	}
+	db := h.db.Database()
+	ofAccount := " FROM " + db + ".entities_by_account WHERE (platform, shop, account) IN " + in.String()
+	ofOrders := "(platform, shop, order_id) IN (SELECT platform, shop, id" + ofAccount + " AND kind = 'order')"
+	if own.n > 0 {
+		ofOrders = "(" + ofOrders + " OR (platform, shop, order_id) IN " + own.String() + ")"
+	}
+	query := "SELECT DISTINCT platform, shop, kind, id" + ofAccount +
+		" UNION ALL SELECT DISTINCT platform, shop, kind, id FROM " + db + ".entities_by_order WHERE " + ofOrders +
+		" UNION ALL SELECT DISTINCT platform, shop, 'member' AS kind, account AS id FROM " + db + ".memberships WHERE (platform, shop, account) IN " + in.String()
+	var rows []struct {
+		Platform string `ch:"platform"`
+		Shop     string `ch:"shop"`
+		Kind     string `ch:"kind"`
+		ID       string `ch:"id"`
+	}
+	if err := h.db.Select(ctx, "read what an account has", &rows, query, lookup...); err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		k := key{r.Platform, r.Shop, r.ID}
+		switch r.Kind {
+		case "order":
+			f.orders[k] = true
+		case "refund":
+			f.refunds[k] = true
+		case "ticket":
+			f.tickets[k] = true
+		case "member":
+			f.member = append(f.member, identity.Account{Platform: r.Platform, Shop: r.Shop, ID: r.ID})
+		}
+	}
+	return f, nil
+}
+
+// lookup are the settings of look-ups: short statements beside others.
+var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 1}, {Name: "max_query_size", Value: 64 << 20}}
+
+// entities reads the newest version of what the keys name.
+func (h *History) entities(ctx context.Context, f *found) ([]entity, error) {
+	const (
+		orders = "SELECT 'order' AS kind, platform, shop, order_id AS id, account, order_id, status," +
+			" platform_status AS word, '' AS subject, created_at, paid_at, currency, paid_minor AS minor"
+		refunds = "SELECT 'refund' AS kind, platform, shop, refund_id AS id, account, order_id, status," +
+			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, currency, refund_minor AS minor"
+		tickets = "SELECT 'ticket' AS kind, platform, shop, ticket_id AS id, account, order_id, status," +
+			" t.kind AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor"
+	)
+	var parts []string
+	part := func(columns, table, id string, keys map[key]bool) {
+		if len(keys) == 0 {
+			return
+		}
+		var in set
+		for k := range keys {
+			in.add(k.platform, k.shop, k.id)
+		}
+		parts = append(parts, columns+" FROM "+h.db.Database()+"."+table+" FINAL WHERE (platform, shop, "+id+") IN "+in.String())
+	}
+	part(orders, "orders", "order_id", f.orders)
+	part(refunds, "refunds", "refund_id", f.refunds)
+	part(tickets, "tickets AS t", "ticket_id", f.tickets)
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	var rows []entity
+	err := h.db.Select(ctx, "read a customer's history", &rows, strings.Join(parts, " UNION ALL "), lookup...)
+	return rows, err
+}
+
+// set is the right side of an IN.
+type set struct {
+	text strings.Builder
+	n    int
+}
+
+func (s *set) add(values ...string) {
+	s.text.WriteString([2]string{"((", ",("}[min(s.n, 1)])
+	for i, v := range values {
+		if i > 0 {
+			s.text.WriteByte(',')
+		}
+		s.text.WriteString(clickhouse.Quote(v))
+	}
+	s.text.WriteByte(')')
+	s.n++
+}
+
+func (s *set) String() string { return s.text.String() + ")" }
+
+// facts are the rows of a batch, by whom they belong to.
+type facts struct {
+	orders   map[key]*entity
+	of       map[identity.Account][]*entity
+	refunded map[refundKey]int64
+	member   map[identity.Account]bool
+}
+
+type refundKey struct {
+	order    key
+	currency string
+}
+
+// arrange gives each row to its account: what an account order:NO has is the
+// order's buyer's once the order names one.
+func arrange(rows []entity) *facts {
+	f := &facts{
+		orders: map[key]*entity{}, of: map[identity.Account][]*entity{}, refunded: map[refundKey]int64{}, member: map[identity.Account]bool{},
+	}
+	for i := range rows {
+		if rows[i].Kind == "order" {
+			f.orders[rows[i].key()] = &rows[i]
+		}
+	}
+	for i := range rows {
+		e := &rows[i]
+		account := e.Account
+		if order := f.orders[e.order()]; e.Kind != "order" && account == pseudo+e.OrderID && order != nil {
+			account = order.Account
+		}
+		a := identity.Account{Platform: e.Platform, Shop: e.Shop, ID: account}
+		f.of[a] = append(f.of[a], e)
+		if e.Kind == "refund" && e.Status == "succeeded" {
+			f.refunded[refundKey{e.order(), e.Currency}] += e.Minor
+		}
+	}
+	return f
+}
+
+// lives says whether an account counts.
+func (f *facts) lives(a identity.Account) bool {
+	id, ok := strings.CutPrefix(a.ID, pseudo)
+	if !ok {
+		return true
+	}
+	order := f.orders[key{a.Platform, a.Shop, id}]
+	return order != nil && order.Account == a.ID
+}
+
+// sum is what was paid in one currency.
+type sum struct {
+	orders         uint64
+	paid, refunded int64
+	first, last    time.Time
+}
+
+// past gathers what belongs to some accounts.
+func (f *facts) past(accounts []identity.Account) *Past {
+	p := &Past{Memberships: []string{}, Orders: []customer.Order{}, Tickets: []customer.Ticket{}, totals: []customer.Totals{}, open: []customer.Ticket{}}
+	sums := map[string]*sum{}
+	of := func(currency string) *sum {
+		if sums[currency] == nil {
+			sums[currency] = new(sum)
+		}
+		return sums[currency]
+	}
+	for _, a := range accounts {
+		if f.member[a] {
+			p.Memberships = append(p.Memberships, a.Platform+"/"+a.Shop)
+		}
+		if !f.lives(a) {
+			continue
+		}
+		p.Living = append(p.Living, a)
+		for _, e := range f.of[a] {
+			switch e.Kind {
+			case "order":
+				p.Orders = append(p.Orders, f.order(e, a))
+				if e.Paid.Unix() > 0 {
+					s := of(e.Currency)
+					if s.orders == 0 || e.Created.Before(s.first) {
+						s.first = e.Created
+					}
+					if s.orders == 0 || e.Created.After(s.last) {
+						s.last = e.Created
+					}
+					s.orders++
+					s.paid += e.Minor
+				}
+			case "refund":
+				if e.Status == "succeeded" {
+					of(e.Currency).refunded += e.Minor
+				}
+			case "ticket":
+				p.Tickets = append(p.Tickets, customer.Ticket{
+					Account: a.String(), TicketID: e.ID, Kind: e.Word, Status: e.Status, Subject: e.Subject, OrderID: e.OrderID, CreatedAt: e.Created.UTC(),
+				})
+			}
+		}
+	}
+	slices.Sort(p.Memberships)
+	p.Memberships = slices.Compact(p.Memberships)
+	slices.SortFunc(p.Orders, func(a, b customer.Order) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.Account, b.Account), strings.Compare(a.OrderID, b.OrderID))
+	})
+	slices.SortFunc(p.Tickets, func(a, b customer.Ticket) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(a.Account, b.Account), strings.Compare(a.TicketID, b.TicketID))
+	})
+	for _, t := range p.Tickets {
+		if t.Status == "open" || t.Status == "pending" {
+			p.open = append(p.open, t)
+		}
+	}
+	for currency, s := range sums {
+		p.totals = append(p.totals, s.totals(currency))
+	}
+	// The currency of most orders first, as in customer_360.
+	slices.SortFunc(p.totals, func(a, b customer.Totals) int {
+		return cmp.Or(cmp.Compare(b.Orders, a.Orders), strings.Compare(a.Currency, b.Currency))
+	})
+	return p
+}
+
+func (s *sum) totals(currency string) customer.Totals {
+	t := customer.Totals{
+		Currency: currency, Orders: s.orders, PaidAmount: amount(s.paid, currency), RefundedAmount: amount(s.refunded, currency), NetAmount: amount(s.paid-s.refunded, currency),
+	}
+	if s.orders > 0 {
+		first, last := s.first.UTC(), s.last.UTC()
+		t.FirstOrderAt, t.LastOrderAt = &first, &last
+	}
+	return t
+}
+
+func (f *facts) order(e *entity, a identity.Account) customer.Order {
+	o := customer.Order{
+		Account: a.String(), OrderID: e.ID, Status: e.Status, PlatformStatus: e.Word, CreatedAt: e.Created.UTC(),
+		PaidAmount: amount(e.Minor, e.Currency), RefundedAmount: amount(f.refunded[refundKey{e.key(), e.Currency}], e.Currency), Currency: e.Currency,
+	}
+	if e.Paid.Unix() > 0 {
+		at := e.Paid.UTC()
+		o.PaidAt = &at
+	}
+	return o
+}
+
+// amount writes an amount with the digits that its currency has.
+func amount(minor int64, currency string) string { return events.FormatMinor(minor, currency) }

@@ -1,0 +1,288 @@
+package profile
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"oneid/identity"
+	"oneid/internal/clickhouse"
+)
+
+// Customer is a living customer.
+type Customer struct {
+	ID identity.CustomerID
+	// Accounts of the customer, earliest-born first. An account order:NO is
+	// among them also when its order has left it: see Past.Living.
+	Accounts []identity.Account
+	// RedirectedFrom is the id that was asked for, if it leads here; zero
+	// otherwise.
+	RedirectedFrom identity.CustomerID
+}
+
+// Identity says who is who. All methods may be called concurrently. What was
+// never seen is no error: false, or nothing.
+type Identity interface {
+	// FindIdentifier returns the accounts that were seen with an identifier,
+	// those of the strongest role first, then by key.
+	FindIdentifier(ctx context.Context, id identity.Identifier) ([]identity.Account, error)
+	// CustomerOf returns the customer of an account.
+	CustomerOf(ctx context.Context, account identity.Account) (identity.CustomerID, bool, error)
+	// Customer returns the living customer that an id stands for, through
+	// any redirects.
+	Customer(ctx context.Context, id identity.CustomerID) (Customer, bool, error)
+	// Evidence returns what is known of accounts, sorted.
+	Evidence(ctx context.Context, accounts []identity.Account) ([]identity.Evidence, error)
+}
+
+// Stored is the Identity that lies in ClickHouse, for where no resolver runs.
+type Stored struct{ db *clickhouse.Conn }
+
+// NewStored makes a Stored over a migrated database.
+func NewStored(db *clickhouse.Conn) *Stored { return &Stored{db} }
+
+var _ Identity = (*Stored)(nil)
+
+type accountRow struct {
+	Platform string `ch:"platform"`
+	Shop     string `ch:"shop"`
+	Account  string `ch:"account"`
+}
+
+func (r accountRow) account() identity.Account {
+	return identity.Account{Platform: r.Platform, Shop: r.Shop, ID: r.Account}
+}
+
+// hexOf writes a hash as a literal.
+func hexOf(h identity.Hash) string { return fmt.Sprintf("unhex('%x')", h[:]) }
+
+// FindIdentifier implements Identity.
+func (s *Stored) FindIdentifier(ctx context.Context, id identity.Identifier) ([]identity.Account, error) {
+	var rows []struct {
+		accountRow
+		Role string `ch:"role"`
+	}
+	err := s.db.Select(ctx, "find an identifier", &rows, "SELECT DISTINCT platform, shop, account, role FROM "+s.db.Database()+".evidence_by_identifier"+
+		" WHERE hash = "+hexOf(id.Hash)+" AND type = "+clickhouse.Quote(string(id.Type)), lookup...)
+	if err != nil {
+		return nil, err
+	}
+	strongest := map[identity.Account]identity.Role{}
+	for _, r := range rows {
+		role, ok := identity.ParseRole(r.Role)
+		if !ok {
+			continue // of a later version
+		}
+		if before, ok := strongest[r.account()]; !ok || role < before {
+			strongest[r.account()] = role
+		}
+	}
+	accounts := make([]identity.Account, 0, len(strongest))
+	for a := range strongest {
+		accounts = append(accounts, a)
+	}
+	slices.SortFunc(accounts, func(a, b identity.Account) int {
+		return cmp.Or(cmp.Compare(strongest[a], strongest[b]), a.Compare(b))
+	})
+	return accounts, nil
+}
+
+// CustomerOf implements Identity.
+func (s *Stored) CustomerOf(ctx context.Context, a identity.Account) (identity.CustomerID, bool, error) {
+	var rows []struct {
+		Customer uuid.UUID `ch:"customer_id"`
+	}
+	var in set
+	in.add(a.Platform, a.Shop, a.ID)
+	err := s.db.Select(ctx, "find an account", &rows, "SELECT customer_id FROM "+s.db.Database()+".identity_map FINAL WHERE (platform, shop, account) IN "+in.String(), lookup...)
+	if err != nil || len(rows) == 0 {
+		return identity.CustomerID{}, false, err
+	}
+	return identity.CustomerID(rows[0].Customer), true, nil
+}
+
+// Customer implements Identity. An id that was handed out and leads elsewhere
+// now has its redirect, which is written anew whenever its customer merges
+// again, so one step is enough.
+func (s *Stored) Customer(ctx context.Context, id identity.CustomerID) (Customer, bool, error) {
+	db, asked := s.db.Database(), clickhouse.Quote(id.String())
+	// An account that has moved on is still listed under its former customer:
+	// only identity_map says where it is.
+	var rows []struct {
+		accountRow
+		Customer uuid.UUID `ch:"customer_id"`
+		Born     uint64    `ch:"born"`
+	}
+	err := s.db.Select(ctx, "find a customer", &rows, "WITH (SELECT if(count() = 0, toUUID("+asked+"), argMax(to_customer_id, version)) FROM "+db+".redirects WHERE from_customer_id = toUUID("+asked+")) AS living"+
+		" SELECT platform, shop, account, customer_id, born FROM "+db+".identity_map FINAL"+
+		" WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM "+db+".identity_map_by_customer WHERE customer_id = living) AND customer_id = living", lookup...)
+	if err != nil || len(rows) == 0 {
+		return Customer{}, false, err
+	}
+	slices.SortFunc(rows, func(a, b struct {
+		accountRow
+		Customer uuid.UUID `ch:"customer_id"`
+		Born     uint64    `ch:"born"`
+	}) int {
+		return cmp.Or(cmp.Compare(a.Born, b.Born), a.account().Compare(b.account()))
+	})
+	c := Customer{ID: identity.CustomerID(rows[0].Customer), Accounts: make([]identity.Account, len(rows))}
+	for i, r := range rows {
+		c.Accounts[i] = r.account()
+	}
+	if c.ID != id {
+		c.RedirectedFrom = id
+	}
+	return c, true, nil
+}
+
+// Evidence implements Identity.
+func (s *Stored) Evidence(ctx context.Context, accounts []identity.Account) ([]identity.Evidence, error) {
+	if len(accounts) == 0 {
+		return nil, nil
+	}
+	var in set
+	for _, a := range accounts {
+		in.add(a.Platform, a.Shop, a.ID)
+	}
+	var rows []struct {
+		accountRow
+		Type   string    `ch:"type"`
+		Hash   string    `ch:"hash"`
+		Role   string    `ch:"role"`
+		Source string    `ch:"source"`
+		First  time.Time `ch:"first"`
+		Last   time.Time `ch:"last"`
+	}
+	err := s.db.Select(ctx, "read the evidence of accounts", &rows, "SELECT platform, shop, account, type, hash, role, source, min(first_seen) AS first, max(last_seen) AS last FROM "+s.db.Database()+".evidence"+
+		" WHERE (platform, shop, account) IN "+in.String()+" GROUP BY platform, shop, account, type, hash, role, source", lookup...)
+	if err != nil {
+		return nil, err
+	}
+	evidence := make([]identity.Evidence, 0, len(rows))
+	for _, r := range rows {
+		role, ok := identity.ParseRole(r.Role)
+		if !ok || len(r.Hash) != len(identity.Hash{}) {
+			continue // of a later version
+		}
+		evidence = append(evidence, identity.Evidence{
+			Account: r.account(), Identifier: identity.Identifier{Type: identity.IdentifierType(r.Type), Hash: identity.Hash([]byte(r.Hash))},
+			Role: role, Source: r.Source, First: r.First.Unix(), Last: r.Last.Unix(),
+		})
+	}
+	slices.SortFunc(evidence, identity.Evidence.Compare)
+	return evidence, nil
+}
+
+// SealedValues returns the sealed values of identifiers, as far as they are
+// kept: an erased one is not.
+func (s *Stored) SealedValues(ctx context.Context, ids []identity.Identifier) (map[identity.Identifier][]byte, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = "(" + hexOf(id.Hash) + "," + clickhouse.Quote(string(id.Type)) + ")"
+	}
+	var rows []struct {
+		Type   string `ch:"type"`
+		Hash   string `ch:"hash"`
+		Sealed string `ch:"sealed"`
+	}
+	err := s.db.Select(ctx, "read sealed values", &rows, "SELECT type, hash, sealed FROM "+s.db.Database()+".identifier_values WHERE (hash, type) IN ("+strings.Join(list, ",")+")", lookup...)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[identity.Identifier][]byte, len(rows))
+	for _, r := range rows {
+		if len(r.Hash) != len(identity.Hash{}) {
+			continue
+		}
+		id := identity.Identifier{Type: identity.IdentifierType(r.Type), Hash: identity.Hash([]byte(r.Hash))}
+		// Two of one value may not be merged yet; which of them does not matter, but let it be one.
+		if before, ok := values[id]; !ok || bytes.Compare([]byte(r.Sealed), before) < 0 {
+			values[id] = []byte(r.Sealed)
+		}
+	}
+	return values, nil
+}
+
+// Decisions returns what people decided about accounts, with the undos of
+// those decisions, in the order of their ids: what identity.Explain needs.
+func (s *Stored) Decisions(ctx context.Context, accounts []identity.Account) ([]identity.Decision, error) {
+	if len(accounts) == 0 {
+		return nil, nil
+	}
+	list := make([]string, len(accounts))
+	for i, a := range accounts {
+		list[i] = clickhouse.Quote(a.String())
+	}
+	var rows []struct {
+		ID       string    `ch:"decision_id"`
+		Kind     string    `ch:"kind"`
+		Accounts []string  `ch:"accounts"`
+		Undoes   string    `ch:"undoes"`
+		At       time.Time `ch:"decided_at"`
+	}
+	// Decisions are few: people made them.
+	db := s.db.Database()
+	err := s.db.Select(ctx, "read decisions", &rows, "SELECT decision_id, kind, accounts, undoes, decided_at FROM "+db+".decisions FINAL"+
+		" WHERE kind = 'undo' OR kind IN ('same', 'different') AND hasAny(accounts, ["+strings.Join(list, ",")+"])", lookup...)
+	if err != nil {
+		return nil, err
+	}
+	kinds := map[string]identity.DecisionKind{"same": identity.Same, "different": identity.Different, "undo": identity.Undo}
+	decisions := make([]identity.Decision, 0, len(rows))
+	for _, r := range rows {
+		d := identity.Decision{ID: r.ID, Kind: kinds[r.Kind], Undoes: r.Undoes, At: r.At.UnixMilli()}
+		if d.Kind != identity.Undo {
+			if len(r.Accounts) != 2 {
+				continue
+			}
+			a, err := identity.ParseAccount(r.Accounts[0])
+			if err != nil {
+				continue
+			}
+			b, err := identity.ParseAccount(r.Accounts[1])
+			if err != nil {
+				continue
+			}
+			d.A, d.B = a, b
+		}
+		decisions = append(decisions, d)
+	}
+	slices.SortFunc(decisions, func(a, b identity.Decision) int { return strings.Compare(a.ID, b.ID) })
+	return decisions, nil
+}
+
+// AccountOfOrder returns the account to which the newest version of an order
+// belongs; false for an order that is not there.
+func (h *History) AccountOfOrder(ctx context.Context, platform, shop, order string) (identity.Account, bool, error) {
+	var in set
+	in.add(platform, shop, order)
+	var rows []accountRow
+	err := h.db.Select(ctx, "find an order", &rows, "SELECT platform, shop, account FROM "+h.db.Database()+".orders FINAL WHERE (platform, shop, order_id) IN "+in.String(), lookup...)
+	if err != nil || len(rows) == 0 {
+		return identity.Account{}, false, err
+	}
+	return rows[0].account(), true, nil
+}
+
+// Living leaves out the accounts order:NO whose order has left them. It asks
+// only if there are such.
+func (h *History) Living(ctx context.Context, accounts []identity.Account) ([]identity.Account, error) {
+	if !slices.ContainsFunc(accounts, func(a identity.Account) bool { return !a.Identified() }) {
+		return accounts, nil
+	}
+	past, err := h.Of(ctx, accounts)
+	if err != nil {
+		return nil, err
+	}
+	return past.Living, nil
+}

@@ -1,0 +1,257 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/identity"
+	"oneid/internal/clickhouse"
+	"oneid/internal/embedded/chdb/chdbtest"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+func TestMain(m *testing.M) { chdbtest.Main(m) }
+
+func open(t testing.TB) (*clickhouse.Conn, chdbtest.Database) {
+	t.Helper()
+	d := chdbtest.Start(t)
+	c, err := clickhouse.Open(t.Context(), clickhouse.Config{URL: d.URL, Database: d.Name, User: d.User, Password: d.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := c.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c, d
+}
+
+func insert(t testing.TB, c *clickhouse.Conn, blocks ...tables.Block) {
+	t.Helper()
+	for _, b := range blocks {
+		if err := c.Insert(t.Context(), b, fmt.Sprintf("%s/%p/%d", b.Table(), b, b.Rows())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func header(a identity.Account, id string, version int64) *events.Header {
+	return &events.Header{Platform: a.Platform, Shop: a.Shop, EntityId: id, Account: a.ID, Version: &events.Version{ModifiedMs: version}}
+}
+
+// The history that look-ups read is the one that the public views show, for
+// random versions in random order, accounts that stand in for buyers
+// included.
+func TestHistoryIsWhatTheViewsShow(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			c, d := open(t)
+			r := rand.New(rand.NewPCG(seed, 1))
+			accounts := []identity.Account{{Platform: "tmall", Shop: "s", ID: "a"}, {Platform: "douyin", Shop: "s", ID: "b"}, {Platform: "tmall", Shop: "s", ID: "c"}}
+			owner := map[identity.Account]identity.CustomerID{accounts[0]: {1}, accounts[1]: {1}, accounts[2]: {2}, {Platform: "tmall", Shop: "s", ID: "b"}: {2}}
+			orders, refunds, tickets, users := tables.NewOrders(), tables.NewRefunds(), tables.NewTickets(), tables.NewUsers()
+			for n := range 30 {
+				shop := accounts[r.IntN(2)]
+				id := fmt.Sprint(shop.Platform, n%12)
+				stands := identity.Account{Platform: shop.Platform, Shop: "s", ID: pseudo + id}
+				owner[stands] = stands.BirthID()
+				named := accounts[r.IntN(3)]
+				named.Platform = shop.Platform
+				if shop.Platform == "douyin" {
+					named = accounts[1]
+				}
+				whose := []identity.Account{named, stands}
+				a := whose[r.IntN(2)]
+				minor := r.Int64N(5000)
+				paid := int64(0)
+				if r.IntN(4) > 0 {
+					paid = 1_700_000_000_000 + int64(n)*1000
+				} else {
+					minor = 0
+				}
+				currency := []string{"CNY", "JPY"}[min(r.IntN(5), 1)^1]
+				orders.Append(header(a, id, r.Int64N(1000)), &events.Order{
+					Status: events.OrderStatus_ORDER_STATUS_PAID, CreatedMs: 1_700_000_000_000 + r.Int64N(1e6)*1000, PaidMs: paid, Currency: currency, PaidMinor: minor,
+				}, tables.Stamp{CustomerID: owner[a]})
+				a = whose[r.IntN(2)]
+				refunds.Append(header(a, fmt.Sprint("r", n%9, shop.Platform), r.Int64N(1000)), &events.Refund{
+					OrderId: id, Status: events.RefundStatus(1 + r.IntN(6)), Currency: currency, RefundMinor: r.Int64N(100),
+				}, tables.Stamp{CustomerID: owner[a]})
+				a = whose[r.IntN(2)]
+				tickets.Append(header(a, fmt.Sprint("t", n%9, shop.Platform), r.Int64N(1000)), &events.Ticket{
+					OrderId: id, Kind: "service", Status: events.TicketStatus(1 + r.IntN(4)), CreatedMs: 1_700_000_000_000 + r.Int64N(1e6)*1000,
+				}, tables.Stamp{CustomerID: owner[a]})
+				if r.IntN(3) == 0 {
+					users.Append(header(named, named.ID, int64(n)), &events.User{Member: r.IntN(2) == 0}, tables.Stamp{CustomerID: owner[named]})
+				}
+			}
+			members := tables.NewIdentityMap()
+			of := map[identity.CustomerID][]identity.Account{}
+			for a, id := range owner {
+				members.Append(tables.Account(a), id, time.Unix(0, 0).UTC(), "born", 1, 1)
+				of[id] = append(of[id], a)
+			}
+			insert(t, c, orders, refunds, tickets, users, members)
+			if err := c.RefreshViews(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			history := NewHistory(c)
+			query := func(text string) []string {
+				got, err := d.Query(t.Context(), text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return strings.FieldsFunc(got, func(r rune) bool { return r == '\n' })
+			}
+			var want, got []string
+			want = query("SELECT customer_id, orders, if(orders = 0, 0, paid_amount), if(orders = 0, 0, refunded_amount), currency, tickets, open_tickets, member_of FROM customer_360 ORDER BY customer_id::String")
+			var lists []string
+			for id, accounts := range of {
+				past, err := history.Of(t.Context(), accounts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(past.Living) == 0 {
+					continue
+				}
+				h := past.History()
+				n, first := uint64(0), []string{"0", "0", ""}
+				for _, total := range h.Totals {
+					n += total.Orders
+				}
+				if n > 0 {
+					first = []string{short(h.Totals[0].PaidAmount), short(h.Totals[0].RefundedAmount), h.Totals[0].Currency}
+				}
+				member := "[]"
+				if len(past.Memberships) > 0 {
+					member = "['" + strings.Join(past.Memberships, "','") + "']"
+				}
+				got = append(got, strings.Join([]string{id.String(), fmt.Sprint(n), first[0], first[1], first[2], fmt.Sprint(h.Tickets), fmt.Sprint(len(h.OpenTickets)), member}, "\t"))
+				for _, o := range past.Orders {
+					lists = append(lists, strings.Join([]string{id.String(), o.Account, o.OrderID, o.Status, short(o.PaidAmount), short(o.RefundedAmount), o.Currency, fmt.Sprint(o.PaidAt != nil)}, "\t"))
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("customer_360 (-) and the profiles (+):\n%s", diff)
+			}
+			slices.Sort(lists)
+			orderRows := query("SELECT customer_id, account, order_id, status, paid_amount, refunded_amount, currency, paid_at IS NOT NULL ? 'true' : 'false' FROM customer_orders ORDER BY customer_id::String, account, order_id")
+			slices.Sort(orderRows)
+			if diff := cmp.Diff(orderRows, lists); diff != "" {
+				t.Errorf("customer_orders (-) and the profiles (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+// short writes an amount as ClickHouse does: without zeroes at its end.
+func short(amount string) string {
+	if !strings.Contains(amount, ".") {
+		return amount
+	}
+	return strings.TrimSuffix(strings.TrimRight(amount, "0"), ".")
+}
+
+func TestStoredIdentity(t *testing.T) {
+	c, _ := open(t)
+	a, b, z := identity.Account{Platform: "tmall", Shop: "s", ID: "it's/a\\b"}, identity.Account{Platform: "douyin", Shop: "s", ID: "b"}, identity.Account{Platform: "weidian", Shop: "s", ID: "z"}
+	phone := identity.Identifier{Type: identity.Phone, Hash: identity.Hash{1, 0, 0xff}}
+	members, redirects, evidence, values, decisions := tables.NewIdentityMap(), tables.NewRedirects(), tables.NewEvidence(), tables.NewIdentifierValues(), tables.NewDecisions()
+	at := time.Unix(1_700_000_000, 0).UTC()
+	members.Append(tables.Account(b), b.BirthID(), at, "born", 5, 5)
+	members.Append(tables.Account(a), a.BirthID(), at, "born", 7, 7)
+	members.Append(tables.Account(a), b.BirthID(), at, "merged: phone", 7, 9)
+	members.Append(tables.Account(z), z.BirthID(), at, "born", 8, 8)
+	redirects.Append(a.BirthID(), b.BirthID(), at, 9)
+	evidence.Append(tables.Account(a), "phone", phone.Hash, "receiver", "tmall", 100, 200)
+	evidence.Append(tables.Account(a), "phone", phone.Hash, "receiver", "tmall", 50, 60)
+	evidence.Append(tables.Account(b), "phone", phone.Hash, "member", "douyin", 100, 200)
+	evidence.Append(tables.Account(b), "email", phone.Hash, "member", "douyin", 100, 200)
+	values.Append("phone", phone.Hash, []byte("sealed\x00"))
+	decisions.Append(&events.Decision{DecisionId: "d1", Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{a.String(), b.String()}, DecidedMs: 5}, 9)
+	decisions.Append(&events.Decision{DecisionId: "d2", Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: "d1", DecidedMs: 6}, 10)
+	insert(t, c, members, redirects, evidence, values, decisions)
+
+	s := NewStored(c)
+	want := func(name string, got, want any, err error) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+	found, err := s.FindIdentifier(t.Context(), phone)
+	want("FindIdentifier: the member before the receiver", found, []identity.Account{b, a}, err)
+	found, err = s.FindIdentifier(t.Context(), identity.Identifier{Type: identity.UnionID, Hash: phone.Hash})
+	want("FindIdentifier of another type", found, []identity.Account{}, err)
+	id, ok, err := s.CustomerOf(t.Context(), a)
+	want("CustomerOf", []any{id, ok}, []any{b.BirthID(), true}, err)
+	_, ok, err = s.CustomerOf(t.Context(), identity.Account{Platform: "tmall", Shop: "s", ID: "nobody"})
+	want("CustomerOf nobody", ok, false, err)
+	customer, ok, err := s.Customer(t.Context(), b.BirthID())
+	want("Customer", []any{customer, ok}, []any{Customer{ID: b.BirthID(), Accounts: []identity.Account{b, a}}, true}, err)
+	customer, ok, err = s.Customer(t.Context(), a.BirthID())
+	want("Customer, redirected", []any{customer, ok}, []any{Customer{ID: b.BirthID(), Accounts: []identity.Account{b, a}, RedirectedFrom: a.BirthID()}, true}, err)
+	customer, ok, err = s.Customer(t.Context(), z.BirthID())
+	want("Customer of one", []any{customer, ok}, []any{Customer{ID: z.BirthID(), Accounts: []identity.Account{z}}, true}, err)
+	_, ok, err = s.Customer(t.Context(), identity.CustomerID{9})
+	want("Customer that never was", ok, false, err)
+	got, err := s.Evidence(t.Context(), []identity.Account{a})
+	want("Evidence, widened", got, []identity.Evidence{{Account: a, Identifier: phone, Role: identity.RoleReceiver, Source: "tmall", First: 50, Last: 200}}, err)
+	sealed, err := s.SealedValues(t.Context(), []identity.Identifier{phone})
+	want("SealedValues", sealed, map[identity.Identifier][]byte{phone: []byte("sealed\x00")}, err)
+	decided, err := s.Decisions(t.Context(), []identity.Account{a})
+	want("Decisions", decided, []identity.Decision{{ID: "d1", Kind: identity.Same, A: a, B: b, At: 5}, {ID: "d2", Kind: identity.Undo, Undoes: "d1", At: 6}}, err)
+}
+
+func TestGathererAnswersEach(t *testing.T) {
+	var batches, most, under atomic.Int64
+	g := newGatherer(func(_ context.Context, asked []int) ([]int, error) {
+		most.Store(max(most.Load(), under.Add(1)))
+		defer under.Add(-1)
+		batches.Add(1)
+		time.Sleep(2 * time.Millisecond)
+		answers := make([]int, len(asked))
+		for i, n := range asked {
+			if n < 0 {
+				return nil, errors.New("refused")
+			}
+			answers[i] = n * n
+		}
+		return answers, nil
+	})
+	var all sync.WaitGroup
+	for n := range 300 {
+		all.Go(func() {
+			if got, err := g.get(t.Context(), n); err != nil || got != n*n {
+				t.Errorf("get(%d) = %d, %v", n, got, err)
+			}
+		})
+	}
+	all.Wait()
+	if batches.Load() > 150 || most.Load() > batchesAtOnce {
+		t.Errorf("%d batches for 300 questions, %d at once; want far fewer, and %d", batches.Load(), most.Load(), batchesAtOnce)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := g.get(gone, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that has gone: %v", err)
+	}
+	if got, err := g.get(t.Context(), 3); got != 9 || err != nil {
+		t.Errorf("after one has gone: %d, %v", got, err)
+	}
+	if _, err := g.get(t.Context(), -1); err == nil {
+		t.Error("an error was lost")
+	}
+}
