@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,10 +161,16 @@ func readTmall(w http.ResponseWriter, r *http.Request) (tmallParams, bool) {
 		err = r.ParseForm()
 	}
 	params := tmallParams{}
-	for name, values := range r.Form {
-		if name != "" && len(values) > 0 && values[0] != "" {
-			params[name] = values[0]
+	take := func(form url.Values) {
+		for name, values := range form {
+			if name != "" && len(values) > 0 && values[0] != "" {
+				params[name] = values[0]
+			}
 		}
+	}
+	take(r.Form)
+	if r.MultipartForm != nil { // in r.Form these come behind the query's
+		take(r.MultipartForm.Value)
 	}
 	return params, err == nil
 }

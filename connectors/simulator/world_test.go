@@ -1,13 +1,18 @@
 package simulator
 
 import (
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 var testUntil = time.Date(2026, 5, 20, 4, 0, 0, 0, time.UTC)
 
-func testWorld(t *testing.T, people int, seed uint64) *World {
+func testWorld(t testing.TB, people int, seed uint64) *World {
 	t.Helper()
 	w, err := New(Config{People: people, Seed: seed, Until: testUntil})
 	if err != nil {
@@ -159,5 +164,176 @@ func TestChangeIsSeenOnce(t *testing.T) {
 	live := w.OrderKeys(PlatformTmall, ByModified, testUntil.Add(time.Second), testUntil.Add(time.Hour))
 	if len(after) != len(before)-1 || len(live) != 1 || live[0].Index != o.Index || live[0].At != o.Modified.Unix() {
 		t.Errorf("before %d, after %d, live %v", len(before), len(after), live)
+	}
+}
+
+// A number or unionid that joins two accounts of a person is borne by no
+// account of anybody else, on any platform; and each bridged person has all
+// the pairs of their accounts.
+func TestBridgesHaveOneBearer(t *testing.T) {
+	for _, people := range []int{60, 1013, 4000} {
+		w := testWorld(t, people, uint64(people))
+		bearers := map[string]map[int]bool{}
+		bear := func(value string, person int) {
+			if value == "" {
+				return
+			}
+			if bearers[value] == nil {
+				bearers[value] = map[int]bool{}
+			}
+			bearers[value][person] = true
+		}
+		named := map[string]Account{}
+		for _, platform := range Platforms {
+			for a := range w.Accounts(platform) {
+				named[a.Name()] = a
+				bear("phone "+a.Phone, a.Person)
+				bear("unionid "+a.UnionID, a.Person)
+			}
+		}
+		pairs := map[int]int{}
+		for b := range w.Bridges() {
+			x, y := named[b.A], named[b.B]
+			shared := "phone " + x.Phone
+			same := x.Phone == y.Phone && x.Phone != ""
+			if b.Type == "unionid" {
+				shared, same = "unionid "+x.UnionID, x.UnionID == y.UnionID && x.UnionID != ""
+			}
+			if x.Person != y.Person || !same || len(bearers[shared]) != 1 {
+				t.Fatalf("%d people: %s bridge of %d and %d, same %v, %d bearers", people, b.Type, x.Person, y.Person, same, len(bearers[shared]))
+			}
+			if b.Type == "phone" {
+				pairs[x.Person]++
+			}
+		}
+		for person := range people {
+			n := len(w.AccountsOf(person))
+			if want := n * (n - 1) / 2; w.Bridged(person) && pairs[person] != want || !w.Bridged(person) && pairs[person] != 0 {
+				t.Errorf("person %d, bridged %v: %d pairs of %d accounts", person, w.Bridged(person), pairs[person], n)
+			}
+		}
+	}
+}
+
+// One person in twenty has two Weidian accounts of one unionid with different
+// numbers, and the brand's list names the unionid of both.
+func TestTwoWeidianAccountsOfOneUnionID(t *testing.T) {
+	w := testWorld(t, 1000, 3)
+	var list strings.Builder
+	if err := w.WriteMembers(&list, PlatformWeidian); err != nil {
+		t.Fatal(err)
+	}
+	people := 0
+	for person := range 1000 {
+		accounts := w.AccountsOf(person)
+		if len(accounts) != 2 || accounts[1].Platform != PlatformWeidian || accounts[0].Platform != PlatformWeidian {
+			continue
+		}
+		people++
+		a, b := accounts[0], accounts[1]
+		if a.ID == b.ID || a.UnionID != b.UnionID || a.UnionID == "" || a.Phone == b.Phone || !a.Member || !b.Member {
+			t.Errorf("person %d: accounts %d and %d", person, a.Index, b.Index)
+		}
+		for _, one := range accounts {
+			if !strings.Contains(list.String(), "\n"+one.ID+","+one.Phone+","+one.UnionID+",") {
+				t.Errorf("account %d is not in the list with its unionid", one.Index)
+			}
+		}
+	}
+	if people != 50 {
+		t.Errorf("%d of 1000 people have two Weidian accounts, want 50", people)
+	}
+}
+
+// Calls at once on one order share its steps out among them: none is taken
+// twice, none is lost, and the times of the steps stay.
+func TestChangesAtOnce(t *testing.T) {
+	w := testWorld(t, 2000, 3)
+	tried := 0
+	for index := range w.OrderCount(PlatformTmall) {
+		o, ok := w.OrderAt(PlatformTmall, index)
+		if !ok || o.Status != OrderUnpaid {
+			continue
+		}
+		tried++
+		var group sync.WaitGroup
+		got := make(chan string, 8)
+		for range cap(got) {
+			group.Go(func() {
+				if o, err := w.Change(PlatformTmall, o.Number, testUntil.Add(time.Minute)); err == nil {
+					got <- o.Status
+				} else if !errors.Is(err, ErrNoOrder) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		close(got)
+		var steps []string
+		for status := range got {
+			steps = append(steps, status)
+		}
+		slices.Sort(steps)
+		if want := []string{OrderFinished, OrderPaid, OrderShipped}; !slices.Equal(steps, want) {
+			t.Fatalf("eight calls took the steps %v, want %v", steps, want)
+		}
+		o, _ = w.OrderAt(PlatformTmall, index)
+		if !o.PaidAt.Before(o.Shipped) || !o.Shipped.Before(o.Finished) || !o.Finished.Equal(o.Modified) || o.Paid != o.Amount || o.Tracking == "" {
+			t.Errorf("the order's steps: paid %s, shipped %s, finished %s, modified %s", o.PaidAt, o.Shipped, o.Finished, o.Modified)
+		}
+	}
+	if tried == 0 {
+		t.Fatal("no unpaid order")
+	}
+	seen := make(chan string, 20)
+	var group sync.WaitGroup
+	for range cap(seen) {
+		group.Go(func() {
+			o, err := w.Change(PlatformDouyin, "", testUntil.Add(time.Minute))
+			if err != nil {
+				t.Error(err)
+			}
+			seen <- o.Number + " " + o.Status
+		})
+	}
+	group.Wait()
+	close(seen)
+	taken := map[string]bool{}
+	for step := range seen {
+		if taken[step] {
+			t.Errorf("step %s was taken twice", step)
+		}
+		taken[step] = true
+	}
+}
+
+// A world ten times as large holds no more when all its windows were read:
+// the heap after is what a few windows take, not the orders.
+func TestHeapDoesNotGrowWithTheOrders(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	held := func(people int) int64 {
+		before := heap()
+		w := testWorld(t, people, 11)
+		w.Counts()
+		for _, platform := range Platforms {
+			for at := w.cfg.From; at.Before(testUntil); at = at.Add(time.Hour) {
+				if at.Sub(w.cfg.From) < 48*time.Hour || testUntil.Sub(at) < 48*time.Hour {
+					w.OrderKeys(platform, ByModified, at, at.Add(time.Hour-time.Second))
+				}
+			}
+		}
+		after := heap()
+		runtime.KeepAlive(w)
+		return after - before
+	}
+	small, large := held(3000), held(30000)
+	// Six windows of some 16 bytes a row are kept.
+	if large > small+1<<20 {
+		t.Errorf("3000 people hold %d bytes, 30000 hold %d", small, large)
 	}
 }

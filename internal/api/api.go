@@ -20,9 +20,9 @@ import (
 	"oneid/internal/customer"
 )
 
-// Customers answers what the API asks. Its errors are ErrNotFound (wrapped)
-// for a customer that is not there, ErrBadKey for a key that cannot be
-// understood, and ErrUnavailable while a store is away.
+// Customers answers what the API asks. Its errors are customer.ErrNotFound
+// (wrapped) for a customer that is not there, customer.ErrBadKey for a key that
+// cannot be understood, and customer.ErrUnavailable while a store is away.
 type Customers interface {
 	// Lookup finds the customer of a key; whoOnly leaves the history out.
 	Lookup(ctx context.Context, key customer.Key, whoOnly bool) (customer.Profile, error)
@@ -30,13 +30,6 @@ type Customers interface {
 	Orders(ctx context.Context, customerID string, limit int) ([]customer.Order, error)
 	Tickets(ctx context.Context, customerID string, limit int) ([]customer.Ticket, error)
 }
-
-// The errors of Customers that the API has an answer for.
-var (
-	ErrNotFound    = errors.New("no such customer")
-	ErrBadKey      = errors.New("the key cannot be understood")
-	ErrUnavailable = errors.New("a store is away")
-)
 
 // Config says how to serve.
 type Config struct {
@@ -223,11 +216,11 @@ func (c Config) authorize(header string, scope Scope) (status int, err error) {
 // problem turns an error of Customers into the answer.
 func (c Config) problem(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, customer.ErrNotFound):
 		return huma.Error404NotFound("no customer is known under that key")
-	case errors.Is(err, ErrBadKey):
+	case errors.Is(err, customer.ErrBadKey):
 		return huma.Error422UnprocessableEntity(err.Error())
-	case errors.Is(err, ErrUnavailable):
+	case errors.Is(err, customer.ErrUnavailable):
 		return huma.Error503ServiceUnavailable("a store is away; try again")
 	case ctx.Err() != nil:
 		return huma.NewError(http.StatusGatewayTimeout, "the answer took too long; try again")

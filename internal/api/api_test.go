@@ -30,14 +30,14 @@ type answers struct{}
 func (answers) Lookup(ctx context.Context, key customer.Key, whoOnly bool) (customer.Profile, error) {
 	switch {
 	case key.Phone == "away":
-		return customer.Profile{}, fmt.Errorf("%w: clickhouse", ErrUnavailable)
+		return customer.Profile{}, fmt.Errorf("%w: clickhouse", customer.ErrUnavailable)
 	case key.Phone == "slow":
 		<-ctx.Done()
 		return customer.Profile{}, ctx.Err()
 	case key.Phone == "broken":
 		return customer.Profile{}, errors.New("a secret detail")
 	case key.Phone == "" && key.Customer == "":
-		return customer.Profile{}, fmt.Errorf("%w: give exactly one", ErrBadKey)
+		return customer.Profile{}, fmt.Errorf("%w: give exactly one", customer.ErrBadKey)
 	case key.Phone == "13800001111" || key.Customer == knownID:
 		profile := customer.Profile{Who: customer.Who{CustomerID: knownID, Identified: true}}
 		if !whoOnly {
@@ -45,7 +45,7 @@ func (answers) Lookup(ctx context.Context, key customer.Key, whoOnly bool) (cust
 		}
 		return profile, nil
 	}
-	return customer.Profile{}, ErrNotFound
+	return customer.Profile{}, customer.ErrNotFound
 }
 
 func (answers) Orders(context.Context, string, int) ([]customer.Order, error)   { return nil, nil }

@@ -15,6 +15,13 @@ func (c *Conn) Select(ctx context.Context, doing string, dest any, query string,
 	return failed(doing, c.db.Select(with(ctx, settings), dest, query))
 }
 
+// Number answers a query that asks for one number.
+func (c *Conn) Number(ctx context.Context, doing, query string, settings ...Setting) (uint64, error) {
+	var n uint64
+	err := c.db.QueryRow(with(ctx, settings), query).Scan(&n)
+	return n, failed(doing, err)
+}
+
 // Exec runs a statement that answers nothing.
 func (c *Conn) Exec(ctx context.Context, doing, statement string, settings ...Setting) error {
 	return failed(doing, c.db.Exec(with(ctx, settings), statement))
@@ -43,6 +50,10 @@ var quoting = strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\x00", `\0`)
 // a statement's text, which goes in the body of the request: no identifier of
 // a person is ever in a URL.
 func Quote(s string) string { return "'" + quoting.Replace(s) + "'" }
+
+// OnCluster is the clause that a statement which changes tables, rather than
+// rows, needs on a cluster; else empty.
+func (c *Conn) OnCluster() string { return c.target().OnCluster() }
 
 // ReloadOverrides makes the views see the moves that were inserted, at once;
 // by itself the dictionary follows within seconds.

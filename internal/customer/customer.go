@@ -3,7 +3,10 @@
 // API and the command line show it.
 package customer
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Profile is a customer in two halves: who it is, and what happened.
 type Profile struct {
@@ -16,12 +19,15 @@ type Who struct {
 	CustomerID string `json:"customer_id" doc:"The stable id of the customer."`
 	// RedirectedFrom is the id that was asked for, if that customer has been
 	// merged into this one since.
-	RedirectedFrom string       `json:"redirected_from,omitempty" doc:"The id that was asked for, when it was merged into this customer."`
-	Identified     bool         `json:"identified" doc:"False for a customer made only of orders whose buyer the source does not name."`
-	Accounts       []Account    `json:"accounts" doc:"The accounts of the customer, on all platforms."`
-	Identifiers    []Identifier `json:"identifiers" doc:"The identifiers seen with those accounts, masked."`
-	Memberships    []string     `json:"memberships" doc:"Shops (platform/shop) whose member the customer is."`
-	Reasons        []Reason     `json:"reasons" doc:"Why the accounts are one customer."`
+	RedirectedFrom string `json:"redirected_from,omitempty" doc:"The id that was asked for, when it was merged into this customer."`
+	// Others are further customers that were seen with the key that was asked
+	// for, as with a family's phone.
+	Others      []string     `json:"others,omitempty" doc:"Other customers that were seen with the same key."`
+	Identified  bool         `json:"identified" doc:"False for a customer made only of orders whose buyer the source does not name."`
+	Accounts    []Account    `json:"accounts" doc:"The accounts of the customer, on all platforms."`
+	Identifiers []Identifier `json:"identifiers" doc:"The identifiers seen with those accounts, masked."`
+	Memberships []string     `json:"memberships" doc:"Shops (platform/shop) whose member the customer is."`
+	Reasons     []Reason     `json:"reasons" doc:"Why the accounts are one customer."`
 }
 
 // Account is one account of a customer.
@@ -101,3 +107,10 @@ type Key struct {
 	Account    string `json:"account,omitempty" doc:"platform/shop/id of an account."`
 	Customer   string `json:"customer,omitempty" doc:"customer_id; one that was merged away leads to the living one."`
 }
+
+// The errors of finding a customer.
+var (
+	ErrNotFound    = errors.New("no such customer")
+	ErrBadKey      = errors.New("the key cannot be understood")
+	ErrUnavailable = errors.New("a store is away")
+)

@@ -2,7 +2,6 @@
 -- the partition follows from it, so an entity lies in one partition for ever. Times are UTC, the
 -- zero time means "not (yet)"; amounts are in the currency's minor unit, `unit` of which make one
 -- of the major unit. customer_id is the customer of the moment of insertion: views correct it.
--- inserted_at is for upkeep alone.
 CREATE TABLE IF NOT EXISTS {{.Database}}.orders {{.OnCluster}}
 (
     platform LowCardinality(String),
@@ -45,7 +44,6 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.orders {{.OnCluster}}
     item_status Array(LowCardinality(String)),
     item_platform_status Array(LowCardinality(String)),
     item_refund_status Array(LowCardinality(String)),
-    inserted_at DateTime('UTC') MATERIALIZED now(),
     INDEX created created_at TYPE minmax GRANULARITY 4
 )
 ENGINE = {{.Replacing "version, is_deleted"}}
@@ -75,7 +73,6 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.refunds {{.OnCluster}}
     before_shipping UInt8,
     created_at DateTime('UTC'),
     finished_at DateTime('UTC'),
-    inserted_at DateTime('UTC') MATERIALIZED now(),
     INDEX created created_at TYPE minmax GRANULARITY 4
 )
 ENGINE = {{.Replacing "version, is_deleted"}}
@@ -99,8 +96,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.users {{.OnCluster}}
     points Int64,
     province LowCardinality(String),
     city LowCardinality(String),
-    created_at DateTime('UTC'),
-    inserted_at DateTime('UTC') MATERIALIZED now()
+    created_at DateTime('UTC')
 )
 ENGINE = {{.Replacing "version, is_deleted"}}
 PARTITION BY platform
@@ -133,7 +129,6 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.tickets {{.OnCluster}}
     agent String,
     agent_group String,
     satisfaction Int32,
-    inserted_at DateTime('UTC') MATERIALIZED now(),
     INDEX created created_at TYPE minmax GRANULARITY 4
 )
 ENGINE = {{.Replacing "version, is_deleted"}}

@@ -73,6 +73,32 @@ SOURCE(CLICKHOUSE({{.DictionaryUser}} QUERY 'SELECT platform, shop, account, cus
 LAYOUT(COMPLEX_KEY_HASHED())
 LIFETIME(MIN 1 MAX 2);
 
+-- What one squash folds into the facts; empty between two of them.
+CREATE TABLE IF NOT EXISTS {{.Database}}.squash_snapshot {{.OnCluster}}
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    customer_id UUID,
+    version UInt64
+)
+ENGINE = {{.Replacing "version"}}
+ORDER BY (platform, shop, account)
+SETTINGS {{.Window}};
+
+CREATE DICTIONARY IF NOT EXISTS {{.Database}}.squash_dict {{.OnCluster}}
+(
+    platform String,
+    shop String,
+    account String,
+    customer_id UUID,
+    version UInt64
+)
+PRIMARY KEY platform, shop, account
+SOURCE(CLICKHOUSE({{.DictionaryUser}} QUERY 'SELECT platform, shop, account, customer_id, version FROM {{.Database}}.squash_snapshot FINAL'))
+LAYOUT(COMPLEX_KEY_HASHED())
+LIFETIME(0);
+
 -- Where a customer_id that was handed out leads to.
 CREATE TABLE IF NOT EXISTS {{.Database}}.redirects {{.OnCluster}}
 (

@@ -144,9 +144,9 @@ func (h *History) keys(ctx context.Context, accounts map[identity.Account]bool) 
 	if own.n > 0 {
 		ofOrders = "(" + ofOrders + " OR (platform, shop, order_id) IN " + own.String() + ")"
 	}
-	query := "SELECT DISTINCT platform, shop, kind, id" + ofAccount +
-		" UNION ALL SELECT DISTINCT platform, shop, kind, id FROM " + db + ".entities_by_order WHERE " + ofOrders +
-		" UNION ALL SELECT DISTINCT platform, shop, 'member' AS kind, account AS id FROM " + db + ".memberships WHERE (platform, shop, account) IN " + in.String()
+	query := "SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, CAST(kind AS String) AS kind, id" + ofAccount +
+		" UNION ALL SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, CAST(kind AS String) AS kind, id FROM " + db + ".entities_by_order WHERE " + ofOrders +
+		" UNION ALL SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, 'member' AS kind, account AS id FROM " + db + ".memberships WHERE (platform, shop, account) IN " + in.String()
 	var rows []struct {
 		Platform string `ch:"platform"`
 		Shop     string `ch:"shop"`
@@ -172,18 +172,20 @@ func (h *History) keys(ctx context.Context, accounts map[identity.Account]bool) 
 	return f, nil
 }
 
-// lookup are the settings of look-ups: short statements beside others.
-var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 1}, {Name: "max_query_size", Value: 64 << 20}}
+// lookup are the settings of look-ups: short statements beside others. A
+// column that is shown under its own name as plain text is still the column
+// in a condition, so that its index is used.
+var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 1}, {Name: "max_query_size", Value: 64 << 20}, {Name: "prefer_column_name_to_alias", Value: 1}}
 
 // entities reads the newest version of what the keys name.
 func (h *History) entities(ctx context.Context, f *found) ([]entity, error) {
 	const (
-		orders = "SELECT 'order' AS kind, platform, shop, order_id AS id, account, order_id, status," +
-			" platform_status AS word, '' AS subject, created_at, paid_at, currency, paid_minor AS minor"
-		refunds = "SELECT 'refund' AS kind, platform, shop, refund_id AS id, account, order_id, status," +
-			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, currency, refund_minor AS minor"
-		tickets = "SELECT 'ticket' AS kind, platform, shop, ticket_id AS id, account, order_id, status," +
-			" t.kind AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor"
+		orders = "SELECT 'order' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, order_id AS id, account, order_id, CAST(status AS String) AS status," +
+			" CAST(platform_status AS String) AS word, '' AS subject, created_at, paid_at, CAST(currency AS String) AS currency, paid_minor AS minor"
+		refunds = "SELECT 'refund' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, refund_id AS id, account, order_id, CAST(status AS String) AS status," +
+			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, CAST(currency AS String) AS currency, refund_minor AS minor"
+		tickets = "SELECT 'ticket' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, ticket_id AS id, account, order_id, CAST(status AS String) AS status," +
+			" CAST(t.kind AS String) AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor"
 	)
 	var parts []string
 	part := func(columns, table, id string, keys map[key]bool) {

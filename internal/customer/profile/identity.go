@@ -68,7 +68,7 @@ func (s *Stored) FindIdentifier(ctx context.Context, id identity.Identifier) ([]
 		accountRow
 		Role string `ch:"role"`
 	}
-	err := s.db.Select(ctx, "find an identifier", &rows, "SELECT DISTINCT platform, shop, account, role FROM "+s.db.Database()+".evidence_by_identifier"+
+	err := s.db.Select(ctx, "find an identifier", &rows, "SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, account, CAST(role AS String) AS role FROM "+s.db.Database()+".evidence_by_identifier"+
 		" WHERE hash = "+hexOf(id.Hash)+" AND type = "+clickhouse.Quote(string(id.Type)), lookup...)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (s *Stored) Customer(ctx context.Context, id identity.CustomerID) (Customer
 		Born     uint64    `ch:"born"`
 	}
 	err := s.db.Select(ctx, "find a customer", &rows, "WITH (SELECT if(count() = 0, toUUID("+asked+"), argMax(to_customer_id, version)) FROM "+db+".redirects WHERE from_customer_id = toUUID("+asked+")) AS living"+
-		" SELECT platform, shop, account, customer_id, born FROM "+db+".identity_map FINAL"+
+		" SELECT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, account, customer_id, born FROM "+db+".identity_map FINAL"+
 		" WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM "+db+".identity_map_by_customer WHERE customer_id = living) AND customer_id = living", lookup...)
 	if err != nil || len(rows) == 0 {
 		return Customer{}, false, err
@@ -160,7 +160,7 @@ func (s *Stored) Evidence(ctx context.Context, accounts []identity.Account) ([]i
 		First  time.Time `ch:"first"`
 		Last   time.Time `ch:"last"`
 	}
-	err := s.db.Select(ctx, "read the evidence of accounts", &rows, "SELECT platform, shop, account, type, hash, role, source, min(first_seen) AS first, max(last_seen) AS last FROM "+s.db.Database()+".evidence"+
+	err := s.db.Select(ctx, "read the evidence of accounts", &rows, "SELECT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, account, CAST(type AS String) AS type, hash, CAST(role AS String) AS role, CAST(source AS String) AS source, min(first_seen) AS first, max(last_seen) AS last FROM "+s.db.Database()+".evidence"+
 		" WHERE (platform, shop, account) IN "+in.String()+" GROUP BY platform, shop, account, type, hash, role, source", lookup...)
 	if err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (s *Stored) SealedValues(ctx context.Context, ids []identity.Identifier) (m
 		Hash   string `ch:"hash"`
 		Sealed string `ch:"sealed"`
 	}
-	err := s.db.Select(ctx, "read sealed values", &rows, "SELECT type, hash, sealed FROM "+s.db.Database()+".identifier_values WHERE (hash, type) IN ("+strings.Join(list, ",")+")", lookup...)
+	err := s.db.Select(ctx, "read sealed values", &rows, "SELECT CAST(type AS String) AS type, hash, sealed FROM "+s.db.Database()+".identifier_values WHERE (hash, type) IN ("+strings.Join(list, ",")+")", lookup...)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func (s *Stored) Decisions(ctx context.Context, accounts []identity.Account) ([]
 	}
 	// Decisions are few: people made them.
 	db := s.db.Database()
-	err := s.db.Select(ctx, "read decisions", &rows, "SELECT decision_id, kind, accounts, undoes, decided_at FROM "+db+".decisions FINAL"+
+	err := s.db.Select(ctx, "read decisions", &rows, "SELECT decision_id, CAST(kind AS String) AS kind, accounts, undoes, decided_at FROM "+db+".decisions FINAL"+
 		" WHERE kind = 'undo' OR kind IN ('same', 'different') AND hasAny(accounts, ["+strings.Join(list, ",")+"])", lookup...)
 	if err != nil {
 		return nil, err
@@ -267,7 +267,7 @@ func (h *History) AccountOfOrder(ctx context.Context, platform, shop, order stri
 	var in set
 	in.add(platform, shop, order)
 	var rows []accountRow
-	err := h.db.Select(ctx, "find an order", &rows, "SELECT platform, shop, account FROM "+h.db.Database()+".orders FINAL WHERE (platform, shop, order_id) IN "+in.String(), lookup...)
+	err := h.db.Select(ctx, "find an order", &rows, "SELECT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, account FROM "+h.db.Database()+".orders FINAL WHERE (platform, shop, order_id) IN "+in.String(), lookup...)
 	if err != nil || len(rows) == 0 {
 		return identity.Account{}, false, err
 	}

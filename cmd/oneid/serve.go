@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"oneid/internal/api"
+	"oneid/internal/customer/profile"
+	"oneid/pipelines"
+)
+
+// serveCmd serves the look-up API alone.
+type serveCmd struct{}
+
+// Help shows below the usage.
+func (serveCmd) Help() string {
+	return "Serves the look-up API (api.listen) from ClickHouse, with no resolver beside it: the same answers as `oneid up`, a little slower. Make keys with `oneid apikey create NAME`; the OpenAPI document is at /openapi.json."
+}
+
+// Run serves until ctx ends.
+func (serveCmd) Run(ctx context.Context, f folder) error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	i, err := open(ctx, f, need{clickhouse: true}, newProgress(false))
+	if err != nil {
+		return err
+	}
+	profiles, err := i.storedProfiles()
+	if err != nil {
+		return errors.Join(err, i.close())
+	}
+	ready := func(ctx context.Context) error { return i.clickhouse.Ping(ctx) }
+	server, err := i.listen(ctx, profiles, ready, prometheus.NewRegistry())
+	if err != nil {
+		return errors.Join(err, i.close())
+	}
+	fmt.Fprintf(os.Stderr, "serving %s; Ctrl-C stops\n", server.url)
+	return errors.Join(server.serve(ctx), i.close())
+}
+
+// storedProfiles reads both halves of a profile from ClickHouse.
+func (i *instance) storedProfiles() (*profile.Profiles, error) {
+	rules, err := i.identityRules()
+	if err != nil {
+		return nil, err
+	}
+	return &profile.Profiles{Source: profile.NewStored(i.clickhouse), History: profile.NewHistory(i.clickhouse), Keys: i.keys, Rules: rules}, nil
+}
+
+// apiServer is the look-up API on a listener.
+type apiServer struct {
+	url      string
+	listener net.Listener
+	server   *http.Server
+}
+
+// listenAPI makes the API over this process's resolver.
+func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
+	profiles := &profile.Profiles{
+		Source: &profile.State{Engine: n.engine, Values: n.store}, History: profile.NewHistory(n.clickhouse), Keys: n.keys, Rules: n.rules,
+	}
+	ready := func(ctx context.Context) error {
+		if state, cause, since := n.resolver.Health(); state != pipelines.Working {
+			return fmt.Errorf("the resolver is %s since %s: %w", state, since.Format(time.RFC3339), cause)
+		}
+		return n.clickhouse.Ping(ctx)
+	}
+	return n.listen(ctx, profiles, ready, n.metrics)
+}
+
+// listen makes the API over profiles.
+func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, ready func(context.Context) error, metrics *prometheus.Registry) (*apiServer, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", i.settings.API.Listen)
+	if err != nil {
+		return nil, hinted{fmt.Errorf("listen for the look-up API: %w", err), "another program has that address; change api.listen, or leave its port 0"}
+	}
+	handler := api.Handler(api.Config{
+		Customers: profiles, Keys: i.folder.apiKeys(), Ready: ready,
+		Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		MaxBodyBytes: int64(i.settings.API.MaxBodyBytes), Timeout: time.Duration(i.settings.API.Timeout), Log: i.log,
+	})
+	return &apiServer{
+		url: "http://" + listener.Addr().String(), listener: listener,
+		server: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn)},
+	}, nil
+}
+
+// serve answers until ctx ends, and lets what is under way end.
+func (a *apiServer) serve(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- a.server.Serve(a.listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve the look-up API: %w", err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	err := a.server.Shutdown(stopping)
+	<-ended
+	return err
+}
+
+var _ api.Customers = (*profile.Profiles)(nil)

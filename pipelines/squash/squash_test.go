@@ -1,0 +1,202 @@
+package squash
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"oneid/internal/clickhouse"
+	"oneid/internal/embedded/chdb/chdbtest"
+	"oneid/internal/fault"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+func TestMain(m *testing.M) { chdbtest.Main(m) }
+
+// world is a database with two accounts of two customers, an order and a
+// ticket each.
+type world struct {
+	t      testing.TB
+	c      *clickhouse.Conn
+	d      chdbtest.Database
+	tokens int
+}
+
+var (
+	a = tables.Account{Platform: "tmall", Shop: "s", ID: "a"}
+	b = tables.Account{Platform: "douyin", Shop: "s", ID: "b"}
+)
+
+func newWorld(t testing.TB) *world {
+	d := chdbtest.Start(t)
+	c, err := clickhouse.Open(t.Context(), clickhouse.Config{URL: d.URL, Database: d.Name, User: d.User, Password: d.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := c.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, c: c, d: d}
+	w.belongs(a, 0, 1, 1)
+	w.belongs(b, 0, 2, 2)
+	w.order(a, "1", 1)
+	w.order(b, "2", 2)
+	return w
+}
+
+func (w *world) insert(blocks ...tables.Block) {
+	w.t.Helper()
+	for _, block := range blocks {
+		w.tokens++
+		if err := w.c.Insert(w.t.Context(), block, fmt.Sprint(w.tokens)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) belongs(of tables.Account, from, to byte, version uint64) {
+	w.t.Helper()
+	members, history, overrides := tables.NewIdentityMap(), tables.NewIdentityHistory(), tables.NewOverrides()
+	at := time.Unix(1_700_000_000, 0).UTC()
+	members.Append(of, [16]byte{to}, at, "", version, version)
+	history.Append(of, [16]byte{from}, [16]byte{to}, at, "", version)
+	w.insert(members, history)
+	if from != 0 {
+		overrides.Append(of, [16]byte{to}, version)
+		w.insert(overrides)
+		if err := w.c.ReloadOverrides(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) order(of tables.Account, id string, stamp byte) {
+	w.t.Helper()
+	h := &events.Header{Platform: of.Platform, Shop: of.Shop, EntityId: id, Account: of.ID, Version: &events.Version{ModifiedMs: 1}}
+	orders, tickets := tables.NewOrders(), tables.NewTickets()
+	orders.Append(h, &events.Order{PaidMs: 1_700_000_000_000, PaidMinor: 100, Currency: "CNY"}, tables.Stamp{CustomerID: [16]byte{stamp}})
+	tickets.Append(h, &events.Ticket{}, tables.Stamp{CustomerID: [16]byte{stamp}})
+	w.insert(orders, tickets)
+}
+
+func (w *world) run(upTo uint64) (Report, error) {
+	return (&Squash{ClickHouse: w.c, Limit: time.Minute, Log: slog.New(slog.DiscardHandler)}).Run(w.t.Context(), upTo)
+}
+
+func (w *world) want(query, want string) {
+	w.t.Helper()
+	got, err := w.d.Query(w.t.Context(), query)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if got = strings.ReplaceAll(strings.TrimSuffix(got, "\n"), "\n", " "); got != want {
+		w.t.Errorf("%s = %q, want %q", query, got, want)
+	}
+}
+
+const (
+	shown     = "SELECT order_id, substring(toString(customer_id), 1, 2) FROM customer_orders ORDER BY order_id FORMAT CSV"
+	stamps    = "SELECT order_id, substring(toString(customer_id), 1, 2) FROM orders FINAL ORDER BY order_id FORMAT CSV"
+	overrides = "SELECT account, version FROM identity_overrides FINAL ORDER BY account FORMAT CSV"
+)
+
+func TestFoldsAndDrops(t *testing.T) {
+	w := newWorld(t)
+	w.belongs(b, 2, 1, 3)
+	w.belongs(b, 1, 3, 4)
+	w.belongs(b, 3, 1, 5)
+	r, err := w.run(5)
+	if err != nil || r.Accounts != 1 || r.Partitions != 2 {
+		t.Fatalf("Run = %+v, %v; want one account, a partition of orders and one of tickets", r, err)
+	}
+	w.want(shown, `"1","01" "2","01"`)
+	w.want(stamps, `"1","01" "2","01"`)
+	w.want("SELECT substring(toString(customer_id), 1, 2) FROM tickets FINAL", "01 01")
+	w.want(overrides, "")
+	w.want("SELECT count() FROM squash_snapshot", "0")
+	if r, err = w.run(5); err != nil || r != (Report{}) {
+		t.Errorf("a second Run = %+v, %v; want nothing to do", r, err)
+	}
+}
+
+func TestWhatMovesLaterStays(t *testing.T) {
+	w := newWorld(t)
+	w.belongs(a, 1, 2, 3)
+	w.belongs(b, 2, 4, 9) // above the snapshot
+	if _, err := w.run(5); err != nil {
+		t.Fatal(err)
+	}
+	w.want(overrides, `"b",9`)
+	w.want(stamps, `"1","02" "2","02"`)
+	w.want(shown, `"1","02" "2","04"`)
+}
+
+// A batch that comes when its account's override is gone, with a stamp of
+// before the move: the account's mapping puts it right.
+func TestLateBatchWithAStaleStamp(t *testing.T) {
+	w := newWorld(t)
+	w.belongs(b, 2, 1, 3)
+	if _, err := w.run(3); err != nil {
+		t.Fatal(err)
+	}
+	w.order(b, "3", 2)
+	w.want(shown, `"1","01" "2","01" "3","02"`)
+	if _, err := w.run(3); err != nil {
+		t.Fatal(err)
+	}
+	w.want(shown, `"1","01" "2","01" "3","01"`)
+}
+
+// Stopped between any two steps, the views show what they showed, and the next
+// run ends what was begun.
+func TestStoppedAtEachStep(t *testing.T) {
+	points := fault.Points("squash")
+	if len(points) != 3 {
+		t.Fatalf("points = %v", points)
+	}
+	for _, point := range points {
+		t.Run(point, func(t *testing.T) {
+			w := newWorld(t)
+			w.belongs(b, 2, 1, 3)
+			disarm, stopped := fault.StopAt(point, 1)
+			_, err := w.run(3)
+			disarm()
+			if !stopped() || !errors.Is(err, fault.ErrStop) {
+				t.Fatalf("not stopped at %s: %v", point, err)
+			}
+			w.want(shown, `"1","01" "2","01"`)
+			w.belongs(a, 1, 5, 7) // life goes on
+			w.order(a, "4", 5)
+			if _, err := w.run(7); err != nil {
+				t.Fatal(err)
+			}
+			w.want(shown, `"1","05" "2","01" "4","05"`)
+			w.want(stamps, `"1","05" "2","01" "4","05"`)
+			w.want(overrides, "")
+		})
+	}
+}
+
+// The rewrite keeps the table's memory of tokens.
+func TestTokensOutliveTheSquash(t *testing.T) {
+	w := newWorld(t)
+	orders := tables.NewOrders()
+	orders.Append(&events.Header{Platform: b.Platform, Shop: b.Shop, EntityId: "9", Account: b.ID, Version: &events.Version{ModifiedMs: 1}}, &events.Order{}, tables.Stamp{CustomerID: [16]byte{2}})
+	if err := w.c.Insert(t.Context(), orders, "kept"); err != nil {
+		t.Fatal(err)
+	}
+	w.belongs(b, 2, 1, 3)
+	if _, err := w.run(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.c.Insert(t.Context(), orders, "kept"); err != nil {
+		t.Fatal(err)
+	}
+	w.want("SELECT count() FROM orders WHERE order_id = '9'", "1")
+	w.want("SELECT substring(toString(customer_id), 1, 2) FROM orders WHERE order_id = '9'", "01")
+}
