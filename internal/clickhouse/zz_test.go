@@ -15,7 +15,7 @@ func TestZZ(t *testing.T) {
 	run("stop", "SYSTEM STOP VIEW customer_360_refresh")
 	who := "reinterpretAsUUID(sipHash128(toString(intDiv(acc*5,7))))"
 	plat := "['tmall','douyin','weidian'][1+acc%3]"
-	src := func(rows string) string { return "(SELECT number AS id, cityHash64(number) % (toUInt64("+n+") / 5) AS acc FROM numbers("+rows+"))" }
+	src := func(rows string) string { return "(SELECT number AS id, cityHash64(number) % intDiv(toUInt64("+n+"), 5) AS acc FROM numbers("+rows+"))" }
 	run("insert orders", "INSERT INTO orders (platform, shop, order_id, account, customer_id, version, is_deleted, status, created_at, paid_at, currency, unit, paid_minor, item_id, item_paid_minor) SELECT "+plat+", 's1', toString(id), concat('acc', toString(acc)), "+who+", 1, 0, 'paid', toDateTime(1700000000 + id % 50000000), toDateTime(1700000000 + id % 50000000), 'CNY', 100, cityHash64(id) % 100000, ['1'], [cityHash64(id) % 100000] FROM "+src(n)+" SETTINGS max_insert_threads=1")
 	run("insert again fifth", "INSERT INTO orders (platform, shop, order_id, account, customer_id, version, is_deleted, status, created_at, paid_at, currency, unit, paid_minor, item_id, item_paid_minor) SELECT "+plat+", 's1', toString(id), concat('acc', toString(acc)), "+who+", 0, 0, 'paid', toDateTime(1700000000 + id % 50000000), toDateTime(1700000000 + id % 50000000), 'CNY', 100, cityHash64(id) % 100000, ['1'], [cityHash64(id) % 100000] FROM "+src(n)+" WHERE id % 5 = 0 SETTINGS max_insert_threads=1")
 	run("insert refunds", "INSERT INTO refunds (platform, shop, refund_id, account, customer_id, version, is_deleted, order_id, status, currency, unit, refund_minor) SELECT "+plat+", 's1', concat('r', toString(id)), concat('acc', toString(acc)), "+who+", 1, 0, toString(id), 'succeeded', 'CNY', 100, 100 FROM "+src(n)+" WHERE id % 12 = 0")
@@ -28,23 +28,25 @@ func TestZZ(t *testing.T) {
 	t0 := time.Now()
 	fmt.Println(c.RefreshViews(t.Context()), "RefreshViews", time.Since(t0))
 	run("refreshes", "SELECT status, exception, last_success_duration_ms, read_rows, memory_usage FROM (SELECT *, 0 AS memory_usage FROM system.view_refreshes WHERE database=currentDatabase())")
-	for i := 0; i < 2; i++ {
-	run("360 count", "SELECT count(), sum(orders), sum(paid_amount), sum(refunded_amount), sum(tickets) FROM customer_360")
-	run("360 top", "SELECT customer_id, paid_amount FROM customer_360 ORDER BY paid_amount DESC LIMIT 3")
-	run("orders count/sum", "SELECT count(), sum(paid_amount), sum(refunded_amount) FROM customer_orders")
-	run("orders count", "SELECT count() FROM customer_orders")
-	run("orders sum paid", "SELECT sum(paid_amount) FROM customer_orders")
-	run("by month", "SELECT platform, toStartOfMonth(created_at) AS m, sum(paid_amount) FROM customer_orders GROUP BY platform, m ORDER BY m LIMIT 2")
-	run("one order", "SELECT * FROM customer_orders WHERE platform='tmall' AND shop='s1' AND order_id='12'")
-	run("one order no platform", "SELECT * FROM customer_orders WHERE order_id='12'")
-	run("top customers", "SELECT customer_id, sum(paid_amount) AS s FROM customer_orders GROUP BY customer_id ORDER BY s DESC LIMIT 2")
-	run("items sum", "SELECT count(), sum(paid_amount) FROM customer_order_items")
-	run("refunds sum", "SELECT count(), sum(refund_amount) FROM customer_refunds")
-	run("tickets", "SELECT count() FROM customer_tickets WHERE status='open'")
-	run("raw final sum", "SELECT count(), sum(paid_minor) FROM orders FINAL")
-	run("raw final dict", "SELECT uniq(dictGetOrDefault('"+d.Name+".identity_overrides_dict', 'customer_id', (toString(platform), toString(shop), account), customer_id)) FROM orders FINAL")
-	run("raw final cust", "SELECT uniq(customer_id) FROM orders FINAL")
+
+	q, _ := d.Query(t.Context(), "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'customer_360_refresh' FORMAT TSVRaw")
+	run("whole", q + " FORMAT Null")
+	run("whole nospill", strings.Replace(q, "268435456", "0", 1) + " FORMAT Null")
+	from := strings.Index(q, "FROM ("); having := strings.Index(q, ") GROUP BY customer_id HAVING")
+	if having < 0 { having = strings.LastIndex(q, "GROUP BY customer_id HAVING")}
+	fmt.Println(from, having, len(q))
+	inner := q[from+6:having]
+	run("inner", "SELECT * FROM (" + strings.TrimSuffix(strings.TrimSpace(inner), ")") + ") FORMAT Null")
+	for i, b := range strings.Split(strings.TrimSuffix(strings.TrimSpace(inner), ")"), " UNION ALL SELECT ") {
+		if i > 0 { b = "SELECT " + b }
+		if strings.Contains(b, "FROM (") && !strings.Contains(b, "GROUP BY") { continue }
+		run(fmt.Sprint("branch ", i), b + " FORMAT Null")
 	}
-	run("explain", "EXPLAIN indexes=1 SELECT * FROM customer_orders WHERE platform='tmall' AND shop='s1' AND order_id='12'")
-	run("mem", "SELECT formatReadableSize(value) FROM system.asynchronous_metrics WHERE metric='MemoryResident'")
+	run("orders_now group", "SELECT customer_id, toString(currency) AS name, count(), sum(paid_minor), min(created_at), max(created_at) FROM orders_now WHERE toUnixTimestamp(paid_at) > 0 GROUP BY customer_id, name FORMAT Null SETTINGS max_threads=2")
+	run("orders_now group nf", "SELECT customer_id, count(), sum(paid_minor), min(created_at), max(created_at) FROM orders_now GROUP BY customer_id FORMAT Null SETTINGS max_threads=2")
+	run("orders group", "SELECT customer_id, count(), sum(paid_minor), min(created_at), max(created_at) FROM orders FINAL GROUP BY customer_id FORMAT Null SETTINGS max_threads=2")
+	run("refunds_now", "SELECT customer_id, sum(refund_minor) FROM refunds_now GROUP BY customer_id FORMAT Null")
+	run("map", "SELECT count() FROM identity_map FINAL FORMAT Null")
+	run("pseudo", "SELECT platform, shop, account FROM orders FINAL WHERE account = concat('order:', order_id) FORMAT Null")
+	_ = os.Args
 }
