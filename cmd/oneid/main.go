@@ -18,7 +18,7 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Dir string `help:"Data folder of the instance." default:"./oneid-data" env:"ONEID_DIR" placeholder:"DIR"`
+	Dir string `help:"Data folder of the instance (default: ./oneid-data)." env:"ONEID_DIR" placeholder:"DIR"`
 
 	Init     initCmd     `cmd:"" help:"Make a data folder with a commented oneid.yaml."`
 	Demo     demoCmd     `cmd:"" help:"Show the whole of OneID on invented people and shops."`
@@ -72,13 +72,20 @@ func run(args []string) int {
 		}
 		return 2
 	}
-	err = parsed.Run(ctx, folder(c.Dir))
+	given := dirGiven(c.Dir != "")
+	if !given {
+		c.Dir = "./oneid-data"
+	}
+	err = parsed.Run(ctx, folder(c.Dir), given)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		fmt.Fprintln(os.Stderr, "oneid: stopped; nothing is lost, the same command goes on from here")
 		return 130
 	}
 	return report(err)
 }
+
+// dirGiven says whether the data folder was named, rather than the default.
+type dirGiven bool
 
 // report prints an error for a person, with what to do about it, and gives
 // the exit code.

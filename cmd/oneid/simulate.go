@@ -25,14 +25,19 @@ type simulateCmd struct {
 
 // Help shows below the usage.
 func (simulateCmd) Help() string {
-	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. An order can be made to change: POST /_simulator/change on any face."
+	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. With --dir the folder records where the data end, and the same world comes back from it. An order can be made to change: POST /_simulator/change on any face."
 }
 
 // Run serves the faces.
-func (c simulateCmd) Run(ctx context.Context, f folder) error {
-	world, err := f.world(simulator.Config{People: c.People, Seed: c.Seed, Until: c.Until})
-	if err != nil {
-		return err
+func (c simulateCmd) Run(ctx context.Context, f folder, given dirGiven) error {
+	world := simulator.Config{People: c.People, Seed: c.Seed, Until: c.Until}
+	if given {
+		var err error
+		if world, err = f.world(world); err != nil {
+			return err
+		}
+	} else if world.Until.IsZero() {
+		world.Until = time.Now().UTC().Truncate(time.Second)
 	}
 	return simulator.Serve(ctx, world, simulator.Listen{Tmall: c.Tmall, Douyin: c.Douyin, Weidian: c.Weidian}, func(_ *simulator.World, e simulator.Endpoints) {
 		line, err := json.Marshal(e)
