@@ -31,7 +31,7 @@ func TestZZ(t *testing.T) {
 
 	q, _ := d.Query(t.Context(), "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = 'customer_360_refresh' FORMAT TSVRaw")
 	run("whole", q + " FORMAT Null")
-	run("whole nospill", strings.Replace(q, "268435456", "0", 1) + " FORMAT Null")
+	run("whole nospill", strings.Replace(q, "536870912", "0", 1) + " FORMAT Null")
 	from := strings.Index(q, "FROM ("); having := strings.Index(q, ") GROUP BY customer_id HAVING")
 	if having < 0 { having = strings.LastIndex(q, "GROUP BY customer_id HAVING")}
 	fmt.Println(from, having, len(q))

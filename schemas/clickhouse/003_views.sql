@@ -240,73 +240,75 @@ ENGINE = MergeTree
 ORDER BY customer_id
 SETTINGS index_granularity = 256;
 
+-- Each part says something of some customers in rows of one form; the outer query puts them
+-- together. part: 1 accounts by platform, 2 paid orders by currency, 3 refunds by currency, 4 tickets,
+-- 5 memberships by shop.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.customer_360_refresh {{.OnCluster}}
 REFRESH EVERY 30 SECOND TO {{.Database}}.customer_360_rows
 AS
 WITH
-    arraySort(groupArrayIf((toString(name), a), kind = 'account')) AS by_platform,
-    arraySort(x -> (-toInt64(x.2), x.1), groupArrayIf((toString(name), a, b, c, unit), kind = 'money' AND a > 0)) AS by_currency,
-    if(empty(by_currency), ('', toUInt64(0), toInt64(0), toInt64(0), toUInt16(100)), by_currency[1]) AS main,
+    arraySort(groupArrayIf((name, a), part = 1)) AS by_platform,
+    arraySort(x -> (-toInt64(x.2), x.1), groupArrayIf((name, a, b, unit), part = 2)) AS by_currency,
+    if(empty(by_currency), ('', toUInt64(0), toInt64(0), toUInt16(100)), by_currency[1]) AS main,
     arraySlice(by_currency, 2) AS others
 SELECT
     customer_id,
-    toUInt8(sumIf(b, kind = 'account') > 0) AS identified,
+    toUInt8(sumIf(b, part = 1) > 0) AS identified,
     arrayMap(x -> x.1, by_platform) AS platforms,
     CAST((arrayMap(x -> x.1, by_platform), arrayMap(x -> x.2, by_platform)) AS Map(String, UInt64)) AS accounts,
-    sumIf(a, kind = 'money') AS orders,
-    if(orders = 0, NULL, {{.Time "minIf(first_at, kind = 'money' AND a > 0)"}}) AS first_order_at,
-    if(orders = 0, NULL, {{.Time "maxIf(last_at, kind = 'money' AND a > 0)"}}) AS last_order_at,
-    {{.Amount "main.3" "main.5"}} AS paid_amount,
-    {{.Amount "main.4" "main.5"}} AS refunded_amount,
+    sumIf(a, part = 2) AS orders,
+    if(orders = 0, NULL, {{.Time "minIf(first_at, part = 2)"}}) AS first_order_at,
+    if(orders = 0, NULL, {{.Time "maxIf(last_at, part = 2)"}}) AS last_order_at,
+    {{.Amount "main.3" "main.4"}} AS paid_amount,
+    {{.Amount "arraySum(x -> if(x.1 = main.1, x.2, 0), groupArrayIf((name, b), part = 3))" "main.4"}} AS refunded_amount,
     paid_amount - refunded_amount AS net_amount,
-    CAST(round(toDecimal128(main.3, 4) / main.5 / greatest(main.2, 1), 2) AS Decimal(18, 2)) AS average_order_value,
+    CAST(round(toDecimal128(main.3, 4) / main.4 / greatest(main.2, 1), 2) AS Decimal(18, 2)) AS average_order_value,
     main.1 AS currency,
-    CAST((arrayMap(x -> x.1, others), arrayMap(x -> {{.Amount "x.3" "x.5"}}, others)) AS Map(String, Decimal(18, 2))) AS other_amounts,
-    sumIf(a, kind = 'ticket') AS tickets,
-    toUInt64(sumIf(b, kind = 'ticket')) AS open_tickets,
-    arraySort(groupArrayIf(toString(name), kind = 'member')) AS member_of,
+    CAST((arrayMap(x -> x.1, others), arrayMap(x -> {{.Amount "x.3" "x.4"}}, others)) AS Map(String, Decimal(18, 2))) AS other_amounts,
+    sumIf(a, part = 4) AS tickets,
+    toUInt64(sumIf(b, part = 4)) AS open_tickets,
+    arraySort(groupArrayIf(name, part = 5)) AS member_of,
     now64(3, 'UTC') AS refreshed_at
 FROM
 (
-    SELECT m.customer_id AS customer_id, 'account' AS kind, toString(m.platform) AS name, count() AS a,
-        toInt64(countIf(NOT startsWith(m.account, 'order:'))) AS b, toInt64(0) AS c, toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    SELECT m.customer_id AS customer_id, toUInt8(1) AS part, m.platform AS name, count() AS a, toInt64(countIf(NOT startsWith(m.account, 'order:'))) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
     FROM {{.Database}}.identity_map AS m FINAL
     WHERE NOT startsWith(m.account, 'order:') OR (m.platform, m.shop, m.account) IN
     (
-        SELECT platform, shop, account FROM {{.Database}}.orders FINAL WHERE account = concat('order:', order_id)
+        SELECT platform, shop, account FROM {{.Database}}.orders FINAL WHERE startsWith(account, 'order:') AND account = concat('order:', order_id)
     )
     GROUP BY customer_id, name
     UNION ALL
-    SELECT customer_id, 'money' AS kind, name, sum(orders) AS a, sum(paid) AS b, sum(refunded) AS c, max(unit_of) AS unit, min(placed_at) AS first_at, max(placed_at) AS last_at
-    FROM
-    (
-        SELECT customer_id, toString(currency) AS name, 1 AS orders, paid_minor AS paid, 0 AS refunded, unit AS unit_of, created_at AS placed_at
-        FROM {{.Database}}.orders_now
-        WHERE toUnixTimestamp(paid_at) > 0
-        UNION ALL
-        SELECT customer_id, toString(currency) AS name, 0 AS orders, 0 AS paid, refund_minor AS refunded, unit AS unit_of, NULL AS placed_at
-        FROM {{.Database}}.refunds_now
-        WHERE status = 'succeeded'
-    )
+    SELECT customer_id, toUInt8(2) AS part, currency AS name, count() AS a, sum(paid_minor) AS b,
+        any(o.unit) AS unit, min(created_at) AS first_at, max(created_at) AS last_at
+    FROM {{.Database}}.orders_now AS o
+    WHERE paid_at > toDateTime(0, 'UTC')
     GROUP BY customer_id, name
     UNION ALL
-    SELECT customer_id, 'ticket' AS kind, '' AS name, count() AS a, toInt64(countIf(status IN ('open', 'pending'))) AS b, toInt64(0) AS c, toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    SELECT customer_id, toUInt8(3) AS part, currency AS name, toUInt64(0) AS a, sum(refund_minor) AS b,
+        any(r.unit) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM {{.Database}}.refunds_now AS r
+    WHERE status = 'succeeded'
+    GROUP BY customer_id, name
+    UNION ALL
+    SELECT customer_id, toUInt8(4) AS part, toLowCardinality('') AS name, count() AS a, toInt64(countIf(status IN ('open', 'pending'))) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
     FROM {{.Database}}.tickets_now
     GROUP BY customer_id
     UNION ALL
-    SELECT m.customer_id AS customer_id, 'member' AS kind, concat(m.platform, '/', m.shop) AS name, toUInt64(1) AS a, toInt64(0) AS b, toInt64(0) AS c, toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    SELECT m.customer_id AS customer_id, toUInt8(5) AS part, toLowCardinality(concat(m.platform, '/', m.shop)) AS name, toUInt64(1) AS a, toInt64(0) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
     FROM {{.Database}}.identity_map AS m FINAL
-    WHERE (m.platform, m.shop, m.account) IN
-    (
-        SELECT platform, shop, account FROM {{.Database}}.memberships
-    )
+    WHERE (m.platform, m.shop, m.account) IN (SELECT platform, shop, account FROM {{.Database}}.memberships)
     GROUP BY customer_id, name
     UNION ALL
-    SELECT toUUID('00000000-0000-0000-0000-000000000000') AS customer_id, 'account' AS kind, '' AS name, toUInt64(1) AS a, toInt64(0) AS b, toInt64(0) AS c, toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    SELECT toUUID('00000000-0000-0000-0000-000000000000') AS customer_id, toUInt8(1) AS part, toLowCardinality('') AS name, toUInt64(1) AS a, toInt64(0) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
 )
 GROUP BY customer_id
-HAVING countIf(kind = 'account') > 0
-SETTINGS max_bytes_before_external_group_by = 268435456, max_threads = 2;
+HAVING countIf(part = 1) > 0
+SETTINGS max_bytes_before_external_group_by = 536870912, max_threads = 2;
 
 CREATE OR REPLACE VIEW {{.Database}}.customer_360 {{.OnCluster}}
 (
