@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,25 +151,6 @@ func (f folder) writeFile(name string, data []byte, mode fs.FileMode) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
-}
-
-// secret reads secrets/NAME, making a random one at first.
-func (f folder) secret(name string) (string, error) {
-	path := f.path("secrets", name)
-	if err := os.MkdirAll(f.path("secrets"), 0o700); err != nil {
-		return "", err
-	}
-	data, err := os.ReadFile(path)
-	if err == nil && len(data) > 0 {
-		return string(data), nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the secret: %w", err)
-	}
-	random := make([]byte, 24)
-	_, _ = rand.Read(random)
-	text := hex.EncodeToString(random)
-	return text, f.writeFile(filepath.Join("secrets", name), []byte(text), 0o600)
 }
 
 // resolve is a path of the settings: relative ones start from the folder.

@@ -139,7 +139,7 @@ func (c importCmd) print(report importReport) error {
 		fmt.Printf("%d rows of %s: %d loaded, %d refused, %.1f s\n", report.Rows, strings.Join(c.File, ", "), report.Loaded, report.Refused, report.Seconds)
 	}
 	if report.Refused > 0 {
-		return &partlyRefused{report.Refused}
+		return &partlyRefusedError{report.Refused}
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (f folder) lookupBy(ctx context.Context, key customer.Key, whoOnly bool) (c
 	if err != nil {
 		return customer.Profile{}, err
 	}
-	defer i.close()
+	defer func() { _ = i.close() }() // what was asked for is read already
 	if !i.owner {
 		return f.askAPI(ctx, key, whoOnly)
 	}

@@ -93,7 +93,7 @@ func report(err error) int {
 	if err == nil {
 		return 0
 	}
-	var partly *partlyRefused
+	var partly *partlyRefusedError
 	if errors.As(err, &partly) {
 		fmt.Fprintf(os.Stderr, "oneid: %v\n", err)
 		return 3
@@ -106,10 +106,10 @@ func report(err error) int {
 	return 1
 }
 
-// partlyRefused says that the command did its work, but some rows of its
+// partlyRefusedError says that the command did its work, but some rows of its
 // input were refused; exit code 3.
-type partlyRefused struct{ rows int }
+type partlyRefusedError struct{ rows int }
 
-func (p *partlyRefused) Error() string {
+func (p *partlyRefusedError) Error() string {
 	return fmt.Sprintf("%d rows were refused, as listed above; all others are loaded", p.rows)
 }

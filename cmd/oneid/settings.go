@@ -82,6 +82,7 @@ type PullSettings struct {
 type ResolveSettings struct {
 	BatchEvents int             `yaml:"batch_events" doc:"The most events in a batch."`
 	BatchWait   config.Duration `yaml:"batch_wait" doc:"How long a batch waits for more events."`
+	SquashEvery config.Duration `yaml:"squash_every" doc:"How often up folds the overrides of moved accounts into the facts."`
 }
 
 // IdentitySettings says what joins accounts.
@@ -111,7 +112,7 @@ func defaultSettings() Settings {
 		ClickHouse: ClickHouseSettings{Database: "oneid", User: "default", MemoryMiB: 2048, Listen: "127.0.0.1:0", BI: BISettings{Listen: "127.0.0.1:0", User: "bi"}},
 		API:        APISettings{Listen: "127.0.0.1:0", MaxBodyBytes: 64 << 10, Timeout: config.Duration(5 * time.Second)},
 		Pull:       PullSettings{Every: config.Duration(2 * time.Second)},
-		Resolve:    ResolveSettings{BatchEvents: 20000, BatchWait: config.Duration(300 * time.Millisecond)},
+		Resolve:    ResolveSettings{BatchEvents: 20000, BatchWait: config.Duration(300 * time.Millisecond), SquashEvery: config.Duration(24 * time.Hour)},
 		Log:        LogSettings{Level: "info", Format: "text"},
 	}
 }

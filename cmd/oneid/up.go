@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors/simulator"
+	"oneid/pipelines"
+	"oneid/pipelines/squash"
 )
 
 // upCmd runs everything of one instance.
@@ -71,6 +73,7 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 			})
 		}
 	}
+	group.Go(func() error { return n.squashing(ctx) })
 	group.Go(func() error {
 		if err := n.settleStart(ctx); err != nil {
 			return err
@@ -97,11 +100,29 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 
 // settleStart waits until the resolver works, so that what answers is whole.
 func (n *node) settleStart(ctx context.Context) error {
-	err := n.resolver.CaughtUp(ctx)
-	if ctx.Err() != nil {
-		return nil
+	if err := n.resolver.CaughtUp(ctx); err != nil && ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
+}
+
+// squashing folds the overrides of moved accounts into the facts, now and
+// then; it returns nil when ctx ends. What fails is tried again the next time:
+// the views are right without it.
+func (n *node) squashing(ctx context.Context) error {
+	every := time.Duration(n.settings.Resolve.SquashEvery)
+	for pipelines.Sleep(ctx, every) == nil {
+		folding := squash.Squash{ClickHouse: n.clickhouse, Log: n.log}
+		report, err := folding.Run(ctx, n.resolver.Done())
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			n.log.Warn("overrides could not be folded into the facts; it is tried again", "error", err)
+		default:
+			n.log.Info("overrides are folded into the facts", "accounts", report.Accounts, "partitions", report.Partitions)
+		}
+	}
+	return nil
 }
 
 // simulators are the platforms of a folder that `demo` made.

@@ -271,6 +271,36 @@ func TestTmallWritesOneAnswerThreeWays(t *testing.T) {
 	}
 }
 
+// What a buyer typed never breaks an answer.
+func TestTmallEscapes(t *testing.T) {
+	const typed = `<b>&"演示"]]>`
+	for _, format := range []string{"json", "xml"} {
+		rec := httptest.NewRecorder()
+		writeTmall(rec, "demo_response", tmallTree{"memo": typed, "rows": tmallTree{"row": []any{tmallTree{"memo": typed}, tmallTree{"memo": typed}}}}, format, false)
+		type row struct {
+			Memo string `xml:"memo"`
+		}
+		type answer struct {
+			Memo string `xml:"memo"`
+			Rows struct {
+				Row []row `xml:"row"`
+			} `xml:"rows"`
+		}
+		var got answer
+		var err error
+		if format == "xml" {
+			err = xml.Unmarshal(rec.Body.Bytes(), &got)
+		} else {
+			wrapped := map[string]answer{}
+			err = json.Unmarshal(rec.Body.Bytes(), &wrapped)
+			got = wrapped["demo_response"]
+		}
+		if err != nil || got.Memo != typed || len(got.Rows.Row) != 2 || got.Rows.Row[1].Memo != typed {
+			t.Errorf("%s: %+v, %v", format, got, err)
+		}
+	}
+}
+
 // One receiver has one oaid in a week and another in the next, and two
 // receivers never share one.
 func TestTmallOaidLastsAWeek(t *testing.T) {

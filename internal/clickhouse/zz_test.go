@@ -5,7 +5,7 @@ func TestZZ(t *testing.T) {
 	c, d := migrated(t)
 	run := func(name, q string) string {
 		t0 := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second); defer cancel()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Second); defer cancel()
 		got, err := d.Query(ctx, q)
 		e := ""
 		if err != nil { e = err.Error(); if len(e) > 600 { e = e[:600] } }

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -80,6 +81,7 @@ type Resolver struct {
 	journal  *journal
 	health   pipelines.Health
 	progress progress
+	done     atomic.Uint64
 }
 
 // Work is what is done with a batch: the state and ClickHouse. Each of its
@@ -110,6 +112,10 @@ type Work interface {
 
 // Health is the state of the resolver, why, and since when.
 func (r *Resolver) Health() (pipelines.State, error, time.Time) { return r.health.Get() } //nolint:staticcheck // ST1008: the error is a value here
+
+// Done is the version, as in identity_overrides, up to which every batch is
+// done; 0 while no batch was in this process.
+func (r *Resolver) Done() uint64 { return r.done.Load() }
 
 // Run resolves until ctx ends, and returns nil then. It returns an error only
 // for what waiting does not cure.
@@ -285,6 +291,7 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 		return err
 	}
 	r.progress.set(next)
+	r.done.Store(Version(record.epoch, record.sequence))
 	count(r.Counters.Batches, 1)
 	count(r.Counters.Events, len(read.Events)+len(read.Decisions))
 	count(r.Counters.DeadLetters, len(read.letters))

@@ -308,7 +308,7 @@ FROM
 )
 GROUP BY customer_id
 HAVING countIf(part = 1) > 0
-SETTINGS max_bytes_before_external_group_by = 536870912, max_threads = 2;
+SETTINGS max_threads = 2;
 
 CREATE OR REPLACE VIEW {{.Database}}.customer_360 {{.OnCluster}}
 (

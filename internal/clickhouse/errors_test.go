@@ -1,0 +1,107 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+
+	"oneid/schemas/tables"
+)
+
+func TestIsUnavailable(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"nothing":           {nil, false},
+		"the caller left":   {fmt.Errorf("x: %w", context.Canceled), false},
+		"too slow":          {context.DeadlineExceeded, true},
+		"refused":           {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, true},
+		"cut off":           {fmt.Errorf("x: %w", io.ErrUnexpectedEOF), true},
+		"memory":            {&driver.Exception{Code: 241}, true},
+		"too many parts":    {fmt.Errorf("x: %w", &driver.Exception{Code: 252}), true},
+		"no such table":     {&driver.Exception{Code: 60}, false},
+		"wrong password":    {&driver.Exception{Code: 516}, false},
+		"a proxy's 502":     {&driver.HTTPError{StatusCode: http.StatusBadGateway, Err: errors.New("bad gateway")}, true},
+		"a syntax error":    {&driver.HTTPError{StatusCode: 400, Err: &driver.Exception{Code: 62}}, false},
+		"its answer to 500": {&driver.HTTPError{StatusCode: 500, Err: &driver.Exception{Code: 190}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := IsUnavailable(failed("try", c.err)); got != c.want {
+				t.Errorf("IsUnavailable(%v) = %v, want %v", c.err, got, c.want)
+			}
+		})
+	}
+}
+
+func TestOpenRefusesWhatCannotWork(t *testing.T) {
+	for name, config := range map[string]Config{
+		"no address":         {URL: "here"},
+		"credentials":        {URL: "http://user:secret@127.0.0.1:1"},
+		"another scheme":     {URL: "ftp://127.0.0.1:1"},
+		"a name with quotes": {URL: "http://127.0.0.1:1", Database: "a'b"},
+		"default":            {URL: "http://127.0.0.1:1", Database: "default"},
+		"no such zone":       {URL: "http://127.0.0.1:1", Timezone: "Asia/Nowhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Open(t.Context(), config)
+			if err == nil || IsUnavailable(err) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("Open = %v", err)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := Open(ctx, Config{URL: "http://127.0.0.1:1", Password: "secret"})
+	if !IsUnavailable(err) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("Open of nothing = %v, want unavailable", err)
+	}
+	var hinted interface{ Hint() string }
+	if !errors.As(err, &hinted) || hinted.Hint() == "" {
+		t.Errorf("%v has no hint", err)
+	}
+}
+
+// Identifiers and tokens of a person must never stand in a URL.
+func TestValuesAreNotInTheURL(t *testing.T) {
+	var urls []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		urls = append(urls, r.URL.String())
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	_, err := Open(t.Context(), Config{URL: server.URL, User: "app", Password: "hidden-word"})
+	if !IsUnavailable(err) {
+		t.Errorf("Open = %v", err)
+	}
+	for _, url := range urls {
+		if strings.Contains(url, "hidden-word") {
+			t.Errorf("the password stands in %s", url)
+		}
+	}
+}
+
+func TestInsertOfNothingAndOfTooMuch(t *testing.T) {
+	c, _ := migrated(t)
+	if err := c.Insert(t.Context(), tables.NewOrders(), "none"); err != nil {
+		t.Errorf("an empty block: %v", err)
+	}
+	if err := c.Insert(t.Context(), unknown{tables.NewOrders()}, "x"); err == nil || !strings.Contains(err.Error(), "oneid migrate") {
+		t.Errorf("a table that is not there: %v", err)
+	}
+}
+
+// unknown is a block for a table that no migration makes.
+type unknown struct{ tables.Block }
+
+func (unknown) Table() string { return "nowhere" }
+func (unknown) Rows() int     { return 1 }

@@ -1,0 +1,754 @@
+CREATE DATABASE IF NOT EXISTS oneid  ENGINE = Atomic;
+CREATE TABLE IF NOT EXISTS oneid.schema_migrations  (number UInt32, name String, checksum String, applied_at DateTime('UTC') DEFAULT now()) ENGINE = ReplacingMergeTree(applied_at) ORDER BY number;
+
+-- 001_facts
+CREATE TABLE IF NOT EXISTS oneid.orders 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    order_id String,
+    account String,
+    customer_id UUID,
+    version UInt128,
+    is_deleted UInt8,
+    status LowCardinality(String),
+    platform_status LowCardinality(String),
+    order_type LowCardinality(String),
+    created_at DateTime('UTC'),
+    paid_at DateTime('UTC'),
+    shipped_at DateTime('UTC'),
+    finished_at DateTime('UTC'),
+    currency LowCardinality(String),
+    unit UInt16,
+    goods_minor Int64,
+    freight_minor Int64,
+    seller_discount_minor Int64,
+    platform_discount_minor Int64,
+    talent_discount_minor Int64,
+    payable_minor Int64,
+    paid_minor Int64,
+    channel LowCardinality(String),
+    live_room String,
+    referrer String,
+    province LowCardinality(String),
+    city LowCardinality(String),
+    district LowCardinality(String),
+    item_id Array(String),
+    item_product_id Array(String),
+    item_sku_id Array(String),
+    item_merchant_sku Array(String),
+    item_title Array(String),
+    item_quantity Array(Int64),
+    item_unit_price_minor Array(Int64),
+    item_paid_minor Array(Int64),
+    item_status Array(LowCardinality(String)),
+    item_platform_status Array(LowCardinality(String)),
+    item_refund_status Array(LowCardinality(String)),
+    INDEX created created_at TYPE minmax GRANULARITY 4
+)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY platform
+ORDER BY (platform, shop, order_id)
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.refunds 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    refund_id String,
+    account String,
+    customer_id UUID,
+    version UInt128,
+    is_deleted UInt8,
+    order_id String,
+    item_id String,
+    status LowCardinality(String),
+    platform_status LowCardinality(String),
+    refund_type LowCardinality(String),
+    platform_type LowCardinality(String),
+    reason String,
+    currency LowCardinality(String),
+    unit UInt16,
+    refund_minor Int64,
+    before_shipping UInt8,
+    created_at DateTime('UTC'),
+    finished_at DateTime('UTC'),
+    INDEX created created_at TYPE minmax GRANULARITY 4
+)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY platform
+ORDER BY (platform, shop, refund_id)
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.users 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    user_id String,
+    account String,
+    customer_id UUID,
+    version UInt128,
+    is_deleted UInt8,
+    nick String,
+    member UInt8,
+    member_level LowCardinality(String),
+    member_since DateTime('UTC'),
+    points Int64,
+    province LowCardinality(String),
+    city LowCardinality(String),
+    created_at DateTime('UTC')
+)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY platform
+ORDER BY (platform, shop, user_id)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.tickets 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    ticket_id String,
+    account String,
+    customer_id UUID,
+    version UInt128,
+    is_deleted UInt8,
+    kind LowCardinality(String),
+    status LowCardinality(String),
+    platform_status LowCardinality(String),
+    priority LowCardinality(String),
+    channel LowCardinality(String),
+    subject String,
+    order_id String,
+    item_id String,
+    currency LowCardinality(String),
+    unit UInt16,
+    amount_minor Int64,
+    created_at DateTime('UTC'),
+    first_answer_at DateTime('UTC'),
+    solved_at DateTime('UTC'),
+    agent String,
+    agent_group String,
+    satisfaction Int32,
+    INDEX created created_at TYPE minmax GRANULARITY 4
+)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY platform
+ORDER BY (platform, shop, ticket_id)
+SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.spend 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    spend_id String,
+    version UInt128,
+    is_deleted UInt8,
+    channel LowCardinality(String),
+    campaign String,
+    day Date,
+    currency LowCardinality(String),
+    unit UInt16,
+    spend_minor Int64,
+    impressions Int64,
+    clicks Int64
+)
+ENGINE = ReplacingMergeTree(version, is_deleted)
+PARTITION BY platform
+ORDER BY (platform, shop, spend_id)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.raw_events 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    kind LowCardinality(String),
+    entity_id String,
+    version UInt128,
+    stream LowCardinality(String),
+    modified_at DateTime64(3, 'UTC'),
+    observed_at DateTime64(3, 'UTC'),
+    raw String CODEC(NONE)
+)
+ENGINE = ReplacingMergeTree()
+PARTITION BY toYYYYMM(modified_at)
+ORDER BY (platform, shop, kind, entity_id, version, modified_at)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.entities_by_account 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    kind LowCardinality(String),
+    id String
+)
+ENGINE = ReplacingMergeTree()
+PARTITION BY platform
+ORDER BY (platform, shop, account, kind, id)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.entities_by_order 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    order_id String,
+    kind LowCardinality(String),
+    id String
+)
+ENGINE = ReplacingMergeTree()
+PARTITION BY platform
+ORDER BY (platform, shop, order_id, kind, id)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.orders_to_account  TO oneid.entities_by_account
+AS SELECT platform, shop, account, 'order' AS kind, order_id AS id FROM oneid.orders;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.refunds_to_account  TO oneid.entities_by_account
+AS SELECT platform, shop, account, 'refund' AS kind, refund_id AS id FROM oneid.refunds;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.tickets_to_account  TO oneid.entities_by_account
+AS SELECT platform, shop, account, 'ticket' AS kind, ticket_id AS id FROM oneid.tickets;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.refunds_to_order  TO oneid.entities_by_order
+AS SELECT platform, shop, order_id, 'refund' AS kind, refund_id AS id FROM oneid.refunds WHERE order_id != '';
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.tickets_to_order  TO oneid.entities_by_order
+AS SELECT platform, shop, order_id, 'ticket' AS kind, ticket_id AS id FROM oneid.tickets WHERE order_id != '' AND startsWith(account, 'order:');
+
+CREATE TABLE IF NOT EXISTS oneid.memberships 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String
+)
+ENGINE = ReplacingMergeTree()
+PARTITION BY platform
+ORDER BY (platform, shop, account)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.users_to_memberships  TO oneid.memberships
+AS SELECT platform, shop, account FROM oneid.users WHERE member = 1 AND is_deleted = 0;
+
+-- 002_identity
+CREATE TABLE IF NOT EXISTS oneid.identity_map 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    customer_id UUID,
+    since DateTime64(3, 'UTC'),
+    reason String,
+    born UInt64,
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY platform
+ORDER BY (platform, shop, account)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.identity_map_by_customer 
+(
+    customer_id UUID,
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (customer_id, platform, shop, account)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.identity_map_to_customer  TO oneid.identity_map_by_customer
+AS SELECT customer_id, platform, shop, account, version FROM oneid.identity_map;
+
+CREATE TABLE IF NOT EXISTS oneid.identity_history 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    version UInt64,
+    previous_customer_id UUID,
+    customer_id UUID,
+    at DateTime64(3, 'UTC'),
+    reason String
+)
+ENGINE = ReplacingMergeTree()
+PARTITION BY platform
+ORDER BY (platform, shop, account, version)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.identity_overrides 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    customer_id UUID,
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (platform, shop, account)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE DICTIONARY IF NOT EXISTS oneid.identity_overrides_dict 
+(
+    platform String,
+    shop String,
+    account String,
+    customer_id UUID
+)
+PRIMARY KEY platform, shop, account
+SOURCE(CLICKHOUSE(HOST '127.0.0.1' PORT 9000 QUERY 'SELECT platform, shop, account, customer_id FROM oneid.identity_overrides FINAL' INVALIDATE_QUERY 'SELECT max(version), count() FROM oneid.identity_overrides'))
+LAYOUT(COMPLEX_KEY_HASHED())
+LIFETIME(MIN 1 MAX 2);
+
+CREATE TABLE IF NOT EXISTS oneid.squash_snapshot 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    customer_id UUID,
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (platform, shop, account)
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE DICTIONARY IF NOT EXISTS oneid.squash_dict 
+(
+    platform String,
+    shop String,
+    account String,
+    customer_id UUID,
+    version UInt64
+)
+PRIMARY KEY platform, shop, account
+SOURCE(CLICKHOUSE(HOST '127.0.0.1' PORT 9000 QUERY 'SELECT platform, shop, account, customer_id, version FROM oneid.squash_snapshot FINAL'))
+LAYOUT(COMPLEX_KEY_HASHED())
+LIFETIME(0);
+
+CREATE TABLE IF NOT EXISTS oneid.redirects 
+(
+    from_customer_id UUID,
+    to_customer_id UUID,
+    since DateTime64(3, 'UTC'),
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY from_customer_id
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.evidence 
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    type LowCardinality(String),
+    hash FixedString(16),
+    role LowCardinality(String),
+    source LowCardinality(String),
+    first_seen SimpleAggregateFunction(min, DateTime('UTC')),
+    last_seen SimpleAggregateFunction(max, DateTime('UTC'))
+)
+ENGINE = AggregatingMergeTree()
+PARTITION BY platform
+ORDER BY (platform, shop, account, type, hash, role, source)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.evidence_by_identifier 
+(
+    hash FixedString(16),
+    type LowCardinality(String),
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    role LowCardinality(String),
+    source LowCardinality(String),
+    first_seen SimpleAggregateFunction(min, DateTime('UTC')),
+    last_seen SimpleAggregateFunction(max, DateTime('UTC'))
+)
+ENGINE = AggregatingMergeTree()
+ORDER BY (hash, type, platform, shop, account, role, source)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.evidence_to_identifier  TO oneid.evidence_by_identifier
+AS SELECT hash, type, platform, shop, account, role, source, first_seen, last_seen FROM oneid.evidence;
+
+CREATE TABLE IF NOT EXISTS oneid.identifier_values 
+(
+    hash FixedString(16),
+    type LowCardinality(String),
+    sealed String CODEC(NONE)
+)
+ENGINE = ReplacingMergeTree()
+ORDER BY (hash, type)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.decisions 
+(
+    decision_id String,
+    kind LowCardinality(String),
+    accounts Array(String),
+    undoes String,
+    who String,
+    why String,
+    decided_at DateTime64(3, 'UTC'),
+    version UInt64
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY decision_id
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE TABLE IF NOT EXISTS oneid.dead_letters 
+(
+    letter_id String,
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    stream LowCardinality(String),
+    reason LowCardinality(String),
+    detail String,
+    origin String,
+    attempts UInt32,
+    first_seen_at DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(attempts)
+ORDER BY letter_id
+SETTINGS non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.evidence_to_memberships  TO oneid.memberships
+AS SELECT platform, shop, account FROM oneid.evidence WHERE role = 'member';
+
+-- 003_views
+CREATE OR REPLACE VIEW oneid.orders_now 
+AS SELECT * EXCEPT (customer_id, version, is_deleted), dictGetOrDefault('oneid.identity_overrides_dict', 'customer_id', (toString(o.platform), toString(o.shop), o.account), o.customer_id) AS customer_id
+FROM oneid.orders AS o FINAL;
+
+CREATE OR REPLACE VIEW oneid.refunds_now 
+AS SELECT f.* EXCEPT (account, customer_id, version, is_deleted),
+    if(o.account = '', f.account, o.account) AS account,
+    if(o.account = '', dictGetOrDefault('oneid.identity_overrides_dict', 'customer_id', (toString(f.platform), toString(f.shop), f.account), f.customer_id), o.customer_id) AS customer_id
+FROM oneid.refunds AS f FINAL
+LEFT ANY JOIN
+(
+    SELECT platform, shop, order_id, concat('order:', order_id) AS standing_in, account, customer_id
+    FROM oneid.orders_now
+    WHERE (platform, shop, order_id) IN (SELECT platform, shop, order_id FROM oneid.refunds WHERE startsWith(account, 'order:'))
+) AS o ON o.platform = f.platform AND o.shop = f.shop AND o.order_id = f.order_id AND o.standing_in = f.account;
+
+CREATE OR REPLACE VIEW oneid.tickets_now 
+AS SELECT f.* EXCEPT (account, customer_id, version, is_deleted),
+    if(o.account = '', f.account, o.account) AS account,
+    if(o.account = '', dictGetOrDefault('oneid.identity_overrides_dict', 'customer_id', (toString(f.platform), toString(f.shop), f.account), f.customer_id), o.customer_id) AS customer_id
+FROM oneid.tickets AS f FINAL
+LEFT ANY JOIN
+(
+    SELECT platform, shop, order_id, concat('order:', order_id) AS standing_in, account, customer_id
+    FROM oneid.orders_now
+    WHERE (platform, shop, order_id) IN (SELECT platform, shop, order_id FROM oneid.tickets WHERE startsWith(account, 'order:'))
+) AS o ON o.platform = f.platform AND o.shop = f.shop AND o.order_id = f.order_id AND o.standing_in = f.account;
+
+CREATE OR REPLACE VIEW oneid.customer_orders 
+(
+    platform String COMMENT 'Platform: tmall, douyin, weidian, file …',
+    shop String COMMENT 'Shop on the platform',
+    order_id String COMMENT 'The platform''s order number, unique in the shop',
+    account String COMMENT 'Account of the buyer, platform/shop/id; id is order:NO while the source does not name the buyer',
+    customer_id UUID COMMENT 'Customer of the account, today',
+    status String COMMENT 'created, paid, part_shipped, shipped, received, finished, closed or unknown',
+    platform_status String COMMENT 'The platform''s own word for the status',
+    created_at DateTime('Asia/Shanghai') COMMENT 'When the order was placed',
+    paid_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When it was paid; NULL for one that was not',
+    paid_amount Decimal(18, 2) COMMENT 'What the buyer paid, freight included, in the major unit of currency: the sum of the items; 0 until it is paid',
+    refunded_amount Decimal(18, 2) COMMENT 'What was given back by refunds that succeeded',
+    currency String COMMENT 'ISO 4217 code of the amounts'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    toString(o.platform) AS platform,
+    toString(o.shop) AS shop,
+    o.order_id AS order_id,
+    concat(o.platform, '/', o.shop, '/', o.account) AS account,
+    o.customer_id AS customer_id,
+    toString(o.status) AS status,
+    toString(o.platform_status) AS platform_status,
+    toTimeZone(o.created_at, 'Asia/Shanghai') AS created_at,
+    if(toUnixTimestamp(o.paid_at) = 0, NULL, toTimeZone(o.paid_at, 'Asia/Shanghai')) AS paid_at,
+    CAST(round(toDecimal128(o.paid_minor, 3) / o.unit, 2) AS Decimal(18, 2)) AS paid_amount,
+    CAST(round(toDecimal128(r.minor, 3) / o.unit, 2) AS Decimal(18, 2)) AS refunded_amount,
+    toString(o.currency) AS currency
+FROM oneid.orders_now AS o
+LEFT ANY JOIN
+(
+    SELECT platform, shop, order_id, currency, sum(refund_minor) AS minor
+    FROM oneid.refunds FINAL
+    WHERE status = 'succeeded'
+    GROUP BY platform, shop, order_id, currency
+) AS r ON r.platform = o.platform AND r.shop = o.shop AND r.order_id = o.order_id AND r.currency = o.currency
+COMMENT 'Every order, whatever its state, in its newest version';
+
+CREATE OR REPLACE VIEW oneid.customer_order_items 
+(
+    platform String COMMENT 'Platform: tmall, douyin, weidian, file …',
+    shop String COMMENT 'Shop on the platform',
+    order_id String COMMENT 'The platform''s order number, unique in the shop',
+    item_id String COMMENT 'The platform''s number of the item, unique in the order',
+    account String COMMENT 'Account of the buyer, platform/shop/id',
+    customer_id UUID COMMENT 'Customer of the account, today',
+    product_id String COMMENT 'The platform''s product',
+    sku_id String COMMENT 'The platform''s variant of the product',
+    merchant_sku String COMMENT 'The brand''s own number of the variant',
+    title String COMMENT 'Title of the product when it was sold',
+    quantity Int64 COMMENT 'Pieces',
+    unit_price Decimal(18, 2) COMMENT 'Price of one piece before discounts',
+    paid_amount Decimal(18, 2) COMMENT 'The item''s share of what the buyer paid, freight included',
+    currency String COMMENT 'ISO 4217 code of the amounts',
+    status String COMMENT 'Status of the item, in the words of customer_orders.status',
+    platform_status String COMMENT 'The platform''s own word for the status',
+    refund_status String COMMENT 'The platform''s own word for the state of the item''s refund',
+    created_at DateTime('Asia/Shanghai') COMMENT 'When the order was placed',
+    paid_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When the order was paid'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    toString(o.platform) AS platform,
+    toString(o.shop) AS shop,
+    o.order_id AS order_id,
+    item_id,
+    concat(o.platform, '/', o.shop, '/', o.account) AS account,
+    o.customer_id AS customer_id,
+    item_product_id AS product_id,
+    item_sku_id AS sku_id,
+    item_merchant_sku AS merchant_sku,
+    item_title AS title,
+    item_quantity AS quantity,
+    CAST(round(toDecimal128(item_unit_price_minor, 3) / o.unit, 2) AS Decimal(18, 2)) AS unit_price,
+    CAST(round(toDecimal128(item_paid_minor, 3) / o.unit, 2) AS Decimal(18, 2)) AS paid_amount,
+    toString(o.currency) AS currency,
+    toString(item_status) AS status,
+    toString(item_platform_status) AS platform_status,
+    toString(item_refund_status) AS refund_status,
+    toTimeZone(o.created_at, 'Asia/Shanghai') AS created_at,
+    if(toUnixTimestamp(o.paid_at) = 0, NULL, toTimeZone(o.paid_at, 'Asia/Shanghai')) AS paid_at
+FROM oneid.orders_now AS o
+ARRAY JOIN item_id, item_product_id, item_sku_id, item_merchant_sku, item_title, item_quantity,
+    item_unit_price_minor, item_paid_minor, item_status, item_platform_status, item_refund_status
+COMMENT 'Every item of every order, in the order''s newest version';
+
+CREATE OR REPLACE VIEW oneid.customer_refunds 
+(
+    platform String COMMENT 'Platform: tmall, douyin, weidian, file …',
+    shop String COMMENT 'Shop on the platform',
+    refund_id String COMMENT 'The platform''s number of the refund, unique in the shop',
+    order_id String COMMENT 'Order that it belongs to',
+    item_id String COMMENT 'Item that it belongs to; empty for the whole order',
+    account String COMMENT 'Account of the buyer, platform/shop/id',
+    customer_id UUID COMMENT 'Customer of the account, today',
+    status String COMMENT 'requested, approved, returned, refused, closed, succeeded or unknown',
+    platform_status String COMMENT 'The platform''s own word for the status',
+    refund_type String COMMENT 'refund, return, exchange …',
+    reason String COMMENT 'Reason that the buyer chose',
+    refund_amount Decimal(18, 2) COMMENT 'Amount asked for, or given back once it succeeded',
+    currency String COMMENT 'ISO 4217 code of the amount',
+    before_shipping UInt8 COMMENT '1 for a refund before the goods were sent',
+    created_at DateTime('Asia/Shanghai') COMMENT 'When it was asked for',
+    finished_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When it ended; NULL while it is open'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    toString(r.platform) AS platform,
+    toString(r.shop) AS shop,
+    r.refund_id AS refund_id,
+    r.order_id AS order_id,
+    r.item_id AS item_id,
+    concat(r.platform, '/', r.shop, '/', r.account) AS account,
+    r.customer_id AS customer_id,
+    toString(r.status) AS status,
+    toString(r.platform_status) AS platform_status,
+    toString(r.refund_type) AS refund_type,
+    r.reason AS reason,
+    CAST(round(toDecimal128(r.refund_minor, 3) / r.unit, 2) AS Decimal(18, 2)) AS refund_amount,
+    toString(r.currency) AS currency,
+    r.before_shipping AS before_shipping,
+    toTimeZone(r.created_at, 'Asia/Shanghai') AS created_at,
+    if(toUnixTimestamp(r.finished_at) = 0, NULL, toTimeZone(r.finished_at, 'Asia/Shanghai')) AS finished_at
+FROM oneid.refunds_now AS r
+COMMENT 'Every refund, return and exchange, in its newest version';
+
+CREATE OR REPLACE VIEW oneid.customer_tickets 
+(
+    platform String COMMENT 'Platform: tmall, douyin, weidian, file …',
+    shop String COMMENT 'Shop on the platform',
+    ticket_id String COMMENT 'The source''s number of the ticket, unique in the shop',
+    account String COMMENT 'Account of the buyer, platform/shop/id',
+    customer_id UUID COMMENT 'Customer of the account, today',
+    kind String COMMENT 'refund, return, exchange, complaint, service, call, chat or workorder',
+    status String COMMENT 'open, pending, solved, closed, deleted or unknown',
+    platform_status String COMMENT 'The source''s own word for the status',
+    priority String COMMENT 'Priority, in the source''s words',
+    channel String COMMENT 'Channel that it came through',
+    subject String COMMENT 'The reason or category that was chosen',
+    order_id String COMMENT 'Order that it is about',
+    item_id String COMMENT 'Item that it is about',
+    amount Decimal(18, 2) COMMENT 'Amount that it is about',
+    currency String COMMENT 'ISO 4217 code of the amount',
+    created_at DateTime('Asia/Shanghai') COMMENT 'When it was opened',
+    first_answer_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When staff first answered',
+    solved_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When it was solved',
+    agent String COMMENT 'Who handles it',
+    agent_group String COMMENT 'Group that handles it',
+    satisfaction Int32 COMMENT 'Rating by the buyer from 1 (worst) to 5; 0 for none'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    toString(t.platform) AS platform,
+    toString(t.shop) AS shop,
+    t.ticket_id AS ticket_id,
+    concat(t.platform, '/', t.shop, '/', t.account) AS account,
+    t.customer_id AS customer_id,
+    toString(t.kind) AS kind,
+    toString(t.status) AS status,
+    toString(t.platform_status) AS platform_status,
+    toString(t.priority) AS priority,
+    toString(t.channel) AS channel,
+    t.subject AS subject,
+    t.order_id AS order_id,
+    t.item_id AS item_id,
+    CAST(round(toDecimal128(t.amount_minor, 3) / t.unit, 2) AS Decimal(18, 2)) AS amount,
+    toString(t.currency) AS currency,
+    toTimeZone(t.created_at, 'Asia/Shanghai') AS created_at,
+    if(toUnixTimestamp(t.first_answer_at) = 0, NULL, toTimeZone(t.first_answer_at, 'Asia/Shanghai')) AS first_answer_at,
+    if(toUnixTimestamp(t.solved_at) = 0, NULL, toTimeZone(t.solved_at, 'Asia/Shanghai')) AS solved_at,
+    t.agent AS agent,
+    t.agent_group AS agent_group,
+    t.satisfaction AS satisfaction
+FROM oneid.tickets_now AS t
+COMMENT 'Every service ticket, in its newest version';
+
+CREATE OR REPLACE VIEW oneid.identity_map_current 
+(
+    account String COMMENT 'Account, platform/shop/id',
+    customer_id UUID COMMENT 'Customer that it belongs to, today',
+    since DateTime('Asia/Shanghai') COMMENT 'Since when it belongs to that customer',
+    why String COMMENT 'Why: born, or the kinds of identifiers or the decision that moved it'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    concat(platform, '/', shop, '/', m.account) AS account,
+    customer_id,
+    toTimeZone(toDateTime(since), 'Asia/Shanghai') AS since,
+    reason AS why
+FROM oneid.identity_map AS m FINAL
+COMMENT 'Which customer each account belongs to, and why';
+
+CREATE TABLE IF NOT EXISTS oneid.customer_360_rows 
+(
+    customer_id UUID,
+    identified UInt8,
+    platforms Array(String),
+    accounts Map(String, UInt64),
+    orders UInt64,
+    first_order_at Nullable(DateTime('Asia/Shanghai')),
+    last_order_at Nullable(DateTime('Asia/Shanghai')),
+    paid_amount Decimal(18, 2),
+    refunded_amount Decimal(18, 2),
+    net_amount Decimal(18, 2),
+    average_order_value Decimal(18, 2),
+    currency String,
+    other_amounts Map(String, Decimal(18, 2)),
+    tickets UInt64,
+    open_tickets UInt64,
+    member_of Array(String),
+    refreshed_at DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY customer_id
+SETTINGS index_granularity = 256;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.customer_360_refresh 
+REFRESH EVERY 30 SECOND TO oneid.customer_360_rows
+AS
+WITH
+    arraySort(groupArrayIf((name, a), part = 1)) AS by_platform,
+    arraySort(x -> (-toInt64(x.2), x.1), groupArrayIf((name, a, b, unit), part = 2)) AS by_currency,
+    if(empty(by_currency), ('', toUInt64(0), toInt64(0), toUInt16(100)), by_currency[1]) AS main,
+    arraySlice(by_currency, 2) AS others
+SELECT
+    customer_id,
+    toUInt8(sumIf(b, part = 1) > 0) AS identified,
+    arrayMap(x -> x.1, by_platform) AS platforms,
+    CAST((arrayMap(x -> x.1, by_platform), arrayMap(x -> x.2, by_platform)) AS Map(String, UInt64)) AS accounts,
+    sumIf(a, part = 2) AS orders,
+    if(orders = 0, NULL, toTimeZone(minIf(first_at, part = 2), 'Asia/Shanghai')) AS first_order_at,
+    if(orders = 0, NULL, toTimeZone(maxIf(last_at, part = 2), 'Asia/Shanghai')) AS last_order_at,
+    CAST(round(toDecimal128(main.3, 3) / main.4, 2) AS Decimal(18, 2)) AS paid_amount,
+    CAST(round(toDecimal128(arraySum(x -> if(x.1 = main.1, x.2, 0), groupArrayIf((name, b), part = 3)), 3) / main.4, 2) AS Decimal(18, 2)) AS refunded_amount,
+    paid_amount - refunded_amount AS net_amount,
+    CAST(round(toDecimal128(main.3, 4) / main.4 / greatest(main.2, 1), 2) AS Decimal(18, 2)) AS average_order_value,
+    main.1 AS currency,
+    CAST((arrayMap(x -> x.1, others), arrayMap(x -> CAST(round(toDecimal128(x.3, 3) / x.4, 2) AS Decimal(18, 2)), others)) AS Map(String, Decimal(18, 2))) AS other_amounts,
+    sumIf(a, part = 4) AS tickets,
+    toUInt64(sumIf(b, part = 4)) AS open_tickets,
+    arraySort(groupArrayIf(name, part = 5)) AS member_of,
+    now64(3, 'UTC') AS refreshed_at
+FROM
+(
+    SELECT m.customer_id AS customer_id, toUInt8(1) AS part, m.platform AS name, count() AS a, toInt64(countIf(NOT startsWith(m.account, 'order:'))) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM oneid.identity_map AS m FINAL
+    WHERE NOT startsWith(m.account, 'order:') OR (m.platform, m.shop, m.account) IN
+    (
+        SELECT platform, shop, account FROM oneid.orders FINAL WHERE startsWith(account, 'order:') AND account = concat('order:', order_id)
+    )
+    GROUP BY customer_id, name
+    UNION ALL
+    SELECT customer_id, toUInt8(2) AS part, currency AS name, count() AS a, sum(paid_minor) AS b,
+        any(o.unit) AS unit, min(created_at) AS first_at, max(created_at) AS last_at
+    FROM oneid.orders_now AS o
+    WHERE paid_at > toDateTime(0, 'UTC')
+    GROUP BY customer_id, name
+    UNION ALL
+    SELECT customer_id, toUInt8(3) AS part, currency AS name, toUInt64(0) AS a, sum(refund_minor) AS b,
+        any(r.unit) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM oneid.refunds_now AS r
+    WHERE status = 'succeeded'
+    GROUP BY customer_id, name
+    UNION ALL
+    SELECT customer_id, toUInt8(4) AS part, toLowCardinality('') AS name, count() AS a, toInt64(countIf(status IN ('open', 'pending'))) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM oneid.tickets_now
+    GROUP BY customer_id
+    UNION ALL
+    SELECT m.customer_id AS customer_id, toUInt8(5) AS part, toLowCardinality(concat(m.platform, '/', m.shop)) AS name, toUInt64(1) AS a, toInt64(0) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM oneid.identity_map AS m FINAL
+    WHERE (m.platform, m.shop, m.account) IN (SELECT platform, shop, account FROM oneid.memberships)
+    GROUP BY customer_id, name
+    UNION ALL
+    SELECT toUUID('00000000-0000-0000-0000-000000000000') AS customer_id, toUInt8(1) AS part, toLowCardinality('') AS name, toUInt64(1) AS a, toInt64(0) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+)
+GROUP BY customer_id
+HAVING countIf(part = 1) > 0
+SETTINGS max_threads = 2;
+
+CREATE OR REPLACE VIEW oneid.customer_360 
+(
+    customer_id UUID COMMENT 'Stable id of the customer',
+    identified UInt8 COMMENT '0 for a customer made only of orders whose buyer the source does not name: leave it out of rates',
+    platforms Array(String) COMMENT 'Platforms on which the customer has an account, sorted',
+    accounts Map(String, UInt64) COMMENT 'Number of accounts by platform',
+    orders UInt64 COMMENT 'Orders that were paid, those of 0.00 included',
+    first_order_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When the first paid order was placed; NULL without one',
+    last_order_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When the last paid order was placed; NULL without one',
+    paid_amount Decimal(18, 2) COMMENT 'What was paid in all, in currency',
+    refunded_amount Decimal(18, 2) COMMENT 'What was given back by refunds that succeeded, in currency',
+    net_amount Decimal(18, 2) COMMENT 'paid_amount less refunded_amount',
+    average_order_value Decimal(18, 2) COMMENT 'paid_amount by paid order of that currency; 0 without one',
+    currency String COMMENT 'The customer''s most frequent currency (a tie: the first by alphabet); empty without a paid order',
+    other_amounts Map(String, Decimal(18, 2)) COMMENT 'What was paid in other currencies',
+    tickets UInt64 COMMENT 'Service tickets in all',
+    open_tickets UInt64 COMMENT 'Service tickets that are open or pending',
+    member_of Array(String) COMMENT 'Shops (platform/shop) whose member the customer is, sorted'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT * EXCEPT (refreshed_at) FROM oneid.customer_360_rows WHERE customer_id != toUUID('00000000-0000-0000-0000-000000000000')
+COMMENT 'One row for each living customer, at most a minute old';

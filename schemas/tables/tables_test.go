@@ -1,0 +1,123 @@
+package tables
+
+import (
+	"math/big"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"oneid/schemas/events"
+)
+
+// fill appends n rows to every block.
+func fill(n int, version *events.Version) []Block {
+	h := &events.Header{Platform: "tmall", Shop: "s", EntityId: "1", Account: "a", Version: version, Raw: []byte("sealed")}
+	blocks := All()
+	for range n {
+		for _, b := range blocks {
+			switch b := b.(type) {
+			case *Orders:
+				b.Append(h, &events.Order{Currency: "JPY", Items: []*events.OrderItem{{ItemId: "1"}, {ItemId: "2"}}}, Stamp{})
+			case *Refunds:
+				b.Append(h, &events.Refund{Currency: "KWD"}, Stamp{})
+			case *Users:
+				b.Append(h, &events.User{}, Stamp{})
+			case *Tickets:
+				b.Append(h, &events.Ticket{}, Stamp{})
+			case *Spend:
+				b.Append(h, &events.Spend{Day: "2026-05-01"})
+			case *RawEvents:
+				b.Append(&events.Event{Header: h, Body: &events.Event_User{User: &events.User{}}})
+			case *IdentityMap:
+				b.Append(Account{}, [16]byte{}, time.Unix(0, 0), "", 1, 1)
+			case *IdentityHistory:
+				b.Append(Account{}, [16]byte{}, [16]byte{}, time.Unix(0, 0), "", 1)
+			case *Overrides:
+				b.Append(Account{}, [16]byte{}, 1)
+			case *Redirects:
+				b.Append([16]byte{}, [16]byte{}, time.Unix(0, 0), 1)
+			case *Evidence:
+				b.Append(Account{}, "phone", [16]byte{}, "member", "tmall", 1, 2)
+			case *IdentifierValues:
+				b.Append("phone", [16]byte{}, []byte("sealed"))
+			case *Decisions:
+				b.Append(&events.Decision{}, 1)
+			case *DeadLetters:
+				b.Append(&events.DeadLetter{})
+			}
+		}
+	}
+	return blocks
+}
+
+// Whatever was appended, all columns are of the length that Rows says, also
+// after a Reset.
+func TestColumnsAreOfOneLength(t *testing.T) {
+	for _, n := range []int{0, 1, 5} {
+		for _, b := range fill(n, &events.Version{}) {
+			want := n
+			for range 2 {
+				names, values := b.Columns()
+				if b.Rows() != want || len(names) != len(values) {
+					t.Errorf("%s: %d rows of %d, %d names, %d columns", b.Table(), b.Rows(), want, len(names), len(values))
+				}
+				for i, column := range values {
+					if got := reflect.ValueOf(column).Len(); got != want {
+						t.Errorf("%s.%s has %d values, want %d", b.Table(), names[i], got, want)
+					}
+				}
+				b.Reset()
+				want = 0
+			}
+		}
+	}
+}
+
+// The order of version columns is the order of versions.
+func TestVersionColumnKeepsTheOrder(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	random := func() *events.Version {
+		return &events.Version{ModifiedMs: r.Int64N(1 << 43), Source: events.Source(r.IntN(3)), ObservedMs: r.Int64N(1 << 43), Revision: r.Uint32N(3)}
+	}
+	orders := NewOrders()
+	for range 3 { // reused numbers must not keep what they were
+		orders.Reset()
+		var versions []*events.Version
+		for range 100 {
+			v := random()
+			versions = append(versions, v)
+			orders.Append(&events.Header{Version: v}, &events.Order{}, Stamp{})
+		}
+		names, values := orders.Columns()
+		for i, name := range names {
+			if name != "version" {
+				continue
+			}
+			for j, n := range values[i].([]*big.Int) {
+				high, low := events.PackVersion(versions[j])
+				want := new(big.Int).Add(new(big.Int).Lsh(new(big.Int).SetUint64(high), 64), new(big.Int).SetUint64(low))
+				if n.Cmp(want) != 0 {
+					t.Fatalf("version %d of %v = %v, want %v", j, versions[j], n, want)
+				}
+			}
+		}
+	}
+}
+
+func TestUnitsOfCurrencies(t *testing.T) {
+	for currency, want := range map[string]uint16{"CNY": 100, "USD": 100, "JPY": 1, "KRW": 1, "KWD": 1000, "": 100} {
+		if got := unit(currency); got != want {
+			t.Errorf("unit(%q) = %d, want %d", currency, got, want)
+		}
+	}
+}
+
+func TestStatusOfALaterVersionIsUnknown(t *testing.T) {
+	if got := name(orderStatus[:], events.OrderStatus(99)); got != "unknown" {
+		t.Errorf("name = %q", got)
+	}
+	if got := name(orderStatus[:], events.OrderStatus_ORDER_STATUS_CLOSED); got != "closed" {
+		t.Errorf("name = %q", got)
+	}
+}
