@@ -249,7 +249,7 @@ func TestTwoWeidianAccountsOfOneUnionID(t *testing.T) {
 // Calls at once on one order share its steps out among them: none is taken
 // twice, none is lost, and the times of the steps stay.
 func TestChangesAtOnce(t *testing.T) {
-	w := testWorld(t, 2000, 3)
+	w := testWorld(t, 8000, 3)
 	road := []string{OrderUnpaid, OrderPaid, OrderShipped, OrderFinished}
 	tried := map[string]int{}
 	for index := range w.OrderCount(PlatformTmall) {

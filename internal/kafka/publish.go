@@ -37,7 +37,9 @@ func (c *Client) Publisher() *Publisher {
 		Transport:    c.transport(),
 		Balancer:     kafka.Murmur2Balancer{Consistent: true},
 		RequiredAcks: kafka.RequireAll,
-		BatchSize:    10000,
+		// The writer makes room for as many messages as this with each batch,
+		// however few they are: 10,000 would cost 2 MB a page and partition.
+		BatchSize:    500,
 		BatchBytes:   900 << 10, // below the broker's usual limit of 1 MB
 		BatchTimeout: 2 * time.Millisecond,
 		MaxAttempts:  5,

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/connectors"
@@ -51,7 +52,7 @@ type Puller struct {
 	// beginning and keeps nothing, as files are.
 	Cursors *Cursors
 	Log     *slog.Logger
-	// Progress, if set, is called after each page.
+	// Progress, if set, is called when pages were acknowledged.
 	Progress func(Summary)
 	// Refused, if set, is called for each dead letter: where it came from and
 	// what is wrong with it.
@@ -66,26 +67,91 @@ type Summary struct {
 	Total int
 }
 
-// Once reads the stream from its cursor to the present.
+// pagesAhead bounds how many pages, mapped and sealed, wait for those before
+// them to be acknowledged: some 10 MB a stream.
+const pagesAhead = 4
+
+// sealed is a page that is ready to be published.
+type sealed struct {
+	messages []kafka.Message
+	next     connectors.Cursor
+	// sum counts up to and including this page.
+	sum Summary
+}
+
+// Once reads the stream from its cursor to the present. The next pages are
+// read while one is published: both wait, the one for the platform and the
+// other for Kafka. What was read before an error is published. The summary
+// counts what was acknowledged.
 func (p *Puller) Once(ctx context.Context) (Summary, error) {
-	var sum Summary
 	key := p.Platform + "/" + p.Shop + "/" + p.Stream
+	pages := make(chan sealed, pagesAhead)
+	var sum Summary
+	group, reading := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(pages)
+		return p.read(reading, key, pages)
+	})
+	// Not the group's context: a platform that fails takes nothing away from
+	// the pages that it gave before.
+	group.Go(func() (err error) {
+		sum, err = p.write(ctx, key, pages)
+		return err
+	})
+	return sum, group.Wait()
+}
+
+// read maps and seals the stream's pages into out.
+func (p *Puller) read(ctx context.Context, key string, out chan<- sealed) error {
+	var sum Summary
 	var from connectors.Cursor
 	if p.Cursors != nil {
 		from = p.Cursors.Get(key)
 	}
 	for page, err := range p.Connector.Read(ctx, p.Stream, from) {
 		if err != nil {
-			return sum, fmt.Errorf("pull: read %s: %w", key, err)
+			return fmt.Errorf("pull: read %s: %w", key, err)
 		}
-		if err := p.publish(ctx, page, &sum); err != nil {
+		messages, err := p.seal(page, &sum)
+		if err != nil {
+			return fmt.Errorf("pull: %s: %w", key, err)
+		}
+		select {
+		case out <- sealed{messages, page.Next, sum}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// write publishes pages in their order, and writes the cursor once they are
+// acknowledged. Pages that are ready at the same time go together, with the
+// last cursor of them: Kafka syncs each write, and few large ones cost it a
+// fraction of many small ones. The summary counts what was acknowledged.
+func (p *Puller) write(ctx context.Context, key string, in <-chan sealed) (Summary, error) {
+	var sum Summary
+	for page := range in {
+		for range len(in) {
+			more, ok := <-in
+			if !ok {
+				break
+			}
+			page.messages = append(page.messages, more.messages...)
+			page.sum = more.sum
+			if more.next != "" {
+				page.next = more.next
+			}
+		}
+		if err := p.send(ctx, page.messages); err != nil {
 			return sum, fmt.Errorf("pull: %s: %w", key, err)
 		}
-		if page.Next != "" && p.Cursors != nil {
-			if err := p.Cursors.Put(ctx, key, page.Next); err != nil {
+		if page.next != "" && p.Cursors != nil {
+			if err := p.Cursors.Put(ctx, key, page.next); err != nil {
 				return sum, fmt.Errorf("pull: %s: %w", key, err)
 			}
 		}
+		sum = page.sum
 		if p.Progress != nil {
 			p.Progress(sum)
 		}
@@ -123,8 +189,8 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// publish maps and publishes one page; it waits while Kafka is away.
-func (p *Puller) publish(ctx context.Context, page connectors.Page, sum *Summary) error {
+// seal maps one page and seals its events, and counts it in sum.
+func (p *Puller) seal(page connectors.Page, sum *Summary) ([]kafka.Message, error) {
 	messages := make([]kafka.Message, 0, len(page.Records)*2)
 	refuse := func(raw []byte, origin, reason string, cause error) error {
 		message, err := p.deadLetter(raw, origin, reason, cause)
@@ -140,7 +206,7 @@ func (p *Puller) publish(ctx context.Context, page connectors.Page, sum *Summary
 	}
 	for _, bad := range page.Bad {
 		if err := refuse(bad.Raw, bad.Origin, events.ReasonRead, bad.Err); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	published := 0
@@ -148,24 +214,24 @@ func (p *Puller) publish(ctx context.Context, page connectors.Page, sum *Summary
 		mapped, err := p.Connector.Map(record)
 		if err != nil {
 			if err := refuse(record.Raw, record.Origin, events.ReasonMap, err); err != nil {
-				return err
+				return nil, err
 			}
 			continue
 		}
 		for _, event := range mapped {
 			if err := events.Check(event); err != nil {
 				if err := refuse(record.Raw, record.Origin, events.ReasonMap, err); err != nil {
-					return err
+					return nil, err
 				}
 				continue
 			}
 			message, err := p.message(event)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if len(message.Value) > maxValue {
 				if err := refuse(nil, record.Origin, events.ReasonTooLarge, errTooLarge); err != nil {
-					return err
+					return nil, err
 				}
 				continue
 			}
@@ -173,16 +239,13 @@ func (p *Puller) publish(ctx context.Context, page connectors.Page, sum *Summary
 			published++
 		}
 	}
-	if err := p.send(ctx, messages); err != nil {
-		return err
-	}
 	sum.Pages++
 	sum.Records += len(page.Records) + len(page.Bad)
 	sum.Events += published
 	if page.Total > 0 {
 		sum.Total = page.Total
 	}
-	return nil
+	return messages, nil
 }
 
 // send publishes, and waits for a Kafka that is away.

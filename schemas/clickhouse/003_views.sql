@@ -244,7 +244,7 @@ SETTINGS index_granularity = 256;
 -- together. part: 1 accounts by platform, 2 paid orders by currency, 3 refunds by currency, 4 tickets,
 -- 5 memberships by shop.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.customer_360_refresh {{.OnCluster}}
-REFRESH EVERY 30 SECOND TO {{.Database}}.customer_360_rows
+REFRESH AFTER 20 SECOND TO {{.Database}}.customer_360_rows
 AS
 WITH
     arraySort(groupArrayIf((name, a), part = 1)) AS by_platform,

@@ -664,7 +664,7 @@ ORDER BY customer_id
 SETTINGS index_granularity = 256;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.customer_360_refresh 
-REFRESH EVERY 30 SECOND TO oneid.customer_360_rows
+REFRESH AFTER 20 SECOND TO oneid.customer_360_rows
 AS
 WITH
     arraySort(groupArrayIf((name, a), part = 1)) AS by_platform,
