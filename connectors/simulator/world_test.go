@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -260,10 +261,13 @@ func TestChangesAtOnce(t *testing.T) {
 		}
 		tried[o.Status]++
 		var group sync.WaitGroup
-		start, got := make(chan struct{}), make(chan string, 8)
+		var here atomic.Int32
+		got := make(chan string, 4)
 		for range cap(got) {
 			group.Go(func() {
-				<-start
+				for here.Add(1); here.Load() < int32(cap(got)); { // a lock would let them go one by one
+					runtime.Gosched()
+				}
 				if o, err := w.Change(PlatformTmall, o.Number, testUntil.Add(time.Minute)); err == nil {
 					got <- o.Status
 				} else if !errors.Is(err, ErrNoOrder) {
@@ -271,7 +275,6 @@ func TestChangesAtOnce(t *testing.T) {
 				}
 			})
 		}
-		close(start)
 		group.Wait()
 		close(got)
 		steps := map[string]int{}
@@ -283,7 +286,7 @@ func TestChangesAtOnce(t *testing.T) {
 			want[status] = 1
 		}
 		if !maps.Equal(steps, want) {
-			t.Fatalf("eight calls on an order that was %s took the steps %v, want %v", o.Status, steps, want)
+			t.Fatalf("four calls on an order that was %s took the steps %v, want %v", o.Status, steps, want)
 		}
 		o, _ = w.OrderAt(PlatformTmall, index)
 		if !o.PaidAt.Before(o.Shipped) || !o.Shipped.Before(o.Finished) || !o.Finished.Equal(o.Modified) || o.Paid != o.Amount || o.Tracking == "" {

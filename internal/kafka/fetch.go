@@ -75,7 +75,8 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, wait time.
 		}
 		f.conn = conn
 	}
-	stop := context.AfterFunc(ctx, func() { _ = f.conn.SetDeadline(time.Unix(1, 0)) })
+	conn := f.conn // f.conn may be another, or none, when the context ends late
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := f.conn.SetDeadline(time.Now().Add(wait + 20*time.Second)); err != nil {
 		return fail(err)

@@ -159,3 +159,25 @@ func TestFaultsAreTold(t *testing.T) {
 		t.Errorf("reading from a dead broker gave %v, want an error that IsAway", err)
 	}
 }
+
+// A context that ends while a read does, and the Close behind it, meet no
+// connection that is gone.
+func TestFetcherEndsWithItsContext(t *testing.T) {
+	_, client := start(t, t.TempDir())
+	if err := client.EnsureTopics(t.Context(), []kafka.Topic{{Name: "b.orders", Partitions: 1, Replication: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		f := client.Fetcher("b.orders", 0, false)
+		if _, _, err := f.Fetch(t.Context(), 0, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Duration(i)*10*time.Microsecond, cancel)
+		_, _, _ = f.Fetch(ctx, 0, 1, 0) // either answer will do
+		cancel()
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

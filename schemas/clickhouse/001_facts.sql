@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.orders {{.OnCluster}}
 ENGINE = {{.Replacing "version, is_deleted"}}
 PARTITION BY platform
 ORDER BY (platform, shop, order_id)
-SETTINGS index_granularity = 1024, {{.Window}};
+SETTINGS index_granularity = 512, {{.Window}};
 
 CREATE TABLE IF NOT EXISTS {{.Database}}.refunds {{.OnCluster}}
 (
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.refunds {{.OnCluster}}
 ENGINE = {{.Replacing "version, is_deleted"}}
 PARTITION BY platform
 ORDER BY (platform, shop, refund_id)
-SETTINGS index_granularity = 1024, {{.Window}};
+SETTINGS index_granularity = 512, {{.Window}};
 
 CREATE TABLE IF NOT EXISTS {{.Database}}.users {{.OnCluster}}
 (
@@ -134,7 +134,7 @@ CREATE TABLE IF NOT EXISTS {{.Database}}.tickets {{.OnCluster}}
 ENGINE = {{.Replacing "version, is_deleted"}}
 PARTITION BY platform
 ORDER BY (platform, shop, ticket_id)
-SETTINGS index_granularity = 1024, {{.Window}};
+SETTINGS index_granularity = 512, {{.Window}};
 
 CREATE TABLE IF NOT EXISTS {{.Database}}.spend {{.OnCluster}}
 (

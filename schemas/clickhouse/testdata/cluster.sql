@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS oneid.orders ON CLUSTER 'main'
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version, is_deleted)
 PARTITION BY platform
 ORDER BY (platform, shop, order_id)
-SETTINGS index_granularity = 1024, replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 512, replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS oneid.refunds ON CLUSTER 'main'
 (
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS oneid.refunds ON CLUSTER 'main'
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version, is_deleted)
 PARTITION BY platform
 ORDER BY (platform, shop, refund_id)
-SETTINGS index_granularity = 1024, replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 512, replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS oneid.users ON CLUSTER 'main'
 (
@@ -134,7 +134,7 @@ CREATE TABLE IF NOT EXISTS oneid.tickets ON CLUSTER 'main'
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version, is_deleted)
 PARTITION BY platform
 ORDER BY (platform, shop, ticket_id)
-SETTINGS index_granularity = 1024, replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 512, replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS oneid.spend ON CLUSTER 'main'
 (

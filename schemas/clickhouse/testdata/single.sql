@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS oneid.orders
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY platform
 ORDER BY (platform, shop, order_id)
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS oneid.refunds 
 (
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS oneid.refunds
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY platform
 ORDER BY (platform, shop, refund_id)
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS oneid.users 
 (
@@ -134,7 +134,7 @@ CREATE TABLE IF NOT EXISTS oneid.tickets
 ENGINE = ReplacingMergeTree(version, is_deleted)
 PARTITION BY platform
 ORDER BY (platform, shop, ticket_id)
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS oneid.spend 
 (
