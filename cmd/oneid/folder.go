@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"oneid/connectors/simulator"
 )
 
 // folder is the path of a data folder: what one instance keeps.
@@ -74,8 +76,10 @@ func (f folder) own() (release func(), err error) {
 		if err == nil {
 			// A lock that was free means that no owner is alive: what an owner
 			// that was killed said of itself is stale.
-			if err := os.Remove(f.path(endpointsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, errors.Join(fmt.Errorf("remove the dead owner's endpoints: %w", err), file.Close())
+			for _, stale := range []string{endpointsFile, simulatorsFile} {
+				if err := os.Remove(f.path(stale)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return nil, errors.Join(fmt.Errorf("remove the dead owner's endpoints: %w", err), file.Close())
+				}
 			}
 			return func() { _ = file.Close() }, nil
 		}
@@ -91,6 +95,20 @@ func (f folder) own() (release func(), err error) {
 
 // endpointsFile says where the owner's parts answer.
 const endpointsFile = "endpoints.json"
+
+// simulatorsFile says where the simulators of a folder that `demo` made answer
+// while they run: the object that `oneid simulate` prints.
+const simulatorsFile = "simulator-endpoints.json"
+
+// writeSimulators tells others where the simulators are. Their keys open
+// nothing but invented shops, and yet only the owner reads them.
+func (f folder) writeSimulators(e simulator.Endpoints) error {
+	data, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	return f.writeFile(simulatorsFile, append(data, '\n'), 0o600)
+}
 
 // Endpoints is the content of endpoints.json.
 type Endpoints struct {

@@ -20,7 +20,7 @@ type upCmd struct{}
 
 // Help shows below the usage.
 func (upCmd) Help() string {
-	return "Pulls from the shops of oneid.yaml, resolves, and serves the look-up API and SQL for BI tools, until Ctrl-C. Once all of it answers, endpoints.json in the data folder says where. In a folder that `oneid demo` made, the simulators of its platforms run too."
+	return "Pulls from the shops of oneid.yaml, resolves, and serves the look-up API and SQL for BI tools, until Ctrl-C. Once all of it answers, endpoints.json in the data folder says where. In a folder that `oneid demo` made, the simulators of its platforms run too: simulator-endpoints.json says where, in the words of `oneid simulate`."
 }
 
 // Run runs everything until ctx ends.
@@ -160,7 +160,11 @@ func (n *node) withSimulators(ctx context.Context, work func(context.Context, *s
 			if s.shops, err = simulated(s.endpoints); err != nil {
 				return err
 			}
-			return work(groupCtx, s)
+			if err := n.folder.writeSimulators(s.endpoints); err != nil {
+				return err
+			}
+			err = work(groupCtx, s)
+			return errors.Join(err, os.Remove(n.folder.path(simulatorsFile)))
 		case <-groupCtx.Done():
 			return groupCtx.Err()
 		}

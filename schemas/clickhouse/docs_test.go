@@ -70,3 +70,25 @@ func TestGoldenViewsPage(t *testing.T) {
 	}
 	golden.Equal(t, "../../docs/views.md", []byte(page.String()))
 }
+
+func TestColumnsWithoutACommentAreNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		column  string
+		refused bool
+	}{
+		"commented":           {"    a UInt8 COMMENT 'one'", false},
+		"type with a comma":   {"    a Map(String, Decimal(18, 2)) COMMENT 'one'", false},
+		"a quote in it":       {"    a UInt8 COMMENT 'the platform''s'", false},
+		"no comment":          {"    a UInt8", true},
+		"an empty comment":    {"    a UInt8 COMMENT ''", true},
+		"two in one line":     {"    a UInt8, b UInt8 COMMENT", true},
+		"comment in two rows": {"    a UInt8\n    COMMENT 'one'", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err, ok := viewOf("CREATE OR REPLACE VIEW oneid.v \n(\n" + c.column + "\n)\nAS SELECT 1 AS a\nCOMMENT 'A view'")
+			if !ok || (err != nil) != c.refused {
+				t.Errorf("%q: found %v, error %v; want found, and an error: %v", c.column, ok, err, c.refused)
+			}
+		})
+	}
+}

@@ -116,11 +116,11 @@ func TestTypesComeBackAsTheyWent(t *testing.T) {
 				t.Errorf("types changed on their way (-sent +came back):\n%s", d)
 			}
 			// No rows: the driver still learns the columns.
-			rows, err := conn.Query(ctx, "SELECT n, s FROM all_types WHERE n = 0")
+			rows, err := conn.Query(ctx, "SELECT n, l, s FROM all_types WHERE n = 0")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff([]string{"n", "s"}, rows.Columns()); d != "" || rows.Next() {
+			if d := cmp.Diff([]string{"n", "l", "s"}, rows.Columns()); d != "" || rows.Next() {
 				t.Errorf("columns of an empty result (-want +got):\n%s", d)
 			}
 			if err := errors.Join(rows.Err(), rows.Close()); err != nil {

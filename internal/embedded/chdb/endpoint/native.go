@@ -28,11 +28,11 @@ func recode(body []byte, revision uint64, to io.Writer) error {
 		} else if err != nil {
 			return fail(50, "UNKNOWN_TYPE", "the result cannot be written for this client (%v): cast the column to another type, or ask without client_protocol_version", err)
 		}
-		var buffer chproto.Buffer
-		if err := block.Encode(&buffer, revision); err != nil {
-			return fmt.Errorf("write a block for revision %d: %w", revision, err)
+		encoded, err := encode(block, revision)
+		if err != nil {
+			return err
 		}
-		if _, err := to.Write(buffer.Buf); err != nil {
+		if _, err := to.Write(encoded); err != nil {
 			return err
 		}
 	}
@@ -51,9 +51,33 @@ func emptyBlock(described []byte, revision uint64) ([]byte, error) {
 			return nil, fail(50, "UNKNOWN_TYPE", "the columns cannot be written for this client: %v", err)
 		}
 	}
+	return encode(block, revision)
+}
+
+// withSerialization is the first revision in which each column says how it is
+// written.
+const withSerialization = 54454
+
+// encode writes a block in the form of a revision. In a block of no rows a
+// column is its name and type alone: the driver's own Encode would write a
+// dictionary's prefix, which its Decode does not expect there.
+func encode(block *proto.Block, revision uint64) ([]byte, error) {
 	var buffer chproto.Buffer
-	if err := block.Encode(&buffer, revision); err != nil {
+	if block.Rows() > 0 {
+		if err := block.Encode(&buffer, revision); err != nil {
+			return nil, fmt.Errorf("write a block for revision %d: %w", revision, err)
+		}
+		return buffer.Buf, nil
+	}
+	if err := block.EncodeHeader(&buffer, revision); err != nil {
 		return nil, fmt.Errorf("write a block for revision %d: %w", revision, err)
+	}
+	for i, name := range block.ColumnsNames() {
+		buffer.PutString(name)
+		buffer.PutString(string(block.Columns[i].Type()))
+		if revision >= withSerialization {
+			buffer.PutBool(false)
+		}
 	}
 	return buffer.Buf, nil
 }
