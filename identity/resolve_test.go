@@ -112,3 +112,13 @@ func TestRulesFaultsNameTheLine(t *testing.T) {
 		t.Error("the shipped rules do not know a test number, or know too many")
 	}
 }
+
+func FuzzParseRules(f *testing.F) {
+	f.Add(DefaultRulesYAML())
+	f.Add([]byte("largest_customer: 3\ntypes:\n  phone: {join: {member: 9}}\n"))
+	f.Fuzz(func(t *testing.T, source []byte) {
+		if rules, err := ParseRules(source); err == nil && rules.LargestCustomer < 1 {
+			t.Errorf("rules with largest_customer %d were taken", rules.LargestCustomer)
+		}
+	})
+}

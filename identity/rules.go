@@ -58,7 +58,13 @@ func DefaultRulesYAML() []byte { return bytes.Clone(defaultRules) }
 // ParseRules reads rules strictly: an unknown key, a wrong type or a value
 // out of its range is an error that names line and column, each fault of the
 // values in one joined error.
-func ParseRules(source []byte) (*Rules, error) {
+func ParseRules(source []byte) (rules *Rules, err error) {
+	defer func() {
+		// The YAML library panics on some text that is no YAML.
+		if recover() != nil {
+			rules, err = nil, errors.New("identity: read rules: this is no YAML that can be read")
+		}
+	}()
 	var r Rules
 	if err := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict()).Decode(&r); err != nil {
 		return nil, fmt.Errorf("identity: read rules: %w", err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,11 +19,12 @@ import (
 )
 
 // asCommand in the environment makes the test binary be `oneid`: the tests
-// start real processes with it, and those start their engine with it.
+// start real processes with it. Those start it as their engine, with an empty
+// environment: that child is known by its arguments.
 const asCommand = "ONEID_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
+	if os.Getenv(asCommand) != "" || slices.Equal(os.Args[1:], []string{"engine", "serve"}) {
 		os.Exit(run(os.Args[1:]))
 	}
 	code := m.Run()

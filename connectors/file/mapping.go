@@ -104,7 +104,13 @@ func (e *MappingError) Hint() string { return "mend the mapping file" }
 // ParseMapping reads a mapping file strictly; name is for its errors. shop,
 // written PLATFORM/SHOP, and kind replace what the file says where they are
 // not empty.
-func ParseMapping(name string, data []byte, shop, kind string) (*Mapping, error) {
+func ParseMapping(name string, data []byte, shop, kind string) (mapping *Mapping, err error) {
+	defer func() {
+		// The YAML library panics on some text that is no YAML.
+		if recover() != nil {
+			mapping, err = nil, &MappingError{File: name, Message: "this is no YAML that can be read"}
+		}
+	}()
 	var m Mapping
 	if err := yaml.UnmarshalWithOptions(data, &m, yaml.Strict()); err != nil {
 		var located yaml.Error

@@ -48,7 +48,13 @@ func (p *Problem) Hint() string {
 // os.Environ) that begin with prefix and name a key of v: the key's path in
 // capitals, joined by "_" (ONEID_KAFKA_BROKERS). Lists of texts are separated
 // by commas; an element of a list of structs is named by its index.
-func Decode(name string, data []byte, v any, prefix string, environ []string) error {
+func Decode(name string, data []byte, v any, prefix string, environ []string) (err error) {
+	defer func() {
+		// The YAML library panics on some text that is no YAML.
+		if recover() != nil {
+			err = &Problem{File: name, Message: "this is no YAML that can be read"}
+		}
+	}()
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return problem(name, err)
