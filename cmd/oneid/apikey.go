@@ -14,7 +14,7 @@ import (
 type apikeyCmd struct {
 	Create apikeyCreateCmd `cmd:"" help:"Make a key and print it, once."`
 	List   apikeyListCmd   `cmd:"" help:"List the keys: ids, names, scopes; never the keys themselves."`
-	Revoke apikeyRevokeCmd `cmd:"" help:"End a key, at once."`
+	Revoke apikeyRevokeCmd `cmd:"" help:"End a key, within a second."`
 }
 
 func (f folder) apiKeys() *api.Keys { return api.NewKeys(f.path("keys", "api-keys.json")) }
@@ -46,6 +46,9 @@ type apikeyListCmd struct{}
 
 // Run lists the keys.
 func (apikeyListCmd) Run(f folder) error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
 	keys, err := f.apiKeys().List()
 	if err != nil {
 		return err
@@ -67,7 +70,12 @@ type apikeyRevokeCmd struct {
 }
 
 // Run ends a key.
-func (c apikeyRevokeCmd) Run(f folder) error { return f.apiKeys().Revoke(c.ID) }
+func (c apikeyRevokeCmd) Run(f folder) error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	return f.apiKeys().Revoke(c.ID)
+}
 
 // localAPIKey is the key that commands of this machine use, made at first and
 // kept in secrets/api-key (mode 0600).

@@ -178,3 +178,15 @@ func (f folder) resolve(path string) string {
 	}
 	return f.path(path)
 }
+
+// readJSON reads a file that holds one JSON value.
+func readJSON(path string, into any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +46,20 @@ type importRefusal struct {
 	Reason string `json:"reason"`
 }
 
+// inLineOrder compares origins, "FILE line N": rows are refused by several
+// steps, each at its own time.
+func inLineOrder(a, b importRefusal) int {
+	fileA, lineA := a.place()
+	fileB, lineB := b.place()
+	return cmp.Or(cmp.Compare(fileA, fileB), cmp.Compare(lineA, lineB))
+}
+
+func (r importRefusal) place() (file string, line int) {
+	file, number, _ := strings.Cut(r.Origin, " line ")
+	line, _ = strconv.Atoi(number) // an origin without a line comes first
+	return file, line
+}
+
 // mostRefusals bounds what is listed; all are in the dead letter.
 const mostRefusals = 1000
 
@@ -52,15 +69,7 @@ func (c importCmd) Run(ctx context.Context, f folder) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.make(config.Sample); err != nil {
-		return err
-	}
-	show := newProgress(c.JSON)
-	n, err := openNode(ctx, f, need{quiet: true}, show)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, n.close()) }()
+	var n *node
 	connector, err := file.New(file.Config{Paths: c.File, Mapping: mapping, Hash: func(row []byte) []byte {
 		hash := n.keys.Hash("row", "", string(row))
 		return hash[:]
@@ -68,9 +77,18 @@ func (c importCmd) Run(ctx context.Context, f folder) (err error) {
 	if err != nil {
 		return err
 	}
+	// Before anything starts: a file without the right columns is the commonest fault.
 	if err := connector.Check(ctx); err != nil {
 		return err
 	}
+	if err := f.make(config.Sample); err != nil {
+		return err
+	}
+	show := newProgress(c.JSON)
+	if n, err = openNode(ctx, f, need{quiet: true}, show); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
 	var report importReport
 	began := time.Now()
 	err = n.resolving(ctx, func(ctx context.Context) error {
@@ -96,6 +114,7 @@ func (c importCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	report.Seconds = time.Since(began).Seconds()
+	slices.SortStableFunc(report.Bad, inLineOrder)
 	return c.print(report)
 }
 

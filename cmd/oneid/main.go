@@ -2,7 +2,7 @@
 // Douyin are one person, and keeps one customer view of them in ClickHouse.
 //
 // Each command is a file of this folder: a struct whose tags are its help,
-// with a Run method. wire.go alone knows all parts.
+// with a Run method. instance.go and node.go alone know all parts.
 package main
 
 import (

@@ -1,6 +1,7 @@
 package douyin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -166,33 +167,35 @@ const (
 
 // decode reads an answer, in the new envelope, the old one, or both at once.
 func (c *client) decode(method string, r httpclient.Response, out any) error {
-	var envelope struct {
-		Code   text            `json:"code"`
-		SubTxt text            `json:"sub_code"`
-		ErrNo  text            `json:"err_no"`
-		LogID  text            `json:"log_id"`
-		Data   json.RawMessage `json:"data"`
+	var code, sub, errNo, logID text
+	var data json.RawMessage
+	if json.Valid(r.Body) {
+		fields := map[string]*text{"code": &code, "sub_code": &sub, "err_no": &errNo, "log_id": &logID}
+		connectors.Members(r.Body, func(name string, value json.RawMessage) {
+			if field := fields[name]; field != nil {
+				_ = field.UnmarshalJSON(value) // valid JSON is no text that is cut off
+			} else if name == "data" {
+				data = value
+			}
+		})
 	}
-	if json.Unmarshal(r.Body, &envelope) != nil || (envelope.Code == "" && envelope.ErrNo == "") {
+	if code == "" && errNo == "" {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
 	switch {
-	case envelope.Code == codeSuccess, envelope.Code == codePartly, envelope.Code == "" && envelope.ErrNo == "0":
-	case envelope.Code != "":
-		return refusal(rules, c.shop, method, string(envelope.Code), string(envelope.SubTxt), string(envelope.LogID))
+	case code == codeSuccess, code == codePartly, code == "" && errNo == "0":
+	case code != "":
+		return refusal(rules, c.shop, method, string(code), string(sub), string(logID))
 	default:
-		return refusal(oldRules, c.shop, method, string(envelope.ErrNo), "", string(envelope.LogID))
+		return refusal(oldRules, c.shop, method, string(errNo), "", string(logID))
 	}
-	var data object[json.RawMessage]
-	if len(envelope.Data) > 0 {
-		if err := json.Unmarshal(envelope.Data, &data); err != nil {
-			return c.http.Undecodable(r, "an answer to "+method)
-		}
+	if inner, ok := connectors.Text(data); ok {
+		data = bytes.TrimSpace([]byte(inner))
 	}
-	if len(data.V) == 0 {
+	if len(data) == 0 || data[0] != '{' {
 		return nil
 	}
-	if err := json.Unmarshal(data.V, out); err != nil {
+	if err := json.Unmarshal(data, out); err != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil

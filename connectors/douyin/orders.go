@@ -3,6 +3,7 @@ package douyin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"oneid/connectors"
 )
@@ -37,12 +38,20 @@ func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, yiel
 	})
 }
 
-// orderKey reads an order's number and its buyer.
+// orderKey reads an order's number and its buyer. Each row of a page comes by
+// here: it is cut and not decoded.
 func orderKey(raw json.RawMessage) (id, buyer string, err error) {
-	var o struct {
-		OrderID text `json:"order_id"`
-		Buyer   text `json:"doudian_open_id"`
+	if len(raw) == 0 || raw[0] != '{' {
+		return "", "", errRow
 	}
-	err = json.Unmarshal(raw, &o)
-	return string(o.OrderID), string(o.Buyer), err
+	var order, who text
+	connectors.Members(raw, func(name string, value json.RawMessage) {
+		switch name {
+		case "order_id":
+			err = errors.Join(err, order.UnmarshalJSON(value))
+		case "doudian_open_id":
+			err = errors.Join(err, who.UnmarshalJSON(value))
+		}
+	})
+	return string(order), string(who), err
 }

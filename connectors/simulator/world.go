@@ -205,7 +205,7 @@ type World struct {
 
 	mu      sync.Mutex
 	changed map[string]map[int]change // by platform, order index
-	listed  []listing                 // the last windows, newest last
+	listed  []listing                 // the last windows, the one asked for last at the end
 }
 
 // New makes a world; it computes nothing yet.
@@ -382,8 +382,9 @@ type listing struct {
 }
 
 const (
-	keptListings = 6
+	keptListings = 24      // two for each stream that the connectors may read at the same time
 	keptKeys     = 200_000 // a longer listing is computed at each call
+	allKeys      = 400_000 // of all that are kept together: 6 MB
 )
 
 func (w *World) keys(platform, kind string, by By, from, to time.Time) []Key {
@@ -393,15 +394,20 @@ func (w *World) keys(platform, kind string, by By, from, to time.Time) []Key {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, l := range w.listed {
+	all := 0
+	for i, l := range w.listed {
 		if l.platform == platform && l.kind == kind && l.by == by && l.from == lo && l.to == hi {
+			w.listed = append(slices.Delete(w.listed, i, i+1), l)
 			return l.keys
 		}
+		all += len(l.keys)
 	}
 	keys := w.scan(platform, kind, by, lo, hi)
 	if len(keys) <= keptKeys {
 		w.listed = append(w.listed, listing{platform, kind, by, lo, hi, keys})
-		if len(w.listed) > keptListings {
+		all += len(keys)
+		for len(w.listed) > keptListings || all > allKeys {
+			all -= len(w.listed[0].keys)
 			w.listed = slices.Delete(w.listed, 0, 1)
 		}
 	}

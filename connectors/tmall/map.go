@@ -1,7 +1,6 @@
 package tmall
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -22,9 +21,9 @@ type text string
 func (t *text) UnmarshalJSON(raw []byte) error {
 	switch {
 	case len(raw) > 0 && raw[0] == '"':
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return err
+		s, ok := connectors.Text(raw)
+		if !ok {
+			return errors.New("a text is cut off")
 		}
 		*t = text(s)
 	case string(raw) == "null":

@@ -270,16 +270,16 @@ func (c *Connector) rows(ctx context.Context, method string, params map[string]s
 // {"trade":[…]}; also the forms that proxies and simplify make of it: a lone
 // object in place of a list, a list with no inner name, nothing at all.
 func unwrap(raw json.RawMessage, item string) []json.RawMessage {
-	var rows []json.RawMessage
-	if json.Unmarshal(raw, &rows) == nil {
+	if rows := connectors.Elements(raw); rows != nil {
 		return rows
 	}
-	var wrapped map[string]json.RawMessage
-	if json.Unmarshal(raw, &wrapped) != nil {
-		return nil
-	}
-	inner := wrapped[item]
-	if json.Unmarshal(inner, &rows) == nil {
+	var inner json.RawMessage
+	connectors.Members(raw, func(name string, value json.RawMessage) {
+		if name == item {
+			inner = value
+		}
+	})
+	if rows := connectors.Elements(inner); rows != nil {
 		return rows
 	}
 	if len(inner) > 0 && inner[0] == '{' {

@@ -226,22 +226,36 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 			body = []byte(inner)
 		}
 	}
-	var envelope struct {
-		Status *struct {
-			Code text `json:"status_code"`
-		} `json:"status"`
-		Result json.RawMessage `json:"result"`
+	var status text
+	var result json.RawMessage
+	if json.Valid(body) {
+		connectors.Members(body, func(name string, value json.RawMessage) {
+			switch name {
+			case "status":
+				connectors.Members(value, func(name string, value json.RawMessage) {
+					if name == "status_code" {
+						_ = status.UnmarshalJSON(value) // valid JSON is no text that is cut off
+					}
+				})
+			case "result":
+				result = value
+			}
+		})
 	}
-	if json.Unmarshal(body, &envelope) != nil || envelope.Status == nil || envelope.Status.Code == "" {
+	if status == "" {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
-	if code := string(envelope.Status.Code); code != "0" {
-		return refusal(c.shop, method, code)
+	if status != "0" {
+		return refusal(c.shop, method, string(status))
 	}
-	if len(envelope.Result) == 0 || (envelope.Result[0] != '{' && envelope.Result[0] != '[') {
+	if len(result) == 0 || (result[0] != '{' && result[0] != '[') {
 		return nil
 	}
-	if err := json.Unmarshal(envelope.Result, out); err != nil {
+	if whole, ok := out.(*json.RawMessage); ok {
+		*whole = result
+		return nil
+	}
+	if err := json.Unmarshal(result, out); err != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"oneid/connectors"
 )
 
 // text is a value that the platform writes as a text or as a number: it is
@@ -18,8 +20,8 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	*t = ""
 	switch raw[0] {
 	case '"':
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
+		s, ok := connectors.Text(raw)
+		if !ok {
 			return errors.New("a text is cut off")
 		}
 		*t = text(s)
@@ -95,6 +97,12 @@ type list[T any] []T
 func (l *list[T]) UnmarshalJSON(raw []byte) error {
 	*l = nil
 	if raw[0] != '[' {
+		return nil
+	}
+	if rows, ok := any(l).(*list[json.RawMessage]); ok {
+		// As Unmarshal does, but without checking each row once more. What
+		// UnmarshalJSON was given is not its own.
+		*rows = connectors.Elements(bytes.Clone(raw))
 		return nil
 	}
 	return json.Unmarshal(raw, (*[]T)(l))

@@ -3,6 +3,7 @@ package weidian
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -25,16 +26,25 @@ type buyer struct {
 	Phone string
 }
 
-// readBuyer reads the buyer of an order's detail.
+// readBuyer reads the buyer of an order's detail, which is valid JSON.
 func readBuyer(detail json.RawMessage) (buyer, error) {
-	var d struct {
-		Phone text `json:"user_phone"`
-		Buyer object[struct {
-			ID text `json:"buyer_id"`
-		}] `json:"buyer_info"`
+	var phone text
+	var who object[struct {
+		ID text `json:"buyer_id"`
+	}]
+	if len(detail) == 0 || detail[0] != '{' {
+		return buyer{}, errRow
 	}
-	err := json.Unmarshal(detail, &d)
-	return buyer{ID: string(d.Buyer.V.ID), Phone: string(d.Phone)}, err
+	var err error
+	connectors.Members(detail, func(name string, value json.RawMessage) {
+		switch name {
+		case "user_phone":
+			err = errors.Join(err, phone.UnmarshalJSON(value))
+		case "buyer_info":
+			err = errors.Join(err, who.UnmarshalJSON(value))
+		}
+	})
+	return buyer{ID: string(who.V.ID), Phone: string(phone)}, err
 }
 
 // buyers remembers who bought, by version of an order, so that one stream need

@@ -222,7 +222,7 @@ func (c Config) problem(ctx context.Context, err error) error {
 		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, customer.ErrUnavailable):
 		return huma.Error503ServiceUnavailable("a store is away; try again")
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
 		return huma.NewError(http.StatusGatewayTimeout, "the answer took too long; try again")
 	}
 	c.Log.Error("a look-up failed", "error", err)

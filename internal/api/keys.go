@@ -52,7 +52,12 @@ type Keys struct {
 	keys   []Key
 	loaded time.Time
 	size   int64
+	looked time.Time
 }
+
+// lookEvery is how long a key that another process revoked may still be good:
+// for a key that is known, find looks at the file no more often.
+const lookEvery = time.Second
 
 // NewKeys names the file; it need not exist.
 func NewKeys(path string) *Keys { return &Keys{path: path} }
@@ -96,23 +101,39 @@ func (k *Keys) Revoke(id string) error {
 func (k *Keys) List() ([]Key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Clone(k.keys), k.load()
+	if err := k.load(); err != nil {
+		return nil, err
+	}
+	return slices.Clone(k.keys), nil
 }
 
 // find is the key that was presented, if there is one.
 func (k *Keys) find(presented string) (Key, bool, error) {
+	hash := []byte(hashKey(presented))
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.load(); err != nil {
-		return Key{}, false, err
-	}
-	hash := []byte(hashKey(presented))
-	for _, key := range k.keys {
-		if subtle.ConstantTimeCompare(hash, []byte(key.SHA256)) == 1 {
+	if time.Since(k.looked) < lookEvery {
+		if key, ok := k.known(hash); ok {
 			return key, true, nil
 		}
 	}
-	return Key{}, false, nil
+	// The file is looked at anew, for a key that was just made too.
+	if err := k.load(); err != nil {
+		return Key{}, false, err
+	}
+	k.looked = time.Now()
+	key, ok := k.known(hash)
+	return key, ok, nil
+}
+
+// known is the key of that hash; mu is held.
+func (k *Keys) known(hash []byte) (Key, bool) {
+	for _, key := range k.keys {
+		if subtle.ConstantTimeCompare(hash, []byte(key.SHA256)) == 1 {
+			return key, true
+		}
+	}
+	return Key{}, false
 }
 
 func hashKey(key string) string {

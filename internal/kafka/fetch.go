@@ -10,8 +10,11 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// maxFetchBytes bounds one answer of the broker.
-const maxFetchBytes = 32 << 20
+// maxFetchBytes bounds one answer of the broker, which then holds as many
+// messages as are usually asked for at once. What is sent beyond that is
+// thrown away and sent again; and one answer is held for each partition, here
+// and in an embedded broker. A larger message comes whole nevertheless.
+const maxFetchBytes = 4 << 20
 
 // firstBuffer holds most values; a larger one makes it grow.
 const firstBuffer = 64 << 10

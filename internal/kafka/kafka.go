@@ -114,21 +114,8 @@ func (c *Client) Ping(ctx context.Context) error {
 // EnsureTopics makes the topics that are not there yet, and waits until each
 // has its partitions. What is there stays as it is.
 func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
-	configs := make([]kafka.TopicConfig, len(topics))
-	for i, t := range topics {
-		configs[i] = kafka.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication}
-		for name, value := range t.Config {
-			configs[i].ConfigEntries = append(configs[i].ConfigEntries, kafka.ConfigEntry{ConfigName: name, ConfigValue: value})
-		}
-	}
-	made, err := c.admin.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: configs})
-	if err != nil {
-		return fmt.Errorf("kafka: make topics: %w", err)
-	}
-	for name, err := range made.Errors {
-		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-			return fmt.Errorf("kafka: make topic %s: %w", name, err)
-		}
+	if err := c.createTopics(ctx, topics, false); err != nil {
+		return err
 	}
 	for _, t := range topics {
 		for {
@@ -141,6 +128,34 @@ func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 				return fmt.Errorf("kafka: wait for topic %s: %w", t.Name, errors.Join(err, ctx.Err()))
 			case <-time.After(50 * time.Millisecond):
 			}
+		}
+	}
+	return nil
+}
+
+// CheckTopics asks whether EnsureTopics may make the topics that are not there
+// yet; nothing is made.
+func (c *Client) CheckTopics(ctx context.Context, topics []Topic) error {
+	return c.createTopics(ctx, topics, true)
+}
+
+// createTopics makes the topics that are not there, or only has the brokers
+// say whether they would.
+func (c *Client) createTopics(ctx context.Context, topics []Topic, validateOnly bool) error {
+	configs := make([]kafka.TopicConfig, len(topics))
+	for i, t := range topics {
+		configs[i] = kafka.TopicConfig{Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication}
+		for name, value := range t.Config {
+			configs[i].ConfigEntries = append(configs[i].ConfigEntries, kafka.ConfigEntry{ConfigName: name, ConfigValue: value})
+		}
+	}
+	made, err := c.admin.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: configs, ValidateOnly: validateOnly})
+	if err != nil {
+		return fmt.Errorf("kafka: make topics: %w", err)
+	}
+	for name, err := range made.Errors {
+		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+			return fmt.Errorf("kafka: make topic %s: %w", name, err)
 		}
 	}
 	return nil

@@ -187,16 +187,64 @@ func TestPullResumesAfterEachPage(t *testing.T) {
 func TestRunStopsAtOnce(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	p := r.puller(t, &script{pages: 3})
+	defer cancel()
+	p := r.puller(t, &script{pages: 1000})
+	var acknowledged int
 	p.Progress = func(s Summary) {
-		if s.Pages == 2 {
-			cancel()
-		}
+		acknowledged = s.Pages
+		cancel()
 	}
 	if err := p.Run(ctx, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Cursors.Get("tmall/s/orders"); got != "2" {
-		t.Errorf("cursor = %q, want 2: the page in hand is written down", got)
+	if got := p.Cursors.Get("tmall/s/orders"); got != connectors.Cursor(strconv.Itoa(acknowledged)) {
+		t.Errorf("cursor = %q, want %d: what was acknowledged is written down", got, acknowledged)
+	}
+	if acknowledged > 2*pagesAhead {
+		t.Errorf("%d pages were published, want at most those that were read when it was asked to stop", acknowledged)
+	}
+}
+
+// As long as a page is not acknowledged, the cursor stands where it was,
+// however many pages were read meanwhile.
+func TestCursorComesAfterItsPages(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	p := r.puller(t, &script{pages: 40})
+	p.Topics.Orders = "b.nowhere" // Kafka acknowledges the cursors and not the orders
+	if sum, err := p.Once(ctx); err == nil || sum != (Summary{}) {
+		t.Errorf("Once = %+v, %v; want an error and nothing counted", sum, err)
+	}
+	if got := p.Cursors.Get("tmall/s/orders"); got != "" {
+		t.Errorf("cursor = %q, want none", got)
+	}
+}
+
+// All pages together are published in their order, whichever travel together.
+func TestPagesKeepTheirOrder(t *testing.T) {
+	r := newRig(t)
+	p := r.puller(t, &script{pages: 40})
+	p.Progress = func(s Summary) {
+		if at := p.Cursors.Get("tmall/s/orders"); at != connectors.Cursor(strconv.Itoa(s.Pages)) {
+			t.Errorf("cursor = %q after %d pages", at, s.Pages)
+		}
+	}
+	sum, err := p.Once(t.Context())
+	if err != nil || sum.Pages != 40 || sum.Records != 400 {
+		t.Fatalf("Once = %+v, %v", sum, err)
+	}
+	last := make(map[string]int)
+	for _, value := range r.values(t, r.topics.Orders) {
+		var e events.Event
+		if err := events.Decode(value, &e); err != nil {
+			t.Fatal(err)
+		}
+		no, _ := strconv.Atoi(e.GetHeader().GetEntityId())
+		if account := e.GetHeader().GetAccount(); no < last[account] {
+			t.Errorf("order %d of %s came after %d", no, account, last[account])
+		} else {
+			last[account] = no
+		}
 	}
 }

@@ -58,7 +58,8 @@ func TestGoldenViewsPage(t *testing.T) {
 	}
 	var page strings.Builder
 	page.WriteString("# The public views, column by column\n\n" +
-		"Made from the comments in `schemas/clickhouse/*.sql` by `make generate`, and checked by a test: do\n" +
+		"Made from the comments in `schemas/clickhouse/*.sql` by\n" +
+		"`go test ./schemas/clickhouse -run Golden -update`, and checked by the same test: do\n" +
 		"not edit it here. Times are in the brand's zone (`timezone` in `oneid.yaml`; here the default).\n" +
 		"How to use the views: [analyse.md](analyse.md).\n")
 	for _, name := range PublicViews {

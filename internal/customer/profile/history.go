@@ -24,12 +24,14 @@ const pseudo = "order:"
 type History struct {
 	db     *clickhouse.Conn
 	gather *gatherer[[]identity.Account, *Past]
+	orders *gatherer[key, identity.Account]
 }
 
 // NewHistory makes a History over a migrated database.
 func NewHistory(db *clickhouse.Conn) *History {
 	h := &History{db: db}
 	h.gather = newGatherer(h.read)
+	h.orders = newGatherer(h.accountsOfOrders)
 	return h
 }
 

@@ -107,6 +107,20 @@ func (s *Stored) CustomerOf(ctx context.Context, a identity.Account) (identity.C
 	return identity.CustomerID(rows[0].Customer), true, nil
 }
 
+// order sorts the accounts: the one whose id the customer bears, then the
+// earliest-born, those of one batch by key. All sources say it in this order.
+func (c *Customer) order(born func(identity.Account) uint64) {
+	later := func(a identity.Account) int {
+		if a.BirthID() == c.ID {
+			return 0
+		}
+		return 1
+	}
+	slices.SortFunc(c.Accounts, func(a, b identity.Account) int {
+		return cmp.Or(cmp.Compare(later(a), later(b)), cmp.Compare(born(a), born(b)), a.Compare(b))
+	})
+}
+
 // Customer implements Identity. An id that was handed out and leads elsewhere
 // now has its redirect, which is written anew whenever its customer merges
 // again, so one step is enough.
@@ -125,17 +139,13 @@ func (s *Stored) Customer(ctx context.Context, id identity.CustomerID) (Customer
 	if err != nil || len(rows) == 0 {
 		return Customer{}, false, err
 	}
-	slices.SortFunc(rows, func(a, b struct {
-		accountRow
-		Customer uuid.UUID `ch:"customer_id"`
-		Born     uint64    `ch:"born"`
-	}) int {
-		return cmp.Or(cmp.Compare(a.Born, b.Born), a.account().Compare(b.account()))
-	})
+	born := make(map[identity.Account]uint64, len(rows))
 	c := Customer{ID: identity.CustomerID(rows[0].Customer), Accounts: make([]identity.Account, len(rows))}
 	for i, r := range rows {
 		c.Accounts[i] = r.account()
+		born[r.account()] = r.Born
 	}
+	c.order(func(a identity.Account) uint64 { return born[a] })
 	if c.ID != id {
 		c.RedirectedFrom = id
 	}
@@ -264,14 +274,34 @@ func (s *Stored) Decisions(ctx context.Context, accounts []identity.Account) ([]
 // AccountOfOrder returns the account to which the newest version of an order
 // belongs; false for an order that is not there.
 func (h *History) AccountOfOrder(ctx context.Context, platform, shop, order string) (identity.Account, bool, error) {
+	account, err := h.orders.get(ctx, key{platform, shop, order})
+	return account, account != identity.Account{}, err
+}
+
+// accountsOfOrders answers several questions of AccountOfOrder with one
+// statement; the zero Account stands for no such order.
+func (h *History) accountsOfOrders(ctx context.Context, orders []key) ([]identity.Account, error) {
 	var in set
-	in.add(platform, shop, order)
-	var rows []accountRow
-	err := h.db.Select(ctx, "find an order", &rows, "SELECT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, account FROM "+h.db.Database()+".orders FINAL WHERE (platform, shop, order_id) IN "+in.String(), lookup...)
-	if err != nil || len(rows) == 0 {
-		return identity.Account{}, false, err
+	for _, k := range orders {
+		in.add(k.platform, k.shop, k.id)
 	}
-	return rows[0].account(), true, nil
+	var rows []struct {
+		accountRow
+		Order string `ch:"order_id"`
+	}
+	err := h.db.Select(ctx, "find orders", &rows, "SELECT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, account, order_id FROM "+h.db.Database()+".orders FINAL WHERE (platform, shop, order_id) IN "+in.String(), lookup...)
+	if err != nil {
+		return nil, err
+	}
+	of := make(map[key]identity.Account, len(rows))
+	for _, r := range rows {
+		of[key{r.Platform, r.Shop, r.Order}] = r.account()
+	}
+	accounts := make([]identity.Account, len(orders))
+	for i, k := range orders {
+		accounts[i] = of[k]
+	}
+	return accounts, nil
 }
 
 // Living leaves out the accounts order:NO whose order has left them. It asks

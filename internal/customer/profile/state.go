@@ -31,6 +31,10 @@ func (s *State) CustomerOf(_ context.Context, account identity.Account) (identit
 func (s *State) Customer(_ context.Context, id identity.CustomerID) (Customer, bool, error) {
 	found, redirect, ok := s.Engine.Customer(id)
 	c := Customer{ID: found.ID, Accounts: found.Accounts}
+	c.order(func(a identity.Account) uint64 {
+		placement, _ := s.Engine.PlacementOf(a)
+		return placement.BornSequence
+	})
 	if redirect != nil {
 		c.RedirectedFrom = redirect.From
 	}

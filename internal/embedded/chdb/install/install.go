@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -42,6 +43,33 @@ func Install(ctx context.Context, options Options) (string, error) {
 	}
 	w := wheels[platform]
 	return installer{Options: options, platform: platform, pack: p, wheel: w, hasAVX2: cpu.X86.HasAVX2}.install(ctx)
+}
+
+// Find says whether the library is there already, and if not, whether this
+// machine could install it: the error is the one that Install would begin
+// with. It changes nothing and asks no network.
+func Find(ctx context.Context, options Options) (path string, there bool, err error) {
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	i := installer{Options: options, platform: platform, pack: packs[platform], hasAVX2: cpu.X86.HasAVX2}
+	if i.pack.Version == "" {
+		return "", false, unsupported(platform)
+	}
+	if i.pack.NeedsAVX2 && !i.hasAVX2 {
+		return "", false, noAVX2()
+	}
+	cache, err := i.cache()
+	if err != nil {
+		return "", false, err
+	}
+	home := filepath.Join(cache, i.pack.Version+"-"+strings.ReplaceAll(platform, "/", "-"))
+	path = filepath.Join(home, i.pack.Library)
+	if i.there(home) {
+		return path, true, nil
+	}
+	if _, err := exec.LookPath("npm"); err != nil && pipCommand(ctx) == nil {
+		return path, false, noClient()
+	}
+	return path, false, nil
 }
 
 // installer is one call of Install.

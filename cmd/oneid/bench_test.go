@@ -1,0 +1,38 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestFigures(t *testing.T) {
+	var times []time.Duration
+	for i := range 200 {
+		times = append(times, time.Duration(200-i)*time.Millisecond)
+	}
+	f := figureOf(times, 2*time.Second)
+	if f.Requests != 200 || f.PerSecond != 100 || f.P50 != 100 || f.P99 != 198 || f.Max != 200 {
+		t.Errorf("%+v; want 200 requests at 100/s, 100, 198 and 200 ms", f)
+	}
+	if empty := figureOf(nil, time.Second); empty.Requests != 0 {
+		t.Errorf("of no request: %+v", empty)
+	}
+}
+
+func TestBenchLookup(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "bench")
+	args := []string{"bench", "lookup", "--dir", dir, "--customers", "200", "--clients", "4", "--seconds", "1", "--json"}
+	first := decode[benchLookupReport](t, must(t, args...).stdout)
+	again := decode[benchLookupReport](t, must(t, args...).stdout)
+	for _, r := range []benchLookupReport{first, again} {
+		if r.Identity.Requests == 0 || r.Identity.Failed != 0 || r.Profile.Requests == 0 || r.Profile.Failed != 0 {
+			t.Errorf("%+v; want answers of both halves and no failure", r)
+		}
+	}
+	// 200 customers: 300 users, 600 orders, 100 tickets.
+	if first.Events != 1000 || again.LoadSeconds != first.LoadSeconds {
+		t.Errorf("%d events in %f s, then %f s; want 1000, loaded once", first.Events, first.LoadSeconds, again.LoadSeconds)
+	}
+	wantRefused(t, oneid(t, "bench", "lookup", "--dir", dir, "--customers", "300"), 1, "has 200 customers")
+}

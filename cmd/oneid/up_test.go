@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/connectors/simulator"
+)
+
+// The life of one `up` on a folder that a demo made, from its start to
+// SIGTERM, with all that works beside it.
+func TestUp(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	// What an up that was killed says of itself is no obstacle.
+	writeText(t, filepath.Join(dir, endpointsFile), `{"api":{"url":"http://127.0.0.1:1"}}`)
+	p, e := up(t, dir)
+
+	t.Run("endpoints.json has the documented shape", func(t *testing.T) { wantEndpoints(t, dir) })
+	t.Run("API says that it is ready", func(t *testing.T) {
+		for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/metrics": 401, "/v1/customers/x": 401} {
+			response, err := http.Get(e.API.URL + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("%s answers %s, want %d", path, response.Status, want)
+			}
+		}
+	})
+	t.Run("a changed order is there within 5 s of being read", func(t *testing.T) { wantChange(t, dir) })
+	t.Run("a second up refuses", func(t *testing.T) {
+		wantRefused(t, oneid(t, "up", "--dir", dir), 1, "another oneid process owns the data folder", "hint: ")
+		wantRefused(t, oneid(t, "resolve", "--dir", dir), 1, "another oneid process owns the data folder", "hint: ")
+		wantRefused(t, oneid(t, demoArgs(dir, 100, 4)...), 1, "another oneid process owns the data folder", "hint: ")
+	})
+	t.Run("import works beside it", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "till.csv")
+		writeText(t, file, "customer_id,date,quantity,amount\n00007,2026-01-02,1,12.30\n00007,2026-01-02,1,12.30\n00008,2026-01-03,2,0.00\n")
+		for range 2 {
+			must(t, "import", "--dir", dir, "--mapping", cdnowMapping, file)
+			if got := one(t, dir, "SELECT count(), sum(paid_amount) FROM customer_orders WHERE platform = 'file'"); got != "3 24.6" {
+				t.Errorf("after the import: %s, want 3 orders of 24.6", got)
+			}
+		}
+	})
+	t.Run("explain works beside it", func(t *testing.T) {
+		account := readCSV(t, filepath.Join(dir, "bridges.csv"))[1]
+		for _, part := range []string{account[0], account[1]} {
+			if out := must(t, "explain", "--dir", dir, "--account", part).stdout; !strings.Contains(out, account[0]) || !strings.Contains(out, account[2]) {
+				t.Errorf("explain does not name the bridge %v:\n%s", account, out)
+			}
+		}
+	})
+	down(t, dir, p)
+}
+
+// wantEndpoints checks the shape of endpoints.json, which other programs read.
+func wantEndpoints(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, endpointsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := decode[map[string]map[string]any](t, string(text))
+	got := make(map[string][]string)
+	for part, values := range tree {
+		for name, value := range values {
+			got[part] = append(got[part], name)
+			text, _ := value.(string)
+			switch name {
+			case "url":
+				if !strings.HasPrefix(text, "http://127.0.0.1:") {
+					t.Errorf("%s.url is %q, want an http address on loopback", part, text)
+				}
+			case "key_file", "secret_file":
+				if filepath.IsAbs(text) || strings.HasPrefix(text, "..") {
+					t.Errorf("%s.%s is %q, want a path in the folder", part, name, text)
+				}
+				stat, err := os.Stat(filepath.Join(dir, text))
+				if err != nil {
+					t.Errorf("%s.%s: %v", part, name, err)
+				} else if stat.Mode().Perm() != 0o600 || stat.Size() < 16 {
+					t.Errorf("%s has mode %s and %d bytes, want 0600 and a secret", text, stat.Mode(), stat.Size())
+				}
+			case "brokers":
+				if list, ok := value.([]any); !ok || len(list) == 0 {
+					t.Errorf("kafka.brokers is %v, want a list", value)
+				}
+			}
+		}
+	}
+	want := map[string][]string{
+		"api": {"url", "key_file"}, "clickhouse": {"url", "user", "database", "secret_file"},
+		"bi": {"url", "user", "database", "secret_file"}, "kafka": {"brokers"},
+	}
+	if d := cmp.Diff(want, got, anyOrder); d != "" {
+		t.Errorf("the keys of endpoints.json: %s", d)
+	}
+	// The endpoint of the application wants its password.
+	for _, part := range []string{"clickhouse", "bi"} {
+		url, _ := tree[part]["url"].(string)
+		response, err := http.Post(url, "text/plain", strings.NewReader("SELECT 1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			t.Errorf("%s answers without a password", part)
+		}
+	}
+}
+
+// wantChange moves one order of each platform on and waits for it.
+func wantChange(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, simulatorsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := decode[simulator.Endpoints](t, string(text))
+	tmall, _ := strings.CutSuffix(e.Tmall.URL, "/router/rest")
+	for _, c := range []struct{ platform, shop, url string }{{"tmall", e.Tmall.Shop, tmall}, {"douyin", e.Douyin.Shop, e.Douyin.URL}, {"weidian", e.Weidian.Shop, e.Weidian.URL}} {
+		order := rows(t, dir, "SELECT order_id, status, platform_status, account FROM customer_orders WHERE platform = '"+c.platform+"' AND status = 'shipped' AND refunded_amount = 0 ORDER BY created_at DESC LIMIT 1")
+		if len(order) == 0 {
+			order = rows(t, dir, "SELECT order_id, status, platform_status, account FROM customer_orders WHERE platform = '"+c.platform+"' AND status IN ('created', 'paid', 'received') ORDER BY created_at DESC LIMIT 1")
+		}
+		if len(order) == 0 {
+			t.Errorf("%s: no order is on its way", c.platform)
+			continue
+		}
+		number, was, account := order[0][0], order[0][2], order[0][3]
+		body, err := json.Marshal(map[string]string{"platform": c.platform, "shop": c.shop, "order": number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.Post(c.url+"/_simulator/change", "application/json", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: the change is answered with %s: %s", c.platform, response.Status, said)
+		}
+		// The connector reads it after pull.every and the settling second at
+		// the latest; from there it has 5 s.
+		took := eventually(t, 3*time.Second+5*time.Second, c.platform+": the change in customer_orders", func() (bool, string) {
+			now := one(t, dir, "SELECT platform_status FROM customer_orders WHERE platform = '"+c.platform+"' AND order_id = '"+number+"'")
+			return now != was, now + " after " + string(said)
+		})
+		var profile struct {
+			Orders []struct {
+				ID     string `json:"order_id"`
+				Status string `json:"platform_status"`
+			} `json:"last_orders"`
+		}
+		for _, by := range [][]string{{"--order", c.platform + "/" + c.shop + "/" + number}, {"--account", account}} {
+			out := must(t, append([]string{"lookup", "--dir", dir, "--json"}, by...)...).stdout
+			if err := json.Unmarshal([]byte(out), &profile); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range profile.Orders {
+				if o.ID == number && o.Status == was {
+					t.Errorf("%s: lookup %s still shows the order as %s", c.platform, by[0], was)
+				}
+			}
+		}
+		t.Logf("%s: a change is in customer_orders %s after it was made", c.platform, took.Round(time.Millisecond))
+	}
+}
+
+// Killed with no chance to clean up, up leaves no engine behind, and the next
+// one starts within 10 s and has everything.
+func TestUpKilled(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	p, _ := up(t, dir)
+	counts := "SELECT (SELECT count() FROM customer_orders), (SELECT count() FROM customer_tickets), (SELECT count() FROM identity_map_current)"
+	before := one(t, dir, counts)
+	children := childrenOf(t, p.cmd.Process.Pid)
+	if len(children) == 0 {
+		t.Fatal("up has no child: where is the engine?")
+	}
+	p.signal(t, syscall.SIGKILL)
+	if _, err := os.Stat(filepath.Join(dir, endpointsFile)); err != nil {
+		t.Errorf("the killed up should have left its endpoints.json: %v", err)
+	}
+	began := time.Now()
+	next, _ := up(t, dir)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the next up took %s", took)
+	}
+	eventually(t, 10*time.Second, "the engine ends with its parent", func() (bool, string) {
+		for _, child := range children {
+			if _, err := os.Stat("/proc/" + child); err == nil {
+				return false, "process " + child + " lives"
+			}
+		}
+		return true, ""
+	})
+	if after := one(t, dir, counts); after != before {
+		t.Errorf("orders, tickets, accounts after the kill: %s, before: %s", after, before)
+	}
+	down(t, dir, next)
+}
+
+// childrenOf are the processes that a process has started.
+func childrenOf(t *testing.T, pid int) []string {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var children []string
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		if err != nil {
+			continue // it has just ended
+		}
+		// pid (name) state parent …: the name may hold anything, the rest not.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			children = append(children, filepath.Base(filepath.Dir(stat)))
+		}
+	}
+	return children
+}
+
+// A profile is the same from up, whose resolver holds it in memory, and from a
+// command that reads ClickHouse alone, for every account there is.
+func TestSameProfileWithAndWithoutResolver(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	accounts := readCSV(t, filepath.Join(dir, "truth.csv"))[1:]
+	p, e := up(t, dir)
+	// A key that both servers take.
+	key := strings.TrimSpace(must(t, "apikey", "create", "--dir", dir, "--scope", "customers:read,customers:explain", "the test").stdout)
+	// up pulls once more what the demo has pulled: nothing must change by it.
+	with := profiles(t, e.API.URL, key, accounts)
+	down(t, dir, p)
+	s := start(t, "serve", "--dir", dir)
+	var url string
+	eventually(t, 20*time.Second, "serve serves", func() (bool, string) {
+		_, rest, ok := strings.Cut(s.stderr.String(), "serving ")
+		url, _, _ = strings.Cut(rest, ";")
+		return ok && strings.Contains(rest, ";"), s.stderr.String()
+	})
+	without := profiles(t, url, key, accounts)
+	if a := s.signal(t, syscall.SIGINT); a.code != 0 && a.code != 130 {
+		t.Errorf("serve exits with %d:\n%s", a.code, a.stderr)
+	}
+	differ := 0
+	for _, row := range accounts {
+		if d := cmp.Diff(with[row[0]], without[row[0]]); d != "" {
+			differ++
+			if differ <= 3 {
+				t.Errorf("%s differs with (-) and without (+) a resolver:\n%s", row[0], d)
+			}
+		}
+	}
+	if differ > 0 {
+		t.Errorf("%d of %d profiles differ", differ, len(accounts))
+	}
+	// And so it is for a command on the resting folder, which has its own way in.
+	for _, row := range accounts[:3] {
+		cli := decode[any](t, must(t, "lookup", "--dir", dir, "--json", "--account", row[0]).stdout)
+		if d := cmp.Diff(with[row[0]], cli); d != "" {
+			t.Errorf("lookup %s on the resting folder (+):\n%s", row[0], d)
+		}
+	}
+}
+
+// profiles asks the API for each account.
+func profiles(t *testing.T, url, key string, accounts [][]string) map[string]any {
+	t.Helper()
+	found := make(map[string]any)
+	for _, row := range accounts {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/customers:lookup", strings.NewReader(fmt.Sprintf("{%q:%q}", "account", row[0])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer "+key)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s %s (%v)", row[0], response.Status, text, err)
+		}
+		profile := decode[map[string]any](t, string(text))
+		delete(profile, "$schema") // where the server's own schema lies
+		found[row[0]] = profile
+	}
+	return found
+}
+
+// A folder at rest can be copied anywhere and started there; the first is as
+// it was.
+func TestCopiedFolderStarts(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t) // itself a copy: of what the demo left
+	account := readCSV(t, filepath.Join(dir, "truth.csv"))[1][0]
+	first := must(t, "lookup", "--dir", dir, "--json", "--account", account).stdout
+	moved := filepath.Join(t.TempDir(), "another place", "数据")
+	copyFolder(t, dir, moved)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := up(t, moved)
+	if second := must(t, "lookup", "--dir", moved, "--json", "--account", account).stdout; second != first {
+		t.Errorf("the copy answers %s, the first %s", second, first)
+	}
+	if one(t, moved, "SELECT count() FROM customer_360") == "0" {
+		t.Error("the copy has no customers")
+	}
+	down(t, moved, p)
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the copy wrote into the place it came from")
+	}
+}
