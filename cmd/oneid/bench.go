@@ -38,7 +38,7 @@ type benchListCmd struct{}
 
 // Run shows which measurements there are, and ends the process.
 func (benchListCmd) Run(parsed *kong.Context) error {
-	_, err := parsed.Kong.Parse([]string{"bench", "--help"})
+	_, err := parsed.Parse([]string{"bench", "--help"})
 	return err
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"oneid/connectors/simulator"
+
+	"oneid/internal/keyring"
 )
 
 // folder is the path of a data folder: what one instance keeps.
@@ -39,6 +41,11 @@ func (f folder) make(settings []byte) error {
 	for _, dir := range []string{"", "keys", "secrets"} {
 		if err := os.MkdirAll(f.path(dir), 0o700); err != nil {
 			return fmt.Errorf("make the data folder: %w", err)
+		}
+	}
+	if _, err := os.Stat(f.path(settingsFile)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := keyring.Create(string(f)); err != nil {
+			return err
 		}
 	}
 	file, err := os.OpenFile(f.path(settingsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

@@ -40,15 +40,39 @@ type file struct {
 	Seal map[uint32][]byte `json:"seal"`
 }
 
-// Open reads the key file of a data folder (keys/keyring.json), making one
-// with fresh keys if there is none.
-func Open(dir string) (*Ring, error) {
-	path := filepath.Join(dir, "keys", "keyring.json")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if data, err = create(path); err != nil {
+// Create reads the key file of a data folder (keys/keyring.json), making one
+// with fresh keys if there is none: for a new instance.
+func Create(dir string) (*Ring, error) {
+	path := filePath(dir)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
 			return nil, fmt.Errorf("keyring: make the brand's keys: %w", err)
 		}
+	}
+	return Open(dir)
+}
+
+func filePath(dir string) string { return filepath.Join(dir, "keys", "keyring.json") }
+
+// MissingError says that a data folder has no key file.
+type MissingError struct{ Path string }
+
+func (e *MissingError) Error() string { return "keyring: there are no keys at " + e.Path }
+
+// Code names the kind of error.
+func (e *MissingError) Code() string { return "keys_missing" }
+
+// Hint says what to do: fresh keys would hash the same identifiers to others.
+func (e *MissingError) Hint() string {
+	return "copy keys/ from the folder where the instance was made, or from its backup; only `oneid init` makes new ones"
+}
+
+// Open reads the key file of a data folder.
+func Open(dir string) (*Ring, error) {
+	path := filePath(dir)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &MissingError{path}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keyring: read the brand's keys: %w", err)
@@ -62,7 +86,7 @@ func Open(dir string) (*Ring, error) {
 
 // create writes fresh keys. Of two that do it at once, one wins and both
 // read the same.
-func create(path string) ([]byte, error) {
+func create(path string) error {
 	random := func() []byte {
 		key := make([]byte, 32)
 		_, _ = rand.Read(key)
@@ -70,24 +94,24 @@ func create(path string) ([]byte, error) {
 	}
 	data, err := json.Marshal(file{Hash: random(), Seal: map[uint32][]byte{1: random()}})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), "keyring-*.new")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = os.Remove(temporary.Name()) }() // its link stays
 	_, err = temporary.Write(data)
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
+		return err
 	}
-	return os.ReadFile(path)
+	return nil
 }
 
 func newRing(f file) (*Ring, error) {

@@ -3,6 +3,7 @@ package keyring
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,7 +16,7 @@ func TestKeysAreMadeOnceAndKept(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range rings {
 		all.Go(func() {
-			ring, err := Open(dir)
+			ring, err := Create(dir)
 			if err != nil {
 				t.Error(err)
 			}
@@ -33,7 +34,7 @@ func TestKeysAreMadeOnceAndKept(t *testing.T) {
 	if err != nil || stat.Mode().Perm() != 0o600 {
 		t.Errorf("key file: %v, %v; want mode 0600", stat.Mode(), err)
 	}
-	other, err := Open(t.TempDir())
+	other, err := Create(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +43,17 @@ func TestKeysAreMadeOnceAndKept(t *testing.T) {
 	}
 }
 
+// A role that is started on another machine without the keys must not make
+// its own: it would hash the same phone to another hash.
+func TestOpenMakesNoKeys(t *testing.T) {
+	var missing *MissingError
+	if _, err := Open(t.TempDir()); !errors.As(err, &missing) || missing.Hint() == "" {
+		t.Errorf("Open of a folder without keys = %v, want MissingError", err)
+	}
+}
+
 func TestHashTellsItsPartsApart(t *testing.T) {
-	ring, err := Open(t.TempDir())
+	ring, err := Create(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +114,7 @@ func TestDamagedKeyFile(t *testing.T) {
 }
 
 func BenchmarkHash(b *testing.B) {
-	ring, err := Open(b.TempDir())
+	ring, err := Create(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func newRig(t *testing.T) rig {
 	if err := client.EnsureTopics(t.Context(), topics); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.Open(t.TempDir())
+	keys, err := keyring.Create(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -149,7 +149,7 @@ func newFlow(t testing.TB) *flow {
 	if err := client.EnsureTopics(t.Context(), topics); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.Open(t.TempDir())
+	keys, err := keyring.Create(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

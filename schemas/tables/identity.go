@@ -27,7 +27,7 @@ func (a *accounts) add(account Account) {
 // IdentityMap fills the table identity_map.
 type IdentityMap struct {
 	columns
-	accounts
+	account  accounts
 	customer *[]uuid.UUID
 	since    *[]time.Time
 	reason   *[]string
@@ -39,7 +39,7 @@ type IdentityMap struct {
 func NewIdentityMap() *IdentityMap {
 	m := new(IdentityMap)
 	c := &m.columns
-	m.accounts.init(c)
+	m.account.init(c)
 	m.customer, m.since, m.reason = slice[uuid.UUID](c, "customer_id"), slice[time.Time](c, "since"), slice[string](c, "reason")
 	m.born, m.version = slice[uint64](c, "born"), slice[uint64](c, "version")
 	return m
@@ -51,7 +51,7 @@ func (*IdentityMap) Table() string { return "identity_map" }
 // Append says that an account, born at a sequence, belongs to a customer.
 func (m *IdentityMap) Append(a Account, customer [16]byte, since time.Time, reason string, born, version uint64) {
 	m.rows++
-	m.accounts.add(a)
+	m.account.add(a)
 	add(m.customer, id(customer))
 	add(m.since, since)
 	add(m.reason, reason)
@@ -62,7 +62,7 @@ func (m *IdentityMap) Append(a Account, customer [16]byte, since time.Time, reas
 // IdentityHistory fills the table identity_history.
 type IdentityHistory struct {
 	columns
-	accounts
+	account            accounts
 	version            *[]uint64
 	previous, customer *[]uuid.UUID
 	at                 *[]time.Time
@@ -73,7 +73,7 @@ type IdentityHistory struct {
 func NewIdentityHistory() *IdentityHistory {
 	h := new(IdentityHistory)
 	c := &h.columns
-	h.accounts.init(c)
+	h.account.init(c)
 	h.version, h.previous, h.customer = slice[uint64](c, "version"), slice[uuid.UUID](c, "previous_customer_id"), slice[uuid.UUID](c, "customer_id")
 	h.at, h.reason = slice[time.Time](c, "at"), slice[string](c, "reason")
 	return h
@@ -86,7 +86,7 @@ func (*IdentityHistory) Table() string { return "identity_history" }
 // birth.
 func (h *IdentityHistory) Append(a Account, previous, customer [16]byte, at time.Time, reason string, version uint64) {
 	h.rows++
-	h.accounts.add(a)
+	h.account.add(a)
 	add(h.version, version)
 	add(h.previous, id(previous))
 	add(h.customer, id(customer))
@@ -97,7 +97,7 @@ func (h *IdentityHistory) Append(a Account, previous, customer [16]byte, at time
 // Overrides fills the table identity_overrides.
 type Overrides struct {
 	columns
-	accounts
+	account  accounts
 	customer *[]uuid.UUID
 	version  *[]uint64
 }
@@ -106,7 +106,7 @@ type Overrides struct {
 func NewOverrides() *Overrides {
 	o := new(Overrides)
 	c := &o.columns
-	o.accounts.init(c)
+	o.account.init(c)
 	o.customer, o.version = slice[uuid.UUID](c, "customer_id"), slice[uint64](c, "version")
 	return o
 }
@@ -118,7 +118,7 @@ func (*Overrides) Table() string { return "identity_overrides" }
 // they are stamped with.
 func (o *Overrides) Append(a Account, customer [16]byte, version uint64) {
 	o.rows++
-	o.accounts.add(a)
+	o.account.add(a)
 	add(o.customer, id(customer))
 	add(o.version, version)
 }
@@ -155,7 +155,7 @@ func (r *Redirects) Append(from, to [16]byte, since time.Time, version uint64) {
 // Evidence fills the table evidence.
 type Evidence struct {
 	columns
-	accounts
+	account                  accounts
 	kind, hash, role, source *[]string
 	first, last              *[]int64
 }
@@ -164,7 +164,7 @@ type Evidence struct {
 func NewEvidence() *Evidence {
 	e := new(Evidence)
 	c := &e.columns
-	e.accounts.init(c)
+	e.account.init(c)
 	e.kind, e.hash, e.role, e.source = slice[string](c, "type"), slice[string](c, "hash"), slice[string](c, "role"), slice[string](c, "source")
 	e.first, e.last = slice[int64](c, "first_seen"), slice[int64](c, "last_seen")
 	return e
@@ -176,7 +176,7 @@ func (*Evidence) Table() string { return "evidence" }
 // Append adds a piece of evidence; first and last are Unix seconds.
 func (e *Evidence) Append(a Account, kind string, hash [16]byte, role, source string, first, last int64) {
 	e.rows++
-	e.accounts.add(a)
+	e.account.add(a)
 	add(e.kind, kind)
 	add(e.hash, string(hash[:]))
 	add(e.role, role)
