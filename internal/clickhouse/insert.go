@@ -44,6 +44,9 @@ func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) err
 		"insert_deduplication_token":                         token,
 		"deduplicate_blocks_in_dependent_materialized_views": 1,
 		"async_insert":                                       0,
+		// To merge versions inside a block at once, with all their columns, would double what an insert
+		// costs; FINAL and the merges do it anyway.
+		"optimize_on_insert": 0,
 	}))
 	batch, err := c.db.PrepareBatch(ctx, "INSERT INTO "+c.config.Database+"."+block.Table()+" ("+strings.Join(names, ", ")+")")
 	if err != nil {

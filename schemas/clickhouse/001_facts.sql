@@ -175,22 +175,32 @@ PARTITION BY toYYYYMM(modified_at)
 ORDER BY (platform, shop, kind, entity_id, version, modified_at)
 SETTINGS {{.Window}};
 
--- Which orders, refunds and tickets an account has had, for look-ups: keys alone. What they point
--- at is read from its own table, so that an entity that has left the account is not shown.
+-- What an account has had, for look-ups: the facts again, in the order of accounts, in small blocks.
+-- Every version may be here, and an order's under each account that it had: the reader takes the
+-- newest. entities_by_order says what belongs to an order whose buyer is not named.
 CREATE TABLE IF NOT EXISTS {{.Database}}.entities_by_account {{.OnCluster}}
 (
     platform LowCardinality(String),
     shop LowCardinality(String),
     account String,
     kind LowCardinality(String),
-    id String
+    id String,
+    version UInt128,
+    is_deleted UInt8,
+    order_id String,
+    status LowCardinality(String),
+    word LowCardinality(String),
+    subject String,
+    created_at DateTime('UTC'),
+    paid_at DateTime('UTC'),
+    currency LowCardinality(String),
+    minor Int64
 )
-ENGINE = {{.Replacing ""}}
+ENGINE = {{.Replacing "version"}}
 PARTITION BY platform
 ORDER BY (platform, shop, account, kind, id)
-SETTINGS index_granularity = 256, {{.Window}};
+SETTINGS index_granularity = 256, min_compress_block_size = 4096, max_compress_block_size = 16384, {{.Window}};
 
--- Which refunds and tickets an order has.
 CREATE TABLE IF NOT EXISTS {{.Database}}.entities_by_order {{.OnCluster}}
 (
     platform LowCardinality(String),
@@ -205,13 +215,19 @@ ORDER BY (platform, shop, order_id, kind, id)
 SETTINGS index_granularity = 256, {{.Window}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.orders_to_account {{.OnCluster}} TO {{.Database}}.entities_by_account
-AS SELECT platform, shop, account, 'order' AS kind, order_id AS id FROM {{.Database}}.orders;
+AS SELECT platform, shop, account, 'order' AS kind, order_id AS id, version, is_deleted, order_id, status, platform_status AS word, '' AS subject,
+    created_at, paid_at, currency, paid_minor AS minor
+FROM {{.Database}}.orders;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.refunds_to_account {{.OnCluster}} TO {{.Database}}.entities_by_account
-AS SELECT platform, shop, account, 'refund' AS kind, refund_id AS id FROM {{.Database}}.refunds;
+AS SELECT platform, shop, account, 'refund' AS kind, refund_id AS id, version, is_deleted, order_id, status, '' AS word, '' AS subject,
+    created_at, toDateTime(0, 'UTC') AS paid_at, currency, refund_minor AS minor
+FROM {{.Database}}.refunds;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.tickets_to_account {{.OnCluster}} TO {{.Database}}.entities_by_account
-AS SELECT platform, shop, account, 'ticket' AS kind, ticket_id AS id FROM {{.Database}}.tickets;
+AS SELECT platform, shop, account, 'ticket' AS kind, ticket_id AS id, version, is_deleted, order_id, status, t.kind AS word, subject,
+    created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor
+FROM {{.Database}}.tickets AS t;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.refunds_to_order {{.OnCluster}} TO {{.Database}}.entities_by_order
 AS SELECT platform, shop, order_id, 'refund' AS kind, refund_id AS id FROM {{.Database}}.refunds WHERE order_id != '';
@@ -234,3 +250,8 @@ SETTINGS index_granularity = 256, {{.Window}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.users_to_memberships {{.OnCluster}} TO {{.Database}}.memberships
 AS SELECT platform, shop, account FROM {{.Database}}.users WHERE member = 1 AND is_deleted = 0;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.memberships_to_account {{.OnCluster}} TO {{.Database}}.entities_by_account
+AS SELECT platform, shop, account, 'member' AS kind, '' AS id, toUInt128(0) AS version, toUInt8(0) AS is_deleted, '' AS order_id, '' AS status, '' AS word, '' AS subject,
+    toDateTime(0, 'UTC') AS created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor
+FROM {{.Database}}.memberships;

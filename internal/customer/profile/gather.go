@@ -30,11 +30,12 @@ type question[Q, A any] struct {
 }
 
 const (
-	// batchesAtOnce leaves the engine room for whoever else asks.
-	batchesAtOnce = 2
+	// batchesAtOnce is one: what a statement costs lies in the statement more
+	// than in the questions, so two at once make both slow.
+	batchesAtOnce = 1
 	// batchQuestions bounds a batch, and with it the time that its last
 	// question waits for.
-	batchQuestions = 32
+	batchQuestions = 64
 	// batchTime bounds a batch: it goes on when its caller has gone, because
 	// others wait for it.
 	batchTime = 10 * time.Second

@@ -80,6 +80,10 @@ type entity struct {
 	Paid     time.Time `ch:"paid_at"`
 	Currency string    `ch:"currency"`
 	Minor    int64     `ch:"minor"`
+	Deleted  uint8     `ch:"is_deleted"`
+	// High and Low are the halves of the version.
+	High uint64 `ch:"high"`
+	Low  uint64 `ch:"low"`
 }
 
 // key names an entity of one kind.
@@ -88,12 +92,16 @@ type key struct{ platform, shop, id string }
 func (e *entity) key() key   { return key{e.Platform, e.Shop, e.ID} }
 func (e *entity) order() key { return key{e.Platform, e.Shop, e.OrderID} }
 
-// read answers several look-ups with two statements.
+// read answers several look-ups: with one statement, unless an account
+// order:NO is among them.
 func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past, error) {
-	all := make(map[identity.Account]bool)
+	all, pseudos := make(map[identity.Account]bool), make(map[identity.Account]bool)
 	for _, accounts := range asked {
 		for _, a := range accounts {
 			all[a] = true
+			if strings.HasPrefix(a.ID, pseudo) {
+				pseudos[a] = true
+			}
 		}
 	}
 	if len(all) == 0 {
@@ -103,18 +111,22 @@ func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past
 		}
 		return pasts, nil
 	}
-	keys, err := h.keys(ctx, all)
+	rows, err := h.ofAccounts(ctx, all)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := h.entities(ctx, keys)
-	if err != nil {
-		return nil, err
+	if len(pseudos) > 0 {
+		keys, err := h.keys(ctx, pseudos)
+		if err != nil {
+			return nil, err
+		}
+		more, err := h.entities(ctx, keys)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
 	}
-	f := arrange(rows)
-	for _, m := range keys.member {
-		f.member[m] = true
-	}
+	f := arrange(newest(rows))
 	pasts := make([]*Past, len(asked))
 	for i, accounts := range asked {
 		pasts[i] = f.past(accounts)
@@ -122,53 +134,84 @@ func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past
 	return pasts, nil
 }
 
-// found are the keys of what some accounts may have.
-type found struct {
-	orders, refunds, tickets map[key]bool
-	member                   []identity.Account
-}
-
-// keys reads which entities the accounts have had, and the refunds and
-// tickets of their orders.
-func (h *History) keys(ctx context.Context, accounts map[identity.Account]bool) (*found, error) {
-	f := &found{orders: map[key]bool{}, refunds: map[key]bool{}, tickets: map[key]bool{}}
-	var in, own set
+// ofAccounts reads what the accounts have, and what lies with the accounts
+// order:NO of their orders: refunds and tickets that came before the order
+// named its buyer. The newest version of an entity may come with older ones.
+func (h *History) ofAccounts(ctx context.Context, accounts map[identity.Account]bool) ([]entity, error) {
+	var in set
 	for a := range accounts {
 		in.add(a.Platform, a.Shop, a.ID)
-		if id, ok := strings.CutPrefix(a.ID, pseudo); ok {
-			own.add(a.Platform, a.Shop, id)
-			f.orders[key{a.Platform, a.Shop, id}] = true
+	}
+	table := h.db.Database() + ".entities_by_account"
+	of := "(platform, shop, account) IN " + in.String()
+	query := "SELECT CAST(kind AS String) AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, id, account, order_id, CAST(status AS String) AS status," +
+		" CAST(word AS String) AS word, subject, created_at, paid_at, CAST(currency AS String) AS currency, minor, is_deleted, " + versionHalves +
+		" FROM " + table + " WHERE " + of +
+		" OR (platform, shop, account) IN (SELECT platform, shop, concat('" + pseudo + "', order_id) FROM " + table + " WHERE " + of + " AND order_id != '')"
+	var rows []entity
+	err := h.db.Select(ctx, "read a customer's history", &rows, query, lookup...)
+	return rows, err
+}
+
+// versionHalves are the two columns of a version.
+const versionHalves = "CAST(bitShiftRight(version, 64) AS UInt64) AS high, CAST(bitAnd(version, 18446744073709551615) AS UInt64) AS low"
+
+// newest leaves the newest version of each entity, as long as it lives.
+func newest(rows []entity) []entity {
+	type name struct {
+		kind string
+		of   key
+	}
+	at := make(map[name]int, len(rows))
+	kept := rows[:0]
+	for _, row := range rows {
+		n := name{row.Kind, row.key()}
+		if row.Kind == "member" {
+			n.of.id = row.Account
+		}
+		i, seen := at[n]
+		switch {
+		case !seen:
+			at[n] = len(kept)
+			kept = append(kept, row)
+		case kept[i].High < row.High || kept[i].High == row.High && kept[i].Low < row.Low:
+			kept[i] = row
 		}
 	}
-	db := h.db.Database()
-	ofAccount := " FROM " + db + ".entities_by_account WHERE (platform, shop, account) IN " + in.String()
-	ofOrders := "(platform, shop, order_id) IN (SELECT platform, shop, id" + ofAccount + " AND kind = 'order')"
-	if own.n > 0 {
-		ofOrders = "(" + ofOrders + " OR (platform, shop, order_id) IN " + own.String() + ")"
+	return slices.DeleteFunc(kept, func(e entity) bool { return e.Deleted == 1 })
+}
+
+// found are the keys of what some orders may have.
+type found struct{ orders, refunds, tickets map[key]bool }
+
+// keys reads which refunds and tickets the orders of accounts order:NO have
+// had, under whatever account.
+func (h *History) keys(ctx context.Context, accounts map[identity.Account]bool) (*found, error) {
+	f := &found{orders: map[key]bool{}, refunds: map[key]bool{}, tickets: map[key]bool{}}
+	var own set
+	for a := range accounts {
+		id := strings.TrimPrefix(a.ID, pseudo)
+		own.add(a.Platform, a.Shop, id)
+		f.orders[key{a.Platform, a.Shop, id}] = true
 	}
-	query := "SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, CAST(kind AS String) AS kind, id" + ofAccount +
-		" UNION ALL SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, CAST(kind AS String) AS kind, id FROM " + db + ".entities_by_order WHERE " + ofOrders +
-		" UNION ALL SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, 'member' AS kind, account AS id FROM " + db + ".memberships WHERE (platform, shop, account) IN " + in.String()
+	query := "SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, CAST(kind AS String) AS kind, id FROM " +
+		h.db.Database() + ".entities_by_order WHERE (platform, shop, order_id) IN " + own.String()
 	var rows []struct {
 		Platform string `ch:"platform"`
 		Shop     string `ch:"shop"`
 		Kind     string `ch:"kind"`
 		ID       string `ch:"id"`
 	}
-	if err := h.db.Select(ctx, "read what an account has", &rows, query, lookup...); err != nil {
+	if err := h.db.Select(ctx, "read what an order has", &rows, query, lookup...); err != nil {
 		return nil, err
 	}
 	for _, r := range rows {
 		k := key{r.Platform, r.Shop, r.ID}
 		switch r.Kind {
-		case "order":
-			f.orders[k] = true
 		case "refund":
 			f.refunds[k] = true
 		case "ticket":
 			f.tickets[k] = true
-		case "member":
-			f.member = append(f.member, identity.Account{Platform: r.Platform, Shop: r.Shop, ID: r.ID})
 		}
 	}
 	return f, nil
@@ -183,11 +226,11 @@ var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 1}, {Name: "max_q
 func (h *History) entities(ctx context.Context, f *found) ([]entity, error) {
 	const (
 		orders = "SELECT 'order' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, order_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" CAST(platform_status AS String) AS word, '' AS subject, created_at, paid_at, CAST(currency AS String) AS currency, paid_minor AS minor"
+			" CAST(platform_status AS String) AS word, '' AS subject, created_at, paid_at, CAST(currency AS String) AS currency, paid_minor AS minor, is_deleted, " + versionHalves
 		refunds = "SELECT 'refund' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, refund_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, CAST(currency AS String) AS currency, refund_minor AS minor"
+			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, CAST(currency AS String) AS currency, refund_minor AS minor, is_deleted, " + versionHalves
 		tickets = "SELECT 'ticket' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, ticket_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" CAST(t.kind AS String) AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor"
+			" CAST(t.kind AS String) AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor, is_deleted, " + versionHalves
 	)
 	var parts []string
 	part := func(columns, table, id string, keys map[key]bool) {
@@ -257,6 +300,10 @@ func arrange(rows []entity) *facts {
 	}
 	for i := range rows {
 		e := &rows[i]
+		if e.Kind == "member" {
+			f.member[identity.Account{Platform: e.Platform, Shop: e.Shop, ID: e.Account}] = true
+			continue
+		}
 		account := e.Account
 		if order := f.orders[e.order()]; e.Kind != "order" && account == pseudo+e.OrderID && order != nil {
 			account = order.Account

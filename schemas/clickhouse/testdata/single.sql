@@ -180,12 +180,22 @@ CREATE TABLE IF NOT EXISTS oneid.entities_by_account
     shop LowCardinality(String),
     account String,
     kind LowCardinality(String),
-    id String
+    id String,
+    version UInt128,
+    is_deleted UInt8,
+    order_id String,
+    status LowCardinality(String),
+    word LowCardinality(String),
+    subject String,
+    created_at DateTime('UTC'),
+    paid_at DateTime('UTC'),
+    currency LowCardinality(String),
+    minor Int64
 )
-ENGINE = ReplacingMergeTree()
+ENGINE = ReplacingMergeTree(version)
 PARTITION BY platform
 ORDER BY (platform, shop, account, kind, id)
-SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+SETTINGS index_granularity = 256, min_compress_block_size = 4096, max_compress_block_size = 16384, non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS oneid.entities_by_order 
 (
@@ -201,13 +211,19 @@ ORDER BY (platform, shop, order_id, kind, id)
 SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.orders_to_account  TO oneid.entities_by_account
-AS SELECT platform, shop, account, 'order' AS kind, order_id AS id FROM oneid.orders;
+AS SELECT platform, shop, account, 'order' AS kind, order_id AS id, version, is_deleted, order_id, status, platform_status AS word, '' AS subject,
+    created_at, paid_at, currency, paid_minor AS minor
+FROM oneid.orders;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.refunds_to_account  TO oneid.entities_by_account
-AS SELECT platform, shop, account, 'refund' AS kind, refund_id AS id FROM oneid.refunds;
+AS SELECT platform, shop, account, 'refund' AS kind, refund_id AS id, version, is_deleted, order_id, status, '' AS word, '' AS subject,
+    created_at, toDateTime(0, 'UTC') AS paid_at, currency, refund_minor AS minor
+FROM oneid.refunds;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.tickets_to_account  TO oneid.entities_by_account
-AS SELECT platform, shop, account, 'ticket' AS kind, ticket_id AS id FROM oneid.tickets;
+AS SELECT platform, shop, account, 'ticket' AS kind, ticket_id AS id, version, is_deleted, order_id, status, t.kind AS word, subject,
+    created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor
+FROM oneid.tickets AS t;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.refunds_to_order  TO oneid.entities_by_order
 AS SELECT platform, shop, order_id, 'refund' AS kind, refund_id AS id FROM oneid.refunds WHERE order_id != '';
@@ -228,6 +244,11 @@ SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.users_to_memberships  TO oneid.memberships
 AS SELECT platform, shop, account FROM oneid.users WHERE member = 1 AND is_deleted = 0;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.memberships_to_account  TO oneid.entities_by_account
+AS SELECT platform, shop, account, 'member' AS kind, '' AS id, toUInt128(0) AS version, toUInt8(0) AS is_deleted, '' AS order_id, '' AS status, '' AS word, '' AS subject,
+    toDateTime(0, 'UTC') AS created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor
+FROM oneid.memberships;
 
 -- 002_identity
 CREATE TABLE IF NOT EXISTS oneid.identity_map 
@@ -473,16 +494,16 @@ AS SELECT
     toTimeZone(o.created_at, 'Asia/Shanghai') AS created_at,
     if(toUnixTimestamp(o.paid_at) = 0, NULL, toTimeZone(o.paid_at, 'Asia/Shanghai')) AS paid_at,
     CAST(round(toDecimal128(o.paid_minor, 3) / o.unit, 2) AS Decimal(18, 2)) AS paid_amount,
-    CAST(round(toDecimal128(r.minor, 3) / o.unit, 2) AS Decimal(18, 2)) AS refunded_amount,
+    CAST(round(toDecimal128(arraySum(x -> if((x.1, x.2, x.3, x.4) = (o.platform, o.shop, o.order_id, o.currency), x.5, 0), r.refunds), 3) / o.unit, 2) AS Decimal(18, 2)) AS refunded_amount,
     toString(o.currency) AS currency
-FROM oneid.orders_now AS o
+FROM (SELECT *, cityHash64(platform, shop, order_id) AS hash FROM oneid.orders_now) AS o
 LEFT ANY JOIN
 (
-    SELECT platform, shop, order_id, currency, sum(refund_minor) AS minor
+    SELECT cityHash64(platform, shop, order_id) AS hash, groupArray((platform, shop, order_id, currency, refund_minor)) AS refunds
     FROM oneid.refunds FINAL
     WHERE status = 'succeeded'
-    GROUP BY platform, shop, order_id, currency
-) AS r ON r.platform = o.platform AND r.shop = o.shop AND r.order_id = o.order_id AND r.currency = o.currency
+    GROUP BY hash
+) AS r ON r.hash = o.hash
 COMMENT 'Every order, whatever its state, in its newest version';
 
 CREATE OR REPLACE VIEW oneid.customer_order_items 
@@ -667,27 +688,28 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.customer_360_refresh
 REFRESH AFTER 20 SECOND TO oneid.customer_360_rows
 AS
 WITH
-    arraySort(groupArrayIf((name, a), part = 1)) AS by_platform,
-    arraySort(x -> (-toInt64(x.2), x.1), groupArrayIf((name, a, b, unit), part = 2)) AS by_currency,
-    if(empty(by_currency), ('', toUInt64(0), toInt64(0), toUInt16(100)), by_currency[1]) AS main,
+    groupArray((part, name, a, b, unit, first_at, last_at)) AS rows,
+    arraySort(x -> x.2, arrayFilter(x -> x.1 = 1, rows)) AS by_platform,
+    arraySort(x -> (-toInt64(x.3), x.2), arrayFilter(x -> x.1 = 2, rows)) AS by_currency,
+    if(empty(by_currency), (toUInt8(2), toLowCardinality(''), toUInt64(0), toInt64(0), toUInt16(100), toDateTime(0, 'UTC'), toDateTime(0, 'UTC')), by_currency[1]) AS main,
     arraySlice(by_currency, 2) AS others
 SELECT
     customer_id,
-    toUInt8(sumIf(b, part = 1) > 0) AS identified,
-    arrayMap(x -> x.1, by_platform) AS platforms,
-    CAST((arrayMap(x -> x.1, by_platform), arrayMap(x -> x.2, by_platform)) AS Map(String, UInt64)) AS accounts,
-    sumIf(a, part = 2) AS orders,
-    if(orders = 0, NULL, toTimeZone(minIf(first_at, part = 2), 'Asia/Shanghai')) AS first_order_at,
-    if(orders = 0, NULL, toTimeZone(maxIf(last_at, part = 2), 'Asia/Shanghai')) AS last_order_at,
-    CAST(round(toDecimal128(main.3, 3) / main.4, 2) AS Decimal(18, 2)) AS paid_amount,
-    CAST(round(toDecimal128(arraySum(x -> if(x.1 = main.1, x.2, 0), groupArrayIf((name, b), part = 3)), 3) / main.4, 2) AS Decimal(18, 2)) AS refunded_amount,
+    toUInt8(arrayExists(x -> x.4 > 0, by_platform)) AS identified,
+    arrayMap(x -> x.2, by_platform) AS platforms,
+    CAST((arrayMap(x -> x.2, by_platform), arrayMap(x -> x.3, by_platform)) AS Map(String, UInt64)) AS accounts,
+    arraySum(x -> x.3, by_currency) AS orders,
+    if(orders = 0, NULL, toTimeZone(arrayMin(x -> x.6, by_currency), 'Asia/Shanghai')) AS first_order_at,
+    if(orders = 0, NULL, toTimeZone(arrayMax(x -> x.7, by_currency), 'Asia/Shanghai')) AS last_order_at,
+    CAST(round(toDecimal128(main.4, 3) / main.5, 2) AS Decimal(18, 2)) AS paid_amount,
+    CAST(round(toDecimal128(arraySum(x -> if(x.1 = 3 AND x.2 = main.2, x.4, 0), rows), 3) / main.5, 2) AS Decimal(18, 2)) AS refunded_amount,
     paid_amount - refunded_amount AS net_amount,
-    CAST(round(toDecimal128(main.3, 4) / main.4 / greatest(main.2, 1), 2) AS Decimal(18, 2)) AS average_order_value,
-    main.1 AS currency,
-    CAST((arrayMap(x -> x.1, others), arrayMap(x -> CAST(round(toDecimal128(x.3, 3) / x.4, 2) AS Decimal(18, 2)), others)) AS Map(String, Decimal(18, 2))) AS other_amounts,
-    sumIf(a, part = 4) AS tickets,
-    toUInt64(sumIf(b, part = 4)) AS open_tickets,
-    arraySort(groupArrayIf(name, part = 5)) AS member_of,
+    CAST(round(toDecimal128(main.4, 4) / main.5 / greatest(main.3, 1), 2) AS Decimal(18, 2)) AS average_order_value,
+    main.2 AS currency,
+    CAST((arrayMap(x -> x.2, others), arrayMap(x -> CAST(round(toDecimal128(x.4, 3) / x.5, 2) AS Decimal(18, 2)), others)) AS Map(String, Decimal(18, 2))) AS other_amounts,
+    arraySum(x -> if(x.1 = 4, x.3, 0), rows) AS tickets,
+    toUInt64(arraySum(x -> if(x.1 = 4, x.4, 0), rows)) AS open_tickets,
+    arraySort(arrayMap(x -> x.2, arrayFilter(x -> x.1 = 5, rows))) AS member_of,
     now64(3, 'UTC') AS refreshed_at
 FROM
 (
@@ -696,15 +718,21 @@ FROM
     FROM oneid.identity_map AS m FINAL
     WHERE NOT startsWith(m.account, 'order:') OR (m.platform, m.shop, m.account) IN
     (
-        SELECT platform, shop, account FROM oneid.orders FINAL WHERE startsWith(account, 'order:') AND account = concat('order:', order_id)
+        SELECT platform, shop, account FROM oneid.orders FINAL
+        WHERE account = concat('order:', order_id) AND (platform, shop, order_id) IN
+            (SELECT platform, shop, substring(account, 7) FROM oneid.identity_map WHERE startsWith(account, 'order:'))
     )
     GROUP BY customer_id, name
     UNION ALL
-    SELECT customer_id, toUInt8(2) AS part, currency AS name, count() AS a, sum(paid_minor) AS b,
-        any(o.unit) AS unit, min(created_at) AS first_at, max(created_at) AS last_at
-    FROM oneid.orders_now AS o
-    WHERE paid_at > toDateTime(0, 'UTC')
-    GROUP BY customer_id, name
+    SELECT customer_id, toUInt8(2) AS part, currency AS name, a, b, unit, first_at, last_at
+    FROM
+    (
+        SELECT if(o.account IN (SELECT account FROM oneid.identity_overrides), dictGetOrDefault('oneid.identity_overrides_dict', 'customer_id', (toString(o.platform), toString(o.shop), o.account), o.customer_id), o.customer_id) AS customer_id,
+            cityHash64(o.currency) AS hash, any(o.currency) AS currency, count() AS a, sum(o.paid_minor) AS b, any(o.unit) AS unit, min(o.created_at) AS first_at, max(o.created_at) AS last_at
+        FROM oneid.orders AS o FINAL
+        WHERE o.paid_at > toDateTime(0, 'UTC')
+        GROUP BY customer_id, hash
+    )
     UNION ALL
     SELECT customer_id, toUInt8(3) AS part, currency AS name, toUInt64(0) AS a, sum(refund_minor) AS b,
         any(r.unit) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
@@ -727,8 +755,8 @@ FROM
         toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
 )
 GROUP BY customer_id
-HAVING countIf(part = 1) > 0
-SETTINGS max_threads = 2;
+HAVING notEmpty(by_platform)
+SETTINGS max_threads = 2, max_bytes_before_external_group_by = 900000000;
 
 CREATE OR REPLACE VIEW oneid.customer_360 
 (
