@@ -77,7 +77,7 @@ func moment(t text) int64 {
 	if at, err := time.ParseInLocation(time.DateTime, strings.TrimSpace(string(t)), zone); err == nil {
 		return max(at.UnixMilli(), 0)
 	}
-	s, err := t.whole()
+	s, err := t.Whole()
 	if err != nil {
 		return 0
 	}
@@ -388,7 +388,7 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 func describe(err error) string {
 	var kind *json.UnmarshalTypeError
 	switch {
-	case errors.Is(err, errWhole):
+	case errors.Is(err, connectors.ErrWhole):
 		return err.Error()
 	case errors.As(err, &kind):
 		return "the field " + kind.Field + " has a wrong type"

@@ -76,7 +76,7 @@ func (m *moment) UnmarshalJSON(raw []byte) error {
 		return nil
 	}
 	const year9999 = 253_402_300_799_999
-	if ms, err := t.whole(); err == nil && ms > 0 && ms <= year9999 {
+	if ms, err := t.Whole(); err == nil && ms > 0 && ms <= year9999 {
 		*m = moment(ms)
 	}
 	return nil
@@ -405,7 +405,7 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 func describe(err error) string {
 	var kind *json.UnmarshalTypeError
 	switch {
-	case errors.Is(err, errWhole), errors.Is(err, errAmount):
+	case errors.Is(err, connectors.ErrWhole), errors.Is(err, errAmount):
 		return err.Error()
 	case errors.As(err, &kind):
 		return "the field " + kind.Field + " has a wrong type"

@@ -1,0 +1,108 @@
+package connectors
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// LenientText is a value that the platform writes as a text or as a number: it is
+// kept as it stands, so a number of 19 digits loses none. null and objects
+// are "".
+type LenientText string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *LenientText) UnmarshalJSON(raw []byte) error {
+	*t = ""
+	switch raw[0] {
+	case '"':
+		s, ok := Text(raw)
+		if !ok {
+			return errors.New("a text is cut off")
+		}
+		*t = LenientText(s)
+	case 'n', '{', '[':
+	default:
+		*t = LenientText(raw)
+	}
+	return nil
+}
+
+// LenientWhole is a whole number, written as a number or as a text; null, "" and
+// false are 0.
+type LenientWhole int64
+
+// ErrWhole says that a number is not a whole one of at most 19 digits.
+var ErrWhole = errors.New("a number is not a whole one of at most 19 digits")
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *LenientWhole) UnmarshalJSON(raw []byte) error {
+	var t LenientText
+	err := t.UnmarshalJSON(raw)
+	if err == nil {
+		*w, err = t.Whole()
+	}
+	return err
+}
+
+// Whole reads the text as a whole number.
+func (t LenientText) Whole() (LenientWhole, error) {
+	s := strings.TrimSpace(string(t))
+	if i := strings.IndexByte(s, '.'); i >= 0 && strings.Trim(s[i+1:], "0") == "" {
+		s = s[:i]
+	}
+	switch s {
+	case "", "false":
+		return 0, nil
+	case "true":
+		return 1, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, ErrWhole
+	}
+	return LenientWhole(n), nil
+}
+
+// LenientObject is an object that the platform may leave out, give as null, as an
+// empty list (an empty map in the language of its servers) or as a text that
+// holds the object's JSON.
+type LenientObject[T any] struct{ V T }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *LenientObject[T]) UnmarshalJSON(raw []byte) error {
+	if raw[0] == '"' {
+		var inner string
+		if json.Unmarshal(raw, &inner) != nil {
+			return errors.New("a text is cut off")
+		}
+		raw = bytes.TrimSpace([]byte(inner))
+	}
+	if len(raw) == 0 || raw[0] != '{' {
+		return nil
+	}
+	return json.Unmarshal(raw, &o.V)
+}
+
+// MarshalJSON writes the object itself.
+func (o LenientObject[T]) MarshalJSON() ([]byte, error) { return json.Marshal(o.V) }
+
+// LenientList is a list that the platform may leave out or give as null, "" or {}.
+type LenientList[T any] []T
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *LenientList[T]) UnmarshalJSON(raw []byte) error {
+	*l = nil
+	if raw[0] != '[' {
+		return nil
+	}
+	if rows, ok := any(l).(*LenientList[json.RawMessage]); ok {
+		// As Unmarshal does, but without checking each row once more. What
+		// UnmarshalJSON was given is not its own.
+		*rows = Elements(bytes.Clone(raw))
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]T)(l))
+}
