@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -84,14 +85,27 @@ func open(ctx context.Context, f folder, n need, show *progress) (_ *instance, e
 	default:
 		i.owner = true
 		i.closers = append(i.closers, func() error { release(); return nil })
+	}
+	if i.keys, err = i.openKeys(); err != nil {
+		return nil, err
+	}
+	if i.owner {
 		if err := i.start(ctx, n, show); err != nil {
 			return nil, err
 		}
 	}
-	if i.keys, err = keyring.Open(string(f)); err != nil {
-		return nil, err
-	}
 	return i, i.connect(ctx, n)
+}
+
+// openKeys opens the brand's keys. A folder whose settings were written by
+// hand gets its own, as long as nothing was ever hashed or sealed: not beside
+// configured servers, where another machine may have the keys.
+func (i *instance) openKeys() (*keyring.Ring, error) {
+	_, used := os.Stat(i.folder.path("kafka"))
+	if i.owner && errors.Is(used, fs.ErrNotExist) && len(i.settings.Kafka.Brokers) == 0 && i.settings.ClickHouse.URL == "" {
+		return keyring.Create(string(i.folder))
+	}
+	return keyring.Open(string(i.folder))
 }
 
 // close lets everything go, the last first.

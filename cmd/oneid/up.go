@@ -28,16 +28,20 @@ func (upCmd) Run(ctx context.Context, f folder) error {
 	if err := f.mustExist(); err != nil {
 		return err
 	}
+	settings, err := loadSettings(string(f))
+	if err != nil {
+		return err
+	}
+	shops, err := f.shops(settings)
+	if err != nil {
+		return err
+	}
 	n, err := openNode(ctx, f, need{bi: true}, newProgress(false))
 	if err != nil {
 		return err
 	}
 	if !n.owner {
 		return errors.Join(hinted{errOwned, "stop that process first; `oneid lookup`, `query` and `import` work beside it"}, n.close())
-	}
-	shops, err := f.shops(n.settings)
-	if err != nil {
-		return errors.Join(err, n.close())
 	}
 	if len(shops) == 0 {
 		if _, err := simulator.Load(string(f)); errors.Is(err, fs.ErrNotExist) {
