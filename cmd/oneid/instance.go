@@ -86,26 +86,32 @@ func open(ctx context.Context, f folder, n need, show *progress) (_ *instance, e
 		i.owner = true
 		i.closers = append(i.closers, func() error { release(); return nil })
 	}
-	if i.keys, err = i.openKeys(); err != nil {
-		return nil, err
-	}
+	unused := i.unused()
 	if i.owner {
 		if err := i.start(ctx, n, show); err != nil {
 			return nil, err
 		}
 	}
+	if unused {
+		i.keys, err = keyring.Create(string(f))
+	} else {
+		i.keys, err = keyring.Open(string(f))
+	}
+	if err != nil {
+		return nil, err
+	}
 	return i, i.connect(ctx, n)
 }
 
-// openKeys opens the brand's keys. A folder whose settings were written by
-// hand gets its own, as long as nothing was ever hashed or sealed: not beside
-// configured servers, where another machine may have the keys.
-func (i *instance) openKeys() (*keyring.Ring, error) {
-	_, used := os.Stat(i.folder.path("kafka"))
-	if i.owner && errors.Is(used, fs.ErrNotExist) && len(i.settings.Kafka.Brokers) == 0 && i.settings.ClickHouse.URL == "" {
-		return keyring.Create(string(i.folder))
-	}
-	return keyring.Open(string(i.folder))
+// unused says whether nothing was ever hashed or sealed under the brand's
+// keys, as in a folder whose settings were written by hand, so that fresh ones
+// do no harm: not beside configured servers, where another machine may have
+// the keys.
+func (i *instance) unused() bool {
+	_, kafka := os.Stat(i.folder.path("kafka"))
+	_, clickhouse := os.Stat(i.folder.path("clickhouse"))
+	return i.owner && errors.Is(kafka, fs.ErrNotExist) && errors.Is(clickhouse, fs.ErrNotExist) &&
+		len(i.settings.Kafka.Brokers) == 0 && i.settings.ClickHouse.URL == ""
 }
 
 // close lets everything go, the last first.

@@ -19,8 +19,8 @@ LEFT ANY JOIN
 -- The public views: the interface for BI. Stable names, every column commented, no personal data,
 -- times in the brand's zone, amounts in the major unit. They run as their definer, so that a
 -- reader needs a grant on the view alone.
--- A join by one number costs a count of 10 million orders a second, one by four texts ten; what two
--- keys of one hash would mix up, the sum in refunded_amount tells apart.
+-- A join by one number costs a fraction of one by three texts; what two keys of one hash would mix
+-- up, the sum in refunded_amount tells apart.
 CREATE OR REPLACE VIEW {{.Database}}.customer_orders {{.OnCluster}}
 (
     platform String COMMENT 'Platform: tmall, douyin, weidian, file …',
@@ -245,8 +245,7 @@ SETTINGS index_granularity = 256;
 -- Each part says something of some customers in rows of one form; the outer query puts them
 -- together. part: 1 accounts by platform, 2 paid orders by currency, 3 refunds by currency, 4 tickets,
 -- 5 memberships by shop. One array a customer, numbers as keys, and the dictionary asked for moved
--- accounts alone: at 10 million orders each of the three is worth seconds. What does not fit in
--- memory goes through the disk.
+-- accounts alone, to keep it cheap at many orders. What does not fit in memory goes through the disk.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{.Database}}.customer_360_refresh {{.OnCluster}}
 REFRESH AFTER 20 SECOND TO {{.Database}}.customer_360_rows
 AS
