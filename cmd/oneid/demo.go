@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -28,8 +29,8 @@ import (
 
 // demoCmd shows the whole of OneID on invented people.
 type demoCmd struct {
-	People int       `help:"How many people to invent, from 100 to 1,000,000." default:"1000"`
-	Seed   uint64    `help:"Which people: the same seed invents the same." default:"1"`
+	People int       `help:"How many people to invent, from 100 to 1,000,000 (default: those of the folder, or 1000)."`
+	Seed   uint64    `help:"Which people: the same seed invents the same (default: that of the folder, or 1)."`
 	Until  time.Time `help:"Where the data end (RFC 3339); default: now." format:"2006-01-02T15:04:05Z07:00"`
 	Exit   bool      `help:"End after the report instead of staying up."`
 	JSON   bool      `help:"Print one JSON object instead of the report."`
@@ -63,6 +64,11 @@ type sourceStored struct {
 
 // Run shows it.
 func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
+	recorded, err := simulator.Load(string(f))
+	if err != nil {
+		recorded = simulator.Config{People: 1000, Seed: 1}
+	}
+	c.People, c.Seed = cmp.Or(c.People, recorded.People), cmp.Or(c.Seed, recorded.Seed)
 	if c.People < 100 || c.People > 1000000 {
 		return errors.New("--people must lie between 100 and 1,000,000")
 	}

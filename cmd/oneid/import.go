@@ -24,7 +24,7 @@ type importCmd struct {
 	Mapping string   `help:"YAML file that says which column is what; without one the columns bear OneID's own names." placeholder:"FILE"`
 	Kind    string   `help:"What a row is, if the mapping does not say so: orders, users, tickets or spend." enum:"orders,users,tickets,spend," default:""`
 	JSON    bool     `help:"Print one JSON object with the counts."`
-	File    []string `arg:"" help:"CSV files, UTF-8 or GBK." type:"existingfile"`
+	File    []string `arg:"" help:"CSV files, UTF-8 or GBK."`
 }
 
 // Help shows below the usage.
@@ -127,6 +127,9 @@ func (c importCmd) mapping() (*file.Mapping, error) {
 			return nil, fmt.Errorf("read the mapping: %w", err)
 		}
 		return file.ParseMapping(c.Mapping, data, c.Shop, c.Kind)
+	}
+	if c.Kind == file.KindSpend && c.Shop == "" {
+		c.Shop = file.Platform + "/" + file.KindSpend // spend belongs to a channel, not to a shop
 	}
 	if c.Kind == "" || c.Shop == "" {
 		return nil, hinted{errors.New("without a mapping, the kind of the rows and their shop must be named"), "add --kind orders --shop PLATFORM/SHOP, or --mapping FILE; deploy/examples has mappings to start from"}

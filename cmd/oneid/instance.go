@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -216,11 +217,12 @@ func (i *instance) start(ctx context.Context, n need, show *progress) error {
 
 // relative is a path as seen from the folder.
 func (f folder) relative(path string) string {
-	absolute, err := filepath.Abs(string(f))
-	if err != nil {
+	folder, errFolder := filepath.Abs(string(f))
+	absolute, errPath := filepath.Abs(path)
+	if errors.Join(errFolder, errPath) != nil {
 		return path
 	}
-	if inside, err := filepath.Rel(absolute, path); err == nil {
+	if inside, err := filepath.Rel(folder, absolute); err == nil {
 		return inside
 	}
 	return path
@@ -242,6 +244,11 @@ func (i *instance) connect(ctx context.Context, n need) error {
 			return err
 		}
 		i.closers = append(i.closers, func() error { i.kafka.Close(); return nil })
+		reaching, cancel := context.WithTimeout(ctx, 15*time.Second)
+		defer cancel()
+		if err := i.kafka.Ping(reaching); err != nil {
+			return hinted{fmt.Errorf("Kafka at %s does not answer: %w", strings.Join(i.brokers, ", "), err), "are the addresses under kafka.brokers right, and is it up?"}
+		}
 		if i.owner || len(k.Brokers) > 0 {
 			var topics []kafka.Topic
 			for _, t := range pipelines.Topics(i.settings.Brand, k.Partitions) {
@@ -292,4 +299,18 @@ func (f folder) biEndpoint(ctx context.Context) (sqlUser, func(), error) {
 		return sqlUser{}, nil, err
 	}
 	return i.bi, func() { _ = i.close() }, nil
+}
+
+// tellEndpoints writes endpoints.json: all of it answers now.
+func (i *instance) tellEndpoints(api string) error {
+	key, err := i.folder.localAPIKey()
+	if err != nil {
+		return err
+	}
+	return i.folder.writeEndpoints(Endpoints{
+		API:        APIEndpoint{URL: api, KeyFile: key},
+		ClickHouse: SQLEndpoint{URL: i.app.url, User: i.app.user, Database: i.app.database, SecretFile: i.secrets.app},
+		BI:         SQLEndpoint{URL: i.bi.url, User: i.bi.user, Database: i.bi.database, SecretFile: i.secrets.bi},
+		Kafka:      KafkaEndpoint{Brokers: i.brokers},
+	})
 }

@@ -60,7 +60,15 @@ func (c lookupCmd) Run(ctx context.Context, f folder) error {
 	if c.JSON {
 		return printJSON(found)
 	}
-	return printProfile(os.Stdout, found)
+	settings, err := loadSettings(string(f))
+	if err != nil {
+		return err
+	}
+	zone, err := time.LoadLocation(settings.Timezone)
+	if err != nil {
+		return err
+	}
+	return printProfile(os.Stdout, found, zone)
 }
 
 // explainCmd says why accounts are one customer.
@@ -170,8 +178,8 @@ func printJSON(v any) error {
 	return encoder.Encode(v)
 }
 
-// printProfile shows a profile to a person.
-func printProfile(out io.Writer, p customer.Profile) error {
+// printProfile shows a profile to a person, its times in the brand's zone.
+func printProfile(out io.Writer, p customer.Profile, zone *time.Location) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "customer\t%s\n", p.CustomerID)
 	if p.RedirectedFrom != "" {
@@ -193,10 +201,10 @@ func printProfile(out io.Writer, p customer.Profile) error {
 		fmt.Fprintf(w, "%s\t%d orders, %s %s paid, %s refunded\n", first(i, "totals"), total.Orders, total.PaidAmount, total.Currency, total.RefundedAmount)
 	}
 	for i, order := range p.LastOrders {
-		fmt.Fprintf(w, "%s\t%s  %s  %s  %s %s\n", first(i, "last orders"), order.CreatedAt.Format(time.DateTime), order.OrderID, order.Status, order.PaidAmount, order.Currency)
+		fmt.Fprintf(w, "%s\t%s  %s  %s  %s %s\n", first(i, "last orders"), order.CreatedAt.In(zone).Format(shownTime), order.OrderID, order.Status, order.PaidAmount, order.Currency)
 	}
 	for i, ticket := range p.OpenTickets {
-		fmt.Fprintf(w, "%s\t%s  %s  %s  %s\n", first(i, "open tickets"), ticket.CreatedAt.Format(time.DateTime), ticket.TicketID, ticket.Kind, ticket.Status)
+		fmt.Fprintf(w, "%s\t%s  %s  %s  %s\n", first(i, "open tickets"), ticket.CreatedAt.In(zone).Format(shownTime), ticket.TicketID, ticket.Kind, ticket.Status)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -204,6 +212,9 @@ func printProfile(out io.Writer, p customer.Profile) error {
 	printReasons(out, p.Reasons)
 	return nil
 }
+
+// shownTime names its zone.
+const shownTime = time.DateTime + " MST"
 
 // first is the title on the first line of a list.
 func first(i int, title string) string {

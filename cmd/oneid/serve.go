@@ -31,7 +31,7 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 	if err := f.mustExist(); err != nil {
 		return err
 	}
-	i, err := open(ctx, f, need{clickhouse: true}, newProgress(false))
+	i, err := open(ctx, f, need{clickhouse: true, bi: true}, newProgress(false))
 	if err != nil {
 		return err
 	}
@@ -44,8 +44,12 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
-	fmt.Fprintf(os.Stderr, "serving %s; Ctrl-C stops\n", server.url)
-	return errors.Join(server.serve(ctx), i.close())
+	err = i.tellEndpoints(server.url)
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "serving %s; Ctrl-C stops\n", server.url)
+		err = errors.Join(server.serve(ctx), os.Remove(f.path(endpointsFile)))
+	}
+	return errors.Join(err, i.close())
 }
 
 // storedProfiles reads both halves of a profile from ClickHouse.

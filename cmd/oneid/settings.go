@@ -147,6 +147,11 @@ func (s *Settings) validate() error {
 	if s.Kafka.Partitions < 1 {
 		fault("kafka.partitions must be at least 1")
 	}
+	for name, d := range map[string]config.Duration{"pull.every": s.Pull.Every, "resolve.batch_wait": s.Resolve.BatchWait, "resolve.squash_every": s.Resolve.SquashEvery, "api.timeout": s.API.Timeout} {
+		if d <= 0 {
+			fault("%s must be longer than nothing", name)
+		}
+	}
 	switch s.Kafka.SASL.Mechanism {
 	case "", "plain", "scram-sha-256", "scram-sha-512":
 	default:

@@ -91,6 +91,21 @@ func validateShop(file string, s ShopSettings, spec connectors.Spec, raw json.Ra
 	if err != nil {
 		return err
 	}
+	var known settingsSchema
+	var given map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(spec.Settings, &known), json.Unmarshal(raw, &given)); err != nil {
+		return err
+	}
+	var unknown []error
+	for name := range given {
+		if _, ok := known.Properties[name]; !ok {
+			line, column := s.Settings.Place(name)
+			unknown = append(unknown, &config.Problem{File: file, Line: line, Column: column, Message: fmt.Sprintf("the connector of %s knows no setting %s", s.Platform, name)})
+		}
+	}
+	if len(unknown) > 0 {
+		return errors.Join(unknown...)
+	}
 	err = schema.Validate(instance)
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {

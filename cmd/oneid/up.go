@@ -13,6 +13,7 @@ import (
 	"oneid/connectors/simulator"
 	"oneid/pipelines"
 	"oneid/pipelines/squash"
+	"oneid/schemas/config"
 )
 
 // upCmd runs everything of one instance.
@@ -25,7 +26,7 @@ func (upCmd) Help() string {
 
 // Run runs everything until ctx ends.
 func (upCmd) Run(ctx context.Context, f folder) error {
-	if err := f.mustExist(); err != nil {
+	if err := f.make(config.Sample); err != nil {
 		return err
 	}
 	settings, err := loadSettings(string(f))
@@ -83,17 +84,7 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		if err := n.settleStart(ctx); err != nil {
 			return err
 		}
-		key, err := n.folder.localAPIKey()
-		if err != nil {
-			return err
-		}
-		err = n.folder.writeEndpoints(Endpoints{
-			API:        APIEndpoint{URL: server.url, KeyFile: key},
-			ClickHouse: SQLEndpoint{URL: n.app.url, User: n.app.user, Database: n.app.database, SecretFile: n.secrets.app},
-			BI:         SQLEndpoint{URL: n.bi.url, User: n.bi.user, Database: n.bi.database, SecretFile: n.secrets.bi},
-			Kafka:      KafkaEndpoint{Brokers: n.brokers},
-		})
-		if err != nil {
+		if err := n.tellEndpoints(server.url); err != nil {
 			return err
 		}
 		ready()

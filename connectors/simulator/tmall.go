@@ -402,7 +402,7 @@ func (t *tmall) filtered(p tmallParams, keys []Key, fits func(Order) bool) []Key
 func tmallTrades(by By, simple bool) func(*tmall, tmallParams) (tmallTree, *tmallFault) {
 	return func(t *tmall, p tmallParams) (tmallTree, *tmallFault) {
 		now := t.opts.Now()
-		from, to, fault := t.window(p, "start_created", "end_created", now.Add(-tmallMonths), now, 0, tmallMonths)
+		from, to, fault := t.window(p, "start_created", "end_created", now.Add(-tmallMonths+time.Minute), now, 0, tmallMonths)
 		if by == ByModified {
 			from, to, fault = t.window(p, "start_modified", "end_modified", now, now, 24*time.Hour, tmallMonths)
 		}

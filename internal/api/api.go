@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -111,8 +112,24 @@ func Handler(c Config) http.Handler {
 	return limited
 }
 
+// withoutValues makes errors that do not repeat what was sent: a body holds
+// identifiers of persons.
+var withoutValues = sync.OnceFunc(func() {
+	original := huma.NewError
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		for i, err := range errs {
+			var detail *huma.ErrorDetail
+			if errors.As(err, &detail) {
+				errs[i] = &huma.ErrorDetail{Message: detail.Message, Location: detail.Location}
+			}
+		}
+		return original(status, message, errs...)
+	}
+})
+
 // register adds the operations; the OpenAPI document follows from them.
 func register(mux *http.ServeMux, c Config) huma.API {
+	withoutValues()
 	config := huma.DefaultConfig("OneID look-up", "1")
 	config.Info.Description = "Who is this buyer, on all platforms? Identifiers stand in the body, never in the URL."
 	config.DocsPath = ""

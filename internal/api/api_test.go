@@ -87,7 +87,9 @@ func TestAnswers(t *testing.T) {
 		"not found":                 {"POST", "/v1/customers:lookup", reader, `{"phone":"13800002222"}`, 404, "no customer"},
 		"no key in the body":        {"POST", "/v1/customers:lookup", reader, `{}`, 422, "exactly one"},
 		"a key nobody knows":        {"POST", "/v1/customers:lookup", reader, `{"fax":"1"}`, 422, "fax"},
-		"not JSON":                  {"POST", "/v1/customers:lookup", reader, `{`, 400, ""},
+		"not JSON":                  {"POST", "/v1/customers:lookup", reader, `{"phone":"13800001111"`, 400, ""},
+		"a phone and more":          {"POST", "/v1/customers:lookup", reader, `{"phone":"13800001111","x":1}`, 422, "unexpected property"},
+		"a phone as a number":       {"POST", "/v1/customers:lookup", reader, `{"phone":13800001111}`, 422, "string"},
 		"too large":                 {"POST", "/v1/customers:lookup", reader, `{"phone":"` + strings.Repeat("1", 2000) + `"}`, 413, ""},
 		"too slow":                  {"POST", "/v1/customers:lookup", reader, `{"phone":"slow"}`, 504, ""},
 		"a store is away":           {"POST", "/v1/customers:lookup", reader, `{"phone":"away"}`, 503, "try again"},
@@ -127,6 +129,9 @@ func TestAnswers(t *testing.T) {
 			}
 			if response.StatusCode != c.status || !strings.Contains(string(body), c.says) {
 				t.Errorf("%s %s = %d %s, want %d with %q", c.method, c.path, response.StatusCode, body, c.status, c.says)
+			}
+			if response.StatusCode >= 400 && strings.Contains(string(body), "1380000") {
+				t.Error("an error repeats the phone that was sent")
 			}
 			if strings.Contains(string(body), "secret detail") {
 				t.Error("an inner error reached the caller")

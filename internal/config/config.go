@@ -81,13 +81,30 @@ func problem(name string, err error) error {
 	var located yaml.Error
 	if errors.As(err, &located) && located.GetToken() != nil {
 		at := located.GetToken().Position
-		return &Problem{File: name, Line: at.Line, Column: at.Column, Message: located.GetMessage()}
+		return &Problem{File: name, Line: at.Line, Column: at.Column, Message: plain(located.GetMessage())}
 	}
 	var own *Problem
 	if errors.As(err, &own) {
 		return &Problem{File: name, Line: own.Line, Column: own.Column, Message: own.Message}
 	}
 	return &Problem{File: name, Message: err.Error()}
+}
+
+// plain says a type error in words: the library's names a field of Go.
+func plain(message string) string {
+	_, kind, ok := strings.Cut(message, " of type ")
+	if !ok || !strings.HasPrefix(message, "cannot unmarshal") {
+		return message
+	}
+	wanted, ok := map[string]string{"int": "a whole number", "int64": "a whole number", "bool": "true or false", "string": "a text"}[kind]
+	switch {
+	case ok:
+	case strings.HasPrefix(kind, "[]"):
+		wanted = "a list"
+	default:
+		wanted = "keys and values below"
+	}
+	return "the value has the wrong type: want " + wanted
 }
 
 // A Duration is written as Go writes one: 500ms, 2m, 1h30m.

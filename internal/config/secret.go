@@ -20,13 +20,18 @@ type Secret struct {
 	File  string
 	value string
 	given bool
+	// line and column of the path in the settings file.
+	line, column int
 }
 
 // SecretFromFile names a secret that lies in a file.
 func SecretFromFile(path string) Secret { return Secret{File: path} }
 
 // UnmarshalYAML reads the path.
-func (s *Secret) UnmarshalYAML(unmarshal func(any) error) error { return unmarshal(&s.File) }
+func (s *Secret) UnmarshalYAML(node ast.Node) error {
+	s.line, s.column = position(node)
+	return yaml.NodeToValue(node, &s.File)
+}
 
 func (s Secret) String() string { return "secret" }
 
@@ -39,7 +44,11 @@ func (s Secret) Load(folder string) (string, error) {
 	if s.given || s.File == "" {
 		return s.value, nil
 	}
-	return readSecret(folder, s.File)
+	text, err := readSecret(folder, s.File)
+	if err != nil {
+		return "", &Problem{File: filepath.Join(folder, "oneid.yaml"), Line: s.line, Column: s.column, Message: err.Error()}
+	}
+	return text, nil
 }
 
 func readSecret(folder, path string) (string, error) {

@@ -97,6 +97,7 @@ func (i installer) install(ctx context.Context) (string, error) {
 	}
 	home := filepath.Join(cache, i.pack.Version+"-"+strings.ReplaceAll(i.platform, "/", "-"))
 	library := filepath.Join(home, i.pack.Library)
+	i.Verify = i.Verify || i.touched(home)
 	if !i.Verify && i.there(home) {
 		return library, nil
 	}
@@ -112,7 +113,14 @@ func (i installer) install(ctx context.Context) (string, error) {
 		if !i.Verify {
 			return library, nil
 		}
-		return library, i.verify(ctx, home)
+		if err := i.verify(ctx, home); err != nil {
+			return "", err
+		}
+		// So that it is not read again at each start; a cache that others
+		// own stays as it is.
+		now := time.Now()
+		_ = os.Chtimes(filepath.Join(home, "sha512"), now, now)
+		return library, nil
 	}
 	if err := sweep(cache); err != nil {
 		return "", err
@@ -136,6 +144,13 @@ func (i installer) cache() (string, error) {
 		cache = filepath.Join(user, "oneid", "engine")
 	}
 	return filepath.Abs(cache)
+}
+
+// touched reports whether the library was written after its sum was noted.
+func (i installer) touched(home string) bool {
+	library, errLibrary := os.Stat(filepath.Join(home, i.pack.Library))
+	note, errNote := os.Stat(filepath.Join(home, "sha512"))
+	return errLibrary == nil && errNote == nil && library.ModTime().After(note.ModTime())
 }
 
 // there reports whether a verified library of the right size is in place.
