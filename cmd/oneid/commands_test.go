@@ -74,7 +74,6 @@ func TestNoFolder(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "none")
 	for _, args := range [][]string{
-		{"up"},
 		{"serve"},
 		{"sync", "--once"},
 		{"resolve", "--once"},
@@ -117,7 +116,7 @@ func TestUpNamesFaultsOfSettings(t *testing.T) {
 		"missing secret file":      {shop("      app_key: \"1\"\n      app_secret_file: secrets/none\n"), nil, []string{"oneid.yaml:6:", "secrets/none"}},
 		"missing password file":    {"clickhouse:\n  url: http://127.0.0.1:1\n  password_file: secrets/none\n", nil, []string{"secrets/none"}},
 		"unknown platform":         {"shops:\n  - platform: amazon\n    shop: x\n", nil, []string{"amazon", "tmall"}},
-		"unknown setting of shop":  {shop("      app_kee: \"1\"\n"), nil, []string{"tmall/flagship", "oneid.yaml:", "does not know"}},
+		"unknown setting of shop":  {shop("      app_kee: \"1\"\n"), nil, []string{"tmall/flagship", "oneid.yaml:", "knows no setting app_kee"}},
 		"missing setting of shop":  {shop("      app_key: \"1\"\n"), nil, []string{"tmall/flagship", "oneid.yaml:", "missing"}},
 		"number of a shop too big": {shop("      app_key: \"1\"\n      backfill_days: 100000000\n"), nil, []string{"tmall/flagship", "oneid.yaml:6:"}},
 		"a shop twice":             {"shops:\n  - {platform: file, shop: a}\n  - {platform: file, shop: a}\n", nil, []string{"shops[1]", "twice"}},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -143,5 +144,25 @@ func TestSettingsFaults(t *testing.T) {
 				t.Errorf("loadSettings = %v, want an error with %q", err, c.says)
 			}
 		})
+	}
+}
+
+// A secret's path in endpoints.json starts from the folder, however the folder
+// was named.
+func TestSecretsLieRelativeToTheFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	absolute, err := filepath.Abs("d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ folder, path string }{
+		"relative":                {"./d", "d/secrets/x"},
+		"absolute":                {absolute, absolute + "/secrets/x"},
+		"folder relative":         {"d", absolute + "/secrets/x"},
+		"path relative, absolute": {absolute, "d/secrets/x"},
+	} {
+		if got := folder(c.folder).relative(c.path); got != "secrets/x" {
+			t.Errorf("%s: relative(%q) from %q = %q, want secrets/x", name, c.path, c.folder, got)
+		}
 	}
 }
