@@ -247,7 +247,7 @@ func (i *instance) connect(ctx context.Context, n need) error {
 		reaching, cancel := context.WithTimeout(ctx, 15*time.Second)
 		defer cancel()
 		if err := i.kafka.Ping(reaching); err != nil {
-			return hinted{fmt.Errorf("Kafka at %s does not answer: %w", strings.Join(i.brokers, ", "), err), "are the addresses under kafka.brokers right, and is it up?"}
+			return hinted{fmt.Errorf("reach Kafka at %s: %w", strings.Join(i.brokers, ", "), err), "are the addresses under kafka.brokers right, and is it up?"}
 		}
 		if i.owner || len(k.Brokers) > 0 {
 			var topics []kafka.Topic
