@@ -220,7 +220,7 @@ func (h *History) keys(ctx context.Context, accounts map[identity.Account]bool) 
 // lookup are the settings of look-ups: short statements beside others. A
 // column that is shown under its own name as plain text is still the column
 // in a condition, so that its index is used.
-var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 1}, {Name: "max_query_size", Value: 64 << 20}, {Name: "prefer_column_name_to_alias", Value: 1}}
+var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 2}, {Name: "max_query_size", Value: 64 << 20}, {Name: "prefer_column_name_to_alias", Value: 1}}
 
 // entities reads the newest version of what the keys name.
 func (h *History) entities(ctx context.Context, f *found) ([]entity, error) {
