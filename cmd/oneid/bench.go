@@ -351,7 +351,7 @@ func (a *benchAsker) ask(ctx context.Context, parts string, long time.Duration) 
 	for client := range a.clients {
 		failed[client] = make([]int, len(benchKeys))
 		group.Go(func() error {
-			draw := rand.New(rand.NewPCG(uint64(client), 1)) //nolint:gosec // which customers are asked for is no secret
+			draw := rand.New(rand.NewPCG(uint64(client), 1)) // which customers are asked for is no secret
 			var answer bytes.Buffer
 			for turn := client; time.Since(began) < long && ctx.Err() == nil; turn++ {
 				by := turn % len(benchKeys)

@@ -88,7 +88,7 @@ func startWith(t *testing.T, input string, env []string, args ...string) *proces
 		t.Fatal(err)
 	}
 	p := &process{args: args, stdout: new(buffer), stderr: new(buffer), ended: make(chan struct{})}
-	p.cmd = exec.Command(program, args...) //nolint:gosec // this very program
+	p.cmd = exec.Command(program, args...) // this very program
 	p.cmd.Env, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = environment(env...), strings.NewReader(input), p.stdout, p.stderr
 	// A child that outlives its parent must not keep Wait from returning.
 	p.cmd.WaitDelay = time.Second
@@ -264,7 +264,7 @@ func demoFolder(t *testing.T) string {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, program, demoArgs(filepath.Join(shown.dir, "data"), 100, 4)...) //nolint:gosec // this very program
+		cmd := exec.CommandContext(ctx, program, demoArgs(filepath.Join(shown.dir, "data"), 100, 4)...) // this very program
 		cmd.Env = environment()
 		var fault bytes.Buffer
 		cmd.Stderr = &fault

@@ -293,7 +293,7 @@ func (n *node) storedCounts(ctx context.Context) (map[string]int, error) {
 			return nil, err
 		}
 		for _, row := range rows {
-			counts[row.Platform+"/"+string(kind)+"s"] = int(row.Count) //nolint:gosec // a count of rows fits
+			counts[row.Platform+"/"+string(kind)+"s"] = int(row.Count) // a count of rows fits
 		}
 	}
 	return counts, nil
@@ -328,7 +328,7 @@ func (n *node) count(ctx context.Context, doing, query string) (int, error) {
 	if err := n.clickhouse.Select(ctx, doing, &rows, query); err != nil {
 		return 0, err
 	}
-	return int(rows[0].Count), nil //nolint:gosec // a count of rows fits
+	return int(rows[0].Count), nil // a count of rows fits
 }
 
 // writeCSV writes a file of the folder whole, or not at all.

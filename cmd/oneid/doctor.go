@@ -255,7 +255,7 @@ func (d *doctor) disk() {
 		d.fail("disk", fmt.Errorf("ask for the space on the disk of %s: %w", d.folder, err), "")
 		return
 	}
-	free := stat.Bavail * uint64(stat.Bsize) //nolint:gosec // a block has a size above 0
+	free := stat.Bavail * uint64(stat.Bsize) // a block has a size above 0
 	const hint = "make room, or copy the folder at rest to a larger disk"
 	switch gib := float64(free) / (1 << 30); {
 	case free < diskFail:

@@ -46,7 +46,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			"files", "0644", "chmod 600",
 		},
 		"a folder of keys that all may enter": {
-			func(f folder) { _ = os.Chmod(f.path("keys"), 0o755) }, //nolint:gosec // that is the fault
+			func(f folder) { _ = os.Chmod(f.path("keys"), 0o755) }, // that is the fault
 			"files", "0755", "chmod 700",
 		},
 		"a file where a folder belongs": {

@@ -3,7 +3,7 @@ package simulator
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // the platform's older sign method
+	"crypto/md5" // the platform's older sign method
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -242,7 +242,7 @@ func douyinSign(signMethod, secret, appKey, method, paramJSON, timestamp, v stri
 		"timestamp" + timestamp + "v" + v + secret
 	switch signMethod {
 	case "", "md5":
-		sum := md5.Sum([]byte(text)) //nolint:gosec // as above
+		sum := md5.Sum([]byte(text)) // as above
 		return hex.EncodeToString(sum[:]), true
 	case "hmac-sha256":
 		mac := hmac.New(sha256.New, []byte(secret))
@@ -386,7 +386,7 @@ func writeDouyin(w http.ResponseWriter, value any) {
 // logID is the request's number in the gateway's form: time, then 20 hex.
 func (d *douyin) logID() string {
 	return d.opts.Now().In(douyinZone).Format("20060102150405") +
-		fmt.Sprintf("%016X%04X", rand.Uint64(), rand.Uint32()&0xffff) //nolint:gosec // not a secret
+		fmt.Sprintf("%016X%04X", rand.Uint64(), rand.Uint32()&0xffff) // not a secret
 }
 
 // A douyinBucket counts the calls of one second of the gateway's clock.

@@ -164,7 +164,7 @@ func (n *naming) askOne(ctx context.Context, b *buyerOf) error {
 	switch {
 	case err == nil:
 	case connectors.ClassOf(err) == connectors.SkipRecord:
-		return nil //nolint:nilerr // the order stays without its buyer's ouid
+		return nil // the order stays without its buyer's ouid
 	default:
 		return n.deny(err)
 	}

@@ -3,7 +3,7 @@
 package extract
 
 import (
-	"crypto/md5" //nolint:gosec // Tmall's own hash of a phone, see MixMobile
+	"crypto/md5" // Tmall's own hash of a phone, see MixMobile
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -157,7 +157,7 @@ func times(e *events.Event) (first, last int64) {
 // text. That text, and the letters' case, are assumed: no public document
 // states them.
 func MixMobile(phone, key string) string {
-	inner := md5.Sum([]byte("tmall" + strings.TrimPrefix(phone, "+86") + key)) //nolint:gosec // as the platform prescribes
-	outer := md5.Sum([]byte(hex.EncodeToString(inner[:])))                     //nolint:gosec // as the platform prescribes
+	inner := md5.Sum([]byte("tmall" + strings.TrimPrefix(phone, "+86") + key)) // as the platform prescribes
+	outer := md5.Sum([]byte(hex.EncodeToString(inner[:])))                     // as the platform prescribes
 	return hex.EncodeToString(outer[:])
 }

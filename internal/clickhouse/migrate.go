@@ -34,7 +34,7 @@ func (c *Conn) Migrate(ctx context.Context) (applied int, err error) {
 		}
 	}
 	for _, m := range migrations {
-		if sum, ok := done[uint32(m.Number)]; ok { //nolint:gosec // a file's number
+		if sum, ok := done[uint32(m.Number)]; ok { // a file's number
 			if sum != m.Checksum {
 				return applied, fmt.Errorf("clickhouse: migration %s is not the one that the database %s was made with; a migration that was applied must not be edited", m.Name, target.Database)
 			}

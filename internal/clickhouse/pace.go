@@ -61,7 +61,7 @@ func (c *Conn) pace(ctx context.Context, rest time.Duration) (time.Duration, err
 	if rows[0].Took == nil || rows[0].Status != "Scheduled" {
 		return rest, nil
 	}
-	next := restAfter(time.Duration(*rows[0].Took) * time.Millisecond) //nolint:gosec // milliseconds of one statement
+	next := restAfter(time.Duration(*rows[0].Took) * time.Millisecond) // milliseconds of one statement
 	if next == rest {
 		return rest, nil
 	}

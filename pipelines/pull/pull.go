@@ -171,7 +171,7 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 		sum, err := p.Once(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // it was asked to end: what broke off is read again
+			return nil // it was asked to end: what broke off is read again
 		case err != nil && !failing:
 			failing = true
 			log.Warn("stream stands still; it is tried again", "error", err)

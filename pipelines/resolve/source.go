@@ -115,11 +115,11 @@ func (b *batch) ranges() []*events.Range {
 	var ranges []*events.Range
 	for _, c := range b.chunks {
 		first, last := c.messages[0].Offset, c.messages[len(c.messages)-1].Offset
-		if n := len(ranges); n > 0 && ranges[n-1].Topic == c.topic && ranges[n-1].Partition == int32(c.number) { //nolint:gosec // numbers of partitions are small
+		if n := len(ranges); n > 0 && ranges[n-1].Topic == c.topic && ranges[n-1].Partition == int32(c.number) { // numbers of partitions are small
 			ranges[n-1].Last = last
 			continue
 		}
-		ranges = append(ranges, &events.Range{Topic: c.topic, Partition: int32(c.number), First: first, Last: last}) //nolint:gosec // as above
+		ranges = append(ranges, &events.Range{Topic: c.topic, Partition: int32(c.number), First: first, Last: last}) // as above
 	}
 	return ranges
 }

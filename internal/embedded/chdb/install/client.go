@@ -158,7 +158,7 @@ func (i installer) environment(work string) []string {
 func largest(folder string) (size int64) {
 	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
-			return nil //nolint:nilerr // it has just been renamed
+			return nil // it has just been renamed
 		}
 		if stat, err := entry.Info(); err == nil {
 			size = max(size, stat.Size())
