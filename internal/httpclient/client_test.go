@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -119,47 +120,78 @@ func hijack(w http.ResponseWriter, text string) {
 	}
 }
 
+// answering is a transport that answers 200 at once, with no network: what is
+// timed on it, in a synctest bubble, is the client's own waiting alone.
+type answering struct{}
+
+func (answering) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
+}
+
+func timed(t *testing.T, cfg Config) *Client {
+	t.Helper()
+	cfg.BaseURL, cfg.Transport = "http://platform.example", answering{}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestCancelEndsAWaitAtOnce(t *testing.T) {
-	t.Parallel()
-	c := serve(t, Config{MinWait: time.Minute, MaxWait: time.Minute, MaxThrottle: time.Hour}, func(http.ResponseWriter, *http.Request) {})
 	for name, answer := range map[string]error{"retry": refusal{0, true}, "throttle": refusal{time.Minute, true}} {
-		ctx, cancel := context.WithCancel(t.Context())
-		start := time.Now()
-		_, err := c.Do(ctx, form, func(Response) error { time.AfterFunc(20*time.Millisecond, cancel); return answer })
-		if !errors.Is(err, context.Canceled) || time.Since(start) > 5*time.Second {
-			t.Errorf("%s: %v after %s", name, err, time.Since(start))
-		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := timed(t, Config{MinWait: time.Minute, MaxWait: time.Minute, MaxThrottle: time.Hour})
+				ctx, cancel := context.WithCancel(t.Context())
+				start := time.Now()
+				_, err := c.Do(ctx, form, func(Response) error { time.AfterFunc(20*time.Millisecond, cancel); return answer })
+				if !errors.Is(err, context.Canceled) || time.Since(start) != 20*time.Millisecond {
+					t.Errorf("%v after %s, want canceled after 20ms", err, time.Since(start))
+				}
+			})
+		})
 	}
 }
 
 func TestAThrottleHoldsAllCallers(t *testing.T) {
-	t.Parallel()
-	c := serve(t, Config{}, func(http.ResponseWriter, *http.Request) {})
-	var told atomic.Bool
-	start := time.Now()
-	if _, err := c.Do(t.Context(), form, func(Response) error {
-		if told.Swap(true) {
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		c := timed(t, Config{})
+		told := make(chan struct{})
+		go func() {
+			throttled := false
+			if _, err := c.Do(t.Context(), form, func(Response) error {
+				if throttled {
+					return nil
+				}
+				throttled = true
+				close(told)
+				return refusal{300 * time.Millisecond, true}
+			}); err != nil {
+				t.Error(err)
+			}
+		}()
+		<-told
+		synctest.Wait() // the first caller waits now
+		start := time.Now()
+		if _, err := c.Do(t.Context(), form, func(Response) error { return nil }); err != nil || time.Since(start) < 300*time.Millisecond {
+			t.Errorf("%v after %s, want no sooner than 300ms", err, time.Since(start))
 		}
-		return refusal{300 * time.Millisecond, true}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Do(t.Context(), form, func(Response) error { return nil }); err != nil || time.Since(start) < 300*time.Millisecond {
-		t.Errorf("%v after %s", err, time.Since(start))
-	}
+		synctest.Wait()
+	})
 }
 
 func TestRateLimit(t *testing.T) {
-	t.Parallel()
-	c := serve(t, Config{PerSecond: 100}, func(http.ResponseWriter, *http.Request) {})
-	start := time.Now()
-	for range 11 {
-		if _, err := c.Do(t.Context(), form, c.StatusError); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		c := timed(t, Config{PerSecond: 100})
+		start := time.Now()
+		for range 11 {
+			if _, err := c.Do(t.Context(), form, c.StatusError); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if took := time.Since(start); took < 95*time.Millisecond {
-		t.Errorf("11 calls at 100 a second took %s", took)
-	}
+		if took := time.Since(start); took != 100*time.Millisecond {
+			t.Errorf("11 calls at 100 a second took %s, want 100ms", took)
+		}
+	})
 }
