@@ -1,6 +1,6 @@
 // Package kafka is OneID's way to Kafka, over kafka-go: make topics, publish
 // with all replicas' acknowledgement, read partitions by offset, keep
-// offsets. It is the only package that imports kafka-go.
+// offsets, be a member of a group. It is the only package that imports kafka-go.
 //
 // Reading is by partition and offset on kafka-go's low-level connection: that
 // costs half of what its Reader does, and the resolver decides itself which
@@ -216,26 +216,25 @@ func (c *Client) Ends(ctx context.Context, topic string) (first, next []int64, e
 // Position is the next offset of each partition, by topic.
 type Position map[string][]int64
 
-// Commit keeps a group's position, for others to see how far it is. A
-// partition whose offset is negative stays where it is.
-func (c *Client) Commit(ctx context.Context, group string, position Position) error {
-	topics := make(map[string][]kafka.OffsetCommit)
+// commit keeps a group's position.
+func (c *Client) commit(ctx context.Context, request *kafka.OffsetCommitRequest, position Position) error {
+	request.Topics = make(map[string][]kafka.OffsetCommit)
 	for topic, offsets := range position {
 		for partition, offset := range offsets {
 			if offset < 0 {
 				continue
 			}
-			topics[topic] = append(topics[topic], kafka.OffsetCommit{Partition: partition, Offset: offset})
+			request.Topics[topic] = append(request.Topics[topic], kafka.OffsetCommit{Partition: partition, Offset: offset})
 		}
 	}
-	response, err := c.admin.OffsetCommit(ctx, &kafka.OffsetCommitRequest{GroupID: group, GenerationID: -1, Topics: topics})
+	response, err := c.admin.OffsetCommit(ctx, request)
 	if err != nil {
-		return fmt.Errorf("kafka: commit the offsets of %s: %w", group, err)
+		return fmt.Errorf("kafka: commit the offsets of %s: %w", request.GroupID, fenced(err))
 	}
 	for topic, partitions := range response.Topics {
 		for _, p := range partitions {
 			if p.Error != nil {
-				return fmt.Errorf("kafka: commit the offset of %s in %s/%d: %w", group, topic, p.Partition, p.Error)
+				return fmt.Errorf("kafka: commit the offset of %s in %s/%d: %w", request.GroupID, topic, p.Partition, fenced(p.Error))
 			}
 		}
 	}

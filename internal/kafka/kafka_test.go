@@ -113,7 +113,15 @@ func TestAppendedRecordsKeepTheirOffsetsOverARestart(t *testing.T) {
 			t.Fatalf("Append = %d, %v; want offset %d", offset, err, want)
 		}
 	}
-	if err := client.Commit(t.Context(), "b.resolver", kafka.Position{"b.journal": {3}}); err != nil {
+	group, err := client.Join("b.resolver", []string{"b.journal"}, func() kafka.Standing { return kafka.Standing{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	generation, err := group.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(generation.Commit(t.Context(), kafka.Position{"b.journal": {3}}), group.Close()); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()

@@ -1967,12 +1967,17 @@ func (x *Decision) GetDecidedMs() int64 {
 // resolver took, written before it is used. Its offset is its sequence.
 type JournalRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Generation of the resolver that wrote it; a record whose epoch is lower
-	// than that of an earlier record is void.
+	// Epoch of the resolver that wrote it, which it claimed by a record without
+	// ranges; a record whose epoch is lower than that of an earlier record is
+	// void.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The messages of the batch, at most one range for each partition.
-	Ranges        []*Range `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	WrittenMs     int64    `protobuf:"varint,3,opt,name=written_ms,json=writtenMs,proto3" json:"written_ms,omitempty"`
+	// The messages of the batch, at most one range for each partition. A record
+	// that takes what an earlier one took is void.
+	Ranges    []*Range `protobuf:"bytes,2,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	WrittenMs int64    `protobuf:"varint,3,opt,name=written_ms,json=writtenMs,proto3" json:"written_ms,omitempty"`
+	// Sequence up to which every batch was delivered when this was written: a
+	// standby lets go of what it keeps for those.
+	Delivered     uint64 `protobuf:"varint,4,opt,name=delivered,proto3" json:"delivered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2024,6 +2029,13 @@ func (x *JournalRecord) GetRanges() []*Range {
 func (x *JournalRecord) GetWrittenMs() int64 {
 	if x != nil {
 		return x.WrittenMs
+	}
+	return 0
+}
+
+func (x *JournalRecord) GetDelivered() uint64 {
+	if x != nil {
+		return x.Delivered
 	}
 	return 0
 }
@@ -2439,12 +2451,13 @@ const file_events_proto_rawDesc = "" +
 	"\x03who\x18\x05 \x01(\tR\x03who\x12\x10\n" +
 	"\x03why\x18\x06 \x01(\tR\x03why\x12\x1d\n" +
 	"\n" +
-	"decided_ms\x18\a \x01(\x03R\tdecidedMs\"t\n" +
+	"decided_ms\x18\a \x01(\x03R\tdecidedMs\"\x92\x01\n" +
 	"\rJournalRecord\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12.\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x16.oneid.events.v1.RangeR\x06ranges\x12\x1d\n" +
 	"\n" +
-	"written_ms\x18\x03 \x01(\x03R\twrittenMs\"e\n" +
+	"written_ms\x18\x03 \x01(\x03R\twrittenMs\x12\x1c\n" +
+	"\tdelivered\x18\x04 \x01(\x04R\tdelivered\"e\n" +
 	"\x05Range\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x14\n" +
