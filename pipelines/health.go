@@ -58,6 +58,8 @@ const (
 	Working State = "working"
 	// Waiting: something that it needs is away; it goes on by itself.
 	Waiting State = "waiting"
+	// Standby: another process works; this one is ready to take over.
+	Standby State = "standby"
 	// Stopped: a person has to act.
 	Stopped State = "stopped"
 )

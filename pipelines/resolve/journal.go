@@ -12,10 +12,6 @@ import (
 	"oneid/schemas/events"
 )
 
-// ErrSuperseded says that another resolver has written to the journal under a
-// higher epoch: this one must not go on.
-var ErrSuperseded = errors.New("resolve: another resolver is active on this brand's journal; one of the two has to stop")
-
 // partition names a partition of a topic.
 type partition struct {
 	topic  string
@@ -36,7 +32,7 @@ type journal struct {
 	topic  string
 	log    *kafka.Log
 
-	// epoch of this process; 0 until it has one.
+	// epoch of this process while it is active; 0 otherwise.
 	epoch uint64
 	// highest epoch that the journal holds.
 	highest uint64
@@ -44,6 +40,9 @@ type journal struct {
 	read int64
 	// positions are the next offsets behind all valid records.
 	positions map[partition]int64
+	// delivered is the sequence up to which all is delivered, as far as the
+	// journal, or this process, knows.
+	delivered uint64
 }
 
 func openJournal(client *kafka.Client, topic string) *journal {
@@ -55,11 +54,20 @@ func openJournal(client *kafka.Client, topic string) *journal {
 func sequenceOf(offset int64) uint64 { return uint64(offset) } // offsets are not negative
 
 // catchUp reads what was not read yet, to the journal's end, and returns the
-// valid records in it whose sequence is above after.
+// valid records in it whose sequence is above after. It ends our own epoch if
+// another has claimed a higher one.
+//
+// Whether a record is valid follows from what lies before it, so all readers
+// agree: one of a lower epoch than an earlier record's is void, its writer had
+// been superseded; and so is one that takes messages which were taken, written
+// twice by a retry.
 func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 	first, next, err := j.client.Ends(ctx, j.topic)
 	if err != nil {
 		return nil, err
+	}
+	if first[0] > j.read && sequenceOf(first[0]) > after+1 {
+		return nil, fmt.Errorf("resolve: the journal begins at %d, the state ends at %d: %w", first[0], after, errTooOld)
 	}
 	var records []record
 	err = j.client.ReadRange(ctx, j.topic, 0, max(j.read, first[0]), next[0], false, func(m kafka.Fetched) error {
@@ -68,56 +76,66 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 			return fmt.Errorf("resolve: the journal's record at offset %d is damaged: %w", m.Offset, err)
 		}
 		j.read = m.Offset + 1
-		if written.GetEpoch() < j.highest {
-			return nil // void: its writer had been superseded
+		if written.GetEpoch() < j.highest || j.takesAgain(written.GetRanges()) {
+			return nil
 		}
 		j.highest = written.GetEpoch()
-		for _, r := range written.GetRanges() {
-			p := partition{r.GetTopic(), int(r.GetPartition())}
-			j.positions[p] = max(j.positions[p], r.GetLast()+1)
-		}
+		j.delivered = max(j.delivered, written.GetDelivered())
+		j.take(written.GetRanges())
 		if s := sequenceOf(m.Offset); s > after && len(written.GetRanges()) > 0 {
 			records = append(records, record{s, written.GetEpoch(), time.UnixMilli(written.GetWrittenMs()).UTC(), written.GetRanges()})
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if j.highest > j.epoch {
+		j.epoch = 0
 	}
-	if j.epoch != 0 && j.highest > j.epoch {
-		return nil, ErrSuperseded
-	}
-	return records, nil
+	return records, err
 }
 
-// claim takes the next epoch by writing an empty record: of two that claim
-// the same one, the journal's order says whose it is, and the other reads on
-// and claims the next. What was written in between is added to records.
-func (j *journal) claim(ctx context.Context, records []record, after uint64) ([]record, error) {
-	for j.epoch == 0 {
-		j.epoch = j.highest + 1
-		_, err := j.append(ctx, nil)
-		if err == nil {
-			break
+// errTooOld is about a state that Kafka alone cannot bring up to date.
+var errTooOld = errors.New("the state is older than what Kafka keeps: restore a newer one, or make it anew with `oneid rebuild`")
+
+// errAnother is about a state of another journal.
+var errAnother = errors.New("they do not belong together: was the topic made anew, or an older one restored? make the state anew with `oneid rebuild`")
+
+// takesAgain says whether ranges were taken before.
+func (j *journal) takesAgain(ranges []*events.Range) bool {
+	for _, r := range ranges {
+		if r.GetFirst() < j.positions[partition{r.GetTopic(), int(r.GetPartition())}] {
+			return true
 		}
-		j.epoch = 0
-		if !errors.Is(err, errJournalMoved) {
-			return nil, err
-		}
-		more, err := j.catchUp(ctx, after)
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, more...)
 	}
-	return records, nil
+	return false
+}
+
+func (j *journal) take(ranges []*events.Range) {
+	for _, r := range ranges {
+		j.positions[partition{r.GetTopic(), int(r.GetPartition())}] = r.GetLast() + 1
+	}
+}
+
+// claim makes this process the journal's writer, under an epoch that is higher
+// than any before and not below least. Of two that claim the same epoch, the
+// journal's order says whose it is; the other gets errJournalMoved, reads on
+// and claims again.
+func (j *journal) claim(ctx context.Context, least uint64) error {
+	j.epoch = max(j.highest+1, least)
+	if j.epoch > maxEpoch {
+		return fmt.Errorf("resolve: epoch %d is too high: versions have room for %d", j.epoch, maxEpoch)
+	}
+	if _, err := j.append(ctx, nil); err != nil {
+		j.epoch = 0
+		return err
+	}
+	return nil
 }
 
 // append writes a batch down and makes it the next record. After an error it
 // is unknown whether it was written: catchUp tells.
 func (j *journal) append(ctx context.Context, ranges []*events.Range) (record, error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	value, err := proto.Marshal(&events.JournalRecord{Epoch: j.epoch, Ranges: ranges, WrittenMs: now.UnixMilli()})
+	value, err := proto.Marshal(&events.JournalRecord{Epoch: j.epoch, Ranges: ranges, WrittenMs: now.UnixMilli(), Delivered: j.delivered})
 	if err != nil {
 		return record{}, fmt.Errorf("resolve: write the journal: %w", err)
 	}
@@ -130,13 +148,23 @@ func (j *journal) append(ctx context.Context, ranges []*events.Range) (record, e
 		return record{}, errJournalMoved
 	}
 	j.read, j.highest = offset+1, j.epoch
-	for _, r := range ranges {
-		j.positions[partition{r.GetTopic(), int(r.GetPartition())}] = r.GetLast() + 1
-	}
+	j.take(ranges)
 	return record{sequenceOf(offset), j.epoch, now, ranges}, nil
 }
 
 // errJournalMoved says that the journal holds records that were not read yet.
 var errJournalMoved = errors.New("resolve: the journal was written by another; reading it again")
+
+// unmoved returns errJournalMoved if the journal holds what was not read yet.
+func (j *journal) unmoved(ctx context.Context) error {
+	_, next, err := j.client.Ends(ctx, j.topic)
+	if err != nil {
+		return err
+	}
+	if next[0] != j.read {
+		return errJournalMoved
+	}
+	return nil
+}
 
 func (j *journal) close() error { return j.log.Close() }

@@ -1,7 +1,9 @@
 // Package resolve moves events from Kafka through identity into ClickHouse.
 //
-// One resolver is active on a brand. It cuts what lies in the topics into
-// batches, and of each batch it
+// Any number of resolvers may run for a brand, each with a state of its own.
+// They are members of one consumer group, which makes one of them active. It
+// claims an epoch in the journal, cuts what lies in the topics into batches,
+// and of each batch it
 //
 //  1. writes the offset ranges into the journal, whose order is the only one
 //     that the state knows,
@@ -14,9 +16,19 @@
 //
 // Killed between any two of these, it takes the same ranges again from the
 // journal and goes on: what the state has applied already is delivered and
-// not applied again. A message that cannot be read goes to the dead letter. A
-// store that is away makes the resolver wait; it holds one batch in work and
-// a bounded number of messages ahead, so Kafka keeps the rest.
+// not applied again. The others stand by: they apply what the journal says to
+// their own states, insert nothing, and keep what changed until the journal
+// says that it was delivered. One that becomes active delivers what was not,
+// under the same sequences and tokens.
+//
+// One that was declared dead, and wakes up, may finish the insert that it was
+// in: the same rows under the same token, and the versions of an epoch that is
+// over. It publishes nothing, for it looks into the journal before, and then
+// stands by.
+//
+// A message that cannot be read goes to the dead letter. A store that is away
+// makes the resolver wait; it holds one batch in work and a bounded amount of
+// messages ahead, so Kafka keeps the rest.
 package resolve
 
 import (
@@ -24,6 +36,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +64,14 @@ var (
 const (
 	DefaultBatchEvents = 20000
 	DefaultBatchWait   = 200 * time.Millisecond
+	DefaultMemory      = 512 << 20
+)
+
+const (
+	// pollEvery is how often a standby looks into the journal.
+	pollEvery = 200 * time.Millisecond
+	// slowAfter is how long a step may take before it counts as waiting.
+	slowAfter = 5 * time.Second
 )
 
 // Counters are what a resolver tells the metrics; any of them may be nil.
@@ -58,6 +80,8 @@ type Counters struct {
 	Events, DeadLetters, Batches, Rows func(n int)
 	// Moves counts accounts whose customer is new or another.
 	Moves func(n int)
+	// Waits counts how often the resolver began to wait for a store.
+	Waits func(n int)
 }
 
 // Resolver resolves one brand. Fill it before Run; one Run at a time.
@@ -76,12 +100,30 @@ type Resolver struct {
 	// BatchWait is how long a batch waits for more after its first message;
 	// default DefaultBatchWait.
 	BatchWait time.Duration
-	Counters  Counters
+	// Memory bounds, in bytes, what lies between Kafka and ClickHouse: the
+	// messages ahead and the batch in work, as they came, decoded and as rows;
+	// default DefaultMemory. A batch takes half of it at most.
+	Memory   int64
+	Counters Counters
 
-	journal  *journal
+	journal *journal
+	// ahead are the journal's records that are not applied here, or not known
+	// to be delivered, in their order.
+	ahead    []record
+	member   *membership
 	health   pipelines.Health
 	progress progress
 	done     atomic.Uint64
+	memory   atomic.Pointer[memory]
+
+	// epoch under which this process is active, or 0, and applied, the
+	// sequence that its state has: what it says of itself to the group.
+	epoch, applied atomic.Uint64
+
+	// uncommitted are positions that could not be committed while the group
+	// was between two generations.
+	committing  sync.Mutex
+	uncommitted map[partition]int64
 }
 
 // Work is what is done with a batch: the state and ClickHouse. Each of its
@@ -117,8 +159,19 @@ func (r *Resolver) Health() (pipelines.State, error, time.Time) { return r.healt
 // done; 0 while no batch was in this process.
 func (r *Resolver) Done() uint64 { return r.done.Load() }
 
-// Run resolves until ctx ends, and returns nil then. It returns an error only
-// for what waiting does not cure.
+// Active says whether this process is the one that is active.
+func (r *Resolver) Active() bool { return r.epoch.Load() != 0 }
+
+// Held is how much of Memory is in use, in bytes.
+func (r *Resolver) Held() int64 {
+	if m := r.memory.Load(); m != nil {
+		return m.held.Load()
+	}
+	return 0
+}
+
+// Run resolves, or stands by, until ctx ends, and returns nil then. It returns
+// an error only for what waiting does not cure.
 func (r *Resolver) Run(ctx context.Context) error {
 	if r.BatchEvents <= 0 {
 		r.BatchEvents = DefaultBatchEvents
@@ -126,23 +179,43 @@ func (r *Resolver) Run(ctx context.Context) error {
 	if r.BatchWait <= 0 {
 		r.BatchWait = DefaultBatchWait
 	}
-	r.journal = openJournal(r.Kafka, r.Topics.Journal)
+	if r.Memory <= 0 {
+		r.Memory = DefaultMemory
+	}
+	r.journal, r.ahead = openJournal(r.Kafka, r.Topics.Journal), nil
 	defer func() { _ = r.journal.close() }() // nothing waits in it: each append is acknowledged
+	group, err := r.Kafka.Join(pipelines.ResolverGroup(r.Brand), r.Topics.Resolved(), func() kafka.Standing {
+		return kafka.Standing{Epoch: r.epoch.Load(), Sequence: r.applied.Load()}
+	})
+	if err != nil {
+		return err
+	}
+	r.member = newMembership(group)
+	var members sync.WaitGroup
+	members.Go(r.member.run)
+	defer func() {
+		if err := group.Close(); err != nil {
+			r.Log.Warn("resolver could not leave its group; another takes over once its session ends", "error", err)
+		}
+		members.Wait()
+	}()
 	var wait pipelines.Backoff
 	for {
-		err := r.session(ctx, &wait)
+		err := r.turn(ctx, &wait)
+		if errors.Is(err, errStoodDown) {
+			r.journal.epoch = 0
+		}
+		r.epoch.Store(r.journal.epoch)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errJournalMoved):
+		case err == nil || errors.Is(err, errJournalMoved) || errors.Is(err, errStoodDown):
 			continue
 		case !r.isAway(err):
 			r.health.Set(pipelines.Stopped, err)
 			return err
 		}
-		if r.health.Set(pipelines.Waiting, err) {
-			r.Log.Warn("resolver waits for a store that is away", "error", err)
-		}
+		r.waits(err)
 		if wait.Wait(ctx) != nil {
 			return nil
 		}
@@ -150,31 +223,209 @@ func (r *Resolver) Run(ctx context.Context) error {
 }
 
 // isAway says whether an error may cure itself.
-func (r *Resolver) isAway(err error) bool { return kafka.IsAway(err) || r.Work.IsAway(err) }
+func (r *Resolver) isAway(err error) bool {
+	var group *groupError
+	return errors.As(err, &group) || kafka.IsAway(err) || r.Work.IsAway(err)
+}
 
-// session works from the journal's end on until something fails; what it held
-// then is read again by the next session.
-func (r *Resolver) session(ctx context.Context, wait *pipelines.Backoff) error {
-	after, err := r.deliveredUpTo(ctx)
-	if err != nil {
+// waits notes that a store is away.
+func (r *Resolver) waits(err error) {
+	if r.health.Set(pipelines.Waiting, err) {
+		r.Log.Warn("resolver waits for a store that is away", "error", err)
+		count(r.Counters.Waits, 1)
+	}
+}
+
+// goes notes that nothing is away.
+func (r *Resolver) goes(state pipelines.State) {
+	before, _, _ := r.health.Get()
+	switch {
+	case !r.health.Set(state, nil):
+	case state == pipelines.Standby:
+		r.Log.Info("resolver stands by: another is active")
+	case before == pipelines.Standby:
+		r.Log.Info("resolver is active", "epoch", r.epoch.Load())
+	case before == pipelines.Waiting:
+		r.Log.Info("resolver goes on")
+	}
+}
+
+// turn does what this process's place in the group asks for, from the
+// journal's end on. It ends with a change of place, as errStoodDown or nil, or
+// when something fails; the next turn begins with what the journal holds.
+func (r *Resolver) turn(ctx context.Context, wait *pipelines.Backoff) error {
+	if err := r.follow(ctx); err != nil {
 		return err
 	}
-	// The journal is read whole once a process, and then from where it was
-	// read; batches that are not delivered are found by reading it anew.
-	r.journal.read = 0
+	var seen time.Time
+	for {
+		generation, fault, changed := r.member.now()
+		switch {
+		case generation != nil && generation.Active:
+			return r.lead(ctx, generation, wait)
+		case generation != nil:
+			r.goes(pipelines.Standby)
+			wait.Reset()
+			if time.Since(seen) < time.Second {
+				break
+			}
+			seen = time.Now()
+			if err := r.seeDelivered(ctx); err != nil {
+				return err
+			}
+		case fault != nil:
+			return fault
+		}
+		select {
+		case <-changed:
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := r.follow(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// follow reads what the journal holds and applies it to the state. It lets go
+// of what is delivered.
+func (r *Resolver) follow(ctx context.Context) error {
+	applied, err := r.Work.Sequence(ctx)
+	if err != nil {
+		return fmt.Errorf("resolve: ask the state how far it is: %w", err)
+	}
+	r.applied.Store(applied)
+	after := applied
+	if n := len(r.ahead); n > 0 {
+		after = r.ahead[n-1].sequence
+	} else if r.journal.read == 0 {
+		// What this state has not delivered itself may have been delivered by
+		// another since: then it is below the journal's mark.
+		pending, err := r.Work.Undelivered(ctx)
+		if err != nil {
+			return fmt.Errorf("resolve: ask the state what is not delivered: %w", err)
+		}
+		for _, sequence := range pending {
+			after = min(after, sequence-1)
+		}
+		r.journal.delivered = after
+	}
+	epoch := r.journal.epoch
 	records, err := r.journal.catchUp(ctx, after)
+	r.ahead = append(r.ahead, records...)
 	if err != nil {
 		return err
 	}
-	if records, err = r.journal.claim(ctx, records, after); err != nil {
-		return err
+	if r.journal.read <= int64(applied) && applied > 0 { // the state's last record is not there
+		return fmt.Errorf("resolve: the state has sequence %d and the journal ends at %d: %w", applied, r.journal.read, errAnother)
 	}
-	for _, record := range records {
-		again, err := readAgain(ctx, r.Kafka, record, r.Topics.Resolved())
+	if epoch != 0 && r.journal.epoch == 0 {
+		r.Log.Warn("another resolver has taken over", "epoch", epoch, "higher_epoch", r.journal.highest)
+	}
+	for _, record := range r.ahead {
+		if record.sequence <= applied {
+			continue
+		}
+		b, err := readAgain(ctx, r.Kafka, record, r.Topics.Resolved())
 		if err != nil {
 			return err
 		}
-		if err := r.handle(ctx, record, again); err != nil {
+		if err := r.step("apply batch", record.sequence, func() error {
+			return r.Work.Apply(ctx, decode(record, b, r.Topics, r.Keys))
+		}); err != nil {
+			return err
+		}
+		r.applied.Store(record.sequence)
+	}
+	return r.letGo(ctx)
+}
+
+// letGo forgets the records that the journal knows to be delivered; the state
+// has applied all of them.
+func (r *Resolver) letGo(ctx context.Context) error {
+	done := 0
+	for done < len(r.ahead) && r.ahead[done].sequence <= r.journal.delivered {
+		done++
+	}
+	if done == 0 {
+		return nil
+	}
+	last := r.ahead[done-1].sequence
+	if err := r.Work.Delivered(ctx, last); err != nil {
+		return fmt.Errorf("resolve: mark batch %d delivered: %w", last, err)
+	}
+	r.ahead = r.ahead[done:]
+	return nil
+}
+
+// seeDelivered notes how far the active resolver is by the group's offsets,
+// for those who wait here.
+func (r *Resolver) seeDelivered(ctx context.Context) error {
+	committed, err := r.Kafka.Committed(ctx, pipelines.ResolverGroup(r.Brand), r.Topics.Resolved())
+	if err != nil {
+		return err
+	}
+	next := make(map[partition]int64)
+	for topic, offsets := range committed {
+		for number, offset := range offsets {
+			next[partition{topic, number}] = offset
+		}
+	}
+	r.progress.set(next)
+	return nil
+}
+
+// lead is the turn of the one that is active.
+func (r *Resolver) lead(ctx context.Context, generation *kafka.Generation, wait *pipelines.Backoff) error {
+	err := r.claim(ctx, generation)
+	if errors.Is(err, kafka.ErrFenced) {
+		// The members are joining anew; what comes of it is known soon.
+		return pipelines.Sleep(ctx, pollEvery)
+	}
+	if err != nil {
+		return err
+	}
+	r.epoch.Store(r.journal.epoch)
+	if before, _, _ := r.health.Get(); before == pipelines.Standby {
+		r.goes(pipelines.Working)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return r.member.lost(ctx, func(*kafka.Generation) error { return r.commit(ctx, nil) })
+	})
+	group.Go(func() error { return r.work(ctx, group, wait) })
+	return group.Wait()
+}
+
+// claim makes this process the journal's writer, unless it is already. One
+// that was declared dead, and does not know it yet, would take the journal from
+// the one that is active now: so the group is asked first, by a commit, which
+// the coordinator refuses from a generation that is over.
+func (r *Resolver) claim(ctx context.Context, generation *kafka.Generation) error {
+	for r.journal.epoch == 0 {
+		if err := generation.Commit(ctx, kafka.Position{r.Topics.Journal: {r.journal.read}}); err != nil {
+			return fmt.Errorf("resolve: become active: %w", err)
+		}
+		err := r.journal.claim(ctx, generation.Number)
+		if !errors.Is(err, errJournalMoved) {
+			return err
+		}
+		if err := r.follow(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work delivers what is not delivered, and then whatever comes.
+func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipelines.Backoff) error {
+	for len(r.ahead) > 0 {
+		again, err := readAgain(ctx, r.Kafka, r.ahead[0], r.Topics.Resolved())
+		if err != nil {
+			return err
+		}
+		if err := r.handle(ctx, r.ahead[0], again); err != nil {
 			return err
 		}
 	}
@@ -183,54 +434,65 @@ func (r *Resolver) session(ctx context.Context, wait *pipelines.Backoff) error {
 		return err
 	}
 	r.progress.set(positions)
-	r.working(wait)
+	wait.Reset()
+	r.goes(pipelines.Working)
 
-	group, ctx := errgroup.WithContext(ctx)
-	chunks := make(chan chunk, chunksAhead)
-	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, chunks) })
-	group.Go(func() error {
-		for {
-			next, err := cut(ctx, chunks, r.BatchEvents, r.BatchWait)
-			if err != nil {
-				return err
-			}
-			next.sort(r.Topics.Resolved())
-			record, err := r.journal.append(ctx, next.ranges())
-			if err != nil {
-				return err
-			}
-			if err := afterJournal.Hit(); err != nil {
-				return err
-			}
-			if err := r.handle(ctx, record, next); err != nil {
-				return err
-			}
+	chunks, room := make(chan chunk, chunksAhead), newMemory(r.Memory)
+	r.memory.Store(room)
+	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, room, chunks) })
+	for {
+		next, err := cut(ctx, chunks, r.BatchEvents, r.Memory/2, r.BatchWait)
+		if err != nil {
+			return err
+		}
+		next.sort(r.Topics.Resolved())
+		record, err := r.journal.append(ctx, next.ranges())
+		if err != nil {
+			return err
+		}
+		r.ahead = append(r.ahead, record)
+		if err := afterJournal.Hit(); err != nil {
+			return err
+		}
+		if err := r.handle(ctx, record, next); err != nil {
+			return err
+		}
+		room.give(next)
+	}
+}
+
+// step does one step of a batch's way. While it takes long, the resolver's
+// state says so.
+func (r *Resolver) step(doing string, sequence uint64, do func() error) error {
+	var mu sync.Mutex // guards both below
+	var ended, late bool
+	slow := time.AfterFunc(slowAfter, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if late = !ended; late {
+			r.waits(fmt.Errorf("resolve: to %s %d takes longer than %s", doing, sequence, slowAfter))
 		}
 	})
-	return group.Wait()
+	defer slow.Stop()
+	err := do()
+	mu.Lock()
+	ended = true
+	mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("resolve: %s %d: %w", doing, sequence, err)
+	}
+	if late {
+		r.goes(r.place())
+	}
+	return nil
 }
 
-func (r *Resolver) working(wait *pipelines.Backoff) {
-	wait.Reset()
-	if before, _, _ := r.health.Get(); r.health.Set(pipelines.Working, nil) && before == pipelines.Waiting {
-		r.Log.Info("resolver goes on")
+// place is the state of one that nothing holds up.
+func (r *Resolver) place() pipelines.State {
+	if r.Active() {
+		return pipelines.Working
 	}
-}
-
-// deliveredUpTo is the sequence up to which everything is delivered.
-func (r *Resolver) deliveredUpTo(ctx context.Context) (uint64, error) {
-	after, err := r.Work.Sequence(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("resolve: ask the state how far it is: %w", err)
-	}
-	pending, err := r.Work.Undelivered(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("resolve: ask the state what is not delivered: %w", err)
-	}
-	for _, sequence := range pending {
-		after = min(after, sequence-1)
-	}
-	return after, nil
+	return pipelines.Standby
 }
 
 // positions are where each partition is read on: behind what the journal
@@ -251,31 +513,36 @@ func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
 	return first, nil
 }
 
-// handle takes a batch that the journal holds the whole way. It may be called
-// again with the same batch at any time.
+// handle takes a batch that the journal holds, the first of those ahead, the
+// whole way. It may be called again with the same batch at any time.
 func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 	read := decode(record, b, r.Topics, r.Keys)
-	if err := r.Work.Apply(ctx, read); err != nil {
-		return fmt.Errorf("resolve: apply batch %d: %w", record.sequence, err)
+	if err := r.step("apply batch", record.sequence, func() error { return r.Work.Apply(ctx, read) }); err != nil {
+		return err
 	}
+	r.applied.Store(max(r.applied.Load(), record.sequence))
 	if err := afterApply.Hit(); err != nil {
 		return err
 	}
-	rows, err := r.Work.Insert(ctx, read)
-	if err != nil {
-		return fmt.Errorf("resolve: insert batch %d: %w", record.sequence, err)
+	rows := 0
+	if err := r.step("insert batch", record.sequence, func() (err error) {
+		rows, err = r.Work.Insert(ctx, read)
+		return err
+	}); err != nil {
+		return err
 	}
 	if err := afterInsert.Hit(); err != nil {
 		return err
 	}
-	if err := r.publish(ctx, read); err != nil {
-		return fmt.Errorf("resolve: publish the changes of batch %d: %w", record.sequence, err)
+	if err := r.step("publish the changes of batch", record.sequence, func() error { return r.publish(ctx, read) }); err != nil {
+		return err
 	}
 	if err := afterPublish.Hit(); err != nil {
 		return err
 	}
-	if err := r.Work.Delivered(ctx, record.sequence); err != nil {
-		return fmt.Errorf("resolve: mark batch %d delivered: %w", record.sequence, err)
+	r.journal.delivered = record.sequence
+	if err := r.letGo(ctx); err != nil {
+		return err
 	}
 	if err := afterDelivery.Hit(); err != nil {
 		return err
@@ -321,21 +588,45 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 	if len(messages) == 0 {
 		return nil
 	}
+	// What is published cannot be taken back, and the newest message of a key
+	// is the one that stays: so not by one that has slept through its own end.
+	if err := r.journal.unmoved(ctx); err != nil {
+		return err
+	}
 	count(r.Counters.Moves, len(changes))
 	return r.Publisher.Publish(ctx, messages)
 }
 
-// commit tells Kafka how far the resolver is. Nothing reads it but people and
-// their tools: the journal is what counts.
+// commit tells Kafka how far the resolver is. Nothing reads it but those who
+// wait for it, and people's tools: the journal is what counts. What cannot be
+// committed because the group is between two generations is committed with the
+// next.
 func (r *Resolver) commit(ctx context.Context, next map[partition]int64) error {
+	r.committing.Lock()
+	defer r.committing.Unlock()
+	if r.uncommitted == nil {
+		r.uncommitted = make(map[partition]int64)
+	}
+	maps.Copy(r.uncommitted, next)
+	generation, _, _ := r.member.now()
+	if len(r.uncommitted) == 0 || generation == nil {
+		return nil
+	}
 	position := make(kafka.Position)
-	for p, offset := range next {
+	for p, offset := range r.uncommitted {
 		for len(position[p.topic]) <= p.number {
 			position[p.topic] = append(position[p.topic], -1)
 		}
 		position[p.topic][p.number] = offset
 	}
-	return r.Kafka.Commit(ctx, pipelines.ResolverGroup(r.Brand), position)
+	err := generation.Commit(ctx, position)
+	if errors.Is(err, kafka.ErrFenced) {
+		return nil
+	}
+	if err == nil {
+		clear(r.uncommitted)
+	}
+	return err
 }
 
 func count(f func(int), n int) {

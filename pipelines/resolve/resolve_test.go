@@ -370,60 +370,108 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
-// Of two resolvers the one that came first stops before it uses a batch.
-func TestSuperseded(t *testing.T) {
+// One that takes the journal without being the group's choice loses it again:
+// the one that is active sees it before it uses a batch, asks the group, and
+// claims a higher epoch.
+func TestJournalTakenByAStranger(t *testing.T) {
 	f, work := newFlow(t), newLedger()
-	first := f.resolver(work)
+	r := f.resolver(work)
 	ended := make(chan error, 1)
-	go func() { ended <- first.Run(t.Context()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { ended <- r.Run(ctx) }()
 	f.publish(t, f.message(t, user(0)))
-	if err := first.CaughtUp(t.Context()); err != nil {
+	if err := r.CaughtUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second := openJournal(f.client, f.topics.Journal)
-	defer second.close()
-	if _, err := second.catchUp(t.Context(), 0); err != nil {
+	stranger := openJournal(f.client, f.topics.Journal)
+	defer stranger.close()
+	if _, err := stranger.catchUp(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := second.claim(t.Context(), nil, 0); err != nil {
+	if err := stranger.claim(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	f.publish(t, f.message(t, user(1)))
-	if err := <-ended; !errors.Is(err, ErrSuperseded) {
-		t.Fatalf("the first resolver ended with %v, want ErrSuperseded", err)
+	if err := r.CaughtUp(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	if got, _ := work.Sequence(t.Context()); len(work.rows) != 1 {
-		t.Errorf("the superseded resolver went on to batch %d", got)
+	if _, err := stranger.append(t.Context(), nil); !errors.Is(err, errJournalMoved) {
+		t.Errorf("the stranger writes on: %v", err)
 	}
-	if err := run(t, f.resolver(work)); err != nil {
+	cancel()
+	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
 	work.wantAllOnce(t, 2)
 }
 
-// Two that claim at once end with different epochs.
+// Two that claim at once end with different epochs, and none below the
+// group's generation; a group that is made anew begins at 1 and makes no epoch
+// lower.
 func TestClaimsDiffer(t *testing.T) {
 	f := newFlow(t)
+	claim := func(least uint64) uint64 {
+		j := openJournal(f.client, f.topics.Journal)
+		defer j.close()
+		for {
+			if _, err := j.catchUp(t.Context(), 0); err != nil {
+				t.Error(err)
+				return 0
+			}
+			if err := j.claim(t.Context(), least); err == nil {
+				return j.epoch
+			} else if !errors.Is(err, errJournalMoved) {
+				t.Error(err)
+				return 0
+			}
+		}
+	}
 	epochs := make([]uint64, 6)
 	var all sync.WaitGroup
 	for i := range epochs {
-		all.Go(func() {
-			j := openJournal(f.client, f.topics.Journal)
-			defer j.close()
-			if _, err := j.catchUp(t.Context(), 0); err != nil {
-				t.Error(err)
-			}
-			if _, err := j.claim(t.Context(), nil, 0); err != nil {
-				t.Error(err)
-			}
-			epochs[i] = j.epoch
-		})
+		all.Go(func() { epochs[i] = claim(0) })
 	}
 	all.Wait()
 	slices.Sort(epochs)
 	if len(slices.Compact(slices.Clone(epochs))) != len(epochs) {
 		t.Errorf("epochs = %v: two are equal", epochs)
 	}
+	if got := claim(50); got != 50 {
+		t.Errorf("epoch of generation 50 = %d", got)
+	}
+	if got := claim(1); got != 51 {
+		t.Errorf("epoch of generation 1 after epoch 50 = %d, want 51", got)
+	}
+}
+
+// What a retry wrote twice is taken once, whichever of the two the journal
+// holds first.
+func TestRecordWrittenTwice(t *testing.T) {
+	f, work := newFlow(t), newLedger()
+	for i := range 4 {
+		e := user(i)
+		e.Header.Account = "one" // one partition
+		f.publish(t, f.message(t, e))
+	}
+	_, next, err := f.client.Ends(t.Context(), f.topics.Users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := slices.Index(next, 4)
+	j := openJournal(f.client, f.topics.Journal)
+	defer j.close()
+	if err := j.claim(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, last := range []int64{1, 2, 1} {
+		if _, err := j.append(t.Context(), []*events.Range{{Topic: f.topics.Users, Partition: int32(number), First: 0, Last: last}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(t, f.resolver(work)); err != nil {
+		t.Fatal(err)
+	}
+	work.wantAllOnce(t, 4)
 }
 
 // However the chunks of a batch came, it is cut into the same ranges and read
@@ -434,7 +482,7 @@ func TestBatchOrder(t *testing.T) {
 	for _, topic := range topics[:3] {
 		for number := range 2 {
 			for first := int64(10); first < 40; first += 10 {
-				chunks = append(chunks, chunk{partition{topic, number}, []kafka.Fetched{{Offset: first}, {Offset: first + 9}}})
+				chunks = append(chunks, chunk{partition: partition{topic, number}, messages: []kafka.Fetched{{Offset: first}, {Offset: first + 9}}})
 			}
 		}
 	}

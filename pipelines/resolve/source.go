@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"oneid/internal/kafka"
 	"oneid/schemas/events"
@@ -20,8 +22,8 @@ const (
 	// fetchWait is how long a fetch waits for the first new message; the
 	// broker answers at once when there is one.
 	fetchWait = 500 * time.Millisecond
-	// chunksAhead bounds what is read ahead of the batch in work: with
-	// fetchLimit messages of about 1 KB, some 32 MB.
+	// chunksAhead bounds what is read ahead of the batch in work; the memory
+	// bounds it too.
 	chunksAhead = 8
 )
 
@@ -29,6 +31,53 @@ const (
 type chunk struct {
 	partition
 	messages []kafka.Fetched
+	// weight is the memory that it stands for, until its batch is done.
+	weight int64
+}
+
+// A message in work is there as it came, decoded, and as rows.
+const (
+	weightOfByte    = 3
+	weightOfMessage = 200
+)
+
+// weigh estimates the memory that messages take from here to ClickHouse.
+func weigh(messages []kafka.Fetched) int64 {
+	weight := int64(len(messages)) * weightOfMessage
+	for _, m := range messages {
+		weight += int64(len(m.Value)) * weightOfByte
+	}
+	return weight
+}
+
+// memory is a budget of bytes for chunks ahead and the batch in work.
+type memory struct {
+	limit int64
+	free  *semaphore.Weighted
+	held  atomic.Int64
+}
+
+func newMemory(limit int64) *memory {
+	return &memory{limit: limit, free: semaphore.NewWeighted(limit)}
+}
+
+// take waits until there is room for a chunk, and notes its weight in it. One
+// that is larger than the whole budget takes all of it.
+func (m *memory) take(ctx context.Context, c *chunk) error {
+	c.weight = min(weigh(c.messages), m.limit)
+	if err := m.free.Acquire(ctx, c.weight); err != nil {
+		return err
+	}
+	m.held.Add(c.weight)
+	return nil
+}
+
+// give returns what a batch held.
+func (m *memory) give(b batch) {
+	for _, c := range b.chunks {
+		m.held.Add(-c.weight)
+		m.free.Release(c.weight)
+	}
 }
 
 // batch is what one record of the journal takes: chunks in the order of the
@@ -36,11 +85,13 @@ type chunk struct {
 type batch struct {
 	chunks []chunk
 	size   int
+	weight int64
 }
 
 // readAhead reads all partitions from their positions on, into out, until ctx
-// ends or a read fails.
-func readAhead(ctx context.Context, client *kafka.Client, positions map[partition]int64, out chan<- chunk) error {
+// ends or a read fails. What it has read and not yet handed on for want of
+// memory is one answer of the broker a partition.
+func readAhead(ctx context.Context, client *kafka.Client, positions map[partition]int64, room *memory, out chan<- chunk) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for p, offset := range positions {
 		group.Go(func() error {
@@ -58,8 +109,12 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 					continue
 				}
 				offset = messages[len(messages)-1].Offset + 1
+				c := chunk{partition: p, messages: messages}
+				if err := room.take(ctx, &c); err != nil {
+					return err
+				}
 				select {
-				case out <- chunk{p, messages}:
+				case out <- c:
 				case <-ctx.Done():
 					return ctx.Err()
 				}
@@ -70,8 +125,9 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 }
 
 // cut waits for a first chunk and takes what comes within wait after it, up
-// to limit messages (and the rest of the chunk that passes it).
-func cut(ctx context.Context, in <-chan chunk, limit int, wait time.Duration) (batch, error) {
+// to limit messages or weight bytes (and the rest of the chunk that passes
+// it).
+func cut(ctx context.Context, in <-chan chunk, limit int, weight int64, wait time.Duration) (batch, error) {
 	var b batch
 	select {
 	case c := <-in:
@@ -81,7 +137,7 @@ func cut(ctx context.Context, in <-chan chunk, limit int, wait time.Duration) (b
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	for b.size < limit {
+	for b.size < limit && b.weight < weight {
 		select {
 		case c := <-in:
 			b.add(c)
@@ -97,6 +153,7 @@ func cut(ctx context.Context, in <-chan chunk, limit int, wait time.Duration) (b
 func (b *batch) add(c chunk) {
 	b.chunks = append(b.chunks, c)
 	b.size += len(c.messages)
+	b.weight += c.weight
 }
 
 // sort brings the chunks into their order.
@@ -134,7 +191,7 @@ func readAgain(ctx context.Context, client *kafka.Client, r record, topics []str
 			return nil
 		})
 		if errors.Is(err, kafka.ErrTrimmed) {
-			return batch{}, fmt.Errorf("resolve: read batch %d again: %w; the state is older than what Kafka keeps: restore a newer one or rebuild it", r.sequence, err)
+			return batch{}, fmt.Errorf("resolve: read batch %d again: %w: %w", r.sequence, err, errTooOld)
 		}
 		if err != nil {
 			return batch{}, fmt.Errorf("resolve: read batch %d again: %w", r.sequence, err)
