@@ -243,10 +243,10 @@ func (r *Resolver) goes(state pipelines.State) {
 	case !r.health.Set(state, nil):
 	case state == pipelines.Standby:
 		r.Log.Info("resolver stands by: another is active")
-	case before == pipelines.Standby:
-		r.Log.Info("resolver is active", "epoch", r.epoch.Load())
 	case before == pipelines.Waiting:
 		r.Log.Info("resolver goes on")
+	default:
+		r.Log.Info("resolver is active", "epoch", r.epoch.Load())
 	}
 }
 

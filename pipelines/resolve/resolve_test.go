@@ -132,6 +132,14 @@ type flow struct {
 
 func newFlow(t testing.TB) *flow {
 	t.Helper()
+	f, _ := newFlowOf(t, 2)
+	return f
+}
+
+// newFlowOf makes topics with as many partitions, and says where the broker
+// is.
+func newFlowOf(t testing.TB, partitions int) (*flow, []string) {
+	t.Helper()
 	b, err := broker.Start(t.TempDir(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +151,7 @@ func newFlow(t testing.TB) *flow {
 	}
 	t.Cleanup(client.Close)
 	var topics []kafka.Topic
-	for _, topic := range pipelines.Topics("b", 2) {
+	for _, topic := range pipelines.Topics("b", partitions) {
 		topics = append(topics, kafka.Topic{Name: topic.Name, Partitions: topic.Partitions, Replication: 1, Config: topic.Config})
 	}
 	if err := client.EnsureTopics(t.Context(), topics); err != nil {
@@ -155,7 +163,7 @@ func newFlow(t testing.TB) *flow {
 	}
 	publisher := client.Publisher()
 	t.Cleanup(func() { _ = publisher.Close() })
-	return &flow{client, publisher, keys, events.TopicsOf("b")}
+	return &flow{client, publisher, keys, events.TopicsOf("b")}, b.Addresses()
 }
 
 func (f *flow) resolver(work Work) *Resolver {
