@@ -34,8 +34,9 @@ type resolved struct {
 // sequence.
 func Version(epoch, sequence uint64) uint64 { return epoch<<40 | sequence }
 
-// maxEpoch is the highest epoch that a Version has room for.
-const maxEpoch = 1<<24 - 1
+// maxEpoch is the highest epoch that a Version has room for, below those of
+// tables.WatchVersion.
+const maxEpoch = 1<<23 - 1
 
 // apply brings a batch into the state. A batch that the state contains gives
 // what it changed then.

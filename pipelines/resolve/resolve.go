@@ -141,6 +141,10 @@ type Work interface {
 	// Insert writes the rows of a batch that was applied, and says how many;
 	// rows that are there already are not written twice.
 	Insert(ctx context.Context, b *Batch) (int, error)
+	// Watch takes care of a batch that another process was delivering when it
+	// was declared dead: should it wake up and finish that, what it inserts
+	// then must change nothing that views show.
+	Watch(ctx context.Context, b *Batch) error
 	// Changes are the accounts whose customer the batch changed.
 	Changes(ctx context.Context, b *Batch) ([]*events.IdentityChange, error)
 	// Delivered marks a batch, and lets go of what was kept for it.
@@ -194,6 +198,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 	var members sync.WaitGroup
 	members.Go(r.member.run)
 	defer func() {
+		r.leave(ctx)
 		if err := group.Close(); err != nil {
 			r.Log.Warn("resolver could not leave its group; another takes over once its session ends", "error", err)
 		}
@@ -219,6 +224,19 @@ func (r *Resolver) Run(ctx context.Context) error {
 		if wait.Wait(ctx) != nil {
 			return nil
 		}
+	}
+}
+
+// leave writes down that all is delivered, if it is, so that whoever comes next
+// need not deliver the last batch again. Nothing is lost without it.
+func (r *Resolver) leave(ctx context.Context) {
+	if r.journal.epoch == 0 || len(r.ahead) > 0 || r.done.Load() == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if _, err := r.journal.append(ctx, nil); err != nil {
+		r.Log.Debug("the last batch will be delivered again, which changes nothing", "error", err)
 	}
 }
 
@@ -533,6 +551,11 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 	}
 	if err := afterInsert.Hit(); err != nil {
 		return err
+	}
+	if record.epoch != r.journal.epoch {
+		if err := r.step("watch the accounts of batch", record.sequence, func() error { return r.Work.Watch(ctx, read) }); err != nil {
+			return err
+		}
 	}
 	if err := r.step("publish the changes of batch", record.sequence, func() error { return r.publish(ctx, read) }); err != nil {
 		return err

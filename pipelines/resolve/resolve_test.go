@@ -98,6 +98,8 @@ func (l *ledger) Insert(_ context.Context, b *Batch) (int, error) {
 	return len(rows), nil
 }
 
+func (l *ledger) Watch(context.Context, *Batch) error { return nil }
+
 func (l *ledger) Changes(_ context.Context, b *Batch) ([]*events.IdentityChange, error) {
 	var changes []*events.IdentityChange
 	for _, e := range b.Events {

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ func listen(t testing.TB) net.Listener {
 	}
 	return l
 }
+
+// long says whether the longest tests are asked for.
+func long() bool { return os.Getenv("ONEID_TEST_LONG") != "" }
 
 // takeover is how long after a death rows must flow again.
 const takeover = 10 * time.Second
@@ -63,16 +67,19 @@ func TestTakeover(t *testing.T) {
 // over in its turn.
 func TestFrozenInsideAnInsert(t *testing.T) {
 	for name, c := range map[string]struct {
-		table        string
-		moves        bool // the batch that is held moves accounts
-		forget, fold bool
+		table              string
+		moves              bool // the batch that is held moves accounts
+		forget, fold, long bool
 	}{
 		"facts, the token is known":                        {table: "orders"},
 		"facts, folded, the token is forgotten":            {table: "orders", forget: true, fold: true},
-		"a mapping, the token is forgotten":                {table: "identity_map", forget: true},
+		"a mapping, the token is forgotten":                {table: "identity_map", forget: true, long: true},
 		"an override, folded, the token is forgotten":      {table: "identity_overrides", moves: true, forget: true, fold: true},
-		"moved, a mapping, folded, the token is forgotten": {table: "identity_map", moves: true, forget: true, fold: true},
+		"moved, a mapping, folded, the token is forgotten": {table: "identity_map", moves: true, forget: true, fold: true, long: true},
 	} {
+		if c.long && !long() {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)

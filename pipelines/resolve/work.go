@@ -2,6 +2,9 @@ package resolve
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"oneid/identity"
 	"oneid/identity/engine"
@@ -27,6 +30,9 @@ type Tables interface {
 	// Write inserts the rows of a batch, each block with a token made of the
 	// batch's sequence, and says how many rows there were.
 	Write(ctx context.Context, rows Rows) (int, error)
+	// Watch makes the views look at the mapping of accounts, not at what their
+	// facts were stamped with, whenever those come. Repeating it is harmless.
+	Watch(ctx context.Context, accounts []identity.Account, from time.Time) error
 	// ReloadOverrides lets the views see the moves that were written.
 	ReloadOverrides(ctx context.Context) error
 	RefreshViews(ctx context.Context) error
@@ -84,6 +90,16 @@ func (w *Instance) Insert(ctx context.Context, b *Batch) (int, error) {
 		return n, err
 	}
 	return n, w.Tables.ReloadOverrides(ctx)
+}
+
+// Watch implements Work.
+func (w *Instance) Watch(ctx context.Context, b *Batch) error {
+	seen := make(map[identity.Account]bool)
+	for _, e := range b.Events {
+		h := e.GetHeader()
+		seen[identity.Account{Platform: h.GetPlatform(), Shop: h.GetShop(), ID: h.GetAccount()}] = true
+	}
+	return w.Tables.Watch(ctx, slices.SortedFunc(maps.Keys(seen), identity.Account.Compare), b.Written)
 }
 
 // Changes implements Work.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -53,6 +54,8 @@ func (f *facts) Write(_ context.Context, rows Rows) (int, error) {
 	}
 	return len(rows.Events), nil
 }
+
+func (f *facts) Watch(context.Context, []identity.Account, time.Time) error { return nil }
 
 func (f *facts) ReloadOverrides(context.Context) error { return nil }
 func (f *facts) RefreshViews(context.Context) error    { return nil }

@@ -4,9 +4,9 @@
 // apply through a dictionary; the facts keep the customer_id that they were
 // stamped with. A squash of everything up to a version of identity
 //
-//  1. takes a snapshot: the newest override of each account up to that
-//     version, and the mapping of moved accounts that have facts with another
-//     stamp and no override (a batch that came late with a stale stamp),
+//  1. takes a snapshot: the mapping of each account with an override up to
+//     that version, and of moved accounts that have facts with another stamp
+//     and no override (a batch that came late with a stale stamp),
 //  2. rewrites the stamps, one mutation for each partition that needs one,
 //  3. drops the overrides that the snapshot holds, and
 //  4. makes the views' dictionary follow.
@@ -26,6 +26,7 @@ import (
 	"oneid/internal/clickhouse"
 	"oneid/internal/fault"
 	"oneid/pipelines"
+	"oneid/schemas/tables"
 )
 
 // The points between two steps.
@@ -34,6 +35,10 @@ var (
 	afterRewrite  = fault.New("squash/rewritten")
 	afterDrop     = fault.New("squash/dropped")
 )
+
+// watched is how long an account is watched for facts with an older customer,
+// which a resolver that was declared dead may still insert.
+const watched = 30 * 24 * time.Hour
 
 // DefaultLimit bounds each mutation: on a full disk one would wait for ever.
 const DefaultLimit = 30 * time.Minute
@@ -71,6 +76,9 @@ func (s *Squash) Run(ctx context.Context, upTo uint64) (Report, error) {
 		return r, err
 	}
 	var err error
+	if err := s.dropIf(ctx, "identity_overrides", fmt.Sprintf("version >= %d AND version < %d", tables.WatchVersion(time.Unix(0, 0)), tables.WatchVersion(time.Now().Add(-watched)))); err != nil {
+		return r, err
+	}
 	if r.Accounts, err = s.ClickHouse.Number(ctx, "count the accounts to squash", "SELECT count() FROM "+db+".squash_snapshot FINAL"); err != nil || r.Accounts == 0 {
 		return r, err
 	}
@@ -119,7 +127,11 @@ func (s *Squash) snapshot(ctx context.Context, upTo uint64) error {
 		stamps += "SELECT DISTINCT platform, shop, account, customer_id FROM " + db + "." + table + " WHERE " + account + " IN (" + moved + ")"
 	}
 	for _, from := range []string{
-		fmt.Sprintf("SELECT platform, shop, account, customer_id, version FROM %s.identity_overrides FINAL WHERE version <= %d", db, upTo),
+		// The customer is that of the mapping: an override may have come late.
+		fmt.Sprintf("SELECT m.platform, m.shop, m.account, m.customer_id, o.version"+
+			" FROM (SELECT platform, shop, account, customer_id FROM %s.identity_map FINAL WHERE %s IN (SELECT platform, shop, account FROM %s.identity_overrides)) AS m"+
+			" INNER JOIN (SELECT platform, shop, account, version FROM %s.identity_overrides FINAL WHERE version <= %d) AS o"+
+			" ON o.platform = m.platform AND o.shop = m.shop AND o.account = m.account", db, account, db, db, upTo),
 		fmt.Sprintf("SELECT DISTINCT m.platform, m.shop, m.account, m.customer_id, m.version"+
 			" FROM (SELECT platform, shop, account, customer_id, version FROM %s.identity_map FINAL WHERE version <= %d AND %s IN (%s)) AS m"+
 			" INNER JOIN (%s) AS f ON f.platform = m.platform AND f.shop = m.shop AND f.account = m.account"+
@@ -161,6 +173,15 @@ func (s *Squash) rewrite(ctx context.Context, table string) (int, error) {
 		}
 	}
 	return len(rows), nil
+}
+
+// dropIf drops the rows that match, if there are any.
+func (s *Squash) dropIf(ctx context.Context, table, match string) error {
+	n, err := s.ClickHouse.Number(ctx, "count the rows of "+table+" to drop", "SELECT count() FROM "+s.ClickHouse.Database()+"."+table+" WHERE "+match)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.mutate(ctx, table, "DELETE WHERE "+match)
 }
 
 // mutate rewrites parts of a table and returns once all of them are, or with

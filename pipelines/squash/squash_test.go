@@ -200,3 +200,43 @@ func TestTokensOutliveTheSquash(t *testing.T) {
 	w.want("SELECT count() FROM orders WHERE order_id = '9'", "1")
 	w.want("SELECT substring(toString(customer_id), 1, 2) FROM orders WHERE order_id = '9'", "01")
 }
+
+// An account is watched for a month: what comes late with an older customer is
+// shown right meanwhile, and folded in after it.
+func TestWatchedForAMonth(t *testing.T) {
+	w := newWorld(t)
+	watch := tables.NewOverrides()
+	watch.Append(a, [16]byte{}, tables.WatchVersion(time.Now().Add(-31*24*time.Hour)))
+	watch.Append(b, [16]byte{}, tables.WatchVersion(time.Now()))
+	w.insert(watch)
+	w.belongs(b, 2, 1, 3)
+	if _, err := w.run(3); err != nil {
+		t.Fatal(err)
+	}
+	w.order(b, "3", 2)
+	w.want(shown, `"1","01" "2","01" "3","01"`)
+	w.want("SELECT DISTINCT account FROM identity_overrides FINAL", "b")
+}
+
+// An override that comes late, after a newer one was folded in, moves nothing.
+func TestLateOverride(t *testing.T) {
+	w := newWorld(t)
+	w.belongs(b, 2, 1, 3)
+	w.belongs(b, 1, 4, 4)
+	if _, err := w.run(4); err != nil {
+		t.Fatal(err)
+	}
+	late := tables.NewOverrides()
+	late.Append(b, [16]byte{1}, 3)
+	w.insert(late)
+	if err := w.c.ReloadOverrides(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		w.want(shown, `"1","01" "2","04"`)
+		if _, err := w.run(4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.want(stamps, `"1","01" "2","04"`)
+}

@@ -111,6 +111,11 @@ func NewOverrides() *Overrides {
 	return o
 }
 
+// WatchVersion is the version of an override that says of no move: from a time
+// on, an account is watched for facts that come late, with an older customer.
+// It is above that of every move.
+func WatchVersion(from time.Time) uint64 { return 1<<63 | uint64(max(from.Unix(), 0)) }
+
 // Table implements Block.
 func (*Overrides) Table() string { return "identity_overrides" }
 

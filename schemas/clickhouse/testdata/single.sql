@@ -780,3 +780,16 @@ CREATE OR REPLACE VIEW oneid.customer_360
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT * EXCEPT (refreshed_at) FROM oneid.customer_360_rows WHERE customer_id != toUUID('00000000-0000-0000-0000-000000000000')
 COMMENT 'One row for each living customer, at most a minute old';
+
+-- 004_overrides_follow_the_map
+CREATE OR REPLACE DICTIONARY oneid.identity_overrides_dict 
+(
+    platform String,
+    shop String,
+    account String,
+    customer_id UUID
+)
+PRIMARY KEY platform, shop, account
+SOURCE(CLICKHOUSE(HOST '127.0.0.1' PORT 9000 QUERY 'SELECT platform, shop, account, customer_id FROM oneid.identity_map FINAL WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM oneid.identity_overrides)' INVALIDATE_QUERY 'SELECT maxIf(version, version < 9223372036854775808), max(version), count() FROM oneid.identity_overrides'))
+LAYOUT(COMPLEX_KEY_HASHED())
+LIFETIME(MIN 1 MAX 2);
