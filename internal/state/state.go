@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -41,6 +43,7 @@ func (e *Error) Hint() string { return e.hint }
 type Store struct {
 	db     *pebble.DB
 	folder string
+	full   atomic.Pointer[time.Time] // since when the disk is full
 }
 
 var _ engine.Store = (*Store)(nil)
@@ -54,7 +57,7 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 	cache := pebble.NewCache(16 << 20) // read once at the start, written behind
 	defer cache.Unref()
 	db, err := pebble.Open(folder, &pebble.Options{
-		FS:                 fs,
+		FS:                 s.patient(fs),
 		Cache:              cache,
 		FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize:       16 << 20,

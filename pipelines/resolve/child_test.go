@@ -154,8 +154,22 @@ type child struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	states chan string
+	mu     sync.Mutex // guards stderr
 	stderr strings.Builder
 	once   sync.Once
+}
+
+// Write takes what the process logs.
+func (c *child) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stderr.Write(p)
+}
+
+func (c *child) log() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stderr.String()
 }
 
 // start starts a resolver with the state of a folder; at is where it finds
@@ -172,7 +186,7 @@ func (s *site) start(data, at string) *child {
 	}
 	c := &child{t: s.t, cmd: exec.Command(program), states: make(chan string, 1000)}
 	c.cmd.Env = append(os.Environ(), asResolver+"="+string(text))
-	c.cmd.Stderr = &c.stderr
+	c.cmd.Stderr = c
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -197,7 +211,7 @@ func (c *child) end(signal syscall.Signal) {
 		_ = c.cmd.Process.Signal(signal)
 		_ = c.cmd.Wait()
 		if c.t.Failed() {
-			c.t.Logf("resolver %d wrote:\n%s", c.cmd.Process.Pid, c.stderr.String())
+			c.t.Logf("resolver %d wrote:\n%s", c.cmd.Process.Pid, c.log())
 		}
 	})
 }
@@ -217,6 +231,17 @@ func (c *child) is(state pipelines.State) {
 			}
 		case <-late:
 			c.t.Fatalf("the resolver is not %s within a minute", state)
+		}
+	}
+}
+
+// drain forgets the states so far.
+func (c *child) drain() {
+	for {
+		select {
+		case <-c.states:
+		default:
+			return
 		}
 	}
 }
@@ -394,6 +419,9 @@ func (s *site) settled() {
 	s.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		committed, err := s.client.Committed(s.t.Context(), pipelines.ResolverGroup("b"), s.topics.Resolved())
+		if kafka.IsAway(err) && time.Now().Before(deadline) {
+			continue // a connection that the broker's end has cut
+		}
 		if err != nil {
 			s.t.Fatal(err)
 		}

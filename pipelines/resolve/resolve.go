@@ -154,6 +154,9 @@ type Work interface {
 	// IsAway says whether an error means that a store cannot be reached for
 	// now, so that waiting may cure it.
 	IsAway(err error) bool
+	// Hindrance says what makes a call wait that has not returned, if it is
+	// known. It may be called at any time.
+	Hindrance() error
 }
 
 // Health is the state of the resolver, why, and since when.
@@ -488,7 +491,11 @@ func (r *Resolver) step(doing string, sequence uint64, do func() error) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if late = !ended; late {
-			r.waits(fmt.Errorf("resolve: to %s %d takes longer than %s", doing, sequence, slowAfter))
+			err := fmt.Errorf("resolve: to %s %d takes longer than %s", doing, sequence, slowAfter)
+			if cause := r.Work.Hindrance(); cause != nil {
+				err = fmt.Errorf("%w: %w", err, cause)
+			}
+			r.waits(err)
 		}
 	})
 	defer slow.Stop()

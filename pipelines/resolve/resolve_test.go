@@ -122,10 +122,14 @@ func (l *ledger) RefreshViews(context.Context) error {
 	return nil
 }
 
+func (l *ledger) Hindrance() error { return nil }
+
 func (l *ledger) IsAway(err error) bool { return errors.Is(err, errAway) }
 
 // flow is a broker with the topics of brand b.
 type flow struct {
+	broker    *broker.Broker
+	brokerDir string
 	client    *kafka.Client
 	publisher *kafka.Publisher
 	keys      *keyring.Ring
@@ -142,7 +146,8 @@ func newFlow(t testing.TB) *flow {
 // is.
 func newFlowOf(t testing.TB, partitions int) (*flow, []string) {
 	t.Helper()
-	b, err := broker.Start(t.TempDir(), "127.0.0.1:0")
+	dir := t.TempDir()
+	b, err := broker.Start(dir, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +170,7 @@ func newFlowOf(t testing.TB, partitions int) (*flow, []string) {
 	}
 	publisher := client.Publisher()
 	t.Cleanup(func() { _ = publisher.Close() })
-	return &flow{client, publisher, keys, events.TopicsOf("b")}, b.Addresses()
+	return &flow{b, dir, client, publisher, keys, events.TopicsOf("b")}, b.Addresses()
 }
 
 func (f *flow) resolver(work Work) *Resolver {
@@ -512,6 +517,39 @@ func TestBatchOrder(t *testing.T) {
 		if len(ranges) != 6 || ranges[0].First != 10 || ranges[0].Last != 39 {
 			t.Fatalf("seed %d: ranges = %v", seed, ranges)
 		}
+	}
+}
+
+// What is read ahead and in work stays within its memory, however large the
+// messages are and however long a batch takes; one message that is larger than
+// all of it goes through alone.
+func TestMemoryIsBounded(t *testing.T) {
+	f, work := newFlow(t), newLedger()
+	const limit = 1 << 20
+	var messages []kafka.Message
+	for no := range 60 {
+		e := user(no)
+		e.Header.Raw = bytes.Repeat([]byte("raw payload of a user "), 5000*(1+4*(no%7/6))) // 110 KB, some 550 KB
+		messages = append(messages, f.message(t, e))
+	}
+	f.publish(t, messages...)
+	r := f.resolver(work)
+	r.Memory = limit
+	most := int64(0)
+	disarm := fault.Arm(func(string) error {
+		most = max(most, r.Held())
+		return nil
+	})
+	defer disarm()
+	if err := run(t, r); err != nil {
+		t.Fatal(err)
+	}
+	work.wantAllOnce(t, 60)
+	if most == 0 || most > limit {
+		t.Errorf("%d bytes were held, want some and at most %d", most, limit)
+	}
+	if r.Held() != 0 && r.Held() > limit {
+		t.Errorf("%d bytes are held when all is done", r.Held())
 	}
 }
 

@@ -118,3 +118,11 @@ func (w *Instance) RefreshViews(ctx context.Context) error { return w.Tables.Ref
 
 // IsAway implements Work.
 func (w *Instance) IsAway(err error) bool { return w.Tables.IsAway(err) }
+
+// Hindrance implements Work.
+func (w *Instance) Hindrance() error {
+	if w.Identity.Values == nil {
+		return nil
+	}
+	return w.Identity.Values.Full()
+}
