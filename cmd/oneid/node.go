@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,8 @@ type node struct {
 	resolver *resolve.Resolver
 	rules    *identity.Rules
 	metrics  *prometheus.Registry
+	// memory is what the state takes, against resolve.memory_mib.
+	memory stateMemory
 }
 
 // openNode opens an instance with Kafka and ClickHouse and what moves data
@@ -113,6 +116,7 @@ func (n *node) openResolver() error {
 			Tables:   resolve.NewBlocks(n.clickhouse, clickhouse.IsUnavailable),
 		},
 		BatchEvents: n.settings.Resolve.BatchEvents, BatchWait: time.Duration(n.settings.Resolve.BatchWait), Counters: counters,
+		Memory: int64(n.settings.Resolve.MemoryMiB) << 20 / 2,
 	}
 	return nil
 }
@@ -128,11 +132,30 @@ func (n *node) counters() (resolve.Counters, error) {
 	faults = append(faults, n.metrics.Register(prometheus.NewGaugeFunc(
 		prometheus.GaugeOpts{Namespace: "oneid", Subsystem: "state", Name: "accounts", Help: "Accounts in the resolver's state."},
 		func() float64 { return float64(n.engine.Size().Accounts) })))
+	gauge := func(name, help string, value func() float64) {
+		faults = append(faults, n.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "oneid", Subsystem: "resolve", Name: name, Help: help}, value)))
+	}
+	for _, state := range []pipelines.State{pipelines.Working, pipelines.Waiting, pipelines.Standby} {
+		gauge(string(state), "1 while the resolver is "+string(state)+".", func() float64 {
+			if now, _, _ := n.resolver.Health(); now == state {
+				return 1
+			}
+			return 0
+		})
+	}
+	gauge("held_bytes", "Memory of messages between Kafka and ClickHouse.", func() float64 { return float64(n.resolver.Held()) })
+	gauge("memory_over_budget", "1 while the state takes more than resolve.memory_mib.", func() float64 {
+		if n.memory.over.Load() {
+			return 1
+		}
+		return 0
+	})
 	return resolve.Counters{
 		Events:      counter("events_total", "Events that are in ClickHouse."),
 		DeadLetters: counter("dead_letters_total", "Messages that could not be read."),
 		Batches:     counter("batches_total", "Batches that are in ClickHouse."),
 		Rows:        counter("rows_total", "Rows inserted into ClickHouse."),
+		Waits:       counter("waits_total", "How often the resolver began to wait for a store."),
 		Moves:       counter("moves_total", "Accounts whose customer is new or another."),
 	}, errors.Join(faults...)
 }
@@ -195,6 +218,10 @@ func (n *node) resolving(ctx context.Context, work func(ctx context.Context) err
 	defer cancel(nil)
 	stopped := make(chan error, 1)
 	resolving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { n.watchMemory(resolving) })
+	defer watching.Wait()
+	defer stop()
 	go func() {
 		err := n.resolver.Run(resolving)
 		if err != nil {

@@ -40,7 +40,7 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 		return errors.Join(err, i.close())
 	}
 	ready := func(ctx context.Context) error { return i.clickhouse.Ping(ctx) }
-	server, err := i.listen(ctx, profiles, ready, prometheus.NewRegistry())
+	server, err := i.listen(ctx, profiles, ready, func() string { return "" }, prometheus.NewRegistry())
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
@@ -74,22 +74,34 @@ func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 		Source: &profile.State{Engine: n.engine, Values: n.store}, History: profile.NewHistory(n.clickhouse), Keys: n.keys, Rules: n.rules,
 	}
 	ready := func(ctx context.Context) error {
-		if state, cause, since := n.resolver.Health(); state != pipelines.Working {
+		switch state, cause, since := n.resolver.Health(); {
+		case state == pipelines.Working || state == pipelines.Standby:
+			return n.clickhouse.Ping(ctx)
+		case cause == nil:
+			return fmt.Errorf("the resolver is %s", state)
+		default:
 			return fmt.Errorf("the resolver is %s since %s: %w", state, since.Format(time.RFC3339), cause)
 		}
-		return n.clickhouse.Ping(ctx)
 	}
-	return n.listen(ctx, profiles, ready, n.metrics)
+	note := func() string {
+		state, _, since := n.resolver.Health()
+		text := fmt.Sprintf("the resolver is %s since %s", state, since.Format(time.RFC3339))
+		if n.memory.over.Load() {
+			text += "\n" + n.memoryNote()
+		}
+		return text
+	}
+	return n.listen(ctx, profiles, ready, note, n.metrics)
 }
 
 // listen makes the API over profiles.
-func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, ready func(context.Context) error, metrics *prometheus.Registry) (*apiServer, error) {
+func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, ready func(context.Context) error, note func() string, metrics *prometheus.Registry) (*apiServer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", i.settings.API.Listen)
 	if err != nil {
 		return nil, hinted{fmt.Errorf("listen for the look-up API: %w", err), "another program has that address; change api.listen, or leave its port 0"}
 	}
 	handler := api.Handler(api.Config{
-		Customers: profiles, Keys: i.folder.apiKeys(), Ready: ready,
+		Customers: profiles, Keys: i.folder.apiKeys(), Ready: ready, Note: note,
 		Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 		MaxBodyBytes: int64(i.settings.API.MaxBodyBytes), Timeout: time.Duration(i.settings.API.Timeout), Log: i.log,
 	})

@@ -82,6 +82,7 @@ type PullSettings struct {
 type ResolveSettings struct {
 	BatchEvents int             `yaml:"batch_events" doc:"The most events in a batch."`
 	BatchWait   config.Duration `yaml:"batch_wait" doc:"How long a batch waits for more events."`
+	MemoryMiB   int             `yaml:"memory_mib" doc:"Memory that resolving may use, in MiB: half of it for messages between Kafka and ClickHouse, the rest for the state."`
 	SquashEvery config.Duration `yaml:"squash_every" doc:"How often up folds the overrides of moved accounts into the facts."`
 }
 
@@ -112,7 +113,7 @@ func defaultSettings() Settings {
 		ClickHouse: ClickHouseSettings{Database: "oneid", User: "default", MemoryMiB: 2048, Listen: "127.0.0.1:0", BI: BISettings{Listen: "127.0.0.1:0", User: "bi"}},
 		API:        APISettings{Listen: "127.0.0.1:0", MaxBodyBytes: 64 << 10, Timeout: config.Duration(5 * time.Second)},
 		Pull:       PullSettings{Every: config.Duration(2 * time.Second)},
-		Resolve:    ResolveSettings{BatchEvents: 20000, BatchWait: config.Duration(300 * time.Millisecond), SquashEvery: config.Duration(24 * time.Hour)},
+		Resolve:    ResolveSettings{BatchEvents: 20000, BatchWait: config.Duration(300 * time.Millisecond), MemoryMiB: 1024, SquashEvery: config.Duration(24 * time.Hour)},
 		Log:        LogSettings{Level: "info", Format: "text"},
 	}
 }
@@ -146,6 +147,9 @@ func (s *Settings) validate() error {
 	}
 	if s.Kafka.Partitions < 1 {
 		fault("kafka.partitions must be at least 1")
+	}
+	if s.Resolve.MemoryMiB < 64 {
+		fault("resolve.memory_mib must be at least 64")
 	}
 	for name, d := range map[string]config.Duration{"pull.every": s.Pull.Every, "resolve.batch_wait": s.Resolve.BatchWait, "resolve.squash_every": s.Resolve.SquashEvery, "api.timeout": s.API.Timeout} {
 		if d <= 0 {

@@ -108,6 +108,9 @@ func (n *node) settleStart(ctx context.Context) error {
 func (n *node) squashing(ctx context.Context) error {
 	every := time.Duration(n.settings.Resolve.SquashEvery)
 	for pipelines.Sleep(ctx, every) == nil {
+		if !n.resolver.Active() {
+			continue // the one that is active does it
+		}
 		folding := squash.Squash{ClickHouse: n.clickhouse, Log: n.log}
 		report, err := folding.Run(ctx, n.resolver.Done())
 		switch {

@@ -38,6 +38,8 @@ type Config struct {
 	Keys      *Keys
 	// Ready says what is not ready, nil if all is.
 	Ready func(ctx context.Context) error
+	// Note is what /readyz says beside that all is ready; may be nil.
+	Note func() string
 	// Metrics answers /metrics.
 	Metrics http.Handler
 	// MaxBodyBytes bounds a request's body, Timeout a request.
@@ -94,7 +96,13 @@ func Handler(c Config) http.Handler {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = w.Write([]byte("ready\n"))
+		answer := "ready\n"
+		if c.Note != nil {
+			if note := c.Note(); note != "" {
+				answer += note + "\n"
+			}
+		}
+		_, _ = w.Write([]byte(answer))
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if status, err := c.authorize(r.Header.Get("Authorization"), ScopeMetrics); err != nil {

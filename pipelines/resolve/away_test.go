@@ -123,7 +123,7 @@ func TestStoresAway(t *testing.T) {
 	s := newSite(t)
 	way := s.road()
 	disk := smallDisk(t)
-	c := s.start(filepath.Join(disk, "state"), way.url())
+	c := s.start(filepath.Join(disk.dir, "state"), way.url())
 	c.is(pipelines.Working)
 	s.come(20)
 	s.shows()
@@ -146,20 +146,9 @@ func TestStoresAway(t *testing.T) {
 		}
 	}
 
-	t.Log("the disk is full")
-	ballast := fill(t, disk)
-	for !strings.Contains(c.log(), "the disk is full") {
-		s.come(100)
-		time.Sleep(20 * time.Millisecond)
+	if disk.real {
+		s.fullDisk(c, disk.dir)
 	}
-	c.drain()
-	s.meet(20, 40)
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
-	c.is(pipelines.Working)
-	s.shows()
-	s.settled()
 
 	t.Log("the broker is away")
 	c.drain()
@@ -181,6 +170,24 @@ func TestStoresAway(t *testing.T) {
 	}
 }
 
+// fullDisk fills the disk of a resolver's state, and empties it again.
+func (s *site) fullDisk(c *child, dir string) {
+	s.t.Log("the disk is full")
+	ballast := fill(s.t, dir)
+	for !strings.Contains(c.log(), "the disk is full") {
+		s.come(100)
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.drain()
+	s.meet(20, 40)
+	if err := os.Remove(ballast); err != nil {
+		s.t.Fatal(err)
+	}
+	c.is(pipelines.Working)
+	s.shows()
+	s.settled()
+}
+
 // restart starts the broker again on its data and address.
 func (s *site) restart() {
 	s.t.Helper()
@@ -191,15 +198,23 @@ func (s *site) restart() {
 	s.t.Cleanup(b.Close)
 }
 
-// smallDisk is a file system of a few megabytes.
-func smallDisk(t testing.TB) string {
+// disk is a folder that has a small file system to itself, if it is real.
+type disk struct {
+	dir  string
+	real bool
+}
+
+// smallDisk mounts one. Where the system does not let it, the full disk is left
+// to the test of internal/state, which needs none.
+func smallDisk(t testing.TB) disk {
 	t.Helper()
 	dir := t.TempDir()
 	if err := mountSmall(dir); err != nil {
-		t.Fatalf("mount a small disk: %v", err)
+		t.Logf("no small disk can be mounted: %v", err)
+		return disk{dir: dir}
 	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return dir
+	t.Cleanup(func() { _ = unmount(dir) })
+	return disk{dir, true}
 }
 
 // fill leaves no room on a disk, and returns the file that takes it.

@@ -209,6 +209,7 @@ func (s *site) start(data, at string) *child {
 func (c *child) end(signal syscall.Signal) {
 	c.once.Do(func() {
 		_ = c.cmd.Process.Signal(signal)
+		_ = c.cmd.Process.Signal(syscall.SIGCONT) // it may be frozen
 		_ = c.cmd.Wait()
 		if c.t.Failed() {
 			c.t.Logf("resolver %d wrote:\n%s", c.cmd.Process.Pid, c.log())

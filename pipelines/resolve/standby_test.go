@@ -1,8 +1,11 @@
 package resolve
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -57,6 +60,65 @@ func TestTakeover(t *testing.T) {
 		s.wantOracle()
 	}
 	s.wantOnce()
+}
+
+// Three resolvers, killed, stopped, frozen and started at random under load,
+// one of them now and then with an empty disk: each event that was acknowledged
+// is there once, and the customers are those of an undisturbed run.
+func TestRebalanceStorm(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	lasts := 15 * time.Second
+	if long() {
+		lasts = 2 * time.Minute
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var running [3]*child
+	folder := [3]string{s.folder("0"), s.folder("1"), s.folder("2")}
+	met := 0
+	for ends := time.Now().Add(lasts); time.Now().Before(ends); {
+		i := random.IntN(len(running))
+		switch c := running[i]; {
+		case c == nil:
+			running[i] = s.start(folder[i], s.database.URL)
+		case random.IntN(3) == 0:
+			c.end(syscall.SIGKILL)
+			running[i] = nil
+			if random.IntN(3) == 0 {
+				folder[i] = s.folder(fmt.Sprint("empty", s.people))
+			}
+		case random.IntN(2) == 0:
+			c.end(syscall.SIGTERM)
+			running[i] = nil
+		default:
+			_ = c.cmd.Process.Signal(syscall.SIGSTOP)
+			time.AfterFunc(time.Duration(random.IntN(8000))*time.Millisecond, func() { _ = c.cmd.Process.Signal(syscall.SIGCONT) })
+		}
+		for range 1 + random.IntN(20) {
+			s.come(1 + random.IntN(30))
+			for met < s.people-1 && random.IntN(4) > 0 {
+				s.meet(met, met+1)
+				met++
+			}
+			time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
+		}
+	}
+	for i, c := range running {
+		if c == nil {
+			running[i] = s.start(folder[i], s.database.URL)
+		}
+	}
+	s.shows()
+	s.settled()
+	s.wantOracle()
+	s.wantOnce()
+	for _, c := range running {
+		if strings.Contains(c.log(), "failed") {
+			t.Errorf("a resolver gave up:\n%s", c.log())
+		}
+	}
 }
 
 // One that is frozen inside an insert is declared dead; another takes over,
