@@ -74,7 +74,7 @@ type resolveCmd struct {
 
 // Help shows below the usage.
 func (resolveCmd) Help() string {
-	return "Takes events from Kafka in batches, finds who is who, and inserts into ClickHouse. One resolver is active on a brand. Killed at any moment, it goes on where it was and nothing is there twice."
+	return "Takes events from Kafka in batches, finds who is who, and inserts into ClickHouse. Any number may run for one brand, each with a data folder of its own and the brand's keys in it: one is active, the others stand by and take over within 10 seconds of its death, with the same ids. Killed at any moment, it goes on where it was and nothing is there twice."
 }
 
 // Run resolves.

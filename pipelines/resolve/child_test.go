@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(asResolver); text != "" {
 		if err := beResolver(text); err != nil {
 			fmt.Println("failed", err)
+			fmt.Fprintln(os.Stderr, "failed", err)
 			os.Exit(1)
 		}
 		os.Exit(0)
