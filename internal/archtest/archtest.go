@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"internal/embedded/chdb/...": {"internal/embedded/chdb/..."},
 	"internal/state":             {"identity/...", "schemas/..."},
 	"internal/pubsub":            {"internal/kafka"},
+	"internal/crashtest":         {"internal/fault"},
 	"internal/customer/...":      {"schemas/...", "identity/..."},
 	"internal/customer/profile":  {"schemas/...", "identity/...", "internal/clickhouse", "internal/state", "internal/keyring"},
 	"internal/api":               {"internal/customer/...", "identity", "schemas/..."},

@@ -1,0 +1,310 @@
+// Package crashtest lets a test start children of its own binary and kill
+// them as a machine does: with SIGKILL, at a named point between two steps
+// (see internal/fault) or at any moment, alone or with all that they started.
+//
+// The package under test says in its TestMain what a child can be:
+//
+//	func TestMain(m *testing.M) {
+//		crashtest.Main(map[string]func() int{"broker": serveBroker, "oneid": oneid})
+//		os.Exit(m.Run())
+//	}
+//
+// A test then starts one and lets it die:
+//
+//	arm := filepath.Join(t.TempDir(), "armed")
+//	fault := crashtest.Fault{Point: "resolve/inserted", Hit: 2, File: arm}
+//	child := crashtest.Start(t, crashtest.Child{Role: "oneid", Args: args, Fault: fault})
+//	… wait until it works …
+//	crashtest.Touch(t, arm) // from now on the second hit kills it
+//	child.WaitKilled(t, time.Minute)
+//
+// Nothing is timed: what must be true before the kill is waited for, and the
+// kill itself happens in the child, in the goroutine that reached the point. A
+// random kill is Process.Kill after the child has shown that it works.
+//
+// Each child leads a process group of its own, so that the test can kill the
+// parent alone (Kill) or its group (KillGroup), and no signal reaches the
+// test. What a child started in yet another group (the embedded engine) is
+// known by its id alone: KillPID, and WaitGone to see that no orphan stays.
+package crashtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"oneid/internal/fault"
+)
+
+// The variables that make a child. They are read in Main alone.
+const (
+	roleVariable  = "CRASHTEST_ROLE"
+	faultVariable = "CRASHTEST_FAULT"
+)
+
+// Main is the first thing in a TestMain: in a child it plays its role, whose
+// exit code it ends with, and does not return.
+func Main(roles map[string]func() int) {
+	role := os.Getenv(roleVariable)
+	if role == "" {
+		return
+	}
+	play, ok := roles[role]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "crashtest: there is no role %s\n", role)
+		os.Exit(2)
+	}
+	if text := os.Getenv(faultVariable); text != "" {
+		f, err := parseFault(text)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		fault.Arm(f.hit())
+	}
+	os.Exit(play())
+}
+
+// Fault is what happens to a child at a point. The zero value is none.
+type Fault struct {
+	// Point of internal/fault; "*" is every point.
+	Point string
+	// Hit is the number of the hit, from 1, at which it happens; 0 is 1.
+	Hit int
+	// File arms the point: only hits while it exists count. Empty: all do.
+	File string
+	// Hold keeps the child at the point for as long as File exists, instead
+	// of killing it; it writes Held to its standard error then.
+	Hold bool
+}
+
+// Held begins the line by which a child says that it is held at a point.
+const Held = "crashtest: held at "
+
+func (f Fault) String() string {
+	if f.Point == "" {
+		return ""
+	}
+	return strings.Join([]string{f.Point, strconv.Itoa(max(f.Hit, 1)), strconv.FormatBool(f.Hold), f.File}, ";")
+}
+
+func parseFault(text string) (f Fault, err error) {
+	part := strings.SplitN(text, ";", 4)
+	if len(part) != 4 {
+		return f, fmt.Errorf("crashtest: %s=%q: want point;hit;hold;file", faultVariable, text)
+	}
+	hit, errHit := strconv.Atoi(part[1])
+	hold, errHold := strconv.ParseBool(part[2])
+	return Fault{Point: part[0], Hit: hit, Hold: hold, File: part[3]}, errors.Join(errHit, errHold)
+}
+
+func (f Fault) armed() bool {
+	if f.File == "" {
+		return true
+	}
+	_, err := os.Stat(f.File)
+	return err == nil
+}
+
+// hit is what fault.Arm takes.
+func (f Fault) hit() func(name string) error {
+	var mu sync.Mutex
+	left := max(f.Hit, 1)
+	return func(name string) error {
+		if f.Point != "*" && f.Point != name || !f.armed() {
+			return nil
+		}
+		mu.Lock()
+		left--
+		now := left == 0
+		mu.Unlock()
+		if !now {
+			return nil
+		}
+		if f.Hold {
+			fmt.Fprintln(os.Stderr, Held+name)
+			for f.armed() {
+				time.Sleep(5 * time.Millisecond)
+			}
+			return nil
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way: no step more
+	}
+}
+
+// Touch makes a file, such as the one that arms a fault.
+func Touch(t testing.TB, path string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Child says what to start.
+type Child struct {
+	// Role is one of those that Main was given.
+	Role string
+	Args []string
+	// Env is added to the test's own environment.
+	Env   []string
+	Fault Fault
+}
+
+// Process is a running child.
+type Process struct {
+	cmd     *exec.Cmd
+	role    string
+	started time.Time
+	stderr  output
+	ended   chan struct{}
+}
+
+// output is what a child has written so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// Start starts a child. What still runs at the end of the test is killed.
+func Start(t testing.TB, c Child) *Process {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{role: c.Role, ended: make(chan struct{})}
+	p.cmd = exec.Command(program, c.Args...) //nolint:noctx // it lives until the test kills it
+	p.cmd.Env = append(os.Environ(), c.Env...)
+	p.cmd.Env = append(p.cmd.Env, roleVariable+"="+c.Role, faultVariable+"="+c.Fault.String())
+	p.cmd.Stderr = &p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A child's child that outlives it must not keep Wait from returning.
+	p.cmd.WaitDelay = time.Second
+	p.started = time.Now()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", c.Role, err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in ProcessState
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.KillGroup()
+		<-p.ended
+	})
+	return p
+}
+
+// PID is the child's process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Started is when the child was started.
+func (p *Process) Started() time.Time { return p.started }
+
+// Ended is closed once the child has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Output is what the child has written to its standard error so far.
+func (p *Process) Output() string { return p.stderr.String() }
+
+// Signal sends a signal to the child alone; one that has ended gets none.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Kill kills the child alone with SIGKILL and waits for its end.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+// KillGroup kills the child and all of its process group, and waits for the
+// child's end.
+func (p *Process) KillGroup() {
+	select {
+	case <-p.ended: // its id may be another's by now
+		return
+	default:
+	}
+	_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
+	<-p.ended
+}
+
+// Wait waits for the child's end and returns its exit code, -1 if a signal
+// ended it.
+func (p *Process) Wait(t testing.TB, within time.Duration) int {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(within):
+		t.Fatalf("%s (%d) still runs after %s:\n%s", p.role, p.PID(), within, tail(p.Output()))
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// WaitKilled waits for the child's end and wants it to be by SIGKILL: an end
+// of its own is an error that the test would otherwise hide.
+func (p *Process) WaitKilled(t testing.TB, within time.Duration) {
+	t.Helper()
+	p.Wait(t, within)
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("%s ended by itself (%s), want it killed:\n%s", p.role, p.cmd.ProcessState, tail(p.Output()))
+	}
+}
+
+// KillPID kills a process that is no child of the test, such as a child's
+// child. False: there is none with this id.
+func KillPID(pid int) bool { return syscall.Kill(pid, syscall.SIGKILL) == nil }
+
+// WaitGone waits until no process with this id runs any more. One that has
+// ended and that nobody has waited for yet (a container's first process may
+// never do so) holds nothing.
+func WaitGone(t testing.TB, pid int, within time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
+		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) || isZombie(pid) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d lives %s after its parent was killed: an orphan", pid, within)
+		}
+	}
+}
+
+// isZombie says whether Linux knows a process as ended and not waited for.
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ") // the name before it may hold anything
+	return strings.HasPrefix(state, "Z")
+}
+
+// tail is the end of an output.
+func tail(s string) string {
+	const most = 4000
+	if len(s) > most {
+		s = "…" + s[len(s)-most:]
+	}
+	return s
+}
