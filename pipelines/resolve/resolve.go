@@ -666,17 +666,37 @@ func count(f func(int), n int) {
 }
 
 // CaughtUp returns once everything that lay in the topics at the call is in
-// ClickHouse and the views show it.
+// ClickHouse and the views show it. While a store is away it waits, as Run
+// does.
 func (r *Resolver) CaughtUp(ctx context.Context) error {
-	_, target, err := ends(ctx, r.Kafka, r.Topics.Resolved())
+	var target map[partition]int64
+	err := r.whileAway(ctx, func() (err error) {
+		_, target, err = ends(ctx, r.Kafka, r.Topics.Resolved())
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	if err := r.progress.wait(ctx, target); err != nil {
 		return err
 	}
-	if err := r.Work.RefreshViews(ctx); err != nil {
+	err = r.whileAway(ctx, func() error { return r.Work.RefreshViews(ctx) })
+	if err != nil {
 		return fmt.Errorf("resolve: refresh the views: %w", err)
 	}
 	return nil
+}
+
+// whileAway calls f again for as long as a store is away.
+func (r *Resolver) whileAway(ctx context.Context, f func() error) error {
+	var wait pipelines.Backoff
+	for {
+		err := f()
+		if err == nil || ctx.Err() != nil || !r.isAway(err) {
+			return err
+		}
+		if wait.Wait(ctx) != nil {
+			return err
+		}
+	}
 }

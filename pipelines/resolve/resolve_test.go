@@ -35,6 +35,7 @@ type ledger struct {
 	decisions int
 	changed   int // inserts whose rows differ from those of their token
 	away      int // how many inserts still fail
+	stale     int // how many refreshes still fail
 	refreshed int
 }
 
@@ -118,6 +119,10 @@ func (l *ledger) Delivered(_ context.Context, sequence uint64) error {
 func (l *ledger) RefreshViews(context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.stale > 0 {
+		l.stale--
+		return errAway
+	}
 	l.refreshed++
 	return nil
 }
@@ -352,7 +357,7 @@ func TestUnreadableMessages(t *testing.T) {
 // A store that is away stops the flow and loses nothing.
 func TestStoreAway(t *testing.T) {
 	f, work := newFlow(t), newLedger()
-	work.away = 3
+	work.away, work.stale = 3, 2
 	f.publish(t, f.message(t, user(0)), f.message(t, user(1)))
 	r := f.resolver(work)
 	ctx, cancel := context.WithCancel(t.Context())
