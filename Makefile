@@ -27,8 +27,9 @@ test: build ## set up and pass the tests
 	$(GO) test ./...
 
 .PHONY: test-long
-test-long: ## the longest tests: more seeds, fuzzing
+test-long: ## the longest tests: more seeds, 500 kills, fuzzing
 	$(GO) test -count=1 -timeout 120m ./identity/engine -seeds 5000
+	ONEID_TEST_KILLS=500 $(GO) test -count=1 -timeout 180m -run '^TestKilledAnywhere$$' ./cmd/oneid
 	.ci/fuzz 60s
 
 .PHONY: bench

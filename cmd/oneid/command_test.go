@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"oneid/internal/crashtest"
 )
 
 // asCommand in the environment makes the test binary be `oneid`: the tests
@@ -25,6 +27,7 @@ import (
 const asCommand = "ONEID_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
+	crashtest.Main(roles)
 	if os.Getenv(asCommand) != "" || slices.Equal(os.Args[1:], []string{"engine", "serve"}) {
 		os.Exit(run(os.Args[1:]))
 	}

@@ -11,12 +11,10 @@
 //
 // A test then starts one and lets it die:
 //
-//	arm := filepath.Join(t.TempDir(), "armed")
-//	fault := crashtest.Fault{Point: "resolve/inserted", Hit: 2, File: arm}
-//	child := crashtest.Start(t, crashtest.Child{Role: "oneid", Args: args, Fault: fault})
+//	child := crashtest.Start(t, crashtest.Child{Role: "oneid", Args: args})
 //	… wait until it works …
-//	crashtest.Touch(t, arm) // from now on the second hit kills it
-//	child.WaitKilled(t, time.Minute)
+//	child.Arm(t, crashtest.Fault{Point: "resolve/inserted", Hit: 2})
+//	child.WaitKilled(t, time.Minute) // the second hit from now on kills it
 //
 // Nothing is timed: what must be true before the kill is waited for, and the
 // kill itself happens in the child, in the goroutine that reached the point. A
@@ -30,10 +28,13 @@ package crashtest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,7 +47,9 @@ import (
 
 // The variables that make a child. They are read in Main alone.
 const (
-	roleVariable  = "CRASHTEST_ROLE"
+	roleVariable = "CRASHTEST_ROLE"
+	// faultVariable names the file that says, while it is there, what is to
+	// happen.
 	faultVariable = "CRASHTEST_FAULT"
 )
 
@@ -62,90 +65,74 @@ func Main(roles map[string]func() int) {
 		fmt.Fprintf(os.Stderr, "crashtest: there is no role %s\n", role)
 		os.Exit(2)
 	}
-	if text := os.Getenv(faultVariable); text != "" {
-		f, err := parseFault(text)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(2)
-		}
-		fault.Arm(f.hit())
+	if file := os.Getenv(faultVariable); file != "" {
+		fault.Arm((&armed{file: file}).hit)
 	}
 	os.Exit(play())
 }
 
-// Fault is what happens to a child at a point. The zero value is none.
+// Fault is what happens to a child at a point.
 type Fault struct {
 	// Point of internal/fault; "*" is every point.
 	Point string
-	// Hit is the number of the hit, from 1, at which it happens; 0 is 1.
+	// Hit is the number of the hit at which it happens, from 1, counted from
+	// when the fault was armed.
 	Hit int
-	// File arms the point: only hits while it exists count. Empty: all do.
-	File string
-	// Hold keeps the child at the point for as long as File exists, instead
-	// of killing it; it writes Held to its standard error then.
+	// Hold keeps the child at the point until Disarm, instead of killing it;
+	// it writes Held and the point's name to its standard error then.
 	Hold bool
 }
 
 // Held begins the line by which a child says that it is held at a point.
 const Held = "crashtest: held at "
 
-func (f Fault) String() string {
-	if f.Point == "" {
-		return ""
-	}
-	return strings.Join([]string{f.Point, strconv.Itoa(max(f.Hit, 1)), strconv.FormatBool(f.Hold), f.File}, ";")
+// armed is a child's side of Arm.
+type armed struct {
+	file string
+
+	mu   sync.Mutex
+	read string // what the file said at the last hit
+	left int    // hits to go
 }
 
-func parseFault(text string) (f Fault, err error) {
-	part := strings.SplitN(text, ";", 4)
-	if len(part) != 4 {
-		return f, fmt.Errorf("crashtest: %s=%q: want point;hit;hold;file", faultVariable, text)
+// next says whether it is this hit at which something happens, and what.
+func (a *armed) next(name string) (f Fault, now bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	text, err := os.ReadFile(a.file)
+	if err != nil {
+		a.read = ""
+		return f, false
 	}
-	hit, errHit := strconv.Atoi(part[1])
-	hold, errHold := strconv.ParseBool(part[2])
-	return Fault{Point: part[0], Hit: hit, Hold: hold, File: part[3]}, errors.Join(errHit, errHold)
-}
-
-func (f Fault) armed() bool {
-	if f.File == "" {
-		return true
+	if err := json.Unmarshal(text, &f); err != nil {
+		panic(fmt.Sprintf("crashtest: %s: %v", a.file, err)) // a broken test
 	}
-	_, err := os.Stat(f.File)
-	return err == nil
+	if string(text) != a.read {
+		a.read, a.left = string(text), max(f.Hit, 1)
+	}
+	if f.Point != "*" && f.Point != name {
+		return f, false
+	}
+	a.left--
+	return f, a.left == 0
 }
 
 // hit is what fault.Arm takes.
-func (f Fault) hit() func(name string) error {
-	var mu sync.Mutex
-	left := max(f.Hit, 1)
-	return func(name string) error {
-		if f.Point != "*" && f.Point != name || !f.armed() {
-			return nil
-		}
-		mu.Lock()
-		left--
-		now := left == 0
-		mu.Unlock()
-		if !now {
-			return nil
-		}
-		if f.Hold {
-			fmt.Fprintln(os.Stderr, Held+name)
-			for f.armed() {
-				time.Sleep(5 * time.Millisecond)
-			}
-			return nil
-		}
+func (a *armed) hit(name string) error {
+	f, now := a.next(name)
+	if !now {
+		return nil
+	}
+	if !f.Hold {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the signal is on its way: no step more
 	}
-}
-
-// Touch makes a file, such as the one that arms a fault.
-func Touch(t testing.TB, path string) {
-	t.Helper()
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
+	fmt.Fprintln(os.Stderr, Held+name)
+	for {
+		if _, err := os.Stat(a.file); err != nil {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -154,8 +141,9 @@ type Child struct {
 	// Role is one of those that Main was given.
 	Role string
 	Args []string
-	// Env is added to the test's own environment.
-	Env   []string
+	// Env is its environment; nil is the test's own.
+	Env []string
+	// Fault, if it has a point, is armed from the start.
 	Fault Fault
 }
 
@@ -164,6 +152,7 @@ type Process struct {
 	cmd     *exec.Cmd
 	role    string
 	started time.Time
+	faults  string // the file of Arm
 	stderr  output
 	ended   chan struct{}
 }
@@ -193,10 +182,15 @@ func Start(t testing.TB, c Child) *Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Process{role: c.Role, ended: make(chan struct{})}
+	p := &Process{role: c.Role, faults: filepath.Join(t.TempDir(), "fault"), ended: make(chan struct{})}
+	if c.Fault.Point != "" {
+		p.Arm(t, c.Fault)
+	}
+	if c.Env == nil {
+		c.Env = os.Environ()
+	}
 	p.cmd = exec.Command(program, c.Args...) //nolint:noctx // it lives until the test kills it
-	p.cmd.Env = append(os.Environ(), c.Env...)
-	p.cmd.Env = append(p.cmd.Env, roleVariable+"="+c.Role, faultVariable+"="+c.Fault.String())
+	p.cmd.Env = append(slices.Clone(c.Env), roleVariable+"="+c.Role, faultVariable+"="+p.faults)
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// A child's child that outlives it must not keep Wait from returning.
@@ -214,6 +208,27 @@ func Start(t testing.TB, c Child) *Process {
 		<-p.ended
 	})
 	return p
+}
+
+// Arm lets a fault happen to the child, from now on; it replaces another.
+func (p *Process) Arm(t testing.TB, f Fault) {
+	t.Helper()
+	text, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// By rename, so that the child reads all of it or nothing.
+	if err := errors.Join(os.WriteFile(p.faults+".new", text, 0o600), os.Rename(p.faults+".new", p.faults)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Disarm takes a fault back, and lets a child go on that is held.
+func (p *Process) Disarm(t testing.TB) {
+	t.Helper()
+	if err := os.Remove(p.faults); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // PID is the child's process id.
@@ -272,7 +287,8 @@ func (p *Process) WaitKilled(t testing.TB, within time.Duration) {
 }
 
 // KillPID kills a process that is no child of the test, such as a child's
-// child. False: there is none with this id.
+// child; with a negative id, the whole process group of that number. False:
+// there is none with this id.
 func KillPID(pid int) bool { return syscall.Kill(pid, syscall.SIGKILL) == nil }
 
 // WaitGone waits until no process with this id runs any more. One that has

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,22 +57,19 @@ func TestKilledAtAHit(t *testing.T) {
 	}
 }
 
-func TestArmedByAFile(t *testing.T) {
-	armed := filepath.Join(t.TempDir(), "armed")
-	p := Start(t, Child{Role: "stepper", Fault: Fault{Point: "*", Hit: 2, File: armed}})
+func TestArmedLater(t *testing.T) {
+	p := Start(t, Child{Role: "stepper"})
 	wait(t, p, "step 20\n")
-	Touch(t, armed)
+	p.Arm(t, Fault{Point: "other/step", Hit: 1})
+	wait(t, p, "step 40\n")
+	p.Arm(t, Fault{Point: "*", Hit: 2})
 	p.WaitKilled(t, 20*time.Second)
 }
 
 func TestHeld(t *testing.T) {
-	armed := filepath.Join(t.TempDir(), "armed")
-	Touch(t, armed)
-	p := Start(t, Child{Role: "stepper", Fault: Fault{Point: "crashtest/step", Hit: 5, File: armed, Hold: true}})
+	p := Start(t, Child{Role: "stepper", Fault: Fault{Point: "crashtest/step", Hit: 5, Hold: true}})
 	wait(t, p, Held+"crashtest/step")
-	if err := os.Remove(armed); err != nil {
-		t.Fatal(err)
-	}
+	p.Disarm(t)
 	wait(t, p, "step 20\n")
 	p.Kill()
 }
@@ -92,18 +88,5 @@ func TestKillGroupTakesTheChildren(t *testing.T) {
 func TestEndOfItsOwnIsToldFromAKill(t *testing.T) {
 	if code := Start(t, Child{Role: "quitter"}).Wait(t, 20*time.Second); code != 7 {
 		t.Errorf("exit code %d, want 7", code)
-	}
-}
-
-func TestFaultText(t *testing.T) {
-	for _, f := range []Fault{{Point: "a/b", Hit: 3}, {Point: "*", Hit: 1, File: "/x;y", Hold: true}} {
-		if got, err := parseFault(f.String()); err != nil || got != f {
-			t.Errorf("parseFault(%q) = %v, %v", f, got, err)
-		}
-	}
-	for _, text := range []string{"", "a", "a;x;false;", "a;1;maybe;"} {
-		if f, err := parseFault(text); err == nil {
-			t.Errorf("parseFault(%q) = %v, want an error", text, f)
-		}
 	}
 }

@@ -58,6 +58,20 @@ func (f Flow) StopMerges(ctx context.Context) error {
 	return nil
 }
 
+// Newest is the N of the newest fact that can be seen in ClickHouse.
+func (f Flow) Newest(ctx context.Context) (int64, error) {
+	var each []string
+	for _, t := range factTables {
+		each = append(each, "SELECT max(bitShiftRight(version, 62)) AS modified FROM "+t.table)
+	}
+	text, err := f.Query(ctx, "SELECT toInt64(max(modified)) FROM ("+strings.Join(each, " UNION ALL ")+")")
+	if err != nil {
+		return 0, err
+	}
+	modified, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return (modified - epochMs) / 2, err
+}
+
 // mostDifferences that are told of one kind.
 const mostDifferences = 5
 
