@@ -514,7 +514,7 @@ func wantState(t *testing.T, dir string, customerOf map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := e.Size().Accounts; int(got) != len(customerOf) {
+	if got := e.Size().Accounts; got != len(customerOf) {
 		t.Errorf("the state has %d accounts, identity_map %d", got, len(customerOf))
 	}
 	for account, want := range customerOf {

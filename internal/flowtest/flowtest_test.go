@@ -63,8 +63,7 @@ func TestStories(t *testing.T) {
 	for range 9 {
 		l.arrive()
 	}
-	var want [][]string
-	for _, customer := range [][]string{
+	want := [][]string{
 		{douyin(0), tmall(0), weidian(0)},
 		{douyin(1), tmall(1), weidian(1)},
 		{douyin(2), tmall(2)},
@@ -74,8 +73,6 @@ func TestStories(t *testing.T) {
 		{douyin(6)}, {second(6)}, {tmall(6)},
 		{douyin(7), second(7), tmall(7)},
 		{douyin(8), tmall(8)}, {weidian(8)},
-	} {
-		want = append(want, customer)
 	}
 	slices.SortFunc(want, slices.Compare)
 	for seed := range uint64(20) {

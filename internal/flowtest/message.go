@@ -28,17 +28,9 @@ func Encode(f Fact, topics events.Topics, keys events.Sealer) (Message, error) {
 		topic := map[string]string{"orders": topics.Orders, "users": topics.Users, "tickets": topics.Tickets, "decisions": topics.Decisions}[f.Topic]
 		return Message{topic, []byte("noise"), f.Bytes}, nil
 	case Decision:
-		d := &events.Decision{DecisionId: f.ID, Undoes: f.Undoes, Who: "tester", DecidedMs: epochMs + f.N}
-		switch f.Says {
-		case "same":
-			d.Kind, d.Accounts = events.DecisionKind_DECISION_KIND_SAME, []string{f.A, f.B}
-		case "different":
-			d.Kind, d.Accounts = events.DecisionKind_DECISION_KIND_DIFFERENT, []string{f.A, f.B}
-		default:
-			d.Kind = events.DecisionKind_DECISION_KIND_UNDO
-		}
-		value, err := proto.Marshal(d)
+		value, err := proto.Marshal(decision(f))
 		return Message{topics.Decisions, []byte(f.A), value}, err
+	case Order, Refund, User, Ticket:
 	}
 	e, err := event(f)
 	if err != nil {
@@ -49,6 +41,20 @@ func Encode(f Fact, topics events.Topics, keys events.Sealer) (Message, error) {
 	}
 	value, err := events.Marshal(nil, e)
 	return Message{topics.Of(events.Kind(f.Kind)), []byte(f.Account), value}, err
+}
+
+// decision is the message of a decision.
+func decision(f Fact) *events.Decision {
+	d := &events.Decision{DecisionId: f.ID, Undoes: f.Undoes, Who: "tester", DecidedMs: epochMs + f.N}
+	switch f.Says {
+	case "same":
+		d.Kind, d.Accounts = events.DecisionKind_DECISION_KIND_SAME, []string{f.A, f.B}
+	case "different":
+		d.Kind, d.Accounts = events.DecisionKind_DECISION_KIND_DIFFERENT, []string{f.A, f.B}
+	default:
+		d.Kind = events.DecisionKind_DECISION_KIND_UNDO
+	}
+	return d
 }
 
 // event is the event of an order, refund, user or ticket.
