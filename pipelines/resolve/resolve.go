@@ -74,6 +74,11 @@ const (
 	slowAfter = 5 * time.Second
 )
 
+// mostWait is the longest wait between attempts at a store that is away. It
+// is what a store that is back may be waited for in vain, out of the ten
+// seconds in which rows flow again.
+const mostWait = time.Second
+
 // Counters are what a resolver tells the metrics; any of them may be nil.
 type Counters struct {
 	// Events, DeadLetters, Batches and Rows count what was delivered.
@@ -207,7 +212,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 		}
 		members.Wait()
 	}()
-	var wait pipelines.Backoff
+	wait := pipelines.Backoff{Max: mostWait}
 	for {
 		err := r.turn(ctx, &wait)
 		if errors.Is(err, errStoodDown) {
@@ -689,7 +694,7 @@ func (r *Resolver) CaughtUp(ctx context.Context) error {
 
 // whileAway calls f again for as long as a store is away.
 func (r *Resolver) whileAway(ctx context.Context, f func() error) error {
-	var wait pipelines.Backoff
+	wait := pipelines.Backoff{Max: mostWait}
 	for {
 		err := f()
 		if err == nil || ctx.Err() != nil || !r.isAway(err) {
