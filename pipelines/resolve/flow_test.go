@@ -23,8 +23,6 @@ import (
 	"oneid/internal/kafka"
 )
 
-func TestMain(m *testing.M) { chdbtest.Main(m) }
-
 var seedFlag = flag.Uint64("seed", 0, "seed of the random tests, to see a failure again; 0 takes a new one")
 
 // random is seeded anew for each run, which tells how to see it again.
