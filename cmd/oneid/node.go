@@ -42,6 +42,20 @@ type node struct {
 // openNode opens an instance with Kafka and ClickHouse and what moves data
 // between them. Tables and views are brought up to date.
 func openNode(ctx context.Context, f folder, n need, show *progress) (_ *node, err error) {
+	node, err := openMover(ctx, f, n, show)
+	if err != nil {
+		return nil, err
+	}
+	if node.owner {
+		if err := node.openResolver(); err != nil {
+			return nil, errors.Join(err, node.close())
+		}
+	}
+	return node, nil
+}
+
+// openMover is openNode without the resolver.
+func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, err error) {
 	n.kafka, n.clickhouse = true, true
 	i, err := open(ctx, f, n, show)
 	if err != nil {
@@ -64,11 +78,6 @@ func openNode(ctx context.Context, f folder, n need, show *progress) (_ *node, e
 	}
 	if node.rules, err = i.identityRules(); err != nil {
 		return nil, err
-	}
-	if i.owner {
-		if err := node.openResolver(); err != nil {
-			return nil, err
-		}
 	}
 	return node, nil
 }
@@ -95,10 +104,13 @@ func (n *node) openResolver() error {
 	if err != nil {
 		return err
 	}
+	if err := n.folder.finishRebuild(); err != nil {
+		return err
+	}
 	if n.store, err = state.Open(n.folder.path("state")); err != nil {
 		return err
 	}
-	n.closers = append(n.closers, n.store.Close)
+	n.closers = append(n.closers, n.closeState)
 	if n.engine, err = engine.New(n.store, n.rules); err != nil {
 		return err
 	}
@@ -119,6 +131,16 @@ func (n *node) openResolver() error {
 		Memory: int64(n.settings.Resolve.MemoryMiB) << 20 / 2,
 	}
 	return nil
+}
+
+// closeState lets the state go, once.
+func (n *node) closeState() error {
+	if n.store == nil {
+		return nil
+	}
+	store := n.store
+	n.store = nil
+	return store.Close()
 }
 
 // counters are the resolver's metrics.

@@ -22,6 +22,7 @@ const (
 	tableDecisions   Table = 'd' // decision ID → JSON
 	tableOutbox      Table = 'o' // sequence → encoded Changes
 	tableSequence    Table = 'q' // empty → sequence
+	tableUnsettled   Table = 'u' // number → empty: accounts that the next batch resolves anew
 )
 
 func key32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
@@ -166,7 +167,8 @@ func (e *Engine) load() error {
 				if r.bad {
 					return
 				}
-				n, _ := t.account(identity.Account{Platform: t.shops[s].platform, Shop: t.shops[s].shop, ID: id})
+				key := identity.Account{Platform: t.shops[s].platform, Shop: t.shops[s].shop, ID: id}
+				n := t.addAccount(key, key.BirthID())
 				a := &t.accounts[n]
 				a.birth, a.moved = r.uint(), r.uint()
 				a.leader, a.why = r.below(int(n)+1), r.below(len(t.names))
@@ -204,6 +206,15 @@ func (e *Engine) load() error {
 					return fmt.Errorf("decisions: %w: %w", errDamaged, err)
 				}
 				e.decisions.Add(d)
+				return nil
+			})
+		},
+		func() error {
+			return e.store.Scan(tableUnsettled, func(key, _ []byte) error {
+				if len(key) != 4 || int(binary.BigEndian.Uint32(key)) >= len(t.accounts) {
+					return fmt.Errorf("table %c, row %x: %w", tableUnsettled, key, errDamaged)
+				}
+				e.unsettled = append(e.unsettled, binary.BigEndian.Uint32(key))
 				return nil
 			})
 		},

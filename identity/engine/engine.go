@@ -13,6 +13,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"maps"
@@ -85,8 +86,9 @@ type Engine struct {
 	store Store
 	rules *identity.Rules
 
-	applying sync.Mutex // one Apply at a time; guards unsaved
-	unsaved  *batch     // applied in memory, refused by the store
+	applying  sync.Mutex // one Apply at a time; guards unsaved and unsettled
+	unsaved   *batch     // applied in memory, refused by the store
+	unsettled []uint32   // accounts that a rebuild left to the next batch
 
 	mu     sync.RWMutex // guards all below; held for writing in short turns
 	tables tables
@@ -165,12 +167,16 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	t := &e.tables
 	b := &batch{sequence: sequence, isTouch: map[uint32]bool{}, isDirty: map[uint32]bool{}, widened: map[uint32]bool{}, moved: map[uint32]bool{},
 		accounts: len(t.accounts), identifiers: len(t.identifiers), sightings: len(t.sightings), names: len(t.names), shops: len(t.shops)}
-	for part := range slices.Chunk(updates, turn) {
+	numbers := e.bear(b, updates)
+	for at := 0; at < len(updates); at += turn {
 		e.mu.Lock()
-		for _, u := range part {
-			e.take(b, u)
+		for i := at; i < min(at+turn, len(updates)); i++ {
+			e.take(b, updates[i], numbers[i])
 		}
 		e.mu.Unlock()
+	}
+	for _, account := range e.unsettled {
+		b.soil(account)
 	}
 	e.mu.Lock()
 	e.decide(b, decisions)
@@ -188,17 +194,58 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	return e.commit(b)
 }
 
-// take adds one update to the tables.
-func (e *Engine) take(b *batch, u Update) {
+// newborn is an account that was not there before the batch, and its own id.
+type newborn struct {
+	id      identity.CustomerID
+	account identity.Account
+}
+
+// compare is the order of births within one batch: that of their own ids. So
+// who is the elder follows from the sequences of the births and from nothing
+// else, and ClickHouse, which keeps those, is enough to make the state anew.
+func (x newborn) compare(y newborn) int { return bytes.Compare(x.id[:], y.id[:]) }
+
+// bear numbers the accounts that are new, and returns the number of each
+// update's account.
+func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 	t := &e.tables
-	account, born := t.account(u.Account)
-	if born {
-		t.accounts[account].birth, t.accounts[account].moved = b.sequence, b.sequence
-		t.accounts[account].why = t.name("born")
-		if e.decisions.Len() > 0 && len(e.decisions.Of(u.Account)) > 0 {
-			b.soil(account)
+	numbers := make([]uint32, len(updates))
+	var fresh []newborn
+	for i, u := range updates {
+		n, ok := t.findAccount(u.Account) // nobody else writes
+		if !ok {
+			n = none
+			fresh = append(fresh, newborn{u.Account.BirthID(), u.Account})
+		}
+		numbers[i] = n
+	}
+	if len(fresh) == 0 {
+		return numbers
+	}
+	slices.SortFunc(fresh, newborn.compare)
+	fresh = slices.CompactFunc(fresh, func(x, y newborn) bool { return x.account == y.account })
+	for part := range slices.Chunk(fresh, turn) {
+		e.mu.Lock()
+		for _, child := range part {
+			n := t.addAccount(child.account, child.id)
+			t.accounts[n].birth, t.accounts[n].moved, t.accounts[n].why = b.sequence, b.sequence, t.name("born")
+			if e.decisions.Len() > 0 && len(e.decisions.Of(child.account)) > 0 {
+				b.soil(n)
+			}
+		}
+		e.mu.Unlock()
+	}
+	for i, u := range updates {
+		if numbers[i] == none {
+			numbers[i], _ = t.findAccount(u.Account)
 		}
 	}
+	return numbers
+}
+
+// take adds one update to the tables.
+func (e *Engine) take(b *batch, u Update, account uint32) {
+	t := &e.tables
 	for _, ev := range u.Evidence {
 		joins := e.rules.Strength(ev.Identifier.Type, ev.Role) > 0
 		id := t.identifier(ev.Identifier)
@@ -574,6 +621,10 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	for _, d := range decisions {
 		b.rows = append(b.rows, decisionRow(d))
 	}
+	for _, n := range e.unsettled {
+		b.rows = append(b.rows, Row{Table: tableUnsettled, Key: key32(n)})
+	}
+	e.unsettled = nil
 	e.mu.Lock()
 	for _, done := range e.delivered {
 		b.rows = append(b.rows, Row{Table: tableOutbox, Key: key64(done)})

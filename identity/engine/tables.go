@@ -103,12 +103,9 @@ func (t *tables) findAccount(a identity.Account) (uint32, bool) {
 	})
 }
 
-// account numbers an account, and says whether it was born now: a customer of
-// its own.
-func (t *tables) account(a identity.Account) (n uint32, born bool) {
-	if n, ok := t.findAccount(a); ok {
-		return n, false
-	}
+// addAccount numbers an account that is not there yet, a customer of its own.
+// id is its BirthID.
+func (t *tables) addAccount(a identity.Account, id identity.CustomerID) (n uint32) {
 	key := shop{a.Platform, a.Shop}
 	s, ok := t.shopOf[key]
 	if !ok {
@@ -120,8 +117,8 @@ func (t *tables) account(a identity.Account) (n uint32, born bool) {
 	t.accounts = append(t.accounts, account{id: uint32(len(t.ids)), length: uint32(len(a.ID)), shop: s, leader: n, next: n, head: none})
 	t.ids = append(t.ids, a.ID...)
 	t.byKey.put(t.accountHash(s, a.ID), n)
-	t.byID.put(idHash(a.BirthID()), n)
-	return n, true
+	t.byID.put(idHash(id), n)
+	return n
 }
 
 func idHash(id identity.CustomerID) uint32 { return binary.LittleEndian.Uint32(id[:]) }

@@ -149,8 +149,12 @@ func times(e *events.Event) (first, last int64) {
 	if len(ms) == 0 {
 		ms = append(ms, e.GetHeader().GetVersion().GetModifiedMs())
 	}
-	return slices.Min(ms) / 1000, slices.Max(ms) / 1000
+	return seconds(slices.Min(ms)), seconds(slices.Max(ms))
 }
+
+// seconds are those that ClickHouse's DateTime can hold, from 1970 to 2106, so
+// that evidence is the same there as in the state.
+func seconds(ms int64) int64 { return min(max(ms/1000, 0), 1<<32-1) }
 
 // MixMobile is Tmall's hash of a member's phone under the brand's key:
 // MD5(MD5("tmall" + phone + key)), the inner one as lower-case hexadecimal

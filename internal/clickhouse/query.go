@@ -93,3 +93,22 @@ func (c *Conn) RefreshViews(ctx context.Context) error {
 		}
 	}
 }
+
+// Rows calls row for each row that a query answers, as they come; row scans
+// its columns by position. It stops at row's first error.
+func (c *Conn) Rows(ctx context.Context, doing, query string, row func(scan func(dest ...any) error) error, settings ...Setting) error {
+	rows, err := c.db.Query(with(ctx, settings), query)
+	if err != nil {
+		return failed(doing, err)
+	}
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			_ = rows.Close() // what is left is not wanted
+			return fmt.Errorf("clickhouse: %s: %w", doing, err)
+		}
+	}
+	if err := rows.Close(); err != nil {
+		return failed(doing, err)
+	}
+	return failed(doing, rows.Err())
+}

@@ -179,6 +179,31 @@ func (s *Store) Value(id identity.Identifier) ([]byte, bool, error) {
 	return sealed, true, nil
 }
 
+// Values calls value for the identifier of every value that is kept, in the
+// order of their keys; it stops at value's first error.
+func (s *Store) Values(value func(identity.Identifier) error) (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{valuePrefix}, UpperBound: []byte{valuePrefix + 1}})
+	if err != nil {
+		return s.fail("read the values", err)
+	}
+	defer func() {
+		if closed := it.Close(); err == nil && closed != nil {
+			err = s.fail("read the values", closed)
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		key := it.Key()[1:]
+		typ := len(key) - len(identity.Hash{}) - 1
+		if typ < 0 || key[typ] != 0 {
+			return s.fail("read the values", errors.New("a key is corrupt"))
+		}
+		if err := value(identity.Identifier{Type: identity.IdentifierType(key[:typ]), Hash: identity.Hash(key[typ+1:])}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fail names the folder and what to do.
 func (s *Store) fail(doing string, err error) error {
 	e := &Error{Doing: doing, Folder: s.folder, Err: err, code: "state_failed", hint: "see that the folder is there and can be written, then start again"}
