@@ -14,7 +14,9 @@
 // Every step may be cut off and begun anew: until the overrides are dropped
 // the views apply them on top of the rewritten stamps, to the same end. An
 // account that moves meanwhile writes an override of a higher version, which
-// stays. The tables keep their deduplication logs.
+// stays. The tables keep their deduplication logs. Mutations that a squash left
+// behind when it was cut off end before the next snapshot is taken: they read
+// it, and one that drops overrides must not drop those of a later snapshot.
 package squash
 
 import (
@@ -31,9 +33,12 @@ import (
 
 // The points between two steps.
 var (
+	afterEmpty    = fault.New("squash/emptied")
 	afterSnapshot = fault.New("squash/snapshot")
+	afterTable    = fault.New("squash/table rewritten")
 	afterRewrite  = fault.New("squash/rewritten")
 	afterDrop     = fault.New("squash/dropped")
+	afterReload   = fault.New("squash/reloaded")
 )
 
 // watched is how long an account is watched for facts with an older customer,
@@ -72,6 +77,11 @@ const (
 func (s *Squash) Run(ctx context.Context, upTo uint64) (Report, error) {
 	var r Report
 	db := s.ClickHouse.Database()
+	for _, table := range append([]string{"identity_overrides"}, stamped...) {
+		if err := s.wait(ctx, table); err != nil {
+			return r, err
+		}
+	}
 	if err := s.snapshot(ctx, upTo); err != nil {
 		return r, err
 	}
@@ -91,6 +101,9 @@ func (s *Squash) Run(ctx context.Context, upTo uint64) (Report, error) {
 		if err != nil {
 			return r, err
 		}
+		if err := afterTable.Hit(); err != nil {
+			return r, err
+		}
 	}
 	if err := afterRewrite.Hit(); err != nil {
 		return r, err
@@ -105,6 +118,9 @@ func (s *Squash) Run(ctx context.Context, upTo uint64) (Report, error) {
 	if err := s.ClickHouse.ReloadOverrides(ctx); err != nil {
 		return r, err
 	}
+	if err := afterReload.Hit(); err != nil {
+		return r, err
+	}
 	if err := s.empty(ctx); err != nil {
 		return r, err
 	}
@@ -116,6 +132,9 @@ func (s *Squash) Run(ctx context.Context, upTo uint64) (Report, error) {
 func (s *Squash) snapshot(ctx context.Context, upTo uint64) error {
 	db := s.ClickHouse.Database()
 	if err := s.empty(ctx); err != nil {
+		return err
+	}
+	if err := afterEmpty.Hit(); err != nil {
 		return err
 	}
 	moved := "SELECT platform, shop, account FROM " + db + ".identity_history WHERE previous_customer_id != toUUID('00000000-0000-0000-0000-000000000000')"
@@ -185,19 +204,25 @@ func (s *Squash) dropIf(ctx context.Context, table, match string) error {
 }
 
 // mutate rewrites parts of a table and returns once all of them are, or with
-// an error at the limit: the mutation goes on then, which does no harm.
+// an error at the limit: the mutation goes on then, and the next squash waits
+// for it.
 func (s *Squash) mutate(ctx context.Context, table, change string) error {
+	if err := s.ClickHouse.Exec(ctx, "squash "+table, "ALTER TABLE "+s.ClickHouse.Database()+"."+table+" "+change,
+		clickhouse.Setting{Name: "mutations_sync", Value: 0}, clickhouse.Setting{Name: "allow_nondeterministic_mutations", Value: 1}); err != nil {
+		return err
+	}
+	return s.wait(ctx, table)
+}
+
+// wait returns once no mutation of a table is under way, or with an error at
+// the limit.
+func (s *Squash) wait(ctx context.Context, table string) error {
 	limit := s.Limit
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	db := s.ClickHouse.Database()
-	if err := s.ClickHouse.Exec(ctx, "squash "+table, "ALTER TABLE "+db+"."+table+" "+change,
-		clickhouse.Setting{Name: "mutations_sync", Value: 0}, clickhouse.Setting{Name: "allow_nondeterministic_mutations", Value: 1}); err != nil {
-		return err
-	}
 	wait := pipelines.Backoff{Min: 20 * time.Millisecond, Max: time.Second}
 	for {
 		var rows []struct {
@@ -205,7 +230,7 @@ func (s *Squash) mutate(ctx context.Context, table, change string) error {
 			Reason string `ch:"reason"`
 		}
 		if err := s.ClickHouse.Select(ctx, "wait for the squash of "+table, &rows,
-			"SELECT toUInt64(count()) AS parts, max(latest_fail_reason) AS reason FROM system.mutations WHERE database = "+clickhouse.Quote(db)+" AND table = "+clickhouse.Quote(table)+" AND NOT is_done AND NOT is_killed"); err != nil {
+			"SELECT toUInt64(count()) AS parts, max(latest_fail_reason) AS reason FROM system.mutations WHERE database = "+clickhouse.Quote(s.ClickHouse.Database())+" AND table = "+clickhouse.Quote(table)+" AND NOT is_done AND NOT is_killed"); err != nil {
 			return err
 		}
 		if len(rows) == 0 || rows[0].Left == 0 {

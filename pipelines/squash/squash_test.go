@@ -1,6 +1,7 @@
 package squash
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -152,31 +153,96 @@ func TestLateBatchWithAStaleStamp(t *testing.T) {
 	w.want(shown, `"1","01" "2","01" "3","01"`)
 }
 
-// Stopped between any two steps, the views show what they showed, and the next
-// run ends what was begun.
+// Stopped between any two steps, the views show what they showed; inserts that
+// are retried then are dropped by their tokens; and the next run ends what was
+// begun, with what came late with a stale stamp.
 func TestStoppedAtEachStep(t *testing.T) {
 	points := fault.Points("squash")
-	if len(points) != 3 {
+	if len(points) != 6 {
 		t.Fatalf("points = %v", points)
 	}
 	for _, point := range points {
-		t.Run(point, func(t *testing.T) {
+		times := 1
+		if point == afterTableName {
+			times = 2
+		}
+		for n := 1; n <= times; n++ {
+			t.Run(fmt.Sprint(point, " ", n), func(t *testing.T) {
+				w := newWorld(t)
+				retried := w.retried()
+				retried()
+				w.belongs(b, 2, 1, 3)
+				disarm, stopped := fault.StopAt(point, n)
+				_, err := w.run(3)
+				disarm()
+				if !stopped() || !errors.Is(err, fault.ErrStop) {
+					t.Fatalf("not stopped at %s: %v", point, err)
+				}
+				w.want(shown, `"1","01" "2","01" "9","01"`)
+				retried()
+				w.want(shown, `"1","01" "2","01" "9","01"`)
+				w.belongs(a, 1, 5, 7) // life goes on
+				w.order(a, "4", 5)
+				w.order(b, "5", 2) // a batch that was made before the move comes late
+				if _, err := w.run(7); err != nil {
+					t.Fatal(err)
+				}
+				retried()
+				w.want(shown, `"1","05" "2","01" "4","05" "5","01" "9","01"`)
+				w.want(stamps, `"1","05" "2","01" "4","05" "5","01" "9","01"`)
+				w.want(overrides, "")
+				w.want("SELECT count() FROM orders WHERE order_id = '9'", "1")
+			})
+		}
+	}
+}
+
+const afterTableName = "squash/table rewritten"
+
+// retried gives an insert of an order of b, always with one token and with the
+// stamp of before the move.
+func (w *world) retried() func() {
+	orders := tables.NewOrders()
+	orders.Append(&events.Header{Platform: b.Platform, Shop: b.Shop, EntityId: "9", Account: b.ID, Version: &events.Version{ModifiedMs: 1}},
+		&events.Order{PaidMs: 1_700_000_000_000, PaidMinor: 100, Currency: "CNY"}, tables.Stamp{CustomerID: [16]byte{2}})
+	return func() {
+		w.t.Helper()
+		if err := w.c.Insert(w.t.Context(), orders, "kept"); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// A squash dies while a mutation of it is still under way: the next one waits
+// for that before it takes a snapshot, which the mutation would read.
+func TestWaitsForTheMutationsOfOneThatDied(t *testing.T) {
+	for _, table := range []string{"orders", "identity_overrides"} {
+		t.Run(table, func(t *testing.T) {
 			w := newWorld(t)
 			w.belongs(b, 2, 1, 3)
-			disarm, stopped := fault.StopAt(point, 1)
-			_, err := w.run(3)
-			disarm()
-			if !stopped() || !errors.Is(err, fault.ErrStop) {
-				t.Fatalf("not stopped at %s: %v", point, err)
+			merges := func(what string) {
+				t.Helper()
+				if err := w.c.Exec(t.Context(), what, "SYSTEM "+what+" MERGES "+w.c.Database()+"."+table); err != nil {
+					t.Fatal(err)
+				}
 			}
-			w.want(shown, `"1","01" "2","01"`)
-			w.belongs(a, 1, 5, 7) // life goes on
-			w.order(a, "4", 5)
+			merges("STOP")
+			dying := &Squash{ClickHouse: w.c, Limit: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+			if _, err := dying.Run(t.Context(), 3); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("Run = %v, want its limit passed", err)
+			}
+			w.belongs(a, 1, 5, 7)
+			if _, err := dying.Run(t.Context(), 7); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("Run = %v, want that it waits", err)
+			}
+			w.want("SELECT account FROM squash_snapshot FINAL", "b") // that of the first
+			w.want(shown, `"1","05" "2","01"`)
+			merges("START")
 			if _, err := w.run(7); err != nil {
 				t.Fatal(err)
 			}
-			w.want(shown, `"1","05" "2","01" "4","05"`)
-			w.want(stamps, `"1","05" "2","01" "4","05"`)
+			w.want(shown, `"1","05" "2","01"`)
+			w.want(stamps, `"1","05" "2","01"`)
 			w.want(overrides, "")
 		})
 	}
