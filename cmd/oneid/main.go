@@ -29,6 +29,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Serve the look-up API alone, from ClickHouse."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring ClickHouse's tables and views up to date."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Make the resolver's state anew from ClickHouse."`
+	Replay   replayCmd   `cmd:"" help:"Run stored payloads through today's mapping again."`
 	Import   importCmd   `cmd:"" help:"Load files of orders, users, tickets or spend."`
 	Lookup   lookupCmd   `cmd:"" help:"Find a customer and print the profile."`
 	Explain  explainCmd  `cmd:"" help:"Say why accounts are one customer."`

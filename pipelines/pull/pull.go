@@ -51,7 +51,9 @@ type Puller struct {
 	// Cursors keeps how far the stream was read; nil reads it from its
 	// beginning and keeps nothing, as files are.
 	Cursors *Cursors
-	Log     *slog.Logger
+	// CursorKey is that of the stream's cursor; default: platform/shop/stream.
+	CursorKey string
+	Log       *slog.Logger
 	// Progress, if set, is called when pages were acknowledged.
 	Progress func(Summary)
 	// Refused, if set, is called for each dead letter: where it came from and
@@ -101,12 +103,19 @@ func (p *Puller) Once(ctx context.Context) (Summary, error) {
 	return sum, group.Wait()
 }
 
+func (p *Puller) cursorKey() string {
+	if p.CursorKey != "" {
+		return p.CursorKey
+	}
+	return p.Platform + "/" + p.Shop + "/" + p.Stream
+}
+
 // read maps and seals the stream's pages into out.
 func (p *Puller) read(ctx context.Context, key string, out chan<- sealed) error {
 	var sum Summary
 	var from connectors.Cursor
 	if p.Cursors != nil {
-		from = p.Cursors.Get(key)
+		from = p.Cursors.Get(p.cursorKey())
 	}
 	for page, err := range p.Connector.Read(ctx, p.Stream, from) {
 		if err != nil {
@@ -147,7 +156,7 @@ func (p *Puller) write(ctx context.Context, key string, in <-chan sealed) (Summa
 			return sum, fmt.Errorf("pull: %s: %w", key, err)
 		}
 		if page.next != "" && p.Cursors != nil {
-			if err := p.Cursors.Put(ctx, key, page.next); err != nil {
+			if err := p.Cursors.Put(ctx, p.cursorKey(), page.next); err != nil {
 				return sum, fmt.Errorf("pull: %s: %w", key, err)
 			}
 		}
