@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -29,8 +27,8 @@ import (
 
 // demoCmd shows the whole of OneID on invented people.
 type demoCmd struct {
-	People int       `help:"How many people to invent, from 100 to 1,000,000 (default: those of the folder, or 1000)."`
-	Seed   uint64    `help:"Which people: the same seed invents the same (default: that of the folder, or 1)."`
+	People *int      `help:"How many people to invent, from 100 to 1,000,000 (default: those of the folder, or 1000)."`
+	Seed   *uint64   `help:"Which people: the same seed invents the same (default: that of the folder, or 1)."`
 	Until  time.Time `help:"Where the data end (RFC 3339); default: now." format:"2006-01-02T15:04:05Z07:00"`
 	Exit   bool      `help:"End after the report instead of staying up."`
 	JSON   bool      `help:"Print one JSON object instead of the report."`
@@ -68,11 +66,17 @@ func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
 	if err != nil {
 		recorded = simulator.Config{People: 1000, Seed: 1}
 	}
-	c.People, c.Seed = cmp.Or(c.People, recorded.People), cmp.Or(c.Seed, recorded.Seed)
-	if c.People < 100 || c.People > 1000000 {
+	people, seed := recorded.People, recorded.Seed
+	if c.People != nil {
+		people = *c.People
+	}
+	if c.Seed != nil {
+		seed = *c.Seed
+	}
+	if people < 100 || people > 1000000 {
 		return errors.New("--people must lie between 100 and 1,000,000")
 	}
-	if _, err := f.world(simulator.Config{People: c.People, Seed: c.Seed, Until: c.Until}); err != nil {
+	if _, err := f.world(simulator.Config{People: people, Seed: seed, Until: c.Until}); err != nil {
 		return err
 	}
 	if err := f.make(config.Sample); err != nil {
@@ -105,13 +109,13 @@ func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
 			}
 			report.Seconds = time.Since(began).Seconds()
 			if c.JSON {
-				return json.NewEncoder(os.Stdout).Encode(report)
+				return errors.Join(json.NewEncoder(os.Stdout).Encode(report), report.check())
 			}
 			if err := report.print(os.Stdout); err != nil {
 				return err
 			}
-			if !stay {
-				return nil
+			if err := report.check(); err != nil || !stay {
+				return err
 			}
 			return n.stayUp(ctx, s.shops, func() { n.printAddresses(os.Stdout) })
 		})
@@ -121,66 +125,59 @@ func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
 // pullAll pulls every stream of every simulated shop to its end, and loads
 // the brand's member lists.
 func (n *node) pullAll(ctx context.Context, s *simulators, show *progress) error {
-	var mu sync.Mutex
-	sums := make(map[string]pull.Summary)
-	note := func(stream string) func(pull.Summary) {
-		return func(sum pull.Summary) {
-			mu.Lock()
-			defer mu.Unlock()
-			sums[stream] = sum
-			var done, total int
-			for _, sum := range sums {
-				done += sum.Records
-				total += max(sum.Total, sum.Records)
-			}
-			show.set(int64(done), int64(total))
-		}
-	}
-	show.start("pulling from the platforms", 0)
 	group, groupCtx := errgroup.WithContext(ctx)
+	// read shows how far the stream of a shop is while it is pulled.
+	read := func(shop shop, stream string, once func(progress func(pull.Summary)) (pull.Summary, error)) {
+		name := shop.platform + "/" + shop.name + " " + stream
+		shown := show.begin(name, 0)
+		group.Go(func() error {
+			sum, err := once(func(sum pull.Summary) { shown.set(int64(sum.Records), int64(max(sum.Total, sum.Records))) })
+			if err == nil && sum.DeadLetters > 0 {
+				err = fmt.Errorf("%d records of %s could not be mapped; the dead-letter topic holds them with the reasons", sum.DeadLetters, name)
+			}
+			shown.end(err)
+			return err
+		})
+	}
 	for _, shop := range s.shops {
 		for _, stream := range shop.connector.Spec().Streams {
-			p := n.puller(shop.connector, shop.platform, shop.name, stream.Name)
-			p.Progress = note(shop.platform + "/" + stream.Name)
-			group.Go(func() error { _, err := p.Once(groupCtx); return err })
+			read(shop, stream.Name, func(progress func(pull.Summary)) (pull.Summary, error) {
+				p := n.puller(shop.connector, shop.platform, shop.name, stream.Name)
+				p.Progress = progress
+				return p.Once(groupCtx)
+			})
 		}
-		group.Go(func() error { return n.loadMembers(groupCtx, s, shop, note(shop.platform+"/members")) })
+		read(shop, "members", func(progress func(pull.Summary)) (pull.Summary, error) {
+			return n.loadMembers(groupCtx, s, shop, progress)
+		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	show.finish()
-	for stream, sum := range sums {
-		if sum.DeadLetters > 0 {
-			return fmt.Errorf("%d records of %s could not be mapped; the dead-letter topic holds them with the reasons", sum.DeadLetters, stream)
-		}
-	}
-	return nil
+	return group.Wait()
 }
 
 // loadMembers imports the brand's member list of a shop, as a brand would
 // import its own: downloaded to a file first.
-func (n *node) loadMembers(ctx context.Context, s *simulators, shop shop, progress func(pull.Summary)) error {
+func (n *node) loadMembers(ctx context.Context, s *simulators, shop shop, progress func(pull.Summary)) (pull.Summary, error) {
 	name := "members-" + shop.platform + "-" + shop.name + ".csv"
 	path := n.folder.path(name)
 	if err := download(ctx, s.memberList(shop.platform, name), path); err != nil {
-		return fmt.Errorf("fetch the member list of %s/%s: %w", shop.platform, shop.name, err)
+		return pull.Summary{}, fmt.Errorf("fetch the member list of %s/%s: %w", shop.platform, shop.name, err)
 	}
 	header := []string{"account", "phone", "unionid", "omid", "member_card", "joined_at"}
 	mapping, err := file.DefaultMapping(shop.platform+"/"+shop.name, file.KindUsers, header)
 	if err != nil {
-		return err
+		return pull.Summary{}, err
 	}
 	connector, err := file.New(file.Config{Paths: []string{path}, Mapping: mapping, ExportedAt: s.endpoints.Until})
 	if err != nil {
-		return err
+		return pull.Summary{}, err
 	}
 	p := n.puller(connector, shop.platform, shop.name, file.KindUsers)
 	p.Cursors, p.Progress = nil, progress
-	if _, err := p.Once(ctx); err != nil {
-		return err
+	sum, err := p.Once(ctx)
+	if err != nil {
+		return sum, err
 	}
-	return os.Remove(path)
+	return sum, os.Remove(path)
 }
 
 // memberList is where a platform's face hands out the brand's member list.
@@ -368,6 +365,19 @@ func (r demoReport) print(out io.Writer) error {
 	_, err := fmt.Fprintf(out, "\n%d customers found, of %d people.\nOf the pairs of accounts that were joined %.2f %% are one person; of the pairs that are, %.2f %% were joined,\nof %.2f %% that the evidence allows (the rest is masked: that is what makes it hard).\n%d events in %.1f s: %.0f a second.\n",
 		r.Customers, r.People, 100*r.Precision, 100*r.Recall, 100*r.RecallPossible, r.Events, r.Seconds, float64(r.Events)/r.Seconds)
 	return err
+}
+
+// check says what is in ClickHouse otherwise than at the source.
+func (r demoReport) check() error {
+	var faults []error
+	for platform, streams := range r.Platforms {
+		for stream, count := range streams {
+			if count.Source != count.Stored {
+				faults = append(faults, fmt.Errorf("%s %s: the source has %d, ClickHouse %d", platform, stream, count.Source, count.Stored))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // printAddresses says how to go on while the demo stays up.

@@ -163,7 +163,7 @@ func (d *doctor) examine(ctx context.Context) {
 	case !owned:
 		d.ok("owner", "no process has the folder")
 	default:
-		if err := i.attach(); err != nil {
+		if err := i.attach(need{}); err != nil {
 			d.warn("owner", "if it is `oneid up`, ask again once it is up", "a process has the folder, and does not say where it answers")
 			break
 		}

@@ -43,7 +43,7 @@ func installEngine(ctx context.Context, show *progress) (string, error) {
 		show.set(done, total)
 	}})
 	if started {
-		show.finish()
+		show.fail(err)
 	}
 	return path, err
 }

@@ -153,6 +153,14 @@ func (f folder) writeEndpoints(e Endpoints) error {
 	return f.writeFile(endpointsFile, append(data, '\n'), 0o644)
 }
 
+// removeEndpoints ends what writeEndpoints began.
+func (f folder) removeEndpoints() error {
+	if err := os.Remove(f.path(endpointsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove where we are: %w", err)
+	}
+	return nil
+}
+
 // endpoints reads where the owner is.
 func (f folder) endpoints() (Endpoints, error) {
 	var e Endpoints

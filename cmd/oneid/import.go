@@ -29,7 +29,7 @@ type importCmd struct {
 
 // Help shows below the usage.
 func (importCmd) Help() string {
-	return "Loads the rows through Kafka and identity resolution, and ends when they are in the views. Importing a file again changes nothing. A bad row goes to the dead letter, is listed with its line, and the rest is loaded.\n\nExit code: 0 all rows loaded, 3 some were refused, 1 failed.\n\nTry: oneid import --mapping deploy/examples/purchases/mapping.yaml deploy/examples/purchases/purchases.csv"
+	return "Loads the rows through Kafka and identity resolution, and ends when they are in the views. Importing a file again changes nothing. A bad row goes to the dead letter, is listed with its line, and the rest is loaded.\n\nExit code: 0 all rows loaded, 3 some were refused, 1 failed, 2 the command line is wrong.\n\nTry: oneid import --mapping deploy/examples/purchases/mapping.yaml deploy/examples/purchases/purchases.csv"
 }
 
 // importReport is what --json prints.
@@ -103,7 +103,7 @@ func (c importCmd) Run(ctx context.Context, f folder) (err error) {
 		show.start("importing rows", 0)
 		p.Progress = func(sum pull.Summary) { show.set(int64(sum.Records), int64(sum.Total)) }
 		sum, err := p.Once(ctx)
-		show.finish()
+		show.fail(err)
 		report.Rows, report.Loaded = sum.Records, sum.Records-report.Refused
 		if err != nil {
 			return err

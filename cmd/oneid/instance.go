@@ -78,7 +78,7 @@ func open(ctx context.Context, f folder, n need, show *progress) (_ *instance, e
 	release, err := f.own()
 	switch {
 	case errors.Is(err, errOwned):
-		if err := i.attach(); err != nil {
+		if err := i.attach(n); err != nil {
 			return nil, err
 		}
 	case err != nil:
@@ -126,10 +126,13 @@ func (i *instance) close() error {
 }
 
 // attach takes the addresses of the owner.
-func (i *instance) attach() error {
+func (i *instance) attach(n need) error {
 	e, err := i.folder.endpoints()
 	if err != nil {
 		return err
+	}
+	if n.kafka && len(e.Kafka.Brokers) == 0 {
+		return hinted{fmt.Errorf("%w, and has no Kafka: it serves look-ups alone", errOwned), "stop that process first"}
 	}
 	i.brokers = e.Kafka.Brokers
 	if i.app, err = i.folder.sqlUser(e.ClickHouse); err != nil {
@@ -307,10 +310,14 @@ func (i *instance) tellEndpoints(api string) error {
 	if err != nil {
 		return err
 	}
+	brokers := i.brokers
+	if brokers == nil {
+		brokers = []string{} // a list in the file, of none
+	}
 	return i.folder.writeEndpoints(Endpoints{
 		API:        APIEndpoint{URL: api, KeyFile: key},
 		ClickHouse: SQLEndpoint{URL: i.app.url, User: i.app.user, Database: i.app.database, SecretFile: i.secrets.app},
 		BI:         SQLEndpoint{URL: i.bi.url, User: i.bi.user, Database: i.bi.database, SecretFile: i.secrets.bi},
-		Kafka:      KafkaEndpoint{Brokers: i.brokers},
+		Kafka:      KafkaEndpoint{Brokers: brokers},
 	})
 }

@@ -150,7 +150,7 @@ func (c rebuildCmd) rebuild(ctx context.Context, n *node, show *progress) (repor
 		},
 	}
 	made, err := again.Into(ctx, store)
-	show.finish()
+	show.fail(err)
 	if err != nil {
 		return report, err
 	}

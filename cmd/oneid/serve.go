@@ -44,10 +44,16 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
-	err = i.tellEndpoints(server.url)
+	// Beside the folder's owner, endpoints.json is the owner's.
+	if i.owner {
+		err = i.tellEndpoints(server.url)
+	}
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "serving %s; Ctrl-C stops\n", server.url)
-		err = errors.Join(server.serve(ctx), os.Remove(f.path(endpointsFile)))
+		err = server.serve(ctx)
+	}
+	if i.owner {
+		err = errors.Join(err, f.removeEndpoints())
 	}
 	return errors.Join(err, i.close())
 }

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"oneid/internal/config"
@@ -130,55 +134,71 @@ func loadSettings(dir string) (Settings, error) {
 	if err := config.Decode(name, data, &s, "ONEID_", os.Environ()); err != nil {
 		return s, err
 	}
-	return s, s.validate()
+	return s, s.validate(data)
 }
 
-// validate names every fault that the file's form does not show.
-func (s *Settings) validate() error {
+var (
+	brandPattern    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+	databasePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// validate names every fault that the file's form does not show; data is the
+// file's content, where each fault has its place.
+func (s *Settings) validate(data []byte) error {
 	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, &config.Problem{File: settingsFile, Message: fmt.Sprintf(format, args...)})
+	fault := func(key, format string, args ...any) {
+		p := &config.Problem{File: settingsFile, Message: key + " " + fmt.Sprintf(format, args...)}
+		p.Line, p.Column = config.Locate(data, key)
+		faults = append(faults, p)
 	}
-	if s.Brand == "" {
-		fault("brand must not be empty")
+	if !brandPattern.MatchString(s.Brand) {
+		fault("brand", "must be of letters, digits, '.', '_' and '-': it begins the topics' names")
 	}
 	if _, err := time.LoadLocation(s.Timezone); err != nil {
-		fault("timezone: %v; write an IANA name such as Asia/Shanghai", err)
+		fault("timezone", "is not known: %v; write an IANA name such as Asia/Shanghai", err)
 	}
 	if s.Kafka.Partitions < 1 {
-		fault("kafka.partitions must be at least 1")
+		fault("kafka.partitions", "must be at least 1")
+	}
+	if !databasePattern.MatchString(s.ClickHouse.Database) || slices.Contains([]string{"default", "system", "information_schema"}, strings.ToLower(s.ClickHouse.Database)) {
+		fault("clickhouse.database", "must be a database of OneID's own, named by letters, digits and '_'")
+	}
+	for key, address := range map[string]string{"api.listen": s.API.Listen, "clickhouse.listen": s.ClickHouse.Listen, "clickhouse.bi.listen": s.ClickHouse.BI.Listen} {
+		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+			fault(key, "must be of the form host:port, such as 127.0.0.1:0")
+		}
 	}
 	if s.Resolve.MemoryMiB < 64 {
-		fault("resolve.memory_mib must be at least 64")
+		fault("resolve.memory_mib", "must be at least 64")
 	}
-	for name, d := range map[string]config.Duration{"pull.every": s.Pull.Every, "resolve.batch_wait": s.Resolve.BatchWait, "resolve.squash_every": s.Resolve.SquashEvery, "api.timeout": s.API.Timeout} {
+	for key, d := range map[string]config.Duration{"pull.every": s.Pull.Every, "resolve.batch_wait": s.Resolve.BatchWait, "resolve.squash_every": s.Resolve.SquashEvery, "api.timeout": s.API.Timeout} {
 		if d <= 0 {
-			fault("%s must be longer than nothing", name)
+			fault(key, "must be longer than nothing")
 		}
 	}
 	switch s.Kafka.SASL.Mechanism {
 	case "", "plain", "scram-sha-256", "scram-sha-512":
 	default:
-		fault("kafka.sasl.mechanism must be plain, scram-sha-256 or scram-sha-512")
+		fault("kafka.sasl.mechanism", "must be plain, scram-sha-256 or scram-sha-512")
 	}
 	if s.Kafka.SASL.Mechanism != "" && !s.Kafka.SASL.Password.IsSet() {
-		fault("kafka.sasl needs a password: set password_file or ONEID_KAFKA_SASL_PASSWORD")
+		fault("kafka.sasl.password_file", "is missing: name the file of the password, or set ONEID_KAFKA_SASL_PASSWORD")
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.Log.Level)); err != nil {
-		fault("log.level must be debug, info, warn or error")
+		fault("log.level", "must be debug, info, warn or error")
 	}
 	if s.Log.Format != "text" && s.Log.Format != "json" {
-		fault("log.format must be text or json")
+		fault("log.format", "must be text or json")
 	}
 	seen := make(map[string]bool)
 	for i, shop := range s.Shops {
-		name := shop.Platform + "/" + shop.Shop
+		name, key := shop.Platform+"/"+shop.Shop, fmt.Sprintf("shops[%d]", i)
 		switch {
 		case shop.Platform == "" || shop.Shop == "":
-			fault("shops[%d] needs both platform and shop", i)
+			fault(key, "needs both platform and shop")
 		case seen[name]:
-			fault("shops[%d]: %s stands there twice", i, name)
+			fault(key, "is %s, which stands there twice", name)
 		}
 		seen[name] = true
 	}

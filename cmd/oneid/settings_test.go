@@ -130,10 +130,13 @@ func TestSettingsFaults(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"time zone":     {"timezone: Mars/Olympus\n", "IANA"},
 		"no partitions": {"kafka:\n  partitions: 0\n", "at least 1"},
-		"no password":   {"kafka:\n  sasl:\n    mechanism: plain\n", "password_file"},
+		"no password":   {"kafka:\n  sasl:\n    mechanism: plain\n", "oneid.yaml:2:3: kafka.sasl.password_file"},
+		"no database":   {"clickhouse:\n  database: default\n", "oneid.yaml:2:3: clickhouse.database"},
+		"no address":    {"api: {listen: here}\n", "oneid.yaml:1:7: api.listen"},
+		"no brand":      {"brand: a b\n", "oneid.yaml:1:1: brand"},
 		"shop twice":    {"shops:\n  - {platform: tmall, shop: s}\n  - {platform: tmall, shop: s}\n", "twice"},
-		"shop unnamed":  {"shops:\n  - {platform: tmall}\n", "needs both"},
-		"log level":     {"log:\n  level: loud\n", "log.level"},
+		"shop unnamed":  {"shops:\n  - {platform: tmall}\n", "oneid.yaml:2:5: shops[0] needs both"},
+		"log level":     {"log:\n  level: loud\n", "oneid.yaml:2:3: log.level"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := folder(t.TempDir())

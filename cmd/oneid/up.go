@@ -89,7 +89,7 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		}
 		ready()
 		<-ctx.Done()
-		return os.Remove(n.folder.path(endpointsFile))
+		return n.folder.removeEndpoints()
 	})
 	return group.Wait()
 }

@@ -8,6 +8,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -93,7 +94,7 @@ func Handler(c Config) http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := c.Ready(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			problem(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
 		answer := "ready\n"
@@ -106,7 +107,7 @@ func Handler(c Config) http.Handler {
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if status, err := c.authorize(r.Header.Get("Authorization"), ScopeMetrics); err != nil {
-			http.Error(w, err.Error(), status)
+			problem(w, status, err.Error())
 			return
 		}
 		c.Metrics.ServeHTTP(w, r)
@@ -115,9 +116,44 @@ func Handler(c Config) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, c.MaxBodyBytes)
 		ctx, cancel := context.WithTimeout(r.Context(), c.Timeout)
 		defer cancel()
-		mux.ServeHTTP(w, r.WithContext(ctx))
+		r = r.WithContext(ctx)
+		if _, pattern := mux.Handler(r); pattern == "" {
+			unrouted(mux, w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
 	})
 	return limited
+}
+
+// unrouted answers what the mux has no operation for: it knows whether the
+// path is wrong or the method.
+func unrouted(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	said := &statusOnly{header: make(http.Header)}
+	mux.ServeHTTP(said, r)
+	if allow := said.header.Get("Allow"); said.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", allow)
+		problem(w, said.status, "this path takes "+allow)
+		return
+	}
+	problem(w, http.StatusNotFound, "there is nothing at this path; /openapi.json lists what there is")
+}
+
+// statusOnly is a ResponseWriter that keeps status and header alone.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
+
+// problem answers with a problem (RFC 9457) outside of huma's operations.
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(huma.NewError(status, detail))
 }
 
 // withoutValues makes errors that do not repeat what was sent: a body holds
@@ -143,6 +179,8 @@ func register(mux *http.ServeMux, c Config) huma.API {
 	config.DocsPath = ""
 	config.SchemasPath = "/schemas"
 	config.CreateHooks = nil // no $schema links in answers
+	// What was meant for the body must not stand in the URL, where it would be logged.
+	config.RejectUnknownQueryParameters = true
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"key": {Type: "http", Scheme: "bearer", Description: "An API key, made with `oneid apikey create`."},
 	}
@@ -163,7 +201,10 @@ func register(mux *http.ServeMux, c Config) huma.API {
 			OperationID: id, Method: method, Path: path, Summary: summary,
 			Security:     []map[string][]string{{"key": {string(scope)}}},
 			MaxBodyBytes: c.MaxBodyBytes, BodyReadTimeout: c.Timeout,
-			Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusServiceUnavailable},
+			Errors: []int{
+				http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout,
+				http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+			},
 		}
 	}
 

@@ -104,7 +104,11 @@ func TestAnswers(t *testing.T) {
 		"alive":                     {"GET", "/healthz", "", "", 200, "ok"},
 		"not ready says why":        {"GET", "/readyz", "", "", 503, "clickhouse is away"},
 		"metrics":                   {"GET", "/metrics", metrics, "", 200, "oneid_up"},
-		"metrics want a key":        {"GET", "/metrics", "", "", 401, ""},
+		"metrics want a key":        {"GET", "/metrics", "", "", 401, "Authorization"},
+		"metrics want their scope":  {"GET", "/metrics", reader, "", 403, "metrics"},
+		"a path that is none":       {"GET", "/nope", "", "", 404, "openapi"},
+		"the method of another":     {"GET", "/v1/customers:lookup?phone=13800001111", "", "", 405, "POST"},
+		"a phone in the URL":        {"POST", "/v1/customers:lookup?phone=13800001111", reader, `{"phone":"13800001111"}`, 422, "unknown"},
 		"the document is open":      {"GET", "/openapi.json", "", "", 200, `"openapi":"3.1`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +140,7 @@ func TestAnswers(t *testing.T) {
 			if strings.Contains(string(body), "secret detail") {
 				t.Error("an inner error reached the caller")
 			}
-			if strings.HasPrefix(c.path, "/v1") && response.StatusCode >= 400 {
+			if response.StatusCode >= 400 {
 				if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/problem+json") {
 					t.Errorf("Content-Type of an error = %q, want application/problem+json", got)
 				}

@@ -108,7 +108,7 @@ func TestAppendedRecordsKeepTheirOffsetsOverARestart(t *testing.T) {
 	log := client.Log("b.journal", 0)
 	defer log.Close()
 	for want := range int64(5) {
-		offset, err := log.Append(t.Context(), fmt.Appendf(nil, "record %d", want))
+		offset, err := log.Append(t.Context(), fmt.Appendf(nil, "record %d", want), nil)
 		if err != nil || offset != want {
 			t.Fatalf("Append = %d, %v; want offset %d", offset, err, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"sync"
 	"time"
@@ -17,6 +18,24 @@ import (
 type Header struct {
 	Key   string
 	Value []byte
+}
+
+// Headers makes a message's headers of names and values.
+func Headers(of iter.Seq2[string, string]) []Header {
+	headers := make([]Header, 0, 6) // as many as a CloudEvent has
+	for name, value := range of {
+		headers = append(headers, Header{name, []byte(value)})
+	}
+	return headers
+}
+
+// toKafka are kafka-go's headers.
+func toKafka(headers []Header) []kafka.Header {
+	var out []kafka.Header
+	for _, h := range headers {
+		out = append(out, kafka.Header{Key: h.Key, Value: h.Value})
+	}
+	return out
 }
 
 // Message is a message to publish. Messages of one key stay in their order.
@@ -52,10 +71,7 @@ func (c *Client) Publisher() *Publisher {
 func (p *Publisher) Publish(ctx context.Context, messages []Message) error {
 	out := make([]kafka.Message, len(messages))
 	for i, m := range messages {
-		out[i] = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value}
-		for _, h := range m.Headers {
-			out[i].Headers = append(out[i].Headers, kafka.Header{Key: h.Key, Value: h.Value})
-		}
+		out[i] = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: toKafka(m.Headers)}
 	}
 	err := p.writer.WriteMessages(ctx, out...)
 	var each kafka.WriteErrors
@@ -99,7 +115,7 @@ func (c *Client) Log(topic string, partition int) *Log {
 
 // Append writes a record with all replicas' acknowledgement and returns its
 // offset. After an error it is unknown whether the record was written.
-func (l *Log) Append(ctx context.Context, value []byte) (int64, error) {
+func (l *Log) Append(ctx context.Context, value []byte, headers []Header) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn == nil {
@@ -118,7 +134,7 @@ func (l *Log) Append(ctx context.Context, value []byte) (int64, error) {
 	}
 	_ = l.conn.SetWriteDeadline(deadline)
 	_ = l.conn.SetReadDeadline(deadline)
-	_, _, offset, _, err := l.conn.WriteCompressedMessagesAt(compress.None.Codec(), kafka.Message{Value: value})
+	_, _, offset, _, err := l.conn.WriteCompressedMessagesAt(compress.None.Codec(), kafka.Message{Value: value, Headers: toKafka(headers)})
 	if err != nil {
 		err = errors.Join(fmt.Errorf("kafka: append to %s: %w", partitionName(l.topic, l.partition), err), l.conn.Close())
 		l.conn = nil

@@ -73,11 +73,12 @@ func (c *Cursors) Get(key string) connectors.Cursor {
 
 // Put keeps a cursor; it returns once it is acknowledged.
 func (c *Cursors) Put(ctx context.Context, key string, cursor connectors.Cursor) error {
-	value, err := proto.Marshal(&events.Cursor{Position: string(cursor), WrittenMs: time.Now().UnixMilli()})
+	written := &events.Cursor{Position: string(cursor), WrittenMs: time.Now().UnixMilli()}
+	value, err := proto.Marshal(written)
 	if err != nil {
 		return fmt.Errorf("write the cursor: %w", err)
 	}
-	if err := c.publisher.Publish(ctx, []kafka.Message{{Topic: c.topic, Key: []byte(key), Value: value}}); err != nil {
+	if err := c.publisher.Publish(ctx, []kafka.Message{{Topic: c.topic, Key: []byte(key), Value: value, Headers: kafka.Headers(events.DescribeCursor(key, written).Headers())}}); err != nil {
 		return fmt.Errorf("write the cursor: %w", err)
 	}
 	c.mu.Lock()

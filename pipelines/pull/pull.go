@@ -304,14 +304,7 @@ func (p *Puller) message(event *events.Event) (kafka.Message, error) {
 	if err != nil {
 		return kafka.Message{}, err
 	}
-	return kafka.Message{Topic: topic, Key: []byte(key), Value: value, Headers: []kafka.Header{
-		{Key: "ce_specversion", Value: []byte("1.0")},
-		{Key: "ce_id", Value: []byte(about.ID)},
-		{Key: "ce_type", Value: []byte(about.Type)},
-		{Key: "ce_source", Value: []byte(about.Source)},
-		{Key: "ce_time", Value: []byte(about.Time)},
-		{Key: "content-type", Value: []byte(events.ContentType)},
-	}}, nil
+	return kafka.Message{Topic: topic, Key: []byte(key), Value: value, Headers: kafka.Headers(about.Headers())}, nil
 }
 
 // deadLetter makes the message of what was refused. Its id is a keyed hash of
@@ -339,5 +332,5 @@ func (p *Puller) deadLetter(raw []byte, origin, reason string, cause error) (kaf
 	if err != nil {
 		return kafka.Message{}, fmt.Errorf("make a dead letter: %w", err)
 	}
-	return kafka.Message{Topic: p.Topics.DeadLetter, Key: []byte(id), Value: value}, nil
+	return kafka.Message{Topic: p.Topics.DeadLetter, Key: []byte(id), Value: value, Headers: kafka.Headers(events.DescribeLetter(letter).Headers())}, nil
 }

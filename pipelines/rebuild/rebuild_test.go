@@ -140,7 +140,7 @@ func TestJournal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(t.Context(), value); err != nil {
+		if _, err := log.Append(t.Context(), value, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -98,7 +98,7 @@ func (r *Resolver) deadLetters(ctx context.Context, letters []letter) ([]kafka.M
 		if err != nil {
 			return nil, fmt.Errorf("resolve: make the dead letter of %s: %w", place, err)
 		}
-		out = append(out, kafka.Message{Topic: r.Topics.DeadLetter, Key: key, Value: value})
+		out = append(out, kafka.Message{Topic: r.Topics.DeadLetter, Key: key, Value: value, Headers: kafka.Headers(events.DescribeLetter(dead).Headers())})
 	}
 	return out, nil
 }

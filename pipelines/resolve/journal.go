@@ -135,11 +135,12 @@ func (j *journal) claim(ctx context.Context, least uint64) error {
 // is unknown whether it was written: catchUp tells.
 func (j *journal) append(ctx context.Context, ranges []*events.Range) (record, error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	value, err := proto.Marshal(&events.JournalRecord{Epoch: j.epoch, Ranges: ranges, WrittenMs: now.UnixMilli(), Delivered: j.delivered})
+	written := &events.JournalRecord{Epoch: j.epoch, Ranges: ranges, WrittenMs: now.UnixMilli(), Delivered: j.delivered}
+	value, err := proto.Marshal(written)
 	if err != nil {
 		return record{}, fmt.Errorf("resolve: write the journal: %w", err)
 	}
-	offset, err := j.log.Append(ctx, value)
+	offset, err := j.log.Append(ctx, value, kafka.Headers(events.DescribeRecord(written, sequenceOf(j.read)).Headers()))
 	if err != nil {
 		return record{}, fmt.Errorf("resolve: write the journal: %w", err)
 	}

@@ -618,7 +618,7 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return err
 		}
-		messages = append(messages, kafka.Message{Topic: r.Topics.Identity, Key: []byte(change.GetAccount()), Value: value})
+		messages = append(messages, kafka.Message{Topic: r.Topics.Identity, Key: []byte(change.GetAccount()), Value: value, Headers: kafka.Headers(events.DescribeChange(change).Headers())})
 	}
 	if len(messages) == 0 {
 		return nil

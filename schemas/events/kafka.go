@@ -1,6 +1,7 @@
 package events
 
 import (
+	"iter"
 	"strconv"
 	"time"
 )
@@ -47,6 +48,20 @@ type CloudEvent struct {
 	ID, Type, Source, Time string
 }
 
+// Headers are the names and values of the headers.
+func (c CloudEvent) Headers() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for _, header := range [...][2]string{
+			{"ce_specversion", "1.0"}, {"ce_id", c.ID}, {"ce_type", c.Type}, {"ce_source", c.Source}, {"ce_time", c.Time},
+			{"content-type", ContentType},
+		} {
+			if !yield(header[0], header[1]) {
+				return
+			}
+		}
+	}
+}
+
 // Key is a message's key: the account as platform/shop/id; the channel for
 // spend.
 func Key(e *Event) string {
@@ -69,6 +84,53 @@ func Describe(e *Event) CloudEvent {
 			strconv.FormatInt(v.GetModifiedMs(), 10) + "|" + strconv.Itoa(int(v.GetSource())) + "|" + strconv.Itoa(int(v.GetRevision())),
 		Type:   "oneid." + kind + ".v1",
 		Source: "/" + h.GetPlatform() + "/" + h.GetShop(),
-		Time:   time.UnixMilli(v.GetModifiedMs()).UTC().Format(time.RFC3339Nano),
+		Time:   timeOf(v.GetModifiedMs()),
+	}
+}
+
+func timeOf(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }
+
+// DescribeChange makes the attributes of an identity change: one that is
+// published again has the same id.
+func DescribeChange(c *IdentityChange) CloudEvent {
+	return CloudEvent{
+		ID: c.GetAccount() + "|" + strconv.FormatUint(c.GetVersion(), 10), Type: "oneid.identity_change.v1",
+		Source: "/identity", Time: timeOf(c.GetChangedMs()),
+	}
+}
+
+// DescribeDecision makes the attributes of a decision.
+func DescribeDecision(d *Decision) CloudEvent {
+	return CloudEvent{ID: d.GetDecisionId(), Type: "oneid.decision.v1", Source: "/decisions", Time: timeOf(d.GetDecidedMs())}
+}
+
+// DescribeRecord makes the attributes of a record of the journal that its
+// writer means for a sequence.
+func DescribeRecord(r *JournalRecord, sequence uint64) CloudEvent {
+	return CloudEvent{
+		ID: strconv.FormatUint(r.GetEpoch(), 10) + "|" + strconv.FormatUint(sequence, 10), Type: "oneid.journal_record.v1",
+		Source: "/journal", Time: timeOf(r.GetWrittenMs()),
+	}
+}
+
+// DescribeLetter makes the attributes of a dead letter: each attempt at it is
+// an event of its own.
+func DescribeLetter(l *DeadLetter) CloudEvent {
+	source := "/resolver"
+	if l.GetPlatform() != "" {
+		source = "/" + l.GetPlatform() + "/" + l.GetShop()
+	}
+	return CloudEvent{
+		ID: l.GetLetterId() + "|" + strconv.Itoa(int(l.GetAttempts())), Type: "oneid.dead_letter.v1",
+		Source: source, Time: timeOf(l.GetFirstSeenMs()),
+	}
+}
+
+// DescribeCursor makes the attributes of the cursor of a stream, written
+// platform/shop/stream.
+func DescribeCursor(stream string, c *Cursor) CloudEvent {
+	return CloudEvent{
+		ID: stream + "|" + strconv.FormatInt(c.GetWrittenMs(), 10), Type: "oneid.cursor.v1",
+		Source: "/" + stream, Time: timeOf(c.GetWrittenMs()),
 	}
 }
