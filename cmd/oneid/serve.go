@@ -113,7 +113,7 @@ func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, ready
 	})
 	return &apiServer{
 		url: "http://" + listener.Addr().String(), listener: listener,
-		server: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn)},
+		server: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn)},
 	}, nil
 }
 

@@ -65,8 +65,8 @@ func New(cfg Config) (*Connector, error) {
 	if cfg.Mapping == nil {
 		return nil, errors.New("file: the mapping is missing")
 	}
-	if err := cfg.Mapping.validate(); err != nil {
-		return nil, fmt.Errorf("file: %w", err)
+	if faults := cfg.Mapping.validate(); len(faults) > 0 {
+		return nil, fmt.Errorf("file: %w", joined(faults))
 	}
 	if len(cfg.Mapping.OrderID.Row) > 0 && cfg.Hash == nil {
 		return nil, errors.New("file: a mapping with order_id.row needs the brand's keyed hash")

@@ -112,6 +112,10 @@ func (v *values) time(field string) int64 {
 		v.fault(field, "is not a time that its format allows")
 		return 0
 	}
+	if year := t.UTC().Year(); year < 1970 || year > 2105 {
+		v.fault(field, "is not a time from 1970 to 2105")
+		return 0
+	}
 	return t.UnixMilli()
 }
 
@@ -125,6 +129,10 @@ func (v *values) currency() string {
 	return v.mapping.Currency
 }
 
+// mostMinor bounds an amount, so that no sum of them overflows: ten trillion
+// of the major unit.
+const mostMinor = 1e15
+
 // money is in the currency's minor unit, 0 for an empty field.
 func (v *values) money(field, currency string) int64 {
 	text := amountText(v.text(field))
@@ -137,6 +145,8 @@ func (v *values) money(field, currency string) int64 {
 		v.fault(field, "is not an amount of "+currency)
 	case minor < 0:
 		v.fault(field, "is negative: money that went back belongs into tickets")
+	case minor > mostMinor:
+		v.fault(field, "is larger than any amount can be")
 	}
 	return minor
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
 
 	"oneid/internal/tablefile"
 )
@@ -126,21 +128,51 @@ func ParseMapping(name string, data []byte, shop, kind string) (mapping *Mapping
 	if err := m.forShop(shop); err != nil {
 		return nil, err
 	}
-	if err := m.validate(); err != nil {
-		var faults []error
-		for _, fault := range unjoin(err) {
-			faults = append(faults, &MappingError{File: name, Message: fault.Error()})
-		}
+	var faults []error
+	for _, f := range m.validate() {
+		line, column := f.place(data)
+		faults = append(faults, &MappingError{name, line, column, f.message})
+	}
+	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
 	return &m, nil
 }
 
-func unjoin(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
+// fault is what is wrong with a mapping, and the path of the key that has it.
+type fault struct {
+	path    []string
+	message string
+}
+
+func (f fault) Error() string { return f.message }
+
+func joined(faults []fault) error {
+	all := make([]error, len(faults))
+	for i, f := range faults {
+		all[i] = f
 	}
-	return []error{err}
+	return errors.Join(all...)
+}
+
+// place is where the fault's key stands, or the nearest key above it that is
+// there; 0, 0 where there is none.
+func (f fault) place(data []byte) (line, column int) {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil || len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return 0, 0
+	}
+	for n := len(f.path); n > 0; n-- {
+		path := new(yaml.PathBuilder).Root()
+		for _, key := range f.path[:n] {
+			path = path.Child(key)
+		}
+		if node, err := path.Build().FilterNode(file.Docs[0].Body); err == nil && node != nil && node.GetToken() != nil {
+			at := node.GetToken().Position
+			return at.Line, at.Column
+		}
+	}
+	return 0, 0
 }
 
 func (m *Mapping) forShop(shop string) error {
@@ -169,17 +201,18 @@ func DefaultMapping(shop, kind string, header []string) (*Mapping, error) {
 			m.Columns[column] = Field{Column: column}
 		}
 	}
-	if err := m.validate(); err != nil {
+	if faults := m.validate(); len(faults) > 0 {
 		return nil, fmt.Errorf("file: without a mapping the first line must have OneID's own names (%s): %w",
-			strings.Join(slices.Sorted(maps.Keys(known)), ", "), err)
+			strings.Join(slices.Sorted(maps.Keys(known)), ", "), joined(faults))
 	}
 	return m, nil
 }
 
 // validate fills in the defaults and names every fault.
-func (m *Mapping) validate() error {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+func (m *Mapping) validate() (faults []fault) {
+	wrong := func(key, format string, args ...any) {
+		faults = append(faults, fault{[]string{key}, fmt.Sprintf(format, args...)})
+	}
 	if m.Platform == "" {
 		m.Platform = Platform
 	}
@@ -195,42 +228,47 @@ func (m *Mapping) validate() error {
 	if m.Delimiter == "" {
 		m.Delimiter = ","
 	}
+	if !platformPattern.MatchString(m.Platform) {
+		// tmall and TMALL would be two platforms, and a buyer two accounts.
+		wrong("platform", "platform must be of small letters, digits, '_' and '-', such as tmall")
+	}
 	if m.Shop == "" {
-		fault("shop is missing: give a name that stands in every account")
+		wrong("shop", "shop is missing: give a name that stands in every account")
 	}
 	if strings.Contains(m.Shop, "/") || strings.Contains(m.Platform, "/") {
-		fault("platform and shop must not hold a slash")
+		wrong("shop", "platform and shop must not hold a slash")
 	}
 	if len(m.Currency) != 3 || strings.ToUpper(m.Currency) != m.Currency {
-		fault("currency must be a code such as CNY or USD")
+		wrong("currency", "currency must be a code such as CNY or USD")
 	}
 	zone, err := time.LoadLocation(m.Timezone)
 	if err != nil {
-		fault("timezone must be an IANA name such as Asia/Shanghai")
+		wrong("timezone", "timezone must be an IANA name such as Asia/Shanghai")
 	}
 	m.zone = zone
 	if utf8.RuneCountInString(m.Delimiter) != 1 || strings.ContainsAny(m.Delimiter, "\"\r\n") {
-		fault(`delimiter must be one character, such as "," or ";" or "\t"`)
+		wrong("delimiter", `delimiter must be one character, such as "," or ";" or "\t"`)
 	}
 	switch strings.ToLower(m.Encoding) {
 	case "", "auto", "utf-8", "utf8", "gbk", "gb18030":
 	default:
-		fault("encoding must be auto, utf-8, gbk or gb18030")
+		wrong("encoding", "encoding must be auto, utf-8, gbk or gb18030")
 	}
 	if m.ExportedAt != "" && zone != nil {
 		if m.exportedAt, err = parseTime(m.ExportedAt, "", zone); err != nil {
-			fault("exported_at must be a time such as 2026-01-31 18:00:00")
+			wrong("exported_at", "exported_at must be a time such as 2026-01-31 18:00:00")
 		}
 	}
-	faults = append(faults, m.validateColumns()...)
-	return errors.Join(faults...)
+	return append(faults, m.validateColumns()...)
 }
 
-func (m *Mapping) validateColumns() (faults []error) {
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+func (m *Mapping) validateColumns() (faults []fault) {
+	wrong := func(key, name, format string, args ...any) {
+		faults = append(faults, fault{[]string{key, name}, fmt.Sprintf(format, args...)})
+	}
 	known, ok := fieldsOf[m.Kind]
 	if !ok {
-		fault("kind must be orders, users, tickets or spend")
+		wrong("kind", "", "kind must be orders, users, tickets or spend")
 		return faults
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Columns)) {
@@ -238,34 +276,36 @@ func (m *Mapping) validateColumns() (faults []error) {
 		kind, ok := known[name]
 		switch {
 		case !ok:
-			fault("columns: %s has no field %q; there are %s", m.Kind, name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			wrong("columns", name, "columns: %s has no field %q; there are %s", m.Kind, name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		case (f.Column == "") == (f.Const == ""):
-			fault("columns: %s needs either a column or a const", name)
+			wrong("columns", name, "columns: %s needs either a column or a const", name)
 		case f.Format != "" && kind != timeField:
-			fault("columns: %s is not a time and takes no format", name)
+			wrong("columns", name, "columns: %s is not a time and takes no format", name)
 		}
 		layout, err := layoutOf(f.Format)
 		if err != nil {
-			fault("columns: %s: %w", name, err)
+			wrong("columns", name, "columns: %s: %v", name, err)
 		}
 		f.layout = layout
 		m.Columns[name] = f
 	}
 	for _, name := range required[m.Kind] {
 		if _, ok := m.Columns[name]; !ok && (name != "order_id" || len(m.OrderID.Row) == 0) {
-			fault("columns: %s needs the field %s", m.Kind, name)
+			wrong("columns", "", "columns: %s needs the field %s", m.Kind, name)
 		}
 	}
 	if len(m.OrderID.Row) > 0 {
 		if m.Kind != KindOrders {
-			fault("order_id is for orders only")
+			wrong("order_id", "", "order_id is for orders only")
 		}
 		if _, ok := m.Columns["order_id"]; ok {
-			fault("order_id.row is for files without order numbers: leave either it or columns.order_id out")
+			wrong("order_id", "row", "order_id.row is for files without order numbers: leave either it or columns.order_id out")
 		}
 	}
 	return faults
 }
+
+var platformPattern = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
 // columnNames is every column of the file that the mapping uses.
 func (m *Mapping) columnNames() []string {

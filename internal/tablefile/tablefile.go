@@ -113,6 +113,8 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 	}
 	row, err := r.Next()
 	switch {
+	case err == nil && bytes.IndexByte(row.Raw, '\r') >= 0:
+		return nil, fmt.Errorf("%w: its lines end as on an old Mac (CR alone); save it with the line ends of Windows or Unix", ErrHeader)
 	case errors.Is(err, io.EOF):
 		return nil, ErrEmpty
 	case err != nil:

@@ -150,3 +150,10 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestOldMacLineEndsAreNamed(t *testing.T) {
+	t.Parallel()
+	if _, err := NewReader(strings.NewReader("a,b\r1,2\r3,4\r"), Options{}); !errors.Is(err, ErrHeader) || !strings.Contains(err.Error(), "CR alone") {
+		t.Errorf("NewReader = %v, want an error about the line ends", err)
+	}
+}
