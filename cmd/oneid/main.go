@@ -30,6 +30,8 @@ type cli struct {
 	Migrate  migrateCmd  `cmd:"" help:"Bring ClickHouse's tables and views up to date."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Make the resolver's state anew from ClickHouse."`
 	Replay   replayCmd   `cmd:"" help:"Run stored payloads through today's mapping again."`
+	Backup   backupCmd   `cmd:"" help:"Copy the instance into a folder, while it runs."`
+	Restore  restoreCmd  `cmd:"" help:"Make an instance from a backup."`
 	Import   importCmd   `cmd:"" help:"Load files of orders, users, tickets or spend."`
 	Lookup   lookupCmd   `cmd:"" help:"Find a customer and print the profile."`
 	Explain  explainCmd  `cmd:"" help:"Say why accounts are one customer."`

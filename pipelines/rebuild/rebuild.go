@@ -34,7 +34,11 @@ type Rebuild struct {
 	Kafka      *kafka.Client
 	Topics     events.Topics
 	Rules      *identity.Rules
-	Log        *slog.Logger
+	// Position is how far the resolver had come when ClickHouse was copied,
+	// whose tables are then of different moments after that. Nil: as it has
+	// committed by now.
+	Position kafka.Position
+	Log      *slog.Logger
 	// Progress, if set, is told what is read and how many rows of it so far.
 	Progress func(what string, rows int)
 }
@@ -55,6 +59,9 @@ func (r *Rebuild) Into(ctx context.Context, store *state.Store) (Report, error) 
 	if err != nil {
 		return report, err
 	}
+	if r.Position != nil {
+		position = r.Position
+	}
 	journal, err := readJournal(ctx, r.Kafka, r.Topics.Journal)
 	if err != nil {
 		return report, err
@@ -68,8 +75,11 @@ func (r *Rebuild) Into(ctx context.Context, store *state.Store) (Report, error) 
 	if newest >= journal.next && newest > 0 {
 		return report, &LostJournalError{Newest: newest, Next: journal.next}
 	}
-	// A batch is begun when the one before it is done.
-	report.Sequence = max(journal.committed(position), journal.before(newest))
+	report.Sequence = journal.committed(position)
+	if r.Position == nil {
+		// A batch is begun when the one before it is done.
+		report.Sequence = max(report.Sequence, journal.before(newest))
+	}
 
 	builder, err := engine.NewRebuilder(store, r.Rules)
 	if err != nil {

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"oneid/internal/keyring"
+	"oneid/internal/state"
+	"oneid/pipelines/backup"
+	"oneid/pipelines/rebuild"
+)
+
+// backupCmd copies an instance.
+type backupCmd struct {
+	To       string `arg:"" name:"folder" help:"Folder of the backups; a second backup into it adds what is new." placeholder:"FOLDER"`
+	WithKeys bool   `help:"Put keys/ and secrets/ into it too: whoever has the backup can then read all personal data."`
+	JSON     bool   `help:"Print one JSON object with the counts."`
+}
+
+// Help shows below the usage.
+func (backupCmd) Help() string {
+	return "Copies ClickHouse, the embedded broker and the settings, while `oneid up` runs. The resolver's state is made anew from them by `oneid restore`. Each file is cut into pieces that are kept under their checksums: a second backup into the same folder adds only what is new. It is there once all of it is; one that was cut off leaves the earlier ones as they are.\n\nWITHOUT --with-keys THE KEYS ARE NOT IN IT: no sealed value and no payload can be opened, and no restored instance works, without keys/keyring.json. Keep a copy of keys/ in a safe, apart from the backups.\n\nWith servers of your own (kafka.brokers, clickhouse.url) back up those by their own means."
+}
+
+// backupReport is what --json prints.
+type backupReport struct {
+	Number   int   `json:"backup"`
+	Files    int   `json:"files"`
+	Bytes    int64 `json:"bytes"`
+	Added    int64 `json:"added_bytes"`
+	WithKeys bool  `json:"with_keys"`
+}
+
+// fingerprint names a brand's keys without giving them away.
+func fingerprint(keys *keyring.Ring) string {
+	sum := keys.Hash("backup", "", "fingerprint")
+	return hex.EncodeToString(sum[:])
+}
+
+// errOwnServers refuses what works on embedded parts alone.
+var errOwnServers = hinted{errors.New("this instance works with servers of your own"), "back up ClickHouse by its BACKUP statement, keep Kafka's topics, and keep keys/ in a safe; `oneid rebuild` makes the state anew"}
+
+// Run backs up.
+func (c backupCmd) Run(ctx context.Context, f folder) (err error) {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	show := newProgress(c.JSON)
+	n, err := openMover(ctx, f, need{quiet: true}, show)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	if len(n.settings.Kafka.Brokers) > 0 || n.settings.ClickHouse.URL != "" {
+		return errOwnServers
+	}
+	alone, err := f.lockBackups()
+	if err != nil {
+		return err
+	}
+	defer alone()
+	store, err := backup.OpenStore(c.To)
+	if err != nil {
+		return err
+	}
+	what := ""
+	b := &backup.Backup{
+		Folder: string(f), Brand: n.settings.Brand, Topics: n.topics, Kafka: n.kafka, ClickHouse: n.clickhouse,
+		Fingerprint: fingerprint(n.keys), Log: n.log,
+		Progress: func(now string, files int) {
+			if now != what {
+				what = now
+				show.start("copying "+now, 0)
+			}
+			show.set(int64(files), 0)
+		},
+	}
+	show.start("copying clickhouse", 0)
+	what = "clickhouse"
+	made, err := b.Run(ctx, store, c.WithKeys)
+	show.finish()
+	if err != nil {
+		return err
+	}
+	report := backupReport{made.Number, made.Files, made.Bytes, made.Added, c.WithKeys}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(report)
+	}
+	fmt.Printf("backup %d: %d files, %.1f MB, of which %.1f MB are new\n", report.Number, report.Files, mega(report.Bytes), mega(report.Added))
+	if c.WithKeys {
+		fmt.Fprintln(os.Stderr, "THE KEYS ARE IN IT: whoever has this folder can read all personal data")
+	} else {
+		fmt.Fprintf(os.Stderr, "THE KEYS ARE NOT IN IT: without a copy of %s nothing sealed in it can ever be opened\n", f.path("keys"))
+	}
+	return nil
+}
+
+// lockBackups lets one backup of the folder run at a time.
+func (f folder) lockBackups() (release func(), err error) {
+	file, err := os.OpenFile(f.path("clickhouse", "backups.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the backups' lock: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(hinted{errors.New("another backup of this folder is running"), "wait until it has ended"}, file.Close())
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+func mega(bytes int64) float64 { return float64(bytes) / 1e6 }
+
+// restoreCmd makes an instance from a backup.
+type restoreCmd struct {
+	From   string `arg:"" name:"folder" help:"Folder of the backups." placeholder:"FOLDER"`
+	Backup int    `help:"Number of the backup; default: the last." placeholder:"N"`
+	Keys   string `help:"Folder keys/ of the instance, if the keys are not in the backup." placeholder:"FOLDER"`
+}
+
+// Help shows below the usage.
+func (restoreCmd) Help() string {
+	return "Makes the data folder (--dir), which must not exist or be empty, from a backup: checks every piece, brings the tables up to this version, makes the resolver's state anew, and takes from the journal what came while the backup was made. The folder appears when all of it is done."
+}
+
+// Run restores.
+func (c restoreCmd) Run(ctx context.Context, f folder) error {
+	if entries, err := os.ReadDir(string(f)); err == nil && len(entries) > 0 {
+		return hinted{fmt.Errorf("the folder %s is not empty", f), "name a new folder with --dir: a restore replaces nothing"}
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(c.From, "manifests")); err != nil {
+		return hinted{fmt.Errorf("there is no backup in %s", c.From), "name the folder that `oneid backup` wrote"}
+	}
+	store, err := backup.OpenStore(c.From)
+	if err != nil {
+		return err
+	}
+	manifest, err := c.choose(store)
+	if err != nil {
+		return err
+	}
+	if !manifest.WithKeys && c.Keys == "" {
+		return hinted{errors.New("the keys are not in this backup"), "name the folder that has them with --keys: a copy of keys/ of the instance"}
+	}
+	absolute, err := filepath.Abs(string(f))
+	if err != nil {
+		return err
+	}
+	building := folder(absolute + ".restoring")
+	if err := os.RemoveAll(string(building)); err != nil {
+		return fmt.Errorf("remove what a restore that was cut off left: %w", err)
+	}
+	if err := c.build(ctx, store, manifest, building); err != nil {
+		return errors.Join(err, os.RemoveAll(string(building)))
+	}
+	if err := os.Remove(absolute); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(string(building), absolute); err != nil {
+		return fmt.Errorf("put the restored folder in its place: %w", err)
+	}
+	fmt.Printf("backup %d of %s is restored in %s; `oneid up --dir %s` goes on\n", manifest.Number, manifest.Taken.Format("2006-01-02 15:04:05Z07:00"), f, f)
+	return nil
+}
+
+func (c restoreCmd) choose(store *backup.Store) (backup.Manifest, error) {
+	all, err := store.Manifests()
+	if err != nil {
+		return backup.Manifest{}, err
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		if c.Backup == 0 || all[i].Number == c.Backup {
+			return all[i], nil
+		}
+	}
+	return backup.Manifest{}, hinted{fmt.Errorf("there is no such backup in %s; it holds %d", c.From, len(all)), "a backup that was cut off is none"}
+}
+
+// build makes the instance in a folder.
+func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Manifest, f folder) (err error) {
+	show := newProgress(false)
+	if err := os.MkdirAll(string(f), 0o700); err != nil {
+		return err
+	}
+	show.start("checking and writing files", int64(len(m.Files)))
+	if err := backup.Extract(ctx, store, m, string(f), func(files int) { show.set(int64(files), int64(len(m.Files))) }); err != nil {
+		return err
+	}
+	show.finish()
+	for _, name := range []string{"keys", "secrets"} {
+		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
+			return err
+		}
+	}
+	if c.Keys != "" {
+		data, err := os.ReadFile(filepath.Join(c.Keys, "keyring.json"))
+		if err != nil {
+			return fmt.Errorf("read the keys: %w", err)
+		}
+		if err := f.writeFile(filepath.Join("keys", "keyring.json"), data, 0o600); err != nil {
+			return err
+		}
+	}
+	keys, err := keyring.Open(string(f))
+	if err != nil {
+		return err
+	}
+	if fingerprint(keys) != m.Fingerprint {
+		return hinted{errors.New("the keys are not those of this backup"), "name the folder keys/ of the instance that was backed up"}
+	}
+	i, err := open(ctx, f, need{clickhouse: true, quiet: true}, show)
+	if err != nil {
+		return err
+	}
+	show.start("restoring clickhouse", 0)
+	err = backup.Restore(ctx, i.clickhouse, m)
+	show.finish()
+	if err := errors.Join(err, i.close()); err != nil {
+		return err
+	}
+	if err := backup.Clean(string(f)); err != nil {
+		return err
+	}
+	return restoreState(ctx, f, m, show)
+}
+
+// restoreState makes the state of a restored instance, whose tables are
+// brought up to date before, and takes what came after it.
+func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progress) (err error) {
+	n, err := openMover(ctx, f, need{quiet: true}, show)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	store, err := state.Open(f.path(buildingFolder))
+	if err != nil {
+		return err
+	}
+	show.start("making the state", 0)
+	again := &rebuild.Rebuild{
+		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Log: n.log, Position: m.Position,
+		Progress: func(_ string, rows int) { show.set(int64(rows), 0) },
+	}
+	_, err = again.Into(ctx, store)
+	show.finish()
+	if err := errors.Join(err, store.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.path(buildingFolder), f.path(rebuiltFolder)); err != nil {
+		return err
+	}
+	if err := n.openResolver(); err != nil {
+		return err
+	}
+	return n.resolving(ctx, n.settle)
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"oneid/internal/fault"
+	"oneid/pipelines/backup"
+)
+
+// statement runs one as the application does.
+func statement(t *testing.T, dir string, e Endpoints, text string) {
+	t.Helper()
+	user, err := folder(dir).sqlUser(e.ClickHouse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, user.url+"/?database="+user.database, strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth(user.user, user.password)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %v", text, body, err)
+	}
+}
+
+// whoIsWho is one number for all accounts and their customers.
+const whoIsWho = "SELECT count(), sum(cityHash64(account, customer_id)) FROM identity_map_current"
+
+// Taken while the instance runs and loads, a backup is restored on an empty
+// machine with the same customers; a second one adds little; one of an older
+// schema is brought up to date.
+func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
+	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
+	importPeople(t, dir, 0, 300)
+	running, e := up(t, dir)
+	taking := start(t, "backup", "--dir", dir, kept)
+	for from := 300; from < 600; from += 100 {
+		importPeople(t, dir, from, from+100)
+	}
+	first := taking.wait(t)
+	if first.code != 0 || !strings.Contains(first.stdout, "backup 1") || !strings.Contains(first.stderr, "THE KEYS ARE NOT IN IT") {
+		t.Errorf("backup says\n%s%s", first.stdout, first.stderr)
+	}
+	want := one(t, dir, whoIsWho)
+	// As if the last OneID that migrated it had no views yet.
+	statement(t, dir, e, "DROP VIEW customer_orders")
+	statement(t, dir, e, "DELETE FROM schema_migrations WHERE number = 3")
+	second := decode[backupReport](t, must(t, "backup", "--dir", dir, "--json", kept).stdout)
+	third := decode[backupReport](t, must(t, "backup", "--dir", dir, "--json", kept).stdout)
+	if second.Number != 2 || second.Added == 0 || second.Added >= second.Bytes || third.Number != 3 || third.Added > third.Bytes/2 {
+		t.Errorf("the second and the third backup = %+v, %+v; want that each adds a part, and the third little", second, third)
+	}
+	down(t, dir, running)
+
+	to := filepath.Join(t.TempDir(), "restored")
+	keys := filepath.Join(dir, "keys")
+	wantRefused(t, oneid(t, "restore", "--dir", dir, kept, "--keys", keys), 1, "not empty", "--dir")
+	wantRefused(t, oneid(t, "restore", "--dir", to, kept), 1, "keys", "--keys")
+	wantRefused(t, oneid(t, "restore", "--dir", to, kept, "--keys", keys, "--backup", "4"), 1, "no such backup")
+	if _, err := os.Stat(to); err == nil {
+		t.Fatal("a restore that was refused made the folder")
+	}
+	must(t, "restore", "--dir", to, kept, "--keys", keys)
+	if got := one(t, to, whoIsWho); got != want {
+		t.Errorf("restored: %s, want %s", got, want)
+	}
+	if got := one(t, to, "SELECT count() FROM customer_orders"); got != "0" {
+		t.Errorf("the view that a later migration makes answers %s", got)
+	}
+	must(t, "rebuild", "--check", "--dir", to)
+	// Life goes on there: an account of a known person finds its customer.
+	importPeople(t, to, 590, 610)
+	if got := one(t, to, "SELECT count(), count(DISTINCT customer_id) FROM identity_map_current"); got != "1220 610" {
+		t.Errorf("after going on: %s accounts and customers, want 1220 610", got)
+	}
+	// The one that was taken under load.
+	to = filepath.Join(t.TempDir(), "restored")
+	must(t, "restore", "--dir", to, kept, "--keys", keys, "--backup", "1")
+	must(t, "rebuild", "--check", "--dir", to)
+	importPeople(t, to, 0, 600)
+	if got := one(t, to, "SELECT count(), count(DISTINCT customer_id) FROM identity_map_current"); got != "1200 600" {
+		t.Errorf("of the first backup: %s accounts and customers, want 1200 600", got)
+	}
+}
+
+// Cut off after any step, a backup is none and the earlier one stays whole;
+// damaged bytes and foreign keys are refused.
+func TestBackupCutOffAndDamaged(t *testing.T) {
+	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
+	importPeople(t, dir, 0, 20)
+	want := one(t, dir, whoIsWho)
+	must(t, "backup", "--dir", dir, "--with-keys", kept)
+	store, err := backup.OpenStore(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openMover(t.Context(), folder(dir), need{quiet: true}, newProgress(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := fault.Points("backup")
+	if len(points) != 3 {
+		t.Fatalf("points = %v", points)
+	}
+	b := &backup.Backup{Folder: dir, Brand: n.settings.Brand, Topics: n.topics, Kafka: n.kafka, ClickHouse: n.clickhouse, Fingerprint: fingerprint(n.keys), Log: n.log}
+	for _, point := range points {
+		disarm, stopped := fault.StopAt(point, 1)
+		_, err := b.Run(t.Context(), store, false)
+		disarm()
+		if !stopped() || !errors.Is(err, fault.ErrStop) {
+			t.Fatalf("%s: %v", point, err)
+		}
+		if all, err := store.Manifests(); err != nil || len(all) != 1 {
+			t.Fatalf("%s: %d backups, %v; want the first alone", point, len(all), err)
+		}
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Run(canceled, store, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("a backup that was stopped = %v", err)
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "restored")
+	must(t, "restore", "--dir", to, kept)
+	if got := one(t, to, whoIsWho); got != want {
+		t.Errorf("restored: %s, want %s", got, want)
+	}
+	foreign := filepath.Join(t.TempDir(), "data")
+	must(t, "init", "--dir", foreign)
+	wantRefused(t, oneid(t, "restore", "--dir", filepath.Join(t.TempDir(), "x"), kept, "--keys", filepath.Join(foreign, "keys")), 1, "not those of this backup")
+	wantRefused(t, oneid(t, "backup", "--dir", foreign, kept), 1, "another instance")
+	// One byte of one piece.
+	all, err := store.Manifests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all[0].Files {
+		if f.Bytes == 0 {
+			continue
+		}
+		path := filepath.Join(kept, "pieces", f.Pieces[0][:2], f.Pieces[0])
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)/2] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	to = filepath.Join(t.TempDir(), "restored")
+	wantRefused(t, oneid(t, "restore", "--dir", to, kept), 1, "damaged")
+	for _, left := range []string{to, to + ".restoring"} {
+		if _, err := os.Stat(left); err == nil {
+			t.Errorf("a restore that failed left %s", left)
+		}
+	}
+}

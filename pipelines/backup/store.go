@@ -1,0 +1,209 @@
+package backup
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"oneid/internal/kafka"
+)
+
+// pieceBytes is how files are cut: what an append-only file had before is the
+// same pieces again, so that a second backup adds its end alone.
+const pieceBytes = 4 << 20
+
+// Store is a folder of backups: the pieces of files, each under the SHA-256 of
+// its bytes, and a manifest a backup. Pieces are shared, and never changed; a
+// backup that was cut off has left pieces and no manifest.
+//
+//	pieces/ab/abcdef…    manifests/000001-0123456789abcdef.json
+type Store struct{ dir string }
+
+// OpenStore makes the folder if need be.
+func OpenStore(dir string) (*Store, error) {
+	for _, name := range []string{"pieces", "manifests"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			return nil, fmt.Errorf("backup: make the folder: %w", err)
+		}
+	}
+	return &Store{dir}, nil
+}
+
+// File is one file of a backup.
+type File struct {
+	// Path in the data folder, with slashes.
+	Path   string      `json:"path"`
+	Mode   fs.FileMode `json:"mode"`
+	Bytes  int64       `json:"bytes"`
+	Pieces []string    `json:"pieces,omitempty"`
+}
+
+// Manifest says what a backup holds.
+type Manifest struct {
+	Number int       `json:"number"`
+	Taken  time.Time `json:"taken"`
+	Brand  string    `json:"brand"`
+	// Database of ClickHouse, and the backups of it that make it, the full one
+	// first: names of folders below clickhouse/backups.
+	Database string   `json:"database"`
+	Chain    []string `json:"chain"`
+	// Position is how far the resolver had committed before ClickHouse was
+	// copied: all below it lies in this backup's ClickHouse.
+	Position kafka.Position `json:"position"`
+	// Fingerprint of the brand's keys, and whether they are in here.
+	Fingerprint string `json:"fingerprint"`
+	WithKeys    bool   `json:"with_keys"`
+	Files       []File `json:"files"`
+}
+
+// ErrDamaged says that a backup's bytes are not those that were written.
+var ErrDamaged = errors.New("the backup is damaged")
+
+// piece writes bytes once and returns their name, and how many were new.
+func (s *Store) piece(data []byte) (name string, added int64, err error) {
+	sum := sha256.Sum256(data)
+	name = hex.EncodeToString(sum[:])
+	path := s.path(name)
+	if _, err := os.Stat(path); err == nil {
+		return name, 0, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", 0, err
+	}
+	return name, int64(len(data)), writeWhole(path, data)
+}
+
+func (s *Store) path(piece string) string { return filepath.Join(s.dir, "pieces", piece[:2], piece) }
+
+// writeWhole writes a file by rename, synced: it is there whole or not at all.
+func writeWhole(path string, data []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // after the rename there is none
+	_, err = file.Write(data)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+// add keeps a file of the data folder, as far as it is at this moment.
+func (s *Store) add(root, path string) (f File, added int64, err error) {
+	file, err := os.Open(filepath.Join(root, filepath.FromSlash(path)))
+	if err != nil {
+		return f, 0, err
+	}
+	defer file.Close()
+	stat, err := file.Stat()
+	if err != nil {
+		return f, 0, err
+	}
+	f = File{Path: path, Mode: stat.Mode().Perm()}
+	in, buffer := io.LimitReader(file, stat.Size()), make([]byte, min(pieceBytes, max(stat.Size(), 1)))
+	for {
+		n, err := io.ReadFull(in, buffer)
+		if n > 0 {
+			name, fresh, err := s.piece(buffer[:n])
+			if err != nil {
+				return f, added, err
+			}
+			f.Pieces, f.Bytes, added = append(f.Pieces, name), f.Bytes+int64(n), added+fresh
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return f, added, nil
+		}
+		if err != nil {
+			return f, added, err
+		}
+	}
+}
+
+// extract writes a file of a backup below root.
+func (s *Store) extract(root string, f File) error {
+	if !filepath.IsLocal(filepath.FromSlash(f.Path)) {
+		return fmt.Errorf("%w: the manifest names a path outside the folder", ErrDamaged)
+	}
+	path := filepath.Join(root, filepath.FromSlash(f.Path))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, f.Mode)
+	if err != nil {
+		return err
+	}
+	for _, name := range f.Pieces {
+		var data []byte
+		if data, err = s.read(name); err != nil {
+			break
+		}
+		if _, err = out.Write(data); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, out.Close())
+}
+
+func (s *Store) read(name string) ([]byte, error) {
+	if len(name) != 2*sha256.Size {
+		return nil, fmt.Errorf("%w: a piece has no name", ErrDamaged)
+	}
+	data, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != name {
+		return nil, fmt.Errorf("%w: the piece %s has other bytes than it was written with", ErrDamaged, name)
+	}
+	return data, nil
+}
+
+// finish writes the manifest: from now on the backup is there.
+func (s *Store) finish(m Manifest) error {
+	data, err := json.MarshalIndent(m, "", " ")
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	return writeWhole(filepath.Join(s.dir, "manifests", fmt.Sprintf("%06d-%s.json", m.Number, hex.EncodeToString(sum[:8]))), data)
+}
+
+// Manifests are the backups that were finished, the oldest first. A damaged
+// manifest is an error.
+func (s *Store) Manifests() ([]Manifest, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "manifests"))
+	if err != nil {
+		return nil, fmt.Errorf("backup: read the manifests: %w", err)
+	}
+	var all []Manifest
+	for _, entry := range entries {
+		number, rest, _ := strings.Cut(entry.Name(), "-")
+		if _, err := strconv.Atoi(number); err != nil {
+			continue // what a cut-off write left
+		}
+		data, err := os.ReadFile(filepath.Join(s.dir, "manifests", entry.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("backup: read a manifest: %w", err)
+		}
+		sum := sha256.Sum256(data)
+		var m Manifest
+		if rest != hex.EncodeToString(sum[:8])+".json" || json.NewDecoder(bytes.NewReader(data)).Decode(&m) != nil {
+			return nil, fmt.Errorf("backup: manifest %s: %w", entry.Name(), ErrDamaged)
+		}
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b Manifest) int { return a.Number - b.Number })
+	return all, nil
+}
