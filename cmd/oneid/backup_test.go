@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"oneid/internal/fault"
 	"oneid/pipelines/backup"
+	schema "oneid/schemas/clickhouse"
 )
 
 // statement runs one as the application does.
@@ -56,9 +58,12 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("backup says\n%s%s", first.stdout, first.stderr)
 	}
 	want := one(t, dir, whoIsWho)
-	// As if the last OneID that migrated it had no views yet.
-	statement(t, dir, e, "DROP VIEW customer_orders")
-	statement(t, dir, e, "DELETE FROM schema_migrations WHERE number = 3")
+	// As if it was taken by a OneID that did not know the last migration.
+	migrations, err := schema.Migrations(schema.Target{Database: "oneid", Timezone: "UTC"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement(t, dir, e, "DELETE FROM schema_migrations WHERE number = "+strconv.Itoa(len(migrations)))
 	second := decode[backupReport](t, must(t, "backup", "--dir", dir, "--json", kept).stdout)
 	third := decode[backupReport](t, must(t, "backup", "--dir", dir, "--json", kept).stdout)
 	if second.Number != 2 || second.Added == 0 || second.Added >= second.Bytes || third.Number != 3 || third.Added > third.Bytes/2 {
@@ -75,11 +80,16 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatal("a restore that was refused made the folder")
 	}
 	must(t, "restore", "--dir", to, kept, "--keys", keys)
+	i, err := open(t.Context(), folder(to), need{clickhouse: true, quiet: true}, newProgress(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	applied, err := i.clickhouse.Migrate(t.Context())
+	if err := errors.Join(err, i.close()); err != nil || applied != 0 {
+		t.Errorf("%d migrations were left out by the restore (%v)", applied, err)
+	}
 	if got := one(t, to, whoIsWho); got != want {
 		t.Errorf("restored: %s, want %s", got, want)
-	}
-	if got := one(t, to, "SELECT count() FROM customer_orders"); got != "0" {
-		t.Errorf("the view that a later migration makes answers %s", got)
 	}
 	must(t, "rebuild", "--check", "--dir", to)
 	// Life goes on there: an account of a known person finds its customer.
