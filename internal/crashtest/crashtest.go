@@ -289,7 +289,12 @@ func (p *Process) WaitKilled(t testing.TB, within time.Duration) {
 // KillPID kills a process that is no child of the test, such as a child's
 // child; with a negative id, the whole process group of that number. False:
 // there is none with this id.
-func KillPID(pid int) bool { return syscall.Kill(pid, syscall.SIGKILL) == nil }
+func KillPID(pid int) bool {
+	if pid == 0 || pid == -1 {
+		return false // to the system these mean "my own group" and "everybody"
+	}
+	return syscall.Kill(pid, syscall.SIGKILL) == nil
+}
 
 // WaitGone waits until no process with this id runs any more. One that has
 // ended and that nobody has waited for yet (a container's first process may
