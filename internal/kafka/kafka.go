@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -279,10 +280,10 @@ func IsAway(err error) bool {
 	switch {
 	case err == nil:
 		return false
+	case errors.As(err, &code): // first: a code is a net.Error too, whatever it says
+		return code.Temporary() || code.Timeout() || slices.Contains([]kafka.Error{kafka.Unknown, kafka.BrokerNotAvailable, kafka.RebalanceInProgress}, code)
 	case errors.As(err, &network):
 		return true
-	case errors.As(err, &code):
-		return code.Temporary() || code.Timeout() || errors.Is(code, kafka.LeaderNotAvailable) || errors.Is(code, kafka.NotLeaderForPartition)
 	}
 	return errors.Is(err, context.DeadlineExceeded) || isClosed(err)
 }

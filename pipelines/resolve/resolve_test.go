@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -522,6 +523,29 @@ func TestBatchOrder(t *testing.T) {
 		if len(ranges) != 6 || ranges[0].First != 10 || ranges[0].Last != 39 {
 			t.Fatalf("seed %d: ranges = %v", seed, ranges)
 		}
+	}
+}
+
+// A state that Kafka alone cannot bring up to date says what to do.
+func TestTooOldAState(t *testing.T) {
+	f := newFlow(t)
+	f.publish(t, f.message(t, user(0)))
+	j := openJournal(f.client, f.topics.Journal)
+	defer j.close()
+	if err := j.claim(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	gone := []*events.Range{{Topic: f.topics.Users, First: 100, Last: 110}} // not in Kafka
+	if _, err := j.append(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t, f.resolver(newLedger())); !errors.Is(err, errTooOld) || !strings.Contains(err.Error(), "oneid rebuild") {
+		t.Errorf("an empty state ended with %v, want errTooOld", err)
+	}
+	ahead := newLedger()
+	ahead.applied = []uint64{7}
+	if err := run(t, f.resolver(ahead)); !errors.Is(err, errAnother) {
+		t.Errorf("a state of another journal ended with %v, want errAnother", err)
 	}
 }
 

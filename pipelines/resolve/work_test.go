@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"oneid/identity/extract"
 	"oneid/internal/fault"
 	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/schemas/events"
 )
 
@@ -182,5 +184,80 @@ func TestTablesAgreeWithStateAfterAnyStop(t *testing.T) {
 				t.Errorf("%d users and %d values, want 120 and 60", len(tables.versions), len(tables.values))
 			}
 		})
+	}
+}
+
+// The active one ends between any two steps: one that stood by, with a state
+// of its own, takes over, and the tables then say of each account what that
+// state says. A third one, with nothing, ends with the same customers.
+func TestStandbyTakesOverAnywhere(t *testing.T) {
+	for _, point := range fault.Points("resolve") {
+		t.Run(point, func(t *testing.T) {
+			f, tables := newFlow(t), newFacts()
+			left := 2
+			disarm := fault.Arm(func(hit string) error { // only the active one comes by
+				if hit == point {
+					if left--; left == 0 {
+						return fault.ErrStop
+					}
+				}
+				return nil
+			})
+			defer disarm()
+			active := f.resolver(f.instance(t, engine.NewMemory(), tables))
+			ended := make(chan error, 1)
+			go func() { ended <- active.Run(t.Context()) }()
+			wantState(t, active, pipelines.Working)
+			work := f.instance(t, engine.NewMemory(), tables)
+			standby := f.resolver(work)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			over := make(chan error, 1)
+			go func() { over <- standby.Run(ctx) }()
+			wantState(t, standby, pipelines.Standby)
+			var messages []kafka.Message
+			for _, e := range population() {
+				messages = append(messages, f.message(t, e))
+			}
+			f.publish(t, messages...)
+			if err := <-ended; !errors.Is(err, fault.ErrStop) {
+				t.Fatalf("the active one ended with %v, want the stop", err)
+			}
+			if err := standby.CaughtUp(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			if err := <-over; err != nil {
+				t.Fatal(err)
+			}
+			third := f.instance(t, engine.NewMemory(), newFacts())
+			if err := run(t, f.resolver(third)); err != nil {
+				t.Fatal(err)
+			}
+			for no := range 120 {
+				a := identity.Account{Platform: "tmall", Shop: shopOf(no), ID: strconv.Itoa(no)}
+				want, _ := work.Identity.Engine.CustomerOf(a)
+				if again, _ := third.Identity.Engine.CustomerOf(a); again != want || tables.customer[a.String()] != want.String() {
+					t.Fatalf("%s: the standby says %s, the tables %s, a new state %s", a, want, tables.customer[a.String()], again)
+				}
+			}
+			if len(tables.versions) != 120 || len(tables.values) != 60 {
+				t.Errorf("%d users and %d values, want 120 and 60", len(tables.versions), len(tables.values))
+			}
+		})
+	}
+}
+
+// wantState waits until a resolver is in a state.
+func wantState(t *testing.T, r *Resolver, want pipelines.State) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		state, err, _ := r.Health()
+		if state == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the resolver is %s (%v), want %s", state, err, want)
+		}
 	}
 }
