@@ -465,6 +465,30 @@ func TestClaimsDiffer(t *testing.T) {
 	}
 }
 
+// What one writes whose epoch is over is void for every reader.
+func TestLowerEpochIsVoid(t *testing.T) {
+	f := newFlow(t)
+	old, later, reader := openJournal(f.client, f.topics.Journal), openJournal(f.client, f.topics.Journal), openJournal(f.client, f.topics.Journal)
+	for _, j := range []*journal{old, later, reader} {
+		defer j.close()
+	}
+	if err := old.claim(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := later.catchUp(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := later.claim(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.append(t.Context(), []*events.Range{{Topic: f.topics.Users, First: 0, Last: 9}}); !errors.Is(err, errJournalMoved) {
+		t.Fatalf("append of an epoch that is over = %v, want errJournalMoved", err)
+	}
+	if records, err := reader.catchUp(t.Context(), 0); err != nil || len(records) != 0 || len(reader.positions) != 0 {
+		t.Errorf("a reader takes %v (%v), want nothing", records, err)
+	}
+}
+
 // What a retry wrote twice is taken once, whichever of the two the journal
 // holds first.
 func TestRecordWrittenTwice(t *testing.T) {
