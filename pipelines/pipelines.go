@@ -12,6 +12,10 @@ import (
 // far it is: what lies below its offsets is in ClickHouse.
 func ResolverGroup(brand string) string { return brand + ".resolver" }
 
+// LettersGroup is the consumer group under which is committed how much of the
+// dead-letter topic lies in ClickHouse.
+func LettersGroup(brand string) string { return brand + ".deadletters" }
+
 // Topic is a topic that an instance needs, with Kafka's settings for it.
 type Topic struct {
 	Name       string

@@ -37,6 +37,10 @@ type Customers interface {
 type Config struct {
 	Customers Customers
 	Keys      *Keys
+	// ShowLetter opens a dead letter for who asks, and notes it in the audit; a
+	// nil one answers that this process has none. Its errors are
+	// customer.ErrNotFound and customer.ErrUnavailable (wrapped).
+	ShowLetter func(ctx context.Context, id, who string) (Letter, error)
 	// Ready says what is not ready, nil if all is.
 	Ready func(ctx context.Context) error
 	// Note is what /readyz says beside that all is ready; may be nil.
@@ -85,6 +89,33 @@ type explainOutput struct {
 	}
 }
 
+// Letter is a dead letter, opened.
+type Letter struct {
+	ID       string    `json:"letter_id"`
+	Platform string    `json:"platform"`
+	Shop     string    `json:"shop"`
+	Stream   string    `json:"stream"`
+	Reason   string    `json:"reason" doc:"read, map, too_large, decode, open or store"`
+	Detail   string    `json:"detail"`
+	Origin   string    `json:"origin"`
+	Attempts uint32    `json:"attempts"`
+	First    time.Time `json:"first_seen_at"`
+	State    string    `json:"state" doc:"open, replayed or dropped"`
+	// Bytes are what could not be loaded, base64 in JSON.
+	Bytes []byte `json:"bytes"`
+}
+
+type letterInput struct {
+	Body struct {
+		ID string `json:"letter_id" minLength:"1"`
+	}
+}
+
+type letterOutput struct{ Body Letter }
+
+// whoKey is under which a request's context holds the name of its API key.
+type whoKey struct{}
+
 // Handler serves the API.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
@@ -106,7 +137,7 @@ func Handler(c Config) http.Handler {
 		_, _ = w.Write([]byte(answer))
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if status, err := c.authorize(r.Header.Get("Authorization"), ScopeMetrics); err != nil {
+		if _, status, err := c.authorize(r.Header.Get("Authorization"), ScopeMetrics); err != nil {
 			problem(w, status, err.Error())
 			return
 		}
@@ -188,10 +219,12 @@ func register(mux *http.ServeMux, c Config) huma.API {
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
 		for _, requirement := range ctx.Operation().Security {
 			for _, scope := range requirement["key"] {
-				if status, err := c.authorize(ctx.Header("Authorization"), Scope(scope)); err != nil {
+				key, status, err := c.authorize(ctx.Header("Authorization"), Scope(scope))
+				if err != nil {
 					_ = huma.WriteErr(api, ctx, status, err.Error())
 					return
 				}
+				ctx = huma.WithValue(ctx, whoKey{}, "API key "+key.ID+" ("+key.Name+")")
 			}
 		}
 		next(ctx)
@@ -254,29 +287,44 @@ func register(mux *http.ServeMux, c Config) huma.API {
 			out.Body.CustomerID, out.Body.Accounts, out.Body.Reasons = profile.CustomerID, profile.Accounts, profile.Reasons
 			return out, nil
 		})
+	huma.Register(api, operation("deadletter", http.MethodPost, "/v1/deadletters:show", "A dead letter with the bytes that could not be loaded; who asks is noted in the audit", ScopeLetters),
+		func(ctx context.Context, in *letterInput) (*letterOutput, error) {
+			if c.ShowLetter == nil {
+				return nil, huma.Error503ServiceUnavailable("this process does not hold the dead letters; ask the one of `oneid up`")
+			}
+			who, _ := ctx.Value(whoKey{}).(string)
+			letter, err := c.ShowLetter(ctx, in.Body.ID, who)
+			if errors.Is(err, customer.ErrNotFound) {
+				return nil, huma.Error404NotFound("there is no dead letter of that id")
+			}
+			if err != nil {
+				return nil, c.problem(ctx, err)
+			}
+			return &letterOutput{Body: letter}, nil
+		})
 	return api
 }
 
 // authorize checks a bearer key for a scope.
-func (c Config) authorize(header string, scope Scope) (status int, err error) {
+func (c Config) authorize(header string, scope Scope) (key Key, status int, err error) {
 	presented, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok {
-		return http.StatusUnauthorized, errors.New("send an API key: Authorization: Bearer oneid_…")
+		return key, http.StatusUnauthorized, errors.New("send an API key: Authorization: Bearer oneid_…")
 	}
-	key, ok, err := c.Keys.find(presented)
+	key, known, err := c.Keys.find(presented)
 	if err != nil {
 		c.Log.Error("the API keys cannot be read", "error", err)
-		return http.StatusServiceUnavailable, errors.New("keys cannot be checked right now")
+		return key, http.StatusServiceUnavailable, errors.New("keys cannot be checked right now")
 	}
-	if !ok {
-		return http.StatusUnauthorized, errors.New("that API key is not known, or was revoked")
+	if !known {
+		return key, http.StatusUnauthorized, errors.New("that API key is not known, or was revoked")
 	}
 	for _, has := range key.Scopes {
 		if has == scope {
-			return http.StatusOK, nil
+			return key, http.StatusOK, nil
 		}
 	}
-	return http.StatusForbidden, errors.New("that API key lacks the scope " + string(scope))
+	return key, http.StatusForbidden, errors.New("that API key lacks the scope " + string(scope))
 }
 
 // problem turns an error of Customers into the answer.

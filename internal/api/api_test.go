@@ -56,8 +56,18 @@ func (answers) Tickets(context.Context, string, int) ([]customer.Ticket, error) 
 
 func serve(t *testing.T) (url, reader, metrics string) {
 	t.Helper()
+	url, reader, metrics, _ = serveLetters(t)
+	return url, reader, metrics
+}
+
+func serveLetters(t *testing.T) (url, reader, metrics, letters string) {
+	t.Helper()
 	keys := NewKeys(filepath.Join(t.TempDir(), "api-keys.json"))
-	reader, _, err := keys.Create("desk", []Scope{ScopeRead}, time.Now())
+	letters, _, err := keys.Create("on duty", []Scope{ScopeLetters}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, _, err = keys.Create("desk", []Scope{ScopeRead}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,16 +77,22 @@ func serve(t *testing.T) (url, reader, metrics string) {
 	}
 	server := httptest.NewServer(Handler(Config{
 		Customers: answers{}, Keys: keys,
+		ShowLetter: func(_ context.Context, id, who string) (Letter, error) {
+			if id != "b.users/0@17" {
+				return Letter{}, customer.ErrNotFound
+			}
+			return Letter{ID: id, Detail: "for " + who, Bytes: []byte{0xff}}, nil
+		},
 		Ready:        func(context.Context) error { return errors.New("clickhouse is away") },
 		Metrics:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "oneid_up 1\n") }),
 		MaxBodyBytes: 1024, Timeout: 200 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 	}))
 	t.Cleanup(server.Close)
-	return server.URL, reader, metrics
+	return server.URL, reader, metrics, letters
 }
 
 func TestAnswers(t *testing.T) {
-	url, reader, metrics := serve(t)
+	url, reader, metrics, letters := serveLetters(t)
 	for name, c := range map[string]struct {
 		method, path, key, body string
 		status                  int
@@ -101,6 +117,11 @@ func TestAnswers(t *testing.T) {
 		"explain needs its scope":   {"GET", "/v1/customers/" + knownID + "/explain", reader, "", 403, "customers:explain"},
 		"by id":                     {"GET", "/v1/customers/" + knownID, reader, "", 200, knownID},
 		"an id that is none":        {"GET", "/v1/customers/17", reader, "", 422, "uuid"},
+		"a dead letter":             {"POST", "/v1/deadletters:show", letters, `{"letter_id":"b.users/0@17"}`, 200, `"bytes":"/w=="`},
+		"who asked is known":        {"POST", "/v1/deadletters:show", letters, `{"letter_id":"b.users/0@17"}`, 200, `(on duty)`},
+		"no such letter":            {"POST", "/v1/deadletters:show", letters, `{"letter_id":"x"}`, 404, "no dead letter"},
+		"letters need their scope":  {"POST", "/v1/deadletters:show", reader, `{"letter_id":"b.users/0@17"}`, 403, "deadletter:show"},
+		"that scope opens no more":  {"POST", "/v1/customers:lookup", letters, `{"phone":"13800001111"}`, 403, "customers:read"},
 		"alive":                     {"GET", "/healthz", "", "", 200, "ok"},
 		"not ready says why":        {"GET", "/readyz", "", "", 503, "clickhouse is away"},
 		"metrics":                   {"GET", "/metrics", metrics, "", 200, "oneid_up"},

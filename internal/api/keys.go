@@ -28,10 +28,13 @@ const (
 	ScopeExplain Scope = "customers:explain"
 	// ScopeMetrics reads /metrics.
 	ScopeMetrics Scope = "metrics:read"
+	// ScopeLetters opens the sealed bytes of dead letters, which may hold
+	// anything of a person.
+	ScopeLetters Scope = "deadletter:show"
 )
 
 // Scopes are all there are.
-var Scopes = []Scope{ScopeRead, ScopeExplain, ScopeMetrics}
+var Scopes = []Scope{ScopeRead, ScopeExplain, ScopeMetrics, ScopeLetters}
 
 // Key is what is kept of an API key: never the key itself.
 type Key struct {

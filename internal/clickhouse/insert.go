@@ -44,6 +44,8 @@ func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) err
 		"insert_deduplication_token":                         token,
 		"deduplicate_blocks_in_dependent_materialized_views": 1,
 		"async_insert":                                       0,
+		// A block may hold payloads of any months: what a source says of its times must not stop the flow.
+		"max_partitions_per_insert_block": 0,
 		// To merge versions inside a block at once, with all their columns, would double what an insert
 		// costs; FINAL and the merges do it anyway.
 		"optimize_on_insert": 0,

@@ -301,13 +301,22 @@ func (f Flow) checkCounts(ctx context.Context, found inKafka, d *differences) er
 // opens to it, and no other.
 func (f Flow) checkLetters(ctx context.Context, places map[string]string, d *differences) error {
 	got := map[string]bool{}
+	parts := map[string][]*events.DeadLetter{}
 	err := f.Read(ctx, f.Topics.DeadLetter, func(_ int, _ int64, value []byte) error {
 		var letter events.DeadLetter
 		if err := proto.Unmarshal(value, &letter); err != nil {
 			return err
 		}
 		got[letter.GetLetterId()] = true
-		raw, err := events.OpenLetter(&letter, f.Keys)
+		// Bytes that are too many for one message come in parts.
+		so := append(parts[letter.GetLetterId()], &letter)
+		if letter.GetPart() == 0 {
+			so = so[len(so)-1:]
+		}
+		if parts[letter.GetLetterId()] = so; len(so) < int(letter.GetParts()) {
+			return nil
+		}
+		raw, err := events.OpenLetter(so, f.Keys)
 		if err != nil {
 			return err
 		}

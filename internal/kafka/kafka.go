@@ -217,6 +217,12 @@ func (c *Client) Ends(ctx context.Context, topic string) (first, next []int64, e
 // Position is the next offset of each partition, by topic.
 type Position map[string][]int64
 
+// Commit keeps the position of a group that has no members, for whoever reads
+// on. A partition whose offset is negative stays where it is.
+func (c *Client) Commit(ctx context.Context, group string, position Position) error {
+	return c.commit(ctx, &kafka.OffsetCommitRequest{GroupID: group, GenerationID: -1}, position)
+}
+
 // commit keeps a group's position.
 func (c *Client) commit(ctx context.Context, request *kafka.OffsetCommitRequest, position Position) error {
 	request.Topics = make(map[string][]kafka.OffsetCommit)

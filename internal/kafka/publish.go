@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
+
+	"oneid/schemas/events"
 )
 
 // Header is a header of a message.
@@ -21,10 +22,10 @@ type Header struct {
 }
 
 // Headers makes a message's headers of names and values.
-func Headers(of iter.Seq2[string, string]) []Header {
-	headers := make([]Header, 0, 6) // as many as a CloudEvent has
-	for name, value := range of {
-		headers = append(headers, Header{name, []byte(value)})
+func Headers(of [][2]string) []Header {
+	headers := make([]Header, len(of))
+	for i, h := range of {
+		headers[i] = Header{Key: h[0], Value: []byte(h[1])}
 	}
 	return headers
 }
@@ -43,6 +44,11 @@ type Message struct {
 	Topic      string
 	Key, Value []byte
 	Headers    []Header
+}
+
+// MessageOf is an event's message.
+func MessageOf(w events.Wire) Message {
+	return Message{Topic: w.Topic, Key: w.Key, Value: w.Value, Headers: Headers(w.Headers)}
 }
 
 // Publisher writes messages; it returns once all replicas have them.

@@ -10,6 +10,7 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -18,16 +19,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
-
 	"oneid/connectors"
 	"oneid/internal/kafka"
 	"oneid/schemas/events"
 )
-
-// maxValue bounds a message's value: brokers take 1 MB unless configured,
-// with key and headers in it.
-const maxValue = 900 << 10
 
 var errTooLarge = errors.New("the event with its payload is larger than a message may be")
 
@@ -48,6 +43,9 @@ type Puller struct {
 	Publisher *kafka.Publisher
 	Topics    events.Topics
 	Keys      Keys
+	// Source is by which way the records come, for their dead letters; the
+	// platform's API unless said otherwise.
+	Source events.Source
 	// Cursors keeps how far the stream was read; nil reads it from its
 	// beginning and keeps nothing, as files are.
 	Cursors *Cursors
@@ -201,20 +199,20 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 // seal maps one page and seals its events, and counts it in sum.
 func (p *Puller) seal(page connectors.Page, sum *Summary) ([]kafka.Message, error) {
 	messages := make([]kafka.Message, 0, len(page.Records)*2)
-	refuse := func(raw []byte, origin, reason string, cause error) error {
-		message, err := p.deadLetter(raw, origin, reason, cause)
+	refuse := func(record connectors.Record, reason string, cause error) error {
+		letters, err := p.deadLetter(record, reason, cause)
 		if err != nil {
 			return err
 		}
-		messages = append(messages, message)
+		messages = append(messages, letters...)
 		sum.DeadLetters++
 		if p.Refused != nil {
-			p.Refused(origin, cause)
+			p.Refused(record.Origin, cause)
 		}
 		return nil
 	}
 	for _, bad := range page.Bad {
-		if err := refuse(bad.Raw, bad.Origin, events.ReasonRead, bad.Err); err != nil {
+		if err := refuse(connectors.Record{Raw: bad.Raw, Origin: bad.Origin, Observed: page.Server}, events.ReasonRead, bad.Err); err != nil {
 			return nil, err
 		}
 	}
@@ -222,14 +220,18 @@ func (p *Puller) seal(page connectors.Page, sum *Summary) ([]kafka.Message, erro
 	for _, record := range page.Records {
 		mapped, err := p.Connector.Map(record)
 		if err != nil {
-			if err := refuse(record.Raw, record.Origin, events.ReasonMap, err); err != nil {
+			if err := refuse(record, events.ReasonMap, err); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		for _, event := range mapped {
-			if err := events.Check(event); err != nil {
-				if err := refuse(record.Raw, record.Origin, events.ReasonMap, err); err != nil {
+			reason, err := events.ReasonMap, events.Check(event)
+			if err == nil {
+				reason, err = events.ReasonStore, events.Storable(event)
+			}
+			if err != nil {
+				if err := refuse(record, reason, err); err != nil {
 					return nil, err
 				}
 				continue
@@ -238,8 +240,8 @@ func (p *Puller) seal(page connectors.Page, sum *Summary) ([]kafka.Message, erro
 			if err != nil {
 				return nil, err
 			}
-			if len(message.Value) > maxValue {
-				if err := refuse(nil, record.Origin, events.ReasonTooLarge, errTooLarge); err != nil {
+			if len(message.Value) > events.MaxMessage {
+				if err := refuse(record, events.ReasonTooLarge, errTooLarge); err != nil {
 					return nil, err
 				}
 				continue
@@ -291,46 +293,31 @@ func (p *Puller) send(ctx context.Context, messages []kafka.Message) error {
 
 // message seals an event and makes the Kafka message of it.
 func (p *Puller) message(event *events.Event) (kafka.Message, error) {
-	topic := p.Topics.Of(events.KindOf(event))
-	if topic == "" {
-		return kafka.Message{}, errors.New("the connector's mapping made an event without a body: a fault of the program")
-	}
-	about := events.Describe(event)
-	key := events.Key(event)
-	if err := events.Seal(event, p.Keys); err != nil {
-		return kafka.Message{}, err
-	}
-	value, err := events.Marshal(nil, event)
-	if err != nil {
-		return kafka.Message{}, err
-	}
-	return kafka.Message{Topic: topic, Key: []byte(key), Value: value, Headers: kafka.Headers(about.Headers())}, nil
+	wire, err := p.Topics.Encode(event, p.Keys)
+	return kafka.MessageOf(wire), err
 }
 
-// deadLetter makes the message of what was refused. Its id is a keyed hash of
+// deadLetter makes the messages of what was refused. Its id is a keyed hash of
 // its bytes, so that the same refused row counts once however often it comes.
-func (p *Puller) deadLetter(raw []byte, origin, reason string, cause error) (kafka.Message, error) {
-	if len(raw) > maxValue {
-		// The letter says where it came from; it could not travel itself.
-		raw = nil
-	}
-	about := string(raw)
-	if raw == nil {
-		about = reason + origin
+func (p *Puller) deadLetter(record connectors.Record, reason string, cause error) ([]kafka.Message, error) {
+	about := string(record.Raw)
+	if len(record.Raw) == 0 {
+		about = reason + record.Origin
 	}
 	sum := p.Keys.Hash("deadletter", p.Platform+"/"+p.Shop+"/"+p.Stream, about)
 	id := hex.EncodeToString(sum[:])
-	letter := &events.DeadLetter{
-		LetterId: id, Platform: p.Platform, Shop: p.Shop, Stream: p.Stream,
-		Reason: reason, Detail: cause.Error(), Origin: origin, Attempts: 1,
-		FirstSeenMs: time.Now().UnixMilli(),
-	}
-	if raw != nil {
-		events.SealLetter(letter, raw, p.Keys)
-	}
-	value, err := proto.Marshal(letter)
+	letters, err := events.Letters(&events.DeadLetter{
+		LetterId: id, Platform: p.Platform, Shop: p.Shop, Stream: p.Stream, Source: cmp.Or(p.Source, events.Source_SOURCE_API),
+		Reason: reason, Detail: cause.Error(), Origin: record.Origin, Attempts: 1,
+		FirstSeenMs: time.Now().UnixMilli(), ObservedMs: max(record.Observed.UnixMilli(), 0),
+	}, record.Raw, p.Keys)
 	if err != nil {
-		return kafka.Message{}, fmt.Errorf("make a dead letter: %w", err)
+		return nil, err
 	}
-	return kafka.Message{Topic: p.Topics.DeadLetter, Key: []byte(id), Value: value, Headers: kafka.Headers(events.DescribeLetter(letter).Headers())}, nil
+	messages := make([]kafka.Message, len(letters))
+	for i, part := range letters {
+		part.Topic, part.Key = p.Topics.DeadLetter, []byte(id)
+		messages[i] = kafka.MessageOf(part)
+	}
+	return messages, nil
 }

@@ -2,13 +2,13 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/schemas/events"
 )
 
@@ -33,6 +33,8 @@ type letter struct {
 	value  []byte
 	reason string
 	cause  error
+	// What its header says, as far as it could be read.
+	platform, shop, stream string
 }
 
 // decode reads a batch's messages. It is pure: what can't be read becomes a
@@ -42,16 +44,12 @@ func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch 
 	for _, c := range b.chunks {
 		for _, m := range c.messages {
 			refuse := func(reason string, cause error) {
-				out.letters = append(out.letters, letter{c.partition, m.Offset, m.Value, reason, cause})
+				out.letters = append(out.letters, letter{partition: c.partition, offset: m.Offset, value: m.Value, reason: reason, cause: cause})
 			}
 			if c.topic == topics.Decisions {
 				d := new(events.Decision)
-				err := proto.Unmarshal(m.Value, d)
-				if err == nil {
-					err = checkDecision(d)
-				}
-				if err != nil {
-					refuse(events.ReasonDecode, fmt.Errorf("resolve: decode a decision: %w", err))
+				if err := pipelines.DecodeDecision(m.Value, d); err != nil {
+					refuse(events.ReasonDecode, err)
 					continue
 				}
 				out.Decisions = append(out.Decisions, d)
@@ -60,6 +58,14 @@ func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch 
 			e := new(events.Event)
 			if err := events.Decode(m.Value, e); err != nil {
 				refuse(events.ReasonDecode, err)
+				continue
+			}
+			refuse = func(reason string, cause error) {
+				h := e.GetHeader()
+				out.letters = append(out.letters, letter{c.partition, m.Offset, m.Value, reason, cause, h.GetPlatform(), h.GetShop(), h.GetStream()})
+			}
+			if err := events.Storable(e); err != nil {
+				refuse(events.ReasonStore, err)
 				continue
 			}
 			person, err := events.OpenPerson(e, keys)
@@ -76,29 +82,44 @@ func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch 
 
 // deadLetters makes the messages of what could not be read. A letter's id is
 // its place in Kafka, so that a batch that is taken again repeats it and does
-// not double it. Its key is fetched again: the bulk flow reads values alone.
-func (r *Resolver) deadLetters(ctx context.Context, letters []letter) ([]kafka.Message, error) {
-	out := make([]kafka.Message, 0, len(letters))
-	for _, l := range letters {
-		place := l.topic + "/" + strconv.Itoa(l.number) + "@" + strconv.FormatInt(l.offset, 10)
-		var key []byte
-		err := r.Kafka.ReadRange(ctx, l.topic, l.number, l.offset, l.offset+1, true, func(m kafka.Fetched) error {
-			key = m.Key
+// not double it. Its key is fetched again, once a partition: the bulk flow
+// reads values alone.
+func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, error) {
+	of := make(map[partition][]letter)
+	for _, l := range b.letters {
+		of[l.partition] = append(of[l.partition], l)
+	}
+	var out []kafka.Message
+	for p, letters := range of {
+		keys := make(map[int64][]byte, len(letters))
+		for _, l := range letters {
+			keys[l.offset] = nil
+		}
+		// Letters are in the order of their offsets, as their batch is.
+		first, next := letters[0].offset, letters[len(letters)-1].offset+1
+		err := r.Kafka.ReadRange(ctx, p.topic, p.number, first, next, true, func(m kafka.Fetched) error {
+			if _, ok := keys[m.Offset]; ok {
+				keys[m.Offset] = m.Key
+			}
 			return nil
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, kafka.ErrTrimmed) { // a key that is gone is done without
 			return nil, err
 		}
-		dead := &events.DeadLetter{
-			LetterId: place, Reason: l.reason, Detail: l.cause.Error(), Origin: place,
-			Attempts: 1, FirstSeenMs: time.Now().UnixMilli(),
+		for _, l := range letters {
+			place := l.topic + "/" + strconv.Itoa(l.number) + "@" + strconv.FormatInt(l.offset, 10)
+			parts, err := events.Letters(&events.DeadLetter{
+				LetterId: place, Platform: l.platform, Shop: l.shop, Stream: l.stream,
+				Reason: l.reason, Detail: l.cause.Error(), Origin: place, Attempts: 1, FirstSeenMs: b.Written.UnixMilli(),
+			}, l.value, r.Keys)
+			if err != nil {
+				return nil, fmt.Errorf("resolve: make the dead letter of %s: %w", place, err)
+			}
+			for _, part := range parts {
+				part.Topic, part.Key = r.Topics.DeadLetter, keys[l.offset]
+				out = append(out, kafka.MessageOf(part))
+			}
 		}
-		events.SealLetter(dead, l.value, r.Keys)
-		value, err := proto.Marshal(dead)
-		if err != nil {
-			return nil, fmt.Errorf("resolve: make the dead letter of %s: %w", place, err)
-		}
-		out = append(out, kafka.Message{Topic: r.Topics.DeadLetter, Key: key, Value: value, Headers: kafka.Headers(events.DescribeLetter(dead).Headers())})
 	}
 	return out, nil
 }

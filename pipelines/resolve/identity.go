@@ -1,8 +1,6 @@
 package resolve
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
 	"oneid/identity"
@@ -112,35 +110,6 @@ func decisionOf(d *events.Decision) (identity.Decision, bool) {
 	}
 	out.B, err = identity.ParseAccount(accounts[1])
 	return out, err == nil
-}
-
-// checkDecision refuses a decision that nothing can be done with.
-func checkDecision(d *events.Decision) error {
-	want := 1
-	switch d.GetKind() {
-	case events.DecisionKind_DECISION_KIND_UNSPECIFIED:
-		return errors.New("events: the decision has no kind")
-	case events.DecisionKind_DECISION_KIND_SAME, events.DecisionKind_DECISION_KIND_DIFFERENT:
-		want = 2
-	case events.DecisionKind_DECISION_KIND_UNDO:
-		want = 0
-		if d.GetUndoes() == "" {
-			return errors.New("events: the undo does not say what it takes back")
-		}
-	default: // erase and consent are of one account
-	}
-	if d.GetDecisionId() == "" {
-		return errors.New("events: the decision has no id")
-	}
-	if len(d.GetAccounts()) < want {
-		return fmt.Errorf("events: the decision names %d accounts, want %d", len(d.GetAccounts()), want)
-	}
-	for _, account := range d.GetAccounts() {
-		if _, err := identity.ParseAccount(account); err != nil {
-			return errors.New("events: the decision names an account that is not written platform/shop/id")
-		}
-	}
-	return nil
 }
 
 // identityChanges says of each account that was born or moved where it is.

@@ -605,7 +605,7 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 // could not be read. It comes before the batch is marked delivered, so that
 // nothing of it is ever left out; a repetition carries the same versions.
 func (r *Resolver) publish(ctx context.Context, b *Batch) error {
-	messages, err := r.deadLetters(ctx, b.letters)
+	messages, err := r.deadLetters(ctx, b)
 	if err != nil {
 		return err
 	}

@@ -330,7 +330,7 @@ func TestUnreadableMessages(t *testing.T) {
 			return err
 		}
 		reasons[l.GetLetterId()] = l.GetReason()
-		raw, err := events.OpenLetter(&l, f.keys)
+		raw, err := events.OpenLetter([]*events.DeadLetter{&l}, f.keys)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
@@ -126,6 +127,25 @@ func Check(e *Event) error {
 		return errors.New("events: the event names no account")
 	case h.GetVersion() == nil:
 		return errors.New("events: the event has no version")
+	}
+	return nil
+}
+
+// latest is the last moment that a version may name: 2200, well inside what
+// ClickHouse's times hold.
+var latest = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+
+// Storable refuses an event that no table can hold: a version of a time after
+// 2199, a spend whose day is none. Its error repeats no value.
+func Storable(e *Event) error {
+	v := e.GetHeader().GetVersion()
+	if v.GetModifiedMs() >= latest || v.GetObservedMs() >= latest {
+		return errors.New("events: the version names a time after the year 2199")
+	}
+	if spend := e.GetSpend(); spend != nil {
+		if _, err := time.Parse(time.DateOnly, spend.GetDay()); err != nil {
+			return errors.New("events: the spend's day is not written YYYY-MM-DD")
+		}
 	}
 	return nil
 }

@@ -1,6 +1,13 @@
 package events
 
-import "fmt"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+)
 
 // Reasons of dead letters.
 const (
@@ -8,31 +15,92 @@ const (
 	ReasonRead = "read"
 	// ReasonMap: a record could not be mapped to events.
 	ReasonMap = "map"
-	// ReasonTooLarge: a message would be larger than Kafka takes; its bytes
-	// are not in the letter.
+	// ReasonTooLarge: an event would be larger than a message may be.
 	ReasonTooLarge = "too_large"
 	// ReasonDecode: a message in a topic could not be read.
 	ReasonDecode = "decode"
 	// ReasonOpen: what is sealed in a message could not be opened.
 	ReasonOpen = "open"
+	// ReasonStore: a message holds what no table can.
+	ReasonStore = "store"
 )
 
-// SealLetter puts the bytes that a dead letter is about into it, sealed and
-// bound to its LetterId, which must be set.
-func SealLetter(l *DeadLetter, raw []byte, s Sealer) {
-	l.SealedRaw = s.Seal(raw, letterContext(l))
+// Reasons are all there are.
+var Reasons = []string{ReasonRead, ReasonMap, ReasonTooLarge, ReasonDecode, ReasonOpen, ReasonStore}
+
+// MaxMessage bounds a message's value: brokers take 1 MB unless configured,
+// with key and headers in it.
+const MaxMessage = 900 << 10
+
+// letterPart is how many bytes one message of a letter takes: sealed, and
+// with all that is said of the letter, well below MaxMessage.
+const letterPart = 512 << 10
+
+// maxDetail bounds the texts of a letter: an error may be a long one.
+const maxDetail = 2000
+
+// Letters makes the values and headers of the messages that carry a letter and
+// the bytes that it is about; topic and key are the caller's to fill in. There
+// is one, or several where the bytes are too many for one. The bytes are
+// sealed, bound to LetterId and to their place. It fills in the fields of l
+// that say so.
+func Letters(l *DeadLetter, raw []byte, s Sealer) ([]Wire, error) {
+	if l.GetLetterId() == "" {
+		return nil, errors.New("events: a dead letter has no id")
+	}
+	l.Detail = l.GetDetail()[:min(len(l.GetDetail()), maxDetail)]
+	l.Parts = uint32(max(1, (len(raw)+letterPart-1)/letterPart)) // bytes in memory: not that many
+	values := make([]Wire, 0, l.GetParts())
+	for part := range l.GetParts() {
+		message := &DeadLetter{LetterId: l.GetLetterId(), Part: part, Parts: l.GetParts()}
+		if part == 0 {
+			message = l
+		}
+		if piece := raw[:min(len(raw), letterPart)]; len(piece) > 0 {
+			message.SealedRaw = s.Seal(piece, letterContext(message))
+			raw = raw[len(piece):]
+		}
+		value, err := proto.Marshal(message)
+		if err != nil {
+			return nil, fmt.Errorf("events: make a dead letter: %w", err)
+		}
+		values = append(values, Wire{Value: value, Headers: DescribeLetter(l, part).Headers()})
+	}
+	return values, nil
 }
 
-// OpenLetter gives the bytes that a dead letter is about; nil if it has none.
-func OpenLetter(l *DeadLetter, s Sealer) ([]byte, error) {
-	if len(l.GetSealedRaw()) == 0 {
-		return nil, nil
+// OpenLetter gives the bytes that a letter is about, of all its parts in
+// their order; nil if it has none.
+func OpenLetter(parts []*DeadLetter, s Sealer) ([]byte, error) {
+	var raw bytes.Buffer
+	for _, l := range parts {
+		if len(l.GetSealedRaw()) == 0 {
+			continue
+		}
+		piece, err := s.Open(l.GetSealedRaw(), letterContext(l))
+		if err != nil {
+			return nil, fmt.Errorf("events: open a dead letter: %w", err)
+		}
+		raw.Write(piece)
 	}
-	raw, err := s.Open(l.GetSealedRaw(), letterContext(l))
-	if err != nil {
-		return nil, fmt.Errorf("events: open a dead letter: %w", err)
-	}
-	return raw, nil
+	return raw.Bytes(), nil
 }
 
-func letterContext(l *DeadLetter) []byte { return []byte("deadletter|" + l.GetLetterId()) }
+func letterContext(l *DeadLetter) []byte {
+	context := "deadletter|" + l.GetLetterId()
+	if l.GetPart() > 0 {
+		context += "|" + strconv.FormatUint(uint64(l.GetPart()), 10)
+	}
+	return []byte(context)
+}
+
+// LetterVersion orders the states of one letter, whatever the order in which
+// they are read: closed over open, then by attempts, then the one first seen.
+func LetterVersion(l *DeadLetter) uint64 {
+	const attemptsBits = 19
+	version := uint64(min(l.GetAttempts(), 1<<attemptsBits-1))<<timeBits | (maxTime - clampTime(l.GetFirstSeenMs()))
+	if l.GetState() != LetterState_LETTER_STATE_UNSPECIFIED {
+		version |= 1 << 63
+	}
+	return version
+}

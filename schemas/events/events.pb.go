@@ -384,6 +384,58 @@ func (DecisionKind) EnumDescriptor() ([]byte, []int) {
 	return file_events_proto_rawDescGZIP(), []int{5}
 }
 
+// LetterState is what has become of a dead letter.
+type LetterState int32
+
+const (
+	LetterState_LETTER_STATE_UNSPECIFIED LetterState = 0
+	// Published again: it is in the flow.
+	LetterState_LETTER_STATE_REPLAYED LetterState = 1
+	// A person has given it up.
+	LetterState_LETTER_STATE_DROPPED LetterState = 2
+)
+
+// Enum value maps for LetterState.
+var (
+	LetterState_name = map[int32]string{
+		0: "LETTER_STATE_UNSPECIFIED",
+		1: "LETTER_STATE_REPLAYED",
+		2: "LETTER_STATE_DROPPED",
+	}
+	LetterState_value = map[string]int32{
+		"LETTER_STATE_UNSPECIFIED": 0,
+		"LETTER_STATE_REPLAYED":    1,
+		"LETTER_STATE_DROPPED":     2,
+	}
+)
+
+func (x LetterState) Enum() *LetterState {
+	p := new(LetterState)
+	*p = x
+	return p
+}
+
+func (x LetterState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LetterState) Descriptor() protoreflect.EnumDescriptor {
+	return file_events_proto_enumTypes[6].Descriptor()
+}
+
+func (LetterState) Type() protoreflect.EnumType {
+	return &file_events_proto_enumTypes[6]
+}
+
+func (x LetterState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LetterState.Descriptor instead.
+func (LetterState) EnumDescriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{6}
+}
+
 // An Event is the value of a message on <brand>.orders, .users, .tickets and
 // .spend: what one source said of one entity at one moment.
 type Event struct {
@@ -2163,13 +2215,16 @@ func (x *Cursor) GetWrittenMs() int64 {
 }
 
 // DeadLetter is the value of a message on <brand>.deadletter: what could not
-// be mapped, decoded or stored.
+// be mapped, decoded or stored. The topic is a log of what happened to each
+// letter: messages of one letter_id are its states, and no order of them
+// matters. A closed letter stays closed, of open ones the one with the most
+// attempts counts.
 type DeadLetter struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Platform string                 `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
 	Shop     string                 `protobuf:"bytes,2,opt,name=shop,proto3" json:"shop,omitempty"`
 	Stream   string                 `protobuf:"bytes,3,opt,name=stream,proto3" json:"stream,omitempty"`
-	// Typed: decode, map, refused_row, store …
+	// Typed: read, map, too_large, decode, open, store.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What happened, with no personal value in it.
 	Detail string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -2177,10 +2232,28 @@ type DeadLetter struct {
 	Origin      string `protobuf:"bytes,6,opt,name=origin,proto3" json:"origin,omitempty"`
 	Attempts    uint32 `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	FirstSeenMs int64  `protobuf:"varint,8,opt,name=first_seen_ms,json=firstSeenMs,proto3" json:"first_seen_ms,omitempty"`
-	// The raw bytes, sealed with the brand's data key.
+	// The raw bytes (this part of them), sealed with the brand's data key.
 	SealedRaw []byte `protobuf:"bytes,9,opt,name=sealed_raw,json=sealedRaw,proto3" json:"sealed_raw,omitempty"`
 	// Identifies the letter, so that a repetition counts once.
-	LetterId      string `protobuf:"bytes,10,opt,name=letter_id,json=letterId,proto3" json:"letter_id,omitempty"`
+	LetterId string `protobuf:"bytes,10,opt,name=letter_id,json=letterId,proto3" json:"letter_id,omitempty"`
+	// When the record was read, so that it is mapped again as it was then; 0
+	// for a message of a topic.
+	ObservedMs int64 `protobuf:"varint,11,opt,name=observed_ms,json=observedMs,proto3" json:"observed_ms,omitempty"`
+	// By which way it came: a line of a file is mapped by the file's mapping.
+	Source Source      `protobuf:"varint,12,opt,name=source,proto3,enum=oneid.events.v1.Source" json:"source,omitempty"`
+	State  LetterState `protobuf:"varint,13,opt,name=state,proto3,enum=oneid.events.v1.LetterState" json:"state,omitempty"`
+	// When it was replayed or dropped, or tried again, and by whom; 0 and empty
+	// before.
+	ChangedMs int64  `protobuf:"varint,14,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
+	ChangedBy string `protobuf:"bytes,15,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	// Bytes that are too many for one message travel in several: part is
+	// counted from 0, parts is how many there are. What is said of the letter
+	// stands in part 0.
+	Part  uint32 `protobuf:"varint,16,opt,name=part,proto3" json:"part,omitempty"`
+	Parts uint32 `protobuf:"varint,17,opt,name=parts,proto3" json:"parts,omitempty"`
+	// Where a later state's bytes lie: the offset of part 0, plus one; 0 in the
+	// message that holds them itself.
+	BytesAt       int64 `protobuf:"varint,18,opt,name=bytes_at,json=bytesAt,proto3" json:"bytes_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2283,6 +2356,62 @@ func (x *DeadLetter) GetLetterId() string {
 		return x.LetterId
 	}
 	return ""
+}
+
+func (x *DeadLetter) GetObservedMs() int64 {
+	if x != nil {
+		return x.ObservedMs
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetSource() Source {
+	if x != nil {
+		return x.Source
+	}
+	return Source_SOURCE_UNSPECIFIED
+}
+
+func (x *DeadLetter) GetState() LetterState {
+	if x != nil {
+		return x.State
+	}
+	return LetterState_LETTER_STATE_UNSPECIFIED
+}
+
+func (x *DeadLetter) GetChangedMs() int64 {
+	if x != nil {
+		return x.ChangedMs
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetChangedBy() string {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetParts() uint32 {
+	if x != nil {
+		return x.Parts
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetBytesAt() int64 {
+	if x != nil {
+		return x.BytesAt
+	}
+	return 0
 }
 
 var File_events_proto protoreflect.FileDescriptor
@@ -2466,7 +2595,7 @@ const file_events_proto_rawDesc = "" +
 	"\x06Cursor\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\tR\bposition\x12\x1d\n" +
 	"\n" +
-	"written_ms\x18\x02 \x01(\x03R\twrittenMs\"\x98\x02\n" +
+	"written_ms\x18\x02 \x01(\x03R\twrittenMs\"\xa1\x04\n" +
 	"\n" +
 	"DeadLetter\x12\x1a\n" +
 	"\bplatform\x18\x01 \x01(\tR\bplatform\x12\x12\n" +
@@ -2480,7 +2609,18 @@ const file_events_proto_rawDesc = "" +
 	"\n" +
 	"sealed_raw\x18\t \x01(\fR\tsealedRaw\x12\x1b\n" +
 	"\tletter_id\x18\n" +
-	" \x01(\tR\bletterId*A\n" +
+	" \x01(\tR\bletterId\x12\x1f\n" +
+	"\vobserved_ms\x18\v \x01(\x03R\n" +
+	"observedMs\x12/\n" +
+	"\x06source\x18\f \x01(\x0e2\x17.oneid.events.v1.SourceR\x06source\x122\n" +
+	"\x05state\x18\r \x01(\x0e2\x1c.oneid.events.v1.LetterStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"changed_ms\x18\x0e \x01(\x03R\tchangedMs\x12\x1d\n" +
+	"\n" +
+	"changed_by\x18\x0f \x01(\tR\tchangedBy\x12\x12\n" +
+	"\x04part\x18\x10 \x01(\rR\x04part\x12\x14\n" +
+	"\x05parts\x18\x11 \x01(\rR\x05parts\x12\x19\n" +
+	"\bbytes_at\x18\x12 \x01(\x03R\abytesAt*A\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSOURCE_FILE\x10\x01\x12\x0e\n" +
@@ -2527,7 +2667,11 @@ const file_events_proto_rawDesc = "" +
 	"\x17DECISION_KIND_DIFFERENT\x10\x02\x12\x16\n" +
 	"\x12DECISION_KIND_UNDO\x10\x03\x12\x17\n" +
 	"\x13DECISION_KIND_ERASE\x10\x04\x12\x19\n" +
-	"\x15DECISION_KIND_CONSENT\x10\x05B\x1dZ\x1boneid/schemas/events;eventsb\x06proto3"
+	"\x15DECISION_KIND_CONSENT\x10\x05*`\n" +
+	"\vLetterState\x12\x1c\n" +
+	"\x18LETTER_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15LETTER_STATE_REPLAYED\x10\x01\x12\x18\n" +
+	"\x14LETTER_STATE_DROPPED\x10\x02B\x1dZ\x1boneid/schemas/events;eventsb\x06proto3"
 
 var (
 	file_events_proto_rawDescOnce sync.Once
@@ -2541,7 +2685,7 @@ func file_events_proto_rawDescGZIP() []byte {
 	return file_events_proto_rawDescData
 }
 
-var file_events_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_events_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_events_proto_goTypes = []any{
 	(Source)(0),            // 0: oneid.events.v1.Source
@@ -2550,50 +2694,53 @@ var file_events_proto_goTypes = []any{
 	(RefundStatus)(0),      // 3: oneid.events.v1.RefundStatus
 	(TicketStatus)(0),      // 4: oneid.events.v1.TicketStatus
 	(DecisionKind)(0),      // 5: oneid.events.v1.DecisionKind
-	(*Event)(nil),          // 6: oneid.events.v1.Event
-	(*Header)(nil),         // 7: oneid.events.v1.Header
-	(*Version)(nil),        // 8: oneid.events.v1.Version
-	(*Person)(nil),         // 9: oneid.events.v1.Person
-	(*Sighting)(nil),       // 10: oneid.events.v1.Sighting
-	(*Receiver)(nil),       // 11: oneid.events.v1.Receiver
-	(*Order)(nil),          // 12: oneid.events.v1.Order
-	(*OrderItem)(nil),      // 13: oneid.events.v1.OrderItem
-	(*Refund)(nil),         // 14: oneid.events.v1.Refund
-	(*User)(nil),           // 15: oneid.events.v1.User
-	(*Ticket)(nil),         // 16: oneid.events.v1.Ticket
-	(*Spend)(nil),          // 17: oneid.events.v1.Spend
-	(*IdentityChange)(nil), // 18: oneid.events.v1.IdentityChange
-	(*Decision)(nil),       // 19: oneid.events.v1.Decision
-	(*JournalRecord)(nil),  // 20: oneid.events.v1.JournalRecord
-	(*Range)(nil),          // 21: oneid.events.v1.Range
-	(*Cursor)(nil),         // 22: oneid.events.v1.Cursor
-	(*DeadLetter)(nil),     // 23: oneid.events.v1.DeadLetter
+	(LetterState)(0),       // 6: oneid.events.v1.LetterState
+	(*Event)(nil),          // 7: oneid.events.v1.Event
+	(*Header)(nil),         // 8: oneid.events.v1.Header
+	(*Version)(nil),        // 9: oneid.events.v1.Version
+	(*Person)(nil),         // 10: oneid.events.v1.Person
+	(*Sighting)(nil),       // 11: oneid.events.v1.Sighting
+	(*Receiver)(nil),       // 12: oneid.events.v1.Receiver
+	(*Order)(nil),          // 13: oneid.events.v1.Order
+	(*OrderItem)(nil),      // 14: oneid.events.v1.OrderItem
+	(*Refund)(nil),         // 15: oneid.events.v1.Refund
+	(*User)(nil),           // 16: oneid.events.v1.User
+	(*Ticket)(nil),         // 17: oneid.events.v1.Ticket
+	(*Spend)(nil),          // 18: oneid.events.v1.Spend
+	(*IdentityChange)(nil), // 19: oneid.events.v1.IdentityChange
+	(*Decision)(nil),       // 20: oneid.events.v1.Decision
+	(*JournalRecord)(nil),  // 21: oneid.events.v1.JournalRecord
+	(*Range)(nil),          // 22: oneid.events.v1.Range
+	(*Cursor)(nil),         // 23: oneid.events.v1.Cursor
+	(*DeadLetter)(nil),     // 24: oneid.events.v1.DeadLetter
 }
 var file_events_proto_depIdxs = []int32{
-	7,  // 0: oneid.events.v1.Event.header:type_name -> oneid.events.v1.Header
-	12, // 1: oneid.events.v1.Event.order:type_name -> oneid.events.v1.Order
-	14, // 2: oneid.events.v1.Event.refund:type_name -> oneid.events.v1.Refund
-	15, // 3: oneid.events.v1.Event.user:type_name -> oneid.events.v1.User
-	16, // 4: oneid.events.v1.Event.ticket:type_name -> oneid.events.v1.Ticket
-	17, // 5: oneid.events.v1.Event.spend:type_name -> oneid.events.v1.Spend
-	8,  // 6: oneid.events.v1.Header.version:type_name -> oneid.events.v1.Version
-	9,  // 7: oneid.events.v1.Header.person:type_name -> oneid.events.v1.Person
+	8,  // 0: oneid.events.v1.Event.header:type_name -> oneid.events.v1.Header
+	13, // 1: oneid.events.v1.Event.order:type_name -> oneid.events.v1.Order
+	15, // 2: oneid.events.v1.Event.refund:type_name -> oneid.events.v1.Refund
+	16, // 3: oneid.events.v1.Event.user:type_name -> oneid.events.v1.User
+	17, // 4: oneid.events.v1.Event.ticket:type_name -> oneid.events.v1.Ticket
+	18, // 5: oneid.events.v1.Event.spend:type_name -> oneid.events.v1.Spend
+	9,  // 6: oneid.events.v1.Header.version:type_name -> oneid.events.v1.Version
+	10, // 7: oneid.events.v1.Header.person:type_name -> oneid.events.v1.Person
 	0,  // 8: oneid.events.v1.Version.source:type_name -> oneid.events.v1.Source
-	10, // 9: oneid.events.v1.Person.sightings:type_name -> oneid.events.v1.Sighting
-	11, // 10: oneid.events.v1.Person.receiver:type_name -> oneid.events.v1.Receiver
+	11, // 9: oneid.events.v1.Person.sightings:type_name -> oneid.events.v1.Sighting
+	12, // 10: oneid.events.v1.Person.receiver:type_name -> oneid.events.v1.Receiver
 	1,  // 11: oneid.events.v1.Sighting.role:type_name -> oneid.events.v1.Role
 	2,  // 12: oneid.events.v1.Order.status:type_name -> oneid.events.v1.OrderStatus
-	13, // 13: oneid.events.v1.Order.items:type_name -> oneid.events.v1.OrderItem
+	14, // 13: oneid.events.v1.Order.items:type_name -> oneid.events.v1.OrderItem
 	2,  // 14: oneid.events.v1.OrderItem.status:type_name -> oneid.events.v1.OrderStatus
 	3,  // 15: oneid.events.v1.Refund.status:type_name -> oneid.events.v1.RefundStatus
 	4,  // 16: oneid.events.v1.Ticket.status:type_name -> oneid.events.v1.TicketStatus
 	5,  // 17: oneid.events.v1.Decision.kind:type_name -> oneid.events.v1.DecisionKind
-	21, // 18: oneid.events.v1.JournalRecord.ranges:type_name -> oneid.events.v1.Range
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	22, // 18: oneid.events.v1.JournalRecord.ranges:type_name -> oneid.events.v1.Range
+	0,  // 19: oneid.events.v1.DeadLetter.source:type_name -> oneid.events.v1.Source
+	6,  // 20: oneid.events.v1.DeadLetter.state:type_name -> oneid.events.v1.LetterState
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_events_proto_init() }
@@ -2613,7 +2760,7 @@ func file_events_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_events_proto_rawDesc), len(file_events_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,

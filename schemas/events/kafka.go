@@ -1,7 +1,7 @@
 package events
 
 import (
-	"iter"
+	"errors"
 	"strconv"
 	"time"
 )
@@ -46,20 +46,6 @@ func (t Topics) Resolved() []string {
 // (CloudEvents 1.0, binary mode over Kafka).
 type CloudEvent struct {
 	ID, Type, Source, Time string
-}
-
-// Headers are the names and values of the headers.
-func (c CloudEvent) Headers() iter.Seq2[string, string] {
-	return func(yield func(name, value string) bool) {
-		for _, header := range [...][2]string{
-			{"ce_specversion", "1.0"}, {"ce_id", c.ID}, {"ce_type", c.Type}, {"ce_source", c.Source}, {"ce_time", c.Time},
-			{"content-type", ContentType},
-		} {
-			if !yield(header[0], header[1]) {
-				return
-			}
-		}
-	}
 }
 
 // Key is a message's key: the account as platform/shop/id; the channel for
@@ -113,15 +99,15 @@ func DescribeRecord(r *JournalRecord, sequence uint64) CloudEvent {
 	}
 }
 
-// DescribeLetter makes the attributes of a dead letter: each attempt at it is
-// an event of its own.
-func DescribeLetter(l *DeadLetter) CloudEvent {
+// DescribeLetter makes the attributes of a part of a dead letter: each attempt
+// at it, and each change of its state, is an event of its own.
+func DescribeLetter(l *DeadLetter, part uint32) CloudEvent {
 	source := "/resolver"
 	if l.GetPlatform() != "" {
 		source = "/" + l.GetPlatform() + "/" + l.GetShop()
 	}
 	return CloudEvent{
-		ID: l.GetLetterId() + "|" + strconv.Itoa(int(l.GetAttempts())), Type: "oneid.dead_letter.v1",
+		ID: l.GetLetterId() + "|" + strconv.Itoa(int(l.GetAttempts())) + "|" + strconv.FormatInt(l.GetChangedMs(), 10) + "|" + strconv.Itoa(int(part)), Type: "oneid.dead_letter.v1",
 		Source: source, Time: timeOf(l.GetFirstSeenMs()),
 	}
 }
@@ -132,5 +118,36 @@ func DescribeCursor(stream string, c *Cursor) CloudEvent {
 	return CloudEvent{
 		ID: stream + "|" + strconv.FormatInt(c.GetWrittenMs(), 10), Type: "oneid.cursor.v1",
 		Source: "/" + stream, Time: timeOf(c.GetWrittenMs()),
+	}
+}
+
+// Wire is an event as it lies in Kafka.
+type Wire struct {
+	Topic      string
+	Key, Value []byte
+	Headers    [][2]string
+}
+
+// Encode seals an event, which it changes, and makes the message of it.
+func (t Topics) Encode(e *Event, s Sealer) (Wire, error) {
+	topic := t.Of(KindOf(e))
+	if topic == "" {
+		return Wire{}, errors.New("events: the mapping made an event without a body: a fault of the program")
+	}
+	if err := Seal(e, s); err != nil {
+		return Wire{}, err
+	}
+	value, err := Marshal(nil, e)
+	if err != nil {
+		return Wire{}, err
+	}
+	return Wire{Topic: topic, Key: []byte(Key(e)), Value: value, Headers: Describe(e).Headers()}, nil
+}
+
+// Headers are the headers of a message whose value the attributes are of.
+func (c CloudEvent) Headers() [][2]string {
+	return [][2]string{
+		{"ce_specversion", "1.0"}, {"ce_id", c.ID}, {"ce_type", c.Type}, {"ce_source", c.Source}, {"ce_time", c.Time},
+		{"content-type", ContentType},
 	}
 }

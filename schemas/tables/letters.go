@@ -3,16 +3,20 @@ package tables
 import (
 	"time"
 
+	"github.com/google/uuid"
+
 	"oneid/schemas/events"
 )
 
-// DeadLetters fills the table dead_letters: what is known of each letter,
-// without its bytes.
+// DeadLetters fills the table dead_letter_states: what is known of each
+// letter, without its bytes.
 type DeadLetters struct {
 	columns
-	letter, platform, shop, stream, reason, detail, origin *[]string
-	attempts                                               *[]uint32
-	first                                                  *[]time.Time
+	letter, platform, shop, stream, reason, detail, origin, state, by *[]string
+	attempts                                                          *[]uint32
+	first, changed                                                    *[]time.Time
+	at                                                                *[]int64
+	version                                                           *[]uint64
 }
 
 // NewDeadLetters makes an empty block.
@@ -22,14 +26,21 @@ func NewDeadLetters() *DeadLetters {
 	d.letter, d.platform, d.shop, d.stream = slice[string](c, "letter_id"), slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "stream")
 	d.reason, d.detail, d.origin = slice[string](c, "reason"), slice[string](c, "detail"), slice[string](c, "origin")
 	d.attempts, d.first = slice[uint32](c, "attempts"), slice[time.Time](c, "first_seen_at")
+	d.state, d.changed, d.by = slice[string](c, "state"), slice[time.Time](c, "changed_at"), slice[string](c, "changed_by")
+	d.at, d.version = slice[int64](c, "bytes_at"), slice[uint64](c, "version")
 	return d
 }
 
 // Table implements Block.
-func (*DeadLetters) Table() string { return "dead_letters" }
+func (*DeadLetters) Table() string { return "dead_letter_states" }
 
-// Append adds a letter.
-func (d *DeadLetters) Append(l *events.DeadLetter) {
+var letterState = [...]string{"open", "replayed", "dropped"}
+
+// Append adds a state of a letter, read at an offset of its topic.
+func (d *DeadLetters) Append(l *events.DeadLetter, offset int64) {
+	if l.GetBytesAt() > 0 {
+		offset = l.GetBytesAt() - 1
+	}
 	d.rows++
 	add(d.letter, l.GetLetterId())
 	add(d.platform, l.GetPlatform())
@@ -40,4 +51,40 @@ func (d *DeadLetters) Append(l *events.DeadLetter) {
 	add(d.origin, l.GetOrigin())
 	add(d.attempts, l.GetAttempts())
 	add(d.first, time.UnixMilli(max(l.GetFirstSeenMs(), 0)).UTC())
+	add(d.state, name(letterState[:], l.GetState()))
+	add(d.changed, time.UnixMilli(max(l.GetChangedMs(), 0)).UTC())
+	add(d.by, l.GetChangedBy())
+	add(d.at, offset)
+	add(d.version, events.LetterVersion(l))
+}
+
+// Audit fills the table audit.
+type Audit struct {
+	columns
+	at                  *[]time.Time
+	who, action, object *[]string
+	id                  *[]uuid.UUID
+}
+
+// NewAudit makes an empty block.
+func NewAudit() *Audit {
+	a := new(Audit)
+	c := &a.columns
+	a.at, a.who, a.action, a.object = slice[time.Time](c, "at"), slice[string](c, "who"), slice[string](c, "action"), slice[string](c, "object")
+	a.id = slice[uuid.UUID](c, "id")
+	return a
+}
+
+// Table implements Block.
+func (*Audit) Table() string { return "audit" }
+
+// Append notes that somebody did something to an object, which is named by its
+// id alone.
+func (a *Audit) Append(at time.Time, who, action, object string, id uuid.UUID) {
+	a.rows++
+	add(a.at, at.UTC())
+	add(a.who, who)
+	add(a.action, action)
+	add(a.object, object)
+	add(a.id, id)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"oneid/schemas/events"
 )
 
@@ -44,7 +46,9 @@ func fill(n int, version *events.Version) []Block {
 			case *Decisions:
 				b.Append(&events.Decision{}, 1)
 			case *DeadLetters:
-				b.Append(&events.DeadLetter{})
+				b.Append(&events.DeadLetter{}, 1)
+			case *Audit:
+				b.Append(time.Unix(0, 0), "", "", "", uuid.UUID{})
 			}
 		}
 	}

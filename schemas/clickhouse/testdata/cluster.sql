@@ -793,3 +793,62 @@ PRIMARY KEY platform, shop, account
 SOURCE(CLICKHOUSE(USER 'app' PASSWORD 'it\'s' QUERY 'SELECT platform, shop, account, customer_id FROM oneid.identity_map FINAL WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM oneid.identity_overrides)' INVALIDATE_QUERY 'SELECT maxIf(version, version < 9223372036854775808), max(version), count() FROM oneid.identity_overrides'))
 LAYOUT(COMPLEX_KEY_HASHED())
 LIFETIME(MIN 1 MAX 2);
+
+-- 005_dead_letters
+DROP TABLE IF EXISTS oneid.dead_letters ON CLUSTER 'main';
+
+CREATE TABLE IF NOT EXISTS oneid.dead_letter_states ON CLUSTER 'main'
+(
+    letter_id String,
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    stream LowCardinality(String),
+    reason LowCardinality(String),
+    detail String,
+    origin String,
+    attempts UInt32,
+    first_seen_at DateTime64(3, 'UTC'),
+    state LowCardinality(String),
+    changed_at DateTime64(3, 'UTC'),
+    changed_by String,
+    bytes_at Int64,
+    version UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version)
+ORDER BY letter_id
+SETTINGS replicated_deduplication_window = 10000;
+
+CREATE OR REPLACE VIEW oneid.dead_letters ON CLUSTER 'main'
+(
+    letter_id String COMMENT 'Names the letter: what is wrong with it comes once, however often it is read',
+    platform String COMMENT 'Platform that it came from; empty where the message does not say so',
+    shop String COMMENT 'Shop on the platform',
+    stream String COMMENT 'Stream of the connector, or kind of the file',
+    reason String COMMENT 'read, map, too_large, decode, open or store: the step that refused it',
+    detail String COMMENT 'What is wrong with it, in words of the program: no value of the record is repeated',
+    origin String COMMENT 'Where it came from: page, file and line, or topic, partition and offset',
+    attempts UInt32 COMMENT 'How often it was tried',
+    first_seen_at DateTime('Asia/Shanghai') COMMENT 'When it was refused for the first time',
+    state String COMMENT 'open; replayed: it is in the other views now; dropped: a person has given it up',
+    changed_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When it was tried again, replayed or dropped; NULL before'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    letter_id, toString(platform) AS platform, toString(shop) AS shop, toString(stream) AS stream, toString(reason) AS reason, detail, origin, attempts,
+    toTimeZone(toDateTime(s.first_seen_at), 'Asia/Shanghai') AS first_seen_at,
+    toString(state) AS state,
+    if(toUnixTimestamp(toDateTime(s.changed_at)) = 0, NULL, toTimeZone(toDateTime(s.changed_at), 'Asia/Shanghai')) AS changed_at
+FROM oneid.dead_letter_states AS s FINAL
+COMMENT 'What could not be loaded, and why. Its bytes are not here: they are sealed, and shown by `oneid deadletter show` to who may see them. BI may read this view: it holds no personal value';
+
+CREATE TABLE IF NOT EXISTS oneid.audit ON CLUSTER 'main'
+(
+    at DateTime64(3, 'UTC'),
+    who String,
+    action LowCardinality(String),
+    object String,
+    id UUID
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+ORDER BY (at, id)
+SETTINGS replicated_deduplication_window = 10000;

@@ -1,0 +1,431 @@
+// Package deadletter is what becomes of dead letters: what could not be
+// decoded, mapped or stored, with its bytes, sealed.
+//
+// pull and resolve put them into the topic <brand>.deadletter and go on. That
+// topic is a log: a letter's first message holds its bytes, and each later one
+// says what happened to it since. Recorder keeps ClickHouse's view of them;
+// Desk lists, shows, replays and drops them on a person's word. Nothing here
+// retries by itself, so a message that nothing can be done with never spins.
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"oneid/connectors"
+	"oneid/internal/clickhouse"
+	"oneid/internal/kafka"
+	"oneid/pipelines"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+// The states of a letter.
+const (
+	StateOpen     = "open"
+	StateReplayed = "replayed"
+	StateDropped  = "dropped"
+)
+
+// ErrNotFound says that there is no letter of that id.
+var ErrNotFound = errors.New("deadletter: there is no such letter")
+
+// Letter is what is known of a dead letter, without its bytes.
+type Letter struct {
+	ID        string    `json:"letter_id" ch:"letter_id"`
+	Platform  string    `json:"platform" ch:"platform"`
+	Shop      string    `json:"shop" ch:"shop"`
+	Stream    string    `json:"stream" ch:"stream"`
+	Reason    string    `json:"reason" ch:"reason"`
+	Detail    string    `json:"detail" ch:"detail"`
+	Origin    string    `json:"origin" ch:"origin"`
+	Attempts  uint32    `json:"attempts" ch:"attempts"`
+	FirstSeen time.Time `json:"first_seen_at" ch:"first_seen_at"`
+	State     string    `json:"state" ch:"state"`
+	// Changed is when it was tried again, replayed or dropped, and by whom;
+	// nil and empty before.
+	Changed   *time.Time `json:"changed_at,omitempty" ch:"changed"`
+	ChangedBy string     `json:"changed_by,omitempty" ch:"changed_by"`
+	// BytesAt is the offset of its first message.
+	BytesAt int64 `json:"-" ch:"bytes_at"`
+}
+
+// Filter says which letters are meant; what is zero does not count.
+type Filter struct {
+	IDs                           []string
+	Reason, Platform, Shop, State string
+}
+
+// Desk is where people deal with letters.
+type Desk struct {
+	Kafka      *kafka.Client
+	Publisher  *kafka.Publisher
+	Topics     events.Topics
+	Keys       events.Sealer
+	ClickHouse *clickhouse.Conn
+	// Mapper gives the connector whose mapping a record's letter is tried
+	// with; raw is the record's payload.
+	Mapper func(l *events.DeadLetter, raw []byte) (connectors.Connector, error)
+	// Who does it, for the letter's state and the audit.
+	Who string
+}
+
+// List gives the letters of a filter, the newest first, limit at most.
+func (d *Desk) List(ctx context.Context, f Filter, limit int) ([]Letter, error) {
+	return d.find(ctx, f, "ORDER BY first_seen_at DESC, letter_id LIMIT "+strconv.Itoa(limit))
+}
+
+func (d *Desk) find(ctx context.Context, f Filter, rest string) ([]Letter, error) {
+	where := []string{"1"}
+	for column, value := range map[string]string{"reason": f.Reason, "platform": f.Platform, "shop": f.Shop, "state": f.State} {
+		if value != "" {
+			where = append(where, "s."+column+" = "+clickhouse.Quote(value))
+		}
+	}
+	if len(f.IDs) > 0 {
+		quoted := make([]string, len(f.IDs))
+		for i, id := range f.IDs {
+			quoted[i] = clickhouse.Quote(id)
+		}
+		where = append(where, "letter_id IN ("+strings.Join(quoted, ", ")+")")
+	}
+	letters := []Letter{}
+	err := d.ClickHouse.Select(ctx, "list dead letters", &letters,
+		"SELECT letter_id, toString(platform) AS platform, toString(shop) AS shop, toString(stream) AS stream, toString(reason) AS reason, detail, origin, attempts, first_seen_at,"+
+			" toString(state) AS state, if(toUnixTimestamp64Milli(changed_at) = 0, NULL, changed_at) AS changed, changed_by, bytes_at"+
+			" FROM "+d.ClickHouse.Database()+".dead_letter_states AS s FINAL WHERE "+strings.Join(where, " AND ")+" "+rest)
+	return letters, err
+}
+
+// Show gives a letter and its bytes, nil if it has none. Who asked is in the
+// audit before the bytes are given; without that they are not.
+func (d *Desk) Show(ctx context.Context, id string) (Letter, []byte, error) {
+	found, err := d.find(ctx, Filter{IDs: []string{id}}, "")
+	if err != nil {
+		return Letter{}, nil, err
+	}
+	if len(found) == 0 {
+		return Letter{}, nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	var raw []byte
+	err = d.read(ctx, found, func(o opened) error {
+		raw = o.raw
+		return o.err
+	})
+	if err != nil {
+		return Letter{}, nil, err
+	}
+	note := tables.NewAudit()
+	entry := uuid.New()
+	note.Append(time.Now().Truncate(time.Millisecond), d.Who, "deadletter.show", id, entry)
+	if err := d.ClickHouse.Insert(ctx, note, "audit/"+entry.String()); err != nil {
+		return Letter{}, nil, fmt.Errorf("deadletter: the audit cannot be written, so nothing is shown: %w", err)
+	}
+	return found[0], raw, nil
+}
+
+// opened is a letter with what its messages hold; err says why its bytes
+// cannot be had.
+type opened struct {
+	Letter
+	message *events.DeadLetter
+	key     []byte
+	raw     []byte
+	err     error
+}
+
+// errAll: all letters are read.
+var errAll = errors.New("all are read")
+
+// read calls f with each of letters, in one pass over the part of the topic
+// that holds them. It stops at f's first error.
+func (d *Desk) read(ctx context.Context, letters []Letter, f func(opened) error) error {
+	type pending struct {
+		opened
+		parts []*events.DeadLetter
+	}
+	if len(letters) == 0 {
+		return nil
+	}
+	wanted := make(map[string]*pending, len(letters))
+	first := letters[0].BytesAt
+	for _, l := range letters {
+		wanted[l.ID] = &pending{opened: opened{Letter: l}}
+		first = min(first, l.BytesAt)
+	}
+	_, next, err := d.Kafka.Ends(ctx, d.Topics.DeadLetter)
+	if err != nil {
+		return err
+	}
+	err = d.Kafka.ReadRange(ctx, d.Topics.DeadLetter, 0, first, next[0], true, func(m kafka.Fetched) error {
+		l := new(events.DeadLetter)
+		if proto.Unmarshal(m.Value, l) != nil || l.GetBytesAt() > 0 {
+			return nil
+		}
+		p := wanted[l.GetLetterId()]
+		if p == nil || int(l.GetPart()) != len(p.parts) || len(p.parts) == 0 && m.Offset < p.BytesAt {
+			return nil // another's, or a repetition
+		}
+		if p.parts = append(p.parts, l); l.GetPart() == 0 {
+			p.message, p.key = l, m.Key
+		}
+		if len(p.parts) < int(l.GetParts()) {
+			return nil
+		}
+		delete(wanted, l.GetLetterId())
+		p.raw, p.err = events.OpenLetter(p.parts, d.Keys)
+		if err := f(p.opened); err != nil {
+			return err
+		}
+		if len(wanted) == 0 {
+			return errAll
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errAll) {
+		return fmt.Errorf("deadletter: read letters: %w", err)
+	}
+	for _, p := range wanted {
+		p.err = errors.New("its bytes are not in the topic, or not all of them")
+		if err := f(p.opened); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Report says what a replay or a drop did.
+type Report struct {
+	Replayed int `json:"replayed"`
+	Dropped  int `json:"dropped"`
+	// Kept are still in the dead letter, with the attempt counted.
+	Kept int `json:"kept"`
+	// Failures are the first of those that were kept, and what is wrong now.
+	Failures []Failure `json:"failures,omitempty"`
+}
+
+// Failure is a letter that could not be replayed.
+type Failure struct {
+	ID     string `json:"letter_id"`
+	Detail string `json:"detail"`
+}
+
+const (
+	// mostFailures bounds what a report lists.
+	mostFailures = 1000
+	// pageLetters is how many letters are taken in hand at once.
+	pageLetters = 5000
+	// What waits to be published is bounded by these.
+	waitingLetters, waitingBytes = 500, 4 << 20
+)
+
+// Replay tries each open letter of a filter again, as things are today: a
+// record is mapped, a message of a topic is decoded, and what comes of it is
+// published. A letter that succeeds is closed; one that fails is kept, with one
+// attempt more. Killed at any point it may be called again: what is published
+// twice has the same versions.
+func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
+	var report Report
+	err := d.pages(ctx, f, func(letters []Letter) error {
+		var out outgoing
+		err := d.read(ctx, letters, func(o opened) error {
+			messages, err := d.again(o)
+			if err != nil {
+				report.Kept++
+				if len(report.Failures) < mostFailures {
+					report.Failures = append(report.Failures, Failure{o.ID, err.Error()})
+				}
+				o.Attempts, o.Detail = o.Attempts+1, err.Error()
+				if err := d.change(&out, o.Letter, StateOpen); err != nil {
+					return err
+				}
+			} else {
+				report.Replayed++
+				out.add(messages...)
+				o.Attempts++
+				if err := d.change(&out, o.Letter, StateReplayed); err != nil {
+					return err
+				}
+			}
+			if len(out.states) < waitingLetters && out.bytes < waitingBytes {
+				return nil
+			}
+			return d.publish(ctx, &out)
+		})
+		return errors.Join(err, d.publish(ctx, &out))
+	})
+	return report, err
+}
+
+// Drop gives up the open letters of a filter.
+func (d *Desk) Drop(ctx context.Context, f Filter) (Report, error) {
+	var report Report
+	err := d.pages(ctx, f, func(letters []Letter) error {
+		var out outgoing
+		for _, l := range letters {
+			report.Dropped++
+			if err := d.change(&out, l, StateDropped); err != nil {
+				return err
+			}
+		}
+		return d.publish(ctx, &out)
+	})
+	return report, err
+}
+
+// pages calls take with the open letters of a filter, in the order of their
+// bytes.
+func (d *Desk) pages(ctx context.Context, f Filter, take func([]Letter) error) error {
+	f.State = StateOpen
+	for after := int64(-1); ; {
+		letters, err := d.find(ctx, f, fmt.Sprintf("AND bytes_at > %d ORDER BY bytes_at LIMIT %d", after, pageLetters))
+		if err != nil {
+			return err
+		}
+		if len(letters) > 0 {
+			if err := take(letters); err != nil {
+				return err
+			}
+			after = letters[len(letters)-1].BytesAt
+		}
+		if len(letters) < pageLetters {
+			return nil
+		}
+	}
+}
+
+// outgoing waits to be published: what letters became, then that they did.
+type outgoing struct {
+	messages, states []kafka.Message
+	bytes            int
+}
+
+func (o *outgoing) add(messages ...kafka.Message) {
+	o.messages = append(o.messages, messages...)
+	for _, m := range messages {
+		o.bytes += len(m.Value)
+	}
+}
+
+// publish publishes what waits. The states come last: a letter is closed only
+// once what became of it is acknowledged.
+func (d *Desk) publish(ctx context.Context, out *outgoing) error {
+	for _, messages := range [2][]kafka.Message{out.messages, out.states} {
+		if len(messages) == 0 {
+			continue
+		}
+		if err := d.Publisher.Publish(ctx, messages); err != nil {
+			return fmt.Errorf("deadletter: the letters stay as they are: %w", err)
+		}
+	}
+	*out = outgoing{}
+	return nil
+}
+
+// change adds a letter's new state.
+func (d *Desk) change(out *outgoing, l Letter, state string) error {
+	message := &events.DeadLetter{
+		LetterId: l.ID, Platform: l.Platform, Shop: l.Shop, Stream: l.Stream, Reason: l.Reason, Detail: l.Detail, Origin: l.Origin,
+		Attempts: l.Attempts, FirstSeenMs: l.FirstSeen.UnixMilli(), ChangedMs: time.Now().UnixMilli(), ChangedBy: d.Who, BytesAt: l.BytesAt + 1,
+	}
+	switch state {
+	case StateReplayed:
+		message.State = events.LetterState_LETTER_STATE_REPLAYED
+	case StateDropped:
+		message.State = events.LetterState_LETTER_STATE_DROPPED
+	}
+	parts, err := events.Letters(message, nil, d.Keys)
+	if err != nil {
+		return err
+	}
+	parts[0].Topic, parts[0].Key = d.Topics.DeadLetter, []byte(l.ID)
+	out.states = append(out.states, kafka.MessageOf(parts[0]))
+	return nil
+}
+
+// again makes the messages that a letter becomes today, or says what is still
+// wrong with it.
+func (d *Desk) again(o opened) ([]kafka.Message, error) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	if o.message.GetReason() == events.ReasonRead {
+		return nil, errors.New("what the source gave could not be cut into a record: mend the source, read it again, and drop this letter")
+	}
+	if o.message.GetSource() == events.Source_SOURCE_UNSPECIFIED {
+		return d.decodeAgain(o)
+	}
+	return d.mapAgain(o)
+}
+
+// mapAgain maps a record by today's mapping.
+func (d *Desk) mapAgain(o opened) ([]kafka.Message, error) {
+	connector, err := d.Mapper(o.message, o.raw)
+	if err != nil {
+		return nil, err
+	}
+	mapped, err := connector.Map(connectors.Record{
+		Stream: o.Stream, Shop: o.Shop, Raw: o.raw, Observed: time.UnixMilli(o.message.GetObservedMs()).UTC(), Origin: o.Origin,
+	})
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]kafka.Message, 0, len(mapped))
+	for _, event := range mapped {
+		if err := errors.Join(events.Check(event), events.Storable(event)); err != nil {
+			return nil, err
+		}
+		wire, err := d.Topics.Encode(event, d.Keys)
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, kafka.MessageOf(wire))
+	}
+	return messages, tooLarge(messages)
+}
+
+// decodeAgain decodes a message of a topic as it would be read today, and
+// puts it there once more.
+func (d *Desk) decodeAgain(o opened) ([]kafka.Message, error) {
+	end := strings.LastIndexByte(o.Origin, '/')
+	if end < 0 || !slices.Contains(d.Topics.Resolved(), o.Origin[:end]) {
+		return nil, errors.New("its origin is no topic that is resolved")
+	}
+	message := kafka.Message{Topic: o.Origin[:end], Key: o.key, Value: o.raw}
+	if message.Topic == d.Topics.Decisions {
+		if err := pipelines.DecodeDecision(o.raw, new(events.Decision)); err != nil {
+			return nil, err
+		}
+	} else {
+		e := new(events.Event)
+		if err := events.Decode(o.raw, e); err != nil {
+			return nil, err
+		}
+		if err := events.Storable(e); err != nil {
+			return nil, err
+		}
+		if _, err := events.OpenPerson(e, d.Keys); err != nil {
+			return nil, err
+		}
+		message = kafka.MessageOf(events.Wire{Topic: message.Topic, Key: o.key, Value: o.raw, Headers: events.Describe(e).Headers()})
+	}
+	messages := []kafka.Message{message}
+	return messages, tooLarge(messages)
+}
+
+func tooLarge(messages []kafka.Message) error {
+	for _, m := range messages {
+		if len(m.Value) > events.MaxMessage {
+			return errors.New("it is larger than a message may be")
+		}
+	}
+	return nil
+}
