@@ -87,6 +87,10 @@ func TestNoFolder(t *testing.T) {
 		{"rebuild"},
 		{"replay", "--from", "2026-01-01"},
 		{"backup", filepath.Join(t.TempDir(), "backups")},
+		{"deadletter", "list"},
+		{"deadletter", "show", "x"},
+		{"deadletter", "replay", "--all"},
+		{"deadletter", "drop", "x"},
 	} {
 		wantRefused(t, oneid(t, append(args, "--dir", dir)...), 1, "there is no instance in "+dir, "hint: ", "oneid init")
 		if _, err := os.Stat(dir); err == nil {
@@ -144,7 +148,8 @@ func TestHelp(t *testing.T) {
 	front := must(t, "--help").stdout
 	for _, command := range []string{
 		"init", "demo", "up", "simulate", "sync", "resolve", "serve", "migrate", "import", "lookup", "explain", "query",
-		"rebuild", "replay", "backup", "restore", "doctor", "engine install", "apikey create", "apikey list", "apikey revoke", "bench", "version",
+		"rebuild", "replay", "backup", "restore", "doctor", "deadletter list", "deadletter show", "deadletter replay", "deadletter drop",
+		"engine install", "apikey create", "apikey list", "apikey revoke", "bench", "version",
 	} {
 		if !strings.Contains(front, "\n  "+command+" ") {
 			t.Errorf("oneid --help does not list %s:\n%s", command, front)

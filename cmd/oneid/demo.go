@@ -172,7 +172,7 @@ func (n *node) loadMembers(ctx context.Context, s *simulators, shop shop, progre
 		return pull.Summary{}, err
 	}
 	p := n.puller(connector, shop.platform, shop.name, file.KindUsers)
-	p.Cursors, p.Progress = nil, progress
+	p.Source, p.Cursors, p.Progress = events.Source_SOURCE_FILE, nil, progress
 	sum, err := p.Once(ctx)
 	if err != nil {
 		return sum, err

@@ -16,6 +16,7 @@ import (
 	"oneid/internal/tablefile"
 	"oneid/pipelines/pull"
 	"oneid/schemas/config"
+	"oneid/schemas/events"
 )
 
 // importCmd loads files.
@@ -93,6 +94,7 @@ func (c importCmd) Run(ctx context.Context, f folder) (err error) {
 	began := time.Now()
 	err = n.resolving(ctx, func(ctx context.Context) error {
 		p := n.puller(connector, mapping.Platform, mapping.Shop, mapping.Kind)
+		p.Source = events.Source_SOURCE_FILE
 		p.Cursors = nil // a file is read from its beginning; repeating changes nothing
 		p.Refused = func(origin string, cause error) {
 			report.Refused++

@@ -20,27 +20,28 @@ import (
 type cli struct {
 	Dir string `help:"Data folder of the instance (default: ./oneid-data)." env:"ONEID_DIR" placeholder:"DIR"`
 
-	Init     initCmd     `cmd:"" help:"Make a data folder with a commented oneid.yaml."`
-	Demo     demoCmd     `cmd:"" help:"Show the whole of OneID on invented people and shops."`
-	Up       upCmd       `cmd:"" help:"Run everything: pull, resolve, look-up API, SQL for BI."`
-	Simulate simulateCmd `cmd:"" help:"Run the simulators of the three platforms alone."`
-	Sync     syncCmd     `cmd:"" help:"Pull what changed at the platforms into Kafka."`
-	Resolve  resolveCmd  `cmd:"" help:"Resolve what lies in Kafka into ClickHouse."`
-	Serve    serveCmd    `cmd:"" help:"Serve the look-up API alone, from ClickHouse."`
-	Migrate  migrateCmd  `cmd:"" help:"Bring ClickHouse's tables and views up to date."`
-	Rebuild  rebuildCmd  `cmd:"" help:"Make the resolver's state anew from ClickHouse."`
-	Replay   replayCmd   `cmd:"" help:"Run stored payloads through today's mapping again."`
-	Backup   backupCmd   `cmd:"" help:"Copy the instance into a folder, while it runs."`
-	Restore  restoreCmd  `cmd:"" help:"Make an instance from a backup."`
-	Import   importCmd   `cmd:"" help:"Load files of orders, users, tickets or spend."`
-	Lookup   lookupCmd   `cmd:"" help:"Find a customer and print the profile."`
-	Explain  explainCmd  `cmd:"" help:"Say why accounts are one customer."`
-	Query    queryCmd    `cmd:"" help:"Ask ClickHouse as the BI user."`
-	Doctor   doctorCmd   `cmd:"" help:"Check each address, key, clock and permission."`
-	Engine   engineCmd   `cmd:"" help:"The embedded ClickHouse."`
-	Apikey   apikeyCmd   `cmd:"" help:"Keys of the look-up API."`
-	Bench    benchCmd    `cmd:"" help:"Measure this machine."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Init       initCmd       `cmd:"" help:"Make a data folder with a commented oneid.yaml."`
+	Demo       demoCmd       `cmd:"" help:"Show the whole of OneID on invented people and shops."`
+	Up         upCmd         `cmd:"" help:"Run everything: pull, resolve, look-up API, SQL for BI."`
+	Simulate   simulateCmd   `cmd:"" help:"Run the simulators of the three platforms alone."`
+	Sync       syncCmd       `cmd:"" help:"Pull what changed at the platforms into Kafka."`
+	Resolve    resolveCmd    `cmd:"" help:"Resolve what lies in Kafka into ClickHouse."`
+	Serve      serveCmd      `cmd:"" help:"Serve the look-up API alone, from ClickHouse."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring ClickHouse's tables and views up to date."`
+	Rebuild    rebuildCmd    `cmd:"" help:"Make the resolver's state anew from ClickHouse."`
+	Replay     replayCmd     `cmd:"" help:"Run stored payloads through today's mapping again."`
+	Backup     backupCmd     `cmd:"" help:"Copy the instance into a folder, while it runs."`
+	Restore    restoreCmd    `cmd:"" help:"Make an instance from a backup."`
+	Import     importCmd     `cmd:"" help:"Load files of orders, users, tickets or spend."`
+	Lookup     lookupCmd     `cmd:"" help:"Find a customer and print the profile."`
+	Explain    explainCmd    `cmd:"" help:"Say why accounts are one customer."`
+	Query      queryCmd      `cmd:"" help:"Ask ClickHouse as the BI user."`
+	Deadletter deadletterCmd `cmd:"" help:"What could not be loaded: list, show, replay, drop."`
+	Doctor     doctorCmd     `cmd:"" help:"Check each address, key, clock and permission."`
+	Engine     engineCmd     `cmd:"" help:"The embedded ClickHouse."`
+	Apikey     apikeyCmd     `cmd:"" help:"Keys of the look-up API."`
+	Bench      benchCmd      `cmd:"" help:"Measure this machine."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 func main() {
@@ -97,10 +98,10 @@ func report(err error) int {
 	if err == nil {
 		return 0
 	}
-	var partly *partlyRefusedError
+	var partly interface{ ExitCode() int }
 	if errors.As(err, &partly) {
 		fmt.Fprintf(os.Stderr, "oneid: %v\n", err)
-		return 3
+		return partly.ExitCode()
 	}
 	fmt.Fprintf(os.Stderr, "oneid: %v\n", err)
 	var hint interface{ Hint() string }
@@ -117,3 +118,6 @@ type partlyRefusedError struct{ rows int }
 func (p *partlyRefusedError) Error() string {
 	return fmt.Sprintf("%d rows were refused, as listed above; all others are loaded", p.rows)
 }
+
+// ExitCode says that the command did its work in part.
+func (*partlyRefusedError) ExitCode() int { return 3 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors"
 	"oneid/identity"
@@ -18,8 +20,10 @@ import (
 	"oneid/internal/kafka"
 	"oneid/internal/state"
 	"oneid/pipelines"
+	"oneid/pipelines/deadletter"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/resolve"
+	"oneid/schemas/events"
 )
 
 // node is an instance that moves data: it can publish, and, when it owns its
@@ -37,6 +41,9 @@ type node struct {
 	metrics  *prometheus.Registry
 	// memory is what the state takes, against resolve.memory_mib.
 	memory stateMemory
+
+	// letters keeps the view of dead letters; nil beside an owner.
+	letters *deadletter.Recorder
 }
 
 // openNode opens an instance with Kafka and ClickHouse and what moves data
@@ -47,7 +54,12 @@ func openNode(ctx context.Context, f folder, n need, show *progress) (_ *node, e
 		return nil, err
 	}
 	if node.owner {
-		if err := node.openResolver(); err != nil {
+		err := node.openResolver()
+		if err == nil {
+			node.letters = node.recorder()
+			err = node.countLetters()
+		}
+		if err != nil {
 			return nil, errors.Join(err, node.close())
 		}
 	}
@@ -194,7 +206,7 @@ func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pu
 // the views: resolved here, or by whoever resolves.
 func (n *node) settle(ctx context.Context) error {
 	if n.resolver != nil {
-		return n.resolver.CaughtUp(ctx)
+		return errors.Join(n.resolver.CaughtUp(ctx), n.settleLetters(ctx))
 	}
 	topics := n.topics.Resolved()
 	want := make(kafka.Position)
@@ -211,12 +223,46 @@ func (n *node) settle(ctx context.Context) error {
 			return err
 		}
 		if reached(have, want) {
-			return n.clickhouse.RefreshViews(ctx)
+			return errors.Join(n.clickhouse.RefreshViews(ctx), n.settleLetters(ctx))
 		}
 		if err := pipelines.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
+}
+
+// settleLetters waits until all dead letters of by now are in their view:
+// recorded here, or by whoever does.
+func (n *node) settleLetters(ctx context.Context) error {
+	if n.letters != nil {
+		return n.letters.CaughtUp(ctx)
+	}
+	topic := n.topics.DeadLetter
+	_, next, err := n.kafka.Ends(ctx, topic)
+	if err != nil {
+		return err
+	}
+	for {
+		have, err := n.kafka.Committed(ctx, pipelines.LettersGroup(n.settings.Brand), []string{topic})
+		if err != nil || reached(have, kafka.Position{topic: next}) {
+			return err
+		}
+		if err := pipelines.Sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// countLetters counts the states of dead letters that are recorded.
+func (n *node) countLetters() error {
+	states := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "oneid", Subsystem: "deadletter", Name: "states_total", Help: "States of dead letters that were recorded: open at each attempt, then replayed or dropped."}, []string{"reason", "state"})
+	n.letters.Seen = func(reason, state string) {
+		if !slices.Contains(events.Reasons, reason) {
+			reason = "other"
+		}
+		states.WithLabelValues(reason, state).Inc()
+	}
+	return n.metrics.Register(states)
 }
 
 func reached(have, want kafka.Position) bool {
@@ -230,10 +276,10 @@ func reached(have, want kafka.Position) bool {
 	return true
 }
 
-// resolving runs the resolver, if it is in this process, while work runs, and
-// stops it then.
+// resolving runs the resolver and the recorder of dead letters, as far as they
+// are in this process, while work runs, and stops them then.
 func (n *node) resolving(ctx context.Context, work func(ctx context.Context) error) error {
-	if n.resolver == nil {
+	if n.resolver == nil && n.letters == nil {
 		return work(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -241,11 +287,18 @@ func (n *node) resolving(ctx context.Context, work func(ctx context.Context) err
 	stopped := make(chan error, 1)
 	resolving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
-	watching.Go(func() { n.watchMemory(resolving) })
+	if n.resolver != nil {
+		watching.Go(func() { n.watchMemory(resolving) })
+	}
 	defer watching.Wait()
 	defer stop()
 	go func() {
-		err := n.resolver.Run(resolving)
+		group, resolving := errgroup.WithContext(resolving)
+		if n.resolver != nil {
+			group.Go(func() error { return n.resolver.Run(resolving) })
+		}
+		group.Go(func() error { return n.letters.Run(resolving) })
+		err := group.Wait()
 		if err != nil {
 			cancel(err)
 		}
