@@ -37,6 +37,14 @@ type Connector interface {
 	Map(record Record) ([]*events.Event, error)
 }
 
+// A Seeker is a connector that can read a stream from any moment on.
+type Seeker interface {
+	// Since is the cursor from which Read yields what was changed at or after
+	// a moment; the moment is a later one where the platform lists nothing as
+	// old, or the connector's settings do not reach so far.
+	Since(moment time.Time) (Cursor, time.Time)
+}
+
 // Cursor says how far a stream was read: a text that only its connector
 // understands. The zero Cursor reads from the stream's configured beginning.
 type Cursor string

@@ -87,6 +87,7 @@ func TestNoFolder(t *testing.T) {
 		{"rebuild"},
 		{"replay", "--from", "2026-01-01"},
 		{"backup", filepath.Join(t.TempDir(), "backups")},
+		{"reconcile"},
 		{"deadletter", "list"},
 		{"deadletter", "show", "x"},
 		{"deadletter", "replay", "--all"},
@@ -148,7 +149,7 @@ func TestHelp(t *testing.T) {
 	front := must(t, "--help").stdout
 	for _, command := range []string{
 		"init", "demo", "up", "simulate", "sync", "resolve", "serve", "migrate", "import", "lookup", "explain", "query",
-		"rebuild", "replay", "backup", "restore", "doctor", "deadletter list", "deadletter show", "deadletter replay", "deadletter drop",
+		"rebuild", "replay", "backup", "restore", "doctor", "deadletter list", "deadletter show", "deadletter replay", "deadletter drop", "reconcile",
 		"engine install", "apikey create", "apikey list", "apikey revoke", "bench", "version",
 	} {
 		if !strings.Contains(front, "\n  "+command+" ") {

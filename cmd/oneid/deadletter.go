@@ -68,8 +68,11 @@ func (c deadletterListCmd) Run(ctx context.Context, f folder) error {
 			filter.State = deadletter.StateOpen
 		}
 		letters, err := desk.List(ctx, filter, max(c.Limit, 1))
-		if err != nil || c.JSON {
-			return errors.Join(err, printJSON(letters))
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(letters)
 		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(w, "LETTER\tFIRST SEEN\tREASON\tSHOP\tTRIED\tSTATE\tORIGIN\tDETAIL")
@@ -257,6 +260,7 @@ func (c deadletterReplayCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	n.leaveResolving()
 	desk := n.desk()
 	if desk.Mapper, err = n.mapper(c.Mapping); err != nil {
 		return err

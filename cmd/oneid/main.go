@@ -36,6 +36,7 @@ type cli struct {
 	Lookup     lookupCmd     `cmd:"" help:"Find a customer and print the profile."`
 	Explain    explainCmd    `cmd:"" help:"Say why accounts are one customer."`
 	Query      queryCmd      `cmd:"" help:"Ask ClickHouse as the BI user."`
+	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platforms list with what is stored."`
 	Deadletter deadletterCmd `cmd:"" help:"What could not be loaded: list, show, replay, drop."`
 	Doctor     doctorCmd     `cmd:"" help:"Check each address, key, clock and permission."`
 	Engine     engineCmd     `cmd:"" help:"The embedded ClickHouse."`

@@ -231,6 +231,14 @@ func (n *node) settle(ctx context.Context) error {
 	}
 }
 
+// leaveResolving keeps the resolver of this process from taking over where
+// servers are configured: another process resolves there.
+func (n *node) leaveResolving() {
+	if len(n.settings.Kafka.Brokers) > 0 {
+		n.resolver, n.letters = nil, nil
+	}
+}
+
 // settleLetters waits until all dead letters of by now are in their view:
 // recorded here, or by whoever does.
 func (n *node) settleLetters(ctx context.Context) error {

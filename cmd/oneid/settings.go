@@ -29,6 +29,7 @@ type Settings struct {
 	API        APISettings        `yaml:"api" doc:"The look-up API."`
 	Pull       PullSettings       `yaml:"pull" doc:"How often the platforms are asked."`
 	Resolve    ResolveSettings    `yaml:"resolve" doc:"How batches are cut."`
+	Reconcile  ReconcileSettings  `yaml:"reconcile" doc:"How often all is compared with the platforms."`
 	Identity   IdentitySettings   `yaml:"identity" doc:"What joins accounts."`
 	Log        LogSettings        `yaml:"log" doc:"What is logged, and how."`
 	Shops      []ShopSettings     `yaml:"shops" doc:"The shops to pull from."`
@@ -90,6 +91,12 @@ type ResolveSettings struct {
 	SquashEvery config.Duration `yaml:"squash_every" doc:"How often up folds the overrides of moved accounts into the facts."`
 }
 
+// ReconcileSettings is about comparing what is stored with what the platforms
+// list.
+type ReconcileSettings struct {
+	Every config.Duration `yaml:"every" doc:"How often up compares the last seven days."`
+}
+
 // IdentitySettings says what joins accounts.
 type IdentitySettings struct {
 	RulesFile string        `yaml:"rules_file" doc:"YAML file with rules in place of those that ship."`
@@ -118,6 +125,7 @@ func defaultSettings() Settings {
 		API:        APISettings{Listen: "127.0.0.1:0", MaxBodyBytes: 64 << 10, Timeout: config.Duration(5 * time.Second)},
 		Pull:       PullSettings{Every: config.Duration(2 * time.Second)},
 		Resolve:    ResolveSettings{BatchEvents: 20000, BatchWait: config.Duration(300 * time.Millisecond), MemoryMiB: 1024, SquashEvery: config.Duration(24 * time.Hour)},
+		Reconcile:  ReconcileSettings{Every: config.Duration(24 * time.Hour)},
 		Log:        LogSettings{Level: "info", Format: "text"},
 	}
 }
@@ -171,7 +179,7 @@ func (s *Settings) validate(data []byte) error {
 	if s.Resolve.MemoryMiB < 64 {
 		fault("resolve.memory_mib", "must be at least 64")
 	}
-	for key, d := range map[string]config.Duration{"pull.every": s.Pull.Every, "resolve.batch_wait": s.Resolve.BatchWait, "resolve.squash_every": s.Resolve.SquashEvery, "api.timeout": s.API.Timeout} {
+	for key, d := range map[string]config.Duration{"pull.every": s.Pull.Every, "resolve.batch_wait": s.Resolve.BatchWait, "resolve.squash_every": s.Resolve.SquashEvery, "reconcile.every": s.Reconcile.Every, "api.timeout": s.API.Timeout} {
 		if d <= 0 {
 			fault(key, "must be longer than nothing")
 		}

@@ -79,6 +79,7 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		}
 	}
 	group.Go(func() error { return n.squashing(ctx) })
+	group.Go(func() error { return n.reconciling(ctx, shops) })
 	group.Go(func() error { n.keepPace(ctx); return nil })
 	group.Go(func() error {
 		if err := n.settleStart(ctx); err != nil {

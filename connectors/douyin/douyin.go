@@ -94,7 +94,10 @@ type Connector struct {
 	log    *slog.Logger
 }
 
-var _ connectors.Connector = (*Connector)(nil)
+var (
+	_ connectors.Connector = (*Connector)(nil)
+	_ connectors.Seeker    = (*Connector)(nil)
+)
 
 // New makes the connector of a shop (its number); it connects to nothing yet.
 // Its error names every fault of the settings at once.

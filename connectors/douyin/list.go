@@ -207,3 +207,12 @@ func (c *Connector) records(stream string, p part, rows []json.RawMessage) conne
 	}
 	return out
 }
+
+// Since implements connectors.Seeker.
+func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
+	// An hour inside the bound: reading takes a while.
+	if oldest := c.client.now().Add(-c.windows().Oldest + time.Hour); moment.Before(oldest) {
+		moment = oldest
+	}
+	return cursorAt(moment), moment
+}

@@ -93,7 +93,10 @@ type Connector struct {
 	log    *slog.Logger
 }
 
-var _ connectors.Connector = (*Connector)(nil)
+var (
+	_ connectors.Connector = (*Connector)(nil)
+	_ connectors.Seeker    = (*Connector)(nil)
+)
 
 // New makes the connector of a shop; it connects to nothing yet. Its error
 // names every fault of the settings at once.

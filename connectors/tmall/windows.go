@@ -297,3 +297,12 @@ func number(raw json.RawMessage) int {
 	}
 	return n
 }
+
+// Since implements connectors.Seeker.
+func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
+	// An hour inside the bound: reading takes a while.
+	if oldest := c.client.now().Add(-c.windows().Oldest + time.Hour); moment.Before(oldest) {
+		moment = oldest
+	}
+	return cursorAt(moment), moment
+}

@@ -285,6 +285,10 @@ type RawEvents struct {
 	stream                       *[]string
 	modified, observed           *[]time.Time
 	raw                          *[]string
+	// What reconciliation counts.
+	created, minor *[]int64
+	currency       *[]string
+	deleted        *[]uint8
 }
 
 // NewRawEvents makes an empty block.
@@ -295,6 +299,8 @@ func NewRawEvents() *RawEvents {
 	r.version, r.stream = newVersions(c, "version"), slice[string](c, "stream")
 	r.modified, r.observed = slice[time.Time](c, "modified_at"), slice[time.Time](c, "observed_at")
 	r.raw = slice[string](c, "raw")
+	r.created, r.currency, r.minor = slice[int64](c, "created_at"), slice[string](c, "currency"), slice[int64](c, "minor")
+	r.deleted = slice[uint8](c, "is_deleted")
 	return r
 }
 
@@ -314,6 +320,11 @@ func (r *RawEvents) Append(e *events.Event) {
 	add(r.modified, time.UnixMilli(max(h.GetVersion().GetModifiedMs(), 0)).UTC())
 	add(r.observed, time.UnixMilli(max(h.GetVersion().GetObservedMs(), 0)).UTC())
 	add(r.raw, string(h.GetRaw()))
+	minor, currency := events.Amount(e)
+	add(r.created, seconds(events.Born(e)))
+	add(r.currency, currency)
+	add(r.minor, minor)
+	add(r.deleted, flag(h.GetDeleted()))
 }
 
 func id(b [16]byte) uuid.UUID { return uuid.UUID(b) }

@@ -47,6 +47,10 @@ func fill(n int, version *events.Version) []Block {
 				b.Append(&events.Decision{}, 1)
 			case *DeadLetters:
 				b.Append(&events.DeadLetter{}, 1)
+			case *Reconciled:
+				b.Append(1, "orders", &events.Event{Header: h, Body: &events.Event_User{User: &events.User{}}})
+			case *Reconciliation:
+				b.Append(time.Unix(0, 0), ReconciledDay{})
 			case *Audit:
 				b.Append(time.Unix(0, 0), "", "", "", uuid.UUID{})
 			}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"oneid/pipelines/reconcile"
+)
+
+// shopOf is the shop whose entity of that id is not in ClickHouse.
+func shopOf(report reconcile.Report, id string) string {
+	for _, day := range report.Days {
+		if slices.Contains(day.MissingClickHouse, id) {
+			return day.Platform + "/" + day.Shop
+		}
+	}
+	return ""
+}
+
+// After a demo the platforms, Kafka and ClickHouse have the same, at rest and
+// beside a running owner; what is taken away is named and mended.
+func TestReconcile(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	const from = "2000-01-01" // as far back as the platforms list
+	args := []string{"reconcile", "--dir", dir, "--json", "--from", from}
+	report := decode[reconcile.Report](t, must(t, args...).stdout)
+	if report.Different != 0 || report.From != from || len(report.Days) < 100 {
+		t.Errorf("at rest %d entities differ on %d days", report.Different, len(report.Days))
+	}
+	p, e := up(t, dir)
+	order := one(t, dir, "SELECT order_id FROM customer_orders WHERE platform = 'tmall' AND paid_amount > 0 ORDER BY created_at LIMIT 1")
+	query(t, e, dir, "ALTER TABLE orders DELETE WHERE order_id = '"+order+"' SETTINGS mutations_sync = 1")
+	a := oneid(t, args...)
+	wantRefused(t, a, 3, "1 entities differ", "--repair")
+	report = decode[reconcile.Report](t, a.stdout)
+	if report.Different != 1 || strings.Count(a.stdout, order) != 1 {
+		t.Errorf("%d entities differ, and not as %s:\n%s", report.Different, order, a.stdout)
+	}
+	if people := oneid(t, "reconcile", "--dir", dir, "--from", from, "--shop", shopOf(report, order)); people.code != 3 || !strings.Contains(people.stdout, "not in ClickHouse: "+order) {
+		t.Errorf("for people it does not name %s:\n%s", order, people.stdout)
+	}
+	if got := one(t, dir, "SELECT sum(different) FROM reconciliation_days WHERE state = 'different'"); got != "1" {
+		t.Errorf("the view says that %s differ", got)
+	}
+	if repaired := decode[reconcile.Report](t, must(t, append(args, "--repair")...).stdout); repaired.Different != 0 || repaired.Repaired == 0 {
+		t.Errorf("the repair publishes %d events, and %d differ", repaired.Repaired, repaired.Different)
+	}
+	if got := one(t, dir, "SELECT count() FROM customer_orders WHERE order_id = '"+order+"'"); got != "1" {
+		t.Errorf("after the repair the order is there %s times", got)
+	}
+	wantRefused(t, oneid(t, "reconcile", "--dir", dir, "--shop", "tmall/none"), 1, "no shop tmall/none", "hint: ")
+	wantRefused(t, oneid(t, "reconcile", "--dir", dir, "--from", "yesterday"), 1, "YYYY-MM-DD")
+	down(t, dir, p)
+}
