@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -81,17 +82,30 @@ func (s *servers) machine() string {
 	return dir
 }
 
+// accountsOf are a person's two accounts. The first has the lower birth id, so
+// it is the elder in one batch with the other, and before it.
+func accountsOf(person int) (older, younger identity.Account) {
+	older = identity.Account{Platform: "tmall", Shop: "x", ID: fmt.Sprint("x", person)}
+	first := older.BirthID()
+	for n := 0; ; n++ {
+		younger = identity.Account{Platform: "tmall", Shop: "y", ID: fmt.Sprint("y", person, ".", n)}
+		if second := younger.BirthID(); bytes.Compare(first[:], second[:]) < 0 {
+			return older, younger
+		}
+	}
+}
+
 // publish publishes orders of n persons: one in each of two shops, under the
 // same member's phone. It returns once they are acknowledged.
 func (s *servers) publish(n int) {
 	s.t.Helper()
 	var messages []kafka.Message
 	for range n {
-		for _, shop := range []string{"x", "y"} {
-			no := fmt.Sprint(shop, s.orders/2)
+		older, younger := accountsOf(s.orders / 2)
+		for _, account := range []identity.Account{older, younger} {
 			e := &events.Event{
 				Header: &events.Header{
-					Platform: "tmall", Shop: shop, EntityId: no, Account: no, Stream: "orders",
+					Platform: account.Platform, Shop: account.Shop, EntityId: account.ID, Account: account.ID, Stream: "orders",
 					Version: &events.Version{ModifiedMs: 1_700_000_000_000, Source: events.Source_SOURCE_API},
 					Person: &events.Person{Sightings: []*events.Sighting{{
 						Type: "phone", Value: fmt.Sprintf("138%08d", 10000+s.orders/2), Role: events.Role_ROLE_MEMBER,
@@ -188,10 +202,9 @@ func TestResolversOfTwoMachines(t *testing.T) {
 		got[account] = customer
 	}
 	for no := range s.orders / 2 {
-		older := identity.Account{Platform: "tmall", Shop: "x", ID: fmt.Sprint("x", no)}
-		younger := fmt.Sprintf("tmall/y/y%d", no)
-		if want := older.BirthID().String(); got[older.String()] != want || got[younger] != want {
-			t.Fatalf("person %d: customers %s and %s, want %s", no, got[older.String()], got[younger], want)
+		older, younger := accountsOf(no)
+		if want := older.BirthID().String(); got[older.String()] != want || got[younger.String()] != want {
+			t.Fatalf("person %d: customers %s and %s, want %s", no, got[older.String()], got[younger.String()], want)
 		}
 	}
 	if rows := s.ask("SELECT count() FROM orders"); len(got) != s.orders || rows != fmt.Sprint(s.orders) {

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -259,8 +260,8 @@ func order(no string, account identity.Account, phone string) *events.Event {
 }
 
 // come publishes the first orders of n more people: two accounts each, with a
-// phone each. Everything lies in one partition, so ids follow from its order
-// alone, however batches are cut.
+// phone each. Everything lies in one partition, so ids are the same however
+// batches are cut.
 func (s *site) come(n int) {
 	s.t.Helper()
 	var messages []kafka.Message
@@ -286,8 +287,20 @@ func (s *site) meet(first, next int) {
 	s.publish(s.t, messages...)
 }
 
+// account is one of a person's two. That of side x comes first and has the
+// lower birth id: it is the elder in one batch with the other, and before it.
 func (s *site) account(person int, side string) identity.Account {
-	return identity.Account{Platform: "tmall", Shop: "shop-" + side, ID: fmt.Sprint(side, person)}
+	x := identity.Account{Platform: "tmall", Shop: "shop-x", ID: fmt.Sprint("x", person)}
+	if side == "x" {
+		return x
+	}
+	elder := x.BirthID()
+	for n := 0; ; n++ {
+		y := identity.Account{Platform: "tmall", Shop: "shop-y", ID: fmt.Sprint("y", person, ".", n)}
+		if younger := y.BirthID(); bytes.Compare(elder[:], younger[:]) < 0 {
+			return y
+		}
+	}
 }
 
 // order is a message, and what the oracle knows of it.
