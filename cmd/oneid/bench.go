@@ -31,6 +31,9 @@ import (
 // benchCmd measures this machine; each of its commands is one measurement.
 type benchCmd struct {
 	Lookup benchLookupCmd `cmd:"" help:"Measure the look-up API, over HTTP."`
+	Flow   benchFlowCmd   `cmd:"" help:"Measure the flow from Kafka into ClickHouse."`
+	Broker benchBrokerCmd `cmd:"" hidden:"" help:"Be the embedded broker of a measurement."`
+	Fill   benchFillCmd   `cmd:"" hidden:"" help:"Publish the events of a measurement."`
 	List   benchListCmd   `cmd:"" default:"1" hidden:"" help:"List the measurements."`
 }
 

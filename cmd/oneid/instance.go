@@ -50,6 +50,8 @@ type instance struct {
 	clickhouse *clickhouse.Conn
 	app, bi    sqlUser
 	secrets    struct{ app, bi string }
+	// engineServer is the embedded ClickHouse; nil if it is not ours.
+	engineServer *chdb.Server
 
 	closers []func() error
 }
@@ -192,7 +194,7 @@ func (i *instance) start(ctx context.Context, n need, show *progress) error {
 		i.closers = append(i.closers, func() error { b.Close(); return nil })
 		i.brokers = b.Addresses()
 	}
-	if engine != nil {
+	if i.engineServer = engine; engine != nil {
 		i.closers = append(i.closers, engine.Close)
 		i.app = sqlUser{engine.URL(), engine.User(), engine.Password(), engine.Database()}
 		i.bi = sqlUser{engine.BIURL(), engine.BIUser(), engine.BIPassword(), engine.Database()}

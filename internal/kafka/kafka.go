@@ -162,6 +162,21 @@ func (c *Client) createTopics(ctx context.Context, topics []Topic, validateOnly 
 	return nil
 }
 
+// DeleteTopics takes topics away, with all that they hold; one that is not
+// there is no error.
+func (c *Client) DeleteTopics(ctx context.Context, names []string) error {
+	deleted, err := c.admin.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: names})
+	if err != nil {
+		return fmt.Errorf("kafka: delete topics: %w", err)
+	}
+	for name, err := range deleted.Errors {
+		if err != nil && !errors.Is(err, kafka.UnknownTopicOrPartition) {
+			return fmt.Errorf("kafka: delete topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // Partitions is how many partitions a topic has.
 func (c *Client) Partitions(ctx context.Context, topic string) (int, error) {
 	metadata, err := c.admin.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"math"
+	"path/filepath"
+	"testing"
+
+	"oneid/schemas/events"
+)
+
+// The shares of kinds are those that the command tells, every account of the
+// cold phase is new to it, and all come.
+func TestFlowPopulation(t *testing.T) {
+	p := newFlowPopulation(10_000, 5_000)
+	kinds, accounts := map[events.Kind]int{}, map[flowAccount]bool{}
+	for i := range p.size(flowCold) {
+		pick := p.pick(flowCold, i)
+		kinds[pick.kind]++
+		accounts[pick.account] = true
+		if int(pick.account) < p.accounts-p.fresh || int(pick.account) >= p.accounts {
+			t.Fatalf("event %d is of account %d, which is not one of the last %d of %d", i, pick.account, p.fresh, p.accounts)
+		}
+	}
+	if kinds[events.KindOrder] != 7000 || kinds[events.KindUser] != 2000 || kinds[events.KindTicket] != 1000 || len(accounts) != p.fresh {
+		t.Errorf("%v of %d accounts; want 7000 orders, 2000 users, 1000 tickets of %d", kinds, len(accounts), p.fresh)
+	}
+	for i := range p.size(flowPrime) {
+		if pick := p.pick(flowPrime, i); int(pick.account) >= p.accounts-p.fresh {
+			t.Fatalf("account %d is known before the cold phase", pick.account)
+		}
+	}
+}
+
+// The innermost function that is known decides.
+func TestStageOfAStack(t *testing.T) {
+	for want, stack := range map[string][]string{
+		"state":  {"runtime.memmove", "github.com/cockroachdb/pebble/v2.(*Batch).Set", "oneid/internal/state.(*Store).Commit", "oneid/identity/engine.(*Engine).Apply"},
+		"decode": {"google.golang.org/protobuf/proto.Unmarshal", "oneid/schemas/events.Decode", "oneid/pipelines/resolve.decode"},
+		"gc":     {"runtime.scanobject", "runtime.gcBgMarkWorker"},
+		"other":  {"main.main"},
+	} {
+		if got := stageOf(stack); got != want {
+			t.Errorf("stage of %v is %s, want %s", stack, got, want)
+		}
+	}
+}
+
+func TestBenchFlow(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "flow")
+	r := decode[flowReport](t, must(t, "bench", "flow", "--dir", dir, "--events", "2000", "--accounts", "1000", "--json", "--cpuprofile", filepath.Join(t.TempDir(), "cpu")).stdout)
+	sum := 0.0
+	for _, name := range flowFloors {
+		if r.Floors[name] <= 0 {
+			t.Errorf("the floor of %s is %g s/M", name, r.Floors[name])
+		}
+		sum += r.Floors[name]
+	}
+	if math.Abs(r.RMax*sum-2e6) > 1 {
+		t.Errorf("r_max is %g, where the floors allow %g", r.RMax, 2e6/sum)
+	}
+	for phase, f := range map[string]flowFigure{"cold": r.Cold, "warm": r.Warm} {
+		if f.PerSecond <= 0 || math.Abs(f.Ratio*r.RMax-f.PerSecond) > 1e-3 || f.Processes["oneid"] <= 0 || f.Bytes < 500 || f.Bytes > 900 {
+			t.Errorf("%s: %+v", phase, f)
+		}
+		stages := 0.0
+		for _, seconds := range f.Stages {
+			stages += seconds
+		}
+		if len(f.Stages) > 0 && math.Abs(stages-f.Processes["oneid"]) > 1e-6 {
+			t.Errorf("%s: the stages took %g s/M, and the process %g", phase, stages, f.Processes["oneid"])
+		}
+	}
+	wantRefused(t, oneid(t, "bench", "flow", "--dir", dir), 1, "is not empty")
+}
