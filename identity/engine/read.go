@@ -31,6 +31,14 @@ func (e *Engine) CustomerOf(a identity.Account) (identity.CustomerID, bool) {
 	return e.tables.accountKey(e.tables.accounts[n].leader).BirthID(), true
 }
 
+// Seen says whether there is evidence with an identifier.
+func (e *Engine) Seen(id identity.Identifier) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	n, ok := e.tables.findIdentifier(id)
+	return ok && e.tables.identifiers[n].count > 0
+}
+
 // Placement is where an account stands: what identity_map holds of it.
 type Placement struct {
 	CustomerID   identity.CustomerID

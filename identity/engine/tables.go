@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"strings"
 
 	"oneid/identity"
 )
@@ -68,6 +69,7 @@ func (t *tables) init() {
 func (t *tables) name(s string) uint32 {
 	n, ok := t.nameOf[s]
 	if !ok {
+		s = strings.Clone(s) // it may be a part of a whole message
 		n = uint32(len(t.names))
 		t.names = append(t.names, s)
 		t.nameOf[s] = n
@@ -109,6 +111,7 @@ func (t *tables) addAccount(a identity.Account, id identity.CustomerID) (n uint3
 	key := shop{a.Platform, a.Shop}
 	s, ok := t.shopOf[key]
 	if !ok {
+		key = shop{strings.Clone(a.Platform), strings.Clone(a.Shop)} // as with names
 		s = uint32(len(t.shops))
 		t.shops = append(t.shops, key)
 		t.shopOf[key] = s

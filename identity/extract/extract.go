@@ -49,10 +49,20 @@ const Never normalize.Reason = "never"
 
 // Extract reads an event whose Person is in clear.
 func (x *Extractor) Extract(e *events.Event) Result {
+	var out Result
+	x.Into(e, &out)
+	return out
+}
+
+// Into is Extract into a Result whose memory is used again.
+func (x *Extractor) Into(e *events.Event, out *Result) {
 	header := e.GetHeader()
-	out := Result{Account: identity.Account{Platform: header.GetPlatform(), Shop: header.GetShop(), ID: header.GetAccount()}}
+	*out = Result{
+		Account:  identity.Account{Platform: header.GetPlatform(), Shop: header.GetShop(), ID: header.GetAccount()},
+		Evidence: out.Evidence[:0], Values: out.Values[:0],
+	}
 	if out.Account.ID == "" {
-		return out
+		return
 	}
 	first, last := times(e)
 	add := func(typ identity.IdentifierType, scope, value string, role identity.Role) {
@@ -89,7 +99,6 @@ func (x *Extractor) Extract(e *events.Event) Result {
 	out.Evidence = slices.Compact(out.Evidence)
 	slices.SortFunc(out.Values, func(a, b Value) int { return a.Identifier.Compare(b.Identifier) })
 	out.Values = slices.CompactFunc(out.Values, func(a, b Value) bool { return a.Identifier == b.Identifier })
-	return out
 }
 
 func (r *Result) skip(reason normalize.Reason) {
@@ -131,25 +140,29 @@ func role(r events.Role) (identity.Role, bool) {
 // nothing of the person, and the time of reading would make a number that was
 // given up long ago look alive.
 func times(e *events.Event) (first, last int64) {
-	var ms []int64
+	var a, b int64
 	switch body := e.GetBody().(type) {
 	case *events.Event_Order:
-		ms = []int64{body.Order.GetCreatedMs(), body.Order.GetPaidMs()}
+		a, b = body.Order.GetCreatedMs(), body.Order.GetPaidMs()
 	case *events.Event_Refund:
-		ms = []int64{body.Refund.GetCreatedMs()}
+		a = body.Refund.GetCreatedMs()
 	case *events.Event_User:
-		ms = []int64{body.User.GetMemberSinceMs()}
-		if ms[0] == 0 {
-			ms[0] = body.User.GetCreatedMs()
+		if a = body.User.GetMemberSinceMs(); a == 0 {
+			a = body.User.GetCreatedMs()
 		}
 	case *events.Event_Ticket:
-		ms = []int64{body.Ticket.GetCreatedMs()}
+		a = body.Ticket.GetCreatedMs()
 	}
-	ms = slices.DeleteFunc(ms, func(t int64) bool { return t <= 0 })
-	if len(ms) == 0 {
-		ms = append(ms, e.GetHeader().GetVersion().GetModifiedMs())
+	switch {
+	case a <= 0 && b <= 0:
+		a = e.GetHeader().GetVersion().GetModifiedMs()
+		b = a
+	case a <= 0:
+		a = b
+	case b <= 0:
+		b = a
 	}
-	return seconds(slices.Min(ms)), seconds(slices.Max(ms))
+	return seconds(min(a, b)), seconds(max(a, b))
 }
 
 // seconds are those that ClickHouse's DateTime can hold, from 1970 to 2106, so

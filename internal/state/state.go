@@ -60,8 +60,15 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 		FS:                 s.patient(fs),
 		Cache:              cache,
 		FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize:       16 << 20,
-		Logger:             silent{},
+		// Rows go out of a memtable into the lowest level once, and are read at
+		// the start alone: few large ones spare the merging of many small ones,
+		// which cost more than all else that the resolver does.
+		MemTableSize:                64 << 20,
+		MemTableStopWritesThreshold: 2,
+		L0CompactionThreshold:       8,
+		L0StopWritesThreshold:       32,
+		LBaseMaxBytes:               256 << 20,
+		Logger:                      silent{},
 	})
 	if err != nil {
 		return nil, s.fail("open the state", err)

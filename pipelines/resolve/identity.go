@@ -19,12 +19,20 @@ type Identity struct {
 	Values  *state.Store
 	Extract *extract.Extractor
 	Keys    events.Sealer
+
+	// tried is the sequence of the batch that was applied last, or failed to be.
+	tried uint64
+	// Kept from batch to batch.
+	found    extract.Result
+	updates  []engine.Update
+	evidence []identity.Evidence
 }
 
 // resolved is what a batch means for who is who.
 type resolved struct {
 	changes engine.Changes
-	// values are sealed, of each identifier of which there is new evidence.
+	// values are sealed, of each identifier that was not seen before; when the
+	// batch was applied before, of each of which it brought evidence.
 	values []state.SealedValue
 }
 
@@ -39,16 +47,26 @@ const maxEpoch = 1<<23 - 1
 // apply brings a batch into the state. A batch that the state contains gives
 // what it changed then.
 func (i *Identity) apply(b *Batch) (resolved, error) {
-	updates := make([]engine.Update, 0, len(b.Events))
+	// What the state had not seen before the batch it has seen afterwards: only
+	// at the first time does it tell which values are new.
+	last, _ := i.Engine.Sequence()
+	again := b.Sequence <= last || b.Sequence == i.tried
+	i.tried = b.Sequence
+	updates, evidence := i.updates[:0], i.evidence[:0]
 	values := make(map[identity.Identifier]string)
 	for _, e := range b.Events {
-		found := i.Extract.Extract(e)
+		found := &i.found
+		i.Extract.Into(e, found)
 		if found.Account.ID == "" {
 			continue
 		}
-		updates = append(updates, engine.Update{Account: found.Account, Evidence: found.Evidence})
+		from := len(evidence)
+		evidence = append(evidence, found.Evidence...)
+		updates = append(updates, engine.Update{Account: found.Account, Evidence: evidence[from:len(evidence):len(evidence)]})
 		for _, v := range found.Values {
-			values[v.Identifier] = v.Value
+			if again || !i.Engine.Seen(v.Identifier) {
+				values[v.Identifier] = v.Value
+			}
 		}
 	}
 	decisions := make([]identity.Decision, 0, len(b.Decisions))
@@ -58,8 +76,6 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		}
 	}
 	// Values before the batch: what makes the batch durable makes them so.
-	// The engine says only afterwards what is new; a batch names few values,
-	// and writing one again changes nothing.
 	sealed := i.seal(values)
 	if i.Values != nil {
 		if err := i.Values.PutValues(sealed); err != nil {
@@ -67,14 +83,20 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		}
 	}
 	changes, err := i.Engine.Apply(b.Sequence, updates, decisions)
+	// The memory is kept for the next batch, the texts of this one are not.
+	clear(updates)
+	clear(evidence)
+	i.updates, i.evidence = updates, evidence
 	if err != nil {
 		return resolved{}, err
 	}
-	fresh := make(map[identity.Identifier]bool, len(changes.Evidence))
-	for _, e := range changes.Evidence {
-		fresh[e.Identifier] = true
+	if again {
+		fresh := make(map[identity.Identifier]bool, len(changes.Evidence))
+		for _, e := range changes.Evidence {
+			fresh[e.Identifier] = true
+		}
+		sealed = slices.DeleteFunc(sealed, func(v state.SealedValue) bool { return !fresh[v.Identifier] })
 	}
-	sealed = slices.DeleteFunc(sealed, func(v state.SealedValue) bool { return !fresh[v.Identifier] })
 	return resolved{changes, sealed}, nil
 }
 

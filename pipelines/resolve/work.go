@@ -17,7 +17,7 @@ type Rows struct {
 	*Batch
 	// Changes are what the batch changed about who is who.
 	Changes engine.Changes
-	// Values are the sealed values of identifiers with new evidence.
+	// Values are the sealed values of identifiers that are new with the batch.
 	Values []state.SealedValue
 	// CustomerOf is the customer of an account of the batch, as of now.
 	CustomerOf func(identity.Account) identity.CustomerID
