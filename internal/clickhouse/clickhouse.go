@@ -56,6 +56,8 @@ type Conn struct {
 	config Config
 	// db speaks to the brand's database, bare to none: what makes it.
 	db, bare driver.Conn
+	// poster sends blocks; nil for ClickHouse's own protocol.
+	poster *poster
 
 	mu sync.Mutex
 	// types are the columns of tables, as the server named them.
@@ -78,6 +80,9 @@ func Open(ctx context.Context, c Config) (*Conn, error) {
 	bare := *options
 	bare.Auth.Database = ""
 	opened := &Conn{config: c, types: make(map[string]map[string]string)}
+	if at, err := url.Parse(c.URL); err == nil && options.Protocol == driver.HTTP {
+		opened.poster = newPoster(at, options)
+	}
 	if opened.db, err = driver.Open(options); err != nil {
 		return nil, fmt.Errorf("clickhouse: connect to %s: %w", host(c.URL), err)
 	}
@@ -167,7 +172,12 @@ func (c *Conn) Ping(ctx context.Context) error {
 }
 
 // Close ends all connections.
-func (c *Conn) Close() error { return errors.Join(c.db.Close(), c.bare.Close()) }
+func (c *Conn) Close() error {
+	if c.poster != nil {
+		c.poster.http.CloseIdleConnections()
+	}
+	return errors.Join(c.db.Close(), c.bare.Close())
+}
 
 // target is what the schema is filled in for.
 func (c *Conn) target() schema.Target {

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"math/big"
 	"strings"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -31,15 +32,16 @@ func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) err
 	if err != nil {
 		return err
 	}
-	columns := make([]driver.ColumnNameAndType, len(names))
+	kinds := make([]string, len(names))
 	for i, name := range names {
 		kind, ok := types[name]
 		if !ok {
 			return fmt.Errorf("clickhouse: %s: the table has no column %s; run `oneid migrate`", doing, name)
 		}
-		columns[i] = driver.ColumnNameAndType{Name: name, Type: kind}
+		kinds[i] = kind
 	}
-	ctx = driver.Context(ctx, driver.WithColumnNamesAndTypes(columns), driver.WithSettings(driver.Settings{
+	statement := "INSERT INTO " + c.config.Database + "." + block.Table() + " (" + strings.Join(names, ", ") + ")"
+	settings := driver.Settings{
 		"insert_deduplicate":                                 1,
 		"insert_deduplication_token":                         token,
 		"deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -49,18 +51,50 @@ func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) err
 		// To merge versions inside a block at once, with all their columns, would double what an insert
 		// costs; FINAL and the merges do it anyway.
 		"optimize_on_insert": 0,
-	}))
-	batch, err := c.db.PrepareBatch(ctx, "INSERT INTO "+c.config.Database+"."+block.Table()+" ("+strings.Join(names, ", ")+")")
-	if err != nil {
-		return failed(doing, err)
 	}
+	if c.poster == nil {
+		return failed(doing, c.insertNative(ctx, statement, settings, names, kinds, values))
+	}
+	columns := make([]nativeColumn, len(names))
 	for i, name := range names {
-		if err := batch.Column(i).Append(values[i]); err != nil {
-			_ = batch.Abort() // nothing was sent
-			return failed(doing+", column "+name, err)
+		if columns[i], err = columnOf(name, kinds[i], values[i]); err != nil {
+			return err
 		}
 	}
-	return failed(doing, batch.Send())
+	return failed(doing, c.poster.insert(ctx, statement+" FORMAT Native", settings, columns, block.Rows()))
+}
+
+// insertNative sends a block over ClickHouse's own protocol, by the driver.
+func (c *Conn) insertNative(ctx context.Context, statement string, settings driver.Settings, names, kinds []string, values []any) error {
+	columns := make([]driver.ColumnNameAndType, len(names))
+	for i, name := range names {
+		columns[i] = driver.ColumnNameAndType{Name: name, Type: kinds[i]}
+	}
+	batch, err := c.db.PrepareBatch(driver.Context(ctx, driver.WithColumnNamesAndTypes(columns), driver.WithSettings(settings)), statement)
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		column := values[i]
+		if numbers, ok := column.([]tables.UInt128); ok {
+			column = bigs(numbers)
+		}
+		if err := batch.Column(i).Append(column); err != nil {
+			_ = batch.Abort() // nothing was sent
+			return fmt.Errorf("column %s: %w", name, err)
+		}
+	}
+	return batch.Send()
+}
+
+// bigs are numbers as the driver takes them.
+func bigs(numbers []tables.UInt128) []*big.Int {
+	out := make([]*big.Int, len(numbers))
+	for i, n := range numbers {
+		out[i] = new(big.Int).SetUint64(n.High)
+		out[i].Or(out[i].Lsh(out[i], 64), new(big.Int).SetUint64(n.Low))
+	}
+	return out
 }
 
 // typesOf are the types in which a table's columns are sent: the server's,

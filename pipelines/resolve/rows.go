@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"golang.org/x/sync/errgroup"
+
 	"oneid/identity"
 	"oneid/schemas/events"
 	"oneid/schemas/tables"
@@ -12,7 +14,8 @@ import (
 
 // ClickHouse is what the rows need of internal/clickhouse.
 type ClickHouse interface {
-	// Insert writes a block; one whose token was seen before is dropped.
+	// Insert writes a block; one whose token was seen before is dropped. It is
+	// called for several blocks at once.
 	Insert(ctx context.Context, block tables.Block, token string) error
 	RefreshViews(ctx context.Context) error
 	ReloadOverrides(ctx context.Context) error
@@ -38,7 +41,8 @@ type Blocks struct {
 	evidence  *tables.Evidence
 	values    *tables.IdentifierValues
 	decisions *tables.Decisions
-	all       []tables.Block
+	who       []tables.Block
+	facts     []tables.Block
 }
 
 // NewBlocks makes the buffers, which are kept from batch to batch.
@@ -50,8 +54,8 @@ func NewBlocks(clickhouse ClickHouse, away func(error) bool) *Blocks {
 		overrides: tables.NewOverrides(), redirects: tables.NewRedirects(), evidence: tables.NewEvidence(),
 		values: tables.NewIdentifierValues(), decisions: tables.NewDecisions(),
 	}
-	// Who is who first: a fact never points at a customer that is not there.
-	b.all = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.overrides, b.decisions, b.raw, b.orders, b.refunds, b.users, b.tickets, b.spend}
+	b.who = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.overrides, b.decisions}
+	b.facts = []tables.Block{b.raw, b.orders, b.refunds, b.users, b.tickets, b.spend} // the largest first
 	return b
 }
 
@@ -60,26 +64,58 @@ func (b *Blocks) IsAway(err error) bool { return b.Away(err) }
 
 // Write implements Tables.
 func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
-	for _, block := range b.all {
+	for _, block := range b.who {
 		block.Reset()
 	}
+	for _, block := range b.facts {
+		block.Reset()
+	}
+	b.identity(rows)
+	// Who is who first: a fact never points at a customer that is not there.
+	// Facts become columns while that is on its way.
+	who, whoCtx := errgroup.WithContext(ctx)
+	b.insert(whoCtx, who, rows.Sequence, b.who)
 	for _, e := range rows.Events {
 		b.fact(e, rows.CustomerOf)
 	}
-	b.identity(rows)
+	if err := who.Wait(); err != nil {
+		return 0, err
+	}
+	facts, factsCtx := errgroup.WithContext(ctx)
+	b.insert(factsCtx, facts, rows.Sequence, b.facts)
+	if err := facts.Wait(); err != nil {
+		return 0, err
+	}
 	n := 0
-	for _, block := range b.all {
-		if block.Rows() == 0 {
-			continue
-		}
-		// One block a table: a batch is bounded, and so is the block.
-		token := strconv.FormatUint(rows.Sequence, 10) + "/" + block.Table()
-		if err := b.Insert(ctx, block, token); err != nil {
-			return n, fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)
-		}
+	for _, block := range b.who {
+		n += block.Rows()
+	}
+	for _, block := range b.facts {
 		n += block.Rows()
 	}
 	return n, nil
+}
+
+// insertsAtOnce is how many blocks are under way: while one is synced to disk
+// another is sent.
+const insertsAtOnce = 4
+
+// insert starts the inserts of blocks, each with a token of its own: one block
+// a table, for a batch is bounded, and so is the block.
+func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, sequence uint64, blocks []tables.Block) {
+	group.SetLimit(insertsAtOnce)
+	for _, block := range blocks {
+		if block.Rows() == 0 {
+			continue
+		}
+		group.Go(func() error {
+			token := strconv.FormatUint(sequence, 10) + "/" + block.Table()
+			if err := b.Insert(ctx, block, token); err != nil {
+				return fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)
+			}
+			return nil
+		})
+	}
 }
 
 // fact adds one event's rows.

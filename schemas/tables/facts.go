@@ -20,9 +20,9 @@ type Orders struct {
 	talent, payable, paid                      *[]int64
 	channel, liveRoom, referrer                *[]string
 	province, city, district                   *[]string
-	itemID, product, sku, merchantSKU, title   *[][]string
-	quantity, unitPrice, itemPaid              *[][]int64
-	itemStatus, itemPlatformStatus, itemRefund *[][]string
+	itemID, product, sku, merchantSKU, title   *lists[string]
+	quantity, unitPrice, itemPaid              *lists[int64]
+	itemStatus, itemPlatformStatus, itemRefund *lists[string]
 }
 
 // NewOrders makes an empty block.
@@ -38,10 +38,10 @@ func NewOrders() *Orders {
 	o.payable, o.paid = slice[int64](c, "payable_minor"), slice[int64](c, "paid_minor")
 	o.channel, o.liveRoom, o.referrer = slice[string](c, "channel"), slice[string](c, "live_room"), slice[string](c, "referrer")
 	o.province, o.city, o.district = slice[string](c, "province"), slice[string](c, "city"), slice[string](c, "district")
-	o.itemID, o.product, o.sku = slice[[]string](c, "item_id"), slice[[]string](c, "item_product_id"), slice[[]string](c, "item_sku_id")
-	o.merchantSKU, o.title = slice[[]string](c, "item_merchant_sku"), slice[[]string](c, "item_title")
-	o.quantity, o.unitPrice, o.itemPaid = slice[[]int64](c, "item_quantity"), slice[[]int64](c, "item_unit_price_minor"), slice[[]int64](c, "item_paid_minor")
-	o.itemStatus, o.itemPlatformStatus, o.itemRefund = slice[[]string](c, "item_status"), slice[[]string](c, "item_platform_status"), slice[[]string](c, "item_refund_status")
+	o.itemID, o.product, o.sku = newLists[string](c, "item_id"), newLists[string](c, "item_product_id"), newLists[string](c, "item_sku_id")
+	o.merchantSKU, o.title = newLists[string](c, "item_merchant_sku"), newLists[string](c, "item_title")
+	o.quantity, o.unitPrice, o.itemPaid = newLists[int64](c, "item_quantity"), newLists[int64](c, "item_unit_price_minor"), newLists[int64](c, "item_paid_minor")
+	o.itemStatus, o.itemPlatformStatus, o.itemRefund = newLists[string](c, "item_status"), newLists[string](c, "item_platform_status"), newLists[string](c, "item_refund_status")
 	return o
 }
 
@@ -74,25 +74,16 @@ func (o *Orders) Append(h *events.Header, e *events.Order, s Stamp) {
 	add(o.city, e.GetCity())
 	add(o.district, e.GetDistrict())
 	items := e.GetItems()
-	add(o.itemID, each(items, (*events.OrderItem).GetItemId))
-	add(o.product, each(items, (*events.OrderItem).GetProductId))
-	add(o.sku, each(items, (*events.OrderItem).GetSkuId))
-	add(o.merchantSKU, each(items, (*events.OrderItem).GetMerchantSku))
-	add(o.title, each(items, (*events.OrderItem).GetTitle))
-	add(o.quantity, each(items, (*events.OrderItem).GetQuantity))
-	add(o.unitPrice, each(items, (*events.OrderItem).GetUnitPriceMinor))
-	add(o.itemPaid, each(items, (*events.OrderItem).GetPaidMinor))
-	add(o.itemStatus, each(items, func(i *events.OrderItem) string { return name(orderStatus[:], i.GetStatus()) }))
-	add(o.itemPlatformStatus, each(items, (*events.OrderItem).GetPlatformStatus))
-	add(o.itemRefund, each(items, (*events.OrderItem).GetRefundStatus))
-}
-
-func each[T any](items []*events.OrderItem, of func(*events.OrderItem) T) []T {
-	values := make([]T, len(items))
+	n := len(items)
+	id, product, sku, merchantSKU, title := o.itemID.add(n), o.product.add(n), o.sku.add(n), o.merchantSKU.add(n), o.title.add(n)
+	quantity, unitPrice, paid := o.quantity.add(n), o.unitPrice.add(n), o.itemPaid.add(n)
+	status, platformStatus, refund := o.itemStatus.add(n), o.itemPlatformStatus.add(n), o.itemRefund.add(n)
 	for i, item := range items {
-		values[i] = of(item)
+		id[i], product[i], sku[i] = item.GetItemId(), item.GetProductId(), item.GetSkuId()
+		merchantSKU[i], title[i] = item.GetMerchantSku(), item.GetTitle()
+		quantity[i], unitPrice[i], paid[i] = item.GetQuantity(), item.GetUnitPriceMinor(), item.GetPaidMinor()
+		status[i], platformStatus[i], refund[i] = name(orderStatus[:], item.GetStatus()), item.GetPlatformStatus(), item.GetRefundStatus()
 	}
-	return values
 }
 
 // Refunds fills the table refunds.
@@ -284,7 +275,7 @@ type RawEvents struct {
 	version                      *versions
 	stream                       *[]string
 	modified, observed           *[]time.Time
-	raw                          *[]string
+	raw                          *[][]byte
 	// What reconciliation counts.
 	created, minor *[]int64
 	currency       *[]string
@@ -298,7 +289,7 @@ func NewRawEvents() *RawEvents {
 	r.platform, r.shop, r.kind, r.entity = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "kind"), slice[string](c, "entity_id")
 	r.version, r.stream = newVersions(c, "version"), slice[string](c, "stream")
 	r.modified, r.observed = slice[time.Time](c, "modified_at"), slice[time.Time](c, "observed_at")
-	r.raw = slice[string](c, "raw")
+	r.raw = slice[[]byte](c, "raw")
 	r.created, r.currency, r.minor = slice[int64](c, "created_at"), slice[string](c, "currency"), slice[int64](c, "minor")
 	r.deleted = slice[uint8](c, "is_deleted")
 	return r
@@ -307,7 +298,7 @@ func NewRawEvents() *RawEvents {
 // Table implements Block.
 func (*RawEvents) Table() string { return "raw_events" }
 
-// Append adds an event's sealed payload.
+// Append adds an event's sealed payload, which must not change until Reset.
 func (r *RawEvents) Append(e *events.Event) {
 	h := e.GetHeader()
 	r.rows++
@@ -319,7 +310,7 @@ func (r *RawEvents) Append(e *events.Event) {
 	add(r.stream, h.GetStream())
 	add(r.modified, time.UnixMilli(max(h.GetVersion().GetModifiedMs(), 0)).UTC())
 	add(r.observed, time.UnixMilli(max(h.GetVersion().GetObservedMs(), 0)).UTC())
-	add(r.raw, string(h.GetRaw()))
+	add(r.raw, h.GetRaw()) // the event's own: it outlives the insert
 	minor, currency := events.Amount(e)
 	add(r.created, seconds(events.Born(e)))
 	add(r.currency, currency)

@@ -4,8 +4,6 @@
 package tables
 
 import (
-	"math/big"
-
 	"github.com/google/uuid"
 
 	"oneid/schemas/events"
@@ -68,29 +66,45 @@ func slice[T any](c *columns, name string) *[]T {
 
 func add[T any](buffer *[]T, value T) { *buffer = append(*buffer, value) }
 
-// versions is a column of packed versions. ClickHouse's driver takes big
-// integers for UInt128; they are kept and refilled.
-type versions struct {
-	values []*big.Int
-	used   int
-}
+// UInt128 is a number of 128 bits.
+type UInt128 struct{ High, Low uint64 }
+
+// versions is a column of packed versions.
+type versions struct{ values *[]UInt128 }
 
 func newVersions(c *columns, name string) *versions {
-	v := new(versions)
-	c.list = append(c.list, column{name, func() any { return v.values[:v.used] }, func() { v.used = 0 }})
-	return v
+	return &versions{slice[UInt128](c, name)}
 }
 
 func (v *versions) add(version *events.Version) {
-	if v.used == len(v.values) {
-		v.values = append(v.values, new(big.Int))
-	}
 	high, low := events.PackVersion(version)
-	n := v.values[v.used]
-	n.SetUint64(high)
-	n.Lsh(n, 64)
-	n.Or(n, new(big.Int).SetUint64(low))
-	v.used++
+	add(v.values, UInt128{high, low})
+}
+
+// lists is a column of arrays, whose values lie one after the other in memory
+// that is kept.
+type lists[T any] struct {
+	rows   [][]T
+	values []T
+}
+
+func newLists[T any](c *columns, name string) *lists[T] {
+	l := new(lists[T])
+	c.list = append(c.list, column{name, func() any { return l.rows }, func() { l.rows, l.values = l.rows[:0], l.values[:0] }})
+	return l
+}
+
+// add adds a row of n values, for the caller to fill in.
+func (l *lists[T]) add(n int) []T {
+	if len(l.values)+n > cap(l.values) {
+		// The rows that are there keep the old memory until Reset.
+		l.values = make([]T, 0, max(2*cap(l.values), n, 1024))
+	}
+	from := len(l.values)
+	l.values = l.values[:from+n]
+	row := l.values[from : from+n : from+n]
+	l.rows = append(l.rows, row)
+	return row
 }
 
 // seconds is a time as ClickHouse's DateTime takes it; times before 1970 and

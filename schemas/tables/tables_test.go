@@ -1,7 +1,6 @@
 package tables
 
 import (
-	"math/big"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -102,10 +101,9 @@ func TestVersionColumnKeepsTheOrder(t *testing.T) {
 			if name != "version" {
 				continue
 			}
-			for j, n := range values[i].([]*big.Int) {
+			for j, n := range values[i].([]UInt128) {
 				high, low := events.PackVersion(versions[j])
-				want := new(big.Int).Add(new(big.Int).Lsh(new(big.Int).SetUint64(high), 64), new(big.Int).SetUint64(low))
-				if n.Cmp(want) != 0 {
+				if want := (UInt128{high, low}); n != want {
 					t.Fatalf("version %d of %v = %v, want %v", j, versions[j], n, want)
 				}
 			}
