@@ -129,8 +129,8 @@ var flowStages = []struct {
 	names []string
 }{
 	{"read", []string{"oneid/internal/kafka.(*Fetcher)", "kafka-go.(*Batch)", "oneid/pipelines/resolve.readAhead", "kafka-go.(*Conn)"}},
-	{"open", []string{"oneid/schemas/events.OpenPerson", "oneid/internal/keyring.(*Ring).Open"}},
-	{"decode", []string{"oneid/pipelines/resolve.decode", "oneid/schemas/events.Decode", "oneid/schemas/events.Check"}},
+	{"open", []string{"oneid/schemas/events.(*Slab).OpenPerson", "oneid/internal/keyring.(*Ring).Open"}},
+	{"decode", []string{"oneid/pipelines/resolve.decode", "oneid/schemas/events.(*Slab)", "oneid/schemas/events.Decode", "oneid/schemas/events.Check"}},
 	{"extract", []string{"oneid/identity/extract."}},
 	{"seal", []string{"oneid/pipelines/resolve.(*Identity).seal"}},
 	{"state", []string{"oneid/internal/state.", "cockroachdb/pebble"}},

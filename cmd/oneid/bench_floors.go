@@ -67,9 +67,9 @@ func (b *flowBench) floors(ctx context.Context, over flowRange) (map[string]floa
 	values := make([][]byte, 0, floorBlock)
 	flush := func() error {
 		began := ownCPU()
-		event := new(events.Event)
+		var slab events.Slab
 		for _, value := range values {
-			if err := events.Decode(value, event); err != nil {
+			if _, err := slab.Decode(value); err != nil {
 				return err
 			}
 		}

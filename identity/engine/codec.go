@@ -40,28 +40,51 @@ func shopRow(t *tables, n int) Row {
 	return Row{tableShops, key32(uint32(n)), appendText(appendText(nil, t.shops[n].platform), t.shops[n].shop)}
 }
 
-func accountRow(t *tables, n uint32) Row {
+// rowsOf makes rows in one piece of memory: keys and values of their own would
+// be the greater part of a batch's garbage.
+type rowsOf struct {
+	rows  []Row
+	arena []byte
+}
+
+// begin begins a row; its value is what is appended to the arena until end.
+func (b *rowsOf) begin(n uint32) (from int) {
+	from = len(b.arena)
+	b.arena = binary.BigEndian.AppendUint32(b.arena, n)
+	return from
+}
+
+func (b *rowsOf) end(table Table, from int) {
+	row := b.arena[from:len(b.arena):len(b.arena)]
+	b.rows = append(b.rows, Row{table, row[:4:4], row[4:]})
+}
+
+func (b *rowsOf) account(t *tables, n uint32) {
+	from := b.begin(n)
 	a := &t.accounts[n]
-	b := binary.AppendUvarint(nil, uint64(a.shop))
-	b = appendText(b, string(t.accountID(n)))
-	for _, v := range []uint64{a.birth, a.moved, uint64(a.leader), uint64(a.why)} {
-		b = binary.AppendUvarint(b, v)
+	b.arena = binary.AppendUvarint(b.arena, uint64(a.shop))
+	b.arena = append(binary.AppendUvarint(b.arena, uint64(a.length)), t.accountID(n)...)
+	for _, v := range [...]uint64{a.birth, a.moved, uint64(a.leader), uint64(a.why)} {
+		b.arena = binary.AppendUvarint(b.arena, v)
 	}
-	return Row{tableAccounts, key32(n), b}
+	b.end(tableAccounts, from)
 }
 
-func identifierRow(t *tables, n uint32) Row {
+func (b *rowsOf) identifier(t *tables, n uint32) {
+	from := b.begin(n)
 	i := &t.identifiers[n]
-	return Row{tableIdentifiers, key32(n), append(binary.AppendUvarint(nil, uint64(i.typ)), i.hash[:]...)}
+	b.arena = append(binary.AppendUvarint(b.arena, uint64(i.typ)), i.hash[:]...)
+	b.end(tableIdentifiers, from)
 }
 
-func sightingRow(t *tables, n uint32) Row {
+func (b *rowsOf) sighting(t *tables, n uint32) {
+	from := b.begin(n)
 	s := &t.sightings[n]
-	var b []byte
-	for _, v := range []uint32{s.account, s.identifier, uint32(s.role), s.source} {
-		b = binary.AppendUvarint(b, uint64(v))
+	for _, v := range [...]uint32{s.account, s.identifier, uint32(s.role), s.source} {
+		b.arena = binary.AppendUvarint(b.arena, uint64(v))
 	}
-	return Row{tableSightings, key32(n), binary.AppendVarint(binary.AppendVarint(b, s.first), s.last)}
+	b.arena = binary.AppendVarint(binary.AppendVarint(b.arena, s.first), s.last)
+	b.end(tableSightings, from)
 }
 
 func decisionRow(d identity.Decision) Row {
@@ -282,7 +305,7 @@ func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error)
 	t := &e.tables
 	r := reader{rest: encoded}
 	c := Changes{Sequence: sequence}
-	id := func(n uint32) identity.CustomerID { return t.accountKey(n).BirthID() }
+	id := func(n uint32) identity.CustomerID { return t.birthID(n) }
 	fail := func() (Changes, error) {
 		return Changes{}, fmt.Errorf("outbox, sequence %d: %w", sequence, errDamaged)
 	}

@@ -417,6 +417,21 @@ func sameGroups(a, b []identity.Group) bool {
 	})
 }
 
+// alone says whether nothing can connect an account with another: most that
+// were born just now.
+func (e *Engine) alone(account uint32) bool {
+	if e.decisions.Len() > 0 {
+		return false
+	}
+	t := &e.tables
+	for n := t.accounts[account].head; n != none; n = t.sightings[n].nextOfAccount {
+		if t.identifiers[t.sightings[n].identifier].joins >= 2 {
+			return false
+		}
+	}
+	return true
+}
+
 // component gathers all that is connected with an account.
 func (e *Engine) component(account uint32) (numbers []uint32, c identity.Component) {
 	t := &e.tables
@@ -518,6 +533,11 @@ func (e *Engine) exclusive(account uint32) (ids []identity.Identifier) {
 
 // resolve partitions the component of an account and notes what differs.
 func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) {
+	if e.alone(account) {
+		seen[account] = true
+		e.assign(b, []uint32{account}, "split")
+		return
+	}
 	numbers, c := e.component(account)
 	for _, n := range numbers {
 		seen[n] = true
@@ -603,21 +623,23 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	for i := b.shops; i < len(t.shops); i++ {
 		b.rows = append(b.rows, shopRow(t, i))
 	}
+	numbered := rowsOf{rows: b.rows}
 	for i := b.accounts; i < len(t.accounts); i++ {
-		b.rows = append(b.rows, accountRow(t, uint32(i)))
+		numbered.account(t, uint32(i))
 	}
 	for _, n := range slices.Sorted(maps.Keys(b.moved)) {
-		b.rows = append(b.rows, accountRow(t, n))
+		numbered.account(t, n)
 	}
 	for i := b.identifiers; i < len(t.identifiers); i++ {
-		b.rows = append(b.rows, identifierRow(t, uint32(i)))
+		numbered.identifier(t, uint32(i))
 	}
 	for i := b.sightings; i < len(t.sightings); i++ {
-		b.rows = append(b.rows, sightingRow(t, uint32(i)))
+		numbered.sighting(t, uint32(i))
 	}
 	for _, n := range slices.Sorted(maps.Keys(b.widened)) {
-		b.rows = append(b.rows, sightingRow(t, n))
+		numbered.sighting(t, n)
 	}
+	b.rows = numbered.rows
 	for _, d := range decisions {
 		b.rows = append(b.rows, decisionRow(d))
 	}

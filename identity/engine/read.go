@@ -28,7 +28,7 @@ func (e *Engine) CustomerOf(a identity.Account) (identity.CustomerID, bool) {
 	if !ok {
 		return identity.CustomerID{}, false
 	}
-	return e.tables.accountKey(e.tables.accounts[n].leader).BirthID(), true
+	return e.tables.birthID(e.tables.accounts[n].leader), true
 }
 
 // Seen says whether there is evidence with an identifier.
@@ -58,7 +58,7 @@ func (e *Engine) PlacementOf(a identity.Account) (Placement, bool) {
 		return Placement{}, false
 	}
 	of := &t.accounts[n]
-	return Placement{CustomerID: t.accountKey(of.leader).BirthID(), BornSequence: of.birth, Since: of.moved, Reason: t.names[of.why]}, true
+	return Placement{CustomerID: t.birthID(of.leader), BornSequence: of.birth, Since: of.moved, Reason: t.names[of.why]}, true
 }
 
 // Customer returns the living customer that an id stands for. For an id that
@@ -83,7 +83,7 @@ func (e *Engine) Customer(id identity.CustomerID) (customer Customer, redirect *
 func (e *Engine) customer(leader uint32) Customer {
 	t := &e.tables
 	numbers := e.members(leader)
-	c := Customer{ID: t.accountKey(leader).BirthID(), BornSequence: t.accounts[leader].birth, Accounts: make([]identity.Account, len(numbers))}
+	c := Customer{ID: t.birthID(leader), BornSequence: t.accounts[leader].birth, Accounts: make([]identity.Account, len(numbers))}
 	for i, n := range numbers {
 		c.Accounts[i] = t.accountKey(n)
 	}

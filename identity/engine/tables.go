@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"strings"
+	"unsafe"
 
 	"oneid/identity"
 )
@@ -87,8 +88,15 @@ func (t *tables) accountKey(n uint32) identity.Account {
 	return identity.Account{Platform: s.platform, Shop: s.shop, ID: string(t.accountID(n))}
 }
 
+// birthID is accountKey(n).BirthID(), without a copy of the id.
+func (t *tables) birthID(n uint32) identity.CustomerID {
+	s, id := t.shops[t.accounts[n].shop], t.accountID(n)
+	return identity.Account{Platform: s.platform, Shop: s.shop, ID: unsafe.String(unsafe.SliceData(id), len(id))}.BirthID()
+}
+
 func (t *tables) identified(n uint32) bool {
-	return identity.Account{ID: string(t.accountID(n))}.Identified()
+	id := t.accountID(n)
+	return identity.Account{ID: unsafe.String(unsafe.SliceData(id), len(id))}.Identified()
 }
 
 func (t *tables) accountHash(shop uint32, id string) uint32 {
@@ -127,7 +135,7 @@ func (t *tables) addAccount(a identity.Account, id identity.CustomerID) (n uint3
 func idHash(id identity.CustomerID) uint32 { return binary.LittleEndian.Uint32(id[:]) }
 
 func (t *tables) findBirthID(id identity.CustomerID) (uint32, bool) {
-	return t.byID.find(idHash(id), func(n uint32) bool { return t.accountKey(n).BirthID() == id })
+	return t.byID.find(idHash(id), func(n uint32) bool { return t.birthID(n) == id })
 }
 
 func (t *tables) findIdentifier(id identity.Identifier) (uint32, bool) {

@@ -16,8 +16,12 @@ import (
 // and in an embedded broker. A larger message comes whole nevertheless.
 const maxFetchBytes = 4 << 20
 
-// firstBuffer holds most values; a larger one makes it grow.
-const firstBuffer = 64 << 10
+const (
+	// firstRoom holds most values; a larger one makes it grow.
+	firstRoom = 64 << 10
+	// arenaBytes is how much memory is taken at a time, for many values.
+	arenaBytes = 1 << 20
+)
 
 // Fetched is a message that was read.
 type Fetched struct {
@@ -34,7 +38,10 @@ type Fetcher struct {
 	partition int
 	keys      bool
 	conn      *kafka.Conn
-	buffer    []byte
+	// room is what is kept free for one value. Values lie in the arena one
+	// after the other; a full one is left to them.
+	room  int
+	arena []byte
 }
 
 // Fetcher reads values; with keys, keys too, at a price.
@@ -44,8 +51,9 @@ func (c *Client) Fetcher(topic string, partition int, keys bool) *Fetcher {
 
 // Fetch returns up to limit messages from offset on, waiting up to wait for
 // the first, and the offset that the next message of the partition will get.
-// No message is not an error. Messages are the caller's to keep. An offset
-// that is no longer there is ErrTrimmed.
+// No message is not an error. Messages are the caller's to keep, to read: many
+// values share one piece of memory. An offset that is no longer there is
+// ErrTrimmed.
 func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, wait time.Duration) ([]Fetched, int64, error) {
 	for {
 		messages, next, err := f.fetch(ctx, offset, limit, wait)
@@ -57,7 +65,7 @@ func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, wait time.
 		if !errors.Is(err, io.ErrShortBuffer) {
 			return messages, next, err
 		}
-		f.buffer = make([]byte, 4*len(f.buffer))
+		f.room *= 4
 	}
 }
 
@@ -128,14 +136,17 @@ func (f *Fetcher) read(batch *kafka.Batch) (Fetched, error) {
 		m, err := batch.ReadMessage()
 		return Fetched{Offset: m.Offset, Key: m.Key, Value: m.Value}, err
 	}
-	if f.buffer == nil {
-		f.buffer = make([]byte, firstBuffer)
+	f.room = max(f.room, firstRoom)
+	from := len(f.arena)
+	if cap(f.arena)-from < f.room {
+		f.arena, from = make([]byte, 0, max(arenaBytes, f.room)), 0
 	}
-	n, err := batch.Read(f.buffer)
+	n, err := batch.Read(f.arena[from : from+f.room])
 	if err != nil {
 		return Fetched{}, err
 	}
-	return Fetched{Offset: batch.Offset() - 1, Value: append([]byte(nil), f.buffer[:n]...)}, nil
+	f.arena = f.arena[:from+n]
+	return Fetched{Offset: batch.Offset() - 1, Value: f.arena[from : from+n : from+n]}, nil
 }
 
 // Close ends the connection.

@@ -100,13 +100,18 @@ func (s *Store) Commit(rows []engine.Row) error {
 	batch := s.db.NewBatch()
 	defer batch.Close()
 	for _, r := range rows {
-		var err error
 		if r.Value == nil {
-			err = batch.Delete(rowKey(r.Table, r.Key), nil)
-		} else {
-			err = batch.Set(rowKey(r.Table, r.Key), r.Value, nil)
+			if err := batch.Delete(rowKey(r.Table, r.Key), nil); err != nil {
+				return s.fail("gather a batch", err)
+			}
+			continue
 		}
-		if err != nil {
+		// Straight into the batch: a key of its own for each row is garbage.
+		op := batch.SetDeferred(2+len(r.Key), len(r.Value))
+		op.Key[0], op.Key[1] = rowPrefix, byte(r.Table)
+		copy(op.Key[2:], r.Key)
+		copy(op.Value, r.Value)
+		if err := op.Finish(); err != nil {
 			return s.fail("gather a batch", err)
 		}
 	}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"oneid/internal/kafka"
 	"oneid/pipelines"
@@ -37,47 +40,65 @@ type letter struct {
 	platform, shop, stream string
 }
 
-// decode reads a batch's messages. It is pure: what can't be read becomes a
-// letter, and the rest goes on.
+// decode reads a batch's messages, chunks side by side. It is pure: what can't
+// be read becomes a letter, and the rest goes on. Texts of the events are parts
+// of the messages.
 func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch {
+	parts := make([]Batch, len(b.chunks))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, c := range b.chunks {
+		group.Go(func() error {
+			decodeChunk(&parts[i], c, topics, keys)
+			return nil
+		})
+	}
+	_ = group.Wait() // a part does not fail
 	out := &Batch{Sequence: r.sequence, Epoch: r.epoch, Written: r.written, Events: make([]*events.Event, 0, b.size)}
-	for _, c := range b.chunks {
-		for _, m := range c.messages {
-			refuse := func(reason string, cause error) {
-				out.letters = append(out.letters, letter{partition: c.partition, offset: m.Offset, value: m.Value, reason: reason, cause: cause})
-			}
-			if c.topic == topics.Decisions {
-				d := new(events.Decision)
-				if err := pipelines.DecodeDecision(m.Value, d); err != nil {
-					refuse(events.ReasonDecode, err)
-					continue
-				}
-				out.Decisions = append(out.Decisions, d)
-				continue
-			}
-			e := new(events.Event)
-			if err := events.Decode(m.Value, e); err != nil {
+	for i := range parts {
+		out.Decisions = append(out.Decisions, parts[i].Decisions...)
+		out.Events = append(out.Events, parts[i].Events...)
+		out.letters = append(out.letters, parts[i].letters...)
+	}
+	return out
+}
+
+func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) {
+	var slab events.Slab
+	for _, m := range c.messages {
+		refuse := func(reason string, cause error) {
+			out.letters = append(out.letters, letter{partition: c.partition, offset: m.Offset, value: m.Value, reason: reason, cause: cause})
+		}
+		if c.topic == topics.Decisions {
+			d := new(events.Decision)
+			if err := pipelines.DecodeDecision(m.Value, d); err != nil {
 				refuse(events.ReasonDecode, err)
 				continue
 			}
-			refuse = func(reason string, cause error) {
-				h := e.GetHeader()
-				out.letters = append(out.letters, letter{c.partition, m.Offset, m.Value, reason, cause, h.GetPlatform(), h.GetShop(), h.GetStream()})
-			}
-			if err := events.Storable(e); err != nil {
-				refuse(events.ReasonStore, err)
-				continue
-			}
-			person, err := events.OpenPerson(e, keys)
-			if err != nil {
-				refuse(events.ReasonOpen, err)
-				continue
-			}
-			e.Header.Person, e.Header.SealedPerson = person, nil
-			out.Events = append(out.Events, e)
+			out.Decisions = append(out.Decisions, d)
+			continue
 		}
+		e, err := slab.Decode(m.Value)
+		if err != nil {
+			refuse(events.ReasonDecode, err)
+			continue
+		}
+		refuse = func(reason string, cause error) {
+			h := e.GetHeader()
+			out.letters = append(out.letters, letter{c.partition, m.Offset, m.Value, reason, cause, h.GetPlatform(), h.GetShop(), h.GetStream()})
+		}
+		if err := events.Storable(e); err != nil {
+			refuse(events.ReasonStore, err)
+			continue
+		}
+		person, err := slab.OpenPerson(e, keys)
+		if err != nil {
+			refuse(events.ReasonOpen, err)
+			continue
+		}
+		e.Header.Person, e.Header.SealedPerson = person, nil
+		out.Events = append(out.Events, e)
 	}
-	return out
 }
 
 // deadLetters makes the messages of what could not be read. A letter's id is

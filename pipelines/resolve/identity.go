@@ -1,7 +1,12 @@
 package resolve
 
 import (
+	"errors"
+	"fmt"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"oneid/identity"
 	"oneid/identity/engine"
@@ -22,10 +27,17 @@ type Identity struct {
 
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
-	// Kept from batch to batch.
-	found    extract.Result
+	// parts and updates are kept from batch to batch.
+	parts   []extracted
+	updates []engine.Update
+}
+
+// extracted is what was read in a part of a batch's events.
+type extracted struct {
+	found    extract.Result // of one event, used again and again
 	updates  []engine.Update
 	evidence []identity.Evidence
+	values   []extract.Value
 }
 
 // resolved is what a batch means for who is who.
@@ -52,23 +64,8 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	last, _ := i.Engine.Sequence()
 	again := b.Sequence <= last || b.Sequence == i.tried
 	i.tried = b.Sequence
-	updates, evidence := i.updates[:0], i.evidence[:0]
-	values := make(map[identity.Identifier]string)
-	for _, e := range b.Events {
-		found := &i.found
-		i.Extract.Into(e, found)
-		if found.Account.ID == "" {
-			continue
-		}
-		from := len(evidence)
-		evidence = append(evidence, found.Evidence...)
-		updates = append(updates, engine.Update{Account: found.Account, Evidence: evidence[from:len(evidence):len(evidence)]})
-		for _, v := range found.Values {
-			if again || !i.Engine.Seen(v.Identifier) {
-				values[v.Identifier] = v.Value
-			}
-		}
-	}
+	defer i.forget()
+	updates, values := i.extract(b.Events, again)
 	decisions := make([]identity.Decision, 0, len(b.Decisions))
 	for _, d := range b.Decisions {
 		if decision, ok := decisionOf(d); ok {
@@ -83,10 +80,6 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		}
 	}
 	changes, err := i.Engine.Apply(b.Sequence, updates, decisions)
-	// The memory is kept for the next batch, the texts of this one are not.
-	clear(updates)
-	clear(evidence)
-	i.updates, i.evidence = updates, evidence
 	if err != nil {
 		return resolved{}, err
 	}
@@ -98,6 +91,64 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		sealed = slices.DeleteFunc(sealed, func(v state.SealedValue) bool { return !fresh[v.Identifier] })
 	}
 	return resolved{changes, sealed}, nil
+}
+
+// extractEvents is how many events make a part worth a goroutine.
+const extractEvents = 2000
+
+// extract reads the evidence in events, in their order, and the values of
+// identifiers that were not seen before; of all, if the batch comes again.
+func (i *Identity) extract(list []*events.Event, again bool) ([]engine.Update, map[identity.Identifier]string) {
+	n := min(runtime.GOMAXPROCS(0), len(list)/extractEvents+1)
+	for len(i.parts) < n {
+		i.parts = append(i.parts, extracted{})
+	}
+	var group errgroup.Group
+	for part := range n {
+		group.Go(func() error {
+			i.extractPart(&i.parts[part], list[part*len(list)/n:(part+1)*len(list)/n], again)
+			return nil
+		})
+	}
+	_ = group.Wait() // a part does not fail
+	values := make(map[identity.Identifier]string)
+	for part := range n {
+		i.updates = append(i.updates, i.parts[part].updates...)
+		for _, v := range i.parts[part].values {
+			values[v.Identifier] = v.Value
+		}
+	}
+	return i.updates, values
+}
+
+func (i *Identity) extractPart(p *extracted, list []*events.Event, again bool) {
+	for _, e := range list {
+		i.Extract.Into(e, &p.found)
+		if p.found.Account.ID == "" {
+			continue
+		}
+		from := len(p.evidence)
+		p.evidence = append(p.evidence, p.found.Evidence...)
+		p.updates = append(p.updates, engine.Update{Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)]})
+		for _, v := range p.found.Values {
+			if again || !i.Engine.Seen(v.Identifier) {
+				p.values = append(p.values, v)
+			}
+		}
+	}
+}
+
+// forget lets go of the batch's texts, and keeps the memory.
+func (i *Identity) forget() {
+	clear(i.updates)
+	i.updates = i.updates[:0]
+	for part := range i.parts {
+		p := &i.parts[part]
+		clear(p.updates)
+		clear(p.evidence)
+		clear(p.values)
+		p.updates, p.evidence, p.values = p.updates[:0], p.evidence[:0], p.values[:0]
+	}
 }
 
 // seal seals values in the order of their identifiers.

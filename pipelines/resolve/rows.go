@@ -64,12 +64,8 @@ func (b *Blocks) IsAway(err error) bool { return b.Away(err) }
 
 // Write implements Tables.
 func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
-	for _, block := range b.who {
-		block.Reset()
-	}
-	for _, block := range b.facts {
-		block.Reset()
-	}
+	b.reset()
+	defer b.reset() // what the rows are parts of is not kept with their memory
 	b.identity(rows)
 	// Who is who first: a fact never points at a customer that is not there.
 	// Facts become columns while that is on its way.
@@ -94,6 +90,15 @@ func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
 		n += block.Rows()
 	}
 	return n, nil
+}
+
+func (b *Blocks) reset() {
+	for _, block := range b.who {
+		block.Reset()
+	}
+	for _, block := range b.facts {
+		block.Reset()
+	}
 }
 
 // insertsAtOnce is how many blocks are under way: while one is synced to disk

@@ -60,7 +60,10 @@ func (c *columns) Reset() {
 // slice adds a column to c and returns its buffer.
 func slice[T any](c *columns, name string) *[]T {
 	buffer := new([]T)
-	c.list = append(c.list, column{name, func() any { return *buffer }, func() { *buffer = (*buffer)[:0] }})
+	c.list = append(c.list, column{name, func() any { return *buffer }, func() {
+		clear(*buffer) // texts may be parts of whole messages, which must not stay
+		*buffer = (*buffer)[:0]
+	}})
 	return buffer
 }
 
@@ -90,7 +93,11 @@ type lists[T any] struct {
 
 func newLists[T any](c *columns, name string) *lists[T] {
 	l := new(lists[T])
-	c.list = append(c.list, column{name, func() any { return l.rows }, func() { l.rows, l.values = l.rows[:0], l.values[:0] }})
+	c.list = append(c.list, column{name, func() any { return l.rows }, func() {
+		clear(l.rows)
+		clear(l.values)
+		l.rows, l.values = l.rows[:0], l.values[:0]
+	}})
 	return l
 }
 

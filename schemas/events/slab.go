@@ -1,0 +1,467 @@
+package events
+
+import (
+	"fmt"
+	"unicode/utf8"
+	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// A Slab decodes many events with few allocations: messages are cut from
+// pieces of memory that hold many, and texts and bytes are parts of the value
+// that was decoded, which must not change while the event is used. It is for
+// one goroutine. Fields that this version does not know are left out.
+//
+// It reads what writers really write; anything else (a message given in two
+// parts, a field of another type, text that is no UTF-8) it leaves to
+// proto.Unmarshal, whose word is last.
+type Slab struct {
+	events    slab[decoded]
+	orders    slab[Order]
+	users     slab[User]
+	tickets   slab[Ticket]
+	items     slab[OrderItem]
+	lines     slab[*OrderItem]
+	persons   slab[Person]
+	receivers slab[Receiver]
+	sightings slab[Sighting]
+	seen      slab[*Sighting]
+}
+
+// decoded is what every event has.
+type decoded struct {
+	event   Event
+	header  Header
+	version Version
+	order   Event_Order
+	user    Event_User
+	ticket  Event_Ticket
+}
+
+// slab cuts values from pieces of memory, small ones at first.
+type slab[T any] struct {
+	rest  []T
+	piece int
+}
+
+func (s *slab[T]) one() *T { return &s.some(1)[0] }
+
+// some cuts n values in a row.
+func (s *slab[T]) some(n int) []T {
+	if len(s.rest) < n {
+		s.piece = min(max(2*s.piece, 8), 512)
+		s.rest = make([]T, max(s.piece, n))
+	}
+	t := s.rest[:n:n]
+	s.rest = s.rest[n:]
+	return t
+}
+
+// Decode is Decode into the slab.
+func (s *Slab) Decode(value []byte) (*Event, error) {
+	e, ok := s.event(value)
+	if !ok {
+		e = new(Event)
+		return e, Decode(value, e)
+	}
+	return e, Check(e)
+}
+
+// OpenPerson is OpenPerson into the slab.
+func (s *Slab) OpenPerson(e *Event, keys Sealer) (*Person, error) {
+	h := e.GetHeader()
+	if len(h.GetSealedPerson()) == 0 {
+		return h.GetPerson(), nil
+	}
+	plain, err := keys.Open(h.GetSealedPerson(), context(h, "person"))
+	if err != nil {
+		return nil, fmt.Errorf("events: open the person: %w", err)
+	}
+	person, ok := s.person(plain)
+	if !ok {
+		person = new(Person)
+		if err := proto.Unmarshal(plain, person); err != nil {
+			return nil, fmt.Errorf("events: open the person: %w", err)
+		}
+	}
+	return person, nil
+}
+
+// cursor goes through a message's fields.
+type cursor struct {
+	rest   []byte
+	number protowire.Number
+	kind   protowire.Type
+	value  uint64 // of a varint
+	data   []byte // of what has a length
+	odd    bool   // there is something that is left to proto.Unmarshal
+}
+
+// next goes to the next field; false at the end.
+func (c *cursor) next() bool {
+	if c.odd || len(c.rest) == 0 {
+		return false
+	}
+	var n int
+	// Nearly always one byte: a number up to 15.
+	if tag := c.rest[0]; tag < 0x80 && tag >= 8 {
+		c.number, c.kind, n = protowire.Number(tag>>3), protowire.Type(tag&7), 1
+	} else if c.number, c.kind, n = protowire.ConsumeTag(c.rest); n < 0 {
+		c.odd = true
+		return false
+	}
+	c.rest = c.rest[n:]
+	switch c.kind {
+	case protowire.VarintType:
+		c.value, n = protowire.ConsumeVarint(c.rest)
+	case protowire.BytesType:
+		c.data, n = protowire.ConsumeBytes(c.rest)
+	default:
+		n = -1 // no field of ours
+	}
+	if n < 0 {
+		c.odd = true
+		return false
+	}
+	c.rest = c.rest[n:]
+	return true
+}
+
+func (c *cursor) bytes() []byte {
+	c.odd = c.odd || c.kind != protowire.BytesType
+	return c.data[:len(c.data):len(c.data)]
+}
+
+func (c *cursor) text() string {
+	b := c.bytes()
+	if !utf8.Valid(b) {
+		c.odd = true
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+func (c *cursor) int() int64 {
+	c.odd = c.odd || c.kind != protowire.VarintType
+	return int64(c.value)
+}
+
+func (c *cursor) bool() bool { return c.int() != 0 }
+
+func (s *Slab) event(b []byte) (*Event, bool) {
+	d := s.events.one()
+	e := &d.event
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return e, !c.odd
+		}
+		ok := true
+		switch c.number {
+		case 1:
+			ok = e.Header == nil && s.header(c.bytes(), d)
+			e.Header = &d.header
+		case 2:
+			d.order.Order = s.orders.one()
+			ok = e.Body == nil && s.order(c.bytes(), d.order.Order)
+			e.Body = &d.order
+		case 4:
+			d.user.User = s.users.one()
+			ok = e.Body == nil && user(c.bytes(), d.user.User)
+			e.Body = &d.user
+		case 5:
+			d.ticket.Ticket = s.tickets.one()
+			ok = e.Body == nil && ticket(c.bytes(), d.ticket.Ticket)
+			e.Body = &d.ticket
+		case 3, 6: // few: refunds and spend
+			return nil, false
+		}
+		c.odd = c.odd || !ok
+	}
+}
+
+func (s *Slab) header(b []byte, d *decoded) bool {
+	h := &d.header
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			h.Platform = c.text()
+		case 2:
+			h.Shop = c.text()
+		case 3:
+			h.EntityId = c.text()
+		case 4:
+			c.odd = c.odd || h.Version != nil || !version(c.bytes(), &d.version)
+			h.Version = &d.version
+		case 5:
+			h.Account = c.text()
+		case 6:
+			h.Deleted = c.bool()
+		case 7:
+			h.Raw = c.bytes()
+		case 8:
+			person, ok := s.person(c.bytes())
+			c.odd = c.odd || h.Person != nil || !ok
+			h.Person = person
+		case 9:
+			h.SealedPerson = c.bytes()
+		case 10:
+			h.Stream = c.text()
+		}
+	}
+}
+
+func version(b []byte, v *Version) bool {
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			v.ModifiedMs = c.int()
+		case 2:
+			v.Source = Source(c.int())
+		case 3:
+			v.ObservedMs = c.int()
+		case 4:
+			v.Revision = uint32(c.int())
+		}
+	}
+}
+
+func (s *Slab) order(b []byte, o *Order) bool {
+	lines := repeated(b, 16)
+	if lines > 0 {
+		o.Items = s.lines.some(lines)[:0]
+	}
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			o.Status = OrderStatus(c.int())
+		case 2:
+			o.PlatformStatus = c.text()
+		case 3:
+			o.OrderType = c.text()
+		case 4:
+			o.CreatedMs = c.int()
+		case 5:
+			o.PaidMs = c.int()
+		case 6:
+			o.ShippedMs = c.int()
+		case 7:
+			o.FinishedMs = c.int()
+		case 8:
+			o.Currency = c.text()
+		case 9:
+			o.GoodsMinor = c.int()
+		case 10:
+			o.FreightMinor = c.int()
+		case 11:
+			o.SellerDiscountMinor = c.int()
+		case 12:
+			o.PlatformDiscountMinor = c.int()
+		case 13:
+			o.TalentDiscountMinor = c.int()
+		case 14:
+			o.PayableMinor = c.int()
+		case 15:
+			o.PaidMinor = c.int()
+		case 16:
+			item := s.items.one()
+			c.odd = c.odd || !orderItem(c.bytes(), item)
+			o.Items = append(o.Items, item)
+		case 17:
+			o.Channel = c.text()
+		case 18:
+			o.LiveRoom = c.text()
+		case 19:
+			o.Referrer = c.text()
+		case 20:
+			o.Province = c.text()
+		case 21:
+			o.City = c.text()
+		case 22:
+			o.District = c.text()
+		}
+	}
+}
+
+// repeated counts how often a field comes.
+func repeated(b []byte, number protowire.Number) (n int) {
+	for c := (cursor{rest: b}); c.next(); {
+		if c.number == number {
+			n++
+		}
+	}
+	return n
+}
+
+func orderItem(b []byte, i *OrderItem) bool {
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			i.ItemId = c.text()
+		case 2:
+			i.ProductId = c.text()
+		case 3:
+			i.SkuId = c.text()
+		case 4:
+			i.MerchantSku = c.text()
+		case 5:
+			i.Title = c.text()
+		case 6:
+			i.Quantity = c.int()
+		case 7:
+			i.UnitPriceMinor = c.int()
+		case 8:
+			i.PaidMinor = c.int()
+		case 9:
+			i.Status = OrderStatus(c.int())
+		case 10:
+			i.PlatformStatus = c.text()
+		case 11:
+			i.RefundStatus = c.text()
+		}
+	}
+}
+
+func user(b []byte, u *User) bool {
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			u.Nick = c.text()
+		case 2:
+			u.Member = c.bool()
+		case 3:
+			u.MemberLevel = c.text()
+		case 4:
+			u.MemberSinceMs = c.int()
+		case 5:
+			u.Points = c.int()
+		case 6:
+			u.Province = c.text()
+		case 7:
+			u.City = c.text()
+		case 8:
+			u.CreatedMs = c.int()
+		}
+	}
+}
+
+func ticket(b []byte, t *Ticket) bool {
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			t.Kind = c.text()
+		case 2:
+			t.Status = TicketStatus(c.int())
+		case 3:
+			t.PlatformStatus = c.text()
+		case 4:
+			t.Priority = c.text()
+		case 5:
+			t.Channel = c.text()
+		case 6:
+			t.Subject = c.text()
+		case 7:
+			t.OrderId = c.text()
+		case 8:
+			t.ItemId = c.text()
+		case 9:
+			t.Currency = c.text()
+		case 10:
+			t.AmountMinor = c.int()
+		case 11:
+			t.CreatedMs = c.int()
+		case 12:
+			t.FirstAnswerMs = c.int()
+		case 13:
+			t.SolvedMs = c.int()
+		case 14:
+			t.Agent = c.text()
+		case 15:
+			t.Group = c.text()
+		case 16:
+			t.Satisfaction = int32(c.int())
+		}
+	}
+}
+
+func (s *Slab) person(b []byte) (*Person, bool) {
+	p := s.persons.one()
+	if n := repeated(b, 1); n > 0 {
+		p.Sightings = s.seen.some(n)[:0]
+	}
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return p, !c.odd
+		}
+		switch c.number {
+		case 1:
+			one := s.sightings.one()
+			c.odd = c.odd || !sighting(c.bytes(), one)
+			p.Sightings = append(p.Sightings, one)
+		case 2:
+			one := s.receivers.one()
+			c.odd = c.odd || p.Receiver != nil || !receiver(c.bytes(), one)
+			p.Receiver = one
+		}
+	}
+}
+
+func sighting(b []byte, s *Sighting) bool {
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			s.Type = c.text()
+		case 2:
+			s.Value = c.text()
+		case 3:
+			s.Role = Role(c.int())
+		case 4:
+			s.Scope = c.text()
+		}
+	}
+}
+
+func receiver(b []byte, r *Receiver) bool {
+	for c := (cursor{rest: b}); ; {
+		if !c.next() {
+			return !c.odd
+		}
+		switch c.number {
+		case 1:
+			r.Name = c.text()
+		case 2:
+			r.Phone = c.text()
+		case 3:
+			r.Province = c.text()
+		case 4:
+			r.City = c.text()
+		case 5:
+			r.District = c.text()
+		case 6:
+			r.Town = c.text()
+		case 7:
+			r.Detail = c.text()
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package events
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// anyMessage fills a message's fields at random.
+func anyMessage(r *rand.Rand, m protoreflect.Message, depth int) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if r.IntN(4) == 0 || f.Kind() == protoreflect.MessageKind && depth == 0 {
+			continue
+		}
+		switch {
+		case f.IsList():
+			list := m.Mutable(f).List()
+			for range r.IntN(4) {
+				anyMessage(r, list.AppendMutable().Message(), depth-1)
+			}
+		case f.Kind() == protoreflect.MessageKind:
+			anyMessage(r, m.Mutable(f).Message(), depth-1)
+		case f.Kind() == protoreflect.StringKind:
+			m.Set(f, protoreflect.ValueOfString(strings.Repeat("字", r.IntN(60))+"a"))
+		case f.Kind() == protoreflect.BytesKind:
+			m.Set(f, protoreflect.ValueOfBytes(bytes.Repeat([]byte{0xff, 0}, r.IntN(200))))
+		case f.Kind() == protoreflect.BoolKind:
+			m.Set(f, protoreflect.ValueOfBool(r.IntN(2) == 0))
+		case f.Kind() == protoreflect.EnumKind:
+			m.Set(f, protoreflect.ValueOfEnum(protoreflect.EnumNumber(r.Int32N(12)-1)))
+		case f.Kind() == protoreflect.Int64Kind:
+			m.Set(f, protoreflect.ValueOfInt64(r.Int64()-r.Int64()))
+		case f.Kind() == protoreflect.Int32Kind:
+			m.Set(f, protoreflect.ValueOfInt32(r.Int32()-r.Int32()))
+		case f.Kind() == protoreflect.Uint32Kind:
+			m.Set(f, protoreflect.ValueOfUint32(r.Uint32()))
+		default:
+			panic("the slab does not know " + f.Kind().String())
+		}
+	}
+}
+
+// wantSame compares what the slab and what proto.Unmarshal read in a value.
+func wantSame(t *testing.T, s *Slab, value []byte) {
+	t.Helper()
+	want := new(Event)
+	wantErr := Decode(value, want)
+	got, err := s.Decode(value)
+	if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+		t.Fatalf("%x: the slab says %v, want %v", value, err, wantErr)
+	}
+	if err != nil {
+		return
+	}
+	dropUnknown(want.ProtoReflect())
+	dropUnknown(got.ProtoReflect()) // what it left to proto.Unmarshal
+	if !proto.Equal(got, want) {
+		t.Fatalf("%x:\n got %v\nwant %v", value, got, want)
+	}
+}
+
+func dropUnknown(m protoreflect.Message) {
+	m.SetUnknown(nil)
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Kind() != protoreflect.MessageKind:
+		case f.IsList():
+			for i := range v.List().Len() {
+				dropUnknown(v.List().Get(i).Message())
+			}
+		default:
+			dropUnknown(v.Message())
+		}
+		return true
+	})
+}
+
+func TestSlabReadsWhatProtobufReads(t *testing.T) {
+	s := new(Slab)
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		e := new(Event)
+		anyMessage(r, e.ProtoReflect(), 4)
+		value, err := Marshal(nil, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, s, value)
+		// Spoilt anywhere, both read the same or refuse it alike.
+		if len(value) > 0 {
+			value = bytes.Clone(value)
+			for range 1 + r.IntN(3) {
+				value[r.IntN(len(value))] = byte(r.Uint32())
+			}
+			wantSame(t, s, value[:1+r.IntN(len(value))])
+			wantSame(t, s, append(value, value...)) // each message in two parts
+		}
+	}
+}
+
+func FuzzSlab(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 7))
+	for range 20 {
+		e := new(Event)
+		anyMessage(r, e.ProtoReflect(), 4)
+		value, err := Marshal(nil, e)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value []byte) { wantSame(t, new(Slab), value) })
+}
+
+func BenchmarkSlab(b *testing.B) {
+	r := rand.New(rand.NewPCG(3, 7))
+	values := make([][]byte, 1000)
+	size := 0
+	for i := range values {
+		e := &Event{Body: &Event_Order{Order: new(Order)}, Header: &Header{Platform: "p", Shop: "s", EntityId: "e", Account: "a"}}
+		anyMessage(r, e.GetOrder().ProtoReflect(), 2)
+		e.Header.Raw, e.Header.Version = make([]byte, 400), &Version{ModifiedMs: 1}
+		values[i], _ = Marshal(nil, e)
+		size += len(values[i])
+	}
+	for name, decode := range map[string]func(s *Slab, value []byte) error{
+		"protobuf": func(_ *Slab, value []byte) error { return Decode(value, new(Event)) },
+		"slab":     func(s *Slab, value []byte) error { _, err := s.Decode(value); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := new(Slab)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, value := range values {
+					if err := decode(s, value); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
