@@ -87,6 +87,24 @@ func (b *rowsOf) sighting(t *tables, n uint32) {
 	b.end(tableSightings, from)
 }
 
+func accountRow(t *tables, n uint32) Row {
+	var b rowsOf
+	b.account(t, n)
+	return b.rows[0]
+}
+
+func identifierRow(t *tables, n uint32) Row {
+	var b rowsOf
+	b.identifier(t, n)
+	return b.rows[0]
+}
+
+func sightingRow(t *tables, n uint32) Row {
+	var b rowsOf
+	b.sighting(t, n)
+	return b.rows[0]
+}
+
 func decisionRow(d identity.Decision) Row {
 	value, err := json.Marshal(d)
 	if err != nil {
