@@ -66,7 +66,7 @@ func filled(n int, seed uint64) []tables.Block {
 			case *tables.Decisions:
 				b.Append(&events.Decision{DecisionId: key, Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{text(), text()}, DecidedMs: ms()}, r.Uint64())
 			case *tables.DeadLetters:
-				b.Append(&events.DeadLetter{LetterId: key, Detail: text(), Attempts: r.Uint32(), FirstSeenMs: ms()})
+				b.Append(&events.DeadLetter{LetterId: key, Detail: text(), Attempts: r.Uint32(), FirstSeenMs: ms()}, r.Int64N(1<<32))
 			}
 		}
 	}

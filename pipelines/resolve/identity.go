@@ -1,8 +1,6 @@
 package resolve
 
 import (
-	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 
