@@ -28,6 +28,7 @@ func filled(n int, seed uint64) []tables.Block {
 		}
 		return b
 	}
+	run := uint64(time.Now().UnixMilli()) // of one run, and not past its time in the table
 	for i := range n {
 		key := strconv.Itoa(i)
 		h := &events.Header{Platform: "p" + strconv.Itoa(i%3), Shop: text(), EntityId: key, Account: key, Stream: text(), Raw: []byte(text() + "\x00\xff"), Deleted: i%7 == 0,
@@ -67,6 +68,14 @@ func filled(n int, seed uint64) []tables.Block {
 				b.Append(&events.Decision{DecisionId: key, Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{text(), text()}, DecidedMs: ms()}, r.Uint64())
 			case *tables.DeadLetters:
 				b.Append(&events.DeadLetter{LetterId: key, Detail: text(), Attempts: r.Uint32(), FirstSeenMs: ms()}, r.Int64N(1<<32))
+			case *tables.Audit:
+				b.Append(at(), text(), "show", key, id())
+			case *tables.Reconciled:
+				b.Append(run, text(), &events.Event{Header: h, Body: &events.Event_User{User: &events.User{}}})
+			case *tables.Reconciliation:
+				b.Append(at(), tables.ReconciledDay{Platform: "p", Shop: key, Stream: text(), Day: at().Format(time.DateOnly), Currency: "CNY", Kafka: tables.Count{Count: r.Uint64(), Minor: ms()}, MissingKafka: []string{text(), key}})
+			default:
+				panic("no rows are invented for the table " + b.Table())
 			}
 		}
 	}
