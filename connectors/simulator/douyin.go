@@ -99,7 +99,12 @@ func Douyin(world *World, opts DouyinOptions) http.Handler {
 		"member.mGetMemberInfoByOpenIdList":   d.memberInfo,
 		"member.batchGetUnionIdByOpenIdList":  d.memberUnionIDs,
 		"member.batchGetHistoryMemberUnionId": d.historyMemberUnionIDs,
+		"member.batchGetOpenIdListByUnionId":  d.memberOpenIDs,
+		"order.getSearchIndex":                d.searchIndex,
+		"open.openIdSwitch":                   d.openIDSwitch,
+		"open.openId.replace":                 d.openIDReplace,
 		"open.getAuthInfo":                    d.authInfo,
+		"shop.brandList":                      d.brandList,
 	}
 	return d
 }

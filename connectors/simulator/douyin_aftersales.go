@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -63,12 +64,18 @@ func (d *douyin) afterSaleList(params douyinParams) (any, *douyinFault) {
 	}
 	d.beforePage("afterSale.List")
 	keys := d.world.bothSpans(PlatformDouyin, "refund", query.applied, query.updated, by(query.byUpdate))
-	if query.orderID != "" || query.afterSaleID != "" || len(query.types) > 0 {
+	if len(query.keep) > 0 || query.byDeadline {
 		kept := make([]Key, 0, len(keys))
 		for _, key := range keys {
-			if o, ok := d.world.OrderAt(PlatformDouyin, key.Index); ok && o.Refund != nil && query.wants(o) {
+			if o, ok := d.world.OrderAt(PlatformDouyin, key.Index); ok && o.Refund != nil && query.keep.wants(o) {
+				if query.byDeadline {
+					key.At = douyinDeadline(o.Refund)
+				}
 				kept = append(kept, key)
 			}
+		}
+		if query.byDeadline {
+			slices.SortFunc(kept, func(a, b Key) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Index, b.Index)) })
 		}
 		keys = kept
 	}
@@ -83,12 +90,6 @@ func (d *douyin) afterSaleList(params douyinParams) (any, *douyinFault) {
 	return page, nil
 }
 
-func (q douyinAfterSaleQuery) wants(o Order) bool {
-	return (q.orderID == "" || q.orderID == o.Number) &&
-		(q.afterSaleID == "" || q.afterSaleID == o.Refund.Number) &&
-		(len(q.types) == 0 || slices.Contains(q.types, douyinAfterSaleType(o.Refund)))
-}
-
 // afterSale shows an order's after-sale. The buyer is not in it.
 func (d *douyin) afterSale(o Order) douyinAfterSale {
 	r := o.Refund
@@ -96,12 +97,9 @@ func (d *douyin) afterSale(o Order) douyinAfterSale {
 	info := douyinAfterSaleInfo{AfterSaleID: r.Number, AfterSaleOrderType: 1, RelatedID: o.Number, AfterSaleType: kind,
 		AfterSaleStatus: status, RefundStatus: douyinRefundStatus(r), ApplyTime: seconds(r.Created),
 		CreateTime: seconds(r.Created), UpdateTime: seconds(r.Modified), FinalTime: seconds(r.Ended),
-		RefundAmount: r.Amount, ReasonSecondLabels: []douyinLabel{}}
+		RefundAmount: r.Amount, StatusDeadline: douyinDeadline(r), ReasonSecondLabels: []douyinLabel{}}
 	if len(o.Items) > 1 {
 		info.AfterSaleOrderType = 2
-	}
-	if r.Ended.IsZero() {
-		info.StatusDeadline = seconds(r.Modified.Add(48 * time.Hour))
 	}
 	if r.WithReturn {
 		info.GotPkg = 1
@@ -148,7 +146,7 @@ func (d *douyin) afterSaleDetail(params douyinParams) (any, *douyinFault) {
 				"refund_status": list.Info.RefundStatus, "apply_time": list.Info.ApplyTime,
 				"create_time": list.Info.CreateTime, "update_time": list.Info.UpdateTime,
 				"refund_amount": list.Info.RefundAmount, "refund_post_amount": 0, "reason": o.Refund.Reason,
-				"reason_code": 1, "reason_remark": "", "evidence": []any{},
+				"reason_code": douyinReason(o.Refund), "reason_remark": "", "evidence": []any{},
 				"after_sale_status_desc": list.TextPart.Status, "after_sale_type_text": list.TextPart.Type},
 			"arbitrate_info":          map[string]any{"arbitrate_status": 0},
 			"after_sale_service_tag":  map[string]any{},

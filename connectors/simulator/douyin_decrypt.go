@@ -143,6 +143,17 @@ func (d *douyin) batchSensitive(params douyinParams) (any, *douyinFault) {
 	return d.textsAnswer("decrypt_infos", infos, failed)
 }
 
+// searchIndex serves order.getSearchIndex. Its sensitive_type is taken to have
+// the numbers of encrypt_type.
+func (d *douyin) searchIndex(params douyinParams) (any, *douyinFault) {
+	kind, ok := params.int("sensitive_type", 0)
+	plain := strings.TrimSpace(params.text("plain_text"))
+	if !ok || kind < douyinAddress || kind > douyinPhone || plain == "" {
+		return nil, &douyinFault{40004, "非法的业务参数", "isv.parameter-invalid", "sensitive_type或plain_text不合法"}
+	}
+	return map[string]any{"encrypt_index_text": d.cipher.index(int(kind), plain)}, nil
+}
+
 // batchSearchIndex serves order.BatchSearchIndex.
 func (d *douyin) batchSearchIndex(params douyinParams) (any, *douyinFault) {
 	list := params.objects("plain_text_list")

@@ -100,11 +100,11 @@ func (d *douyin) searchList(params douyinParams) (any, *douyinFault) {
 	}
 	d.beforePage("order.searchList")
 	keys := d.world.bothSpans(PlatformDouyin, "order", query.created, query.updated, by(query.byUpdate))
-	if len(query.statuses) > 0 {
+	if len(query.statuses) > 0 || len(query.keep) > 0 {
 		kept := make([]Key, 0, len(keys))
 		for _, key := range keys {
-			if o, ok := d.world.OrderAt(PlatformDouyin, key.Index); ok &&
-				slices.Contains(query.statuses, douyinStateOf(o).OrderStatus) {
+			if o, ok := d.world.OrderAt(PlatformDouyin, key.Index); ok && query.keep.wants(o) &&
+				(len(query.statuses) == 0 || slices.Contains(query.statuses, douyinStateOf(o).OrderStatus)) {
 				kept = append(kept, key)
 			}
 		}
@@ -180,6 +180,20 @@ func seconds(t time.Time) int64 {
 	return t.Unix()
 }
 
+// douyinInApp is the b_type of orders that were made in the app itself.
+const douyinInApp = 2
+
+// douyinPayType is how an order was paid, 0 when it was not.
+func douyinPayType(o Order) int {
+	switch {
+	case o.PaidAt.IsZero():
+		return 0
+	case o.Paid == 0:
+		return 7
+	}
+	return 2
+}
+
 // order shows an order. Each call seals its personal fields anew, and so does
 // each of its lines.
 func (d *douyin) order(o Order) douyinOrder {
@@ -189,15 +203,12 @@ func (d *douyin) order(o Order) douyinOrder {
 	}
 	shown := douyinOrder{OrderID: o.Number, OrderLevel: 2, ShopID: d.credentials.ShopID, ShopName: d.credentials.ShopName,
 		DoudianOpenID: o.Account.ID, OpenAddressID: d.addressID(o.Receiver), Biz: 2, BizDesc: "小店",
-		OrderTypeDesc: "普通订单", BType: 2, BTypeDesc: "抖音", SubBType: 3, SubBTypeDesc: "H5",
+		OrderTypeDesc: "普通订单", BType: douyinInApp, BTypeDesc: "抖音", SubBType: 3, SubBTypeDesc: "H5",
 		douyinState: douyinStateOf(o), douyinMoney: douyinAmounts(goodsAmount+o.Freight, o.Amount, o.Freight, o.Discount),
 		douyinReceiver: d.receiver(o.Receiver), LogisticsInfo: []douyinParcel{}, OrderPhaseList: []any{},
 		SKUOrders: []douyinSKUOrder{}}
 	if !o.PaidAt.IsZero() {
-		shown.PayType, shown.ChannelPaymentNo = 2, "20"+o.Number
-		if o.Paid == 0 {
-			shown.PayType = 7
-		}
+		shown.PayType, shown.ChannelPaymentNo = douyinPayType(o), "20"+o.Number
 	}
 	if o.Tracking != "" {
 		shown.LogisticsInfo = append(shown.LogisticsInfo, douyinParcel{TrackingNo: o.Tracking, Company: "shunfeng",

@@ -36,6 +36,7 @@ type douyinOrderQuery struct {
 	ascending        bool
 	page, size       int64
 	statuses         []int // empty: all
+	keep             douyinKeep
 }
 
 // searchQuery checks the parameters of order.searchList in their documented
@@ -105,29 +106,30 @@ func searchQuery(p douyinParams, now time.Time) (q douyinOrderQuery, fault *douy
 			q.statuses = append(q.statuses, number)
 		}
 	}
-	return q, nil
+	q.keep, fault = orderFilters(p)
+	return q, fault
 }
 
 // A douyinAfterSaleQuery is a checked question to afterSale.List.
 type douyinAfterSaleQuery struct {
-	applied, updated     span
-	byUpdate             bool
-	descending           bool
-	page, size           int64
-	orderID, afterSaleID string
-	types                []int // empty: all
+	applied, updated span
+	byUpdate         bool
+	byDeadline       bool
+	descending       bool
+	page, size       int64
+	keep             douyinKeep
 }
 
 // afterSaleQuery checks the parameters of afterSale.List: the apply window is
 // open at its end, the update window closed.
 func afterSaleQuery(p douyinParams, now time.Time) (q douyinAfterSaleQuery, fault *douyinFault) {
-	var start, end, updateStart, updateEnd, kind int64
+	var start, end, updateStart, updateEnd int64
 	for _, field := range []struct {
 		name  string
 		value *int64
 	}{
 		{"start_time", &start}, {"end_time", &end}, {"update_start_time", &updateStart},
-		{"update_end_time", &updateEnd}, {"page", &q.page}, {"size", &q.size}, {"aftersale_type", &kind},
+		{"update_end_time", &updateEnd}, {"page", &q.page}, {"size", &q.size},
 	} {
 		value, ok := p.int(field.name, 0)
 		if !ok {
@@ -155,9 +157,8 @@ func afterSaleQuery(p douyinParams, now time.Time) (q douyinAfterSaleQuery, faul
 	if q.applied.from > q.applied.to && start > end || q.updated.from > q.updated.to {
 		return q, douyinBadParameter(11000, "开始时间晚于结束时间")
 	}
-	q.orderID, q.afterSaleID = p.text("order_id"), p.text("aftersale_id")
-	if p.has("aftersale_type") {
-		q.types = []int{int(kind)}
+	if q.keep, fault = afterSaleFilters(p); fault != nil {
+		return q, fault
 	}
 	q.descending = true
 	if order := p.texts("order_by"); len(order) > 0 {
@@ -166,7 +167,7 @@ func afterSaleQuery(p douyinParams, now time.Time) (q douyinAfterSaleQuery, faul
 			!slices.Contains([]string{"asc", "desc"}, direction) {
 			return q, douyinBadParameter(11000, "order_by不合法")
 		}
-		q.byUpdate = field == "update_time"
+		q.byUpdate, q.byDeadline = field == "update_time", field == "status_deadline"
 		q.descending = direction == "desc"
 	}
 	return q, nil
