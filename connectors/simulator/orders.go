@@ -253,7 +253,7 @@ func (w *World) addItems(o *Order) {
 	for k := range count {
 		g := w.hash("item/"+o.Platform, o.Index*4+k)
 		product := pick(g, len(goods))
-		item := Item{Product: 700_000_000_001 + int64(product), SKU: 5_000_000_000_001 + int64(product), Title: goods[product],
+		item := Item{Product: firstProduct + int64(product), SKU: firstSKU + int64(product), Title: goods[product],
 			Spec: "颜色分类:" + []string{"红", "灰", "蓝"}[g%3], Quantity: 1 + int64(g>>8%5/4), Price: 1900 + int64(g>>16%400)*50 + int64(g>>32%100)}
 		item.Number = strconv.FormatInt(orderBase[o.Platform]+int64(o.Index)*10+int64(k)+1, 10)
 		if count == 1 && o.Platform == PlatformTmall {
@@ -372,10 +372,25 @@ func (w *World) Change(platform, number string, now time.Time) (Order, error) {
 		w.changed[platform] = map[int]change{}
 	}
 	w.changed[platform][o.Index] = c
+	w.log[platform] = append(w.log[platform], changedOrder{o.Index, c})
 	w.listed = nil
 	w.mu.Unlock()
 	o.apply(c)
 	return o, nil
+}
+
+// A changedOrder is one change of an order.
+type changedOrder struct {
+	index int
+	change
+}
+
+// changes are all changes of a platform's orders, oldest first. Do not change
+// the slice.
+func (w *World) changes(platform string) []changedOrder {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log[platform]
 }
 
 // changeable finds the order of that number, or the first of all, that has a

@@ -65,7 +65,8 @@ func newTmall(world *World, opts TmallOptions, c TmallCredentials) *tmall {
 		opts.Now = time.Now
 	}
 	return &tmall{world: world, opts: opts, credentials: c, session: c.Session, refresh: c.RefreshToken,
-		code: opts.AuthCode, expires: opts.SessionExpires, calls: map[string]tmallSecond{}}
+		code: opts.AuthCode, expires: opts.SessionExpires, calls: map[string]tmallSecond{},
+		delivered: map[int64]time.Time{}, confirmed: map[int64]bool{}}
 }
 
 type tmall struct {
@@ -79,6 +80,8 @@ type tmall struct {
 	expires          time.Time
 	renewals         int
 	calls            map[string]tmallSecond
+	delivered        map[int64]time.Time // messages, when last
+	confirmed        map[int64]bool
 }
 
 type tmallSecond struct {
@@ -117,6 +120,22 @@ var tmallMethods = map[string]tmallMethod{
 	"taobao.trade.simple.get":                 {serve: tmallTrade(true), required: []string{"fields", "tid"}},
 	"taobao.refunds.receive.get":              {serve: (*tmall).refunds, required: []string{"fields"}},
 	"taobao.refund.get":                       {serve: (*tmall).refundGet, required: []string{"fields", "refund_id"}},
+	"taobao.trades.sold.incrementv.get":       {serve: (*tmall).arrivedTrades, required: []string{"fields", "start_create", "end_create"}},
+	"taobao.trades.sold.history.get":          {serve: (*tmall).oldTrades, required: []string{"fields"}},
+	"taobao.trades.sold.query":                {serve: (*tmall).tradesByReceiver, required: []string{"query_list"}},
+	"taobao.top.oaid.merge":                   {serve: (*tmall).mergeOaids, required: []string{"merge_list"}},
+	"taobao.top.oaid.decrypt":                 {serve: (*tmall).decryptOaids, required: []string{"query_list"}},
+	"taobao.tmc.messages.consume":             {serve: (*tmall).consume, public: true},
+	"taobao.tmc.messages.confirm":             {serve: (*tmall).confirm, required: []string{"s_message_ids"}, public: true},
+	"taobao.item.seller.get":                  {serve: (*tmall).itemGet, required: []string{"fields", "num_iid"}},
+	"taobao.refund.messages.get":              {serve: (*tmall).refundMessages, required: []string{"fields", "refund_id", "refund_phase"}},
+	"taobao.special.refunds.receive.get":      {serve: (*tmall).specialRefunds, required: []string{"fields"}},
+	"tmall.dispute.receive.get":               {serve: (*tmall).disputes, required: []string{"fields"}},
+	"tmall.exchange.receive.get":              {serve: (*tmall).exchanges, required: []string{"fields"}},
+	"tmall.exchange.get":                      {serve: (*tmall).exchangeGet, required: []string{"dispute_id", "fields"}},
+	"taobao.crm.grade.get":                    {serve: (*tmall).grades},
+	"taobao.member.hismemberdata.get.privy":   {serve: (*tmall).memberHistory, required: []string{"current_page", "page_size", "backup_ds"}},
+	"taobao.airisland.kefueval.get":           {serve: (*tmall).evaluations, required: []string{"query_ids", "btime", "etime"}},
 	"taobao.crm.members.search":               {serve: tmallMembers("crm_member", false, false), required: []string{"current_page"}},
 	"taobao.crm.members.get":                  {serve: tmallMembers("basic_member", false, false), required: []string{"current_page"}},
 	"taobao.crm.members.increment.get":        {serve: tmallMembers("basic_member", true, false), required: []string{"current_page", "start_modify"}},
@@ -293,6 +312,10 @@ func tmallInvalid(names string) *tmallFault {
 	return &tmallFault{15, "Remote service error", "isv.invalid-parameter:" + names, "非法参数"}
 }
 
+func tmallWrongType(name string) *tmallFault {
+	return &tmallFault{41, "Invalid Arguments", "isv.invalid-parameter:" + name, "参数类型错误"}
+}
+
 // number reads a whole number within bounds; absent is its default.
 func (p tmallParams) number(name string, absent, least, most int) (int, *tmallFault) {
 	if p[name] == "" {
@@ -300,7 +323,7 @@ func (p tmallParams) number(name string, absent, least, most int) (int, *tmallFa
 	}
 	n, err := strconv.Atoi(p[name])
 	if err != nil {
-		return 0, &tmallFault{41, "Invalid Arguments", "isv.invalid-parameter:" + name, "参数类型错误"}
+		return 0, tmallWrongType(name)
 	}
 	if n < least || n > most {
 		return 0, tmallInvalid(name)
@@ -319,7 +342,7 @@ func (t *tmall) window(p tmallParams, start, end string, from, to time.Time, lon
 		}
 		at, err := time.ParseInLocation(time.DateTime, p[bound.name], tmallZone)
 		if err != nil {
-			return from, to, &tmallFault{41, "Invalid Arguments", "isv.invalid-parameter:" + bound.name, "时间格式错误"}
+			return from, to, tmallWrongType(bound.name)
 		}
 		*bound.at = at
 	}
@@ -331,9 +354,6 @@ func (t *tmall) window(p tmallParams, start, end string, from, to time.Time, lon
 	}
 	return from, to, nil
 }
-
-// tmallMonths is how far back the lists of trades reach: three months.
-const tmallMonths = 92 * 24 * time.Hour
 
 // pick keeps only what fields names; "orders.x" keeps the lists too.
 func (p tmallParams) pick(row tmallTree) tmallTree {
@@ -358,13 +378,14 @@ func tmallPage(keys []Key, page, size int) []Key {
 	return out
 }
 
-// paged answers a list: the page's rows and the total, or only has_next.
-func (t *tmall) paged(p tmallParams, keys func() []Key, outer, inner string, row func(int) (tmallTree, bool)) (tmallTree, *tmallFault) {
+// paged answers a list of at most so many rows a page: the page's rows and the
+// total, or only has_next.
+func (t *tmall) paged(p tmallParams, absent, most int, keys func() []Key, outer, inner string, row func(int) (tmallTree, bool)) (tmallTree, *tmallFault) {
 	page, fault := p.number("page_no", 1, 1, 1_000_000)
 	if fault != nil {
 		return nil, fault
 	}
-	size, fault := p.number("page_size", 40, 1, 100)
+	size, fault := p.number("page_size", absent, 1, most)
 	if fault != nil {
 		return nil, fault
 	}
@@ -388,53 +409,6 @@ func (t *tmall) paged(p tmallParams, keys func() []Key, outer, inner string, row
 		answer["total_results"] = len(all)
 	}
 	return answer, nil
-}
-
-// filtered keeps the keys whose order fits status and buyer.
-func (t *tmall) filtered(p tmallParams, keys []Key, fits func(Order) bool) []Key {
-	return slices.DeleteFunc(slices.Clone(keys), func(k Key) bool {
-		o, ok := t.world.OrderAt(PlatformTmall, k.Index)
-		return !ok || !fits(o) || p["buyer_open_uid"] != "" && o.Account.OpenUID != p["buyer_open_uid"] ||
-			p["ouid"] != "" && o.Account.ID != p["ouid"]
-	})
-}
-
-func tmallTrades(by By, simple bool) func(*tmall, tmallParams) (tmallTree, *tmallFault) {
-	return func(t *tmall, p tmallParams) (tmallTree, *tmallFault) {
-		now := t.opts.Now()
-		from, to, fault := t.window(p, "start_created", "end_created", now.Add(-tmallMonths+time.Minute), now, 0, tmallMonths)
-		if by == ByModified {
-			from, to, fault = t.window(p, "start_modified", "end_modified", now, now, 24*time.Hour, tmallMonths)
-		}
-		if fault != nil {
-			return nil, fault
-		}
-		return t.paged(p, func() []Key {
-			if types := p["type"]; types != "" && !slices.ContainsFunc(strings.Split(types, ","), func(s string) bool {
-				return slices.Contains([]string{"fixed", "guarantee_trade"}, strings.TrimSpace(s))
-			}) {
-				return nil
-			}
-			keys := t.world.OrderKeys(PlatformTmall, by, from, to)
-			if p["status"] == "" && p["buyer_open_uid"] == "" && p["ouid"] == "" {
-				return keys
-			}
-			return t.filtered(p, keys, func(o Order) bool { return tmallStatusFits(p["status"], tmallStatus[o.Status]) })
-		}, "trades", "trade", func(index int) (tmallTree, bool) {
-			o, ok := t.world.OrderAt(PlatformTmall, index)
-			return t.trade(o, p, simple), ok
-		})
-	}
-}
-
-func tmallTrade(simple bool) func(*tmall, tmallParams) (tmallTree, *tmallFault) {
-	return func(t *tmall, p tmallParams) (tmallTree, *tmallFault) {
-		o, ok := t.world.OrderByNumber(PlatformTmall, p["tid"])
-		if !ok {
-			return nil, &tmallFault{15, "Remote service error", "isv.trade-not-exist", "订单不存在"}
-		}
-		return tmallTree{"trade": p.pick(t.trade(o, p, simple))}, nil
-	}
 }
 
 func (t *tmall) timeGet(tmallParams) (tmallTree, *tmallFault) {

@@ -205,6 +205,7 @@ type World struct {
 
 	mu      sync.Mutex
 	changed map[string]map[int]change // by platform, order index
+	log     map[string][]changedOrder // by platform, as they happened
 	listed  []listing                 // the last windows, the one asked for last at the end
 }
 
@@ -225,7 +226,7 @@ func New(cfg Config) (*World, error) {
 		return nil, errors.New("simulator: from is not before until")
 	}
 	return &World{cfg: cfg, from: cfg.From.Unix(), span: cfg.Until.Unix() - cfg.From.Unix(),
-		changed: map[string]map[int]change{}}, nil
+		changed: map[string]map[int]change{}, log: map[string][]changedOrder{}}, nil
 }
 
 // Config is what the world was made of, From and Until filled in.
