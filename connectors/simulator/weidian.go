@@ -74,6 +74,7 @@ func Weidian(world *World, opts WeidianOptions) http.Handler {
 		"open.SellerQueryRefundList 2.0":   s.refundList,
 		"open.sellerQueryRefundDetail 1.0": s.refundDetail(false),
 		"open.sellerQueryRefundDetail 2.0": s.refundDetail(true),
+		"vdian.item.list.get 1.1":          s.itemList,
 		"open.secret.list 1.0":             s.secretList,
 		"vdian.crm.queryBuyerInfo 1.0":     s.queryBuyer,
 		"vdian.crm.queryCustomerInfo 2.0":  s.queryCustomer,

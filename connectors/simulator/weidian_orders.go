@@ -20,10 +20,14 @@ func (s *weidian) orderList(version string, size, maxSize int) func(weidianParam
 		if fault != nil {
 			return nil, fault
 		}
+		ordinary, fault := weidianOrdinary(param, "is_wei_order")
+		if fault != nil {
+			return nil, fault
+		}
 		s.beforePage("vdian.order.list.get")
 		keys := s.world.bothSpans(PlatformWeidian, "order", query.added, query.updated, by(query.byUpdate))
-		if kind := param.text("order_biz_type"); kind != "" && kind != "0" {
-			keys = nil // the shop sells ordinary goods only
+		if !ordinary {
+			keys = nil
 		}
 		if query.keep != nil {
 			kept := make([]Key, 0, len(keys))
@@ -220,8 +224,15 @@ func (s *weidian) orderIDs(param weidianParams) (any, *weidianFault) {
 	if !ok || size < 1 || size > 50 {
 		return nil, &weidianFault{20502, "page_size错误"}
 	}
+	ordinary, fault := weidianOrdinary(param, "isweicenter")
+	if fault != nil {
+		return nil, fault
+	}
 	s.beforePage("vdian.order.ids.get")
 	keys := s.world.OrderKeys(PlatformWeidian, ByCreated, day, day.AddDate(0, 0, 1).Add(-time.Second))
+	if !ordinary {
+		keys = nil
+	}
 	ids := []string{}
 	for _, key := range pageKeys(keys, page-1, size, true) {
 		if o, ok := s.world.OrderAt(PlatformWeidian, key.Index); ok {

@@ -233,6 +233,15 @@ func TestWeidianRefusals(t *testing.T) {
 		"buyer: nothing asked":           {method: "vdian.crm.queryBuyerInfo", version: "1.0", want: 10019},
 		"buyer: CRM not granted":         {opts: WeidianOptions{Denied: []string{"vdian.crm.queryBuyerInfo"}}, method: "vdian.crm.queryBuyerInfo", version: "1.0", want: 10009},
 		"buyer: nobody has the phone":    {method: "vdian.crm.queryBuyerInfo", version: "1.0", param: map[string]any{"telephone": "13800001111"}, want: 0},
+		"of whom":                        {version: "1.2", param: map[string]any{"is_wei_order": 3}, want: 10019},
+		"group-buys or what":             {param: map[string]any{"group_type": 2}, want: 10019},
+		"kind in words":                  {param: map[string]any{"order_biz_type": "abroad"}, want: 10019},
+		"ids: of whom":                   {method: "vdian.order.ids.get", version: "1.1", param: map[string]any{"order_date": "2025-12-31", "isweicenter": "x"}, want: 10019},
+		"items: 51 rows":                 {method: "vdian.item.list.get", version: "1.1", param: map[string]any{"page_size": 51}, want: 20502},
+		"items: page 401":                {method: "vdian.item.list.get", version: "1.1", param: map[string]any{"page_num": 401}, want: 20501},
+		"items: unknown status":          {method: "vdian.item.list.get", version: "1.1", param: map[string]any{"status": 3}, want: 10019},
+		"items: a date of words":         {method: "vdian.item.list.get", version: "1.1", param: map[string]any{"update_start": "today"}, want: 20032},
+		"items: unknown version":         {method: "vdian.item.list.get", version: "1.0", want: 10011},
 		"customer: no number":            {method: "vdian.crm.queryCustomerInfo", version: "2.0", param: map[string]any{"buyerId": "x"}, want: 10019},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -470,6 +479,33 @@ func TestWeidianFilters(t *testing.T) {
 	if got := total("1.5", map[string]any{"order_biz_type": 14}); got != 0 {
 		t.Errorf("%d cross-border orders", got)
 	}
+	for name, tc := range map[string]struct {
+		version string
+		more    map[string]any
+		want    int
+	}{
+		"ordinary kind":          {"1.5", map[string]any{"order_biz_type": 0}, all},
+		"with group-buys":        {"1.5", map[string]any{"group_type": 0}, all},
+		"without group-buys":     {"1.5", map[string]any{"group_type": "1"}, all},
+		"of suppliers":           {"1.2", map[string]any{"is_wei_order": 1}, 0},
+		"of no suppliers":        {"1.2", map[string]any{"is_wei_order": 2}, all},
+		"of suppliers, finished": {"1.2", map[string]any{"is_wei_order": 1, "order_type": "finish"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := total(tc.version, tc.more); got != tc.want {
+				t.Errorf("%d orders, want %d", got, tc.want)
+			}
+		})
+	}
+	var ids struct {
+		Total int `json:"total_num"`
+	}
+	for of, some := range map[int]bool{0: true, 1: false, 2: true} {
+		c.ok("vdian.order.ids.get", "1.1", map[string]any{"order_date": "2025-12-31", "isweicenter": of}, &ids)
+		if ids.Total > 0 != some {
+			t.Errorf("%d numbers with isweicenter %d", ids.Total, of)
+		}
+	}
 	var page weidianOrderPage
 	c.ok("vdian.order.list.get", "1.5", map[string]any{}, &page)
 	want := len(world.OrderKeys(PlatformWeidian, ByCreated, c.clock.Now().Add(-31*24*time.Hour), faceUntil))
@@ -495,6 +531,67 @@ func TestWeidianFilters(t *testing.T) {
 	c.ok("open.SellerQueryRefundList", "2.0", map[string]any{"updateTimeStart": at, "updateTimeEnd": at}, &refunds)
 	if refunds.Total < 1 || refunds.List[0].UpdateTime != some.UpdateTime {
 		t.Errorf("by its second: %+v", refunds)
+	}
+}
+
+// The goods are those of the orders, and pages together hold each once.
+func TestWeidianItems(t *testing.T) {
+	t.Parallel()
+	world := faceWorld(t, 100, 12)
+	c := newWeidianClient(t, world, WeidianOptions{})
+	type answer struct {
+		Items []struct {
+			ID    string `json:"itemid"`
+			Name  string `json:"item_name"`
+			Price string `json:"price"`
+			Stock int    `json:"stock"`
+			SKUs  []any  `json:"skus"`
+		} `json:"items"`
+		Shown int `json:"item_num"`
+		Total int `json:"total_num"`
+	}
+	names := map[string]string{}
+	for page := 1; page <= 3; page++ {
+		var got answer
+		c.ok("vdian.item.list.get", "1.1", map[string]any{"page_num": page, "page_size": 3}, &got)
+		if got.Total != len(goods) || got.Shown != len(got.Items) || got.Shown != min(3, len(goods)-3*(page-1)) {
+			t.Fatalf("page %d: %d of %d", page, got.Shown, got.Total)
+		}
+		for _, item := range got.Items {
+			names[item.ID] = item.Name
+			if item.Price == "" || item.Stock == 0 || len(item.SKUs) == 0 {
+				t.Errorf("%+v", item)
+			}
+		}
+	}
+	if len(names) != len(goods) {
+		t.Errorf("%d goods, want %d", len(names), len(goods))
+	}
+	for index := range 20 {
+		if o, ok := world.OrderAt(PlatformWeidian, index); ok && names[strconv.FormatInt(o.Items[0].Product, 10)] != o.Items[0].Title {
+			t.Errorf("order %d has %+v", index, o.Items[0])
+		}
+	}
+	began := world.Config().From
+	for name, tc := range map[string]struct {
+		param map[string]any
+		want  int
+	}{
+		"no filter":     {map[string]any{}, len(goods)},
+		"on sale":       {map[string]any{"status": 1}, len(goods)},
+		"off sale":      {map[string]any{"status": 2}, 0},
+		"both":          {map[string]any{"status": "4"}, len(goods)},
+		"a supplier's":  {map[string]any{"status": 10}, 0},
+		"changed since": {map[string]any{"update_start": weidianTime(began.Add(time.Second))}, 0},
+		"changed until": {map[string]any{"update_end": weidianTime(began)}, len(goods)},
+		"past the last": {map[string]any{"page_num": 400}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got answer
+			if c.ok("vdian.item.list.get", "1.1", tc.param, &got); len(got.Items) != tc.want {
+				t.Errorf("%d items, want %d", len(got.Items), tc.want)
+			}
+		})
 	}
 }
 
