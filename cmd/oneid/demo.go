@@ -29,7 +29,7 @@ import (
 type demoCmd struct {
 	People *int      `help:"How many people to invent, from 100 to 1,000,000 (default: those of the folder, or 1000)."`
 	Seed   *uint64   `help:"Which people: the same seed invents the same (default: that of the folder, or 1)."`
-	Until  time.Time `help:"Where the data end (RFC 3339); default: now." format:"2006-01-02T15:04:05Z07:00"`
+	Until  time.Time `help:"Where the data end (RFC 3339); default: now, or what the folder recorded. Not long ago: as on the platforms, windows are counted from now, the data reach back 80 days from their end, and Tmall and Douyin list no order of more than 90 days ago." format:"2006-01-02T15:04:05Z07:00"`
 	Exit   bool      `help:"End after the report instead of staying up."`
 	JSON   bool      `help:"Print one JSON object instead of the report."`
 }

@@ -16,7 +16,7 @@ import (
 type simulateCmd struct {
 	People  int       `help:"How many people to invent." default:"1000"`
 	Seed    uint64    `help:"Which people: the same seed invents the same." default:"1"`
-	Until   time.Time `help:"Where the data end (RFC 3339); default: now, or what the folder recorded." format:"2006-01-02T15:04:05Z07:00"`
+	Until   time.Time `help:"Where the data end (RFC 3339); default: now, or what the folder recorded. As on the platforms, windows are counted from now: Tmall lists orders of the last three months (older ones in its history), Douyin of the last 90 days, and the data reach back 80 days from their end. So an end more than 10 days ago hides some, and one of three months ago all." format:"2006-01-02T15:04:05Z07:00"`
 	Tmall   string    `help:"Address of Tmall's face." default:"127.0.0.1:0"`
 	Douyin  string    `help:"Address of Douyin's face." default:"127.0.0.1:0"`
 	Weidian string    `help:"Address of Weidian's face." default:"127.0.0.1:0"`
@@ -25,7 +25,7 @@ type simulateCmd struct {
 
 // Help shows below the usage.
 func (simulateCmd) Help() string {
-	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. With --dir the folder records where the data end, and the same world comes back from it. An order can be made to change: POST /_simulator/change on any face."
+	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. With --dir the folder records where the data end, and the same world comes back from it. An order can be made to change: POST /_simulator/change on any face. Served is what reads and whose answer's shape the platforms publish. Limits: methods that write, and those of which no shape is published (such as Tmall's traderates.get, Douyin's order.searchByReceiver; the whole list is `go doc oneid/connectors/simulator`), answer as methods that do not exist, and nothing is pushed."
 }
 
 // Run serves the faces.

@@ -387,11 +387,15 @@ func FuzzTmallValues(f *testing.F) {
 	methods := slices.Sorted(maps.Keys(tmallMethods))
 	f.Add(0, "tid", "1", "2", "2026-05-19 00:00:00", "2026-05-20 00:00:00")
 	f.Add(4, "tid,orders", "1000000", "100", "2026-05-20 00:00:00", "0001-01-01 00:00:00")
+	f.Add(26, `[{"tid":3700000000000000100,"oaid":null,"scene":"1001","receiver_name":[]},{}]`, "1", "2", "20260519000000", "20260520000000")
 	f.Add(9, ",,.", "-1", "9999999999999999999", "x", "\x00")
 	f.Fuzz(func(t *testing.T, method int, fields, page, size, from, to string) {
 		p := map[string]string{"method": methods[uint(method)%uint(len(methods))], "fields": fields, "page_no": page, "current_page": page,
 			"page_size": size, "start_modified": from, "end_modified": to, "start_created": from, "end_created": to, "start_modify": from,
-			"end_modify": to, "tid": page, "refund_id": size, "code": fields, "refresh_token": fields}
+			"end_modify": to, "tid": page, "refund_id": size, "code": fields, "refresh_token": fields,
+			"query_list": fields, "merge_list": fields, "num_iid": page, "refund_phase": "onsale", "dispute_id": page, "backup_ds": size,
+			"query_ids": fields, "btime": from, "etime": to, "quantity": size, "s_message_ids": fields, "start_create": from, "end_create": to,
+			"min_trade_amount": size, "grade": page}
 		if body := askTmall(t, face, w, p); !json.Valid([]byte(body)) {
 			t.Fatal(body)
 		}

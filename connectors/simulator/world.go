@@ -1,10 +1,3 @@
-// Package simulator invents one population of shoppers with known truth and
-// shows it through each platform's HTTP face, written from what the platforms
-// document and from no connector's code.
-//
-// Nothing is stored: each person, account, order and refund is computed from
-// the seed and its index when it is asked for, so memory does not grow with
-// the orders. Only orders that changed after the data's end are held.
 package simulator
 
 import (
