@@ -430,7 +430,7 @@ func TestTmallDisputes(t *testing.T) {
 	a := newTmallAsker(t, w, testUntil)
 	var refunds, disputes []map[string]any
 	refunds = a.all("taobao.refunds.receive.get", "refunds.refund", map[string]string{"fields": "refund_id,status,created,modified"})
-	total := 0
+	var total int
 	for page := 1; ; page++ {
 		answer := a.ok("tmall.dispute.receive.get", map[string]string{"fields": "refund_id,status", "page_no": strconv.Itoa(page)})
 		result := answer["result"].(map[string]any)
