@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// allOrders and allAfterSales are what the face shows without a filter.
+// allOrders are the orders of the last month, allAfterSales all after-sales.
 func allOrders(c *douyinClient, w *World, more map[string]any) (rows []douyinOrder, total int) {
 	c.t.Helper()
 	for page := 0; ; page++ {
 		params := window(w, "create_time_start", "create_time_end")
-		params["page"] = page
+		params["page"], params["create_time_start"] = page, faceUntil.AddDate(0, -1, 0).Unix()
 		maps.Copy(params, more)
 		var answer douyinOrderPage
 		c.ok("order.searchList", params, &answer)
@@ -47,7 +47,7 @@ func TestDouyinOrderFilters(t *testing.T) {
 	world := faceWorld(t, 700, 21)
 	c := newDouyinClient(t, world, DouyinOptions{}).signIn()
 	all, total := allOrders(c, world, nil)
-	if len(all) != total || total != world.Counts()[PlatformDouyin].Orders {
+	if len(all) != total || total != len(world.OrderKeys(PlatformDouyin, ByCreated, faceUntil.AddDate(0, -1, 0), faceUntil)) {
 		t.Fatalf("%d orders, total %d", len(all), total)
 	}
 	shipped := all[slices.IndexFunc(all, func(o douyinOrder) bool { return len(o.LogisticsInfo) > 0 })]

@@ -422,6 +422,23 @@ func TestTmallReceivers(t *testing.T) {
 	}
 }
 
+// A receiver of many trades is given the last hundred of them.
+func TestTmallReceiverOfMany(t *testing.T) {
+	t.Parallel()
+	w := testWorld(t, 9000, 39)
+	var want []any
+	for _, key := range slices.Backward(w.OrderKeys(PlatformTmall, ByCreated, w.cfg.From, testUntil)) {
+		if o, ok := w.OrderAt(PlatformTmall, key.Index); ok && o.Warehouse {
+			want = append(want, o.Number)
+		}
+	}
+	answer := newTmallAsker(t, w, testUntil).ok("taobao.trades.sold.query", map[string]string{"query_list": `[{"receiver_mobile":"13800001111"}]`})
+	tree, _ := answer["tid_list"].(map[string]any)
+	if got, _ := tree["string"].([]any); len(want) <= 100 || !slices.Equal(got, want[:100]) {
+		t.Errorf("%d of %d trades", len(got), len(want))
+	}
+}
+
 // Disputes are the refunds in another dress; each refund's thread begins with
 // its asking and ends with what came of it.
 func TestTmallDisputes(t *testing.T) {
