@@ -113,7 +113,7 @@ func TestEachLayerOfTheFence(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "out")
-	all := layers{readonly: true, role: true, classifier: true, tree: true}
+	all := layers{readonly: true, role: true, text: true, classifier: true, tree: true}
 	for name, c := range map[string]struct {
 		only   layers // those that are off
 		attack string
@@ -126,6 +126,12 @@ func TestEachLayerOfTheFence(t *testing.T) {
 		"role: no private view":           {layers{readonly: true, classifier: true, tree: true}, "SELECT * FROM oneid.private_view"},
 		"role: no private dictionary":     {layers{readonly: true, classifier: true, tree: true}, "SELECT dictGet('oneid.owners', 'customer', 1)"},
 		"role: no describing a file":      {layers{readonly: true, classifier: true, tree: true}, "DESCRIBE TABLE file('" + secret + "', 'LineAsString')"},
+		"text: no file as output":         {layers{readonly: true, role: true, classifier: true, tree: true}, "SELECT 1 INTO OUTFILE '" + out + "2'"},
+		"text: nor by SHOW":               {layers{readonly: true, role: true, classifier: true, tree: true}, "SHOW TABLES INTO OUTFILE '" + out + "3'"},
+		"text: no function in SHOW":       {layers{readonly: true, role: true, classifier: true, tree: true}, "SHOW TABLES WHERE file('" + secret + "') != ''"},
+		"text: no function by its name":   {layers{readonly: true, role: true, classifier: true, tree: true}, "SELECT arrayMap(file, ['" + secret + "'])"},
+		"text: no value in a query tree":  {layers{readonly: true, role: true, classifier: true, tree: true}, "EXPLAIN QUERY TREE SELECT file('" + secret + "')"},
+		"text: no paths":                  {layers{readonly: true, role: true, classifier: true, tree: true}, "SELECT data_path FROM system.databases"},
 		"classifier: no other role":       {layers{readonly: true, role: true, tree: true}, "SET ROLE app"},
 		"classifier: no kill":             {layers{readonly: true, role: true, tree: true}, "KILL MUTATION WHERE 0"},
 		"classifier: no stop of merges":   {layers{readonly: true, role: true, tree: true}, "SYSTEM STOP MERGES oneid.orders"},
@@ -139,11 +145,15 @@ func TestEachLayerOfTheFence(t *testing.T) {
 		"tree: nor by SHOW":               {layers{readonly: true, role: true, classifier: true}, "SHOW PROCESSLIST"},
 		"tree: nor by IN":                 {layers{readonly: true, role: true, classifier: true}, "SELECT 1 WHERE 1 IN (SELECT 1 FROM `system`.processes)"},
 		"tree: nor by merge":              {layers{readonly: true, role: true, classifier: true}, "SELECT query FROM merge('system', '^processes$')"},
+		"tree: no function by its name":   {layers{readonly: true, role: true, classifier: true}, "SELECT arrayMap(file, ['" + secret + "'])"},
+		"tree: no paths":                  {layers{readonly: true, role: true, classifier: true}, "SELECT d.metadata_path FROM system.databases AS d"},
+		"tree: nor by a star":             {layers{readonly: true, role: true, classifier: true}, "SELECT * FROM system.databases"},
 		"tree: no settings of the server": {layers{readonly: true, role: true, classifier: true}, "SELECT getServerSetting('max_server_memory_usage')"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() { s.fence.without = layers{} }()
 			s.fence.without = c.only
+			s.fence.without.text = !strings.HasPrefix(name, "text: ")
 			if status, body := s.ask(t, s.bi, c.attack, nil); status == http.StatusOK {
 				t.Errorf("the layer let %q through: %s", c.attack, body)
 			}
@@ -187,15 +197,32 @@ func TestWhatBIMay(t *testing.T) {
 		"SHOW CREATE TABLE customer_orders":                       "CREATE VIEW",
 		"EXISTS TABLE oneid.customer_orders":                      "1\n",
 		"SELECT name FROM system.tables WHERE database = 'oneid'": "customer_orders\n",
-		"SELECT name, comment FROM system.columns WHERE database = 'oneid' AND table = 'customer_orders' ORDER BY position": "id\tnumber\ncustomer\twho\n",
-		"SELECT table_name FROM information_schema.tables WHERE table_schema = 'oneid'":                                     "customer_orders\n",
-		"SELECT displayName() != '', version() != '', timezone() != ''":                                                     "1\t1\t1\n",
-		"SELECT sum(number) FROM numbers(10)":                                                                               "45\n",
-		"SELECT currentDatabase()":                                                                                          "oneid\n",
-		"SELECT name FROM system.databases":                                                                                 "oneid\n",
-		"SELECT 'into outfile; file(1)' AS file":                                                                            "into outfile; file(1)\n",
-		"EXPLAIN SELECT count() FROM numbers(1)":                                                                            "",
-		"SELECT toDate('2026-11-11') - INTERVAL 1 DAY":                                                                      "2026-11-10\n",
+		"SELECT name, comment FROM system.columns WHERE database = 'oneid' AND table = 'customer_orders' ORDER BY position":            "id\tnumber\ncustomer\twho\n",
+		"SELECT table_name FROM information_schema.tables WHERE table_schema = 'oneid'":                                                "customer_orders\n",
+		"SELECT displayName() != '', version() != '', timezone() != ''":                                                                "1\t1\t1\n",
+		"SELECT sum(number) FROM numbers(10)":                                                                                          "45\n",
+		"SELECT currentDatabase()":                                                                                                     "oneid\n",
+		"SELECT name FROM system.databases":                                                                                            "oneid\n",
+		"SELECT 'into outfile; file(1)' AS file":                                                                                       "into outfile; file(1)\n",
+		"EXPLAIN SELECT count() FROM numbers(1)":                                                                                       "",
+		"SELECT DISTINCT engine, name FROM system.databases WHERE name = 'oneid'":                                                      "Atomic\toneid\n",
+		"SELECT t.database, t.name, t.engine, d.engine, t.comment FROM system.tables t JOIN system.databases d ON t.database = d.name": "oneid\tcustomer_orders\tView\tAtomic\t\n",
+		"SELECT count(*) FROM system.tables":                                                                                           "1\n",
+		"SELECT schema_name FROM information_schema.schemata WHERE schema_name = 'oneid'":                                              "oneid\n",
+		"SELECT column_name FROM information_schema.columns WHERE table_name = 'customer_orders' ORDER BY ordinal_position":            "id\ncustomer\n",
+		"SELECT name, value, readonly FROM system.settings WHERE name = 'max_threads'":                                                 "max_threads\t1\t1\n",
+		"SHOW TABLES FROM oneid LIKE 'customer%' LIMIT 5":                                                                              "customer_orders\n",
+		"SHOW FULL COLUMNS FROM customer_orders":                                                                                       "UInt64",
+		"SHOW SETTINGS LIKE 'max_threads'":                                                                                             "max_threads",
+		"SHOW CREATE DATABASE oneid":                                                                                                   "Atomic",
+		"/* a dashboard */ SELECT replaceAll('a\nb', '\\n', '\\\\') -- mine":                                                           "a\\\\b\n",
+		"(SELECT 1) UNION ALL (SELECT 1) FORMAT CSV":                                                                                   "1\n1\n",
+		"SELECT id AS `订单`, '‘中文’' FROM customer_orders AS `x y` ORDER BY 1 LIMIT 1":                                                   "1\t‘中文’\n",
+		"SELECT 1.5e-3, x'41', [1, 2][1], (1, 2).1, 1::Int8, 7 % 4, true ? 1 : 2":                                                      "0.0015\tA\t1\t1\t1\t3\t1\n",
+		"SELECT arrayMap(toString, [1])":                                                                                               "['1']\n",
+		"EXPLAIN SYNTAX SELECT id FROM customer_orders":                                                                                "SELECT id",
+		"SELECT displayName()":                                                                                                         "oneid\n",
+		"SELECT toDate('2026-11-11') - INTERVAL 1 DAY":                                                                                 "2026-11-10\n",
 	} {
 		status, got := s.ask(t, s.bi, query, nil)
 		if status != http.StatusOK || got != want && (len(want) > 0 && strings.HasSuffix(want, "\n") || !strings.Contains(got, want)) {

@@ -47,7 +47,7 @@ func asException(err error) *exception {
 // them; 516 is 401 here, so that drivers and browsers ask for the password.
 var statuses = map[int]int{
 	192: http.StatusUnauthorized, 193: http.StatusUnauthorized, 194: http.StatusUnauthorized, 516: http.StatusUnauthorized,
-	164: http.StatusForbidden, 497: http.StatusForbidden, // readonly, access denied
+	164: http.StatusForbidden, 497: http.StatusForbidden, 358: http.StatusForbidden, // readonly, access denied, into outfile
 	6: 400, 26: 400, 27: 400, 36: 400, 38: 400, 41: 400, 42: 400, 43: 400, 44: 400, 53: 400, 62: 400, 63: 400, 69: 400, 70: 400,
 	72: 400, 117: 400, 130: 400, 168: 400, 174: 400, 179: 400, 215: 400, 223: 400, 376: 400, 377: 400, 386: 400, 456: 400, 457: 400,
 	33: 400, 142: 400, 184: 400, 372: 400, 373: 400,

@@ -17,32 +17,44 @@ import (
 //  1. The connection is opened with readonly=1 and limits of time, memory and
 //     threads: no INSERT, DDL, change of settings, table functions that reach out.
 //  2. SET ROLE bi is the first statement: only granted views can be read.
-//  3. The library's classifier must call the text one statement that leaves no
+//  3. The text is rewritten and its words are looked at (text.go), before the
+//     engine sees any of it: no OUTFILE, no function that reads files or reaches
+//     out, by call or by name (file('…') and arrayMap(file, …): a scalar function
+//     that no grant stops), no SHOW with an expression.
+//  4. The library's classifier must call the text one statement that leaves no
 //     trace: no SET ROLE app, KILL, SYSTEM, BACKUP, INTO OUTFILE, two statements.
-//  4. The parsed statement is looked through: no function that reads files or
-//     reaches out (file('…') is a scalar function that no grant stops), no table
-//     of other databases, no system table but those that describe what BI may see.
-//  5. The operating system keeps the process to its folder (package chdb).
+//  5. The parsed statement is looked through: again no such function, no table
+//     of other databases, no system table but those that describe what BI may
+//     see, and of these no column that tells paths.
+//  6. The operating system keeps the process to its folder (package chdb).
 type fence struct {
 	database string
 	// without switches layers off, in tests: each must be needed.
 	without layers
-	// functions that are refused by name, in lower case.
-	functions map[string]bool
+	// functions that are refused by call, in lower case; scalars those of them
+	// that another function may call by their name alone.
+	functions, scalars map[string]bool
 }
 
-type layers struct{ readonly, role, classifier, tree bool }
+type layers struct{ readonly, role, text, classifier, tree bool }
 
 // biRole is the role that the configuration of the engine grants the views to.
 const biRole = "bi"
 
-// Functions that are no table functions and still read files, the process or
-// other people's work.
+// Functions that are no table functions and still read files, the process, the
+// machine or other people's work. Those of refusedCategories come to them, the
+// engine's internal ones (__getScalar …), and all that are aliases of one.
 var refusedFunctions = []string{
 	"file", "catboostEvaluate", "addressToLine", "addressToLineWithInlines", "addressToSymbol", "getServerSetting", "getMacro",
 	"getServerPort", "showCertificate", "filesystemAvailable", "filesystemCapacity", "filesystemUnreserved", "tcpPort", "meiliMatch",
-	"logTrace", "transactionID", "transactionLatestSnapshot", "transactionOldestSnapshot", "naiveBayesClassifier",
+	"logTrace", "transactionID", "transactionLatestSnapshot", "transactionOldestSnapshot", "naiveBayesClassifier", "demangle",
+	"hostName", "FQDN", "buildId", "uptime", "serverUUID", "zookeeperSessionUptime", "getOSKernelVersion", "getMergeTreeSetting", "hasThreadFuzzer",
+	"evalMLMethod", "generateSerialID",
 }
+
+// refusedCategories of scalar functions: those that look into the process, load
+// a model from a file, or ask a service for an answer.
+const refusedCategories = "'Introspection', 'Machine Learning', 'AI', 'Embedded Dictionary'"
 
 // Table functions that read nothing but their arguments.
 var allowedTableFunctions = []string{"numbers", "numbers_mt", "zeros", "zeros_mt", "values", "view", "null", "generate_series", "generateSeries", "primes"}
@@ -55,22 +67,28 @@ var allowedSystemTables = map[string]bool{
 	"collations": true, "time_zones": true, "contributors": true, "licenses": true, "current_roles": true, "enabled_roles": true,
 }
 
+// Columns of those that tell where the engine's files are; pathTables have one.
+var (
+	pathColumns = map[string]bool{"data_path": true, "data_paths": true, "metadata_path": true}
+	pathTables  = map[string]bool{"system.databases": true, "system.tables": true}
+)
+
 // Statements by the first node of their tree.
 var allowedStatements = map[string]bool{
-	"SelectWithUnionQuery": true, "SelectIntersectExceptQuery": true, "SelectQuery": true, "Explain": true,
+	"SelectWithUnionQuery": true, "SelectIntersectExceptQuery": true, "SelectQuery": true,
 	"ShowTables": true, "ShowColumns": true, "ShowFunctions": true, "ShowSetting": true, "ShowIndexes": true, "ShowEngineQuery": true,
 	"DescribeQuery": true, "ShowCreateTableQuery": true, "ShowCreateViewQuery": true, "ShowCreateDatabaseQuery": true,
 	"ExistsTableQuery": true, "ExistsViewQuery": true, "ExistsDatabaseQuery": true,
 }
 
-// newFence asks the engine which table functions it has: those that are not
+// newFence asks the engine which functions it has: table functions that are not
 // known to be harmless are refused, so a new version brings no hole.
 func newFence(conn *libchdb.Conn, database string) (*fence, error) {
+	f := &fence{database: database, functions: map[string]bool{}, scalars: map[string]bool{}}
 	names, _, err := conn.Query("SELECT name FROM system.table_functions", "TabSeparatedRaw", nil)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: ask for the names of table functions: %w", err)
 	}
-	f := &fence{database: database, functions: map[string]bool{}}
 	for name := range strings.FieldsSeq(string(names)) {
 		f.functions[strings.ToLower(name)] = true
 	}
@@ -79,7 +97,23 @@ func newFence(conn *libchdb.Conn, database string) (*fence, error) {
 	}
 	delete(f.functions, "format") // the scalar function of that name; as a table function it needs a privilege that BI lacks
 	for _, name := range refusedFunctions {
-		f.functions[strings.ToLower(name)] = true
+		f.scalars[strings.ToLower(name)] = true
+	}
+	names, _, err = conn.Query("SELECT name, alias_to, startsWith(name, '__') OR NOT is_aggregate AND categories IN ("+refusedCategories+") FROM system.functions ORDER BY alias_to != ''", "TabSeparatedRaw", nil)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint: ask for the names of functions: %w", err)
+	}
+	for line := range strings.Lines(string(names)) {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("endpoint: the engine answers %q for the name of a function", line)
+		}
+		if fields[2] == "1" || f.scalars[strings.ToLower(fields[1])] {
+			f.scalars[strings.ToLower(fields[0])] = true
+		}
+	}
+	for name := range f.scalars {
+		f.functions[name] = true
 	}
 	return f, nil
 }
@@ -126,6 +160,10 @@ func (s *Server) runBI(ctx context.Context, q *request, a *answer) error {
 	if q.database != "" && q.database != s.config.Database && q.database != "default" {
 		return fail(81, "UNKNOWN_DATABASE", "Database %s does not exist, or is not for this user", quoteName(q.database))
 	}
+	inner, err := s.fence.checkText(q)
+	if err != nil {
+		return err
+	}
 	limit := q.limit(s.config.BITime)
 	if err := s.bi.enter(ctx); err != nil {
 		return err
@@ -136,7 +174,7 @@ func (s *Server) runBI(ctx context.Context, q *request, a *answer) error {
 		return err
 	}
 	defer release()
-	if err := s.fence.check(conn, q); err != nil {
+	if err := s.fence.check(conn, q, inner); err != nil {
 		return err
 	}
 	defer s.start(ctx, &run{user: s.config.BIUser, queryID: q.queryID, mark: mark})()
@@ -199,16 +237,16 @@ func refused(format string, arguments ...any) error {
 	return fail(497, "ACCESS_DENIED", "Not allowed for this user: "+format, arguments...)
 }
 
-// check is layers 3 and 4. Both parse with the connection that will run the
-// statement, and run nothing.
-func (f *fence) check(conn *libchdb.Conn, q *request) error {
+// check is layers 4 and 5, with the connection that will run the statement.
+// inner is what checkText returned.
+func (f *fence) check(conn *libchdb.Conn, q *request, inner string) error {
 	if !f.without.classifier {
 		class, statements, err := conn.Classify(q.statement.text, f.database)
 		switch {
 		case err != nil:
 			return err
 		case class == libchdb.Unknown && statements == 0:
-			return f.syntaxError(conn, q)
+			return syntaxError(conn, q.statement.text)
 		case class != libchdb.ReadOnly:
 			return refused("the statement writes, or changes settings, or controls the server")
 		case statements != 1:
@@ -218,49 +256,83 @@ func (f *fence) check(conn *libchdb.Conn, q *request) error {
 	if f.without.tree {
 		return nil
 	}
-	tree, _, err := conn.Query("EXPLAIN AST "+q.statement.text, "TabSeparated", q.params)
+	// In brackets no clause can end up as EXPLAIN's own: its output goes to a
+	// file with INTO OUTFILE, which the library itself writes.
+	tree, _, err := conn.Query("EXPLAIN AST ("+inner+"\n)", "TabSeparated", q.params)
 	if err != nil {
 		return err
 	}
 	return f.checkTree(string(tree))
 }
 
-// syntaxError gets the engine's own words for what does not parse.
-func (f *fence) syntaxError(conn *libchdb.Conn, q *request) error {
-	if _, _, err := conn.Query("EXPLAIN AST "+q.statement.text, "TabSeparated", q.params); err != nil {
-		return err
+// syntaxError gets the engine's own words for what does not parse. The text is
+// an argument here, no statement.
+func syntaxError(conn *libchdb.Conn, text string) error {
+	_, _, err := conn.Query("SELECT formatQuerySingleLine("+quoteText(text)+") FORMAT Null", "Null", nil)
+	if err == nil {
+		return refused("the statement is of an unknown kind")
 	}
-	return refused("the statement is of an unknown kind")
+	e := asException(err)
+	if words, _, cut := strings.Cut(e.text, ": In scope SELECT formatQuery"); cut {
+		e.text = words + ". (SYNTAX_ERROR)"
+	}
+	return e
 }
+
+// node is a line of EXPLAIN AST.
+type node struct{ kind, name string }
 
 // checkTree reads the lines of EXPLAIN AST: one space of indentation a level,
 // the kind of the node, its name, "(alias a)", "(children n)".
 func (f *fence) checkTree(tree string) error {
-	var parents []string // kinds of the nodes above, by depth
+	var above []node // by depth
+	all, paths := "", false
 	for line := range strings.Lines(tree) {
 		line = strings.TrimSuffix(line, "\n")
-		node := strings.TrimLeft(line, " ")
-		depth := min(len(line)-len(node), len(parents))
-		kind, name, _ := strings.Cut(node, " ")
+		text := strings.TrimLeft(line, " ")
+		depth := min(len(line)-len(text), len(above))
+		kind, name, _ := strings.Cut(text, " ")
 		name, _, _ = strings.Cut(name, " (alias ")
 		name, _, _ = strings.Cut(name, " (children ")
-		parent := ""
-		if depth > 0 {
-			parent = parents[depth-1]
-		}
-		if err := f.checkNode(depth, parent, kind, name); err != nil {
+		above = above[:depth]
+		if err := f.checkNode(above, kind, name); err != nil {
 			return err
 		}
-		parents = append(parents[:depth], kind)
+		paths = paths || kind == "TableIdentifier" && pathTables[strings.ToLower(name)]
+		if takesAll(above, kind) {
+			all = kind
+		}
+		above = append(above, node{kind, name})
 	}
-	if len(parents) == 0 {
+	if len(above) == 0 {
 		return refused("the statement could not be looked through")
+	}
+	if paths && all != "" {
+		return refused("*, COLUMNS(…) and lists of new names for columns together with system.databases or system.tables: name the columns")
 	}
 	return nil
 }
 
-func (f *fence) checkNode(depth int, parent, kind, name string) error {
-	if depth == 0 && !allowedStatements[kind] {
+// takesAll reports whether a node stands for columns that are not named. The
+// star of count(*) does not.
+func takesAll(above []node, kind string) bool {
+	up := func(n int) node {
+		if n > len(above) {
+			return node{}
+		}
+		return above[len(above)-n]
+	}
+	switch {
+	case kind == "Asterisk":
+		return !(up(1).kind == "ExpressionList" && up(2).kind == "Function" && strings.EqualFold(up(2).name, "count"))
+	case kind == "ExpressionList":
+		return up(1).kind == "TableExpression"
+	}
+	return strings.HasPrefix(kind, "QualifiedAsterisk") || strings.HasSuffix(kind, "Matcher")
+}
+
+func (f *fence) checkNode(above []node, kind, name string) error {
+	if len(above) == 0 && !allowedStatements[kind] {
 		return refused("statements of the kind %s", kind)
 	}
 	switch kind {
@@ -268,7 +340,7 @@ func (f *fence) checkNode(depth int, parent, kind, name string) error {
 		if f.functions[strings.ToLower(name)] {
 			return refused("the function %s", name)
 		}
-		if parent == "TableExpression" && !allowedTable(name) {
+		if len(above) > 0 && above[len(above)-1].kind == "TableExpression" && !allowedTable(name) {
 			return refused("the table function %s", name)
 		}
 	case "TableIdentifier", "Identifier":
@@ -295,7 +367,15 @@ func allowedTable(name string) bool {
 // system's and the file system's tables matter: x IN system.processes.
 func (f *fence) checkName(kind, name string) error {
 	database, rest, qualified := strings.Cut(name, ".")
-	if !qualified {
+	last := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
+	switch {
+	case kind == "Identifier" && pathColumns[last]:
+		return refused("the column %s", last)
+	case kind == "Identifier" && pathTables[strings.ToLower(name)]: // … IN system.tables compares all columns
+		return refused("%s other than after FROM", name)
+	case !qualified && kind == "Identifier" && f.scalars[last]: // arrayMap(file, …)
+		return refused("the function %s (a column of that name needs another)", name)
+	case !qualified:
 		return nil
 	}
 	switch {

@@ -34,6 +34,7 @@ func configXML(c Config, users string) string {
 	return fmt.Sprintf(`<clickhouse>
     <logger><level>none</level></logger>
     <timezone>UTC</timezone>
+    <display_name>`+displayName+`</display_name>
     <tmp_path>%s</tmp_path>
     <user_directories><users_xml><path>%s</path></users_xml></user_directories>
     <max_server_memory_usage>%d</max_server_memory_usage>

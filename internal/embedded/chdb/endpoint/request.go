@@ -62,6 +62,8 @@ const (
 
 var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
+var formatName = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+
 // credentials of a request: the header of ClickHouse, Basic, or parameters.
 func credentials(r *http.Request) (user, password string, ok bool) {
 	if u, k := r.Header.Get("X-ClickHouse-User"), r.Header.Get("X-ClickHouse-Key"); u != "" || k != "" {
@@ -95,6 +97,9 @@ func readRequest(r *http.Request, maxText int) (*request, error) {
 		whole:       isTrue(query.Get("wait_end_of_query")),
 		blocks:      isTrue(query.Get("compress")),
 		blockMethod: query.Get("network_compression_method"),
+	}
+	if !formatName.MatchString(out.format) {
+		return nil, fail(73, "UNKNOWN_FORMAT", "the name of a format has letters and digits alone")
 	}
 	if err := out.readSession(query); err != nil {
 		return nil, err
