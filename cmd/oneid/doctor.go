@@ -480,6 +480,10 @@ func (d *doctor) bi(ctx context.Context, i *instance, configured, migrated bool)
 		}
 		i.bi = sqlUser{c.BI.URL, c.BI.User, password, c.Database}
 	}
+	if i.bi.url == "" {
+		d.warn(name, biHint, "it has no listener: this system cannot keep the engine to its folder (no Landlock)")
+		return
+	}
 	if !migrated {
 		d.warn(name, "run `oneid migrate`, then ask again", "the database %s has no views yet", i.app.database)
 		return

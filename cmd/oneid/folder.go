@@ -121,7 +121,7 @@ func (f folder) writeSimulators(e simulator.Endpoints) error {
 type Endpoints struct {
 	API        APIEndpoint   `json:"api"`
 	ClickHouse SQLEndpoint   `json:"clickhouse"`
-	BI         SQLEndpoint   `json:"bi"`
+	BI         SQLEndpoint   `json:"bi,omitzero"` // not there where BI has no listener
 	Kafka      KafkaEndpoint `json:"kafka"`
 }
 

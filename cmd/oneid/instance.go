@@ -183,7 +183,7 @@ func (i *instance) start(ctx context.Context, n need, show *progress) error {
 		group.Go(func() (err error) {
 			engine, err = chdb.Start(groupCtx, chdb.Config{
 				Library: library, Folder: i.folder.path("clickhouse"), Secrets: i.folder.path("secrets"),
-				Database: c.Database, Address: c.Listen, BI: n.bi, BIAddress: c.BI.Listen,
+				Database: c.Database, Address: c.Listen, BI: n.bi, BIUnconfined: c.BI.Unconfined, BIAddress: c.BI.Listen,
 				PublicViews: schema.PublicViews, MemoryBytes: uint64(c.MemoryMiB) << 20, Log: i.log,
 			})
 			return err
@@ -197,8 +197,11 @@ func (i *instance) start(ctx context.Context, n need, show *progress) error {
 	if i.engineServer = engine; engine != nil {
 		i.closers = append(i.closers, engine.Close)
 		i.app = sqlUser{engine.URL(), engine.User(), engine.Password(), engine.Database()}
-		i.bi = sqlUser{engine.BIURL(), engine.BIUser(), engine.BIPassword(), engine.Database()}
-		i.secrets.app, i.secrets.bi = i.folder.relative(engine.SecretFile()), i.folder.relative(engine.BISecretFile())
+		i.secrets.app = i.folder.relative(engine.SecretFile())
+		if engine.BIURL() != "" {
+			i.bi = sqlUser{engine.BIURL(), engine.BIUser(), engine.BIPassword(), engine.Database()}
+			i.secrets.bi = i.folder.relative(engine.BISecretFile())
+		}
 	}
 	if err != nil {
 		return err
@@ -279,6 +282,9 @@ func (i *instance) connect(ctx context.Context, n need) error {
 	return nil
 }
 
+// biHint is for who has no listener for BI.
+const biHint = "set clickhouse.bi.unconfined: true in oneid.yaml, if those who ask may be trusted with what this user may read"
+
 // biEndpoint is where the BI user asks: at the owner's, at a configured
 // server, or at an engine that is started for this command alone.
 func (f folder) biEndpoint(ctx context.Context) (sqlUser, func(), error) {
@@ -302,6 +308,9 @@ func (f folder) biEndpoint(ctx context.Context) (sqlUser, func(), error) {
 	i, err := open(ctx, f, need{clickhouse: true, bi: true, quiet: true}, newProgress(false))
 	if err != nil {
 		return sqlUser{}, nil, err
+	}
+	if i.bi.url == "" {
+		return sqlUser{}, nil, errors.Join(hinted{errors.New("the embedded engine has no listener for BI: this system cannot keep the engine to its folder (no Landlock)"), biHint}, i.close())
 	}
 	return i.bi, func() { _ = i.close() }, nil
 }

@@ -65,10 +65,11 @@ type ClickHouseSettings struct {
 
 // BISettings is about the user of BI tools.
 type BISettings struct {
-	Listen   string        `yaml:"listen" doc:"Address of the embedded engine's listener for BI tools; port 0 takes a free one."`
-	URL      string        `yaml:"url" doc:"Where the BI user finds your ClickHouse, when it is not the embedded engine."`
-	User     string        `yaml:"user" doc:"Name of the BI user."`
-	Password config.Secret `yaml:"password_file" doc:"File that holds the BI user's password."`
+	Listen     string        `yaml:"listen" doc:"Address of the embedded engine's listener for BI tools; port 0 takes a free one."`
+	Unconfined bool          `yaml:"unconfined" doc:"Opens that listener also where the operating system cannot keep the engine to its folder (no Landlock)."`
+	URL        string        `yaml:"url" doc:"Where the BI user finds your ClickHouse, when it is not the embedded engine."`
+	User       string        `yaml:"user" doc:"Name of the BI user."`
+	Password   config.Secret `yaml:"password_file" doc:"File that holds the BI user's password."`
 }
 
 // APISettings is about the look-up API.

@@ -101,13 +101,15 @@ func handled(version int) unix.LandlockRulesetAttr {
 // libraries, time zones, and facts of the machine and of the process itself.
 // Names that are not there are passed over. Of /proc only single files are
 // named: in a process of the same user (or root) the environment, memory and
-// files of others would be readable there, in spite of Landlock.
+// files of others would be readable there, in spite of Landlock. Of the process
+// itself /proc/self/maps is needed, from which libc learns the size of the main
+// thread's stack (the engine does not start without); it tells addresses and the
+// library's path, so that the layers above must stop file('/proc/self/maps').
 var readable = []string{
 	"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone",
 	"/usr/share/zoneinfo", "/dev/urandom", "/dev/random", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm",
 	"/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/uptime", "/proc/sys/vm", "/proc/sys/kernel",
-	"/proc/self/cgroup", "/proc/self/maps", "/proc/self/mountinfo", "/proc/self/mounts", "/proc/self/smaps_rollup",
-	"/proc/self/stat", "/proc/self/statm", "/proc/self/status", "/proc/self/limits", "/proc/self/auxv",
+	"/proc/self/cgroup", "/proc/self/maps", "/proc/self/statm", "/proc/self/status",
 }
 
 func landlockVersion() (int, error) {

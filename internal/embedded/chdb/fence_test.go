@@ -1,9 +1,11 @@
 package chdb_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -64,6 +66,8 @@ func TestTheProcessIsConfined(t *testing.T) {
 		"system's users":       "SELECT file('/etc/passwd')",
 		"parent's environment": fmt.Sprintf("SELECT file('/proc/%d/environ')", os.Getpid()),
 		"own memory":           "SELECT file('/proc/self/environ')",
+		"own mounts":           "SELECT file('/proc/self/mountinfo')",
+		"own vector":           "SELECT file('/proc/self/auxv')",
 		"write":                "INSERT INTO FUNCTION file('" + outside + "/out', 'CSV', 'a Int8') VALUES (1)",
 		"connect":              "SELECT * FROM url('http://" + listener.Addr().String() + "/', 'LineAsString')",
 	} {
@@ -116,6 +120,29 @@ func TestBIOverTheDriver(t *testing.T) {
 	}
 	if status, _ := post(t, s.URL(), s.BIUser(), s.BIPassword(), "SELECT 1"); status != http.StatusUnauthorized {
 		t.Errorf("BI at the application's listener: %d", status)
+	}
+}
+
+// Where the system has no fence, BI has no listener, unless it is asked for.
+func TestNoBIWithoutLandlock(t *testing.T) {
+	defer chdb.WithoutLandlock()()
+	for _, unconfined := range []bool{false, true} {
+		var log bytes.Buffer
+		s := start(t, filepath.Join(t.TempDir(), "clickhouse"), func(c *chdb.Config) {
+			c.BI, c.BIUnconfined, c.Log = true, unconfined, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if got := s.BIURL() != ""; got != unconfined {
+			t.Errorf("unconfined %t: BI is at %q", unconfined, s.BIURL())
+		}
+		if _, err := os.Stat(s.BISecretFile()); (err == nil) != unconfined {
+			t.Errorf("unconfined %t: the file of BI's password: %v", unconfined, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(log.String(), "clickhouse.bi.unconfined") {
+			t.Errorf("unconfined %t: the log does not tell the setting: %s", unconfined, log.String())
+		}
 	}
 }
 

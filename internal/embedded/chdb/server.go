@@ -35,10 +35,12 @@ type Config struct {
 	// Address of the application's listener; default "127.0.0.1:0", any free port.
 	Address string
 	// BI opens a second listener, at BIAddress, for the user who reads
-	// PublicViews of Database and nothing else. Without Landlock (macOS, old
-	// kernels) one layer of its fence is missing.
-	BI          bool
-	BIAddress   string
+	// PublicViews of Database and nothing else. Where the system cannot keep the
+	// engine to its folder (no Landlock: macOS, old kernels) there is none, unless
+	// BIUnconfined says that the other layers of the fence are enough.
+	BI           bool
+	BIUnconfined bool
+	BIAddress    string
 	PublicViews []string
 	// Limits of one BI statement; default 60 s, 1 GiB, half of the cores.
 	BITime        time.Duration
@@ -123,6 +125,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if s.app, s.appAddress, err = listen(ctx, s.config.Address); err != nil {
 		return nil, err
 	}
+	s.mayOpenBI()
 	if s.config.BI {
 		if s.biPassword, err = secret(s.BISecretFile()); err != nil {
 			return nil, err
@@ -130,9 +133,6 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		if s.bi, s.biAddress, err = listen(ctx, s.config.BIAddress); err != nil {
 			return nil, err
 		}
-	}
-	if files, network := CanConfine(); s.config.BI && (!files || !network) {
-		s.config.Log.Warn("embedded clickhouse: the operating system's fence around bi is missing", "files", files, "network", network)
 	}
 	s.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	var living context.Context
@@ -148,6 +148,24 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// canConfine is CanConfine but in tests.
+var canConfine = CanConfine
+
+// mayOpenBI takes the listener of BI back where the system has no fence for it.
+func (s *Server) mayOpenBI() {
+	files, network := canConfine()
+	switch log := s.config.Log; {
+	case !s.config.BI:
+	case !files && !s.config.BIUnconfined:
+		s.config.BI = false
+		log.Warn("embedded clickhouse: no listener for bi, because this system cannot keep the engine to its folder (no Landlock); clickhouse.bi.unconfined: true opens it all the same")
+	case !files:
+		log.Warn("embedded clickhouse: the listener for bi is open without the operating system's fence, as clickhouse.bi.unconfined says")
+	case !network:
+		log.Warn("embedded clickhouse: this kernel cannot keep the engine from opening connections (Linux 6.7 can); its own layers do")
+	}
 }
 
 func (s *Server) defaults() error {
