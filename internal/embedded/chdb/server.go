@@ -41,7 +41,7 @@ type Config struct {
 	BI           bool
 	BIUnconfined bool
 	BIAddress    string
-	PublicViews []string
+	PublicViews  []string
 	// Limits of one BI statement; default 60 s, 1 GiB, half of the cores.
 	BITime        time.Duration
 	BIMemoryBytes uint64

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -97,7 +98,7 @@ func onlyFile(folder, pattern, client string) (string, error) {
 }
 
 // run runs a client in a process group of its own, which a cancelled ctx ends
-// as a whole, and tells Progress how far the largest file has grown: npm writes
+// as a whole, and the kernel if we are killed (Linux); and it tells Progress how far the largest file has grown: npm writes
 // the package to its cache first and then copies it.
 func (i installer) run(ctx context.Context, work, name, program string, arguments []string) error {
 	command := exec.CommandContext(ctx, program, arguments...)
@@ -105,7 +106,7 @@ func (i installer) run(ctx context.Context, work, name, program string, argument
 	command.Env = i.environment(work)
 	var stderr bytes.Buffer
 	command.Stdout, command.Stderr = nil, &stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.SysProcAttr = ownGroup()
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 5 * time.Second
 
@@ -124,7 +125,9 @@ func (i installer) run(ctx context.Context, work, name, program string, argument
 			}
 		}
 	}()
+	runtime.LockOSThread() // the child dies with the thread that started it
 	err := command.Run()
+	runtime.UnlockOSThread()
 	close(ended)
 	<-watched
 	if ctx.Err() != nil {

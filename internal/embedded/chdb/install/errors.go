@@ -53,7 +53,7 @@ func damaged(file, want, got string) *Error {
 
 // fetchFailed tells the client's last words, without what a person must not see.
 func fetchFailed(client string, stderr string, err error) *Error {
-	return &Error{code: Fetch, text: fmt.Sprintf("%s failed (%v): %s", client, err, lastLines(stderr)), err: err,
+	return &Error{code: Fetch, text: fmt.Sprintf("%s failed (%v): %s", client, err, lastWords(stderr)), err: err,
 		hint: "check the network, the proxy and the registry that " + client + " is set to, then call 'oneid engine install' again"}
 }
 
@@ -62,18 +62,26 @@ var (
 	secrets   = regexp.MustCompile(`(?i)((?:_?auth(?:token)?|_?password|token|user(?:name)?|authorization)\s*[=:]\s*)(?:(?:basic|bearer)\s+)?\S+`)
 )
 
-// lastLines returns the last five lines that say something, without addresses
-// of registries and without credentials.
-func lastLines(text string) string {
-	var lines []string
+// causes are the codes in which npm and node say why: ECONNREFUSED, E404, CERT_HAS_EXPIRED.
+var causes = regexp.MustCompile(`\b(?:E(?:AI_)?[A-Z]{4,}|E\d{3}|[A-Z_]*CERT[A-Z_]*)\b`)
+
+// lastWords returns up to five lines: first those that bear the code of a
+// cause, which npm says first and then much else, then the last ones; without
+// addresses of registries, credentials and stack traces.
+func lastWords(text string) string {
+	var why, others []string
 	for line := range strings.Lines(text) {
 		line = secrets.ReplaceAllString(addresses.ReplaceAllString(strings.TrimSpace(line), "(address)"), "${1}(secret)")
-		if line != "" && !strings.Contains(line, "complete log of this run") {
-			lines = append(lines, line)
+		switch said := strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(line, "npm error"), "npm ERR!")); {
+		case said == "", strings.Contains(line, "complete log of this run"), strings.HasPrefix(said, "at "):
+		case len(why) < 3 && causes.MatchString(strings.ReplaceAll(said, "ERROR", "")):
+			why = append(why, line)
+		default:
+			others = append(others, line)
 		}
 	}
-	if len(lines) == 0 {
+	if len(why)+len(others) == 0 {
 		return "it said nothing"
 	}
-	return strings.Join(lines[max(0, len(lines)-5):], "; ")
+	return strings.Join(append(why, others[max(0, len(others)-5+len(why)):]...), "; ")
 }

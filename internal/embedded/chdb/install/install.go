@@ -128,6 +128,9 @@ func (i installer) install(ctx context.Context) (string, error) {
 	if err := i.fetch(ctx, cache, home); err != nil {
 		return "", err
 	}
+	if err := sweep(cache); err != nil { // a client that outlived a killed install wrote on meanwhile
+		i.Log.Warn("an old install left files behind", "error", err)
+	}
 	return library, nil
 }
 

@@ -181,7 +181,8 @@ func TestKilledInstallIsSweptUp(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(half, 0o755), os.WriteFile(filepath.Join(half, "libchdb.so"), []byte("half"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	s.client("npm", s.packScript())
+	// The client of the killed install lives on and makes its folder anew.
+	s.client("npm", "/bin/mkdir -p "+stale+"\n"+s.packScript())
 	if _, err := s.installer().install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -273,6 +274,23 @@ exit 1
 		t.Errorf("the error does not tell why: %v", e)
 	}
 	s.wantClean()
+}
+
+// What npm says of a registry that refuses: the cause comes first, and more
+// than five lines after it.
+func TestTheCauseIsTold(t *testing.T) {
+	for text, want := range map[string]string{
+		"npm error code ECONNREFUSED\nnpm error syscall connect\nnpm error errno ECONNREFUSED\nnpm error address 127.0.0.1\nnpm error port 9\nnpm error FetchError: request to http://127.0.0.1:9/x failed, reason: connect ECONNREFUSED 127.0.0.1:9\nnpm error     at ClientRequest.<anonymous> (/home/someone/index.js:130:14)\nnpm error\nnpm error If you are behind a proxy, please make sure that the\nnpm error 'proxy' config is set properly.  See: 'npm help config'\nnpm error A complete log of this run can be found in: /home/someone/x.log\n": "npm error code ECONNREFUSED; npm error errno ECONNREFUSED; npm error FetchError: request to (address) failed, reason: connect ECONNREFUSED 127.0.0.1:9; npm error If you are behind a proxy, please make sure that the; npm error 'proxy' config is set properly.  See: 'npm help config'",
+		"npm ERR! code E404\nnpm ERR! a\nnpm ERR! b\nnpm ERR! c\nnpm ERR! d\nnpm ERR! e\n": "npm ERR! code E404; npm ERR! b; npm ERR! c; npm ERR! d; npm ERR! e",
+		"npm error code SELF_SIGNED_CERT_IN_CHAIN\n":                                       "npm error code SELF_SIGNED_CERT_IN_CHAIN",
+		"npm error code EAI_AGAIN\n1\n2\n3\n4\n5\n":                                        "npm error code EAI_AGAIN; 2; 3; 4; 5",
+		"1\n2\n3\nERROR: 4\n5\n6\n":                                                        "2; 3; ERROR: 4; 5; 6",
+		"\n  \n":                                                                           "it said nothing",
+	} {
+		if got := lastWords(text); got != want {
+			t.Errorf("of %q is told\n%q, want\n%q", text, got, want)
+		}
+	}
 }
 
 // Without npm, pip brings one: here a node that is a script.
