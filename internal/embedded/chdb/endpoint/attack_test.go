@@ -81,6 +81,25 @@ func TestNoFileIsWritten(t *testing.T) {
 	}
 }
 
+// The look at the tree writes nothing itself, even if what comes before it lets
+// everything through.
+func TestLookingWritesNothing(t *testing.T) {
+	s := newSite(t)
+	defer func() { s.fence.without = layers{} }()
+	s.fence.without = layers{text: true, classifier: true}
+	out := filepath.Join(t.TempDir(), "out")
+	for _, statement := range []string{"SELECT 1", "SHOW TABLES", "DESCRIBE TABLE customer_orders", "EXISTS TABLE customer_orders"} {
+		statement += " FORMAT TSV INTO OUTFILE '" + out + "' TRUNCATE"
+		status, body := s.ask(t, s.bi, statement, nil)
+		if status == http.StatusOK {
+			t.Errorf("%q was let through: %s", statement, body)
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Fatalf("%q made a file", statement)
+		}
+	}
+}
+
 // The engine calls a function by its mere name, and some statements show no
 // tree: what a file holds comes back in no way.
 func TestNoFileIsRead(t *testing.T) {

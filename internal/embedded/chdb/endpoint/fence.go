@@ -336,6 +336,10 @@ func (f *fence) checkNode(above []node, kind, name string) error {
 		return refused("statements of the kind %s", kind)
 	}
 	switch kind {
+	case "Literal":
+		if len(above) == 1 { // of the statement itself: the name of a file for its output
+			return refused("INTO OUTFILE")
+		}
 	case "Function":
 		if f.functions[strings.ToLower(name)] {
 			return refused("the function %s", name)
