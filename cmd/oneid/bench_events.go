@@ -94,8 +94,9 @@ func (p flowPick) event() *events.Event {
 		return p.account.order(p.k, p.revision)
 	case events.KindUser:
 		return p.account.user(p.revision)
+	default: // the load has no others
+		return p.account.ticket(p.revision)
 	}
-	return p.account.ticket(p.revision)
 }
 
 // flowOrders is how many orders an account has. The order of this number

@@ -93,7 +93,7 @@ func (c benchFillCmd) Run(ctx context.Context, f folder) error {
 	}
 	defer client.Close()
 	publisher := client.Publisher()
-	defer publisher.Close()
+	defer func() { _ = publisher.Close() }() // each publish is acknowledged
 	topics := events.TopicsOf(settings.Brand)
 	population, phase := newFlowPopulation(c.Events, c.Accounts), flowPhase(c.Phase)
 	size := population.size(phase)
@@ -381,10 +381,9 @@ func (b *flowBench) measure(ctx context.Context) (flowReport, error) {
 			return report, err
 		}
 		figure.Bytes = bytes
-		switch phase {
-		case flowCold:
+		if phase == flowCold {
 			report.Cold = figure
-		case flowWarm:
+		} else if phase == flowWarm {
 			report.Warm = figure
 		}
 		if err := b.verify(ctx, phase); err != nil {
@@ -523,11 +522,6 @@ func (b *flowBench) calm(ctx context.Context) error {
 // verify asks ClickHouse and the state for all that was published up to a
 // phase: figures of a flow that lost something are worth nothing.
 func (b *flowBench) verify(ctx context.Context, last flowPhase) error {
-	type entity struct {
-		kind    events.Kind
-		account flowAccount
-		k       int
-	}
 	seen := map[events.Kind]bitset{}
 	count := map[events.Kind]uint64{}
 	for _, phase := range []flowPhase{flowPrime, flowCold, flowWarm} {

@@ -54,13 +54,7 @@ func (answers) Lookup(ctx context.Context, key customer.Key, whoOnly bool) (cust
 func (answers) Orders(context.Context, string, int) ([]customer.Order, error)   { return nil, nil }
 func (answers) Tickets(context.Context, string, int) ([]customer.Ticket, error) { return nil, nil }
 
-func serve(t *testing.T) (url, reader, metrics string) {
-	t.Helper()
-	url, reader, metrics, _ = serveLetters(t)
-	return url, reader, metrics
-}
-
-func serveLetters(t *testing.T) (url, reader, metrics, letters string) {
+func serve(t *testing.T) (url, reader, metrics, letters string) {
 	t.Helper()
 	keys := NewKeys(filepath.Join(t.TempDir(), "api-keys.json"))
 	letters, _, err := keys.Create("on duty", []Scope{ScopeLetters}, time.Now())
@@ -92,7 +86,7 @@ func serveLetters(t *testing.T) (url, reader, metrics, letters string) {
 }
 
 func TestAnswers(t *testing.T) {
-	url, reader, metrics, letters := serveLetters(t)
+	url, reader, metrics, letters := serve(t)
 	for name, c := range map[string]struct {
 		method, path, key, body string
 		status                  int

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"strconv"
@@ -115,7 +116,8 @@ func TestOwnInsertFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = failed("try", c.poster.insert(t.Context(), "INSERT INTO nowhere (platform) FORMAT Native", driver.Settings{}, []nativeColumn{column}, 1))
-	if e, ok := err.(*Error); !ok || e.Exception != 60 || IsUnavailable(err) {
+	var e *Error
+	if !errors.As(err, &e) || e.Exception != 60 || IsUnavailable(err) {
 		t.Errorf("a table that is not there: %v", err)
 	}
 	c.poster.hosts = []string{"127.0.0.1:1"}

@@ -157,7 +157,7 @@ func (s *Slab) event(b []byte) (*Event, bool) {
 			return e, !c.odd
 		}
 		ok := true
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			ok = e.Header == nil && s.header(c.bytes(), d)
 			e.Header = &d.header
@@ -186,7 +186,7 @@ func (s *Slab) header(b []byte, d *decoded) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			h.Platform = c.text()
 		case 2:
@@ -219,7 +219,7 @@ func version(b []byte, v *Version) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			v.ModifiedMs = c.int()
 		case 2:
@@ -241,7 +241,7 @@ func (s *Slab) order(b []byte, o *Order) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			o.Status = OrderStatus(c.int())
 		case 2:
@@ -307,7 +307,7 @@ func orderItem(b []byte, i *OrderItem) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			i.ItemId = c.text()
 		case 2:
@@ -339,7 +339,7 @@ func user(b []byte, u *User) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			u.Nick = c.text()
 		case 2:
@@ -365,7 +365,7 @@ func ticket(b []byte, t *Ticket) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			t.Kind = c.text()
 		case 2:
@@ -411,7 +411,7 @@ func (s *Slab) person(b []byte) (*Person, bool) {
 		if !c.next() {
 			return p, !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			one := s.sightings.one()
 			c.odd = c.odd || !sighting(c.bytes(), one)
@@ -429,7 +429,7 @@ func sighting(b []byte, s *Sighting) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			s.Type = c.text()
 		case 2:
@@ -447,7 +447,7 @@ func receiver(b []byte, r *Receiver) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch c.number {
+		switch int(c.number) {
 		case 1:
 			r.Name = c.text()
 		case 2:

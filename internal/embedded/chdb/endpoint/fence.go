@@ -322,10 +322,10 @@ func takesAll(above []node, kind string) bool {
 		}
 		return above[len(above)-n]
 	}
-	switch {
-	case kind == "Asterisk":
-		return !(up(1).kind == "ExpressionList" && up(2).kind == "Function" && strings.EqualFold(up(2).name, "count"))
-	case kind == "ExpressionList":
+	switch kind {
+	case "Asterisk":
+		return up(1).kind != "ExpressionList" || up(2).kind != "Function" || !strings.EqualFold(up(2).name, "count")
+	case "ExpressionList":
 		return up(1).kind == "TableExpression"
 	}
 	return strings.HasPrefix(kind, "QualifiedAsterisk") || strings.HasSuffix(kind, "Matcher")
