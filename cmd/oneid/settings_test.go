@@ -135,7 +135,7 @@ func TestSettingsFaults(t *testing.T) {
 		"no address":    {"api: {listen: here}\n", "oneid.yaml:1:7: api.listen"},
 		"no brand":      {"brand: a b\n", "oneid.yaml:1:1: brand"},
 		"shop twice":    {"shops:\n  - {platform: tmall, shop: s}\n  - {platform: tmall, shop: s}\n", "twice"},
-		"shop unnamed":  {"shops:\n  - {platform: tmall}\n", "oneid.yaml:2:5: shops[0] needs both"},
+		"shop unnamed":  {"shops:\n  - {platform: tmall}\n", "oneid.yaml:2:6: shops[0] needs both"},
 		"log level":     {"log:\n  level: loud\n", "oneid.yaml:2:3: log.level"},
 	} {
 		t.Run(name, func(t *testing.T) {
