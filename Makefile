@@ -26,6 +26,10 @@ test: build ## set up and pass the tests
 	$(GO) vet ./...
 	$(GO) test -timeout 30m ./...
 
+.PHONY: test-times
+test-times: ## promised times of restarts and take-overs, and 50 kills; alone on the machine
+	ONEID_TEST_TIMES=1 ONEID_TEST_KILLS=50 $(GO) test -count=1 -p 1 -parallel 1 -timeout 40m -run '^(TestKilledAnywhere|TestUpKilled|TestResolversOfTwoMachines|TestTakeover|TestFrozenInsideAnInsert)$$' ./cmd/oneid ./pipelines/resolve
+
 .PHONY: test-long
 test-long: ## the longest tests: more seeds, 500 kills, fuzzing
 	$(GO) test -count=1 -timeout 120m ./identity/engine -seeds 5000

@@ -310,7 +310,7 @@ func copyFolder(t *testing.T, from, to string) {
 func up(t *testing.T, dir string) (*process, Endpoints) {
 	t.Helper()
 	p := start(t, "up", "--dir", dir)
-	eventually(t, 10*time.Second, "endpoints.json appears", func() (bool, string) {
+	eventually(t, time.Minute, "endpoints.json appears", func() (bool, string) {
 		select {
 		case <-p.ended:
 			t.Fatalf("up ended at once:\n%s%s", p.stdout, p.stderr)

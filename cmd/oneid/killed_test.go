@@ -254,10 +254,7 @@ func (s *site) wantRows(t *testing.T, what string, since time.Time) {
 	})
 	took := time.Since(since)
 	s.longest = max(s.longest, took)
-	t.Logf("%s: new rows after %s", what, took.Round(time.Millisecond))
-	if took > rowsFlowWithin {
-		t.Errorf("%s: new rows after %s, want within %s; up began %s after its start and said:\n%s", what, took.Round(time.Millisecond), rowsFlowWithin, time.Since(s.up.Started()), s.up.Output())
-	}
+	crashtest.Within(t, what+": new rows", took, rowsFlowWithin)
 }
 
 // flow is where flowtest looks.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"oneid/identity"
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
 	"oneid/internal/embedded/chdb"
 	"oneid/internal/kafka"
@@ -150,9 +151,9 @@ func (s *servers) ask(query string) string {
 }
 
 // shows waits until all orders that were acknowledged are in ClickHouse.
-func (s *servers) shows(within time.Duration) {
+func (s *servers) shows() time.Duration {
 	s.t.Helper()
-	eventually(s.t, within, "orders in ClickHouse", func() (bool, string) {
+	return eventually(s.t, time.Minute, "orders in ClickHouse", func() (bool, string) {
 		got := s.ask("SELECT count() FROM orders FINAL")
 		return got == fmt.Sprint(s.orders), got
 	})
@@ -179,22 +180,22 @@ func TestResolversOfTwoMachines(t *testing.T) {
 	}()
 	says(t, b, "resolver stands by")
 	s.publish(500)
-	s.shows(time.Minute)
+	s.shows()
 	s.publish(2000)
 	a.signal(t, syscall.SIGKILL)
 	s.publish(100)
-	s.shows(10 * time.Second)
+	crashtest.Within(t, "rows of the one that took over", s.shows(), rowsFlowWithin)
 	says(t, b, "resolver is active")
 
 	a = start(t, "resolve", "--dir", first)
 	says(t, a, "resolver stands by")
 	s.publish(100)
-	s.shows(time.Minute)
+	s.shows()
 	if code := b.signal(t, syscall.SIGTERM).code; code != 130 {
 		t.Errorf("the active one ends with %d at SIGTERM, want 130", code)
 	}
 	s.publish(100)
-	s.shows(10 * time.Second)
+	crashtest.Within(t, "rows of the one that was left", s.shows(), rowsFlowWithin)
 
 	got := make(map[string]string)
 	for line := range strings.SplitSeq(s.ask("SELECT account, customer_id FROM identity_map_current"), "\n") {

@@ -329,3 +329,21 @@ func tail(s string) string {
 	}
 	return s
 }
+
+// timesVariable, when it is set, says that the machine does nothing else, so
+// that promised times are held against it.
+const timesVariable = "ONEID_TEST_TIMES"
+
+// Within holds what something took against the time that is promised for it.
+// A machine that runs other tests beside is no witness: there it is only told.
+func Within(t *testing.T, what string, took, promised time.Duration) {
+	t.Helper()
+	switch {
+	case took <= promised:
+		t.Logf("%s after %s", what, took.Round(time.Millisecond))
+	case os.Getenv(timesVariable) != "":
+		t.Errorf("%s after %s, want at most %s", what, took.Round(time.Millisecond), promised)
+	default:
+		t.Logf("%s after %s, promised within %s: not held against a busy machine (%s)", what, took.Round(time.Millisecond), promised, timesVariable)
+	}
+}
