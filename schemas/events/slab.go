@@ -92,7 +92,7 @@ func (s *Slab) OpenPerson(e *Event, keys Sealer) (*Person, error) {
 // cursor goes through a message's fields.
 type cursor struct {
 	rest   []byte
-	number protowire.Number
+	number int
 	kind   protowire.Type
 	value  uint64 // of a varint
 	data   []byte // of what has a length
@@ -107,10 +107,14 @@ func (c *cursor) next() bool {
 	var n int
 	// Nearly always one byte: a number up to 15.
 	if tag := c.rest[0]; tag < 0x80 && tag >= 8 {
-		c.number, c.kind, n = protowire.Number(tag>>3), protowire.Type(tag&7), 1
-	} else if c.number, c.kind, n = protowire.ConsumeTag(c.rest); n < 0 {
-		c.odd = true
-		return false
+		c.number, c.kind, n = int(tag>>3), protowire.Type(tag&7), 1
+	} else {
+		var number protowire.Number
+		if number, c.kind, n = protowire.ConsumeTag(c.rest); n < 0 {
+			c.odd = true
+			return false
+		}
+		c.number = int(number)
 	}
 	c.rest = c.rest[n:]
 	switch c.kind {
@@ -157,7 +161,7 @@ func (s *Slab) event(b []byte) (*Event, bool) {
 			return e, !c.odd
 		}
 		ok := true
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			ok = e.Header == nil && s.header(c.bytes(), d)
 			e.Header = &d.header
@@ -186,7 +190,7 @@ func (s *Slab) header(b []byte, d *decoded) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			h.Platform = c.text()
 		case 2:
@@ -219,7 +223,7 @@ func version(b []byte, v *Version) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			v.ModifiedMs = c.int()
 		case 2:
@@ -241,7 +245,7 @@ func (s *Slab) order(b []byte, o *Order) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			o.Status = OrderStatus(c.int())
 		case 2:
@@ -293,7 +297,7 @@ func (s *Slab) order(b []byte, o *Order) bool {
 }
 
 // repeated counts how often a field comes.
-func repeated(b []byte, number protowire.Number) (n int) {
+func repeated(b []byte, number int) (n int) {
 	for c := (cursor{rest: b}); c.next(); {
 		if c.number == number {
 			n++
@@ -307,7 +311,7 @@ func orderItem(b []byte, i *OrderItem) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			i.ItemId = c.text()
 		case 2:
@@ -339,7 +343,7 @@ func user(b []byte, u *User) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			u.Nick = c.text()
 		case 2:
@@ -365,7 +369,7 @@ func ticket(b []byte, t *Ticket) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			t.Kind = c.text()
 		case 2:
@@ -411,7 +415,7 @@ func (s *Slab) person(b []byte) (*Person, bool) {
 		if !c.next() {
 			return p, !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			one := s.sightings.one()
 			c.odd = c.odd || !sighting(c.bytes(), one)
@@ -429,7 +433,7 @@ func sighting(b []byte, s *Sighting) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			s.Type = c.text()
 		case 2:
@@ -447,7 +451,7 @@ func receiver(b []byte, r *Receiver) bool {
 		if !c.next() {
 			return !c.odd
 		}
-		switch int(c.number) {
+		switch c.number {
 		case 1:
 			r.Name = c.text()
 		case 2:

@@ -10,11 +10,18 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// anyMessage fills a message's fields at random.
+// anyMessage fills a message's fields at random; of several of which one can
+// be there, each has the same chance.
 func anyMessage(r *rand.Rand, m protoreflect.Message, depth int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		f := fields.Get(i)
+		if of := f.ContainingOneof(); of != nil {
+			if f != of.Fields().Get(0) {
+				continue
+			}
+			f = of.Fields().Get(r.IntN(of.Fields().Len()))
+		}
 		if r.IntN(4) == 0 || f.Kind() == protoreflect.MessageKind && depth == 0 {
 			continue
 		}
@@ -92,6 +99,15 @@ func TestSlabReadsWhatProtobufReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantSame(t, s, value)
+		// A body in two parts, or two bodies.
+		other := new(Event)
+		anyMessage(r, other.ProtoReflect(), 4)
+		other.Header = nil
+		if more, err := Marshal(bytes.Clone(value), other); err != nil {
+			t.Fatal(err)
+		} else {
+			wantSame(t, s, more)
+		}
 		// Spoilt anywhere, both read the same or refuse it alike.
 		if len(value) > 0 {
 			value = bytes.Clone(value)
