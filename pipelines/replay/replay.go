@@ -6,7 +6,7 @@
 // beside the live flow. Its events keep the modification time, the source and
 // the observation of what the platform said, and bear a higher revision: they
 // win over the old mapping of the same change and over nothing newer. They
-// carry no payload, so raw_events stays as it is.
+// carry no payload, so no payload lies in raw_events twice.
 package replay
 
 import (
@@ -99,11 +99,13 @@ func Find(ctx context.Context, ch *clickhouse.Conn, from, to time.Time) ([]Found
 // source is the SQL of a version's source: see events.PackVersion.
 const source = "toUInt8(bitAnd(bitShiftRight(version, 60), 3))"
 
+// between picks the payloads of a time.
 func between(from, to time.Time) string {
 	at := func(t time.Time) string {
 		return "fromUnixTimestamp64Milli(toInt64(" + strconv.FormatInt(t.UnixMilli(), 10) + "), 'UTC')"
 	}
-	return "modified_at >= " + at(from) + " AND modified_at < " + at(to)
+	// What came by a replay has a row for reconciliation, with no payload.
+	return "raw != '' AND modified_at >= " + at(from) + " AND modified_at < " + at(to)
 }
 
 // pageRecords is how many records are mapped and published together.

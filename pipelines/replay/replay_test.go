@@ -139,7 +139,7 @@ func (w *world) want(query, want string) {
 
 const (
 	levels   = "SELECT user_id, member_level FROM users FINAL ORDER BY toUInt32(user_id) FORMAT CSV"
-	rawCount = "SELECT count() FROM raw_events"
+	rawCount = "SELECT count() FROM raw_events WHERE raw != ''"
 	evidence = "SELECT uniqExact(account) FROM evidence"
 	entities = "SELECT count() FROM users FINAL"
 )
