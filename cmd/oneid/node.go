@@ -305,7 +305,9 @@ func (n *node) resolving(ctx context.Context, work func(ctx context.Context) err
 		if n.resolver != nil {
 			group.Go(func() error { return n.resolver.Run(resolving) })
 		}
-		group.Go(func() error { return n.letters.Run(resolving) })
+		if n.letters != nil {
+			group.Go(func() error { return n.letters.Run(resolving) })
+		}
 		err := group.Wait()
 		if err != nil {
 			cancel(err)
