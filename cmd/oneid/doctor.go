@@ -322,12 +322,11 @@ func (d *doctor) kafka(ctx context.Context, i *instance, running bool) {
 	config := kafka.Config{Brokers: i.brokers}
 	switch {
 	case len(k.Brokers) > 0:
-		password, err := k.SASL.Password.Load(string(d.folder))
-		if err != nil {
-			d.fail(name, err, "set kafka.sasl.password_file, or ONEID_KAFKA_SASL_PASSWORD")
+		var err error
+		if config, err = k.client(d.folder); err != nil {
+			d.fail(name, err, "set kafka.sasl.password_file (or ONEID_KAFKA_SASL_PASSWORD) and kafka.tls_ca_file")
 			return
 		}
-		config = kafka.Config{Brokers: k.Brokers, TLS: k.TLS, Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: password}
 	case !running:
 		d.ok(name, "embedded; it is started when it is needed")
 		return

@@ -240,13 +240,12 @@ func (f folder) relative(path string) string {
 func (i *instance) connect(ctx context.Context, n need) error {
 	if n.kafka {
 		k := i.settings.Kafka
-		password, err := k.SASL.Password.Load(string(i.folder))
-		if err != nil {
-			return err
-		}
 		config := kafka.Config{Brokers: i.brokers}
+		var err error
 		if len(k.Brokers) > 0 {
-			config.TLS, config.Mechanism, config.User, config.Password = k.TLS, k.SASL.Mechanism, k.SASL.User, password
+			if config, err = k.client(i.folder); err != nil {
+				return err
+			}
 		}
 		if i.kafka, err = kafka.New(config); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"oneid/internal/config"
+	"oneid/internal/kafka"
 )
 
 // settingsFile is the name of the settings in a data folder.
@@ -41,7 +42,23 @@ type KafkaSettings struct {
 	Partitions  int          `yaml:"partitions" doc:"Partitions of each event topic, when OneID makes it."`
 	Replication int          `yaml:"replication" doc:"Replicas of each topic, when OneID makes it."`
 	TLS         bool         `yaml:"tls" doc:"Talk TLS to the brokers."`
+	TLSCAFile   string       `yaml:"tls_ca_file" doc:"PEM file of the certificates that the brokers' are checked with; empty means the machine's."`
 	SASL        SASLSettings `yaml:"sasl" doc:"Who we are to the brokers."`
+}
+
+// client is how to reach the configured brokers; paths are relative to f.
+func (k KafkaSettings) client(f folder) (kafka.Config, error) {
+	password, err := k.SASL.Password.Load(string(f))
+	if err != nil {
+		return kafka.Config{}, err
+	}
+	c := kafka.Config{Brokers: k.Brokers, TLS: k.TLS, Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: password}
+	if k.TLSCAFile != "" {
+		if c.CA, err = os.ReadFile(f.resolve(k.TLSCAFile)); err != nil {
+			return kafka.Config{}, fmt.Errorf("read kafka.tls_ca_file: %w", err)
+		}
+	}
+	return c, nil
 }
 
 // SASLSettings says who we are to the brokers.
@@ -184,6 +201,9 @@ func (s *Settings) validate(data []byte) error {
 		if d <= 0 {
 			fault(key, "must be longer than nothing")
 		}
+	}
+	if s.Kafka.TLSCAFile != "" && !s.Kafka.TLS {
+		fault("kafka.tls_ca_file", "needs kafka.tls: true")
 	}
 	switch s.Kafka.SASL.Mechanism {
 	case "", "plain", "scram-sha-256", "scram-sha-512":

@@ -58,7 +58,7 @@ var onlyIn = map[string][]string{
 	"github.com/danielgtaylor/huma/v2":           {"internal/api"},
 	"github.com/alecthomas/kong":                 {"cmd/oneid"},
 	"github.com/ThreeDotsLabs/watermill":         {"internal/pubsub", "pipelines"},
-	"github.com/prometheus/client_golang":        {"internal/telemetry", "internal/api", "pipelines", "cmd/oneid"},
+	"github.com/prometheus/client_golang":        {"internal/telemetry", "internal/api", "internal/pubsub", "pipelines", "cmd/oneid"},
 }
 
 // pureFiles are the mapping files of connectors: no network, no files, no

@@ -26,9 +26,10 @@ const (
 // Fetched is a message that was read.
 type Fetched struct {
 	Offset int64
-	// Key is nil unless the fetcher reads keys.
-	Key   []byte
-	Value []byte
+	// Key and Headers are nil unless the fetcher reads keys.
+	Key     []byte
+	Value   []byte
+	Headers []Header
 }
 
 // Fetcher reads one partition by offset. It is for one goroutine.
@@ -44,7 +45,7 @@ type Fetcher struct {
 	arena []byte
 }
 
-// Fetcher reads values; with keys, keys too, at a price.
+// Fetcher reads values; with keys, keys and headers too, at a price.
 func (c *Client) Fetcher(topic string, partition int, keys bool) *Fetcher {
 	return &Fetcher{client: c, topic: topic, partition: partition, keys: keys}
 }
@@ -134,7 +135,11 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, wait time.
 func (f *Fetcher) read(batch *kafka.Batch) (Fetched, error) {
 	if f.keys {
 		m, err := batch.ReadMessage()
-		return Fetched{Offset: m.Offset, Key: m.Key, Value: m.Value}, err
+		fetched := Fetched{Offset: m.Offset, Key: m.Key, Value: m.Value}
+		for _, h := range m.Headers {
+			fetched.Headers = append(fetched.Headers, Header{Key: h.Key, Value: h.Value})
+		}
+		return fetched, err
 	}
 	f.room = max(f.room, firstRoom)
 	from := len(f.arena)

@@ -54,12 +54,21 @@ func MessageOf(w events.Wire) Message {
 // Publisher writes messages; it returns once all replicas have them.
 type Publisher struct{ writer *kafka.Writer }
 
+// A topic made a moment ago is not in what a publisher knows of the cluster: it
+// asks every second, and a message to an unknown topic waits for some of these.
+const (
+	publisherTTL = time.Second
+	topicWait    = 5 * time.Second
+)
+
 // Publisher makes one. A retried write can write twice: what reads must count
 // by entity and version.
 func (c *Client) Publisher() *Publisher {
+	transport := c.transport()
+	transport.MetadataTTL = publisherTTL
 	return &Publisher{writer: &kafka.Writer{
 		Addr:         kafka.TCP(c.config.Brokers...),
-		Transport:    c.transport(),
+		Transport:    transport,
 		Balancer:     kafka.Murmur2Balancer{Consistent: true},
 		RequiredAcks: kafka.RequireAll,
 		// The writer makes room for as many messages as this with each batch,
@@ -80,6 +89,13 @@ func (p *Publisher) Publish(ctx context.Context, messages []Message) error {
 		out[i] = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: toKafka(m.Headers)}
 	}
 	err := p.writer.WriteMessages(ctx, out...)
+	// As a single error it comes before anything is written.
+	for began := time.Now(); err == kafka.UnknownTopicOrPartition && time.Since(began) < topicWait; { //nolint:errorlint // wrapped, it is not that error
+		if !wait(ctx.Done(), publisherTTL/10) {
+			return fmt.Errorf("kafka: publish %d messages: %w", len(messages), ctx.Err())
+		}
+		err = p.writer.WriteMessages(ctx, out...)
+	}
 	var each kafka.WriteErrors
 	if errors.As(err, &each) {
 		for _, one := range each {
