@@ -30,6 +30,13 @@ test: build ## set up and pass the tests
 test-times: ## promised times of restarts and take-overs, and 50 kills; alone on the machine
 	ONEID_TEST_TIMES=1 ONEID_TEST_KILLS=50 $(GO) test -count=1 -p 1 -parallel 1 -timeout 40m -run '^(TestKilledAnywhere|TestUpKilled|TestResolversOfTwoMachines|TestTakeover|TestFrozenInsideAnInsert)$$' ./cmd/oneid ./pipelines/resolve
 
+.PHONY: test-kafka
+test-kafka: build ## what talks to Kafka, against a real Apache Kafka (Java 17; Maven, once)
+	$(BIN) engine install
+	deploy/kafka/kafka with sh -c ' \
+		$(GO) test -count=1 -p 1 -timeout 20m ./internal/kafka ./internal/pubsub ./pipelines/pull ./pipelines/resolve && \
+		$(GO) test -count=1 -timeout 10m ./cmd/oneid -run ConfiguredKafka'
+
 .PHONY: test-long
 test-long: ## the longest tests: more seeds, 500 kills, fuzzing
 	$(GO) test -count=1 -timeout 120m ./identity/engine -seeds 5000

@@ -122,15 +122,16 @@ func (c *Client) Ping(ctx context.Context) error {
 }
 
 // EnsureTopics makes the topics that are not there yet, and waits until each
-// has its partitions. What is there stays as it is.
+// partition has a leader that answers: that of a topic made a moment ago may
+// not know yet that it is. What is there stays as it is.
 func (c *Client) EnsureTopics(ctx context.Context, topics []Topic) error {
 	if err := c.createTopics(ctx, topics, false); err != nil {
 		return err
 	}
 	for _, t := range topics {
 		for {
-			n, err := c.Partitions(ctx, t.Name)
-			if err == nil && n > 0 {
+			first, _, err := c.Ends(ctx, t.Name)
+			if err == nil && len(first) > 0 {
 				break
 			}
 			select {

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"oneid/connectors"
-	"oneid/internal/embedded/broker"
+	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/pipelines"
@@ -74,18 +74,14 @@ type rig struct {
 
 func newRig(t *testing.T) rig {
 	t.Helper()
-	b, err := broker.Start(t.TempDir(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	client, err := kafka.New(kafka.Config{Brokers: b.Addresses()})
+	brand := brokertest.Brand()
+	client, err := kafka.New(kafka.Config{Brokers: brokertest.Brokers(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
 	var topics []kafka.Topic
-	for _, topic := range pipelines.Topics("b", 2) {
+	for _, topic := range pipelines.Topics(brand, 2) {
 		topics = append(topics, kafka.Topic{Name: topic.Name, Partitions: topic.Partitions, Replication: 1, Config: topic.Config})
 	}
 	if err := client.EnsureTopics(t.Context(), topics); err != nil {
@@ -97,7 +93,7 @@ func newRig(t *testing.T) rig {
 	}
 	publisher := client.Publisher()
 	t.Cleanup(func() { _ = publisher.Close() })
-	return rig{client, publisher, keys, events.TopicsOf("b")}
+	return rig{client, publisher, keys, events.TopicsOf(brand)}
 }
 
 func (r rig) puller(t *testing.T, c connectors.Connector) *Puller {
@@ -212,7 +208,7 @@ func TestCursorComesAfterItsPages(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	p := r.puller(t, &script{pages: 40})
-	p.Topics.Orders = "b.nowhere" // Kafka acknowledges the cursors and not the orders
+	p.Topics.Orders = r.topics.Orders + ".nowhere" // Kafka acknowledges the cursors and not the orders
 	if sum, err := p.Once(ctx); err == nil || sum != (Summary{}) {
 		t.Errorf("Once = %+v, %v; want an error and nothing counted", sum, err)
 	}

@@ -120,7 +120,7 @@ func (s *site) letters() int64 {
 // nothing is lost, doubled or put away.
 func TestStoresAway(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSiteOn(t, newOwnFlow(t, 1)) // its broker goes away too
 	way := s.road()
 	disk := smallDisk(t)
 	c := s.start(filepath.Join(disk.dir, "state"), way.url())

@@ -28,6 +28,7 @@ import (
 	"oneid/identity/engine"
 	"oneid/identity/extract"
 	"oneid/internal/clickhouse"
+	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/embedded/chdb/chdbtest"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
@@ -55,6 +56,7 @@ func TestMain(m *testing.M) {
 
 // childSettings are what a resolver's process is told.
 type childSettings struct {
+	Brand                string
 	Brokers              []string
 	URL, User, Password  string
 	Database, Keys, Data string
@@ -99,7 +101,7 @@ func beResolver(text string) error {
 	publisher := client.Publisher()
 	defer publisher.Close()
 	r := &Resolver{
-		Brand: "b", Kafka: client, Publisher: publisher, Topics: events.TopicsOf("b"), Keys: keys,
+		Brand: s.Brand, Kafka: client, Publisher: publisher, Topics: events.TopicsOf(s.Brand), Keys: keys,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), BatchEvents: 500, BatchWait: 20 * time.Millisecond,
 		Work: &Instance{
 			Identity: &Identity{Engine: e, Values: store, Keys: keys, Extract: &extract.Extractor{Hash: hash, Rules: rules}},
@@ -124,7 +126,6 @@ func beResolver(text string) error {
 type site struct {
 	*flow
 	t        testing.TB
-	brokers  []string
 	database chdbtest.Database
 	conn     *clickhouse.Conn
 	keysDir  string
@@ -135,7 +136,12 @@ type site struct {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, database: chdbtest.Start(t), keysDir: t.TempDir(), wanted: map[string]string{}, orders: map[string]string{}}
+	return newSiteOn(t, newFlowOn(t, &flow{brokers: brokertest.Brokers(t)}, 1))
+}
+
+func newSiteOn(t testing.TB, f *flow) *site {
+	t.Helper()
+	s := &site{flow: f, t: t, database: chdbtest.Start(t), keysDir: t.TempDir(), wanted: map[string]string{}, orders: map[string]string{}}
 	var err error
 	if s.conn, err = clickhouse.Open(t.Context(), clickhouse.Config{URL: s.database.URL, Database: s.database.Name, User: s.database.User, Password: s.database.Password}); err != nil {
 		t.Fatal(err)
@@ -144,7 +150,6 @@ func newSite(t testing.TB) *site {
 	if _, err := s.conn.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.flow, s.brokers = newFlowOf(t, 1)
 	if s.keys, err = keyring.Create(s.keysDir); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +183,7 @@ func (c *child) log() string {
 // ClickHouse.
 func (s *site) start(data, at string) *child {
 	s.t.Helper()
-	text, err := json.Marshal(childSettings{s.brokers, at, s.database.User, s.database.Password, s.database.Name, s.keysDir, data})
+	text, err := json.Marshal(childSettings{s.brand, s.brokers, at, s.database.User, s.database.Password, s.database.Name, s.keysDir, data})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -433,7 +438,7 @@ func (s *site) part(first, next int) {
 func (s *site) settled() {
 	s.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		committed, err := s.client.Committed(s.t.Context(), pipelines.ResolverGroup("b"), s.topics.Resolved())
+		committed, err := s.client.Committed(s.t.Context(), pipelines.ResolverGroup(s.brand), s.topics.Resolved())
 		if kafka.IsAway(err) && time.Now().Before(deadline) {
 			continue // a connection that the broker's end has cut
 		}

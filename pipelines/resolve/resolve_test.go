@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/embedded/broker"
+	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/fault"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
@@ -132,8 +133,11 @@ func (l *ledger) Hindrance() error { return nil }
 
 func (l *ledger) IsAway(err error) bool { return errors.Is(err, errAway) }
 
-// flow is a broker with the topics of brand b.
+// flow is a broker with the topics of a brand that no other test has.
 type flow struct {
+	brand   string
+	brokers []string
+	// broker and brokerDir are of an embedded broker of the test's own.
 	broker    *broker.Broker
 	brokerDir string
 	client    *kafka.Client
@@ -144,13 +148,12 @@ type flow struct {
 
 func newFlow(t testing.TB) *flow {
 	t.Helper()
-	f, _ := newFlowOf(t, 2)
-	return f
+	return newFlowOn(t, &flow{brokers: brokertest.Brokers(t)}, 2)
 }
 
-// newFlowOf makes topics with as many partitions, and says where the broker
-// is.
-func newFlowOf(t testing.TB, partitions int) (*flow, []string) {
+// newOwnFlow is a flow on an embedded broker that the test may end and start
+// again.
+func newOwnFlow(t testing.TB, partitions int) *flow {
 	t.Helper()
 	dir := t.TempDir()
 	b, err := broker.Start(dir, "127.0.0.1:0")
@@ -158,13 +161,20 @@ func newFlowOf(t testing.TB, partitions int) (*flow, []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	client, err := kafka.New(kafka.Config{Brokers: b.Addresses()})
+	return newFlowOn(t, &flow{broker: b, brokerDir: dir, brokers: b.Addresses()}, partitions)
+}
+
+// newFlowOn makes topics with as many partitions on a flow's brokers.
+func newFlowOn(t testing.TB, f *flow, partitions int) *flow {
+	t.Helper()
+	f.brand = brokertest.Brand()
+	client, err := kafka.New(kafka.Config{Brokers: f.brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
 	var topics []kafka.Topic
-	for _, topic := range pipelines.Topics("b", partitions) {
+	for _, topic := range pipelines.Topics(f.brand, partitions) {
 		topics = append(topics, kafka.Topic{Name: topic.Name, Partitions: topic.Partitions, Replication: 1, Config: topic.Config})
 	}
 	if err := client.EnsureTopics(t.Context(), topics); err != nil {
@@ -176,12 +186,13 @@ func newFlowOf(t testing.TB, partitions int) (*flow, []string) {
 	}
 	publisher := client.Publisher()
 	t.Cleanup(func() { _ = publisher.Close() })
-	return &flow{b, dir, client, publisher, keys, events.TopicsOf("b")}, b.Addresses()
+	f.client, f.publisher, f.keys, f.topics = client, publisher, keys, events.TopicsOf(f.brand)
+	return f
 }
 
 func (f *flow) resolver(work Work) *Resolver {
 	return &Resolver{
-		Brand: "b", Kafka: f.client, Publisher: f.publisher, Topics: f.topics, Keys: f.keys, Work: work,
+		Brand: f.brand, Kafka: f.client, Publisher: f.publisher, Topics: f.topics, Keys: f.keys, Work: work,
 		Log: slog.New(slog.DiscardHandler), BatchEvents: 70, BatchWait: 20 * time.Millisecond,
 	}
 }
