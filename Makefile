@@ -34,7 +34,7 @@ test-times: ## promised times of restarts and take-overs, and 50 kills; alone on
 test-kafka: build ## what talks to Kafka, against a real Apache Kafka (Java 17; Maven, once)
 	$(BIN) engine install
 	deploy/kafka/kafka with sh -c ' \
-		$(GO) test -count=1 -p 1 -timeout 20m ./internal/kafka ./internal/pubsub ./pipelines/pull ./pipelines/resolve && \
+		$(GO) test -count=1 -p 1 -timeout 20m ./internal/kafka ./internal/pubsub ./pipelines/pull ./pipelines/resolve ./pipelines/deliver && \
 		$(GO) test -count=1 -timeout 10m ./cmd/oneid -run ConfiguredKafka'
 
 .PHONY: test-long

@@ -32,6 +32,7 @@ type Settings struct {
 	Resolve    ResolveSettings    `yaml:"resolve" doc:"How batches are cut."`
 	Reconcile  ReconcileSettings  `yaml:"reconcile" doc:"How often all is compared with the platforms."`
 	Identity   IdentitySettings   `yaml:"identity" doc:"What joins accounts."`
+	Deliver    DeliverSettings    `yaml:"deliver" doc:"Who is told of identity changes."`
 	Log        LogSettings        `yaml:"log" doc:"What is logged, and how."`
 	Shops      []ShopSettings     `yaml:"shops" doc:"The shops to pull from."`
 }
@@ -119,6 +120,18 @@ type ReconcileSettings struct {
 type IdentitySettings struct {
 	RulesFile string        `yaml:"rules_file" doc:"YAML file with rules in place of those that ship."`
 	MixKey    config.Secret `yaml:"tmall_mix_key_file" doc:"File that holds the key of Tmall's mix_mobile hash."`
+}
+
+// DeliverSettings says who is told of identity changes.
+type DeliverSettings struct {
+	Webhooks []WebhookSettings `yaml:"webhooks" doc:"Where up posts each identity change to."`
+}
+
+// WebhookSettings is one address that identity changes are posted to.
+type WebhookSettings struct {
+	Name   string        `yaml:"name" doc:"What its consumer group is called by; a new name is told everything from the start."`
+	URL    string        `yaml:"url" doc:"Address that takes the POST; without password and query."`
+	Secret config.Secret `yaml:"secret_file" doc:"File that holds the secret of the signatures, at least 16 bytes."`
 }
 
 // LogSettings is about the log.

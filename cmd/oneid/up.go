@@ -12,6 +12,7 @@ import (
 
 	"oneid/connectors/simulator"
 	"oneid/pipelines"
+	"oneid/pipelines/deliver"
 	"oneid/pipelines/squash"
 	"oneid/schemas/config"
 )
@@ -44,6 +45,10 @@ func (upCmd) Run(ctx context.Context, f folder) error {
 	if !n.owner {
 		return errors.Join(hinted{errOwned, "stop that process first; `oneid lookup`, `query` and `import` work beside it"}, n.close())
 	}
+	deliverer, err := n.deliverer()
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
 	if len(shops) == 0 {
 		if _, err := simulator.Load(string(f)); errors.Is(err, fs.ErrNotExist) {
 			n.log.Warn("no shops are configured: nothing is pulled", "file", f.path(settingsFile))
@@ -54,9 +59,16 @@ func (upCmd) Run(ctx context.Context, f folder) error {
 			if simulators != nil {
 				shops = append(shops, simulators.shops...)
 			}
-			return n.stayUp(ctx, shops, func() {
-				fmt.Fprintf(os.Stderr, "up: see %s; Ctrl-C stops\n", f.path(endpointsFile))
+			group, ctx := errgroup.WithContext(ctx)
+			if deliverer != nil {
+				group.Go(func() error { return deliverer.Run(ctx) })
+			}
+			group.Go(func() error {
+				return n.stayUp(ctx, shops, func() {
+					fmt.Fprintf(os.Stderr, "up: see %s; Ctrl-C stops\n", f.path(endpointsFile))
+				})
 			})
+			return group.Wait()
 		})
 	})
 	return errors.Join(err, n.close())
@@ -93,6 +105,27 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		return n.folder.removeEndpoints()
 	})
 	return group.Wait()
+}
+
+// deliverer tells the configured webhooks of identity changes; nil if there
+// are none.
+func (n *node) deliverer() (*deliver.Deliverer, error) {
+	if len(n.settings.Deliver.Webhooks) == 0 {
+		return nil, nil
+	}
+	c := deliver.Config{Brand: n.settings.Brand, Kafka: n.kafka, Keys: n.keys, Log: n.log, Metrics: n.metrics}
+	for _, w := range n.settings.Deliver.Webhooks {
+		secret, err := w.Secret.Load(string(n.folder))
+		if err != nil {
+			return nil, err
+		}
+		c.Webhooks = append(c.Webhooks, deliver.Webhook{Name: w.Name, URL: w.URL, Secret: secret})
+	}
+	d, err := deliver.New(c)
+	if err != nil {
+		return nil, hinted{err, "mend deliver.webhooks in " + settingsFile}
+	}
+	return d, nil
 }
 
 // settleStart waits until the resolver works, so that what answers is whole.

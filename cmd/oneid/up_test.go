@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -333,4 +335,54 @@ func TestCopiedFolderStarts(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("the copy wrote into the place it came from")
 	}
+}
+
+// A webhook is told which customer each account is.
+func TestUpTellsWebhooks(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	var mu sync.Mutex
+	told := make(map[string]string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var event struct {
+			Data struct {
+				Account    string `json:"account"`
+				CustomerID string `json:"customer_id"`
+			} `json:"data"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&event); err != nil || r.Header.Get("Webhook-Signature") == "" {
+			t.Errorf("an event came that is none: %v", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		told[event.Data.Account] = event.Data.CustomerID
+	}))
+	defer server.Close()
+	writeText(t, filepath.Join(dir, "secrets", "desk"), "a secret of the test's")
+	writeText(t, filepath.Join(dir, settingsFile), "deliver:\n  webhooks:\n    - name: desk\n      url: "+server.URL+"\n      secret_file: secrets/desk\n")
+	p, _ := up(t, dir)
+	want := make(map[string]string)
+	for _, row := range rows(t, dir, "SELECT account, toString(customer_id) FROM identity_map_current") {
+		want[row[0]] = row[1]
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		mu.Lock()
+		d := cmp.Diff(want, told)
+		mu.Unlock()
+		if d == "" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after a minute the webhook was told other customers than ClickHouse has:\n%s", d)
+		}
+	}
+	down(t, dir, p)
+}
+
+// A webhook that is set wrongly is a fault that up names before it starts.
+func TestUpRefusesAWrongWebhook(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	writeText(t, filepath.Join(dir, settingsFile), "deliver:\n  webhooks:\n    - name: desk\n      url: https://desk.example.com\n")
+	wantRefused(t, oneid(t, "up", "--dir", dir), 1, `webhook "desk"`, "secret", "hint: mend deliver.webhooks")
 }

@@ -29,8 +29,8 @@ const (
 	// KeyMetadata is the metadata that is the message's key in Kafka: messages
 	// of one key keep their order.
 	KeyMetadata = "kafka_key"
-	// idHeader is the CloudEvents attribute that is a message's UUID.
-	idHeader = "ce_id"
+	// IDHeader is the header in Kafka that is a message's UUID: CloudEvents' id.
+	IDHeader = "ce_id"
 )
 
 // ErrClosed says that a Publisher or Subscriber was used after its Close.
@@ -83,7 +83,7 @@ func (p *Publisher) Close() error {
 func toKafka(topic string, m *message.Message) kafka.Message {
 	out := kafka.Message{Topic: topic, Value: m.Payload}
 	if m.UUID != "" {
-		out.Headers = append(out.Headers, kafka.Header{Key: idHeader, Value: []byte(m.UUID)})
+		out.Headers = append(out.Headers, kafka.Header{Key: IDHeader, Value: []byte(m.UUID)})
 	}
 	names := make([]string, 0, len(m.Metadata))
 	for name := range m.Metadata {
@@ -93,8 +93,10 @@ func toKafka(topic string, m *message.Message) kafka.Message {
 	for _, name := range names {
 		switch name {
 		case KeyMetadata:
-			out.Key = []byte(m.Metadata[name])
-		case idHeader:
+			if key := m.Metadata[name]; key != "" {
+				out.Key = []byte(key)
+			}
+		case IDHeader:
 		default:
 			out.Headers = append(out.Headers, kafka.Header{Key: name, Value: []byte(m.Metadata[name])})
 		}
@@ -107,7 +109,7 @@ func toKafka(topic string, m *message.Message) kafka.Message {
 func fromKafka(r kafka.Received) *message.Message {
 	m := message.NewMessage("", r.Value)
 	for _, h := range r.Headers {
-		if h.Key == idHeader {
+		if h.Key == IDHeader {
 			m.UUID = string(h.Value)
 			continue
 		}

@@ -23,10 +23,12 @@ const (
 	ReasonOpen = "open"
 	// ReasonStore: a message holds what no table can.
 	ReasonStore = "store"
+	// ReasonDeliver: a webhook refused an identity change, or failed at it.
+	ReasonDeliver = "deliver"
 )
 
 // Reasons are all there are.
-var Reasons = []string{ReasonRead, ReasonMap, ReasonTooLarge, ReasonDecode, ReasonOpen, ReasonStore}
+var Reasons = []string{ReasonRead, ReasonMap, ReasonTooLarge, ReasonDecode, ReasonOpen, ReasonStore, ReasonDeliver}
 
 // MaxMessage bounds a message's value: brokers take 1 MB unless configured,
 // with key and headers in it.
