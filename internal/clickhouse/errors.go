@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"syscall"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -109,6 +110,11 @@ func IsUnavailable(err error) bool {
 	var answer *driver.HTTPError
 	if errors.As(err, &answer) {
 		return answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests
+	}
+	// A cut in the middle of an answer's head.
+	var head textproto.ProtocolError
+	if errors.As(err, &head) {
+		return true
 	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) ||

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/textproto"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ func TestIsUnavailable(t *testing.T) {
 		"too slow":          {context.DeadlineExceeded, true},
 		"refused":           {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, true},
 		"cut off":           {fmt.Errorf("x: %w", io.ErrUnexpectedEOF), true},
+		"cut in the head":   {fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", textproto.ProtocolError("malformed MIME header: missing colon")), true},
 		"memory":            {&driver.Exception{Code: 241}, true},
 		"too many parts":    {fmt.Errorf("x: %w", &driver.Exception{Code: 252}), true},
 		"no such table":     {&driver.Exception{Code: 60}, false},
