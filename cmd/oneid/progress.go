@@ -110,7 +110,10 @@ func (t *task) end(err error) {
 	if err != nil {
 		outcome = "not done"
 	}
-	line := fmt.Sprintf("%s: %s, %s\n", t.title, t.count(), outcome)
+	if t.done > 0 || t.total > 0 {
+		outcome = t.count() + ", " + outcome
+	}
+	line := t.title + ": " + outcome + "\n"
 	if t.bar != nil {
 		t.bar.Abort(true)
 		t.bar.Wait()

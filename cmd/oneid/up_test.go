@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ import (
 
 	"oneid/connectors/simulator"
 	"oneid/internal/crashtest"
+	"oneid/internal/kafka"
+	"oneid/schemas/events"
 )
 
 // The life of one `up` on a folder that a demo made, from its start to
@@ -44,6 +47,7 @@ func TestUp(t *testing.T) {
 			}
 		}
 	})
+	t.Run("every message is a CloudEvent", func(t *testing.T) { wantCloudEvents(t, e.Kafka.Brokers) })
 	t.Run("a changed order is there within 5 s of being read", func(t *testing.T) { wantChange(t, dir) })
 	t.Run("a second up refuses", func(t *testing.T) {
 		wantRefused(t, oneid(t, "up", "--dir", dir), 1, "another oneid process owns the data folder", "hint: ")
@@ -183,6 +187,48 @@ func wantChange(t *testing.T, dir string) {
 			}
 		}
 		crashtest.Within(t, c.platform+": a change is in customer_orders", took, 3*time.Second+5*time.Second)
+	}
+}
+
+// wantCloudEvents looks at the headers of every message of every topic.
+func wantCloudEvents(t *testing.T, brokers []string) {
+	client, err := kafka.New(kafka.Config{Brokers: brokers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	topics := events.TopicsOf("oneid")
+	for topic, kinds := range map[string][]string{
+		topics.Orders: {"order", "refund"}, topics.Users: {"user"}, topics.Tickets: {"ticket"}, topics.Spend: nil,
+		topics.Identity: {"identity_change"}, topics.Journal: {"journal_record"}, topics.Cursors: {"cursor"}, topics.Decisions: nil, topics.DeadLetter: nil,
+	} {
+		var seen []string
+		err := client.ReadAll(t.Context(), topic, func(_ int, m kafka.Fetched) error {
+			has := make(map[string]string)
+			for _, h := range m.Headers {
+				has[h.Key] = string(h.Value)
+			}
+			kind := strings.TrimSuffix(strings.TrimPrefix(has["ce_type"], "oneid."), ".v1")
+			if !slices.Contains(seen, kind) {
+				seen = append(seen, kind)
+			}
+			for _, name := range []string{"ce_id", "ce_source"} {
+				if has[name] == "" {
+					t.Errorf("%s@%d: the header %s is empty", topic, m.Offset, name)
+				}
+			}
+			if _, err := time.Parse(time.RFC3339Nano, has["ce_time"]); err != nil || has["ce_specversion"] != "1.0" || has["content-type"] != events.ContentType {
+				t.Errorf("%s@%d: the headers are %v", topic, m.Offset, has)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(seen)
+		if !slices.Equal(seen, kinds) {
+			t.Errorf("%s holds the kinds %v, want %v", topic, seen, kinds)
+		}
 	}
 }
 
