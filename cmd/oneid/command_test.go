@@ -306,10 +306,10 @@ func copyFolder(t *testing.T, from, to string) {
 	}
 }
 
-// up starts `oneid up` and waits until it answers.
-func up(t *testing.T, dir string) (*process, Endpoints) {
+// up starts `oneid up`, with further environment, and waits until it answers.
+func up(t *testing.T, dir string, env ...string) (*process, Endpoints) {
 	t.Helper()
-	p := start(t, "up", "--dir", dir)
+	p := startWith(t, "", env, "up", "--dir", dir)
 	eventually(t, time.Minute, "endpoints.json appears", func() (bool, string) {
 		select {
 		case <-p.ended:

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors"
@@ -17,13 +15,14 @@ import (
 	"oneid/identity/engine"
 	"oneid/identity/extract"
 	"oneid/internal/clickhouse"
+	"oneid/internal/embedded/chdb"
 	"oneid/internal/kafka"
 	"oneid/internal/state"
+	"oneid/internal/telemetry"
 	"oneid/pipelines"
 	"oneid/pipelines/deadletter"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/resolve"
-	"oneid/schemas/events"
 )
 
 // node is an instance that moves data: it can publish, and, when it owns its
@@ -38,7 +37,8 @@ type node struct {
 	engine   *engine.Engine
 	resolver *resolve.Resolver
 	rules    *identity.Rules
-	metrics  *prometheus.Registry
+	metrics  *telemetry.Metrics
+	pulls    *telemetry.Pulls
 	// memory is what the state takes, against resolve.memory_mib.
 	memory stateMemory
 
@@ -57,7 +57,7 @@ func openNode(ctx context.Context, f folder, n need, show *progress) (_ *node, e
 		err := node.openResolver()
 		if err == nil {
 			node.letters = node.recorder()
-			err = node.countLetters()
+			node.letters.Seen = node.metrics.Letters([]string{deadletter.StateOpen, deadletter.StateReplayed, deadletter.StateDropped})
 		}
 		if err != nil {
 			return nil, errors.Join(err, node.close())
@@ -83,7 +83,8 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 			return nil, err
 		}
 	}
-	node := &node{instance: i, publisher: i.kafka.Publisher(), metrics: prometheus.NewRegistry()}
+	node := &node{instance: i, publisher: i.kafka.Publisher(), metrics: telemetry.NewMetrics(version())}
+	node.pulls = node.metrics.Pulls()
 	i.closers = append(i.closers, node.publisher.Close)
 	if node.cursors, err = pull.OpenCursors(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
 		return nil, err
@@ -126,10 +127,6 @@ func (n *node) openResolver() error {
 	if n.engine, err = engine.New(n.store, n.rules); err != nil {
 		return err
 	}
-	counters, err := n.counters()
-	if err != nil {
-		return err
-	}
 	hash := func(kind identity.IdentifierType, scope, value string) identity.Hash {
 		return n.keys.Hash(string(kind), scope, value)
 	}
@@ -139,9 +136,10 @@ func (n *node) openResolver() error {
 			Identity: &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}},
 			Tables:   resolve.NewBlocks(n.clickhouse, clickhouse.IsUnavailable),
 		},
-		BatchEvents: n.settings.Resolve.BatchEvents, BatchWait: time.Duration(n.settings.Resolve.BatchWait), Counters: counters,
+		BatchEvents: n.settings.Resolve.BatchEvents, BatchWait: time.Duration(n.settings.Resolve.BatchWait), Counters: resolve.Counters(n.metrics.Flow(resolve.Stages)),
 		Memory: int64(n.settings.Resolve.MemoryMiB) << 20 / 2,
 	}
+	n.measure()
 	return nil
 }
 
@@ -155,50 +153,53 @@ func (n *node) closeState() error {
 	return store.Close()
 }
 
-// counters are the resolver's metrics.
-func (n *node) counters() (resolve.Counters, error) {
-	var faults []error
-	counter := func(name, help string) func(int) {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "oneid", Subsystem: "resolve", Name: name, Help: help})
-		faults = append(faults, n.metrics.Register(c))
-		return func(by int) { c.Add(float64(by)) }
+// measure exports what the resolver counts, and how it is.
+func (n *node) measure() {
+	states := []pipelines.State{pipelines.Working, pipelines.Waiting, pipelines.Standby}
+	names := make([]string, len(states))
+	for i, state := range states {
+		names[i] = string(state)
 	}
-	faults = append(faults, n.metrics.Register(prometheus.NewGaugeFunc(
-		prometheus.GaugeOpts{Namespace: "oneid", Subsystem: "state", Name: "accounts", Help: "Accounts in the resolver's state."},
-		func() float64 { return float64(n.engine.Size().Accounts) })))
-	gauge := func(name, help string, value func() float64) {
-		faults = append(faults, n.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "oneid", Subsystem: "resolve", Name: name, Help: help}, value)))
-	}
-	for _, state := range []pipelines.State{pipelines.Working, pipelines.Waiting, pipelines.Standby} {
-		gauge(string(state), "1 while the resolver is "+string(state)+".", func() float64 {
-			if now, _, _ := n.resolver.Health(); now == state {
-				return 1
-			}
-			return 0
-		})
-	}
-	gauge("held_bytes", "Memory of messages between Kafka and ClickHouse.", func() float64 { return float64(n.resolver.Held()) })
-	gauge("memory_over_budget", "1 while the state takes more than resolve.memory_mib.", func() float64 {
-		if n.memory.over.Load() {
-			return 1
+	n.metrics.WatchResolver(names, func() telemetry.Resolver {
+		state, _, _ := n.resolver.Health()
+		size := n.engine.Size()
+		return telemetry.Resolver{
+			State: string(state), HeldBytes: n.resolver.Held(), OverBudget: n.memory.over.Load(),
+			Accounts: size.Accounts, Identifiers: size.Identifiers, Sightings: size.Sightings, Decisions: size.Decisions,
+			StateMemoryBytes: n.memory.bytes.Load(), StateDiskBytes: n.store.DiskBytes(),
 		}
-		return 0
+	}, func(ctx context.Context) ([]telemetry.Lag, error) {
+		lags, err := n.resolver.Lag(ctx)
+		out := make([]telemetry.Lag, len(lags))
+		for i, l := range lags {
+			out[i] = telemetry.Lag(l)
+		}
+		return out, err
 	})
-	return resolve.Counters{
-		Events:      counter("events_total", "Events that are in ClickHouse."),
-		DeadLetters: counter("dead_letters_total", "Messages that could not be read."),
-		Batches:     counter("batches_total", "Batches that are in ClickHouse."),
-		Rows:        counter("rows_total", "Rows inserted into ClickHouse."),
-		Waits:       counter("waits_total", "How often the resolver began to wait for a store."),
-		Moves:       counter("moves_total", "Accounts whose customer is new or another."),
-	}, errors.Join(faults...)
+	if n.engineServer != nil {
+		n.metrics.Engine(func() bool { return n.engineServer.State() == chdb.Ready })
+	}
 }
 
 // puller pulls one stream.
 func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pull.Puller {
+	of := n.pulls.Of(platform, shop, stream)
 	return &pull.Puller{
 		Connector: c, Platform: platform, Shop: shop, Stream: stream,
 		Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Cursors: n.cursors, Log: n.log,
+		Count: func(sum pull.Summary) {
+			of.Pages(sum.Pages)
+			of.Records(sum.Records)
+			of.Events(sum.Events)
+			of.DeadLetters(sum.DeadLetters)
+		},
+		Ended: func(err error) {
+			if err != nil {
+				of.Errors(1)
+				return
+			}
+			of.Succeeded()
+		},
 	}
 }
 
@@ -259,18 +260,6 @@ func (n *node) settleLetters(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// countLetters counts the states of dead letters that are recorded.
-func (n *node) countLetters() error {
-	states := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "oneid", Subsystem: "deadletter", Name: "states_total", Help: "States of dead letters that were recorded: open at each attempt, then replayed or dropped."}, []string{"reason", "state"})
-	n.letters.Seen = func(reason, state string) {
-		if !slices.Contains(events.Reasons, reason) {
-			reason = "other"
-		}
-		states.WithLabelValues(reason, state).Inc()
-	}
-	return n.metrics.Register(states)
 }
 
 func reached(have, want kafka.Position) bool {

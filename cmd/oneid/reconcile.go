@@ -11,8 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"oneid/connectors/simulator"
 	"oneid/pipelines"
 	"oneid/pipelines/reconcile"
@@ -230,18 +228,12 @@ func (n *node) withShops(ctx context.Context, work func(context.Context, []shop)
 // reconciling reconciles shops now and then; it returns nil when ctx ends.
 // What fails is tried again the next time.
 func (n *node) reconciling(ctx context.Context, shops []shop) error {
-	different := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "oneid", Subsystem: "reconcile", Name: "difference", Help: "Entities of the last days that a side lacks, or has with other amounts."}, []string{"platform", "shop", "stream"})
-	if err := n.metrics.Register(different); err != nil {
-		return err
-	}
 	wanted, err := reconcileCmd{}.wanted(shops)
 	if err != nil {
 		return nil //nolint:nilerr // no shops: nothing to compare with
 	}
 	r := n.reconciler()
-	r.Note = func(platform, shop, stream string, entities uint64) {
-		different.WithLabelValues(platform, shop, stream).Set(float64(entities))
-	}
+	r.Note = n.metrics.Reconciled()
 	for pipelines.Sleep(ctx, time.Duration(n.settings.Reconcile.Every)) == nil {
 		from, to, err := reconcileCmd{}.days(n.settings.Timezone, time.Now())
 		if err == nil {

@@ -10,11 +10,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"oneid/internal/api"
 	"oneid/internal/customer/profile"
+	"oneid/internal/telemetry"
 	"oneid/pipelines"
 )
 
@@ -40,7 +38,7 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 		return errors.Join(err, i.close())
 	}
 	ready := func(ctx context.Context) error { return i.clickhouse.Ping(ctx) }
-	server, err := i.listen(ctx, profiles, nil, ready, func() string { return "" }, prometheus.NewRegistry())
+	server, err := i.listen(ctx, profiles, nil, ready, func() string { return "" }, telemetry.NewMetrics(version()))
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
@@ -101,14 +99,14 @@ func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 }
 
 // listen makes the API over profiles.
-func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, showLetter func(ctx context.Context, id, who string) (api.Letter, error), ready func(context.Context) error, note func() string, metrics *prometheus.Registry) (*apiServer, error) {
+func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, showLetter func(ctx context.Context, id, who string) (api.Letter, error), ready func(context.Context) error, note func() string, metrics *telemetry.Metrics) (*apiServer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", i.settings.API.Listen)
 	if err != nil {
 		return nil, hinted{fmt.Errorf("listen for the look-up API: %w", err), "another program has that address; change api.listen, or leave its port 0"}
 	}
 	handler := api.Handler(api.Config{
 		Customers: profiles, Keys: i.folder.apiKeys(), ShowLetter: showLetter, Ready: ready, Note: note,
-		Metrics:      promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		Metrics:      metrics.Handler(),
 		MaxBodyBytes: int64(i.settings.API.MaxBodyBytes), Timeout: time.Duration(i.settings.API.Timeout), Log: i.log,
 	})
 	return &apiServer{

@@ -113,7 +113,7 @@ func (n *node) deliverer() (*deliver.Deliverer, error) {
 	if len(n.settings.Deliver.Webhooks) == 0 {
 		return nil, nil
 	}
-	c := deliver.Config{Brand: n.settings.Brand, Kafka: n.kafka, Keys: n.keys, Log: n.log, Metrics: n.metrics}
+	c := deliver.Config{Brand: n.settings.Brand, Kafka: n.kafka, Keys: n.keys, Log: n.log, Metrics: n.metrics.Registerer()}
 	for _, w := range n.settings.Deliver.Webhooks {
 		secret, err := w.Secret.Load(string(n.folder))
 		if err != nil {

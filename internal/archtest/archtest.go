@@ -58,7 +58,12 @@ var onlyIn = map[string][]string{
 	"github.com/danielgtaylor/huma/v2":           {"internal/api"},
 	"github.com/alecthomas/kong":                 {"cmd/oneid"},
 	"github.com/ThreeDotsLabs/watermill":         {"internal/pubsub", "pipelines"},
-	"github.com/prometheus/client_golang":        {"internal/telemetry", "internal/api", "internal/pubsub", "pipelines", "cmd/oneid"},
+	"github.com/prometheus/client_golang":        {"internal/telemetry", "internal/pubsub", "pipelines/deliver"},
+	// The API's spans may be made wherever something takes time; who takes them
+	// away is one place's business.
+	"go.opentelemetry.io/otel":           {"internal/telemetry", "pipelines/resolve"},
+	"go.opentelemetry.io/otel/sdk":       {"internal/telemetry"},
+	"go.opentelemetry.io/otel/exporters": {"internal/telemetry"},
 }
 
 // pureFiles are the mapping files of connectors: no network, no files, no

@@ -85,6 +85,9 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// DiskBytes is what the folder takes of the disk.
+func (s *Store) DiskBytes() int64 { return int64(s.db.Metrics().DiskSpaceUsage()) }
+
 // rowPrefix and valuePrefix part the engine's tables from the values.
 const (
 	rowPrefix   = 'r'

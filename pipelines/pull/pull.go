@@ -54,6 +54,10 @@ type Puller struct {
 	Log       *slog.Logger
 	// Progress, if set, is called when pages were acknowledged.
 	Progress func(Summary)
+	// Count, if set, is told what was acknowledged since the last call, and Ended
+	// how each Once ended, unless it was asked to stop.
+	Count func(Summary)
+	Ended func(error)
 	// Refused, if set, is called for each dead letter: where it came from and
 	// what is wrong with it.
 	Refused func(origin string, err error)
@@ -65,6 +69,11 @@ type Summary struct {
 	// Total is how many records the platform says there are to read; 0 when
 	// it does not say.
 	Total int
+}
+
+// since is what came after earlier.
+func (s Summary) since(earlier Summary) Summary {
+	return Summary{Pages: s.Pages - earlier.Pages, Records: s.Records - earlier.Records, Events: s.Events - earlier.Events, DeadLetters: s.DeadLetters - earlier.DeadLetters, Total: s.Total}
 }
 
 // pagesAhead bounds how many pages, mapped and sealed, wait for those before
@@ -98,7 +107,11 @@ func (p *Puller) Once(ctx context.Context) (Summary, error) {
 		sum, err = p.write(ctx, key, pages)
 		return err
 	})
-	return sum, group.Wait()
+	err := group.Wait()
+	if p.Ended != nil && ctx.Err() == nil {
+		p.Ended(err)
+	}
+	return sum, err
 }
 
 func (p *Puller) cursorKey() string {
@@ -157,6 +170,9 @@ func (p *Puller) write(ctx context.Context, key string, in <-chan sealed) (Summa
 			if err := p.Cursors.Put(ctx, p.cursorKey(), page.next); err != nil {
 				return sum, fmt.Errorf("pull: %s: %w", key, err)
 			}
+		}
+		if p.Count != nil {
+			p.Count(page.sum.since(sum))
 		}
 		sum = page.sum
 		if p.Progress != nil {

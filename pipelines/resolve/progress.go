@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	"oneid/internal/kafka"
@@ -33,6 +34,13 @@ func (p *progress) set(next map[partition]int64) {
 	p.moved = make(chan struct{})
 }
 
+// now is how far delivery is; empty while that is not known.
+func (p *progress) now() map[partition]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.next)
+}
+
 // wait returns once everything below target is delivered.
 func (p *progress) wait(ctx context.Context, target map[partition]int64) error {
 	for {
@@ -54,6 +62,36 @@ func (p *progress) wait(ctx context.Context, target map[partition]int64) error {
 			return fmt.Errorf("resolve: wait for %d messages to reach ClickHouse: %w", left, ctx.Err())
 		}
 	}
+}
+
+// Lag is what of one partition is not in ClickHouse yet.
+type Lag struct {
+	Topic     string
+	Partition int
+	Messages  int64
+}
+
+// Lag asks Kafka where each partition ends, and says how many messages lie
+// between that and what is in ClickHouse; none while it is not known how far
+// the resolver is, as at its start. On a standby it is the lag of the one that
+// is active.
+func (r *Resolver) Lag(ctx context.Context) ([]Lag, error) {
+	next := r.progress.now()
+	if len(next) == 0 {
+		return nil, nil
+	}
+	var lags []Lag
+	for _, topic := range r.Topics.Resolved() {
+		first, end, err := r.Kafka.Ends(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		for number := range end {
+			done := max(next[partition{topic, number}], first[number])
+			lags = append(lags, Lag{topic, number, max(end[number]-done, 0)})
+		}
+	}
+	return lags, nil
 }
 
 // ends are the next offsets of all partitions of topics at this moment; a

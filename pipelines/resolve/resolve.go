@@ -41,6 +41,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -83,10 +84,16 @@ const mostWait = time.Second
 type Counters struct {
 	// Events, DeadLetters, Batches and Rows count what was delivered.
 	Events, DeadLetters, Batches, Rows func(n int)
-	// Moves counts accounts whose customer is new or another.
-	Moves func(n int)
-	// Waits counts how often the resolver began to wait for a store.
-	Waits func(n int)
+	// Moves counts accounts whose customer is new or another; Merges and Splits
+	// the customers that became part of another, or were parted from one.
+	Moves, Merges, Splits func(n int)
+	// Waits counts how often the resolver began to wait for a store, Retries
+	// the attempts at one that failed.
+	Waits, Retries func(n int)
+	// BatchEvents is told how many messages a delivered batch had.
+	BatchEvents func(n int)
+	// Stage is told how long each of Stages took, failed or not.
+	Stage func(stage string, took time.Duration)
 }
 
 // Resolver resolves one brand. Fill it before Run; one Run at a time.
@@ -110,6 +117,8 @@ type Resolver struct {
 	// default DefaultMemory. A batch takes half of it at most.
 	Memory   int64
 	Counters Counters
+	// Tracer makes the spans of batches; nil makes none.
+	Tracer trace.Tracer
 
 	journal *journal
 	// ahead are the journal's records that are not applied here, or not known
@@ -229,6 +238,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 			return err
 		}
 		r.waits(err)
+		count(r.Counters.Retries, 1)
 		if wait.Wait(ctx) != nil {
 			return nil
 		}
@@ -357,9 +367,7 @@ func (r *Resolver) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.step("apply batch", record.sequence, func() error {
-			return r.Work.Apply(ctx, decode(record, b, r.Topics, r.Keys))
-		}); err != nil {
+		if err := r.trace(ctx, "follow", func(ctx context.Context) error { _, err := r.apply(ctx, record, b); return err }); err != nil {
 			return err
 		}
 		r.applied.Store(record.sequence)
@@ -451,7 +459,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		if err != nil {
 			return err
 		}
-		if err := r.handle(ctx, r.ahead[0], again); err != nil {
+		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], again) }); err != nil {
 			return err
 		}
 	}
@@ -472,19 +480,42 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			return err
 		}
 		next.sort(r.Topics.Resolved())
-		record, err := r.journal.append(ctx, next.ranges())
-		if err != nil {
-			return err
-		}
-		r.ahead = append(r.ahead, record)
-		if err := afterJournal.Hit(); err != nil {
-			return err
-		}
-		if err := r.handle(ctx, record, next); err != nil {
+		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.take(ctx, next) }); err != nil {
 			return err
 		}
 		room.give(next)
 	}
+}
+
+// take writes a batch into the journal, and then takes it the whole way.
+func (r *Resolver) take(ctx context.Context, b batch) error {
+	var taken record
+	if err := r.stage(ctx, stageJournal, func(ctx context.Context) (err error) {
+		taken, err = r.journal.append(ctx, b.ranges())
+		return err
+	}); err != nil {
+		return err
+	}
+	r.ahead = append(r.ahead, taken)
+	if err := afterJournal.Hit(); err != nil {
+		return err
+	}
+	return r.handle(ctx, taken, b)
+}
+
+// apply decodes a batch and brings it into the state.
+func (r *Resolver) apply(ctx context.Context, record record, b batch) (*Batch, error) {
+	var read *Batch
+	if err := r.stage(ctx, stageDecode, func(context.Context) error {
+		read = decode(record, b, r.Topics, r.Keys)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	describe(ctx, read)
+	return read, r.stage(ctx, stageApply, func(ctx context.Context) error {
+		return r.step("apply batch", record.sequence, func() error { return r.Work.Apply(ctx, read) })
+	})
 }
 
 // step does one step of a batch's way. While it takes long, the resolver's
@@ -546,8 +577,8 @@ func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
 // handle takes a batch that the journal holds, the first of those ahead, the
 // whole way. It may be called again with the same batch at any time.
 func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
-	read := decode(record, b, r.Topics, r.Keys)
-	if err := r.step("apply batch", record.sequence, func() error { return r.Work.Apply(ctx, read) }); err != nil {
+	read, err := r.apply(ctx, record, b)
+	if err != nil {
 		return err
 	}
 	r.applied.Store(max(r.applied.Load(), record.sequence))
@@ -555,9 +586,11 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 		return err
 	}
 	rows := 0
-	if err := r.step("insert batch", record.sequence, func() (err error) {
-		rows, err = r.Work.Insert(ctx, read)
-		return err
+	if err := r.stage(ctx, stageInsert, func(ctx context.Context) error {
+		return r.step("insert batch", record.sequence, func() (err error) {
+			rows, err = r.Work.Insert(ctx, read)
+			return err
+		})
 	}); err != nil {
 		return err
 	}
@@ -569,14 +602,16 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 			return err
 		}
 	}
-	if err := r.step("publish the changes of batch", record.sequence, func() error { return r.publish(ctx, read) }); err != nil {
+	if err := r.stage(ctx, stagePublish, func(ctx context.Context) error {
+		return r.step("publish the changes of batch", record.sequence, func() error { return r.publish(ctx, read) })
+	}); err != nil {
 		return err
 	}
 	if err := afterPublish.Hit(); err != nil {
 		return err
 	}
 	r.journal.delivered = record.sequence
-	if err := r.letGo(ctx); err != nil {
+	if err := r.stage(ctx, stageDeliver, r.letGo); err != nil {
 		return err
 	}
 	if err := afterDelivery.Hit(); err != nil {
@@ -586,7 +621,7 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 	for _, taken := range record.ranges {
 		next[partition{taken.GetTopic(), int(taken.GetPartition())}] = taken.GetLast() + 1
 	}
-	if err := r.commit(ctx, next); err != nil {
+	if err := r.stage(ctx, stageCommit, func(ctx context.Context) error { return r.commit(ctx, next) }); err != nil {
 		return err
 	}
 	if err := afterCommit.Hit(); err != nil {
@@ -598,6 +633,7 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
 	count(r.Counters.Events, len(read.Events)+len(read.Decisions))
 	count(r.Counters.DeadLetters, len(read.letters))
 	count(r.Counters.Rows, rows)
+	count(r.Counters.BatchEvents, len(read.Events)+len(read.Decisions)+len(read.letters))
 	return nil
 }
 
@@ -628,8 +664,11 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 	if err := r.journal.unmoved(ctx); err != nil {
 		return err
 	}
-	count(r.Counters.Moves, len(changes))
-	return r.Publisher.Publish(ctx, messages)
+	if err := r.Publisher.Publish(ctx, messages); err != nil {
+		return err
+	}
+	r.countMoves(changes)
+	return nil
 }
 
 // commit tells Kafka how far the resolver is. Nothing reads it but those who

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"oneid/identity"
@@ -115,7 +116,9 @@ func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, sequence uin
 		}
 		group.Go(func() error {
 			token := strconv.FormatUint(sequence, 10) + "/" + block.Table()
-			if err := b.Insert(ctx, block, token); err != nil {
+			err := within(ctx, "insert "+block.Table(), func(ctx context.Context) error { return b.Insert(ctx, block, token) },
+				attribute.String("db.collection.name", block.Table()), attribute.Int("oneid.rows", block.Rows()))
+			if err != nil {
 				return fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)
 			}
 			return nil
