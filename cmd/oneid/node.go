@@ -130,7 +130,17 @@ func (n *node) openResolver() error {
 	hash := func(kind identity.IdentifierType, scope, value string) identity.Hash {
 		return n.keys.Hash(string(kind), scope, value)
 	}
+	tracing, err := telemetry.NewTracing(context.Background(), version(), n.log) // it lives as long as the node
+	if err != nil {
+		return hinted{err, "mend the variable, or unset OTEL_EXPORTER_OTLP_ENDPOINT: then nothing is traced"}
+	}
+	n.closers = append(n.closers, func() error {
+		ending, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		return tracing.Close(ending)
+	})
 	n.resolver = &resolve.Resolver{
+		Tracer: tracing.Tracer(resolve.TracerName),
 		Brand: n.settings.Brand, Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Log: n.log,
 		Work: &resolve.Instance{
 			Identity: &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}},

@@ -26,8 +26,8 @@ const (
 // Stages are all there are, in the order in which a batch goes through them.
 var Stages = []string{stageJournal, stageDecode, stageApply, stageInsert, stagePublish, stageDeliver, stageCommit}
 
-// tracerName is under which the spans of this package are made.
-const tracerName = "oneid/pipelines/resolve"
+// TracerName is under which the spans of this package are made.
+const TracerName = "oneid/pipelines/resolve"
 
 // trace does work under a span: "batch" is the whole way of one batch, "follow"
 // what one that stands by does with it.
@@ -58,7 +58,7 @@ func within(ctx context.Context, name string, work func(context.Context) error, 
 	if !above.IsRecording() {
 		return work(ctx)
 	}
-	ctx, span := above.TracerProvider().Tracer(tracerName).Start(ctx, name, trace.WithAttributes(about...))
+	ctx, span := above.TracerProvider().Tracer(TracerName).Start(ctx, name, trace.WithAttributes(about...))
 	defer span.End()
 	return fails(span, work(ctx))
 }
