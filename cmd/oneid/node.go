@@ -141,7 +141,7 @@ func (n *node) openResolver() error {
 	})
 	n.resolver = &resolve.Resolver{
 		Tracer: tracing.Tracer(resolve.TracerName),
-		Brand: n.settings.Brand, Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Log: n.log,
+		Brand:  n.settings.Brand, Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Log: n.log,
 		Work: &resolve.Instance{
 			Identity: &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}},
 			Tables:   resolve.NewBlocks(n.clickhouse, clickhouse.IsUnavailable),

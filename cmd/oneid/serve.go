@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"oneid/internal/api"
 	"oneid/internal/customer/profile"
 	"oneid/internal/telemetry"
@@ -77,25 +79,54 @@ func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 	profiles := &profile.Profiles{
 		Source: &profile.State{Engine: n.engine, Values: n.store}, History: profile.NewHistory(n.clickhouse), Keys: n.keys, Rules: n.rules,
 	}
-	ready := func(ctx context.Context) error {
-		switch state, cause, since := n.resolver.Health(); {
-		case state == pipelines.Working || state == pipelines.Standby:
-			return n.clickhouse.Ping(ctx)
-		case cause == nil:
-			return fmt.Errorf("the resolver is %s", state)
-		default:
-			return fmt.Errorf("the resolver is %s since %s: %w", state, since.Format(time.RFC3339), cause)
-		}
+	return n.listen(ctx, profiles, n.showLetter, n.ready, n.note, n.metrics)
+}
+
+// ready says what of this process is not ready, nil if all is.
+func (n *node) ready(ctx context.Context) error {
+	switch state, cause, since := n.resolver.Health(); {
+	case state == pipelines.Working || state == pipelines.Standby:
+		return n.clickhouse.Ping(ctx)
+	case cause == nil:
+		return fmt.Errorf("the resolver is %s", state)
+	default:
+		return fmt.Errorf("the resolver is %s since %s: %w", state, since.Format(time.RFC3339), cause)
 	}
-	note := func() string {
-		state, _, since := n.resolver.Health()
-		text := fmt.Sprintf("the resolver is %s since %s", state, since.Format(time.RFC3339))
-		if n.memory.over.Load() {
-			text += "\n" + n.memoryNote()
-		}
-		return text
+}
+
+// note is what /readyz says of a process that is ready.
+func (n *node) note() string {
+	state, _, since := n.resolver.Health()
+	text := fmt.Sprintf("the resolver is %s since %s", state, since.Format(time.RFC3339))
+	if n.memory.over.Load() {
+		text += "\n" + n.memoryNote()
 	}
-	return n.listen(ctx, profiles, n.showLetter, ready, note, n.metrics)
+	return text
+}
+
+// observed answers /healthz, /readyz and /metrics at metrics.listen, if it is
+// set, while work runs.
+func (n *node) observed(ctx context.Context, ready func(context.Context) error, note func() string, work func(context.Context) error) error {
+	address := n.settings.Metrics.Listen
+	if address == "" {
+		return work(ctx)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return hinted{fmt.Errorf("listen for metrics: %w", err), "another program has that address; change metrics.listen"}
+	}
+	server := n.server(listener, api.Probes(api.Config{
+		Keys: n.folder.apiKeys(), Ready: ready, Note: note, Metrics: n.metrics.Handler(), Timeout: time.Duration(n.settings.API.Timeout), Log: n.log,
+	}))
+	n.log.Info("metrics are served", "url", server.url+"/metrics")
+	group, ctx := errgroup.WithContext(ctx)
+	serving, stop := context.WithCancel(ctx)
+	group.Go(func() error { return server.serve(serving) })
+	group.Go(func() error {
+		defer stop()
+		return work(ctx)
+	})
+	return group.Wait()
 }
 
 // listen makes the API over profiles.
@@ -109,10 +140,15 @@ func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, showL
 		Metrics:      metrics.Handler(),
 		MaxBodyBytes: int64(i.settings.API.MaxBodyBytes), Timeout: time.Duration(i.settings.API.Timeout), Log: i.log,
 	})
+	return i.server(listener, handler), nil
+}
+
+// server is an HTTP server with bounds.
+func (i *instance) server(listener net.Listener, handler http.Handler) *apiServer {
 	return &apiServer{
 		url: "http://" + listener.Addr().String(), listener: listener,
 		server: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(i.log.Handler(), slog.LevelWarn)},
-	}, nil
+	}
 }
 
 // serve answers until ctx ends, and lets what is under way end.

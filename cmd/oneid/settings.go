@@ -33,6 +33,7 @@ type Settings struct {
 	Reconcile  ReconcileSettings  `yaml:"reconcile" doc:"How often all is compared with the platforms."`
 	Identity   IdentitySettings   `yaml:"identity" doc:"What joins accounts."`
 	Deliver    DeliverSettings    `yaml:"deliver" doc:"Who is told of identity changes."`
+	Metrics    MetricsSettings    `yaml:"metrics" doc:"What Prometheus asks of resolve and sync."`
 	Log        LogSettings        `yaml:"log" doc:"What is logged, and how."`
 	Shops      []ShopSettings     `yaml:"shops" doc:"The shops to pull from."`
 }
@@ -134,6 +135,11 @@ type WebhookSettings struct {
 	Secret config.Secret `yaml:"secret_file" doc:"File that holds the secret of the signatures, at least 16 bytes."`
 }
 
+// MetricsSettings is about what Prometheus asks.
+type MetricsSettings struct {
+	Listen string `yaml:"listen" doc:"Address at which resolve and sync answer /metrics, /healthz and /readyz; empty means nowhere. up answers at api.listen."`
+}
+
 // LogSettings is about the log.
 type LogSettings struct {
 	Level  string `yaml:"level" doc:"debug, info, warn or error."`
@@ -205,6 +211,11 @@ func (s *Settings) validate(data []byte) error {
 	for key, address := range map[string]string{"api.listen": s.API.Listen, "clickhouse.listen": s.ClickHouse.Listen, "clickhouse.bi.listen": s.ClickHouse.BI.Listen} {
 		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
 			fault(key, "must be of the form host:port, such as 127.0.0.1:0")
+		}
+	}
+	if s.Metrics.Listen != "" {
+		if _, port, err := net.SplitHostPort(s.Metrics.Listen); err != nil || port == "" {
+			fault("metrics.listen", "must be of the form host:port, such as 127.0.0.1:9464")
 		}
 	}
 	if s.Resolve.MemoryMiB < 64 {

@@ -31,7 +31,8 @@ func (c syncCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.run(ctx, n), n.close())
+	err = n.observed(ctx, n.kafka.Ping, nil, func(ctx context.Context) error { return c.run(ctx, n) })
+	return errors.Join(err, n.close())
 }
 
 func (c syncCmd) run(ctx context.Context, n *node) error {
@@ -89,12 +90,14 @@ func (c resolveCmd) Run(ctx context.Context, f folder) error {
 	if !n.owner {
 		return errors.Join(hinted{errOwned, "it resolves already; stop it to resolve here"}, n.close())
 	}
-	err = n.resolving(ctx, func(ctx context.Context) error {
-		if c.Once {
-			return n.settle(ctx)
-		}
-		<-ctx.Done()
-		return context.Cause(ctx)
+	err = n.observed(ctx, n.ready, n.note, func(ctx context.Context) error {
+		return n.resolving(ctx, func(ctx context.Context) error {
+			if c.Once {
+				return n.settle(ctx)
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
 	})
 	return errors.Join(err, n.close())
 }

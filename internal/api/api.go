@@ -120,6 +120,36 @@ type whoKey struct{}
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	register(mux, c)
+	c.probes(mux)
+	limited := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, c.MaxBodyBytes)
+		ctx, cancel := context.WithTimeout(r.Context(), c.Timeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		if _, pattern := mux.Handler(r); pattern == "" {
+			unrouted(mux, w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+	return limited
+}
+
+// Probes serves what machines ask about a process that looks nobody up:
+// /healthz, /readyz and /metrics, as Handler does. Of c it needs Keys, Ready,
+// Note, Metrics, Timeout and Log.
+func Probes(c Config) http.Handler {
+	mux := http.NewServeMux()
+	c.probes(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), c.Timeout)
+		defer cancel()
+		mux.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// probes adds what machines ask about the process.
+func (c Config) probes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	})
@@ -143,18 +173,6 @@ func Handler(c Config) http.Handler {
 		}
 		c.Metrics.ServeHTTP(w, r)
 	})
-	limited := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, c.MaxBodyBytes)
-		ctx, cancel := context.WithTimeout(r.Context(), c.Timeout)
-		defer cancel()
-		r = r.WithContext(ctx)
-		if _, pattern := mux.Handler(r); pattern == "" {
-			unrouted(mux, w, r)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
-	return limited
 }
 
 // unrouted answers what the mux has no operation for: it knows whether the

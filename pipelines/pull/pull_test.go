@@ -244,3 +244,38 @@ func TestPagesKeepTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// What is counted is what was acknowledged, once, over rounds that break and
+// rounds that end well; a round that was asked to stop is neither.
+func TestPullCounts(t *testing.T) {
+	r := newRig(t)
+	var counted Summary
+	var ended []error
+	round := func(ctx context.Context, c *script) Summary {
+		p := r.puller(t, c)
+		p.Count = func(sum Summary) {
+			counted.Pages += sum.Pages
+			counted.Records += sum.Records
+			counted.Events += sum.Events
+			counted.DeadLetters += sum.DeadLetters
+		}
+		p.Ended = func(err error) { ended = append(ended, err) }
+		sum, _ := p.Once(ctx) //nolint:errcheck // Ended has it
+		return sum
+	}
+	first := round(t.Context(), &script{pages: 6, stopAt: 4})
+	second := round(t.Context(), &script{pages: 6})
+	want := Summary{Pages: first.Pages + second.Pages, Records: first.Records + second.Records, Events: first.Events + second.Events, DeadLetters: first.DeadLetters + second.DeadLetters}
+	if counted != want || counted.Records != 60 || counted.DeadLetters != 3 {
+		t.Errorf("counted %+v, want %+v: 60 records, 3 of them dead letters", counted, want)
+	}
+	if len(ended) != 2 || !errors.Is(ended[0], errBroken) || ended[1] != nil {
+		t.Errorf("rounds ended with %v, want a broken one and a good one", ended)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	round(stopped, &script{pages: 6})
+	if len(ended) != 2 {
+		t.Errorf("a round that was asked to stop counts as %v", ended[2:])
+	}
+}
