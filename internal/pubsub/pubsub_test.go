@@ -365,7 +365,10 @@ func TestRouterWaitsForWhatIsAway(t *testing.T) {
 	done := make(chan int, 1)
 	tries := 0
 	r.Handle("worker", topic, pubsub.NewSubscriber(client, topic, 0, discard), func(*message.Message) error {
-		if tries++; tries < 50 {
+		if tries++; tries == 30 {
+			return errors.New("a failure of its own, the first of two that it may have")
+		}
+		if tries < 50 {
 			return fmt.Errorf("store: %w", errAway)
 		}
 		done <- tries

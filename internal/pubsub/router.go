@@ -26,8 +26,8 @@ type RouterConfig struct {
 	// keeps none.
 	Metrics prometheus.Registerer
 
-	// Attempts is how often a message is tried before it is poison.
-	// Default 5.
+	// Attempts is how often a message may fail before it is poison; that
+	// something was away does not count. Default 5.
 	Attempts int
 	// MinWait and MaxWait bound the pause between two attempts, which
 	// doubles. Default 200 ms and 30 s.
@@ -114,16 +114,54 @@ func NewRouter(c RouterConfig) (*Router, error) {
 		}
 		router.AddMiddleware(poison)
 	}
+	failures := failures{c.Attempts, away}
+	router.AddMiddleware(failures.begin)
 	router.AddMiddleware(middleware.Retry{
 		MaxRetries: math.MaxInt32, InitialInterval: c.MinWait, MaxInterval: c.MaxWait, Multiplier: 2, RandomizationFactor: 0.2,
-		ShouldRetry:         func(p middleware.RetryParams) bool { return away(p.Err) || p.RetryNum+1 < c.Attempts },
+		ShouldRetry:         func(p middleware.RetryParams) bool { return !errors.As(p.Err, new(lastError)) },
 		ResetContextOnRetry: true,
 	}.Middleware)
+	router.AddMiddleware(failures.count)
 	if c.PerSecond > 0 {
 		router.AddMiddleware(middleware.NewThrottle(int64(c.PerSecond), time.Second).Middleware)
 	}
 	router.AddMiddleware(middleware.Recoverer)
 	return &Router{router: router}, nil
+}
+
+// failures counts those of a message in its context: Watermill's Retry counts
+// every attempt, also those at which something was only away.
+type failures struct {
+	most int
+	away func(error) bool
+}
+
+type failuresKey struct{}
+
+// lastError is the error of a message that is not tried again.
+type lastError struct{ error }
+
+func (e lastError) Unwrap() error { return e.error }
+
+func (failures) begin(handle message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		m.SetContext(context.WithValue(m.Context(), failuresKey{}, new(int)))
+		return handle(m)
+	}
+}
+
+func (f failures) count(handle message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		out, err := handle(m)
+		if err == nil || f.away(err) {
+			return out, err
+		}
+		if n := m.Context().Value(failuresKey{}).(*int); *n+1 < f.most {
+			*n++
+			return out, err
+		}
+		return out, lastError{err}
+	}
 }
 
 // Handle has the messages of a topic handled as they come to a subscriber.
