@@ -66,7 +66,7 @@ func TestMetricsOfRolesAlone(t *testing.T) {
 		}
 	}
 	s.publish(10)
-	s.shows(time.Minute)
+	s.shows()
 	seen := scrape(t, url, resolverKey)
 	if lag := seen["oneid_resolve_lag_messages"]; !lag["topic"]["oneid.orders"] || !lag["partition"]["0"] {
 		t.Errorf("the lag of a resolver is of %v", lag)
