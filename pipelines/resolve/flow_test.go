@@ -123,11 +123,12 @@ func (w *wholeFlow) load(t *testing.T, seed uint64, n int) (facts []flowtest.Fac
 // tableDumps say what each table holds, whatever ids the customers have: these
 // follow the order in which accounts were born.
 var tableDumps = map[string]string{
-	"orders":              "SELECT * EXCEPT customer_id FROM orders FINAL",
-	"refunds":             "SELECT * EXCEPT customer_id FROM refunds FINAL",
-	"users":               "SELECT * EXCEPT customer_id FROM users FINAL",
-	"tickets":             "SELECT * EXCEPT customer_id FROM tickets FINAL",
-	"raw_events":          "SELECT * FROM raw_events FINAL",
+	"orders":  "SELECT * EXCEPT customer_id FROM orders FINAL",
+	"refunds": "SELECT * EXCEPT customer_id FROM refunds FINAL",
+	"users":   "SELECT * EXCEPT customer_id FROM users FINAL",
+	"tickets": "SELECT * EXCEPT customer_id FROM tickets FINAL",
+	// One version may be published twice, sealed twice: either sealing will do.
+	"raw_events":          "SELECT * EXCEPT raw, raw != '' FROM raw_events FINAL",
 	"entities_by_account": "SELECT * FROM entities_by_account FINAL",
 	"entities_by_order":   "SELECT * FROM entities_by_order FINAL",
 	"memberships":         "SELECT * FROM memberships FINAL",
