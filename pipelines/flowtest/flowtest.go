@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,21 +80,23 @@ func New(t testing.TB) *Flow {
 // ErrCut is what a Cut returns.
 var ErrCut = errors.New("cut off by a test")
 
-// Cut is ClickHouse that dies after some inserts of batches later than After:
-// those before may be delivered once more.
+// Cut is ClickHouse that dies between the inserts of a batch: of batches later
+// than After it takes the rows of the tables in Only. Those before may be
+// delivered once more.
 type Cut struct {
 	resolve.ClickHouse
 	After uint64
-	Left  int
+	Only  []string
 }
 
 // Insert implements resolve.ClickHouse.
 func (c *Cut) Insert(ctx context.Context, block tables.Block, token string) error {
 	sequence, _, _ := strings.Cut(token, "/")
 	if n, err := strconv.ParseUint(sequence, 10, 64); err == nil && n > c.After {
-		if c.Left--; c.Left < 0 {
+		if !slices.Contains(c.Only, block.Table()) {
 			return ErrCut
 		}
+		ctx = context.WithoutCancel(ctx) // one that is refused ends those beside it
 	}
 	return c.ClickHouse.Insert(ctx, block, token)
 }

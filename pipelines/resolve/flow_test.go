@@ -253,7 +253,7 @@ func (c *cutter) carry(t *testing.T, client net.Conn) {
 	c.mu.Lock()
 	// An answer to an insert is short: cut in it, the client cannot know that
 	// the rows are there.
-	toServer, toClient := c.random.IntN(100_000), c.random.IntN(20_000)
+	toServer, toClient := c.random.IntN(30_000), c.random.IntN(5_000)
 	c.mu.Unlock()
 	var inserting atomic.Bool // the last request
 	move := func(to, from net.Conn, left int, watch bool) {
