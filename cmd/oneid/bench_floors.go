@@ -166,6 +166,11 @@ func (f *insertFloor) Insert(ctx context.Context, block tables.Block, token stri
 	return err
 }
 
+// InsertAgain implements resolve.ClickHouse.
+func (f *insertFloor) InsertAgain(ctx context.Context, block tables.Block, token string) (int, error) {
+	return 0, f.Insert(ctx, block, token)
+}
+
 // RefreshViews implements resolve.ClickHouse.
 func (f *insertFloor) RefreshViews(context.Context) error { return nil }
 

@@ -139,12 +139,16 @@ func (n *node) openResolver() error {
 		defer cancel()
 		return tracing.Close(ending)
 	})
+	blocks := resolve.NewBlocks(n.clickhouse, clickhouse.IsUnavailable)
+	blocks.Restored = func(table string, rows int) {
+		n.log.Warn("ClickHouse had lost rows of an insert in which it was killed; they are there again", "table", table, "rows", rows)
+	}
 	n.resolver = &resolve.Resolver{
 		Tracer: tracing.Tracer(resolve.TracerName),
 		Brand:  n.settings.Brand, Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Log: n.log,
 		Work: &resolve.Instance{
 			Identity: &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}},
-			Tables:   resolve.NewBlocks(n.clickhouse, clickhouse.IsUnavailable),
+			Tables:   blocks,
 		},
 		BatchEvents: n.settings.Resolve.BatchEvents, BatchWait: time.Duration(n.settings.Resolve.BatchWait), Counters: resolve.Counters(n.metrics.Flow(resolve.Stages)),
 		Memory: int64(n.settings.Resolve.MemoryMiB) << 20 / 2,

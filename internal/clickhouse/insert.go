@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/big"
 	"strings"
 
@@ -17,8 +18,8 @@ const MaxBlockRows = 1 << 20
 
 // Insert writes a block. One whose token was seen before (in the last 10,000
 // blocks of the table) is dropped, in the table and in what hangs on it. After
-// an error it is unknown whether it was kept: insert it again with the same
-// token. An empty block is nothing to do.
+// an error, or a restart, it is unknown whether it was kept: InsertAgain with
+// the same token then. An empty block is nothing to do.
 func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) error {
 	if block.Rows() == 0 {
 		return nil
@@ -26,7 +27,15 @@ func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) err
 	if block.Rows() > MaxBlockRows {
 		return fmt.Errorf("clickhouse: insert into %s: %d rows are more than the %d that are kept as a whole; cut the block", block.Table(), block.Rows(), MaxBlockRows)
 	}
-	doing := "insert into " + block.Table()
+	return failed("insert into "+block.Table(), c.insertInto(ctx, block.Table(), block, driver.Settings{
+		"insert_deduplicate":                                 1,
+		"insert_deduplication_token":                         token,
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+	}))
+}
+
+// insertInto writes a block into a table that has its columns.
+func (c *Conn) insertInto(ctx context.Context, table string, block tables.Block, settings driver.Settings) error {
 	names, values := block.Columns()
 	types, err := c.typesOf(ctx, block.Table())
 	if err != nil {
@@ -36,24 +45,22 @@ func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) err
 	for i, name := range names {
 		kind, ok := types[name]
 		if !ok {
-			return fmt.Errorf("clickhouse: %s: the table has no column %s; run `oneid migrate`", doing, name)
+			return fmt.Errorf("the table has no column %s; run `oneid migrate`", name)
 		}
 		kinds[i] = kind
 	}
-	statement := "INSERT INTO " + c.config.Database + "." + block.Table() + " (" + strings.Join(names, ", ") + ")"
-	settings := driver.Settings{
-		"insert_deduplicate":                                 1,
-		"insert_deduplication_token":                         token,
-		"deduplicate_blocks_in_dependent_materialized_views": 1,
-		"async_insert":                                       0,
+	statement := "INSERT INTO " + c.config.Database + "." + table + " (" + strings.Join(names, ", ") + ")"
+	all := driver.Settings{
+		"async_insert": 0,
 		// A block may hold payloads of any months: what a source says of its times must not stop the flow.
 		"max_partitions_per_insert_block": 0,
 		// To merge versions inside a block at once, with all their columns, would double what an insert
 		// costs; FINAL and the merges do it anyway.
 		"optimize_on_insert": 0,
 	}
+	maps.Copy(all, settings)
 	if c.poster == nil {
-		return failed(doing, c.insertNative(ctx, statement, settings, names, kinds, values))
+		return c.insertNative(ctx, statement, all, names, kinds, values)
 	}
 	columns := make([]nativeColumn, len(names))
 	for i, name := range names {
@@ -61,7 +68,7 @@ func (c *Conn) Insert(ctx context.Context, block tables.Block, token string) err
 			return err
 		}
 	}
-	return failed(doing, c.poster.insert(ctx, statement+" FORMAT Native", settings, columns, block.Rows()))
+	return c.poster.insert(ctx, statement+" FORMAT Native", all, columns, block.Rows())
 }
 
 // insertNative sends a block over ClickHouse's own protocol, by the driver.

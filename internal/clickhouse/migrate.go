@@ -55,7 +55,7 @@ func (c *Conn) Migrate(ctx context.Context) (applied int, err error) {
 	c.mu.Lock()
 	clear(c.types)
 	c.mu.Unlock()
-	return applied, nil
+	return applied, failed("drop what a check of inserts left behind", c.dropForgotten(ctx))
 }
 
 // migrated are the checksums of what was applied, by number.

@@ -91,7 +91,7 @@ func (r *Recorder) session(ctx context.Context, working func()) error {
 	working()
 	fetcher := r.Kafka.Fetcher(r.Topic, 0, false)
 	defer func() { _ = fetcher.Close() }() // nothing waits in it
-	block := tables.NewDeadLetters()
+	block, again := tables.NewDeadLetters(), true
 	for {
 		messages, _, err := fetcher.Fetch(ctx, at, fetchLimit, fetchWait)
 		if err != nil {
@@ -100,20 +100,22 @@ func (r *Recorder) session(ctx context.Context, working func()) error {
 		if len(messages) == 0 {
 			continue
 		}
-		if err := r.insert(ctx, block, messages); err != nil {
+		if err := r.insert(ctx, block, messages, again); err != nil {
 			return err
 		}
 		at = messages[len(messages)-1].Offset + 1
 		if err := r.Kafka.Commit(ctx, pipelines.LettersGroup(r.Brand), kafka.Position{r.Topic: {at}}); err != nil {
 			return err
 		}
+		again = false
 		working()
 		r.reached(at)
 	}
 }
 
-// insert writes what messages say of letters.
-func (r *Recorder) insert(ctx context.Context, block *tables.DeadLetters, messages []kafka.Fetched) error {
+// insert writes what messages say of letters; again, if an insert before it may
+// have been cut off.
+func (r *Recorder) insert(ctx context.Context, block *tables.DeadLetters, messages []kafka.Fetched, again bool) error {
 	block.Reset()
 	for _, m := range messages {
 		var l events.DeadLetter
@@ -131,6 +133,10 @@ func (r *Recorder) insert(ctx context.Context, block *tables.DeadLetters, messag
 		}
 	}
 	token := "deadletter/" + strconv.FormatInt(messages[0].Offset, 10) + "-" + strconv.FormatInt(messages[len(messages)-1].Offset, 10)
+	if again {
+		_, err := r.ClickHouse.InsertAgain(ctx, block, token)
+		return err
+	}
 	return r.ClickHouse.Insert(ctx, block, token)
 }
 

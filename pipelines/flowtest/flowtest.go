@@ -91,14 +91,26 @@ type Cut struct {
 
 // Insert implements resolve.ClickHouse.
 func (c *Cut) Insert(ctx context.Context, block tables.Block, token string) error {
+	_, err := c.insert(ctx, block, token, func(ctx context.Context, block tables.Block, token string) (int, error) {
+		return 0, c.ClickHouse.Insert(ctx, block, token)
+	})
+	return err
+}
+
+// InsertAgain implements resolve.ClickHouse.
+func (c *Cut) InsertAgain(ctx context.Context, block tables.Block, token string) (int, error) {
+	return c.insert(ctx, block, token, c.ClickHouse.InsertAgain)
+}
+
+func (c *Cut) insert(ctx context.Context, block tables.Block, token string, insert func(context.Context, tables.Block, string) (int, error)) (int, error) {
 	sequence, _, _ := strings.Cut(token, "/")
 	if n, err := strconv.ParseUint(sequence, 10, 64); err == nil && n > c.After {
 		if !slices.Contains(c.Only, block.Table()) {
-			return ErrCut
+			return 0, ErrCut
 		}
 		ctx = context.WithoutCancel(ctx) // one that is refused ends those beside it
 	}
-	return c.ClickHouse.Insert(ctx, block, token)
+	return insert(ctx, block, token)
 }
 
 // Resolver resolves into a state; to is where it inserts, the flow's own

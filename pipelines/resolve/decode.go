@@ -21,7 +21,10 @@ type Batch struct {
 	// Sequence of the record, from 1 on, and the epoch of who wrote it.
 	Sequence, Epoch uint64
 	// Written is when it was written down: the batch's only time.
-	Written   time.Time
+	Written time.Time
+	// Again says that its rows may have been inserted before: it was taken from
+	// the journal, after a failure or by another process than wrote it.
+	Again     bool
 	Decisions []*events.Decision
 	// Events have Person in clear and Raw sealed.
 	Events []*events.Event

@@ -21,7 +21,7 @@ func (b *Blocks) Watch(ctx context.Context, accounts []identity.Account, from ti
 	if watch.Rows() == 0 {
 		return nil
 	}
-	if err := b.Insert(ctx, watch, fmt.Sprintf("watch/%d/%d/%s", from.UnixMilli(), len(accounts), accounts[0])); err != nil {
+	if err := b.write(ctx, watch, fmt.Sprintf("watch/%d/%d/%s", from.UnixMilli(), len(accounts), accounts[0]), true); err != nil {
 		return fmt.Errorf("%s, %d rows: %w", watch.Table(), watch.Rows(), err)
 	}
 	return nil

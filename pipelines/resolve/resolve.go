@@ -9,7 +9,9 @@
 //     that the state knows,
 //  2. applies the messages to the state, which keeps what changed,
 //  3. inserts rows into ClickHouse, each block with a token made of the
-//     journal's sequence, so that a repeated insert is dropped,
+//     journal's sequence, so that a repeated insert is dropped; one that is
+//     repeated is compared with what is there, for a ClickHouse that was killed
+//     may take for inserted what it has lost,
 //  4. publishes what changed about accounts, and what could not be read,
 //  5. marks the batch delivered in the state, and
 //  6. commits the offsets, for others to see how far it is.
@@ -459,7 +461,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		if err != nil {
 			return err
 		}
-		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], again) }); err != nil {
+		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], again, true) }); err != nil {
 			return err
 		}
 	}
@@ -500,7 +502,7 @@ func (r *Resolver) take(ctx context.Context, b batch) error {
 	if err := afterJournal.Hit(); err != nil {
 		return err
 	}
-	return r.handle(ctx, taken, b)
+	return r.handle(ctx, taken, b, false)
 }
 
 // apply decodes a batch and brings it into the state.
@@ -575,12 +577,14 @@ func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
 }
 
 // handle takes a batch that the journal holds, the first of those ahead, the
-// whole way. It may be called again with the same batch at any time.
-func (r *Resolver) handle(ctx context.Context, record record, b batch) error {
+// whole way. It may be called again with the same batch at any time, and must be
+// told so.
+func (r *Resolver) handle(ctx context.Context, record record, b batch, again bool) error {
 	read, err := r.apply(ctx, record, b)
 	if err != nil {
 		return err
 	}
+	read.Again = again
 	r.applied.Store(max(r.applied.Load(), record.sequence))
 	if err := afterApply.Hit(); err != nil {
 		return err

@@ -18,6 +18,9 @@ type ClickHouse interface {
 	// Insert writes a block; one whose token was seen before is dropped. It is
 	// called for several blocks at once.
 	Insert(ctx context.Context, block tables.Block, token string) error
+	// InsertAgain is Insert of what may have been inserted before, and puts
+	// back what is missing of it: so many rows.
+	InsertAgain(ctx context.Context, block tables.Block, token string) (restored int, err error)
 	RefreshViews(ctx context.Context) error
 	ReloadOverrides(ctx context.Context) error
 }
@@ -28,6 +31,8 @@ type Blocks struct {
 	ClickHouse
 	// Away says whether an error means that ClickHouse cannot be reached.
 	Away func(error) bool
+	// Restored, if set, is told of rows that ClickHouse had taken and lost.
+	Restored func(table string, rows int)
 
 	orders    *tables.Orders
 	refunds   *tables.Refunds
@@ -71,7 +76,7 @@ func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
 	// Who is who first: a fact never points at a customer that is not there.
 	// Facts become columns while that is on its way.
 	who, whoCtx := errgroup.WithContext(ctx)
-	b.insert(whoCtx, who, rows.Sequence, b.who)
+	b.insert(whoCtx, who, rows.Batch, b.who)
 	for _, e := range rows.Events {
 		b.fact(e, rows.CustomerOf)
 	}
@@ -79,7 +84,7 @@ func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
 		return 0, err
 	}
 	facts, factsCtx := errgroup.WithContext(ctx)
-	b.insert(factsCtx, facts, rows.Sequence, b.facts)
+	b.insert(factsCtx, facts, rows.Batch, b.facts)
 	if err := facts.Wait(); err != nil {
 		return 0, err
 	}
@@ -108,15 +113,15 @@ const insertsAtOnce = 4
 
 // insert starts the inserts of blocks, each with a token of its own: one block
 // a table, for a batch is bounded, and so is the block.
-func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, sequence uint64, blocks []tables.Block) {
+func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, batch *Batch, blocks []tables.Block) {
 	group.SetLimit(insertsAtOnce)
 	for _, block := range blocks {
 		if block.Rows() == 0 {
 			continue
 		}
 		group.Go(func() error {
-			token := strconv.FormatUint(sequence, 10) + "/" + block.Table()
-			err := within(ctx, "insert "+block.Table(), func(ctx context.Context) error { return b.Insert(ctx, block, token) },
+			token := strconv.FormatUint(batch.Sequence, 10) + "/" + block.Table()
+			err := within(ctx, "insert "+block.Table(), func(ctx context.Context) error { return b.write(ctx, block, token, batch.Again) },
 				attribute.String("db.collection.name", block.Table()), attribute.Int("oneid.rows", block.Rows()))
 			if err != nil {
 				return fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)
@@ -124,6 +129,17 @@ func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, sequence uin
 			return nil
 		})
 	}
+}
+
+func (b *Blocks) write(ctx context.Context, block tables.Block, token string, again bool) error {
+	if !again {
+		return b.Insert(ctx, block, token)
+	}
+	restored, err := b.InsertAgain(ctx, block, token)
+	if restored > 0 && b.Restored != nil {
+		b.Restored(block.Table(), restored)
+	}
+	return err
 }
 
 // fact adds one event's rows.

@@ -21,6 +21,7 @@ type blockLog struct {
 	failAt int
 	rows   map[string]int
 	tokens map[string]bool
+	kept   map[string]bool // tokens whose rows are there
 	uneven []string
 }
 
@@ -28,6 +29,9 @@ func (l *blockLog) Insert(_ context.Context, block tables.Block, token string) e
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.calls++; l.calls == l.failAt {
+		// As a server that is killed between the two: the token is noted, and the
+		// rows are lost.
+		l.tokens[token] = true
 		return errAway
 	}
 	names, values := block.Columns()
@@ -38,9 +42,30 @@ func (l *blockLog) Insert(_ context.Context, block tables.Block, token string) e
 	}
 	if !l.tokens[token] {
 		l.tokens[token] = true
-		l.rows[block.Table()] += block.Rows()
+		l.keep(block, token)
 	}
 	return nil
+}
+
+func (l *blockLog) keep(block tables.Block, token string) {
+	l.rows[block.Table()] += block.Rows()
+	if l.kept == nil {
+		l.kept = make(map[string]bool)
+	}
+	l.kept[token] = true
+}
+
+func (l *blockLog) InsertAgain(ctx context.Context, block tables.Block, token string) (int, error) {
+	if err := l.Insert(ctx, block, token); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kept[token] {
+		return 0, nil
+	}
+	l.keep(block, token)
+	return block.Rows(), nil
 }
 
 func (l *blockLog) RefreshViews(context.Context) error    { return nil }
@@ -52,7 +77,8 @@ func TestEveryInsertFails(t *testing.T) {
 	for failAt := 1; ; failAt++ {
 		f := newFlow(t)
 		log := &blockLog{failAt: failAt, rows: map[string]int{}, tokens: map[string]bool{}}
-		blocks := NewBlocks(log, newLedger().IsAway)
+		blocks, restored := NewBlocks(log, newLedger().IsAway), 0
+		blocks.Restored = func(_ string, rows int) { restored += rows }
 		var messages []kafka.Message
 		for _, e := range population() {
 			messages = append(messages, f.message(t, e))
@@ -75,6 +101,9 @@ func TestEveryInsertFails(t *testing.T) {
 		}
 		if log.calls < failAt {
 			return
+		}
+		if restored == 0 {
+			t.Errorf("insert %d fails: nothing was said of the rows that were lost", failAt)
 		}
 	}
 }
