@@ -26,80 +26,41 @@ func (c *Conn) InsertAgain(ctx context.Context, block tables.Block, token string
 		return 0, err
 	}
 	doing := "see that " + block.Table() + " has what was inserted"
-	kept, err := c.keeping(ctx, block.Table())
-	if err != nil || kept.replicated {
+	known, err := c.layoutOf(ctx)
+	if err != nil || known[block.Table()].replicated {
 		return 0, failed(doing, err)
 	}
-	err = c.beside(ctx, "AS "+kept.name+" ENGINE = Memory", func(copied string) error {
+	err = c.beside(ctx, "AS "+block.Table()+" ENGINE = Memory", func(copied string) error {
 		if err := c.insertInto(ctx, copied, block, nil); err != nil {
 			return err
 		}
-		restored, err = c.restore(ctx, kept, copied)
+		restored, err = c.restore(ctx, known, block.Table(), "*", c.config.Database+"."+copied)
 		return err
 	})
 	return restored, failed(doing, err)
 }
 
-// kept is how a table keeps its rows.
-type kept struct {
-	name       string // without the database
-	replicated bool
-	// sorted are the columns by which it is sorted, and rows those that tell
-	// two of its rows apart, in SQL.
-	sorted, rows string
-}
-
-var versionColumn = regexp.MustCompile(`^ReplacingMergeTree\((\w+)`)
-
-func (c *Conn) keeping(ctx context.Context, table string) (kept, error) {
-	k := kept{name: table}
-	var engine, full string
-	var columns []string
-	err := c.db.QueryRow(ctx, "SELECT engine, engine_full, sorting_key, (SELECT groupArray(name) FROM system.columns WHERE database = currentDatabase() AND table = "+Quote(table)+")"+
-		" FROM system.tables WHERE database = currentDatabase() AND name = "+Quote(table)).Scan(&engine, &full, &k.sorted, &columns)
-	k.replicated = strings.HasPrefix(engine, "Replicated") || strings.HasPrefix(engine, "Shared")
-	k.rows = k.sorted
-	if version := versionColumn.FindStringSubmatch(full); version != nil {
-		k.rows += ", " + version[1]
-	} else if engine != "ReplacingMergeTree" {
-		k.rows = strings.Join(columns, ", ")
-	}
-	return k, err
-}
-
-// restore puts into a table those rows of a copy that it does not have, and
-// goes on with the views that hang on it: what they make of the copy.
-func (c *Conn) restore(ctx context.Context, into kept, copied string) (restored int, err error) {
+// restore puts into a table those rows of a source, a table or a query in
+// brackets, that it does not have, and goes on with the views that hang on it:
+// what they make of the source.
+func (c *Conn) restore(ctx context.Context, known map[string]layout, table, columns, source string) (restored int, err error) {
+	into := known[table]
 	// Rows are told apart by their keys: what a batch says of an account's
 	// customer may have moved on since it was first inserted.
-	missing := fmt.Sprintf("SELECT * FROM %[1]s WHERE (%[2]s) NOT IN (SELECT %[2]s FROM %[3]s WHERE (%[4]s) IN (SELECT %[4]s FROM %[1]s))", copied, into.rows, into.name, into.sorted)
-	var n uint64
-	if err := c.db.QueryRow(ctx, "SELECT count() FROM ("+missing+")").Scan(&n); err != nil {
+	missing := fmt.Sprintf("SELECT %[5]s FROM %[1]s WHERE (%[2]s) NOT IN (SELECT %[2]s FROM %[3]s WHERE (%[4]s) IN (SELECT %[4]s FROM %[1]s))", source, into.rows, table, into.sorted, columns)
+	n, err := c.Number(ctx, "compare "+table, "SELECT count() FROM ("+missing+")")
+	if err != nil {
 		return 0, err
 	}
 	if n > 0 {
-		if err := c.attach(ctx, into.name, missing); err != nil {
+		if err := c.attach(ctx, table, columns, missing); err != nil {
 			return 0, err
 		}
 	}
 	restored = int(n) //nolint:gosec // a block's rows at most
-	views, err := c.hangingOn(ctx, into.name)
-	if err != nil {
-		return restored, err
-	}
-	for _, view := range views {
-		to, err := c.keeping(ctx, view.into)
-		if err != nil {
-			return restored, err
-		}
-		err = c.beside(ctx, "AS "+view.into+" ENGINE = Memory", func(made string) error {
-			if err := c.db.Exec(ctx, "INSERT INTO "+made+" ("+view.columns+") "+view.over(copied)); err != nil {
-				return err
-			}
-			more, err := c.restore(ctx, to, made)
-			restored += more
-			return err
-		})
+	for _, view := range into.views {
+		more, err := c.restore(ctx, known, view.fills, view.columns, "("+view.before+source+view.after+")")
+		restored += more
 		if err != nil {
 			return restored, err
 		}
@@ -109,9 +70,13 @@ func (c *Conn) restore(ctx context.Context, into kept, copied string) (restored 
 
 // attach puts what a query answers into a table as parts, which no view and no
 // token sees: what hangs on the table may have it already.
-func (c *Conn) attach(ctx context.Context, table, query string) error {
+func (c *Conn) attach(ctx context.Context, table, columns, query string) error {
+	into := ""
+	if columns != "*" {
+		into = " (" + columns + ")"
+	}
 	return c.beside(ctx, "AS "+table, func(parts string) error {
-		if err := c.db.Exec(with(ctx, []Setting{{"insert_deduplicate", 0}, {"optimize_on_insert", 0}, {"max_partitions_per_insert_block", 0}}), "INSERT INTO "+parts+" "+query); err != nil {
+		if err := c.db.Exec(with(ctx, []Setting{{"insert_deduplicate", 0}, {"optimize_on_insert", 0}, {"max_partitions_per_insert_block", 0}}), "INSERT INTO "+parts+into+" "+query); err != nil {
 			return err
 		}
 		var partitions []string
@@ -127,45 +92,77 @@ func (c *Conn) attach(ctx context.Context, table, query string) error {
 	})
 }
 
+// layout is how a table keeps its rows, and what hangs on it.
+type layout struct {
+	replicated bool
+	// sorted are the columns by which it is sorted, and rows those that tell
+	// two of its rows apart, in SQL.
+	sorted, rows string
+	views        []hanging
+}
+
 // hanging is a materialized view that takes what is inserted into a table.
 type hanging struct {
-	into    string // the table that it fills
-	columns string // which of that table's it fills
+	fills   string // the table that it fills
+	columns string // which of that table's, in SQL
 	// before and after stand around the name of the table that it reads.
 	before, after string
 }
 
-func (h hanging) over(table string) string { return h.before + table + h.after }
+var (
+	versionColumn = regexp.MustCompile(`^ReplacingMergeTree\((\w+)`)
+	viewFills     = regexp.MustCompile(`^CREATE MATERIALIZED VIEW \S+ TO [^.\s]+\.(\w+) `)
+)
 
-var viewFills = regexp.MustCompile(`^CREATE MATERIALIZED VIEW \S+ TO [^.\s]+\.(\w+) `)
-
-func (c *Conn) hangingOn(ctx context.Context, table string) ([]hanging, error) {
-	var rows []struct {
-		Name   string `ch:"name"`
-		Create string `ch:"create_table_query"`
-		Select string `ch:"as_select"`
+// layoutOf reads how all tables are laid out; once, for only Migrate changes it.
+func (c *Conn) layoutOf(ctx context.Context) (map[string]layout, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.layout != nil {
+		return c.layout, nil
 	}
-	err := c.db.Select(ctx, &rows, "SELECT name, create_table_query, as_select FROM system.tables WHERE database = currentDatabase() AND engine = 'MaterializedView' ORDER BY name")
+	var rows []struct {
+		Name    string   `ch:"name"`
+		Engine  string   `ch:"engine"`
+		Full    string   `ch:"engine_full"`
+		Sorted  string   `ch:"sorting_key"`
+		Create  string   `ch:"create_table_query"`
+		Select  string   `ch:"as_select"`
+		Columns []string `ch:"columns"`
+	}
+	err := c.db.Select(ctx, &rows, `SELECT name, engine, engine_full, sorting_key, create_table_query, as_select, columns FROM system.tables AS t
+		INNER JOIN (SELECT table, groupArray(name) AS columns FROM (SELECT table, name FROM system.columns WHERE database = currentDatabase() ORDER BY table, position) GROUP BY table) AS c ON t.name = c.table
+		WHERE database = currentDatabase() AND (endsWith(engine, 'MergeTree') OR engine = 'MaterializedView') ORDER BY name`)
 	if err != nil {
 		return nil, err
 	}
-	reads := regexp.MustCompile(` FROM ` + regexp.QuoteMeta(c.config.Database+"."+table) + `\b`)
-	var views []hanging
+	reads := regexp.MustCompile(` FROM ` + regexp.QuoteMeta(c.config.Database) + `\.(\w+)`)
+	known, views := make(map[string]layout), make(map[string][]hanging)
 	for _, row := range rows {
-		fills, at := viewFills.FindStringSubmatch(row.Create), reads.FindStringIndex(row.Select)
-		if fills == nil || at == nil {
-			continue // another table's, or one that is refreshed as a whole
+		columns := strings.Join(row.Columns, ", ")
+		if row.Engine == "MaterializedView" {
+			fills, at := viewFills.FindStringSubmatch(row.Create), reads.FindStringSubmatchIndex(row.Select)
+			if fills != nil && at != nil { // else it is refreshed as a whole
+				read := row.Select[at[2]:at[3]]
+				views[read] = append(views[read], hanging{fills[1], columns, row.Select[:at[0]] + " FROM ", row.Select[at[1]:]})
+			}
+			continue
 		}
-		var columns []string
-		if err := c.db.QueryRow(ctx, "SELECT groupArray(name) FROM system.columns WHERE database = currentDatabase() AND table = "+Quote(row.Name)).Scan(&columns); err != nil {
-			return nil, err
+		l := layout{replicated: strings.HasPrefix(row.Engine, "Replicated") || strings.HasPrefix(row.Engine, "Shared"), sorted: row.Sorted, rows: row.Sorted}
+		if version := versionColumn.FindStringSubmatch(row.Full); version != nil {
+			l.rows += ", " + version[1]
+		} else if row.Engine != "ReplacingMergeTree" {
+			l.rows = columns
 		}
-		views = append(views, hanging{
-			into: fills[1], columns: strings.Join(columns, ", "),
-			before: row.Select[:at[0]] + " FROM " + c.config.Database + ".", after: row.Select[at[1]:],
-		})
+		known[row.Name] = l
 	}
-	return views, nil
+	for table, hang := range views {
+		l := known[table]
+		l.views = hang
+		known[table] = l
+	}
+	c.layout = known
+	return known, nil
 }
 
 // besidePrefix begins the names of tables that last for one call.

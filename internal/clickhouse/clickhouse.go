@@ -62,6 +62,8 @@ type Conn struct {
 	mu sync.Mutex
 	// types are the columns of tables, as the server named them.
 	types map[string]map[string]string
+	// layout of the tables; nil until it is needed.
+	layout map[string]layout
 }
 
 // Open makes a Conn and asks the server for an answer. It does not need the

@@ -54,6 +54,7 @@ func (c *Conn) Migrate(ctx context.Context) (applied int, err error) {
 	}
 	c.mu.Lock()
 	clear(c.types)
+	c.layout = nil
 	c.mu.Unlock()
 	return applied, failed("drop what a check of inserts left behind", c.dropForgotten(ctx))
 }
