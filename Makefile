@@ -35,12 +35,14 @@ test-kafka: build ## what talks to Kafka, against a real Apache Kafka (Java 17; 
 	$(BIN) engine install
 	deploy/kafka/kafka with sh -c ' \
 		$(GO) test -count=1 -p 1 -timeout 20m ./internal/kafka ./internal/pubsub ./pipelines/pull ./pipelines/resolve ./pipelines/deliver && \
-		$(GO) test -count=1 -timeout 10m ./cmd/oneid -run ConfiguredKafka'
+		$(GO) test -count=1 -timeout 10m ./cmd/oneid -run ConfiguredKafka && \
+		ONEID_TEST_KILLS=20 $(GO) test -count=1 -timeout 20m ./cmd/oneid -run "^TestKilledAnywhere$$"'
 
 .PHONY: test-long
-test-long: ## the longest tests: more seeds, 500 kills, fuzzing
+test-long: ## the longest tests: more seeds, 500 kills, two minutes of rebalances, fuzzing
 	$(GO) test -count=1 -timeout 120m ./identity/engine -seeds 5000
 	ONEID_TEST_KILLS=500 $(GO) test -count=1 -timeout 180m -run '^TestKilledAnywhere$$' ./cmd/oneid
+	ONEID_TEST_LONG=1 $(GO) test -count=1 -timeout 60m -run '^TestRebalanceStorm$$' ./pipelines/resolve
 	.ci/fuzz 60s
 
 .PHONY: bench

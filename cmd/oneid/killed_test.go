@@ -40,11 +40,15 @@ const (
 	killsVariable = "ONEID_TEST_KILLS"
 	defaultKills  = 10
 	// kafkaVariable names the brokers of a real Kafka (host:port, …) to run
-	// against; killKafkaVariable a shell command that kills it and starts it
-	// again: without one it is left alive.
-	kafkaVariable     = "ONEID_TEST_KAFKA"
-	killKafkaVariable = "ONEID_TEST_KAFKA_KILL"
+	// against; kafkaScriptVariable a program that, told `kill`, kills it and
+	// starts it again, and told `freeze N` stops it for N seconds: without one
+	// it is left alive.
+	kafkaVariable       = "ONEID_TEST_KAFKA"
+	kafkaScriptVariable = "ONEID_TEST_KAFKA_SCRIPT"
 )
+
+// frozenFor is longer than a member of the consumer group may be silent.
+const frozenFor = 8 * time.Second
 
 // rowsFlowWithin is what the flow promises after each restart.
 const rowsFlowWithin = 10 * time.Second
@@ -313,6 +317,13 @@ func anyKills() []kill {
 			s.soon()
 			return s.killEngine(t)
 		}},
+		{"up, frozen for longer than the group's session", func(_ *testing.T, s *site) time.Time {
+			s.soon()
+			s.up.Signal(syscall.SIGSTOP)
+			time.Sleep(frozenFor)
+			s.up.Signal(syscall.SIGCONT)
+			return time.Now()
+		}},
 		{"the engine, then up", func(t *testing.T, s *site) time.Time {
 			s.soon()
 			s.killEngine(t)
@@ -321,10 +332,15 @@ func anyKills() []kill {
 			return s.restartUp(t, crashtest.Fault{})
 		}},
 	}
-	if os.Getenv(kafkaVariable) != "" && os.Getenv(killKafkaVariable) == "" {
+	if os.Getenv(kafkaVariable) != "" && os.Getenv(kafkaScriptVariable) == "" {
 		return kills
 	}
 	return append(kills,
+		kill{"the broker, frozen for longer than the group's session", func(t *testing.T, s *site) time.Time {
+			s.soon()
+			s.freezeBroker(t)
+			return time.Now()
+		}},
 		kill{"the broker", func(t *testing.T, s *site) time.Time {
 			s.soon()
 			return s.killBroker(t)
@@ -358,15 +374,33 @@ func (s *site) killEngine(t *testing.T) time.Time {
 // killBroker kills the broker and starts it again.
 func (s *site) killBroker(t *testing.T) time.Time {
 	t.Helper()
-	if command := os.Getenv(killKafkaVariable); command != "" {
-		if out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", command, err, out)
-		}
+	if s.broker == nil {
+		s.script(t, "kill")
 		return time.Now()
 	}
 	s.broker.Kill()
 	s.startBroker(t)
 	return s.broker.Started()
+}
+
+// freezeBroker lets the broker do nothing for a while.
+func (s *site) freezeBroker(t *testing.T) {
+	t.Helper()
+	if s.broker == nil {
+		s.script(t, "freeze", strconv.Itoa(int(frozenFor.Seconds())))
+		return
+	}
+	s.broker.Signal(syscall.SIGSTOP)
+	time.Sleep(frozenFor)
+	s.broker.Signal(syscall.SIGCONT)
+}
+
+// script has the real Kafka killed or stopped.
+func (*site) script(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), os.Getenv(kafkaScriptVariable), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
 }
 
 // killsOf is a plan of n kills: each point and each other way once if there
