@@ -55,6 +55,14 @@ func PairOf(a, b Account) Pair {
 	return Pair{a, b}
 }
 
+// other is the account that a is paired with.
+func (p Pair) other(a Account) Account {
+	if p.A == a {
+		return p.B
+	}
+	return p.A
+}
+
 // Verdict is what stands of all decisions about a pair.
 type Verdict struct {
 	Pair Pair
@@ -164,4 +172,109 @@ func (s *Decisions) All() []Verdict {
 
 func compareVerdicts(v, w Verdict) int {
 	return cmp.Or(v.Pair.A.Compare(w.Pair.A), v.Pair.B.Compare(w.Pair.B))
+}
+
+// Standing says what has become of a decision.
+type Standing string
+
+// The standings.
+const (
+	Stands    Standing = "stands"
+	Undone    Standing = "undone"
+	Overruled Standing = "overruled" // a later one about the same pair stands
+)
+
+// Get returns the decision of that ID, and what has become of it.
+func (s *Decisions) Get(id string) (Decision, Standing, bool) {
+	d := s.byID[id]
+	if d == nil {
+		return Decision{}, "", false
+	}
+	if !s.stands(d) {
+		return *d, Undone, true
+	}
+	if d.Kind != Undo && d.A != d.B {
+		if v, _ := s.Verdict(PairOf(d.A, d.B)); v.ID != id {
+			return *d, Overruled, true
+		}
+	}
+	return *d, Stands, true
+}
+
+// Against are the verdicts that stand and that d, a Same or a Different, would
+// contradict: another word about its pair; for a Different the Sames that join
+// its accounts, in the order of their path; for a Same the Differents between
+// those who are the same as A and those who are the same as B. Nothing of it
+// is resolved silently: who decides takes one of them back first.
+func (s *Decisions) Against(d Decision) []Verdict {
+	pair := PairOf(d.A, d.B)
+	if v, ok := s.Verdict(pair); ok && v.Kind != d.Kind {
+		return []Verdict{v}
+	}
+	switch d.Kind {
+	case Different:
+		return s.path(d.A, d.B)
+	case Same:
+		var against []Verdict
+		ofB := s.same(d.B)
+		for a := range s.same(d.A) {
+			for _, v := range s.Of(a) {
+				if _, ok := ofB[v.Pair.other(a)]; ok && v.Kind == Different {
+					against = append(against, v)
+				}
+			}
+		}
+		slices.SortFunc(against, compareVerdicts)
+		return slices.Compact(against)
+	}
+	return nil
+}
+
+// Contradictions are the Differents that stand though Sames that stand join
+// their accounts, each followed by the path of those Sames. Two people who
+// decide at once can bring them about; the Differents win until one is taken
+// back.
+func (s *Decisions) Contradictions() [][]Verdict {
+	var out [][]Verdict
+	for _, v := range s.All() {
+		if v.Kind != Different {
+			continue
+		}
+		if path := s.path(v.Pair.A, v.Pair.B); len(path) > 0 {
+			out = append(out, append([]Verdict{v}, path...))
+		}
+	}
+	return out
+}
+
+// same are the accounts that Sames join to a, itself among them, each with the
+// verdict by which it was reached.
+func (s *Decisions) same(a Account) map[Account]Verdict {
+	reached := map[Account]Verdict{a: {}}
+	for queue := []Account{a}; len(queue) > 0; queue = queue[1:] {
+		for _, v := range s.Of(queue[0]) {
+			next := v.Pair.other(queue[0])
+			if _, known := reached[next]; !known && v.Kind == Same {
+				reached[next] = v
+				queue = append(queue, next)
+			}
+		}
+	}
+	return reached
+}
+
+// path are the fewest Sames that lead from a to b; none if nothing does.
+func (s *Decisions) path(a, b Account) []Verdict {
+	reached := s.same(a)
+	var path []Verdict
+	for at := b; at != a; {
+		v, ok := reached[at]
+		if !ok {
+			return nil
+		}
+		path = append(path, v)
+		at = v.Pair.other(at)
+	}
+	slices.Reverse(path)
+	return path
 }
