@@ -151,7 +151,7 @@ func TestHelp(t *testing.T) {
 	for _, command := range []string{
 		"init", "demo", "up", "simulate", "sync", "resolve", "serve", "migrate", "import", "lookup", "explain", "query",
 		"rebuild", "replay", "backup", "restore", "doctor", "deadletter list", "deadletter show", "deadletter replay", "deadletter drop", "reconcile",
-		"engine install", "apikey create", "apikey list", "apikey revoke", "bench", "version",
+		"engine install", "decide same", "decide different", "decide undo", "decide list", "apikey create", "apikey list", "apikey revoke", "bench", "version",
 	} {
 		if !strings.Contains(front, "\n  "+command+" ") {
 			t.Errorf("oneid --help does not list %s:\n%s", command, front)

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -339,11 +338,7 @@ func (i *instance) recorder() *deadletter.Recorder {
 
 // desk is where letters are dealt with, by who runs this process.
 func (n *node) desk() *deadletter.Desk {
-	who := "command line"
-	if person, err := user.Current(); err == nil {
-		who += " (" + person.Username + ")"
-	}
-	return &deadletter.Desk{Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, ClickHouse: n.clickhouse, Who: who}
+	return &deadletter.Desk{Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, ClickHouse: n.clickhouse, Who: commandLine()}
 }
 
 // mapper finds the mapping of a letter's record: the connector of its shop, or

@@ -35,6 +35,7 @@ type cli struct {
 	Import     importCmd     `cmd:"" help:"Load files of orders, users, tickets or spend."`
 	Lookup     lookupCmd     `cmd:"" help:"Find a customer and print the profile."`
 	Explain    explainCmd    `cmd:"" help:"Say why accounts are one customer."`
+	Decide     decideCmd     `cmd:"" help:"Say which accounts are one person, or two."`
 	Query      queryCmd      `cmd:"" help:"Ask ClickHouse as the BI user."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platforms list with what is stored."`
 	Deadletter deadletterCmd `cmd:"" help:"What could not be loaded: list, show, replay, drop."`

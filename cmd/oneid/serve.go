@@ -40,7 +40,7 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 		return errors.Join(err, i.close())
 	}
 	ready := func(ctx context.Context) error { return i.clickhouse.Ping(ctx) }
-	server, err := i.listen(ctx, profiles, nil, ready, func() string { return "" }, telemetry.NewMetrics(version()))
+	server, err := i.listen(ctx, profiles, nil, nil, ready, func() string { return "" }, telemetry.NewMetrics(version()))
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
@@ -79,7 +79,7 @@ func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 	profiles := &profile.Profiles{
 		Source: &profile.State{Engine: n.engine, Values: n.store}, History: profile.NewHistory(n.clickhouse), Keys: n.keys, Rules: n.rules,
 	}
-	return n.listen(ctx, profiles, n.showLetter, n.ready, n.note, n.metrics)
+	return n.listen(ctx, profiles, n.showLetter, decisionsAPI{n.decisions()}, n.ready, n.note, n.metrics)
 }
 
 // ready says what of this process is not ready, nil if all is.
@@ -130,13 +130,13 @@ func (n *node) observed(ctx context.Context, ready func(context.Context) error, 
 }
 
 // listen makes the API over profiles.
-func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, showLetter func(ctx context.Context, id, who string) (api.Letter, error), ready func(context.Context) error, note func() string, metrics *telemetry.Metrics) (*apiServer, error) {
+func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, showLetter func(ctx context.Context, id, who string) (api.Letter, error), decisions api.Decisions, ready func(context.Context) error, note func() string, metrics *telemetry.Metrics) (*apiServer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", i.settings.API.Listen)
 	if err != nil {
 		return nil, hinted{fmt.Errorf("listen for the look-up API: %w", err), "another program has that address; change api.listen, or leave its port 0"}
 	}
 	handler := api.Handler(api.Config{
-		Customers: profiles, Keys: i.folder.apiKeys(), ShowLetter: showLetter, Ready: ready, Note: note,
+		Customers: profiles, Keys: i.folder.apiKeys(), ShowLetter: showLetter, Decisions: decisions, Ready: ready, Note: note,
 		Metrics:      metrics.Handler(),
 		MaxBodyBytes: int64(i.settings.API.MaxBodyBytes), Timeout: time.Duration(i.settings.API.Timeout), Log: i.log,
 	})

@@ -41,6 +41,9 @@ type Config struct {
 	// nil one answers that this process has none. Its errors are
 	// customer.ErrNotFound and customer.ErrUnavailable (wrapped).
 	ShowLetter func(ctx context.Context, id, who string) (Letter, error)
+	// Decisions takes what people decide; a nil one answers that this process
+	// takes none.
+	Decisions Decisions
 	// Ready says what is not ready, nil if all is.
 	Ready func(ctx context.Context) error
 	// Note is what /readyz says beside that all is ready; may be nil.
@@ -320,6 +323,7 @@ func register(mux *http.ServeMux, c Config) huma.API {
 			}
 			return &letterOutput{Body: letter}, nil
 		})
+	c.registerDecisions(api, operation)
 	return api
 }
 

@@ -54,7 +54,35 @@ func (answers) Lookup(ctx context.Context, key customer.Key, whoOnly bool) (cust
 func (answers) Orders(context.Context, string, int) ([]customer.Order, error)   { return nil, nil }
 func (answers) Tickets(context.Context, string, int) ([]customer.Ticket, error) { return nil, nil }
 
-func serve(t *testing.T) (url, reader, metrics, letters string) {
+// words is a Decisions that knows one decision.
+type words struct{}
+
+func (words) Decide(_ context.Context, w Word) (Decision, bool, error) {
+	switch w.Accounts[0] {
+	case "tmall/s/never":
+		return Decision{}, false, fmt.Errorf("%w: an account", customer.ErrNotFound)
+	case "tmall/s/apart":
+		return Decision{}, false, &ConflictError{IDs: []string{"d-1", "d-2"}}
+	case "tmall/s/said":
+		return Decision{ID: "d-1"}, false, nil
+	case "nonsense":
+		return Decision{}, false, fmt.Errorf("%w: write an account as platform/shop/id", customer.ErrBadKey)
+	}
+	return Decision{ID: "d-3", Kind: "same", Who: w.Who, Reason: w.Reason}, true, nil
+}
+
+func (words) Undo(_ context.Context, id, who, _ string) (Decision, bool, error) {
+	if id != "d-1" {
+		return Decision{}, false, fmt.Errorf("%w: a decision", customer.ErrNotFound)
+	}
+	return Decision{ID: "d-4", Kind: "undo", Undoes: id, Who: who}, true, nil
+}
+
+func (words) ListDecisions(context.Context, int) (DecisionList, error) {
+	return DecisionList{Decisions: []Decision{{ID: "d-1"}}, Conflicts: [][]string{{"d-1", "d-2"}}}, nil
+}
+
+func serve(t *testing.T) (url, reader, metrics, letters, decider string) {
 	t.Helper()
 	keys := NewKeys(filepath.Join(t.TempDir(), "api-keys.json"))
 	letters, _, err := keys.Create("on duty", []Scope{ScopeLetters}, time.Now())
@@ -69,8 +97,12 @@ func serve(t *testing.T) (url, reader, metrics, letters string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	decider, _, err = keys.Create("desk of words", []Scope{ScopeDecide}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	server := httptest.NewServer(Handler(Config{
-		Customers: answers{}, Keys: keys,
+		Customers: answers{}, Keys: keys, Decisions: words{},
 		ShowLetter: func(_ context.Context, id, who string) (Letter, error) {
 			if id != "b.users/0@17" {
 				return Letter{}, customer.ErrNotFound
@@ -82,11 +114,11 @@ func serve(t *testing.T) (url, reader, metrics, letters string) {
 		MaxBodyBytes: 1024, Timeout: 200 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 	}))
 	t.Cleanup(server.Close)
-	return server.URL, reader, metrics, letters
+	return server.URL, reader, metrics, letters, decider
 }
 
 func TestAnswers(t *testing.T) {
-	url, reader, metrics, letters := serve(t)
+	url, reader, metrics, letters, decider := serve(t)
 	for name, c := range map[string]struct {
 		method, path, key, body string
 		status                  int
@@ -116,6 +148,21 @@ func TestAnswers(t *testing.T) {
 		"no such letter":            {"POST", "/v1/deadletters:show", letters, `{"letter_id":"x"}`, 404, "no dead letter"},
 		"letters need their scope":  {"POST", "/v1/deadletters:show", reader, `{"letter_id":"b.users/0@17"}`, 403, "deadletter:show"},
 		"that scope opens no more":  {"POST", "/v1/customers:lookup", letters, `{"phone":"13800001111"}`, 403, "customers:read"},
+		"a word":                    {"POST", "/v1/decisions", decider, `{"kind":"same","accounts":["tmall/s/1","tmall/s/2"],"reason":"she said so"}`, 201, `(desk of words)`},
+		"a word of whom":            {"POST", "/v1/decisions", decider, `{"kind":"same","accounts":["tmall/s/1","tmall/s/2"],"reason":"she said so","by":"Ada"}`, 201, `"who":"Ada, API key`},
+		"a word that stands":        {"POST", "/v1/decisions", decider, `{"kind":"same","accounts":["tmall/s/said","tmall/s/2"],"reason":"x"}`, 200, `d-1`},
+		"a contradiction":           {"POST", "/v1/decisions", decider, `{"kind":"same","accounts":["tmall/s/apart","tmall/s/2"],"reason":"x"}`, 409, `decision d-2`},
+		"of nobody known":           {"POST", "/v1/decisions", decider, `{"kind":"different","accounts":["tmall/s/never","tmall/s/2"],"reason":"x"}`, 404, `no such account`},
+		"of no account":             {"POST", "/v1/decisions", decider, `{"kind":"different","accounts":["nonsense","tmall/s/2"],"reason":"x"}`, 422, `platform/shop/id`},
+		"of one account":            {"POST", "/v1/decisions", decider, `{"kind":"different","accounts":["tmall/s/2"],"reason":"x"}`, 422, `accounts`},
+		"without a reason":          {"POST", "/v1/decisions", decider, `{"kind":"different","accounts":["tmall/s/1","tmall/s/2"]}`, 422, `reason`},
+		"of another kind":           {"POST", "/v1/decisions", decider, `{"kind":"erase","accounts":["tmall/s/1","tmall/s/2"],"reason":"x"}`, 422, `kind`},
+		"words need their scope":    {"POST", "/v1/decisions", reader, `{"kind":"same","accounts":["tmall/s/1","tmall/s/2"],"reason":"x"}`, 403, `customers:decide`},
+		"an undo":                   {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-1","reason":"x"}`, 201, `"undoes":"d-1"`},
+		"an undo of nothing":        {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-9","reason":"x"}`, 404, `decision`},
+		"undos need their scope":    {"POST", "/v1/decisions:undo", letters, `{"decision_id":"d-1","reason":"x"}`, 403, `customers:decide`},
+		"what was said":             {"GET", "/v1/decisions", decider, "", 200, `"conflicts":[["d-1","d-2"]]`},
+		"the list needs its scope":  {"GET", "/v1/decisions", reader, "", 403, `customers:decide`},
 		"alive":                     {"GET", "/healthz", "", "", 200, "ok"},
 		"not ready says why":        {"GET", "/readyz", "", "", 503, "clickhouse is away"},
 		"metrics":                   {"GET", "/metrics", metrics, "", 200, "oneid_up"},

@@ -31,10 +31,13 @@ const (
 	// ScopeLetters opens the sealed bytes of dead letters, which may hold
 	// anything of a person.
 	ScopeLetters Scope = "deadletter:show"
+	// ScopeDecide says that accounts are one person or two, takes that back,
+	// and lists what was said.
+	ScopeDecide Scope = "customers:decide"
 )
 
 // Scopes are all there are.
-var Scopes = []Scope{ScopeRead, ScopeExplain, ScopeMetrics, ScopeLetters}
+var Scopes = []Scope{ScopeRead, ScopeExplain, ScopeMetrics, ScopeLetters, ScopeDecide}
 
 // Key is what is kept of an API key: never the key itself.
 type Key struct {

@@ -78,6 +78,21 @@ func (p *Publisher) Close() error {
 	return p.kafka.Close()
 }
 
+// NewMessage is a message of a key and of headers, name and value, whose ce_id
+// becomes its UUID.
+func NewMessage(ctx context.Context, key string, value []byte, headers [][2]string) *message.Message {
+	m := message.NewMessageWithContext(ctx, "", value)
+	for _, header := range headers {
+		if header[0] == IDHeader {
+			m.UUID = header[1]
+			continue
+		}
+		m.Metadata.Set(header[0], header[1])
+	}
+	m.Metadata.Set(KeyMetadata, key)
+	return m
+}
+
 // toKafka is a message as Kafka holds it; headers stand in the order of their
 // names.
 func toKafka(topic string, m *message.Message) kafka.Message {

@@ -238,16 +238,7 @@ func (l letterbox) Publish(topic string, messages ...*message.Message) error {
 			return fmt.Errorf("deliver: make the dead letter of %s: %w", place, err)
 		}
 		for _, part := range parts {
-			one := message.NewMessageWithContext(m.Context(), "", part.Value)
-			for _, header := range part.Headers {
-				if header[0] == pubsub.IDHeader {
-					one.UUID = header[1]
-					continue
-				}
-				one.Metadata.Set(header[0], header[1])
-			}
-			one.Metadata.Set(pubsub.KeyMetadata, m.Metadata.Get(pubsub.KeyMetadata))
-			out = append(out, one)
+			out = append(out, pubsub.NewMessage(m.Context(), m.Metadata.Get(pubsub.KeyMetadata), part.Value, part.Headers))
 		}
 	}
 	return l.Publisher.Publish(topic, out...)

@@ -1,0 +1,396 @@
+// Package decide is the way of a person's word into its topic: these two
+// accounts are one person, or they are two, or an earlier word is taken back.
+//
+// A word is noted in the audit, then published; the resolver takes it in the
+// journal's order, and it is in the table decisions once it was resolved. What
+// contradicts words that stand is refused with their ids: a person takes one
+// of them back first. Two processes may decide at the same moment and neither
+// see the other's: then List names the contradiction, and the `different` wins
+// until one is undone.
+package decide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"oneid/identity"
+	"oneid/internal/clickhouse"
+	"oneid/internal/kafka"
+	"oneid/internal/pubsub"
+	"oneid/pipelines"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+// MaxText bounds who decided and why, in bytes.
+const MaxText = 1000
+
+// What a caller can do nothing about but ask differently.
+var (
+	// ErrWrong: what was asked makes no sense.
+	ErrWrong = errors.New("decide: it cannot be decided")
+	// ErrUnknown: an account that was never seen.
+	ErrUnknown = errors.New("decide: no such account is known")
+	// ErrNotFound: there is no decision of that id.
+	ErrNotFound = errors.New("decide: there is no such decision")
+)
+
+// ConflictError says which decisions that stand are in the way.
+type ConflictError struct{ With []Decision }
+
+func (c *ConflictError) Error() string {
+	said := make([]string, len(c.With))
+	for i, d := range c.With {
+		said[i] = fmt.Sprintf("%s (%s, by %s)", d.ID, d.Kind, d.Who)
+	}
+	return "decide: it contradicts what stands: decision " + strings.Join(said, ", ")
+}
+
+// Hint says what to do.
+func (*ConflictError) Hint() string {
+	return "take one of them back first with `oneid decide undo ID`, or leave it as it is"
+}
+
+// Decision is a person's word as it is listed.
+type Decision struct {
+	ID string `json:"decision_id"`
+	// Kind is same, different or undo.
+	Kind     string   `json:"kind"`
+	Accounts []string `json:"accounts,omitempty"`
+	// Undoes is the decision that an undo takes back.
+	Undoes string    `json:"undoes,omitempty"`
+	Who    string    `json:"who"`
+	Why    string    `json:"why"`
+	At     time.Time `json:"decided_at"`
+	// Standing is stands, undone, or overruled by a later one about the same
+	// accounts.
+	Standing identity.Standing `json:"standing"`
+	// Resolved is false while the resolver has not taken it.
+	Resolved bool `json:"resolved"`
+}
+
+// List is all that was decided, the newest first.
+type List struct {
+	Decisions []Decision `json:"decisions"`
+	// Conflicts are decisions that stand and contradict each other, by their
+	// ids: a different first, then the path of sames across it.
+	Conflicts [][]string `json:"conflicts"`
+}
+
+// Desk is where people decide. It may be used concurrently.
+type Desk struct {
+	Brand      string
+	Kafka      *kafka.Client
+	Publisher  message.Publisher
+	Topics     events.Topics
+	ClickHouse *clickhouse.Conn
+
+	// deciding is held from looking until the word is published, so that of
+	// two at one desk the later sees the earlier.
+	deciding sync.Mutex
+}
+
+// Same decides that two accounts are one person. It returns the decision that
+// says so: an earlier one, if that stands already, and already is true then.
+func (d *Desk) Same(ctx context.Context, a, b, who, why string) (made Decision, already bool, err error) {
+	return d.decide(ctx, identity.Same, a, b, who, why)
+}
+
+// Different decides that two accounts are two persons, as Same does.
+func (d *Desk) Different(ctx context.Context, a, b, who, why string) (made Decision, already bool, err error) {
+	return d.decide(ctx, identity.Different, a, b, who, why)
+}
+
+func (d *Desk) decide(ctx context.Context, kind identity.DecisionKind, a, b, who, why string) (made Decision, already bool, err error) {
+	word := identity.Decision{Kind: kind}
+	for text, account := range map[string]*identity.Account{a: &word.A, b: &word.B} {
+		if *account, err = identity.ParseAccount(text); err != nil {
+			return made, false, fmt.Errorf("%w: write an account as platform/shop/id", ErrWrong)
+		}
+	}
+	switch {
+	case a == b:
+		return made, false, fmt.Errorf("%w: it takes two accounts", ErrWrong)
+	case !texts(who, why):
+		return made, false, errTexts
+	}
+	d.deciding.Lock()
+	defer d.deciding.Unlock()
+	known, err := d.load(ctx)
+	if err != nil {
+		return made, false, err
+	}
+	if v, ok := known.set.Verdict(identity.PairOf(word.A, word.B)); ok && v.Kind == kind {
+		return known.get(v.ID), true, nil
+	}
+	if err := known.free(word); err != nil {
+		return made, false, err
+	}
+	if err := d.known(ctx, word.A, word.B); err != nil {
+		return made, false, err
+	}
+	made, err = d.publish(ctx, &events.Decision{
+		Kind: events.DecisionKind(kind), Accounts: []string{a, b}, Who: who, Why: why, DecidedMs: time.Now().UnixMilli(),
+	})
+	return made, false, err
+}
+
+// Undo takes a decision back; an undo too, and then what that took back stands
+// again. It returns the undo: an earlier one, if the decision does not stand
+// already.
+func (d *Desk) Undo(ctx context.Context, id, who, why string) (made Decision, already bool, err error) {
+	if !texts(who, why) {
+		return made, false, errTexts
+	}
+	d.deciding.Lock()
+	defer d.deciding.Unlock()
+	known, err := d.load(ctx)
+	if err != nil {
+		return made, false, err
+	}
+	word, standing, ok := known.set.Get(id)
+	if !ok {
+		return made, false, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if standing == identity.Undone {
+		for _, undo := range known.list {
+			if undo.Undoes == id && undo.Standing == identity.Stands {
+				return undo, true, nil
+			}
+		}
+	}
+	if back, ok := known.restores(word); ok {
+		if err := known.free(back); err != nil {
+			return made, false, err
+		}
+	}
+	// Of two undos only the later takes back the other, whatever the clocks of
+	// two machines say.
+	at := max(time.Now().UnixMilli(), word.At+1)
+	made, err = d.publish(ctx, &events.Decision{Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: id, Who: who, Why: why, DecidedMs: at})
+	return made, false, err
+}
+
+// List is all that was decided, what the resolver has not taken yet included.
+func (d *Desk) List(ctx context.Context) (List, error) {
+	known, err := d.load(ctx)
+	if err != nil {
+		return List{}, err
+	}
+	out := List{Decisions: known.list, Conflicts: [][]string{}}
+	for _, contradiction := range known.set.Contradictions() {
+		ids := make([]string, len(contradiction))
+		for i, v := range contradiction {
+			ids[i] = v.ID
+		}
+		out.Conflicts = append(out.Conflicts, ids)
+	}
+	return out, nil
+}
+
+var errTexts = fmt.Errorf("%w: it takes who decides and why, each of at most %d bytes", ErrWrong, MaxText)
+
+func texts(all ...string) bool {
+	for _, text := range all {
+		if strings.TrimSpace(text) == "" || len(text) > MaxText {
+			return false
+		}
+	}
+	return true
+}
+
+// register is all that was decided.
+type register struct {
+	set  identity.Decisions
+	list []Decision // the newest first
+}
+
+func (r *register) get(id string) Decision {
+	i := slices.IndexFunc(r.list, func(d Decision) bool { return d.ID == id })
+	return r.list[i]
+}
+
+// free returns a ConflictError if something that stands is against a word.
+func (r *register) free(word identity.Decision) error {
+	against := r.set.Against(word)
+	if len(against) == 0 {
+		return nil
+	}
+	conflict := new(ConflictError)
+	for _, v := range against {
+		conflict.With = append(conflict.With, r.get(v.ID))
+	}
+	return conflict
+}
+
+// restores is the Same or Different that stands again once a word is taken
+// back: of a chain of undos every second brings back what it points at.
+func (r *register) restores(word identity.Decision) (identity.Decision, bool) {
+	steps := 0
+	for ; word.Kind == identity.Undo && steps < len(r.list); steps++ {
+		var ok bool
+		if word, _, ok = r.set.Get(word.Undoes); !ok {
+			return word, false
+		}
+	}
+	return word, word.Kind != identity.Undo && steps%2 == 1
+}
+
+// load reads all that was decided: what was resolved lies in ClickHouse, the
+// rest at the end of the topic.
+func (d *Desk) load(ctx context.Context) (*register, error) {
+	// How far the resolver is comes first: what lies below is in ClickHouse.
+	committed, err := d.Kafka.Committed(ctx, pipelines.ResolverGroup(d.Brand), []string{d.Topics.Decisions})
+	if err != nil {
+		return nil, err
+	}
+	first, next, err := d.Kafka.Ends(ctx, d.Topics.Decisions)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		ID       string    `ch:"decision_id"`
+		Kind     string    `ch:"kind"`
+		Accounts []string  `ch:"accounts"`
+		Undoes   string    `ch:"undoes"`
+		Who      string    `ch:"who"`
+		Why      string    `ch:"why"`
+		At       time.Time `ch:"decided_at"`
+	}
+	err = d.ClickHouse.Select(ctx, "list decisions", &rows,
+		"SELECT decision_id, toString(kind) AS kind, accounts, undoes, who, why, decided_at FROM "+d.ClickHouse.Database()+".decisions FINAL"+
+			" WHERE kind IN ('same', 'different', 'undo')")
+	if err != nil {
+		return nil, err
+	}
+	r := new(register)
+	for _, row := range rows {
+		r.add(Decision{ID: row.ID, Kind: row.Kind, Accounts: row.Accounts, Undoes: row.Undoes, Who: row.Who, Why: row.Why, At: row.At.UTC(), Resolved: true})
+	}
+	// A topic that was made anew begins at 0 again.
+	from := min(max(committed[d.Topics.Decisions][0], first[0]), next[0])
+	err = d.Kafka.ReadRange(ctx, d.Topics.Decisions, 0, from, next[0], false, func(m kafka.Fetched) error {
+		e := new(events.Decision)
+		if pipelines.DecodeDecision(m.Value, e) == nil { // what is none is on its way to the dead letters
+			r.add(listed(e))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("decide: read what is not resolved yet: %w", err)
+	}
+	for i := range r.list {
+		_, r.list[i].Standing, _ = r.set.Get(r.list[i].ID)
+	}
+	slices.SortFunc(r.list, func(a, b Decision) int {
+		if c := b.At.Compare(a.At); c != 0 {
+			return c
+		}
+		return strings.Compare(b.ID, a.ID)
+	})
+	return r, nil
+}
+
+// kinds are those that bear on who is who, as the table writes them.
+var kinds = map[string]identity.DecisionKind{"same": identity.Same, "different": identity.Different, "undo": identity.Undo}
+
+func (r *register) add(d Decision) {
+	word := identity.Decision{ID: d.ID, Kind: kinds[d.Kind], Undoes: d.Undoes, At: d.At.UnixMilli()}
+	if _, _, twice := r.set.Get(d.ID); twice || word.Kind == 0 {
+		return
+	}
+	if word.Kind != identity.Undo {
+		if len(d.Accounts) < 2 {
+			return
+		}
+		var errA, errB error
+		word.A, errA = identity.ParseAccount(d.Accounts[0])
+		word.B, errB = identity.ParseAccount(d.Accounts[1])
+		if errors.Join(errA, errB) != nil {
+			return
+		}
+	}
+	r.set.Add(word)
+	r.list = append(r.list, d)
+}
+
+func listed(e *events.Decision) Decision {
+	return Decision{
+		ID: e.GetDecisionId(), Kind: identity.DecisionKind(e.GetKind()).String(), Accounts: e.GetAccounts(), Undoes: e.GetUndoes(),
+		Who: e.GetWho(), Why: e.GetWhy(), At: time.UnixMilli(e.GetDecidedMs()).UTC(),
+	}
+}
+
+// known refuses accounts that nothing was ever seen of: a slip of the pen
+// would lie in wait for them.
+func (d *Desk) known(ctx context.Context, accounts ...identity.Account) error {
+	customers, err := d.CustomersOf(ctx, accounts...)
+	if err != nil {
+		return err
+	}
+	for i, customer := range customers {
+		if customer == uuid.Nil {
+			return fmt.Errorf("%w: number %d of the two, of %s/%s", ErrUnknown, i+1, accounts[i].Platform, accounts[i].Shop)
+		}
+	}
+	return nil
+}
+
+// CustomersOf are the customers of accounts, as far as all is resolved;
+// uuid.Nil for one that was never seen.
+func (d *Desk) CustomersOf(ctx context.Context, accounts ...identity.Account) ([]uuid.UUID, error) {
+	out := make([]uuid.UUID, len(accounts))
+	for i, a := range accounts {
+		var rows []struct {
+			Customer uuid.UUID `ch:"customer_id"`
+		}
+		err := d.ClickHouse.Select(ctx, "find the customer of an account", &rows, fmt.Sprintf(
+			"SELECT customer_id FROM %s.identity_map FINAL WHERE platform = %s AND shop = %s AND account = %s",
+			d.ClickHouse.Database(), clickhouse.Quote(a.Platform), clickhouse.Quote(a.Shop), clickhouse.Quote(a.ID)))
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) > 0 {
+			out[i] = rows[0].Customer
+		}
+	}
+	return out, nil
+}
+
+// publish notes a word in the audit and puts it into its topic.
+func (d *Desk) publish(ctx context.Context, e *events.Decision) (Decision, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Decision{}, fmt.Errorf("decide: make an id: %w", err)
+	}
+	e.DecisionId = id.String()
+	made := listed(e)
+	made.Standing = identity.Stands
+	value, err := proto.Marshal(e)
+	if err != nil {
+		return Decision{}, fmt.Errorf("decide: make the message: %w", err)
+	}
+	note := tables.NewAudit()
+	note.Append(time.Now().Truncate(time.Millisecond), e.GetWho(), "decision."+made.Kind, e.GetDecisionId(), id)
+	if err := d.ClickHouse.Insert(ctx, note, "audit/"+id.String()); err != nil {
+		return Decision{}, fmt.Errorf("decide: the audit cannot be written, so nothing is decided: %w", err)
+	}
+	key := e.GetUndoes()
+	if len(e.GetAccounts()) > 0 {
+		key = e.GetAccounts()[0]
+	}
+	m := pubsub.NewMessage(ctx, key, value, events.DescribeDecision(e).Headers())
+	if err := d.Publisher.Publish(d.Topics.Decisions, m); err != nil {
+		return Decision{}, fmt.Errorf("decide: publish the decision: %w", err)
+	}
+	return made, nil
+}

@@ -1,0 +1,283 @@
+package decide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+	"oneid/internal/embedded/chdb/chdbtest"
+	"oneid/internal/kafka"
+	"oneid/internal/pubsub"
+	"oneid/internal/state"
+	"oneid/pipelines/flowtest"
+	"oneid/schemas/events"
+)
+
+func TestMain(m *testing.M) { chdbtest.Main(m) }
+
+const why = "she told us on the phone"
+
+// rig is a flow in which accounts tmall/s0/0, tmall/s1/1 … are known, each a
+// customer of its own.
+type rig struct {
+	t *testing.T
+	*flowtest.Flow
+	desk   *Desk
+	store  *state.Store
+	engine *engine.Engine
+}
+
+func newRig(t *testing.T, accounts int) *rig {
+	t.Helper()
+	f := flowtest.New(t)
+	r := &rig{t: t, Flow: f, desk: deskOf(t, f), store: f.State(t)}
+	for i := range accounts {
+		f.Publish(t, f.Message(t, flowtest.User(i, fmt.Sprintf("138%08d", i), 1_700_000_000_000)))
+	}
+	r.resolve()
+	return r
+}
+
+func deskOf(t *testing.T, f *flowtest.Flow) *Desk {
+	t.Helper()
+	publisher := pubsub.NewPublisher(f.Client)
+	t.Cleanup(func() { _ = publisher.Close() })
+	return &Desk{Brand: flowtest.Brand, Kafka: f.Client, Publisher: publisher, Topics: f.Topics, ClickHouse: f.ClickHouse}
+}
+
+func (r *rig) resolve() {
+	r.t.Helper()
+	resolver, e := r.Resolver(r.t, r.store, nil)
+	r.engine = e
+	if err := flowtest.Run(r.t, resolver); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func account(i int) string { return fmt.Sprintf("tmall/s%d/%d", i%2, i) }
+
+// one says whether two accounts are one customer, in the state and in ClickHouse.
+func (r *rig) one(i, j int) bool {
+	r.t.Helper()
+	of := func(n int) identity.CustomerID {
+		a, err := identity.ParseAccount(account(n))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		id, ok := r.engine.CustomerOf(a)
+		if !ok {
+			r.t.Fatalf("%s is not known", a)
+		}
+		return id
+	}
+	together := of(i) == of(j)
+	n, err := r.ClickHouse.Number(r.t.Context(), "count", fmt.Sprintf("SELECT uniqExact(customer_id) FROM %s.identity_map FINAL WHERE account IN ('%d', '%d')", r.Database.Name, i, j))
+	if err != nil || (n == 1) != together {
+		r.t.Errorf("the state says %v, ClickHouse has %d customers (%v)", together, n, err)
+	}
+	return together
+}
+
+func conflictWith(err error) string {
+	var conflict *ConflictError
+	if !errors.As(err, &conflict) {
+		return ""
+	}
+	var ids []string
+	for _, d := range conflict.With {
+		ids = append(ids, d.ID)
+	}
+	return strings.Join(ids, " ")
+}
+
+// What a person says joins and parts accounts; said twice it is said once, and
+// taken back it is as if it had not been said. What contradicts it is refused
+// by name, also while the resolver has not taken it.
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRig(t, 4), t.Context()
+	same, already, err := r.desk.Same(ctx, account(0), account(1), "Ada", why)
+	if err != nil || already || same.Kind != "same" || same.Standing != identity.Stands || same.Resolved {
+		t.Fatalf("same: %+v, %v, %v", same, already, err)
+	}
+	if again, already, err := r.desk.Same(ctx, account(1), account(0), "Bob", why); err != nil || !already || again.ID != same.ID || again.Who != "Ada" {
+		t.Errorf("said again: %+v, %v, %v", again, already, err)
+	}
+	if _, _, err := r.desk.Different(ctx, account(0), account(1), "Bob", why); conflictWith(err) != same.ID || !strings.Contains(err.Error(), "Ada") {
+		t.Errorf("the opposite before it is resolved: %v", err)
+	}
+	r.resolve()
+	if !r.one(0, 1) || r.one(0, 2) {
+		t.Error("0 and 1 are not one customer, or 2 is in it")
+	}
+	next, _, err := r.desk.Same(ctx, account(1), account(2), "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.Different(ctx, account(2), account(0), "Bob", why); conflictWith(err) != next.ID+" "+same.ID {
+		t.Errorf("the opposite of what follows from two: %v", err)
+	}
+	apart, _, err := r.desk.Different(ctx, account(2), account(3), "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.Same(ctx, account(0), account(3), "Bob", why); conflictWith(err) != apart.ID {
+		t.Errorf("a same across a different: %v", err)
+	}
+	undo, already, err := r.desk.Undo(ctx, same.ID, "Bob", "it was her sister")
+	if err != nil || already || undo.Undoes != same.ID {
+		t.Fatalf("undo: %+v, %v, %v", undo, already, err)
+	}
+	if again, already, err := r.desk.Undo(ctx, same.ID, "Ada", why); err != nil || !already || again.ID != undo.ID {
+		t.Errorf("undone again: %+v, %v, %v", again, already, err)
+	}
+	r.resolve()
+	if r.one(0, 1) || !r.one(1, 2) || r.one(2, 3) {
+		t.Error("after the undo the customers are others")
+	}
+	// With 0 and 2 kept apart, taking back the undo would join them.
+	against, _, err := r.desk.Different(ctx, account(0), account(2), "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.Undo(ctx, undo.ID, "Ada", why); conflictWith(err) != against.ID {
+		t.Errorf("to take the undo back is not refused: %v", err)
+	}
+	if _, _, err := r.desk.Undo(ctx, against.ID, "Ada", why); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.Undo(ctx, undo.ID, "Ada", why); err != nil {
+		t.Errorf("nothing is in its way, and the undo is not taken back: %v", err)
+	}
+	r.resolve()
+	if !r.one(0, 2) {
+		t.Error("the undo was taken back, and 0 and 2 are two")
+	}
+	list, err := r.desk.List(ctx)
+	if err != nil || len(list.Conflicts) > 0 {
+		t.Fatalf("list: %+v, %v", list, err)
+	}
+	standing := make(map[string]identity.Standing)
+	for _, d := range list.Decisions {
+		if standing[d.ID] = d.Standing; !d.Resolved || d.Who == "" || d.Why == "" || d.At.IsZero() {
+			t.Errorf("%+v", d)
+		}
+	}
+	if len(standing) != 7 || standing[same.ID] != identity.Stands || standing[undo.ID] != identity.Undone || standing[against.ID] != identity.Undone {
+		t.Errorf("the list says %v", standing)
+	}
+	if n, err := r.ClickHouse.Number(ctx, "count", "SELECT count() FROM "+r.Database.Name+".audit WHERE action LIKE 'decision.%' AND who IN ('Ada', 'Bob')"); err != nil || n != 7 {
+		t.Errorf("the audit has %d decisions (%v), want 7", n, err)
+	}
+}
+
+func TestDecideRefuses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 2)
+	for name, c := range map[string]struct {
+		a, b, who, why string
+		want           error
+	}{
+		"no account":         {"tmall", account(1), "Ada", why, ErrWrong},
+		"one account":        {account(1), account(1), "Ada", why, ErrWrong},
+		"nobody":             {account(0), account(1), " ", why, ErrWrong},
+		"no reason":          {account(0), account(1), "Ada", "", ErrWrong},
+		"too long":           {account(0), account(1), "Ada", strings.Repeat("x", MaxText+1), ErrWrong},
+		"a slip of the pen":  {account(0), "tmall/s1/11", "Ada", why, ErrUnknown},
+		"not in that shop":   {account(0), "tmall/s0/1", "Ada", why, ErrUnknown},
+		"a quote in an name": {account(0), "tmall/s1/1' OR '1'='1", "Ada", why, ErrUnknown},
+	} {
+		if _, _, err := r.desk.Same(t.Context(), c.a, c.b, c.who, c.why); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, _, err := r.desk.Undo(t.Context(), "none", "Ada", why); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an undo of nothing: %v", err)
+	}
+	if list, err := r.desk.List(t.Context()); err != nil || len(list.Decisions) != 0 {
+		t.Errorf("what was refused is listed: %+v (%v)", list, err)
+	}
+	// Nothing is decided that the audit does not say.
+	if err := r.ClickHouse.Exec(t.Context(), "drop", "DROP TABLE "+r.Database.Name+".audit"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.Same(t.Context(), account(0), account(1), "Ada", why); err == nil {
+		t.Error("without an audit it is decided")
+	}
+	if _, next, err := r.Client.Ends(t.Context(), r.Topics.Decisions); err != nil || next[0] != 0 {
+		t.Errorf("the topic has %v messages (%v)", next, err)
+	}
+}
+
+// Two people who decide at once, each at a desk that does not see the other's
+// word, contradict each other: the list names it.
+func TestContradictionsAreListed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	var all []kafka.Message
+	for id, d := range map[string]*events.Decision{
+		"ab":  {Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{account(0), account(1)}},
+		"bc":  {Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{account(1), account(2)}},
+		"not": {Kind: events.DecisionKind_DECISION_KIND_DIFFERENT, Accounts: []string{account(0), account(2)}},
+	} {
+		d.DecisionId, d.Who, d.Why, d.DecidedMs = id, "Ada", why, 1_700_000_000_000
+		value, err := proto.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, kafka.Message{Topic: r.Topics.Decisions, Value: value})
+	}
+	r.Publish(t, all...)
+	want := "[[not ab bc]]"
+	for _, resolved := range []bool{false, true} {
+		if resolved {
+			r.resolve()
+		}
+		list, err := r.desk.List(t.Context())
+		if err != nil || fmt.Sprint(list.Conflicts) != want || len(list.Decisions) != 3 || list.Decisions[0].Resolved != resolved {
+			t.Errorf("resolved %v: the list is %+v (%v), want the conflicts %s", resolved, list, err, want)
+		}
+	}
+	if r.one(0, 2) {
+		t.Error("those whom a person keeps apart are one customer")
+	}
+	if _, _, err := r.desk.Undo(t.Context(), "bc", "Ada", why); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := r.desk.List(t.Context()); err != nil || len(list.Conflicts) != 0 {
+		t.Errorf("after the undo there are %v (%v)", list.Conflicts, err)
+	}
+}
+
+// A word on its way is a CloudEvent of Watermill's, under the first account's
+// key.
+func TestDecisionsAreCloudEvents(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 2)
+	made, _, err := r.desk.Different(t.Context(), account(0), account(1), "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subscriber := pubsub.NewSubscriber(r.Client, "look", 0, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	messages, err := subscriber.Subscribe(ctx, r.Topics.Decisions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := <-messages
+	if m.UUID != made.ID || m.Metadata.Get("ce_type") != "oneid.decision.v1" || m.Metadata.Get(pubsub.KeyMetadata) != account(0) {
+		t.Errorf("the message is %s %v", m.UUID, m.Metadata)
+	}
+	m.Ack()
+	if err := subscriber.Close(); err != nil {
+		t.Error(err)
+	}
+}
