@@ -74,6 +74,9 @@ type Desk struct {
 	// Mapper gives the connector whose mapping a record's letter is tried
 	// with; raw is the record's payload.
 	Mapper func(l *events.DeadLetter, raw []byte) (connectors.Connector, error)
+	// Webhooks says whether a webhook of a stream, identity or alerts, is
+	// configured: what it refused is told to it again. Nil knows none.
+	Webhooks func(stream, name string) bool
 	// Who does it, for the letter's state and the audit.
 	Who string
 }
@@ -229,7 +232,7 @@ const (
 
 // Replay tries each open letter of a filter again, as things are today: a
 // record is mapped, a message of a topic is decoded, and what comes of it is
-// published. A letter that succeeds is closed; one that fails is kept, with one
+// published; what a webhook refused is handed to it again. A letter that succeeds is closed; one that fails is kept, with one
 // attempt more. Killed at any point it may be called again: what is published
 // twice has the same versions.
 func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
@@ -360,6 +363,9 @@ func (d *Desk) again(o opened) ([]kafka.Message, error) {
 	if o.message.GetReason() == events.ReasonRead {
 		return nil, errors.New("what the source gave could not be cut into a record: mend the source, read it again, and drop this letter")
 	}
+	if o.message.GetReason() == events.ReasonDeliver {
+		return d.deliverAgain(o)
+	}
 	if o.message.GetSource() == events.Source_SOURCE_UNSPECIFIED {
 		return d.decodeAgain(o)
 	}
@@ -418,6 +424,24 @@ func (d *Desk) decodeAgain(o opened) ([]kafka.Message, error) {
 		message = kafka.MessageOf(events.Wire{Topic: message.Topic, Key: o.key, Value: o.raw, Headers: events.Describe(e).Headers()})
 	}
 	messages := []kafka.Message{message}
+	return messages, tooLarge(messages)
+}
+
+// deliverAgain asks for a webhook to be told once more what it refused. Should
+// it refuse again, that is a letter of its own, with the attempts of both.
+func (d *Desk) deliverAgain(o opened) ([]kafka.Message, error) {
+	webhook := events.WebhookOf(o.ID)
+	if d.Webhooks == nil || !d.Webhooks(o.Stream, webhook) {
+		return nil, errors.New("its webhook is configured no longer: drop it")
+	}
+	r := &events.Redelivery{
+		LetterId: o.ID, Attempts: o.Attempts + 1, Webhook: webhook, Stream: o.Stream, Value: o.raw, Who: d.Who, AskedMs: time.Now().UnixMilli(),
+	}
+	value, err := proto.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	messages := []kafka.Message{kafka.MessageOf(events.Wire{Topic: d.Topics.Redeliver, Key: o.key, Value: value, Headers: events.DescribeRedelivery(r).Headers()})}
 	return messages, tooLarge(messages)
 }
 

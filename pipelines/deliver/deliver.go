@@ -1,6 +1,7 @@
 // Package deliver tells the brand's own systems, such as its service desk,
 // which account is which customer now: each identity change is posted to each
-// webhook, as a CloudEvent in JSON, signed.
+// webhook, as a CloudEvent in JSON, signed. Alerts go the same way, to webhooks
+// of their own.
 //
 // Each webhook has a consumer group of its own, so that one which is away
 // holds back nobody else. Delivery is at least once, the changes of an account
@@ -11,7 +12,9 @@
 //
 // A webhook that cannot be reached, or says that it is overloaded, is waited
 // for. A change that it refuses, or fails at again and again, goes to the
-// dead letters with the reason "deliver", and the others go on.
+// dead letters with the reason "deliver", and the others go on. A letter that
+// a person has replayed comes through the topic <brand>.redeliver, and is told
+// to its webhook alone.
 package deliver
 
 import (
@@ -25,6 +28,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/httpclient"
@@ -50,11 +54,12 @@ func Group(brand, webhook string) string { return brand + ".deliver." + webhook 
 
 // Config of a Deliverer.
 type Config struct {
-	Brand    string
-	Kafka    *kafka.Client
-	Keys     events.Sealer
-	Webhooks []Webhook
-	Log      *slog.Logger
+	Brand string
+	Kafka *kafka.Client
+	Keys  events.Sealer
+	// Webhooks are told of identity changes, Alerts of alerts.
+	Webhooks, Alerts []Webhook
+	Log              *slog.Logger
 	// Metrics takes the counts of messages and times of handlers; nil keeps
 	// none.
 	Metrics prometheus.Registerer
@@ -68,11 +73,12 @@ type Config struct {
 	Timeout time.Duration
 }
 
-// Deliverer delivers identity changes to webhooks.
+// Deliverer delivers identity changes and alerts to webhooks.
 type Deliverer struct {
-	config Config
-	topics events.Topics
-	hooks  []*hook
+	config        Config
+	topics        events.Topics
+	hooks, alerts []*hook
+	newest        *newest
 }
 
 // hook is one webhook at work.
@@ -80,7 +86,7 @@ type hook struct {
 	Webhook
 	client *httpclient.Client
 	health pipelines.Health
-	told   *told
+	told   *told // nil for one of alerts
 }
 
 // New checks the webhooks; it connects to nothing.
@@ -98,9 +104,26 @@ func New(c Config) (*Deliverer, error) {
 		c.Timeout = 10 * time.Second
 	}
 	d := &Deliverer{config: c, topics: events.TopicsOf(c.Brand)}
+	d.newest = newNewest(c.Kafka, d.topics.Identity)
+	var err error
+	if d.hooks, err = c.hooks(c.Webhooks); err != nil {
+		return nil, err
+	}
+	for _, h := range d.hooks {
+		h.told = newTold(c.Kafka, d.topics.Identity)
+	}
+	if d.alerts, err = c.hooks(c.Alerts); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// hooks checks webhooks.
+func (c Config) hooks(webhooks []Webhook) ([]*hook, error) {
+	var hooks []*hook
 	seen := make(map[string]bool)
-	for _, w := range c.Webhooks {
-		fail := func(why string) (*Deliverer, error) { return nil, fmt.Errorf("deliver: webhook %q: %s", w.Name, why) }
+	for _, w := range webhooks {
+		fail := func(why string) ([]*hook, error) { return nil, fmt.Errorf("deliver: webhook %q: %s", w.Name, why) }
 		switch {
 		case !named(w.Name):
 			return fail("its name must be made of letters, digits, - and _")
@@ -116,9 +139,9 @@ func New(c Config) (*Deliverer, error) {
 		if err != nil {
 			return fail(err.Error())
 		}
-		d.hooks = append(d.hooks, &hook{Webhook: w, client: client, told: newTold(c.Kafka, d.topics.Identity)})
+		hooks = append(hooks, &hook{Webhook: w, client: client})
 	}
-	return d, nil
+	return hooks, nil
 }
 
 // named says whether a name can be part of a group's.
@@ -129,20 +152,43 @@ func named(name string) bool {
 // Run delivers until ctx ends; it returns nil then, with what was delivered
 // committed.
 func (d *Deliverer) Run(ctx context.Context) error {
-	letters := pubsub.NewPublisher(d.config.Kafka)
-	router, err := pubsub.NewRouter(pubsub.RouterConfig{
+	letters := letterbox{pubsub.NewPublisher(d.config.Kafka), d.config.Keys, make(map[string]target)}
+	c := pubsub.RouterConfig{
 		Log: d.config.Log, Metrics: d.config.Metrics,
 		Attempts: d.config.Attempts, MinWait: d.config.MinWait, MaxWait: d.config.MaxWait, Away: isAway,
-		Poison: letterbox{letters, d.config.Keys}, PoisonTopic: d.topics.DeadLetter,
-	})
+		Poison: letters, PoisonTopic: d.topics.DeadLetter,
+	}
+	changes, err := pubsub.NewRouter(c)
 	if err != nil {
 		return errors.Join(err, letters.Close())
 	}
-	for _, h := range d.hooks {
-		subscriber := pubsub.NewSubscriber(d.config.Kafka, Group(d.config.Brand, h.Name), 0, d.config.Log)
-		router.Handle(handlerPrefix+h.Name, d.topics.Identity, subscriber, func(m *message.Message) error { return d.deliver(h, m) })
+	c.Remember, c.PerSecond = rememberAlerts, alertsPerSecond
+	alerts, err := pubsub.NewRouter(c)
+	if err != nil {
+		return errors.Join(err, letters.Close())
 	}
-	return errors.Join(router.Run(ctx), letters.Close())
+	// Each handler has a consumer group of its own.
+	handle := func(router *pubsub.Router, name, topic, group string, to target, work func(*message.Message) error) {
+		letters.of[name] = to
+		router.Handle(name, topic, pubsub.NewSubscriber(d.config.Kafka, group, 0, d.config.Log), work)
+	}
+	brand := d.config.Brand
+	for _, h := range d.hooks {
+		to := target{events.StreamIdentity, h.Name}
+		handle(changes, "deliver-"+h.Name, d.topics.Identity, Group(brand, h.Name), to, func(m *message.Message) error { return d.deliver(h, m) })
+		handle(changes, "redeliver-"+h.Name, d.topics.Redeliver, Group(brand, h.Name)+".again", to, func(m *message.Message) error { return d.again(h, to, m) })
+	}
+	for _, h := range d.alerts {
+		to := target{events.StreamAlerts, h.Name}
+		handle(alerts, "alert-"+h.Name, d.topics.Alerts, alertGroup(brand, h.Name), to, func(m *message.Message) error { return d.alert(h, m.Context(), m.Payload) })
+		handle(changes, "alert-again-"+h.Name, d.topics.Redeliver, alertGroup(brand, h.Name)+".again", to, func(m *message.Message) error { return d.again(h, to, m) })
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return changes.Run(ctx) })
+	if len(d.alerts) > 0 {
+		group.Go(func() error { return alerts.Run(ctx) })
+	}
+	return errors.Join(group.Wait(), letters.Close())
 }
 
 // deliver tells a webhook of one change.
@@ -164,20 +210,33 @@ func (d *Deliverer) deliver(h *hook, m *message.Message) error {
 	if !h.told.isNewer(change) {
 		return nil
 	}
-	body, err := cloudEvent(d.config.Brand, change)
+	if err := d.tell(m.Context(), h, change); err != nil {
+		return err
+	}
+	h.told.note(change)
+	return nil
+}
+
+// tell posts a change to a webhook.
+func (d *Deliverer) tell(ctx context.Context, h *hook, change *events.IdentityChange) error {
+	body, err := changeEvent(d.config.Brand, change)
 	if err != nil {
 		return err
 	}
-	_, err = h.client.Do(m.Context(),
+	return d.post(ctx, h, eventID(change), body)
+}
+
+// post posts an event to a webhook, once.
+func (d *Deliverer) post(ctx context.Context, h *hook, id string, body []byte) error {
+	_, err := h.client.Do(ctx,
 		func(int) (httpclient.Request, error) {
-			return httpclient.Request{Body: body, Header: signed(eventID(change), time.Now(), body, h.Secret)}, nil
+			return httpclient.Request{Body: body, Header: signed(id, time.Now(), body, h.Secret)}, nil
 		},
 		h.client.StatusError)
 	d.note(h, err)
 	if err != nil {
 		return fmt.Errorf("deliver: tell webhook %s: %w", h.Name, err)
 	}
-	h.told.note(change)
 	return nil
 }
 
@@ -209,36 +268,39 @@ func (d *Deliverer) note(h *hook, err error) {
 	}
 }
 
-// handlerPrefix stands before a webhook's name in its handler's.
-const handlerPrefix = "deliver-"
+// target is whom a handler tells, and of what.
+type target struct{ stream, webhook string }
 
 // letterbox makes dead letters of poison.
 type letterbox struct {
 	message.Publisher
 	keys events.Sealer
+	of   map[string]target // by handler; complete before the first message
 }
 
-// Publish writes a letter for each message. A letter's id is the webhook and
-// the message's place, so that a repetition counts once.
+// Publish writes a letter for each message.
 func (l letterbox) Publish(topic string, messages ...*message.Message) error {
 	var out []*message.Message
 	for _, m := range messages {
 		origin, _ := pubsub.OriginOf(m.Context())
 		place := fmt.Sprintf("%s/%d@%d", origin.Topic, origin.Partition, origin.Offset)
-		webhook := strings.TrimPrefix(message.HandlerNameFromCtx(m.Context()), handlerPrefix)
+		to, key, value := l.of[message.HandlerNameFromCtx(m.Context())], m.Metadata.Get(pubsub.KeyMetadata), []byte(m.Payload)
 		letter := &events.DeadLetter{
-			LetterId: "deliver|" + webhook + "|" + place, Stream: "identity", Reason: events.ReasonDeliver,
+			LetterId: events.DeliveryLetter(to.webhook, place), Stream: to.stream, Reason: events.ReasonDeliver,
 			Detail: m.Metadata.Get("reason_poisoned"), Origin: place, Attempts: 1, FirstSeenMs: time.Now().UnixMilli(),
 		}
-		if account := strings.SplitN(m.Metadata.Get(pubsub.KeyMetadata), "/", 3); len(account) == 3 {
+		if again, ok := redelivery(m); ok {
+			letter.Attempts, value = again.GetAttempts(), again.GetValue()
+		}
+		if account := strings.SplitN(key, "/", 3); to.stream == events.StreamIdentity && len(account) == 3 {
 			letter.Platform, letter.Shop = account[0], account[1]
 		}
-		parts, err := events.Letters(letter, m.Payload, l.keys)
+		parts, err := events.Letters(letter, value, l.keys)
 		if err != nil {
 			return fmt.Errorf("deliver: make the dead letter of %s: %w", place, err)
 		}
 		for _, part := range parts {
-			out = append(out, pubsub.NewMessage(m.Context(), m.Metadata.Get(pubsub.KeyMetadata), part.Value, part.Headers))
+			out = append(out, pubsub.NewMessage(m.Context(), key, part.Value, part.Headers))
 		}
 	}
 	return l.Publisher.Publish(topic, out...)

@@ -21,10 +21,10 @@ type event struct {
 	Subject         string `json:"subject"`
 	Time            string `json:"time"`
 	DataContentType string `json:"datacontenttype"`
-	Data            data   `json:"data"`
+	Data            any    `json:"data"`
 }
 
-type data struct {
+type changeData struct {
 	Account    string `json:"account"`
 	CustomerID string `json:"customer_id"`
 	// PreviousCustomerID is absent at an account's birth.
@@ -41,14 +41,37 @@ func eventID(c *events.IdentityChange) string {
 	return c.GetAccount() + "|" + strconv.FormatUint(c.GetVersion(), 10)
 }
 
-func cloudEvent(brand string, c *events.IdentityChange) ([]byte, error) {
+func changeEvent(brand string, c *events.IdentityChange) ([]byte, error) {
 	return json.Marshal(event{
 		SpecVersion: "1.0", ID: eventID(c), Type: "oneid.identity.changed.v1", Source: "/" + brand + "/identity", Subject: c.GetAccount(),
 		Time: time.UnixMilli(c.GetChangedMs()).UTC().Format(time.RFC3339Nano), DataContentType: "application/json",
-		Data: data{
+		Data: changeData{
 			Account: c.GetAccount(), CustomerID: c.GetCustomerId(), PreviousCustomerID: c.GetPreviousCustomerId(),
 			Version: strconv.FormatUint(c.GetVersion(), 10), Reason: c.GetReason(),
 		},
+	})
+}
+
+type alertData struct {
+	// Kind is resolver, connector or reconciliation.
+	Kind string `json:"kind"`
+	// Subject is which one: platform/shop/stream, or a machine.
+	Subject string `json:"subject"`
+	// State is raised or cleared.
+	State string `json:"state"`
+	// Detail says what happened and what to do; absent when it is cleared.
+	Detail string `json:"detail,omitempty"`
+}
+
+func alertEvent(brand string, a *events.Alert) ([]byte, error) {
+	state := "raised"
+	if a.GetState() == events.AlertState_ALERT_STATE_CLEARED {
+		state = "cleared"
+	}
+	return json.Marshal(event{
+		SpecVersion: "1.0", ID: a.GetAlertId(), Type: "oneid.alert." + state + ".v1", Source: "/" + brand + "/alerts",
+		Subject: a.GetKind() + "/" + a.GetSubject(), Time: time.UnixMilli(a.GetChangedMs()).UTC().Format(time.RFC3339Nano),
+		DataContentType: "application/json", Data: alertData{a.GetKind(), a.GetSubject(), state, a.GetDetail()},
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -23,12 +24,33 @@ const (
 	ReasonOpen = "open"
 	// ReasonStore: a message holds what no table can.
 	ReasonStore = "store"
-	// ReasonDeliver: a webhook refused an identity change, or failed at it.
+	// ReasonDeliver: a webhook refused an identity change or an alert, or failed
+	// at it.
 	ReasonDeliver = "deliver"
 )
 
 // Reasons are all there are.
 var Reasons = []string{ReasonRead, ReasonMap, ReasonTooLarge, ReasonDecode, ReasonOpen, ReasonStore, ReasonDeliver}
+
+// What is delivered to webhooks, as letters of ReasonDeliver name it in Stream.
+const (
+	StreamIdentity = "identity"
+	StreamAlerts   = "alerts"
+)
+
+// DeliveryLetter is the id of the letter of a webhook that refused the message
+// at a place: a repetition counts once.
+func DeliveryLetter(webhook, place string) string { return "deliver|" + webhook + "|" + place }
+
+// WebhookOf is the webhook of such an id; empty if it is none.
+func WebhookOf(letterID string) string {
+	rest, of := strings.CutPrefix(letterID, "deliver|")
+	webhook, _, _ := strings.Cut(rest, "|")
+	if !of {
+		return ""
+	}
+	return webhook
+}
 
 // MaxMessage bounds a message's value: brokers take 1 MB unless configured,
 // with key and headers in it.

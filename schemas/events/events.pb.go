@@ -384,6 +384,56 @@ func (DecisionKind) EnumDescriptor() ([]byte, []int) {
 	return file_events_proto_rawDescGZIP(), []int{5}
 }
 
+// AlertState says whether something needs a person.
+type AlertState int32
+
+const (
+	AlertState_ALERT_STATE_UNSPECIFIED AlertState = 0
+	AlertState_ALERT_STATE_RAISED      AlertState = 1
+	AlertState_ALERT_STATE_CLEARED     AlertState = 2
+)
+
+// Enum value maps for AlertState.
+var (
+	AlertState_name = map[int32]string{
+		0: "ALERT_STATE_UNSPECIFIED",
+		1: "ALERT_STATE_RAISED",
+		2: "ALERT_STATE_CLEARED",
+	}
+	AlertState_value = map[string]int32{
+		"ALERT_STATE_UNSPECIFIED": 0,
+		"ALERT_STATE_RAISED":      1,
+		"ALERT_STATE_CLEARED":     2,
+	}
+)
+
+func (x AlertState) Enum() *AlertState {
+	p := new(AlertState)
+	*p = x
+	return p
+}
+
+func (x AlertState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AlertState) Descriptor() protoreflect.EnumDescriptor {
+	return file_events_proto_enumTypes[6].Descriptor()
+}
+
+func (AlertState) Type() protoreflect.EnumType {
+	return &file_events_proto_enumTypes[6]
+}
+
+func (x AlertState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AlertState.Descriptor instead.
+func (AlertState) EnumDescriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{6}
+}
+
 // LetterState is what has become of a dead letter.
 type LetterState int32
 
@@ -420,11 +470,11 @@ func (x LetterState) String() string {
 }
 
 func (LetterState) Descriptor() protoreflect.EnumDescriptor {
-	return file_events_proto_enumTypes[6].Descriptor()
+	return file_events_proto_enumTypes[7].Descriptor()
 }
 
 func (LetterState) Type() protoreflect.EnumType {
-	return &file_events_proto_enumTypes[6]
+	return &file_events_proto_enumTypes[7]
 }
 
 func (x LetterState) Number() protoreflect.EnumNumber {
@@ -433,7 +483,7 @@ func (x LetterState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LetterState.Descriptor instead.
 func (LetterState) EnumDescriptor() ([]byte, []int) {
-	return file_events_proto_rawDescGZIP(), []int{6}
+	return file_events_proto_rawDescGZIP(), []int{7}
 }
 
 // An Event is the value of a message on <brand>.orders, .users, .tickets and
@@ -2224,7 +2274,7 @@ type DeadLetter struct {
 	Platform string                 `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
 	Shop     string                 `protobuf:"bytes,2,opt,name=shop,proto3" json:"shop,omitempty"`
 	Stream   string                 `protobuf:"bytes,3,opt,name=stream,proto3" json:"stream,omitempty"`
-	// Typed: read, map, too_large, decode, open, store.
+	// Typed: read, map, too_large, decode, open, store, deliver.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// What happened, with no personal value in it.
 	Detail string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -2410,6 +2460,192 @@ func (x *DeadLetter) GetParts() uint32 {
 func (x *DeadLetter) GetBytesAt() int64 {
 	if x != nil {
 		return x.BytesAt
+	}
+	return 0
+}
+
+// Alert is the value of a message on <brand>.alerts: something began to need a
+// person, or does no longer.
+type Alert struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names this change, so that a repetition counts once.
+	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// What is watched: resolver, connector or reconciliation.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Which one: platform/shop/stream, or the resolver's machine.
+	Subject string     `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	State   AlertState `protobuf:"varint,4,opt,name=state,proto3,enum=oneid.events.v1.AlertState" json:"state,omitempty"`
+	// What happened and what to do, with no personal value in it.
+	Detail        string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	ChangedMs     int64  `protobuf:"varint,6,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alert) Reset() {
+	*x = Alert{}
+	mi := &file_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alert) ProtoMessage() {}
+
+func (x *Alert) ProtoReflect() protoreflect.Message {
+	mi := &file_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alert.ProtoReflect.Descriptor instead.
+func (*Alert) Descriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Alert) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *Alert) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Alert) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Alert) GetState() AlertState {
+	if x != nil {
+		return x.State
+	}
+	return AlertState_ALERT_STATE_UNSPECIFIED
+}
+
+func (x *Alert) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Alert) GetChangedMs() int64 {
+	if x != nil {
+		return x.ChangedMs
+	}
+	return 0
+}
+
+// Redelivery is the value of a message on <brand>.redeliver: what a webhook
+// refused is to be tried once more, by a person's word.
+type Redelivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The letter that it lay in, and its number of attempts with this one.
+	LetterId string `protobuf:"bytes,1,opt,name=letter_id,json=letterId,proto3" json:"letter_id,omitempty"`
+	Attempts uint32 `protobuf:"varint,2,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Webhook  string `protobuf:"bytes,3,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	// identity or alerts: whose message the value is.
+	Stream        string `protobuf:"bytes,4,opt,name=stream,proto3" json:"stream,omitempty"`
+	Value         []byte `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
+	Who           string `protobuf:"bytes,6,opt,name=who,proto3" json:"who,omitempty"`
+	AskedMs       int64  `protobuf:"varint,7,opt,name=asked_ms,json=askedMs,proto3" json:"asked_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Redelivery) Reset() {
+	*x = Redelivery{}
+	mi := &file_events_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redelivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redelivery) ProtoMessage() {}
+
+func (x *Redelivery) ProtoReflect() protoreflect.Message {
+	mi := &file_events_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redelivery.ProtoReflect.Descriptor instead.
+func (*Redelivery) Descriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Redelivery) GetLetterId() string {
+	if x != nil {
+		return x.LetterId
+	}
+	return ""
+}
+
+func (x *Redelivery) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Redelivery) GetWebhook() string {
+	if x != nil {
+		return x.Webhook
+	}
+	return ""
+}
+
+func (x *Redelivery) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Redelivery) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Redelivery) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *Redelivery) GetAskedMs() int64 {
+	if x != nil {
+		return x.AskedMs
 	}
 	return 0
 }
@@ -2620,7 +2856,24 @@ const file_events_proto_rawDesc = "" +
 	"changed_by\x18\x0f \x01(\tR\tchangedBy\x12\x12\n" +
 	"\x04part\x18\x10 \x01(\rR\x04part\x12\x14\n" +
 	"\x05parts\x18\x11 \x01(\rR\x05parts\x12\x19\n" +
-	"\bbytes_at\x18\x12 \x01(\x03R\abytesAt*A\n" +
+	"\bbytes_at\x18\x12 \x01(\x03R\abytesAt\"\xba\x01\n" +
+	"\x05Alert\x12\x19\n" +
+	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x121\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1b.oneid.events.v1.AlertStateR\x05state\x12\x16\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x1d\n" +
+	"\n" +
+	"changed_ms\x18\x06 \x01(\x03R\tchangedMs\"\xba\x01\n" +
+	"\n" +
+	"Redelivery\x12\x1b\n" +
+	"\tletter_id\x18\x01 \x01(\tR\bletterId\x12\x1a\n" +
+	"\battempts\x18\x02 \x01(\rR\battempts\x12\x18\n" +
+	"\awebhook\x18\x03 \x01(\tR\awebhook\x12\x16\n" +
+	"\x06stream\x18\x04 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\x12\x10\n" +
+	"\x03who\x18\x06 \x01(\tR\x03who\x12\x19\n" +
+	"\basked_ms\x18\a \x01(\x03R\aaskedMs*A\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSOURCE_FILE\x10\x01\x12\x0e\n" +
@@ -2667,7 +2920,12 @@ const file_events_proto_rawDesc = "" +
 	"\x17DECISION_KIND_DIFFERENT\x10\x02\x12\x16\n" +
 	"\x12DECISION_KIND_UNDO\x10\x03\x12\x17\n" +
 	"\x13DECISION_KIND_ERASE\x10\x04\x12\x19\n" +
-	"\x15DECISION_KIND_CONSENT\x10\x05*`\n" +
+	"\x15DECISION_KIND_CONSENT\x10\x05*Z\n" +
+	"\n" +
+	"AlertState\x12\x1b\n" +
+	"\x17ALERT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ALERT_STATE_RAISED\x10\x01\x12\x17\n" +
+	"\x13ALERT_STATE_CLEARED\x10\x02*`\n" +
 	"\vLetterState\x12\x1c\n" +
 	"\x18LETTER_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15LETTER_STATE_REPLAYED\x10\x01\x12\x18\n" +
@@ -2685,8 +2943,8 @@ func file_events_proto_rawDescGZIP() []byte {
 	return file_events_proto_rawDescData
 }
 
-var file_events_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_events_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_events_proto_goTypes = []any{
 	(Source)(0),            // 0: oneid.events.v1.Source
 	(Role)(0),              // 1: oneid.events.v1.Role
@@ -2694,53 +2952,57 @@ var file_events_proto_goTypes = []any{
 	(RefundStatus)(0),      // 3: oneid.events.v1.RefundStatus
 	(TicketStatus)(0),      // 4: oneid.events.v1.TicketStatus
 	(DecisionKind)(0),      // 5: oneid.events.v1.DecisionKind
-	(LetterState)(0),       // 6: oneid.events.v1.LetterState
-	(*Event)(nil),          // 7: oneid.events.v1.Event
-	(*Header)(nil),         // 8: oneid.events.v1.Header
-	(*Version)(nil),        // 9: oneid.events.v1.Version
-	(*Person)(nil),         // 10: oneid.events.v1.Person
-	(*Sighting)(nil),       // 11: oneid.events.v1.Sighting
-	(*Receiver)(nil),       // 12: oneid.events.v1.Receiver
-	(*Order)(nil),          // 13: oneid.events.v1.Order
-	(*OrderItem)(nil),      // 14: oneid.events.v1.OrderItem
-	(*Refund)(nil),         // 15: oneid.events.v1.Refund
-	(*User)(nil),           // 16: oneid.events.v1.User
-	(*Ticket)(nil),         // 17: oneid.events.v1.Ticket
-	(*Spend)(nil),          // 18: oneid.events.v1.Spend
-	(*IdentityChange)(nil), // 19: oneid.events.v1.IdentityChange
-	(*Decision)(nil),       // 20: oneid.events.v1.Decision
-	(*JournalRecord)(nil),  // 21: oneid.events.v1.JournalRecord
-	(*Range)(nil),          // 22: oneid.events.v1.Range
-	(*Cursor)(nil),         // 23: oneid.events.v1.Cursor
-	(*DeadLetter)(nil),     // 24: oneid.events.v1.DeadLetter
+	(AlertState)(0),        // 6: oneid.events.v1.AlertState
+	(LetterState)(0),       // 7: oneid.events.v1.LetterState
+	(*Event)(nil),          // 8: oneid.events.v1.Event
+	(*Header)(nil),         // 9: oneid.events.v1.Header
+	(*Version)(nil),        // 10: oneid.events.v1.Version
+	(*Person)(nil),         // 11: oneid.events.v1.Person
+	(*Sighting)(nil),       // 12: oneid.events.v1.Sighting
+	(*Receiver)(nil),       // 13: oneid.events.v1.Receiver
+	(*Order)(nil),          // 14: oneid.events.v1.Order
+	(*OrderItem)(nil),      // 15: oneid.events.v1.OrderItem
+	(*Refund)(nil),         // 16: oneid.events.v1.Refund
+	(*User)(nil),           // 17: oneid.events.v1.User
+	(*Ticket)(nil),         // 18: oneid.events.v1.Ticket
+	(*Spend)(nil),          // 19: oneid.events.v1.Spend
+	(*IdentityChange)(nil), // 20: oneid.events.v1.IdentityChange
+	(*Decision)(nil),       // 21: oneid.events.v1.Decision
+	(*JournalRecord)(nil),  // 22: oneid.events.v1.JournalRecord
+	(*Range)(nil),          // 23: oneid.events.v1.Range
+	(*Cursor)(nil),         // 24: oneid.events.v1.Cursor
+	(*DeadLetter)(nil),     // 25: oneid.events.v1.DeadLetter
+	(*Alert)(nil),          // 26: oneid.events.v1.Alert
+	(*Redelivery)(nil),     // 27: oneid.events.v1.Redelivery
 }
 var file_events_proto_depIdxs = []int32{
-	8,  // 0: oneid.events.v1.Event.header:type_name -> oneid.events.v1.Header
-	13, // 1: oneid.events.v1.Event.order:type_name -> oneid.events.v1.Order
-	15, // 2: oneid.events.v1.Event.refund:type_name -> oneid.events.v1.Refund
-	16, // 3: oneid.events.v1.Event.user:type_name -> oneid.events.v1.User
-	17, // 4: oneid.events.v1.Event.ticket:type_name -> oneid.events.v1.Ticket
-	18, // 5: oneid.events.v1.Event.spend:type_name -> oneid.events.v1.Spend
-	9,  // 6: oneid.events.v1.Header.version:type_name -> oneid.events.v1.Version
-	10, // 7: oneid.events.v1.Header.person:type_name -> oneid.events.v1.Person
+	9,  // 0: oneid.events.v1.Event.header:type_name -> oneid.events.v1.Header
+	14, // 1: oneid.events.v1.Event.order:type_name -> oneid.events.v1.Order
+	16, // 2: oneid.events.v1.Event.refund:type_name -> oneid.events.v1.Refund
+	17, // 3: oneid.events.v1.Event.user:type_name -> oneid.events.v1.User
+	18, // 4: oneid.events.v1.Event.ticket:type_name -> oneid.events.v1.Ticket
+	19, // 5: oneid.events.v1.Event.spend:type_name -> oneid.events.v1.Spend
+	10, // 6: oneid.events.v1.Header.version:type_name -> oneid.events.v1.Version
+	11, // 7: oneid.events.v1.Header.person:type_name -> oneid.events.v1.Person
 	0,  // 8: oneid.events.v1.Version.source:type_name -> oneid.events.v1.Source
-	11, // 9: oneid.events.v1.Person.sightings:type_name -> oneid.events.v1.Sighting
-	12, // 10: oneid.events.v1.Person.receiver:type_name -> oneid.events.v1.Receiver
+	12, // 9: oneid.events.v1.Person.sightings:type_name -> oneid.events.v1.Sighting
+	13, // 10: oneid.events.v1.Person.receiver:type_name -> oneid.events.v1.Receiver
 	1,  // 11: oneid.events.v1.Sighting.role:type_name -> oneid.events.v1.Role
 	2,  // 12: oneid.events.v1.Order.status:type_name -> oneid.events.v1.OrderStatus
-	14, // 13: oneid.events.v1.Order.items:type_name -> oneid.events.v1.OrderItem
+	15, // 13: oneid.events.v1.Order.items:type_name -> oneid.events.v1.OrderItem
 	2,  // 14: oneid.events.v1.OrderItem.status:type_name -> oneid.events.v1.OrderStatus
 	3,  // 15: oneid.events.v1.Refund.status:type_name -> oneid.events.v1.RefundStatus
 	4,  // 16: oneid.events.v1.Ticket.status:type_name -> oneid.events.v1.TicketStatus
 	5,  // 17: oneid.events.v1.Decision.kind:type_name -> oneid.events.v1.DecisionKind
-	22, // 18: oneid.events.v1.JournalRecord.ranges:type_name -> oneid.events.v1.Range
+	23, // 18: oneid.events.v1.JournalRecord.ranges:type_name -> oneid.events.v1.Range
 	0,  // 19: oneid.events.v1.DeadLetter.source:type_name -> oneid.events.v1.Source
-	6,  // 20: oneid.events.v1.DeadLetter.state:type_name -> oneid.events.v1.LetterState
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	7,  // 20: oneid.events.v1.DeadLetter.state:type_name -> oneid.events.v1.LetterState
+	6,  // 21: oneid.events.v1.Alert.state:type_name -> oneid.events.v1.AlertState
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_events_proto_init() }
@@ -2760,8 +3022,8 @@ func file_events_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_events_proto_rawDesc), len(file_events_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   18,
+			NumEnums:      8,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

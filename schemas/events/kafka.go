@@ -10,6 +10,7 @@ import (
 type Topics struct {
 	Orders, Users, Tickets, Spend                     string
 	Journal, Decisions, Identity, Cursors, DeadLetter string
+	Alerts, Redeliver                                 string
 }
 
 // TopicsOf names the topics of a brand.
@@ -18,6 +19,7 @@ func TopicsOf(brand string) Topics {
 		Orders: brand + ".orders", Users: brand + ".users", Tickets: brand + ".tickets", Spend: brand + ".spend",
 		Journal: brand + ".journal", Decisions: brand + ".decisions", Identity: brand + ".identity",
 		Cursors: brand + ".cursors", DeadLetter: brand + ".deadletter",
+		Alerts: brand + ".alerts", Redeliver: brand + ".redeliver",
 	}
 }
 
@@ -109,6 +111,22 @@ func DescribeLetter(l *DeadLetter, part uint32) CloudEvent {
 	return CloudEvent{
 		ID: l.GetLetterId() + "|" + strconv.Itoa(int(l.GetAttempts())) + "|" + strconv.FormatInt(l.GetChangedMs(), 10) + "|" + strconv.Itoa(int(part)), Type: "oneid.dead_letter.v1",
 		Source: source, Time: timeOf(l.GetFirstSeenMs()),
+	}
+}
+
+// DescribeAlert makes the attributes of an alert.
+func DescribeAlert(a *Alert) CloudEvent {
+	return CloudEvent{ID: a.GetAlertId(), Type: "oneid.alert.v1", Source: "/alerts", Time: timeOf(a.GetChangedMs())}
+}
+
+// RedeliveryType is the ce_type of a Redelivery.
+const RedeliveryType = "oneid.redelivery.v1"
+
+// DescribeRedelivery makes the attributes of what is to be delivered again.
+func DescribeRedelivery(r *Redelivery) CloudEvent {
+	return CloudEvent{
+		ID: r.GetLetterId() + "|" + strconv.Itoa(int(r.GetAttempts())), Type: RedeliveryType,
+		Source: "/deadletter", Time: timeOf(r.GetAskedMs()),
 	}
 }
 

@@ -1,0 +1,165 @@
+package alert
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"oneid/internal/embedded/broker/brokertest"
+	"oneid/internal/kafka"
+	"oneid/internal/pubsub"
+	"oneid/pipelines"
+	"oneid/schemas/events"
+)
+
+type rig struct {
+	t      *testing.T
+	client *kafka.Client
+	topic  string
+}
+
+func newRig(t *testing.T) rig {
+	t.Helper()
+	client, err := kafka.New(kafka.Config{Brokers: brokertest.Brokers(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	brand := brokertest.Brand()
+	var topics []kafka.Topic
+	for _, topic := range pipelines.Topics(brand, 1) {
+		topics = append(topics, kafka.Topic{Name: topic.Name, Partitions: topic.Partitions, Replication: 1, Config: topic.Config})
+	}
+	if err := client.EnsureTopics(t.Context(), topics); err != nil {
+		t.Fatal(err)
+	}
+	return rig{t, client, events.TopicsOf(brand).Alerts}
+}
+
+// running runs alerts until stop.
+func (r rig) running() (a *Alerts, stop func()) {
+	r.t.Helper()
+	publisher := pubsub.NewPublisher(r.client)
+	a = &Alerts{Kafka: r.client, Publisher: publisher, Topic: r.topic, Log: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	return a, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			r.t.Errorf("Run: %v", err)
+		}
+		if err := publisher.Close(); err != nil {
+			r.t.Error(err)
+		}
+	}
+}
+
+// told are the alerts in the topic, each as "kind subject +detail" or, when it
+// was cleared, "kind subject -".
+func (r rig) told() []string {
+	r.t.Helper()
+	first, next, err := r.client.Ends(r.t.Context(), r.topic)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var told []string
+	err = r.client.ReadRange(r.t.Context(), r.topic, 0, first[0], next[0], true, func(m kafka.Fetched) error {
+		alert := new(events.Alert)
+		if err := proto.Unmarshal(m.Value, alert); err != nil {
+			r.t.Error(err)
+		}
+		sign := "-"
+		if alert.GetState() == events.AlertState_ALERT_STATE_RAISED {
+			sign = "+" + alert.GetDetail()
+		}
+		told = append(told, alert.GetKind()+" "+alert.GetSubject()+" "+sign)
+		if string(m.Key) != alert.GetKind()+"/"+alert.GetSubject() || len(m.Headers) != 6 || alert.GetChangedMs() == 0 {
+			r.t.Errorf("message %q with %d headers holds %v", m.Key, len(m.Headers), alert)
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return told
+}
+
+// wants waits until these, and no others, were told.
+func (r rig) wants(want ...string) {
+	r.t.Helper()
+	var got []string
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if got = r.told(); len(got) >= len(want) {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		r.t.Fatalf("told were\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Each change is told once, however often a state is said; also by a process
+// that starts when an alert of an earlier one stands.
+func TestChangesAreToldOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, stop := r.running()
+	for i := range 20 {
+		a.Set(Resolver, "host", "waits for ClickHouse")
+		a.Set(Reconciliation, "tmall/s/orders", "")
+		if i == 10 {
+			r.wants("resolver host +waits for ClickHouse")
+		}
+	}
+	a.Set(Resolver, "host", "waits for Kafka") // it stands already
+	a.Set(Connector, "tmall/s/orders", "re-authorise")
+	r.wants("resolver host +waits for ClickHouse", "connector tmall/s/orders +re-authorise")
+	stop()
+	a, stop = r.running()
+	a.Set(Connector, "tmall/s/orders", "re-authorise")
+	a.Set(Resolver, "host", "")
+	r.wants("resolver host +waits for ClickHouse", "connector tmall/s/orders +re-authorise", "resolver host -")
+	a.Set(Resolver, "host", strings.Repeat("long ", 1000))
+	r.wants(append(r.told()[:3:3], "resolver host +"+strings.Repeat("long ", maxDetail/5))...)
+	stop()
+}
+
+// What was said before Run, and while the topic is not there, is told in the
+// end: the last state of each.
+func TestAlertsWaitForKafka(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	away, err := kafka.New(kafka.Config{Brokers: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer away.Close()
+	publisher := pubsub.NewPublisher(r.client)
+	defer publisher.Close()
+	a := &Alerts{Kafka: away, Publisher: publisher, Topic: r.topic, Log: slog.New(slog.DiscardHandler)}
+	for i := range 100 {
+		a.Set(Resolver, "host", fmt.Sprint("round ", i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	if err := a.Run(ctx); err != nil {
+		t.Errorf("with Kafka away: %v", err)
+	}
+	cancel()
+	r.wants()
+	a.Kafka = r.client
+	ctx, cancel = context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	r.wants("resolver host +round 99")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,40 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"oneid/schemas/events"
+)
+
+const (
+	// alertsPerSecond bounds what reaches people's telephones.
+	alertsPerSecond = 5
+	// rememberAlerts is how long an alert that comes twice is told once.
+	rememberAlerts = time.Hour
+	// staleAlert is how old an alert may be to be told: a new webhook, or one
+	// that was away for days, is not told of days gone by.
+	staleAlert = 24 * time.Hour
+)
+
+// alertGroup is the consumer group of a webhook of alerts.
+func alertGroup(brand, webhook string) string { return brand + ".alert." + webhook }
+
+// alert tells a webhook of an alert.
+func (d *Deliverer) alert(h *hook, ctx context.Context, value []byte) error {
+	alert := new(events.Alert)
+	if err := proto.Unmarshal(value, alert); err != nil {
+		return errors.New("deliver: the message is no alert")
+	}
+	if time.Since(time.UnixMilli(alert.GetChangedMs())) > staleAlert {
+		return nil
+	}
+	body, err := alertEvent(d.config.Brand, alert)
+	if err != nil {
+		return err
+	}
+	return d.post(ctx, h, alert.GetAlertId(), body)
+}
