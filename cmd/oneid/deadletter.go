@@ -34,7 +34,7 @@ type deadletterCmd struct {
 
 // letterFilter says which letters are meant.
 type letterFilter struct {
-	Reason   string `help:"Those that this step refused: read, map, too_large, decode, open or store." enum:"read,map,too_large,decode,open,store," default:""`
+	Reason   string `help:"Those that this step refused: read, map, too_large, decode, open, store or deliver." enum:"read,map,too_large,decode,open,store,deliver," default:""`
 	Platform string `help:"Those of this platform." placeholder:"PLATFORM"`
 	Shop     string `help:"Those of this shop, as SHOP or PLATFORM/SHOP." placeholder:"SHOP"`
 }
@@ -338,7 +338,9 @@ func (i *instance) recorder() *deadletter.Recorder {
 
 // desk is where letters are dealt with, by who runs this process.
 func (n *node) desk() *deadletter.Desk {
-	return &deadletter.Desk{Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, ClickHouse: n.clickhouse, Who: commandLine()}
+	return &deadletter.Desk{
+		Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, ClickHouse: n.clickhouse, Webhooks: n.settings.Deliver.has, Who: commandLine(),
+	}
 }
 
 // mapper finds the mapping of a letter's record: the connector of its shop, or

@@ -20,6 +20,7 @@ import (
 	"oneid/internal/state"
 	"oneid/internal/telemetry"
 	"oneid/pipelines"
+	"oneid/pipelines/alert"
 	"oneid/pipelines/deadletter"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/resolve"
@@ -41,6 +42,9 @@ type node struct {
 	pulls    *telemetry.Pulls
 	// memory is what the state takes, against resolve.memory_mib.
 	memory stateMemory
+
+	// alerts tells people what needs them; nil but in `up`.
+	alerts *alert.Alerts
 
 	// letters keeps the view of dead letters; nil beside an owner.
 	letters *deadletter.Recorder
@@ -208,6 +212,7 @@ func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pu
 			of.DeadLetters(sum.DeadLetters)
 		},
 		Ended: func(err error) {
+			n.alertStream(platform, shop, stream, err)
 			if err != nil {
 				of.Errors(1)
 				return

@@ -233,7 +233,11 @@ func (n *node) reconciling(ctx context.Context, shops []shop) error {
 		return nil //nolint:nilerr // no shops: nothing to compare with
 	}
 	r := n.reconciler()
-	r.Note = n.metrics.Reconciled()
+	note := n.metrics.Reconciled()
+	r.Note = func(platform, shop, stream string, entities uint64) {
+		note(platform, shop, stream, entities)
+		n.alertDifference(platform, shop, stream, entities)
+	}
 	for pipelines.Sleep(ctx, time.Duration(n.settings.Reconcile.Every)) == nil {
 		from, to, err := reconcileCmd{}.days(n.settings.Timezone, time.Now())
 		if err == nil {

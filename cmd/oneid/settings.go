@@ -15,6 +15,7 @@ import (
 
 	"oneid/internal/config"
 	"oneid/internal/kafka"
+	"oneid/schemas/events"
 )
 
 // settingsFile is the name of the settings in a data folder.
@@ -32,7 +33,7 @@ type Settings struct {
 	Resolve    ResolveSettings    `yaml:"resolve" doc:"How batches are cut."`
 	Reconcile  ReconcileSettings  `yaml:"reconcile" doc:"How often all is compared with the platforms."`
 	Identity   IdentitySettings   `yaml:"identity" doc:"What joins accounts."`
-	Deliver    DeliverSettings    `yaml:"deliver" doc:"Who is told of identity changes."`
+	Deliver    DeliverSettings    `yaml:"deliver" doc:"Who is told of identity changes and of alerts."`
 	Metrics    MetricsSettings    `yaml:"metrics" doc:"What Prometheus asks of resolve and sync."`
 	Log        LogSettings        `yaml:"log" doc:"What is logged, and how."`
 	Shops      []ShopSettings     `yaml:"shops" doc:"The shops to pull from."`
@@ -123,12 +124,22 @@ type IdentitySettings struct {
 	MixKey    config.Secret `yaml:"tmall_mix_key_file" doc:"File that holds the key of Tmall's mix_mobile hash."`
 }
 
-// DeliverSettings says who is told of identity changes.
+// DeliverSettings says who is told of identity changes and of alerts.
 type DeliverSettings struct {
 	Webhooks []WebhookSettings `yaml:"webhooks" doc:"Where up posts each identity change to."`
+	Alerts   []WebhookSettings `yaml:"alerts" doc:"Where up posts alerts to: what began to need a person, and what does no longer."`
 }
 
-// WebhookSettings is one address that identity changes are posted to.
+// has says whether there is a webhook of that name for a stream of letters.
+func (d DeliverSettings) has(stream, name string) bool {
+	of := d.Webhooks
+	if stream == events.StreamAlerts {
+		of = d.Alerts
+	}
+	return slices.ContainsFunc(of, func(w WebhookSettings) bool { return w.Name == name })
+}
+
+// WebhookSettings is one address that something is posted to.
 type WebhookSettings struct {
 	Name   string        `yaml:"name" doc:"What its consumer group is called by; a new name is told everything from the start."`
 	URL    string        `yaml:"url" doc:"Address that takes the POST; without password and query."`

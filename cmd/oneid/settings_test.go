@@ -41,11 +41,14 @@ func TestSampleNamesEveryKeyWithItsDefault(t *testing.T) {
 	if err := config.Decode("sample", []byte(text), &got, "NONE_", nil); err != nil {
 		t.Fatal(err)
 	}
-	// Like the shop, the webhook is an example.
+	// Like the shop, the webhooks are examples.
 	if len(got.Deliver.Webhooks) != 1 {
 		t.Errorf("the sample has %d webhooks, want one", len(got.Deliver.Webhooks))
 	}
-	got.Deliver.Webhooks = nil
+	if len(got.Deliver.Alerts) != 1 {
+		t.Errorf("the sample has %d webhooks of alerts, want one", len(got.Deliver.Alerts))
+	}
+	got.Deliver = DeliverSettings{}
 	want := defaultSettings()
 	if g, w := asJSON(t, got), asJSON(t, want); g != w {
 		t.Errorf("the sample's values are not the defaults:\n got %s\nwant %s", g, w)

@@ -45,6 +45,7 @@ func (upCmd) Run(ctx context.Context, f folder) error {
 	if !n.owner {
 		return errors.Join(hinted{errOwned, "stop that process first; `oneid lookup`, `query` and `import` work beside it"}, n.close())
 	}
+	n.startAlerts()
 	deliverer, err := n.deliverer()
 	if err != nil {
 		return errors.Join(err, n.close())
@@ -60,6 +61,7 @@ func (upCmd) Run(ctx context.Context, f folder) error {
 				shops = append(shops, simulators.shops...)
 			}
 			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return n.alerting(ctx) })
 			if deliverer != nil {
 				group.Go(func() error { return deliverer.Run(ctx) })
 			}
@@ -107,23 +109,28 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 	return group.Wait()
 }
 
-// deliverer tells the configured webhooks of identity changes; nil if there
-// are none.
+// deliverer tells the configured webhooks of identity changes and alerts; nil
+// if there are none.
 func (n *node) deliverer() (*deliver.Deliverer, error) {
-	if len(n.settings.Deliver.Webhooks) == 0 {
+	if len(n.settings.Deliver.Webhooks)+len(n.settings.Deliver.Alerts) == 0 {
 		return nil, nil
 	}
 	c := deliver.Config{Brand: n.settings.Brand, Kafka: n.kafka, Keys: n.keys, Log: n.log, Metrics: n.metrics.Registerer()}
-	for _, w := range n.settings.Deliver.Webhooks {
-		secret, err := w.Secret.Load(string(n.folder))
-		if err != nil {
-			return nil, err
+	for _, of := range []struct {
+		settings []WebhookSettings
+		to       *[]deliver.Webhook
+	}{{n.settings.Deliver.Webhooks, &c.Webhooks}, {n.settings.Deliver.Alerts, &c.Alerts}} {
+		for _, w := range of.settings {
+			secret, err := w.Secret.Load(string(n.folder))
+			if err != nil {
+				return nil, err
+			}
+			*of.to = append(*of.to, deliver.Webhook{Name: w.Name, URL: w.URL, Secret: secret})
 		}
-		c.Webhooks = append(c.Webhooks, deliver.Webhook{Name: w.Name, URL: w.URL, Secret: secret})
 	}
 	d, err := deliver.New(c)
 	if err != nil {
-		return nil, hinted{err, "mend deliver.webhooks in " + settingsFile}
+		return nil, hinted{err, "mend deliver in " + settingsFile}
 	}
 	return d, nil
 }

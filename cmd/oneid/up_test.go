@@ -430,5 +430,5 @@ func TestUpRefusesAWrongWebhook(t *testing.T) {
 	t.Parallel()
 	dir := demoFolder(t)
 	writeText(t, filepath.Join(dir, settingsFile), "deliver:\n  webhooks:\n    - name: desk\n      url: https://desk.example.com\n")
-	wantRefused(t, oneid(t, "up", "--dir", dir), 1, `webhook "desk"`, "secret", "hint: mend deliver.webhooks")
+	wantRefused(t, oneid(t, "up", "--dir", dir), 1, `webhook "desk"`, "secret", "hint: mend deliver")
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"oneid/connectors"
 	"oneid/identity"
@@ -515,5 +516,59 @@ func TestRecordedTwiceIsOnce(t *testing.T) {
 	r.record()
 	if got := r.number("SELECT count() FROM DB.dead_letters"); got != 5 {
 		t.Errorf("%d letters, want 5", got)
+	}
+}
+
+// What a webhook refused is handed to it again as long as it is configured:
+// its bytes, its name, and the attempts so far. Then the letter is closed.
+func TestReplayDeliversAgain(t *testing.T) {
+	r := newRig(t)
+	refused := func(webhook, stream string, no int) string {
+		place := fmt.Sprintf("b.identity/0@%d", no)
+		parts, err := events.Letters(&events.DeadLetter{
+			LetterId: events.DeliveryLetter(webhook, place), Platform: "tmall", Shop: "s", Stream: stream, Reason: events.ReasonDeliver,
+			Detail: "it answers 400", Origin: place, Attempts: 2, FirstSeenMs: 1_700_000_000_000,
+		}, []byte("change of "+webhook), r.keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts[0].Topic, parts[0].Key = r.topics.DeadLetter, []byte("tmall/s/1")
+		r.publish(kafka.MessageOf(parts[0]))
+		return events.DeliveryLetter(webhook, place)
+	}
+	id := refused("desk", events.StreamIdentity, 1)
+	alert := refused("duty", events.StreamAlerts, 2)
+	gone := refused("gone", events.StreamIdentity, 3)
+	other := refused("duty", events.StreamIdentity, 4) // of that name there is one for alerts alone
+	r.record()
+	desk := r.desk(nil)
+	desk.Webhooks = func(stream, name string) bool {
+		return stream == events.StreamIdentity && name == "desk" || stream == events.StreamAlerts && name == "duty"
+	}
+	report, err := desk.Replay(t.Context(), Filter{Reason: events.ReasonDeliver})
+	if err != nil || report.Replayed != 2 || report.Kept != 2 {
+		t.Fatalf("Replay = %+v, %v; want 2 replayed and 2 kept", report, err)
+	}
+	for _, f := range report.Failures {
+		if f.ID != gone && f.ID != other || !strings.Contains(f.Detail, "configured no longer") {
+			t.Errorf("kept is %+v", f)
+		}
+	}
+	got := make(map[string]string)
+	err = r.client.ReadAll(t.Context(), r.topics.Redeliver, func(_ int, m kafka.Fetched) error {
+		again := new(events.Redelivery)
+		if err := proto.Unmarshal(m.Value, again); err != nil {
+			return err
+		}
+		got[again.GetLetterId()] = fmt.Sprint(again.GetWebhook(), " ", again.GetStream(), " ", again.GetAttempts(), " ", string(again.GetValue()), " ", again.GetWho(), " ", string(m.Key), " ", len(m.Headers))
+		return nil
+	})
+	want := map[string]string{id: "desk identity 3 change of desk tester tmall/s/1 6", alert: "duty alerts 3 change of duty tester tmall/s/1 6"}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("to be delivered again are %v (%v), want %v", got, err, want)
+	}
+	r.record()
+	if n := r.number("SELECT countIf(state = 'replayed') * 10 + countIf(state = 'open') FROM DB.dead_letters"); n != 22 {
+		t.Errorf("replayed and open are %d, want 22", n)
 	}
 }

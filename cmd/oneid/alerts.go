@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"oneid/connectors"
+	"oneid/internal/pubsub"
+	"oneid/pipelines"
+	"oneid/pipelines/alert"
+)
+
+// alertAfter is how long the resolver may wait for a store before people are
+// told: most of what is away is back by then.
+const alertAfter = 30 * time.Second
+
+// startAlerts makes what publishes alerts; they are published by alerting.
+func (n *node) startAlerts() {
+	publisher := pubsub.NewPublisher(n.kafka)
+	n.closers = append(n.closers, publisher.Close)
+	n.alerts = &alert.Alerts{Kafka: n.kafka, Publisher: publisher, Topic: n.topics.Alerts, Log: n.log}
+}
+
+// alerting publishes alerts, and watches the resolver for them, until ctx ends.
+func (n *node) alerting(ctx context.Context) error {
+	watching, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		machine, err := os.Hostname()
+		if err != nil {
+			machine = "unknown"
+		}
+		for pipelines.Sleep(watching, time.Second) == nil {
+			state, cause, since := n.resolver.Health()
+			if detail, known := resolverAlert(state, cause, time.Since(since)); known {
+				n.alerts.Set(alert.Resolver, machine, detail)
+			}
+		}
+	}()
+	err := n.alerts.Run(ctx)
+	stop()
+	<-ended
+	return err
+}
+
+// resolverAlert is what a resolver in a state for some time is an alert of,
+// empty for none; known is false while that cannot be said.
+func resolverAlert(state pipelines.State, cause error, since time.Duration) (detail string, known bool) {
+	switch {
+	case state == pipelines.Working || state == pipelines.Standby:
+		return "", true
+	case state == pipelines.Stopped || state == pipelines.Waiting && since >= alertAfter:
+		return fmt.Sprintf("the resolver is %s: %v; see \"What can go wrong\" in docs/operate.md", state, cause), true
+	}
+	return "", false
+}
+
+// alertStream notes how a pull of a stream ended.
+func (n *node) alertStream(platform, shop, stream string, err error) {
+	if n.alerts == nil {
+		return
+	}
+	subject := platform + "/" + shop + "/" + stream
+	switch {
+	case err == nil:
+		n.alerts.Set(alert.Connector, subject, "")
+	case connectors.ClassOf(err) >= connectors.StopStream:
+		n.alerts.Set(alert.Connector, subject, err.Error())
+	}
+}
+
+// alertDifference notes how many entities of a stream differ.
+func (n *node) alertDifference(platform, shop, stream string, entities uint64) {
+	detail := ""
+	if entities > 0 {
+		detail = fmt.Sprintf("%d entities differ from what the platform lists; `oneid reconcile` names them, with --repair they are read again", entities)
+	}
+	n.alerts.Set(alert.Reconciliation, platform+"/"+shop+"/"+stream, detail)
+}
