@@ -50,6 +50,9 @@ func (c *Client) Fetcher(topic string, partition int, keys bool) *Fetcher {
 	return &Fetcher{client: c, topic: topic, partition: partition, keys: keys}
 }
 
+// ReadKeys says whether keys and headers are read from now on.
+func (f *Fetcher) ReadKeys(read bool) { f.keys = read }
+
 // Fetch returns up to limit messages from offset on, waiting up to wait for
 // the first, and the offset that the next message of the partition will get.
 // No message is not an error. Messages are the caller's to keep, to read: many

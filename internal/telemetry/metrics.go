@@ -64,7 +64,10 @@ func adds(c *prometheus.CounterVec, labels ...string) func(int) {
 
 // Flow is what a resolver counts.
 type Flow struct {
-	Events, DeadLetters, Batches, Rows, Moves, Merges, Splits, Waits, Retries func(n int)
+	Events, DeadLetters, Batches, Rows func(n int)
+	Headers, WrongHeaders              func(n int)
+	Moves, Merges, Splits              func(n int)
+	Waits, Retries                     func(n int)
 	// BatchEvents notes how many messages a batch had.
 	BatchEvents func(n int)
 	// Stage notes how long a stage of a batch took.
@@ -82,17 +85,19 @@ func (m *Metrics) Flow(stages []string) Flow {
 	size := m.histogram("oneid_resolve_batch_events", "Messages in a batch that is in ClickHouse.",
 		[]float64{1, 10, 100, 500, 1000, 2000, 5000, 10000, 20000, 50000}).WithLabelValues()
 	return Flow{
-		Events:      one("events_total", "Events that are in ClickHouse."),
-		DeadLetters: one("dead_letters_total", "Messages that could not be read."),
-		Batches:     one("batches_total", "Batches that are in ClickHouse."),
-		Rows:        one("rows_total", "Rows inserted into ClickHouse."),
-		Moves:       one("moves_total", "Accounts whose customer is new or another."),
-		Merges:      one("merges_total", "Customers that were merged into another."),
-		Splits:      one("splits_total", "Customers that were split off another."),
-		Waits:       one("waits_total", "How often the resolver began to wait for a store."),
-		Retries:     one("retries_total", "Attempts that a store that is away made fail, and that are made again."),
-		BatchEvents: func(n int) { size.Observe(float64(n)) },
-		Stage:       func(stage string, d time.Duration) { took.WithLabelValues(stage).Observe(d.Seconds()) },
+		Events:       one("events_total", "Events that are in ClickHouse."),
+		DeadLetters:  one("dead_letters_total", "Messages that could not be read."),
+		Batches:      one("batches_total", "Batches that are in ClickHouse."),
+		Rows:         one("rows_total", "Rows inserted into ClickHouse."),
+		Headers:      one("headers_total", "Good messages whose headers were looked at: all, and behind a backlog one fetch in 16."),
+		WrongHeaders: one("wrong_headers_total", "Good messages of those whose headers do not say what they are; they are loaded all the same."),
+		Moves:        one("moves_total", "Accounts whose customer is new or another."),
+		Merges:       one("merges_total", "Customers that were merged into another."),
+		Splits:       one("splits_total", "Customers that were split off another."),
+		Waits:        one("waits_total", "How often the resolver began to wait for a store."),
+		Retries:      one("retries_total", "Attempts that a store that is away made fail, and that are made again."),
+		BatchEvents:  func(n int) { size.Observe(float64(n)) },
+		Stage:        func(stage string, d time.Duration) { took.WithLabelValues(stage).Observe(d.Seconds()) },
 	}
 }
 

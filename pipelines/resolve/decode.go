@@ -30,6 +30,9 @@ type Batch struct {
 	Events []*events.Event
 
 	letters []letter
+	// headers counts the good messages whose headers were looked at, and
+	// wrongHeaders those of them whose do not say what they are.
+	headers, wrongHeaders int
 }
 
 // letter is a message that could not be read.
@@ -62,12 +65,19 @@ func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch 
 		out.Decisions = append(out.Decisions, parts[i].Decisions...)
 		out.Events = append(out.Events, parts[i].Events...)
 		out.letters = append(out.letters, parts[i].letters...)
+		out.headers += parts[i].headers
+		out.wrongHeaders += parts[i].wrongHeaders
 	}
 	return out
 }
 
 func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) {
 	var slab events.Slab
+	look := func(m kafka.Fetched, what events.CloudEvent) {
+		if out.headers++; !described(m.Headers, what) {
+			out.wrongHeaders++
+		}
+	}
 	for _, m := range c.messages {
 		refuse := func(reason string, cause error) {
 			out.letters = append(out.letters, letter{partition: c.partition, offset: m.Offset, value: m.Value, reason: reason, cause: cause})
@@ -79,6 +89,9 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) 
 				continue
 			}
 			out.Decisions = append(out.Decisions, d)
+			if c.headers {
+				look(m, events.DescribeDecision(d))
+			}
 			continue
 		}
 		e, err := slab.Decode(m.Value)
@@ -101,6 +114,9 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) 
 		}
 		e.Header.Person, e.Header.SealedPerson = person, nil
 		out.Events = append(out.Events, e)
+		if c.headers {
+			look(m, events.Describe(e))
+		}
 	}
 }
 

@@ -86,6 +86,9 @@ const mostWait = time.Second
 type Counters struct {
 	// Events, DeadLetters, Batches and Rows count what was delivered.
 	Events, DeadLetters, Batches, Rows func(n int)
+	// Headers counts the good messages whose headers were looked at,
+	// WrongHeaders those of them whose do not say what they are.
+	Headers, WrongHeaders func(n int)
 	// Moves counts accounts whose customer is new or another; Merges and Splits
 	// the customers that became part of another, or were parted from one.
 	Moves, Merges, Splits func(n int)
@@ -636,6 +639,8 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch, again boo
 	count(r.Counters.Batches, 1)
 	count(r.Counters.Events, len(read.Events)+len(read.Decisions))
 	count(r.Counters.DeadLetters, len(read.letters))
+	count(r.Counters.Headers, read.headers)
+	count(r.Counters.WrongHeaders, read.wrongHeaders)
 	count(r.Counters.Rows, rows)
 	count(r.Counters.BatchEvents, len(read.Events)+len(read.Decisions)+len(read.letters))
 	return nil

@@ -33,19 +33,22 @@ type chunk struct {
 	messages []kafka.Fetched
 	// weight is the memory that it stands for, until its batch is done.
 	weight int64
+	// headers says that the messages have theirs.
+	headers bool
 }
 
 // A message in work is there as it came, decoded, and as rows.
 const (
 	weightOfByte    = 3
 	weightOfMessage = 200
+	weightOfHeader  = 80
 )
 
 // weigh estimates the memory that messages take from here to ClickHouse.
 func weigh(messages []kafka.Fetched) int64 {
 	weight := int64(len(messages)) * weightOfMessage
 	for _, m := range messages {
-		weight += int64(len(m.Value)) * weightOfByte
+		weight += int64(len(m.Value))*weightOfByte + int64(len(m.Headers))*weightOfHeader
 	}
 	return weight
 }
@@ -97,8 +100,12 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 		group.Go(func() error {
 			fetcher := client.Fetcher(p.topic, p.number, false)
 			defer fetcher.Close()
+			var turns headerTurns
+			behind := false
 			for {
-				messages, _, err := fetcher.Fetch(ctx, offset, fetchLimit, fetchWait)
+				headers := turns.next(behind)
+				fetcher.ReadKeys(headers)
+				messages, next, err := fetcher.Fetch(ctx, offset, fetchLimit, fetchWait)
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
@@ -109,7 +116,8 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 					continue
 				}
 				offset = messages[len(messages)-1].Offset + 1
-				c := chunk{partition: p, messages: messages}
+				behind = offset < next
+				c := chunk{partition: p, messages: messages, headers: headers}
 				if err := room.take(ctx, &c); err != nil {
 					return err
 				}

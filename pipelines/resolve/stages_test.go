@@ -33,7 +33,7 @@ func (c *tally) counters() Counters {
 	}
 	return Counters{
 		Events: adds("events"), DeadLetters: adds("letters"), Batches: adds("batches"), Rows: adds("rows"), Moves: adds("moves"),
-		Merges: adds("merges"), Splits: adds("splits"), Waits: adds("waits"), Retries: adds("retries"), BatchEvents: adds("batch events"),
+		Merges: adds("merges"), Splits: adds("splits"), Headers: adds("headers"), WrongHeaders: adds("wrong headers"), Waits: adds("waits"), Retries: adds("retries"), BatchEvents: adds("batch events"),
 		Stage: func(stage string, took time.Duration) {
 			if took < 0 {
 				panic("time runs backwards")
