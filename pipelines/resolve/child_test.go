@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,9 +61,12 @@ type childSettings struct {
 	Brokers              []string
 	URL, User, Password  string
 	Database, Keys, Data string
+	// Memory of the resolver, in bytes; 0 is its default.
+	Memory int64
 }
 
-// beResolver resolves until SIGTERM, and writes each change of its state.
+// beResolver resolves until SIGTERM, and writes each change of its state; at
+// the end, the most that it held, and the most of live memory after a GC.
 func beResolver(text string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -102,12 +106,16 @@ func beResolver(text string) error {
 	defer publisher.Close()
 	r := &Resolver{
 		Brand: s.Brand, Kafka: client, Publisher: publisher, Topics: events.TopicsOf(s.Brand), Keys: keys,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), BatchEvents: 500, BatchWait: 20 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), BatchEvents: 500, BatchWait: 20 * time.Millisecond, Memory: s.Memory,
 		Work: &Instance{
 			Identity: &Identity{Engine: e, Values: store, Keys: keys, Extract: &extract.Extractor{Hash: hash, Rules: rules}},
 			Tables:   NewBlocks(conn, clickhouse.IsUnavailable),
 		},
 	}
+	var held int64
+	var heap uint64
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	ended := make(chan struct{})
 	go func() {
 		last := pipelines.Starting
 		for {
@@ -116,10 +124,22 @@ func beResolver(text string) error {
 				fmt.Println(now)
 				last = now
 			}
-			time.Sleep(5 * time.Millisecond)
+			held = max(held, r.Held())
+			metrics.Read(live)
+			heap = max(heap, live[0].Value.Uint64())
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+				close(ended)
+				return
+			}
 		}
 	}()
-	return r.Run(ctx)
+	err = r.Run(ctx)
+	stop()
+	<-ended
+	fmt.Println("peak", held, heap)
+	return err
 }
 
 // site is a broker, a database and keys, which several resolvers share.
@@ -129,6 +149,7 @@ type site struct {
 	database chdbtest.Database
 	conn     *clickhouse.Conn
 	keysDir  string
+	memory   int64 // of resolvers that are started; 0 is the default
 	people   int
 	wanted   map[string]string // account → customer_id
 	orders   map[string]string // order → account
@@ -183,7 +204,7 @@ func (c *child) log() string {
 // ClickHouse.
 func (s *site) start(data, at string) *child {
 	s.t.Helper()
-	text, err := json.Marshal(childSettings{s.brand, s.brokers, at, s.database.User, s.database.Password, s.database.Name, s.keysDir, data})
+	text, err := json.Marshal(childSettings{s.brand, s.brokers, at, s.database.User, s.database.Password, s.database.Name, s.keysDir, data, s.memory})
 	if err != nil {
 		s.t.Fatal(err)
 	}
