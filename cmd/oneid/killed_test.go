@@ -26,7 +26,7 @@ import (
 	"oneid/internal/embedded/broker"
 	"oneid/internal/embedded/chdb/chdbtest"
 	"oneid/internal/fault"
-	"oneid/internal/flowtest"
+	"oneid/internal/flowcheck"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/internal/state"
@@ -120,9 +120,9 @@ func produce(ctx context.Context, dir string, brokers []string, brand, log, seed
 	if err != nil {
 		return err
 	}
-	p := &flowtest.Producer{
-		Load: flowtest.NewLoad(number), Topics: events.TopicsOf(brand), Keys: keys, Log: file, Pause: 80 * time.Millisecond,
-		Publish: func(ctx context.Context, messages []flowtest.Message) error {
+	p := &flowcheck.Producer{
+		Load: flowcheck.NewLoad(number), Topics: events.TopicsOf(brand), Keys: keys, Log: file, Pause: 80 * time.Millisecond,
+		Publish: func(ctx context.Context, messages []flowcheck.Message) error {
 			out := make([]kafka.Message, len(messages))
 			for i, m := range messages {
 				out[i] = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value}
@@ -244,7 +244,7 @@ func (s *site) wantRows(t *testing.T, what string, since time.Time) {
 	t.Helper()
 	before := int64(0)
 	if _, err := os.Stat(s.log); err == nil {
-		if before, err = flowtest.Acked(s.log); err != nil {
+		if before, err = flowcheck.Acked(s.log); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -261,9 +261,9 @@ func (s *site) wantRows(t *testing.T, what string, since time.Time) {
 	crashtest.Within(t, what+": new rows", took, rowsFlowWithin)
 }
 
-// flow is where flowtest looks.
-func (s *site) flow(client *kafka.Client, keys *keyring.Ring) flowtest.Flow {
-	return flowtest.Flow{
+// flow is where flowcheck looks.
+func (s *site) flow(client *kafka.Client, keys *keyring.Ring) flowcheck.Flow {
+	return flowcheck.Flow{
 		Query: s.db.Query,
 		Read: func(ctx context.Context, topic string, message func(int, int64, []byte) error) error {
 			return client.ReadAll(ctx, topic, func(partition int, m kafka.Fetched) error { return message(partition, m.Offset, m.Value) })
@@ -461,7 +461,7 @@ func (s *site) finish(t *testing.T) {
 	if code := s.producer.Wait(t, 2*time.Minute); code != 0 {
 		t.Fatalf("the producer exits with %d:\n%s", code, s.producer.Output())
 	}
-	oracle, err := flowtest.ReadOracle(s.log)
+	oracle, err := flowcheck.ReadOracle(s.log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"oneid/identity/engine"
 	"oneid/internal/clickhouse"
 	"oneid/internal/embedded/chdb/chdbtest"
-	"oneid/internal/flowtest"
+	"oneid/internal/flowcheck"
 	"oneid/internal/kafka"
 )
 
@@ -64,8 +64,8 @@ func (w *wholeFlow) connect(t *testing.T, url string) *clickhouse.Conn {
 	return conn
 }
 
-func (w *wholeFlow) judge() flowtest.Flow {
-	return flowtest.Flow{
+func (w *wholeFlow) judge() flowcheck.Flow {
+	return flowcheck.Flow{
 		Query: w.db.Query, Topics: w.topics, Keys: w.keys,
 		Read: func(ctx context.Context, topic string, message func(int, int64, []byte) error) error {
 			return w.client.ReadAll(ctx, topic, func(partition int, m kafka.Fetched) error { return message(partition, m.Offset, m.Value) })
@@ -94,9 +94,9 @@ func (w *wholeFlow) resolve(t *testing.T, conn *clickhouse.Conn) {
 }
 
 // wantAll checks all of ClickHouse against the oracle.
-func (w *wholeFlow) wantAll(t *testing.T, facts []flowtest.Fact) {
+func (w *wholeFlow) wantAll(t *testing.T, facts []flowcheck.Fact) {
 	t.Helper()
-	wrong, err := w.judge().Differences(t.Context(), flowtest.NewOracle(facts))
+	wrong, err := w.judge().Differences(t.Context(), flowcheck.NewOracle(facts))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,12 +106,12 @@ func (w *wholeFlow) wantAll(t *testing.T, facts []flowtest.Fact) {
 }
 
 // load is n facts and their messages.
-func (w *wholeFlow) load(t *testing.T, seed uint64, n int) (facts []flowtest.Fact, messages []kafka.Message) {
+func (w *wholeFlow) load(t *testing.T, seed uint64, n int) (facts []flowcheck.Fact, messages []kafka.Message) {
 	t.Helper()
-	l := flowtest.NewLoad(seed)
+	l := flowcheck.NewLoad(seed)
 	for range n {
 		f := l.Next()
-		m, err := flowtest.Encode(f, w.topics, w.keys)
+		m, err := flowcheck.Encode(f, w.topics, w.keys)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func TestOutOfOrderAndTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		partitions[i] = flowtest.Partition(customerOf)
+		partitions[i] = flowcheck.Partition(customerOf)
 	}
 	if d := cmp.Diff(partitions[0], partitions[1]); d != "" {
 		t.Errorf("customers differ from those of the ordered run:\n%.2000s", d)

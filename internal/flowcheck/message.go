@@ -1,4 +1,4 @@
-package flowtest
+package flowcheck
 
 import (
 	"errors"
@@ -62,7 +62,7 @@ func event(f Fact) (*events.Event, error) {
 	place, id, ok := cutAccount(f.Account)
 	platform, shop, _ := strings.Cut(place, "/")
 	if !ok {
-		return nil, fmt.Errorf("flowtest: fact %d: the account %q is not platform/shop/id", f.N, f.Account)
+		return nil, fmt.Errorf("flowcheck: fact %d: the account %q is not platform/shop/id", f.N, f.Account)
 	}
 	e := &events.Event{Header: &events.Header{
 		Platform: platform, Shop: shop, Account: id, EntityId: f.Entity, Stream: string(f.Kind) + "s",
@@ -96,7 +96,7 @@ func event(f Fact) (*events.Event, error) {
 	case User:
 		e.Body = &events.Event_User{User: &events.User{Member: f.Phone != "", Points: f.Minor, CreatedMs: epochMs, MemberSinceMs: epochMs}}
 	default:
-		return nil, errors.New("flowtest: no event is of kind " + string(f.Kind))
+		return nil, errors.New("flowcheck: no event is of kind " + string(f.Kind))
 	}
 	return e, nil
 }

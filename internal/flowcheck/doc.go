@@ -1,4 +1,4 @@
-// Package flowtest is a load for the flow and the judge of what came of it.
+// Package flowcheck is a load for the flow and the judge of what came of it.
 //
 // A Load invents a small brand's days: users of three platforms who share
 // phones and unionids, or not; orders, refunds and tickets in ever newer
@@ -12,4 +12,4 @@
 // identity.Resolve, not the tables, not the engine. Who is one customer it
 // finds by a union–find of its own. Check asks ClickHouse and says what
 // differs.
-package flowtest
+package flowcheck

@@ -1,4 +1,4 @@
-package flowtest
+package flowcheck
 
 import (
 	"bufio"
@@ -58,13 +58,13 @@ func (p *Producer) Run(ctx context.Context) error {
 			facts, messages = append(facts, f), append(messages, m)
 		}
 		if err := out.Encode(line{Sent: facts}); err != nil {
-			return fmt.Errorf("flowtest: write the log: %w", err)
+			return fmt.Errorf("flowcheck: write the log: %w", err)
 		}
 		if err := p.insist(ctx, messages); err != nil {
 			return err
 		}
 		if err := out.Encode(line{Acked: facts[len(facts)-1].N}); err != nil {
-			return fmt.Errorf("flowtest: write the log: %w", err)
+			return fmt.Errorf("flowcheck: write the log: %w", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -137,7 +137,7 @@ func readLog(path string) (facts []Fact, acked int64, err error) {
 		}
 		var l line
 		if err := json.Unmarshal(text, &l); err != nil {
-			return nil, 0, fmt.Errorf("flowtest: %s is damaged: %w", path, err)
+			return nil, 0, fmt.Errorf("flowcheck: %s is damaged: %w", path, err)
 		}
 		if l.Sent != nil {
 			sent = l.Sent

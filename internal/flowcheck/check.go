@@ -1,4 +1,4 @@
-package flowtest
+package flowcheck
 
 import (
 	"context"
@@ -122,7 +122,7 @@ func (f Flow) Differences(ctx context.Context, o *Oracle) ([]string, error) {
 func (f Flow) rows(ctx context.Context, statement string) ([][]string, error) {
 	text, err := f.Query(ctx, statement)
 	if err != nil {
-		return nil, fmt.Errorf("flowtest: %s: %w", statement, err)
+		return nil, fmt.Errorf("flowcheck: %s: %w", statement, err)
 	}
 	var out [][]string
 	for line := range strings.Lines(text) {
@@ -166,7 +166,7 @@ func (f Flow) readTopics(ctx context.Context, o *Oracle, d *differences) (inKafk
 			return nil
 		})
 		if err != nil {
-			return found, nil, fmt.Errorf("flowtest: read %s: %w", topic, err)
+			return found, nil, fmt.Errorf("flowcheck: read %s: %w", topic, err)
 		}
 	}
 	// That Kafka holds what it acknowledged is asked too: an embedded broker is killed.
@@ -256,7 +256,7 @@ func (f Flow) checkCounts(ctx context.Context, found inKafka, d *differences) er
 				v, errV := strconv.ParseInt(row[2], 10, 64)
 				n, errN := strconv.Atoi(row[3])
 				if errV != nil || errN != nil {
-					return fmt.Errorf("flowtest: %s answers %q", statement, row)
+					return fmt.Errorf("flowcheck: %s answers %q", statement, row)
 				}
 				got[version{entity{t.kind, row[0], row[1]}, v}] += n
 				total[t.kind] += n

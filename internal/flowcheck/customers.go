@@ -1,4 +1,4 @@
-package flowtest
+package flowcheck
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func (f Flow) CustomerOf(ctx context.Context) (map[string]string, error) {
 	customer := map[string]string{}
 	for _, row := range rows {
 		if _, ok := customer[row[0]]; ok {
-			return nil, fmt.Errorf("flowtest: identity_map_current has %s twice", row[0])
+			return nil, fmt.Errorf("flowcheck: identity_map_current has %s twice", row[0])
 		}
 		customer[row[0]] = row[1]
 	}
@@ -143,7 +143,7 @@ func (f Flow) check360(ctx context.Context, o *Oracle, customerOf map[string]str
 		var n [3]int64
 		for i := range n {
 			if n[i], err = strconv.ParseInt(row[1+i], 10, 64); err != nil {
-				return fmt.Errorf("flowtest: customer_360 answers %q", row)
+				return fmt.Errorf("flowcheck: customer_360 answers %q", row)
 			}
 		}
 		if got, w := (sums{n[0], n[1], n[2]}), want[row[0]]; got != w {
