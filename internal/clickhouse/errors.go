@@ -122,3 +122,25 @@ func IsUnavailable(err error) bool {
 		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, driver.ErrAcquireConnTimeout) || errors.Is(err, driver.ErrServerUnexpectedData)
 }
+
+// refusing are the error codes of a server that works, and refuses what a row
+// holds: another row would be taken.
+var refusing = map[int32]bool{
+	6: true, 27: true, 38: true, 41: true, 70: true, 72: true, // a text cannot be read as what a column wants
+	128: true, 131: true, // an array or a text is too large
+	153: true, 407: true, // a number cannot be divided, a decimal overflows
+	190: true, // arrays that belong together differ in size
+	321: true, // a value is out of a type's range
+	349: true, // a NULL where none may be
+	395: true, // a throwIf has thrown
+	469: true, // a constraint is violated
+	691: true, // no element of an enumeration
+}
+
+// Refuses reports whether an error means that the server works, and that at
+// least one row of the block is what it refuses: not that it is away, nor that
+// a table is not as it should be.
+func Refuses(err error) bool {
+	var exception *driver.Exception
+	return errors.As(err, &exception) && refusing[exception.Code]
+}

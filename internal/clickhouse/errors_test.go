@@ -45,6 +45,26 @@ func TestIsUnavailable(t *testing.T) {
 	}
 }
 
+// What a row is refused for is never what waiting cures, nor a table's fault.
+func TestRefuses(t *testing.T) {
+	for code := range refusing {
+		if passing[code] != "" {
+			t.Errorf("%d is a row's fault, and passes", code)
+		}
+		if err := failed("try", fmt.Errorf("x: %w", &driver.Exception{Code: code})); !Refuses(err) || IsUnavailable(err) {
+			t.Errorf("%v does not refuse a row", err)
+		}
+	}
+	for name, err := range map[string]error{
+		"nothing": nil, "cut off": io.ErrUnexpectedEOF, "too slow": context.DeadlineExceeded, "a full disk": &driver.Exception{Code: 243},
+		"no such table": &driver.Exception{Code: 60}, "no such column": &driver.Exception{Code: 16}, "no right": &driver.Exception{Code: 497},
+	} {
+		if Refuses(err) {
+			t.Errorf("%s refuses a row", name)
+		}
+	}
+}
+
 func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	for name, config := range map[string]Config{
 		"no address":         {URL: "here"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,11 @@ type Batch struct {
 	// headers counts the good messages whose headers were looked at, and
 	// wrongHeaders those of them whose do not say what they are.
 	headers, wrongHeaders int
+
+	// refused are the events, by their place in Events, of which ClickHouse
+	// refuses a row, and why; refusing guards it while rows are inserted.
+	refusing sync.Mutex
+	refused  map[int]error
 }
 
 // letter is a message that could not be read.

@@ -601,6 +601,7 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch, again boo
 	}); err != nil {
 		return err
 	}
+	read.putAway(b, r.Topics)
 	if err := afterInsert.Hit(); err != nil {
 		return err
 	}
@@ -637,12 +638,12 @@ func (r *Resolver) handle(ctx context.Context, record record, b batch, again boo
 	r.progress.set(next)
 	r.done.Store(Version(record.epoch, record.sequence))
 	count(r.Counters.Batches, 1)
-	count(r.Counters.Events, len(read.Events)+len(read.Decisions))
+	count(r.Counters.Events, len(read.Events)+len(read.Decisions)-len(read.refused))
 	count(r.Counters.DeadLetters, len(read.letters))
 	count(r.Counters.Headers, read.headers)
 	count(r.Counters.WrongHeaders, read.wrongHeaders)
 	count(r.Counters.Rows, rows)
-	count(r.Counters.BatchEvents, len(read.Events)+len(read.Decisions)+len(read.letters))
+	count(r.Counters.BatchEvents, len(read.Events)+len(read.Decisions)-len(read.refused)+len(read.letters))
 	return nil
 }
 

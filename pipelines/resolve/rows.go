@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -70,6 +71,7 @@ func (b *Blocks) IsAway(err error) bool { return b.Away(err) }
 
 // Write implements Tables.
 func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
+	rows.forgive()
 	b.reset()
 	defer b.reset() // what the rows are parts of is not kept with their memory
 	b.identity(rows)
@@ -121,7 +123,14 @@ func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, batch *Batch
 		}
 		group.Go(func() error {
 			token := strconv.FormatUint(batch.Sequence, 10) + "/" + block.Table()
-			err := within(ctx, "insert "+block.Table(), func(ctx context.Context) error { return b.write(ctx, block, token, batch.Again) },
+			err := within(ctx, "insert "+block.Table(), func(ctx context.Context) error {
+				if !slices.Contains(b.facts, block) {
+					return b.write(ctx, block, token, batch.Again)
+				}
+				refused, err := b.writeFacts(ctx, block, token, batch.Again)
+				batch.refuse(block.Table(), refused)
+				return err
+			},
 				attribute.String("db.collection.name", block.Table()), attribute.Int("oneid.rows", block.Rows()))
 			if err != nil {
 				return fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)

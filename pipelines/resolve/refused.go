@@ -1,0 +1,139 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"oneid/internal/clickhouse"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+// mostRefused is how many rows of one block ClickHouse may refuse. If it
+// refuses more it is a fault of the table rather than theirs, and a person has
+// to look at it.
+const mostRefused = 100
+
+// writeFacts writes a block of facts. Where ClickHouse refuses it for what a
+// row holds, it is cut into halves until such a row is alone: all others are
+// written, and refused are the numbers of those rows. The pieces have tokens of
+// their own, the same at every repetition.
+func (b *Blocks) writeFacts(ctx context.Context, block tables.Block, token string, again bool) (refused map[int]error, err error) {
+	if err = b.write(ctx, block, token, again); err == nil || !clickhouse.Refuses(err) {
+		return nil, err
+	}
+	refused = make(map[int]error)
+	return refused, b.halves(ctx, block, 0, block.Rows(), token, again, refused, err)
+}
+
+// halves writes the rows from … to of a block, which were refused with a cause.
+func (b *Blocks) halves(ctx context.Context, block tables.Block, from, to int, token string, again bool, refused map[int]error, cause error) error {
+	if to-from == 1 {
+		if len(refused) == mostRefused {
+			return fmt.Errorf("it refuses more than %d rows: %w", mostRefused, cause)
+		}
+		refused[from] = cause
+		return nil
+	}
+	middle := (from + to) / 2
+	for _, half := range [2][2]int{{from, middle}, {middle, to}} {
+		err := b.write(ctx, tables.Part(block, half[0], half[1]), fmt.Sprintf("%s/%d-%d", token, half[0], half[1]), again)
+		if err != nil && clickhouse.Refuses(err) {
+			err = b.halves(ctx, block, half[0], half[1], token, again, refused, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuse notes which events ClickHouse refuses for a table: those whose rows
+// have these numbers in it.
+func (b *Batch) refuse(table string, rows map[int]error) {
+	b.refusing.Lock()
+	defer b.refusing.Unlock()
+	row := 0
+	for i, e := range b.Events {
+		if table != "raw_events" && tableOf(e) != table {
+			continue
+		}
+		if cause := rows[row]; cause != nil {
+			if b.refused == nil {
+				b.refused = make(map[int]error)
+			}
+			b.refused[i] = refusedBy(table, cause)
+		}
+		row++
+	}
+}
+
+// forgive forgets what was refused at an earlier attempt.
+func (b *Batch) forgive() {
+	b.refusing.Lock()
+	defer b.refusing.Unlock()
+	clear(b.refused)
+}
+
+// tableOf is the table of an event's fact.
+func tableOf(e *events.Event) string {
+	switch e.GetBody().(type) {
+	case *events.Event_Order:
+		return "orders"
+	case *events.Event_Refund:
+		return "refunds"
+	case *events.Event_User:
+		return "users"
+	case *events.Event_Ticket:
+		return "tickets"
+	case *events.Event_Spend:
+		return "spend"
+	}
+	return ""
+}
+
+// refusedBy says why a row was refused. ClickHouse's own words repeat the
+// row's values, so its number of the error has to do.
+func refusedBy(table string, cause error) error {
+	var said *clickhouse.Error
+	if errors.As(cause, &said) {
+		return fmt.Errorf("ClickHouse refuses its row of the table %s: error %d", table, said.Exception)
+	}
+	return fmt.Errorf("ClickHouse refuses its row of the table %s", table)
+}
+
+// putAway makes letters of the events that were refused; from is the batch that
+// they were read from.
+func (b *Batch) putAway(from batch, topics events.Topics) {
+	if len(b.refused) == 0 {
+		return
+	}
+	unread := make(map[partition]map[int64]bool)
+	for _, l := range b.letters {
+		if unread[l.partition] == nil {
+			unread[l.partition] = make(map[int64]bool)
+		}
+		unread[l.partition][l.offset] = true
+	}
+	// The events are what could be read of the messages, in their order.
+	event := 0
+	for _, c := range from.chunks {
+		if c.topic == topics.Decisions {
+			continue
+		}
+		for _, m := range c.messages {
+			if unread[c.partition][m.Offset] {
+				continue
+			}
+			if cause := b.refused[event]; cause != nil {
+				h := b.Events[event].GetHeader()
+				b.letters = append(b.letters, letter{c.partition, m.Offset, m.Value, events.ReasonStore, cause, h.GetPlatform(), h.GetShop(), h.GetStream()})
+			}
+			event++
+		}
+	}
+	slices.SortStableFunc(b.letters, func(x, y letter) int { return cmp.Compare(x.offset, y.offset) })
+}
