@@ -98,7 +98,7 @@ type Letter struct {
 	Platform string    `json:"platform"`
 	Shop     string    `json:"shop"`
 	Stream   string    `json:"stream"`
-	Reason   string    `json:"reason" doc:"read, map, too_large, decode, open or store"`
+	Reason   string    `json:"reason" doc:"read, map, too_large, decode, open, store or deliver"`
 	Detail   string    `json:"detail"`
 	Origin   string    `json:"origin"`
 	Attempts uint32    `json:"attempts"`
