@@ -211,23 +211,20 @@ func (s *Decisions) Against(d Decision) []Verdict {
 	if v, ok := s.Verdict(pair); ok && v.Kind != d.Kind {
 		return []Verdict{v}
 	}
-	switch d.Kind {
-	case Different:
+	if d.Kind == Different {
 		return s.path(d.A, d.B)
-	case Same:
-		var against []Verdict
-		ofB := s.same(d.B)
-		for a := range s.same(d.A) {
-			for _, v := range s.Of(a) {
-				if _, ok := ofB[v.Pair.other(a)]; ok && v.Kind == Different {
-					against = append(against, v)
-				}
+	}
+	var against []Verdict
+	ofB := s.same(d.B)
+	for a := range s.same(d.A) {
+		for _, v := range s.Of(a) {
+			if _, ok := ofB[v.Pair.other(a)]; ok && v.Kind == Different {
+				against = append(against, v)
 			}
 		}
-		slices.SortFunc(against, compareVerdicts)
-		return slices.Compact(against)
 	}
-	return nil
+	slices.SortFunc(against, compareVerdicts)
+	return slices.Compact(against)
 }
 
 // Contradictions are the Differents that stand though Sames that stand join

@@ -31,7 +31,7 @@ func (d *Deliverer) again(h *hook, to target, m *message.Message) error {
 		return nil // another's
 	}
 	if to.stream == events.StreamAlerts {
-		return d.alert(h, m.Context(), r.GetValue())
+		return d.alert(m.Context(), h, r.GetValue())
 	}
 	change := new(events.IdentityChange)
 	if err := proto.Unmarshal(r.GetValue(), change); err != nil {

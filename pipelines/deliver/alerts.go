@@ -24,7 +24,7 @@ const (
 func alertGroup(brand, webhook string) string { return brand + ".alert." + webhook }
 
 // alert tells a webhook of an alert.
-func (d *Deliverer) alert(h *hook, ctx context.Context, value []byte) error {
+func (d *Deliverer) alert(ctx context.Context, h *hook, value []byte) error {
 	alert := new(events.Alert)
 	if err := proto.Unmarshal(value, alert); err != nil {
 		return errors.New("deliver: the message is no alert")

@@ -180,7 +180,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	}
 	for _, h := range d.alerts {
 		to := target{events.StreamAlerts, h.Name}
-		handle(alerts, "alert-"+h.Name, d.topics.Alerts, alertGroup(brand, h.Name), to, func(m *message.Message) error { return d.alert(h, m.Context(), m.Payload) })
+		handle(alerts, "alert-"+h.Name, d.topics.Alerts, alertGroup(brand, h.Name), to, func(m *message.Message) error { return d.alert(m.Context(), h, m.Payload) })
 		handle(changes, "alert-again-"+h.Name, d.topics.Redeliver, alertGroup(brand, h.Name)+".again", to, func(m *message.Message) error { return d.again(h, to, m) })
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -33,7 +33,7 @@ func described(headers []kafka.Header, want events.CloudEvent) bool {
 	found := 0
 	for _, h := range headers {
 		value := string(h.Value)
-		right := false
+		var right bool
 		switch h.Key {
 		case "ce_specversion":
 			right = value == "1.0"
