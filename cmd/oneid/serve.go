@@ -64,7 +64,8 @@ func (i *instance) storedProfiles() (*profile.Profiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &profile.Profiles{Source: profile.NewStored(i.clickhouse), History: profile.NewHistory(i.clickhouse), Keys: i.keys, Rules: rules}, nil
+	source := profile.NewStored(i.clickhouse)
+	return &profile.Profiles{Source: source, History: profile.NewHistory(i.clickhouse, source), Keys: i.keys, Rules: rules}, nil
 }
 
 // apiServer is the look-up API on a listener.
@@ -76,9 +77,8 @@ type apiServer struct {
 
 // listenAPI makes the API over this process's resolver.
 func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
-	profiles := &profile.Profiles{
-		Source: &profile.State{Engine: n.engine, Values: n.store}, History: profile.NewHistory(n.clickhouse), Keys: n.keys, Rules: n.rules,
-	}
+	source := &profile.State{Engine: n.engine, Values: n.store}
+	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Keys: n.keys, Rules: n.rules}
 	return n.listen(ctx, profiles, n.showLetter, decisionsAPI{n.decisions()}, n.ready, n.note, n.metrics)
 }
 

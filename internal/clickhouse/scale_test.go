@@ -79,7 +79,7 @@ func measure(b *testing.B, orders int) {
 		"sum-paid":       "SELECT sum(paid_amount) FROM scale.customer_orders",
 		"sum-refunded":   "SELECT sum(refunded_amount) FROM scale.customer_orders",
 		"top-ten":        "SELECT customer_id FROM scale.customer_360 ORDER BY paid_amount DESC LIMIT 10",
-		"ten-accounts":   "SELECT count() FROM scale.entities_by_account FINAL WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM scale.orders WHERE order_id IN (" + tenOrders(orders) + ")) SETTINGS max_threads = 1",
+		"ten-accounts":   "SELECT count() FROM scale.history_by_account FINAL WHERE account IN (SELECT concat(platform, '/', shop, '/', account) FROM scale.orders WHERE order_id IN (" + tenOrders(orders) + ")) SETTINGS max_threads = 1",
 		"one-order-lean": "SELECT paid_minor FROM scale.orders FINAL WHERE platform = 'tmall' AND shop = 'shop0' AND order_id = '" + orderID(0) + "' SETTINGS max_threads = 1",
 	}
 	for range 3 {

@@ -279,5 +279,5 @@ func TestTokenDropsARepeatedInsert(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.want("SELECT (SELECT count() FROM orders), (SELECT count() FROM entities_by_account)", "1\t1")
+	s.want("SELECT (SELECT count() FROM orders), (SELECT count() FROM history_by_account)", "1\t1")
 }

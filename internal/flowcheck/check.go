@@ -49,7 +49,7 @@ func (f Flow) StopMerges(ctx context.Context) error {
 	for _, t := range factTables {
 		tables = append(tables, t.table)
 	}
-	for _, table := range append(tables, "raw_events", "decisions", "entities_by_account") {
+	for _, table := range append(tables, "raw_events", "decisions", "history_by_account") {
 		_, err := f.Query(ctx, "ALTER TABLE "+table+" MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1, parts_to_delay_insert = 1000000, parts_to_throw_insert = 1000000")
 		if err != nil {
 			return err
@@ -236,17 +236,17 @@ func (f Flow) checkCounts(ctx context.Context, found inKafka, d *differences) er
 	const number = ", toInt64(bitShiftRight(version, 62)) - " // the time of modification
 	epoch := strconv.FormatInt(epochMs, 10)
 	total := map[Kind]int{}
-	for _, in := range []string{"facts", "raw_events", "entities_by_account"} {
+	for _, in := range []string{"facts", "raw_events", "history_by_account"} {
 		got := map[version]int{}
 		for _, t := range factTables {
 			statement := "SELECT concat(platform, '/', shop), " + t.id + number + epoch + " AS v, count() FROM " + t.table + " GROUP BY ALL"
 			switch {
 			case in == "raw_events":
 				statement = "SELECT concat(platform, '/', shop), entity_id" + number + epoch + " AS v, count() FROM raw_events WHERE kind = '" + string(t.kind) + "' GROUP BY ALL"
-			case in == "entities_by_account" && t.kind == User:
+			case in == "history_by_account" && t.kind == User:
 				continue // memberships are there, not users
-			case in == "entities_by_account":
-				statement = "SELECT concat(platform, '/', shop), id" + number + epoch + " AS v, count() FROM entities_by_account WHERE kind = '" + string(t.kind) + "' GROUP BY ALL"
+			case in == "history_by_account":
+				statement = "SELECT arrayStringConcat(arraySlice(splitByChar('/', account), 1, 2), '/'), id" + number + epoch + " AS v, count() FROM history_by_account WHERE kind = '" + string(t.kind) + "' GROUP BY ALL"
 			}
 			rows, err := f.rows(ctx, statement)
 			if err != nil {
@@ -263,7 +263,7 @@ func (f Flow) checkCounts(ctx context.Context, found inKafka, d *differences) er
 			}
 		}
 		for v, want := range found.versions {
-			if n := got[v]; n != want && (in != "entities_by_account" || v.kind != User) {
+			if n := got[v]; n != want && (in != "history_by_account" || v.kind != User) {
 				d.say("count "+in, "version %d of %s %s/%s has %d rows, want %d as in Kafka", v.version, v.kind, v.place, v.id, n, want)
 			}
 			delete(got, v)

@@ -128,14 +128,14 @@ var tableDumps = map[string]string{
 	"users":   "SELECT * EXCEPT customer_id FROM users FINAL",
 	"tickets": "SELECT * EXCEPT customer_id FROM tickets FINAL",
 	// One version may be published twice, sealed twice: either sealing will do.
-	"raw_events":          "SELECT * EXCEPT raw, raw != '' FROM raw_events FINAL",
-	"entities_by_account": "SELECT * FROM entities_by_account FINAL",
-	"entities_by_order":   "SELECT * FROM entities_by_order FINAL",
-	"memberships":         "SELECT * FROM memberships FINAL",
-	"evidence":            "SELECT * FROM evidence FINAL",
-	"identifier_values":   "SELECT hash, type FROM identifier_values FINAL",
-	"decisions":           "SELECT * EXCEPT version FROM decisions FINAL",
-	"customer_360":        "SELECT * EXCEPT customer_id FROM customer_360",
+	"raw_events":         "SELECT * EXCEPT raw, raw != '' FROM raw_events FINAL",
+	"history_by_account": "SELECT * FROM history_by_account FINAL",
+	"entities_by_order":  "SELECT * FROM entities_by_order FINAL",
+	"memberships":        "SELECT * FROM memberships FINAL",
+	"evidence":           "SELECT * FROM evidence FINAL",
+	"identifier_values":  "SELECT hash, type FROM identifier_values FINAL",
+	"decisions":          "SELECT * EXCEPT version FROM decisions FINAL",
+	"customer_360":       "SELECT * EXCEPT customer_id FROM customer_360",
 }
 
 func (w *wholeFlow) dump(t *testing.T) map[string][]string {

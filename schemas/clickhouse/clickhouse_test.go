@@ -47,7 +47,7 @@ func TestClusterIsComplete(t *testing.T) {
 	}
 	for _, statement := range all {
 		first, _, _ := strings.Cut(statement, "\n")
-		if !strings.Contains(first, "ON CLUSTER 'main'") {
+		if !strings.Contains(first, "ON CLUSTER 'main'") && !strings.HasPrefix(first, "INSERT") { // rows are replicated
 			t.Errorf("not on the cluster: %s", first)
 		}
 		own := strings.Contains(first, "customer_360_rows")

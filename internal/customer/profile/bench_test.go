@@ -30,7 +30,7 @@ func BenchmarkHistory(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	history := NewHistory(c)
+	history := NewHistory(c, NewStored(c))
 	waits := make([]time.Duration, b.N)
 	b.ResetTimer()
 	var all sync.WaitGroup

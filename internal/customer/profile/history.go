@@ -3,7 +3,10 @@ package profile
 import (
 	"cmp"
 	"context"
+	"errors"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,13 +26,15 @@ const pseudo = "order:"
 // concurrently: look-ups that come at the same time share their statements.
 type History struct {
 	db     *clickhouse.Conn
+	source Source
 	gather *gatherer[[]identity.Account, *Past]
 	orders *gatherer[key, identity.Account]
 }
 
-// NewHistory makes a History over a migrated database.
-func NewHistory(db *clickhouse.Conn) *History {
-	h := &History{db: db}
+// NewHistory makes a History over a migrated database; source says which
+// accounts there are.
+func NewHistory(db *clickhouse.Conn, source Source) *History {
+	h := &History{db: db, source: source}
 	h.gather = newGatherer(h.read)
 	h.orders = newGatherer(h.accountsOfOrders)
 	return h
@@ -81,10 +86,49 @@ type entity struct {
 	Currency string    `ch:"currency"`
 	Minor    int64     `ch:"minor"`
 	Deleted  uint8     `ch:"is_deleted"`
-	// High and Low are the halves of the version.
-	High uint64 `ch:"high"`
-	Low  uint64 `ch:"low"`
+	// Version in 32 hexadecimal digits.
+	Version string `ch:"version"`
 }
+
+// The places in history_by_account.about.
+const (
+	aboutKind = iota
+	aboutID
+	aboutOrder
+	aboutStatus
+	aboutWord
+	aboutSubject
+	aboutCreated
+	aboutPaid
+	aboutCurrency
+	aboutMinor
+	aboutDeleted
+	aboutVersion
+	aboutPlaces
+)
+
+// entityOf reads a row of history_by_account.
+func entityOf(account string, about []string) (entity, error) {
+	a, err := identity.ParseAccount(account)
+	if err != nil || len(about) < aboutPlaces {
+		return entity{}, errRow
+	}
+	created, errCreated := strconv.ParseInt(about[aboutCreated], 10, 64)
+	paid, errPaid := strconv.ParseInt(about[aboutPaid], 10, 64)
+	minor, errMinor := strconv.ParseInt(about[aboutMinor], 10, 64)
+	deleted, errDeleted := strconv.ParseUint(about[aboutDeleted], 10, 8)
+	if errors.Join(errCreated, errPaid, errMinor, errDeleted) != nil {
+		return entity{}, errRow
+	}
+	return entity{
+		Kind: about[aboutKind], Platform: a.Platform, Shop: a.Shop, ID: about[aboutID], Account: a.ID, OrderID: about[aboutOrder], Status: about[aboutStatus],
+		Word: about[aboutWord], Subject: about[aboutSubject], Created: time.Unix(created, 0).UTC(), Paid: time.Unix(paid, 0).UTC(),
+		Currency: about[aboutCurrency], Minor: minor, Deleted: uint8(deleted), Version: about[aboutVersion],
+	}, nil
+}
+
+// errRow repeats nothing of the row, which is a person's.
+var errRow = errors.New("profile: a row of history_by_account is not as its migration writes it; look at the materialized views *_to_history")
 
 // key names an entity of one kind.
 type key struct{ platform, shop, id string }
@@ -93,7 +137,7 @@ func (e *entity) key() key   { return key{e.Platform, e.Shop, e.ID} }
 func (e *entity) order() key { return key{e.Platform, e.Shop, e.OrderID} }
 
 // read answers several look-ups: with one statement, unless an account
-// order:NO is among them.
+// order:NO is among them, or stands in for one of them.
 func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past, error) {
 	all, pseudos := make(map[identity.Account]bool), make(map[identity.Account]bool)
 	for _, accounts := range asked {
@@ -111,9 +155,20 @@ func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past
 		}
 		return pasts, nil
 	}
-	rows, err := h.ofAccounts(ctx, all)
+	rows, err := h.ofAccounts(ctx, slices.Collect(maps.Keys(all)))
 	if err != nil {
 		return nil, err
+	}
+	standing, err := h.standing(ctx, rows, all)
+	if err != nil {
+		return nil, err
+	}
+	if len(standing) > 0 {
+		more, err := h.ofAccounts(ctx, standing)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
 	}
 	if len(pseudos) > 0 {
 		keys, err := h.keys(ctx, pseudos)
@@ -134,27 +189,51 @@ func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past
 	return pasts, nil
 }
 
-// ofAccounts reads what the accounts have, and what lies with the accounts
-// order:NO of their orders: refunds and tickets that came before the order
-// named its buyer. The newest version of an entity may come with older ones.
-func (h *History) ofAccounts(ctx context.Context, accounts map[identity.Account]bool) ([]entity, error) {
-	var in set
-	for a := range accounts {
-		in.add(a.Platform, a.Shop, a.ID)
+// ofAccounts reads what lies with accounts. The newest version of an entity
+// may come with older ones.
+func (h *History) ofAccounts(ctx context.Context, accounts []identity.Account) ([]entity, error) {
+	list := make([]string, len(accounts))
+	for i, a := range accounts {
+		list[i] = clickhouse.Quote(a.String())
 	}
-	table := h.db.Database() + ".entities_by_account"
-	of := "(platform, shop, account) IN " + in.String()
-	query := "SELECT CAST(kind AS String) AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, id, account, order_id, CAST(status AS String) AS status," +
-		" CAST(word AS String) AS word, subject, created_at, paid_at, CAST(currency AS String) AS currency, minor, is_deleted, " + versionHalves +
-		" FROM " + table + " WHERE " + of +
-		" OR (platform, shop, account) IN (SELECT platform, shop, concat('" + pseudo + "', order_id) FROM " + table + " WHERE " + of + " AND order_id != '')"
-	var rows []entity
-	err := h.db.Select(ctx, "read a customer's history", &rows, query, lookup...)
-	return rows, err
+	var rows []struct {
+		Account string   `ch:"account"`
+		About   []string `ch:"about"`
+	}
+	err := h.db.Select(ctx, "read a customer's history", &rows,
+		"SELECT account, about FROM "+h.db.Database()+".history_by_account WHERE account IN ("+strings.Join(list, ",")+")", lookup...)
+	if err != nil {
+		return nil, err
+	}
+	entities := make([]entity, len(rows))
+	for i, r := range rows {
+		if entities[i], err = entityOf(r.Account, r.About); err != nil {
+			return nil, err
+		}
+	}
+	return entities, nil
 }
 
-// versionHalves are the two columns of a version.
-const versionHalves = "CAST(bitShiftRight(version, 64) AS UInt64) AS high, CAST(bitAnd(version, 18446744073709551615) AS UInt64) AS low"
+// standing are the accounts order:NO of what the rows name as their order, as
+// far as there are such and they were not read yet. With them lie the newest
+// versions of refunds and tickets whose other versions lie with the buyer:
+// those that came before the order named him, or that do not name him.
+func (h *History) standing(ctx context.Context, rows []entity, read map[identity.Account]bool) ([]identity.Account, error) {
+	may := make(map[identity.Account]bool)
+	for i := range rows {
+		a := identity.Account{Platform: rows[i].Platform, Shop: rows[i].Shop, ID: pseudo + rows[i].OrderID}
+		if rows[i].OrderID != "" && !read[a] {
+			may[a] = true
+		}
+	}
+	if len(may) == 0 {
+		return nil, nil
+	}
+	return h.source.Known(ctx, slices.Collect(maps.Keys(may)))
+}
+
+// hexVersion is a version as history_by_account has it.
+const hexVersion = "leftPad(hex(version), 32, '0') AS version"
 
 // newest leaves the newest version of each entity, as long as it lives.
 func newest(rows []entity) []entity {
@@ -174,7 +253,7 @@ func newest(rows []entity) []entity {
 		case !seen:
 			at[n] = len(kept)
 			kept = append(kept, row)
-		case kept[i].High < row.High || kept[i].High == row.High && kept[i].Low < row.Low:
+		case kept[i].Version < row.Version:
 			kept[i] = row
 		}
 	}
@@ -220,17 +299,17 @@ func (h *History) keys(ctx context.Context, accounts map[identity.Account]bool) 
 // lookup are the settings of look-ups: short statements beside others. A
 // column that is shown under its own name as plain text is still the column
 // in a condition, so that its index is used.
-var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 2}, {Name: "max_query_size", Value: 64 << 20}, {Name: "prefer_column_name_to_alias", Value: 1}}
+var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 1}, {Name: "max_query_size", Value: 64 << 20}, {Name: "prefer_column_name_to_alias", Value: 1}}
 
 // entities reads the newest version of what the keys name.
 func (h *History) entities(ctx context.Context, f *found) ([]entity, error) {
 	const (
 		orders = "SELECT 'order' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, order_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" CAST(platform_status AS String) AS word, '' AS subject, created_at, paid_at, CAST(currency AS String) AS currency, paid_minor AS minor, is_deleted, " + versionHalves
+			" CAST(platform_status AS String) AS word, '' AS subject, created_at, paid_at, CAST(currency AS String) AS currency, paid_minor AS minor, is_deleted, " + hexVersion
 		refunds = "SELECT 'refund' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, refund_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, CAST(currency AS String) AS currency, refund_minor AS minor, is_deleted, " + versionHalves
+			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, CAST(currency AS String) AS currency, refund_minor AS minor, is_deleted, " + hexVersion
 		tickets = "SELECT 'ticket' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, ticket_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" CAST(t.kind AS String) AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor, is_deleted, " + versionHalves
+			" CAST(t.kind AS String) AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor, is_deleted, " + hexVersion
 	)
 	var parts []string
 	part := func(columns, table, id string, keys map[key]bool) {

@@ -190,6 +190,27 @@ func (s *Stored) Evidence(ctx context.Context, accounts []identity.Account) ([]i
 	return evidence, nil
 }
 
+// Known implements Source.
+func (s *Stored) Known(ctx context.Context, accounts []identity.Account) ([]identity.Account, error) {
+	if len(accounts) == 0 {
+		return nil, nil
+	}
+	var in set
+	for _, a := range accounts {
+		in.add(a.Platform, a.Shop, a.ID)
+	}
+	var rows []accountRow
+	err := s.db.Select(ctx, "find accounts", &rows, "SELECT DISTINCT CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, account FROM "+s.db.Database()+".identity_map WHERE (platform, shop, account) IN "+in.String(), lookup...)
+	if err != nil {
+		return nil, err
+	}
+	known := make([]identity.Account, len(rows))
+	for i, r := range rows {
+		known[i] = r.account()
+	}
+	return known, nil
+}
+
 // SealedValues returns the sealed values of identifiers, as far as they are
 // kept: an erased one is not.
 func (s *Stored) SealedValues(ctx context.Context, ids []identity.Identifier) (map[identity.Identifier][]byte, error) {

@@ -107,7 +107,7 @@ func TestHistoryIsWhatTheViewsShow(t *testing.T) {
 			if err := c.RefreshViews(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			history := NewHistory(c)
+			history := NewHistory(c, NewStored(c))
 			query := func(text string) []string {
 				got, err := d.Query(t.Context(), text)
 				if err != nil {
@@ -254,5 +254,43 @@ func TestGathererAnswersEach(t *testing.T) {
 	}
 	if _, err := g.get(t.Context(), -1); err == nil {
 		t.Error("an error was lost")
+	}
+}
+
+// What was there before the migration that made history_by_account is in it
+// as what comes afterwards, also when the migration was cut off and is run
+// again.
+func TestHistoryOfBeforeItsMigration(t *testing.T) {
+	c, d := open(t)
+	a := identity.Account{Platform: "tmall", Shop: "s", ID: "it's/a\\b"}
+	orders, refunds, tickets, users := tables.NewOrders(), tables.NewRefunds(), tables.NewTickets(), tables.NewUsers()
+	orders.Append(header(a, "o'1", 5), &events.Order{Status: events.OrderStatus_ORDER_STATUS_PAID, PlatformStatus: "已付", CreatedMs: 1_700_000_000_000, PaidMs: 1_700_000_060_000, Currency: "CNY", PaidMinor: -7}, tables.Stamp{})
+	refunds.Append(header(a, "r", 5), &events.Refund{OrderId: "o'1", Status: events.RefundStatus_REFUND_STATUS_SUCCEEDED, Currency: "CNY", RefundMinor: 3}, tables.Stamp{})
+	tickets.Append(header(a, "t", 5), &events.Ticket{OrderId: "o'1", Kind: "service", Subject: "a\tb\"c", Status: events.TicketStatus_TICKET_STATUS_OPEN, CreatedMs: 1_700_000_000_000}, tables.Stamp{})
+	users.Append(header(a, a.ID, 5), &events.User{Member: true}, tables.Stamp{})
+	insert(t, c, orders, refunds, tickets, users)
+	const dump = "SELECT * FROM history_by_account FINAL ORDER BY ALL"
+	want, err := d.Query(t.Context(), dump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(want, "\n"); n != 4 {
+		t.Fatalf("%d rows, want one each of order, refund, ticket and member:\n%s", n, want)
+	}
+	past, err := NewHistory(c, NewStored(c)).Of(t.Context(), []identity.Account{a})
+	if err != nil || len(past.Orders) != 1 || past.Orders[0].PaidAmount != "-0.07" || past.Orders[0].PlatformStatus != "已付" || len(past.Tickets) != 1 || past.Tickets[0].Subject != "a\tb\"c" {
+		t.Errorf("the past is %+v, %v", past, err)
+	}
+	for _, statement := range []string{"TRUNCATE TABLE history_by_account", "DELETE FROM schema_migrations WHERE endsWith(name, 'history_by_account')"} {
+		if err := d.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := c.Migrate(t.Context()); n != 1 || err != nil {
+		t.Fatalf("applied %d migrations, %v", n, err)
+	}
+	got, err := d.Query(t.Context(), dump)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }

@@ -19,6 +19,8 @@ import (
 // where a resolver runs beside the reader. Both give the same answers.
 type Source interface {
 	Identity
+	// Known returns those of the accounts that were ever seen.
+	Known(ctx context.Context, accounts []identity.Account) ([]identity.Account, error)
 	// Decisions returns what people decided about accounts.
 	Decisions(ctx context.Context, accounts []identity.Account) ([]identity.Decision, error)
 	// SealedValues returns the sealed values of identifiers that are kept.

@@ -51,6 +51,17 @@ func (s *State) Evidence(_ context.Context, accounts []identity.Account) ([]iden
 	return all, nil
 }
 
+// Known implements Source.
+func (s *State) Known(_ context.Context, accounts []identity.Account) ([]identity.Account, error) {
+	var known []identity.Account
+	for _, a := range accounts {
+		if _, ok := s.Engine.CustomerOf(a); ok {
+			known = append(known, a)
+		}
+	}
+	return known, nil
+}
+
 // Decisions implements Source.
 func (s *State) Decisions(_ context.Context, accounts []identity.Account) ([]identity.Decision, error) {
 	var decisions []identity.Decision

@@ -941,3 +941,72 @@ FROM oneid.reconciliation AS r FINAL
 WHERE source_count + kafka_count + clickhouse_count > 0
     AND (r.platform, r.shop, r.stream, r.day, r.run) IN (SELECT platform, shop, stream, day, max(run) FROM oneid.reconciliation GROUP BY platform, shop, stream, day)
 COMMENT 'Whether all is here: of each day what the platform lists, what came through Kafka and what is stored, at the latest check';
+
+-- 007_history_by_account
+CREATE TABLE IF NOT EXISTS oneid.history_by_account ON CLUSTER 'main'
+(
+    account String,
+    kind LowCardinality(String),
+    id String,
+    version UInt128,
+    about Array(String)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version)
+ORDER BY (account, kind, id)
+SETTINGS index_granularity = 256, min_compress_block_size = 4096, max_compress_block_size = 16384, replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.orders_to_history ON CLUSTER 'main' TO oneid.history_by_account
+AS SELECT concat(platform, '/', shop, '/', o.account) AS account, 'order' AS kind, order_id AS id, version,
+    ['order', order_id, order_id, toString(status), toString(platform_status), '', toString(toUnixTimestamp(created_at)), toString(toUnixTimestamp(paid_at)),
+        toString(currency), toString(paid_minor), toString(is_deleted), leftPad(hex(version), 32, '0')] AS about
+FROM oneid.orders AS o;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.refunds_to_history ON CLUSTER 'main' TO oneid.history_by_account
+AS SELECT concat(platform, '/', shop, '/', r.account) AS account, 'refund' AS kind, refund_id AS id, version,
+    ['refund', refund_id, order_id, toString(status), '', '', toString(toUnixTimestamp(created_at)), '0',
+        toString(currency), toString(refund_minor), toString(is_deleted), leftPad(hex(version), 32, '0')] AS about
+FROM oneid.refunds AS r;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.tickets_to_history ON CLUSTER 'main' TO oneid.history_by_account
+AS SELECT concat(platform, '/', shop, '/', t.account) AS account, 'ticket' AS kind, ticket_id AS id, version,
+    ['ticket', ticket_id, order_id, toString(status), toString(t.kind), subject, toString(toUnixTimestamp(created_at)), '0',
+        '', '0', toString(is_deleted), leftPad(hex(version), 32, '0')] AS about
+FROM oneid.tickets AS t;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.memberships_to_history ON CLUSTER 'main' TO oneid.history_by_account
+AS SELECT concat(platform, '/', shop, '/', m.account) AS account, 'member' AS kind, '' AS id, toUInt128(0) AS version,
+    ['member', '', '', '', '', '', '0', '0', '', '0', '0', '00000000000000000000000000000000'] AS about
+FROM oneid.memberships AS m;
+
+INSERT INTO oneid.history_by_account
+SELECT concat(platform, '/', shop, '/', o.account) AS account, 'order' AS kind, order_id AS id, version,
+    ['order', order_id, order_id, toString(status), toString(platform_status), '', toString(toUnixTimestamp(created_at)), toString(toUnixTimestamp(paid_at)),
+        toString(currency), toString(paid_minor), toString(is_deleted), leftPad(hex(version), 32, '0')] AS about
+FROM oneid.orders AS o;
+
+INSERT INTO oneid.history_by_account
+SELECT concat(platform, '/', shop, '/', r.account) AS account, 'refund' AS kind, refund_id AS id, version,
+    ['refund', refund_id, order_id, toString(status), '', '', toString(toUnixTimestamp(created_at)), '0',
+        toString(currency), toString(refund_minor), toString(is_deleted), leftPad(hex(version), 32, '0')] AS about
+FROM oneid.refunds AS r;
+
+INSERT INTO oneid.history_by_account
+SELECT concat(platform, '/', shop, '/', t.account) AS account, 'ticket' AS kind, ticket_id AS id, version,
+    ['ticket', ticket_id, order_id, toString(status), toString(t.kind), subject, toString(toUnixTimestamp(created_at)), '0',
+        '', '0', toString(is_deleted), leftPad(hex(version), 32, '0')] AS about
+FROM oneid.tickets AS t;
+
+INSERT INTO oneid.history_by_account
+SELECT concat(platform, '/', shop, '/', m.account) AS account, 'member' AS kind, '' AS id, toUInt128(0) AS version,
+    ['member', '', '', '', '', '', '0', '0', '', '0', '0', '00000000000000000000000000000000'] AS about
+FROM oneid.memberships AS m;
+
+DROP VIEW IF EXISTS oneid.orders_to_account ON CLUSTER 'main';
+
+DROP VIEW IF EXISTS oneid.refunds_to_account ON CLUSTER 'main';
+
+DROP VIEW IF EXISTS oneid.tickets_to_account ON CLUSTER 'main';
+
+DROP VIEW IF EXISTS oneid.memberships_to_account ON CLUSTER 'main';
+
+DROP TABLE IF EXISTS oneid.entities_by_account ON CLUSTER 'main';
