@@ -256,7 +256,7 @@ func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progre
 	if err := os.Rename(f.path(buildingFolder), f.path(rebuiltFolder)); err != nil {
 		return err
 	}
-	if err := n.openResolver(); err != nil {
+	if err := n.openResolver(false); err != nil {
 		return err
 	}
 	return n.resolving(ctx, n.settle)

@@ -110,7 +110,7 @@ func (c benchLookupCmd) Run(ctx context.Context, f folder, given dirGiven) (err 
 		return err
 	}
 	show := newProgress(c.JSON)
-	n, err := openNode(ctx, f, need{quiet: true}, show)
+	n, err := openNode(ctx, f, need{lookups: true, quiet: true}, show)
 	if err != nil {
 		return err
 	}
@@ -219,6 +219,7 @@ func (c benchLookupCmd) measure(ctx context.Context, n *node, mark benchMark, sh
 	serving, stop := context.WithCancel(ctx)
 	group, groupCtx := errgroup.WithContext(serving)
 	group.Go(func() error { return server.serve(groupCtx) })
+	n.loadBuyers(ctx)
 	group.Go(func() error {
 		defer stop()
 		if err := asker.verify(groupCtx); err != nil {

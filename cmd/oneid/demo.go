@@ -84,7 +84,7 @@ func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
 	}
 	show := newProgress(c.JSON)
 	stay := !c.Exit && !c.JSON && isTerminal(os.Stdout)
-	n, err := openNode(ctx, f, need{bi: true, quiet: true}, show)
+	n, err := openNode(ctx, f, need{bi: true, lookups: true, quiet: true}, show)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type need struct {
 	kafka, clickhouse bool
 	// bi opens the listener for BI tools too.
 	bi bool
+	// lookups serves the look-up API beside the resolver.
+	lookups bool
 	// quiet logs warnings and errors alone.
 	quiet bool
 }

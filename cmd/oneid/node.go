@@ -15,6 +15,7 @@ import (
 	"oneid/identity/engine"
 	"oneid/identity/extract"
 	"oneid/internal/clickhouse"
+	"oneid/internal/customer/profile"
 	"oneid/internal/embedded/chdb"
 	"oneid/internal/kafka"
 	"oneid/internal/state"
@@ -38,6 +39,7 @@ type node struct {
 	engine   *engine.Engine
 	resolver *resolve.Resolver
 	rules    *identity.Rules
+	buyers   *profile.Buyers // nil without look-ups
 	metrics  *telemetry.Metrics
 	pulls    *telemetry.Pulls
 	// memory is what the state takes, against resolve.memory_mib.
@@ -58,7 +60,7 @@ func openNode(ctx context.Context, f folder, n need, show *progress) (_ *node, e
 		return nil, err
 	}
 	if node.owner {
-		err := node.openResolver()
+		err := node.openResolver(n.lookups)
 		if err == nil {
 			node.letters = node.recorder()
 			node.letters.Seen = node.metrics.Letters([]string{deadletter.StateOpen, deadletter.StateReplayed, deadletter.StateDropped})
@@ -116,7 +118,7 @@ func (i *instance) identityRules() (*identity.Rules, error) {
 	return rules, nil
 }
 
-func (n *node) openResolver() error {
+func (n *node) openResolver(lookups bool) error {
 	mixKey, err := n.settings.Identity.MixKey.Load(string(n.folder))
 	if err != nil {
 		return err
@@ -147,11 +149,16 @@ func (n *node) openResolver() error {
 	blocks.Restored = func(table string, rows int) {
 		n.log.Warn("ClickHouse had lost rows of an insert in which it was killed; they are there again", "table", table, "rows", rows)
 	}
+	resolved := &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}}
+	if lookups {
+		n.buyers = profile.NewBuyers(n.engine, int64(n.settings.Resolve.MemoryMiB)<<20/8)
+		resolved.Seen = n.buyers.See
+	}
 	n.resolver = &resolve.Resolver{
 		Tracer: tracing.Tracer(resolve.TracerName),
 		Brand:  n.settings.Brand, Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Log: n.log,
 		Work: &resolve.Instance{
-			Identity: &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}},
+			Identity: resolved,
 			Tables:   blocks,
 		},
 		BatchEvents: n.settings.Resolve.BatchEvents, BatchWait: time.Duration(n.settings.Resolve.BatchWait), Counters: resolve.Counters(n.metrics.Flow(resolve.Stages)),

@@ -105,7 +105,7 @@ func (n *node) presentState(ctx context.Context, check bool) error {
 		}
 		return nil
 	}
-	err := n.openResolver()
+	err := n.openResolver(false)
 	if err == nil {
 		if _, applied := n.engine.Sequence(); !applied && !check {
 			err = errors.New("it is empty")

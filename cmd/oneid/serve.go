@@ -78,8 +78,23 @@ type apiServer struct {
 // listenAPI makes the API over this process's resolver.
 func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 	source := &profile.State{Engine: n.engine, Values: n.store}
-	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Keys: n.keys, Rules: n.rules}
+	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Buyers: n.buyers, Keys: n.keys, Rules: n.rules}
 	return n.listen(ctx, profiles, n.showLetter, decisionsAPI{n.decisions()}, n.ready, n.note, n.metrics)
+}
+
+// loadBuyers reads whose the orders are, until that has worked or ctx ends.
+// Look-ups by order ask ClickHouse meanwhile.
+func (n *node) loadBuyers(ctx context.Context) {
+	for n.buyers != nil {
+		err := n.buyers.Load(ctx, n.clickhouse)
+		if err == nil {
+			return
+		}
+		n.log.Warn("look-ups by order are slow: the orders cannot be read, and will be tried again", "error", err)
+		if pipelines.Sleep(ctx, 10*time.Second) != nil {
+			return
+		}
+	}
 }
 
 // ready says what of this process is not ready, nil if all is.

@@ -38,7 +38,7 @@ func (upCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return err
 	}
-	n, err := openNode(ctx, f, need{bi: true}, newProgress(false))
+	n, err := openNode(ctx, f, need{bi: true, lookups: true}, newProgress(false))
 	if err != nil {
 		return err
 	}
@@ -85,6 +85,10 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		return err
 	}
 	group.Go(func() error { return server.serve(ctx) })
+	group.Go(func() error {
+		n.loadBuyers(ctx)
+		return nil
+	})
 	for _, s := range shops {
 		for _, stream := range s.connector.Spec().Streams {
 			group.Go(func() error {

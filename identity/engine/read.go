@@ -31,6 +31,21 @@ func (e *Engine) CustomerOf(a identity.Account) (identity.CustomerID, bool) {
 	return e.tables.birthID(e.tables.accounts[n].leader), true
 }
 
+// NumberOf returns the number of an account, which it keeps as long as the
+// Engine lives; false for an account that was never seen.
+func (e *Engine) NumberOf(a identity.Account) (uint32, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.tables.findAccount(a)
+}
+
+// AccountOf returns the account of a number that NumberOf has given.
+func (e *Engine) AccountOf(number uint32) identity.Account {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.tables.accountKey(number)
+}
+
 // Seen says whether there is evidence with an identifier.
 func (e *Engine) Seen(id identity.Identifier) bool {
 	e.mu.RLock()

@@ -22,6 +22,9 @@ type Identity struct {
 	Values  *state.Store
 	Extract *extract.Extractor
 	Keys    events.Sealer
+	// Seen is told the events of each batch once it is in the state and before
+	// it is in ClickHouse; may be nil.
+	Seen func([]*events.Event)
 
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
@@ -80,6 +83,9 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	changes, err := i.Engine.Apply(b.Sequence, updates, decisions)
 	if err != nil {
 		return resolved{}, err
+	}
+	if i.Seen != nil {
+		i.Seen(b.Events)
 	}
 	if again {
 		fresh := make(map[identity.Identifier]bool, len(changes.Evidence))

@@ -32,8 +32,10 @@ type Source interface {
 type Profiles struct {
 	Source  Source
 	History *History
-	Keys    *keyring.Ring
-	Rules   *identity.Rules
+	// Buyers spare asking History whose an order is; may be nil.
+	Buyers *Buyers
+	Keys   *keyring.Ring
+	Rules  *identity.Rules
 }
 
 // Lookup finds the customer of a key and reads the profile; whoOnly leaves
@@ -129,9 +131,11 @@ func (p *Profiles) find(ctx context.Context, key customer.Key) (Customer, []stri
 		if err != nil {
 			return Customer{}, nil, fmt.Errorf("%w: an order is written platform/shop/number", customer.ErrBadKey)
 		}
-		account, ok, err := p.History.AccountOfOrder(ctx, order.Platform, order.Shop, order.ID)
-		if err != nil {
-			return Customer{}, nil, err
+		account, ok := p.Buyers.Of(order.Platform, order.Shop, order.ID)
+		if !ok {
+			if account, ok, err = p.History.AccountOfOrder(ctx, order.Platform, order.Shop, order.ID); err != nil {
+				return Customer{}, nil, err
+			}
 		}
 		if !ok {
 			return Customer{}, nil, customer.ErrNotFound
