@@ -51,11 +51,13 @@ type benchLookupCmd struct {
 	Clients   int  `help:"Clients that ask at the same time." default:"16"`
 	Seconds   int  `help:"How long each half of a profile is measured." default:"10"`
 	JSON      bool `help:"Print one JSON object with the figures."`
+
+	CPUProfile string `help:"Write the CPU profiles of this process to FILE.who and FILE.all, for go tool pprof." placeholder:"FILE" name:"cpuprofile"`
 }
 
 // Help shows below the usage.
 func (benchLookupCmd) Help() string {
-	return "Loads invented customers through Kafka, identity resolution and ClickHouse, serves the look-up API over them, and asks it over HTTP for customers drawn at random, by phone, order and account in turn: first for the identity half of profiles (parts=who), then for whole ones. Clients and server share this machine.\n\nThe customers lie in a temporary folder, or in --dir, which is kept and used again."
+	return "Loads invented customers through Kafka, identity resolution and ClickHouse, serves the look-up API over them, and asks it over HTTP for customers drawn at random, by phone, order and account in turn: first for the identity half of profiles (parts=who), then for whole ones. Clients and server share this machine; CPU time is in microseconds a request, that of this process (server and clients) and that of the embedded ClickHouse. On a busy machine it is what to look at: others are the processors that other programs took meanwhile.\n\nThe customers lie in a temporary folder, or in --dir, which is kept and used again."
 }
 
 // benchFile marks a folder whose customers are invented for measuring.
@@ -90,6 +92,10 @@ type benchFigure struct {
 	P99       float64                `json:"p99_ms"`
 	Max       float64                `json:"max_ms"`
 	ByKey     map[string]benchFigure `json:"by_key,omitempty"`
+	// CPU is in microseconds a request, by process; Others is how many
+	// processors all other programs of the machine took.
+	CPU    map[string]float64 `json:"cpu_us_per_request,omitempty"`
+	Others float64            `json:"other_processors"`
 }
 
 // Run measures.
@@ -234,9 +240,23 @@ func (c benchLookupCmd) measure(ctx context.Context, n *node, mark benchMark, sh
 				return err
 			}
 			show.start("asking for the "+half.title+" (seconds)", int64(c.Seconds))
-			figure, err := asker.ask(groupCtx, half.parts, time.Duration(c.Seconds)*time.Second)
+			cpu := meter{children: func() map[string]int {
+				if n.engineServer == nil {
+					return nil
+				}
+				return map[string]int{"clickhouse": n.engineServer.PID()}
+			}}
+			cpu.start()
+			figure, err := c.profiled(half.parts, func() (benchFigure, error) {
+				return asker.ask(groupCtx, half.parts, time.Duration(c.Seconds)*time.Second)
+			})
 			if err != nil {
 				return err
+			}
+			used := cpu.stop()
+			figure.CPU, figure.Others = map[string]float64{}, used.others/used.took.Seconds()
+			for name, seconds := range used.by {
+				figure.CPU[name] = seconds * 1e6 / float64(max(figure.Requests, 1))
 			}
 			show.set(int64(c.Seconds), int64(c.Seconds))
 			show.finish()
@@ -251,6 +271,24 @@ func (c benchLookupCmd) measure(ctx context.Context, n *node, mark benchMark, sh
 		return report, fmt.Errorf("bench: %d of %d look-ups failed; the log says why", failed, report.Identity.Requests+report.Profile.Requests)
 	}
 	return report, nil
+}
+
+// profiled runs f, under the CPU profiler if that was asked for.
+func (c benchLookupCmd) profiled(parts string, f func() (benchFigure, error)) (figure benchFigure, err error) {
+	if c.CPUProfile == "" {
+		return f()
+	}
+	_, recorded, err := profiled(func() error {
+		figure, err = f()
+		return err
+	})
+	if err != nil {
+		return figure, err
+	}
+	if err := os.WriteFile(c.CPUProfile+"."+parts, recorded, 0o600); err != nil {
+		return figure, fmt.Errorf("bench: write the profile: %w", err)
+	}
+	return figure, nil
 }
 
 func (r benchLookupReport) print(out io.Writer) error {
@@ -269,7 +307,12 @@ func (r benchLookupReport) print(out io.Writer) error {
 			row("", by, half.figure.ByKey[by])
 		}
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nCPU a request: identity half %.0f µs here, %.0f µs in ClickHouse; whole profile %.0f µs and %.0f µs. Others took %.1f and %.1f processors.\n",
+		r.Identity.CPU["oneid"], r.Identity.CPU["clickhouse"], r.Profile.CPU["oneid"], r.Profile.CPU["clickhouse"], r.Identity.Others, r.Profile.Others)
+	return nil
 }
 
 // benchKeys are what customers are looked up by, in turn.

@@ -148,13 +148,6 @@ func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past
 			}
 		}
 	}
-	if len(all) == 0 {
-		pasts := make([]*Past, len(asked))
-		for i := range pasts {
-			pasts[i] = new(Past)
-		}
-		return pasts, nil
-	}
 	rows, err := h.ofAccounts(ctx, slices.Collect(maps.Keys(all)))
 	if err != nil {
 		return nil, err
@@ -192,6 +185,9 @@ func (h *History) read(ctx context.Context, asked [][]identity.Account) ([]*Past
 // ofAccounts reads what lies with accounts. The newest version of an entity
 // may come with older ones.
 func (h *History) ofAccounts(ctx context.Context, accounts []identity.Account) ([]entity, error) {
+	if len(accounts) == 0 {
+		return nil, nil
+	}
 	list := make([]string, len(accounts))
 	for i, a := range accounts {
 		list[i] = clickhouse.Quote(a.String())

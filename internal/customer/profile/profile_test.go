@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -244,6 +245,29 @@ func TestGathererAnswersEach(t *testing.T) {
 	if batches.Load() > 150 || most.Load() > batchesAtOnce {
 		t.Errorf("%d batches for 300 questions, %d at once; want far fewer, and %d", batches.Load(), most.Load(), batchesAtOnce)
 	}
+	// Those who refuse to wait and those whose question cannot be answered do
+	// the others no harm.
+	for n := range 300 {
+		all.Go(func() {
+			switch n % 3 {
+			case 0:
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n)*time.Microsecond)
+				defer cancel()
+				if got, err := g.get(ctx, n); got != n*n && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("get(%d) of one who goes = %d, %v", n, got, err)
+				}
+			case 1:
+				if got, err := g.get(t.Context(), -n); err == nil {
+					t.Errorf("get(%d) = %d; want an error", -n, got)
+				}
+			default:
+				if got, err := g.get(t.Context(), n); err != nil || got != n*n {
+					t.Errorf("get(%d) beside others = %d, %v", n, got, err)
+				}
+			}
+		})
+	}
+	all.Wait()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := g.get(gone, 1); !errors.Is(err, context.Canceled) {
@@ -252,9 +276,85 @@ func TestGathererAnswersEach(t *testing.T) {
 	if got, err := g.get(t.Context(), 3); got != 9 || err != nil {
 		t.Errorf("after one has gone: %d, %v", got, err)
 	}
-	if _, err := g.get(t.Context(), -1); err == nil {
-		t.Error("an error was lost")
+}
+
+// Callers that ask again as soon as they are answered are gathered in whole
+// batches; one that asks alone waits for nobody.
+func TestGathererWaitsForThoseWhoComeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers, rounds = 16, 50
+		batches := 0
+		g := newGatherer(func(_ context.Context, asked []int) ([]int, error) {
+			batches++
+			time.Sleep(10 * time.Millisecond)
+			return asked, nil
+		})
+		var all sync.WaitGroup
+		for n := range callers {
+			all.Go(func() {
+				for round := range rounds {
+					time.Sleep(time.Duration((n*7+round)%9) * 100 * time.Microsecond) // what it does with the answer
+					if got, err := g.get(t.Context(), n); err != nil || got != n {
+						t.Errorf("get(%d) = %d, %v", n, got, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if batches > rounds+rounds/5 {
+			t.Errorf("%d batches for %d questions of %d callers; want little more than %d", batches, callers*rounds, callers, rounds)
+		}
+		// The first one alone may wait for the others, who are gone.
+		_, _ = g.get(t.Context(), 1)
+		began := time.Now()
+		if _, err := g.get(t.Context(), 1); err != nil || time.Since(began) != 10*time.Millisecond {
+			t.Errorf("alone it took %v, %v; want the statement's 10 ms", time.Since(began), err)
+		}
+	})
+}
+
+// Look-ups at the same time read what each alone reads.
+func TestHistoriesAtOnceAreThoseOfEachAlone(t *testing.T) {
+	c, _ := open(t)
+	r := rand.New(rand.NewPCG(3, 3))
+	orders, tickets, members := tables.NewOrders(), tables.NewTickets(), tables.NewIdentityMap()
+	const accounts = 40
+	account := func(n int) identity.Account {
+		return identity.Account{Platform: []string{"tmall", "douyin"}[n%2], Shop: "s", ID: fmt.Sprint("a", n)}
 	}
+	for n := range 200 {
+		a := account(r.IntN(accounts))
+		id := fmt.Sprint("o", n)
+		orders.Append(header(a, id, 1), &events.Order{Status: events.OrderStatus_ORDER_STATUS_PAID, CreatedMs: 1_700_000_000_000 + int64(n), PaidMs: 1_700_000_000_000, Currency: "CNY", PaidMinor: int64(n)}, tables.Stamp{})
+		if n%3 == 0 { // some came before their order named its buyer
+			stands := identity.Account{Platform: a.Platform, Shop: a.Shop, ID: pseudo + id}
+			tickets.Append(header(stands, "t"+id, 1), &events.Ticket{OrderId: id, Kind: "service", Status: events.TicketStatus_TICKET_STATUS_OPEN, CreatedMs: 1_700_000_000_000}, tables.Stamp{})
+			members.Append(tables.Account(stands), stands.BirthID(), time.Unix(0, 0).UTC(), "born", 1, 1)
+		}
+	}
+	insert(t, c, orders, tickets, members)
+	history := NewHistory(c, NewStored(c))
+	asked, alone := make([][]identity.Account, 60), make([]*Past, 60)
+	for i := range asked {
+		for range r.IntN(4) {
+			asked[i] = append(asked[i], account(r.IntN(accounts+3)))
+		}
+		asked[i] = slices.Compact(asked[i])
+		var err error
+		if alone[i], err = history.Of(t.Context(), asked[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all sync.WaitGroup
+	for i := range asked {
+		all.Go(func() {
+			got, err := history.Of(t.Context(), asked[i])
+			if diff := cmp.Diff(alone[i], got, cmp.AllowUnexported(Past{})); diff != "" || err != nil {
+				t.Errorf("of %v: %v, alone (-) and beside others (+):\n%s", asked[i], err, diff)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // What was there before the migration that made history_by_account is in it

@@ -103,6 +103,9 @@ func (s *Server) runApp(ctx context.Context, q *request, a *answer) error {
 	}
 	defer turn.leave()
 
+	if q.statement.kind == selects && q.session == "" {
+		return s.runSelect(ctx, q, a)
+	}
 	conn, release, err := s.appConn(ctx, q)
 	if err != nil {
 		return err

@@ -218,7 +218,11 @@ func (q *request) readStatement(r *http.Request, query url.Values, maxText int) 
 		}
 		return nil
 	}
-	head := make([]byte, min(headSize, maxText))
+	size := min(headSize, maxText)
+	if r.ContentLength > 0 && body == io.Reader(r.Body) {
+		size = int(min(int64(size), r.ContentLength)) // most statements are short
+	}
+	head := make([]byte, size)
 	n, err := io.ReadFull(body, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fail(33, "CANNOT_READ_ALL_DATA", "the body could not be read")

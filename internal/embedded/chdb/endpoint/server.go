@@ -52,6 +52,7 @@ type Server struct {
 
 	queries, writes, bi lane
 	sessions            *sessions
+	warm                warm
 
 	mu      sync.Mutex
 	running map[*run]struct{}
@@ -146,6 +147,7 @@ func (s *Server) Version() string { return s.version }
 // Close ends the sessions and the engine. No request may be running.
 func (s *Server) Close() {
 	s.sessions.close()
+	s.warm.close()
 	if s.keeper != nil {
 		s.keeper.Close()
 		s.keeper = nil
