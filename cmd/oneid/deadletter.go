@@ -339,7 +339,7 @@ func (i *instance) recorder() *deadletter.Recorder {
 // desk is where letters are dealt with, by who runs this process.
 func (n *node) desk() *deadletter.Desk {
 	return &deadletter.Desk{
-		Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, ClickHouse: n.clickhouse, Webhooks: n.settings.Deliver.has, Who: commandLine(),
+		Kafka: n.kafka, Publisher: n.publisher, Topics: n.topics, Keys: n.keys, ClickHouse: n.clickhouse, Webhooks: n.settings.Deliver.has, Who: commandLine(), Log: n.log,
 	}
 }
 

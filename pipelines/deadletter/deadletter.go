@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,6 +80,8 @@ type Desk struct {
 	Webhooks func(stream, name string) bool
 	// Who does it, for the letter's state and the audit.
 	Who string
+	// Log is told when a replay waits for Kafka; nil says nothing.
+	Log *slog.Logger
 }
 
 // List gives the letters of a filter, the newest first, limit at most.
@@ -226,60 +229,25 @@ const (
 	mostFailures = 1000
 	// pageLetters is how many letters are taken in hand at once.
 	pageLetters = 5000
-	// What waits to be published is bounded by these.
-	waitingLetters, waitingBytes = 500, 4 << 20
 )
-
-// Replay tries each open letter of a filter again, as things are today: a
-// record is mapped, a message of a topic is decoded, and what comes of it is
-// published; what a webhook refused is handed to it again. A letter that succeeds is closed; one that fails is kept, with one
-// attempt more. Killed at any point it may be called again: what is published
-// twice has the same versions.
-func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
-	var report Report
-	err := d.pages(ctx, f, func(letters []Letter) error {
-		var out outgoing
-		err := d.read(ctx, letters, func(o opened) error {
-			messages, err := d.again(o)
-			if err != nil {
-				report.Kept++
-				if len(report.Failures) < mostFailures {
-					report.Failures = append(report.Failures, Failure{o.ID, err.Error()})
-				}
-				o.Attempts, o.Detail = o.Attempts+1, err.Error()
-				if err := d.change(&out, o.Letter, StateOpen); err != nil {
-					return err
-				}
-			} else {
-				report.Replayed++
-				out.add(messages...)
-				o.Attempts++
-				if err := d.change(&out, o.Letter, StateReplayed); err != nil {
-					return err
-				}
-			}
-			if len(out.states) < waitingLetters && out.bytes < waitingBytes {
-				return nil
-			}
-			return d.publish(ctx, &out)
-		})
-		return errors.Join(err, d.publish(ctx, &out))
-	})
-	return report, err
-}
 
 // Drop gives up the open letters of a filter.
 func (d *Desk) Drop(ctx context.Context, f Filter) (Report, error) {
 	var report Report
 	err := d.pages(ctx, f, func(letters []Letter) error {
-		var out outgoing
+		states := make([]kafka.Message, 0, len(letters))
 		for _, l := range letters {
-			report.Dropped++
-			if err := d.change(&out, l, StateDropped); err != nil {
+			message, err := d.state(l, StateDropped)
+			if err != nil {
 				return err
 			}
+			states = append(states, message)
 		}
-		return d.publish(ctx, &out)
+		if err := d.Publisher.Publish(ctx, states); err != nil {
+			return fmt.Errorf("deadletter: the letters stay as they are: %w", err)
+		}
+		report.Dropped += len(letters)
+		return nil
 	})
 	return report, err
 }
@@ -305,36 +273,20 @@ func (d *Desk) pages(ctx context.Context, f Filter, take func([]Letter) error) e
 	}
 }
 
-// outgoing waits to be published: what letters became, then that they did.
-type outgoing struct {
-	messages, states []kafka.Message
-	bytes            int
-}
-
-func (o *outgoing) add(messages ...kafka.Message) {
-	o.messages = append(o.messages, messages...)
-	for _, m := range messages {
-		o.bytes += len(m.Value)
+// change publishes a letter's new state.
+func (d *Desk) change(ctx context.Context, l Letter, state string) error {
+	message, err := d.state(l, state)
+	if err != nil {
+		return err
 	}
-}
-
-// publish publishes what waits. The states come last: a letter is closed only
-// once what became of it is acknowledged.
-func (d *Desk) publish(ctx context.Context, out *outgoing) error {
-	for _, messages := range [2][]kafka.Message{out.messages, out.states} {
-		if len(messages) == 0 {
-			continue
-		}
-		if err := d.Publisher.Publish(ctx, messages); err != nil {
-			return fmt.Errorf("deadletter: the letters stay as they are: %w", err)
-		}
+	if err := d.Publisher.Publish(ctx, []kafka.Message{message}); err != nil {
+		return fmt.Errorf("deadletter: the letter stays as it is: %w", err)
 	}
-	*out = outgoing{}
 	return nil
 }
 
-// change adds a letter's new state.
-func (d *Desk) change(out *outgoing, l Letter, state string) error {
+// state is the message that says what became of a letter.
+func (d *Desk) state(l Letter, state string) (kafka.Message, error) {
 	message := &events.DeadLetter{
 		LetterId: l.ID, Platform: l.Platform, Shop: l.Shop, Stream: l.Stream, Reason: l.Reason, Detail: l.Detail, Origin: l.Origin,
 		Attempts: l.Attempts, FirstSeenMs: l.FirstSeen.UnixMilli(), ChangedMs: time.Now().UnixMilli(), ChangedBy: d.Who, BytesAt: l.BytesAt + 1,
@@ -347,11 +299,10 @@ func (d *Desk) change(out *outgoing, l Letter, state string) error {
 	}
 	parts, err := events.Letters(message, nil, d.Keys)
 	if err != nil {
-		return err
+		return kafka.Message{}, err
 	}
 	parts[0].Topic, parts[0].Key = d.Topics.DeadLetter, []byte(l.ID)
-	out.states = append(out.states, kafka.MessageOf(parts[0]))
-	return nil
+	return kafka.MessageOf(parts[0]), nil
 }
 
 // again makes the messages that a letter becomes today, or says what is still

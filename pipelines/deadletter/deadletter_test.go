@@ -318,8 +318,8 @@ func TestPoison(t *testing.T) {
 // table is a connector whose records are users; it refuses those of odd
 // numbers until it is mended.
 type table struct {
-	records []string
-	mended  bool
+	records        []string
+	mended, panics bool
 }
 
 func (*table) Spec() connectors.Spec       { return connectors.Spec{Platform: "tmall"} }
@@ -336,6 +336,9 @@ func (c *table) Read(context.Context, string, connectors.Cursor) iter.Seq2[conne
 }
 
 func (c *table) Map(record connectors.Record) ([]*events.Event, error) {
+	if c.panics {
+		panic("a secret of a record's")
+	}
 	no, _, _ := strings.Cut(string(record.Raw), " ")
 	number, err := strconv.Atoi(no)
 	if err != nil || number%2 == 1 && !c.mended {
@@ -398,12 +401,25 @@ func TestReplayMapsAgain(t *testing.T) {
 	if got, want := states(), "map[map open 1:19 map open 2:1 read open 1:1]"; got != want {
 		t.Errorf("letters %s, want %s", got, want)
 	}
-	c.mended = true
+	// A mapping that panics fails its letter, and no other; what it panics with
+	// is told nowhere.
+	c.panics = true
+	report, err = r.desk(mapper).Replay(t.Context(), Filter{IDs: []string{all[0].ID}})
+	if err != nil || report.Kept != 1 || !strings.Contains(report.Failures[0].Detail, "panics") || strings.Contains(report.Failures[0].Detail, "secret") {
+		t.Errorf("Replay with a mapping that panics = %+v, %v", report, err)
+	}
+	c.panics, c.mended = false, true
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if report, err := r.desk(mapper).Replay(gone, Filter{}); !errors.Is(err, context.Canceled) || report.Replayed > 0 {
+		t.Errorf("a replay that nobody waits for = %+v, %v", report, err)
+	}
+	r.record()
 	if report, err = r.desk(mapper).Replay(t.Context(), Filter{}); err != nil || report.Replayed != 20 || report.Kept != 1 {
 		t.Errorf("Replay = %+v, %v; want 20 replayed and the line that is no record kept", report, err)
 	}
 	r.flow()
-	if got, want := states(), "map[map replayed 2:19 map replayed 3:1 read open 2:1]"; got != want {
+	if got, want := states(), "map[map replayed 2:19 map replayed 4:1 read open 2:1]"; got != want {
 		t.Errorf("letters %s, want %s", got, want)
 	}
 	if got := r.number("SELECT count() FROM DB.users FINAL"); got != 40 {
@@ -421,7 +437,7 @@ func TestReplayMapsAgain(t *testing.T) {
 	c.mended = false
 	pulling()
 	r.record()
-	if got, want := states(), "map[map replayed 2:19 map replayed 3:1 read dropped 2:1]"; got != want {
+	if got, want := states(), "map[map replayed 2:19 map replayed 4:1 read dropped 2:1]"; got != want {
 		t.Errorf("letters %s, want %s", got, want)
 	}
 	if report, err = r.desk(mapper).Replay(t.Context(), Filter{}); err != nil || report.Replayed+report.Kept != 0 {

@@ -1,0 +1,183 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"golang.org/x/sync/semaphore"
+
+	"oneid/internal/kafka"
+	"oneid/internal/pubsub"
+)
+
+// What is in hand at once is bounded by these.
+const (
+	lettersInHand = 2000
+	bytesInHand   = 8 << 20
+)
+
+// Replay tries each open letter of a filter again, as things are today: a
+// record is mapped, a message of a topic is decoded, and what comes of it is
+// published; what a webhook refused is handed to it again. A letter that
+// succeeds is closed; one that fails is kept, with one attempt more. While
+// Kafka is away it waits. Killed at any point it may be called again: what is
+// published twice has the same versions.
+//
+// Letters go one at a time through the Router, whose poison are those that
+// fail.
+func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
+	r := &replaying{desk: d}
+	router, err := pubsub.NewRouter(pubsub.RouterConfig{Log: d.Log, Attempts: 1, Poison: kept{r}, PoisonTopic: d.Topics.DeadLetter})
+	if err != nil {
+		return Report{}, err
+	}
+	running, done := context.WithCancel(ctx)
+	defer done()
+	source := &letterSource{desk: d, filter: f, done: done}
+	router.Handle("deadletter-replay", d.Topics.DeadLetter, source, r.handle)
+	err = errors.Join(router.Run(running), source.err, ctx.Err())
+	return r.report, err
+}
+
+// replaying is one replay.
+type replaying struct {
+	desk *Desk
+
+	mu     sync.Mutex
+	report Report
+}
+
+// handle tries one letter again. The state comes last: a letter is closed only
+// once what became of it is acknowledged.
+func (r *replaying) handle(m *message.Message) error {
+	o := letterOf(m)
+	messages, err := r.desk.tryAgain(o)
+	if err != nil {
+		return err
+	}
+	if len(messages) > 0 {
+		if err := r.desk.Publisher.Publish(m.Context(), messages); err != nil {
+			return fmt.Errorf("deadletter: the letter stays as it is: %w", err)
+		}
+	}
+	o.Attempts++
+	if err := r.desk.change(m.Context(), o.Letter, StateReplayed); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.Replayed++
+	return nil
+}
+
+// tryAgain is again, where a panic is one more reason why a letter fails. What
+// it panics with may be a value of a person's, and is told to nobody.
+func (d *Desk) tryAgain(o opened) (messages []kafka.Message, err error) {
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		messages, err = nil, errors.New("the program panics on it: a fault of the program; the log says where")
+		if d.Log != nil {
+			d.Log.Error("a dead letter makes the program panic", "letter", o.ID, "stack", string(debug.Stack()))
+		}
+	}()
+	return d.again(o)
+}
+
+// kept takes the letters that cannot be replayed: they go back to where they
+// came from.
+type kept struct{ *replaying }
+
+// Publish implements message.Publisher.
+func (k kept) Publish(_ string, messages ...*message.Message) error {
+	for _, m := range messages {
+		o := letterOf(m)
+		o.Attempts, o.Detail = o.Attempts+1, m.Metadata.Get(middleware.ReasonForPoisonedKey)
+		if err := k.desk.change(m.Context(), o.Letter, StateOpen); err != nil {
+			return err
+		}
+		k.mu.Lock()
+		k.report.Kept++
+		if len(k.report.Failures) < mostFailures {
+			k.report.Failures = append(k.report.Failures, Failure{o.ID, o.Detail})
+		}
+		k.mu.Unlock()
+	}
+	return nil
+}
+
+// Close implements message.Publisher.
+func (kept) Close() error { return nil }
+
+type letterKey struct{}
+
+// letterOf is the letter that a message stands for.
+func letterOf(m *message.Message) opened {
+	o, _ := m.Context().Value(letterKey{}).(opened)
+	return o
+}
+
+// letterSource gives the open letters of a filter, once each, and ends the
+// Router with the last.
+type letterSource struct {
+	desk   *Desk
+	filter Filter
+	done   context.CancelFunc // ends the Router
+	err    error              // what it ended with; set before done is called
+}
+
+// Subscribe implements message.Subscriber.
+func (s *letterSource) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	out := make(chan *message.Message)
+	go func() {
+		defer close(out)
+		defer s.done()
+		s.err = s.give(ctx, out)
+	}()
+	return out, nil
+}
+
+// give gives all letters, and waits until each was answered.
+func (s *letterSource) give(ctx context.Context, out chan<- *message.Message) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	count, size := semaphore.NewWeighted(lettersInHand), semaphore.NewWeighted(bytesInHand)
+	var inHand sync.WaitGroup
+	defer inHand.Wait()
+	return s.desk.pages(ctx, s.filter, func(letters []Letter) error {
+		err := s.desk.read(ctx, letters, func(o opened) error {
+			weight := min(int64(len(o.raw)), bytesInHand)
+			if errors.Join(count.Acquire(ctx, 1), size.Acquire(ctx, weight)) != nil {
+				return context.Cause(ctx)
+			}
+			m := message.NewMessageWithContext(context.WithValue(ctx, letterKey{}, o), o.ID, nil)
+			select {
+			case out <- m:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			inHand.Go(func() {
+				defer count.Release(1)
+				defer size.Release(weight)
+				select {
+				case <-m.Acked():
+				case <-m.Nacked():
+					stop(fmt.Errorf("deadletter: letter %s could neither be replayed nor kept; the log says why", o.ID))
+				case <-ctx.Done():
+				}
+			})
+			return nil
+		})
+		inHand.Wait()
+		return errors.Join(err, context.Cause(ctx))
+	})
+}
+
+// Close implements message.Subscriber.
+func (*letterSource) Close() error { return nil }
