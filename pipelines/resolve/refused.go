@@ -12,10 +12,10 @@ import (
 	"oneid/schemas/tables"
 )
 
-// mostRefused is how many rows of one block ClickHouse may refuse. If it
-// refuses more it is a fault of the table rather than theirs, and a person has
-// to look at it.
-const mostRefused = 100
+// mostRefused is how many rows of a block of that many ClickHouse may refuse.
+// If it refuses more it is a fault of the table rather than theirs, and a
+// person has to look at it.
+func mostRefused(rows int) int { return max(100, rows/20) }
 
 // writeFacts writes a block of facts. Where ClickHouse refuses it for what a
 // row holds, it is cut into halves until such a row is alone: all others are
@@ -32,8 +32,8 @@ func (b *Blocks) writeFacts(ctx context.Context, block tables.Block, token strin
 // halves writes the rows from … to of a block, which were refused with a cause.
 func (b *Blocks) halves(ctx context.Context, block tables.Block, from, to int, token string, again bool, refused map[int]error, cause error) error {
 	if to-from == 1 {
-		if len(refused) == mostRefused {
-			return fmt.Errorf("it refuses more than %d rows: %w", mostRefused, cause)
+		if most := mostRefused(block.Rows()); len(refused) == most {
+			return fmt.Errorf("it refuses more than %d rows: %w", most, cause)
 		}
 		refused[from] = cause
 		return nil

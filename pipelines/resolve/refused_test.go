@@ -216,7 +216,7 @@ func TestAwayWhileRowsAreRefused(t *testing.T) {
 func TestATableThatRefusesEverything(t *testing.T) {
 	t.Parallel()
 	c := newChoosy(t)
-	c.come(t, 300, mostRefused+50)
+	c.come(t, 300, mostRefused(300)+10)
 	if err := run(t, c.over(t, c.conn)); err == nil || !strings.Contains(err.Error(), "refuses more than 100 rows") {
 		t.Errorf("the resolver ended with %v", err)
 	}

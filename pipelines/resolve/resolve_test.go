@@ -233,7 +233,7 @@ func (f *flow) publish(t testing.TB, messages ...kafka.Message) {
 // run runs a resolver until it has caught up, or has ended by itself.
 func run(t testing.TB, r *Resolver) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { defer cancel(); ended <- r.Run(ctx) }()
