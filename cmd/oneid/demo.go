@@ -36,7 +36,7 @@ type demoCmd struct {
 
 // Help shows below the usage.
 func (demoCmd) Help() string {
-	return "Starts simulators of the three platforms, the embedded Kafka and ClickHouse; pulls everything through the real connectors; finds who is who; compares with the truth; and, in a terminal, stays up until Ctrl-C. Called again on its own folder it goes on where it was. Afterwards `oneid up`, `query` and `lookup` go on from the folder."
+	return "Starts simulators of the three platforms, the embedded Kafka and ClickHouse; pulls everything through the real connectors; finds who is who; compares with the truth; prints the addresses that it answers at; and, in a terminal, stays up until Ctrl-C. Called again on its own folder it goes on where it was. Afterwards `oneid up`, `query` and `lookup` go on from the folder."
 }
 
 // demoReport is what --json prints.
@@ -83,7 +83,7 @@ func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	show := newProgress(c.JSON)
-	stay := !c.Exit && !c.JSON && isTerminal(os.Stdout)
+	terminal := isTerminal(os.Stdout)
 	n, err := openNode(ctx, f, need{bi: true, lookups: true, quiet: true}, show)
 	if err != nil {
 		return err
@@ -114,10 +114,17 @@ func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
 			if err := report.print(os.Stdout); err != nil {
 				return err
 			}
-			if err := report.check(); err != nil || !stay {
+			if err := report.check(); err != nil || c.Exit {
 				return err
 			}
-			return n.stayUp(ctx, s.shops, func() { n.printAddresses(os.Stdout) })
+			staying, end := context.WithCancel(ctx)
+			defer end()
+			return n.stayUp(staying, s.shops, func() {
+				n.printAddresses(os.Stdout, terminal)
+				if !terminal { // there is nobody to press Ctrl-C
+					end()
+				}
+			})
 		})
 	})
 }
@@ -380,11 +387,15 @@ func (r demoReport) check() error {
 	return errors.Join(faults...)
 }
 
-// printAddresses says how to go on while the demo stays up.
-func (n *node) printAddresses(out io.Writer) {
+// printAddresses says how to go on while the demo stays up, or after it.
+func (n *node) printAddresses(out io.Writer, stays bool) {
 	e, err := n.folder.endpoints()
 	if err != nil {
 		return
+	}
+	next := "Ctrl-C ends; oneid up --dir %[1]s goes on from here."
+	if !stays {
+		next = "There is no terminal, so the demo ends here. oneid up --dir %[1]s goes on, at the addresses that %[1]s/endpoints.json names then."
 	}
 	fmt.Fprintf(out, `
 Look a customer up over the API:
@@ -394,6 +405,5 @@ Point a BI tool at (ClickHouse over HTTP):
   %[4]s  database %[5]s, user %[6]s, password in %[1]s/%[7]s
 A query worth running:
   oneid query --dir %[1]s 'SELECT length(platforms) AS platforms, count() AS customers, sum(net_amount) AS net FROM customer_360 GROUP BY 1 ORDER BY 1'
-Ctrl-C ends; oneid up --dir %[1]s goes on from here.
-`, n.folder, e.API.URL, e.API.KeyFile, e.BI.URL, e.BI.Database, e.BI.User, e.BI.SecretFile)
+`+next+"\n", n.folder, e.API.URL, e.API.KeyFile, e.BI.URL, e.BI.Database, e.BI.User, e.BI.SecretFile)
 }

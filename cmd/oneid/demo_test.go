@@ -274,7 +274,8 @@ func TestDemoRefusesAnotherWorld(t *testing.T) {
 	}
 }
 
-// Without a terminal and --json the demo prints its table and ends.
+// Without a terminal and --json the demo prints its table and its addresses,
+// and ends; with --exit it prints the table alone.
 func TestDemoTable(t *testing.T) {
 	t.Parallel()
 	dir := demoFolder(t)
@@ -286,5 +287,17 @@ func TestDemoTable(t *testing.T) {
 	}
 	if strings.Contains(a.stdout, "DIFFERENT") {
 		t.Errorf("counts differ:\n%s", a.stdout)
+	}
+	addresses := []string{"curl -s http://127.0.0.1:", "database oneid, user bi", "oneid query --dir " + dir, "oneid up --dir " + dir}
+	for _, text := range addresses {
+		if !strings.Contains(a.stdout, text) {
+			t.Errorf("the addresses do not say %q:\n%s", text, a.stdout)
+		}
+	}
+	a = must(t, "demo", "--dir", dir, "--people", "100", "--seed", "4", "--exit")
+	for _, text := range addresses {
+		if strings.Contains(a.stdout, text) {
+			t.Errorf("with --exit it says %q:\n%s", text, a.stdout)
+		}
 	}
 }
