@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -124,8 +125,11 @@ type insertFloor struct {
 	bench  *flowBench
 	conn   *clickhouse.Conn
 	blocks *resolve.Blocks
-	spent  float64 // seconds, of this process and ClickHouse
 	batch  uint64
+
+	mu    sync.Mutex // guards all below
+	under int        // inserts under way
+	spent float64    // seconds, of this process and ClickHouse
 }
 
 // newInsertFloor makes a database of its own, with the same tables.
@@ -157,12 +161,22 @@ func (f *insertFloor) insert(ctx context.Context, values [][]byte) error {
 	return err
 }
 
-// Insert implements resolve.ClickHouse.
+// Insert implements resolve.ClickHouse. What several inserts under way at once
+// take counts once: from the start of the first to the end of the last.
 func (f *insertFloor) Insert(ctx context.Context, block tables.Block, token string) error {
-	f.bench.meter.start()
+	f.mu.Lock()
+	if f.under == 0 {
+		f.bench.meter.start()
+	}
+	f.under++
+	f.mu.Unlock()
 	err := f.conn.Insert(ctx, block, token)
-	used := f.bench.meter.stop()
-	f.spent += used.by["oneid"] + used.by["clickhouse"]
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.under--; f.under == 0 {
+		used := f.bench.meter.stop()
+		f.spent += used.by["oneid"] + used.by["clickhouse"]
+	}
 	return err
 }
 
