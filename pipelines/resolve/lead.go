@@ -1,0 +1,271 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"oneid/internal/fault"
+	"oneid/internal/kafka"
+	"oneid/pipelines"
+	"oneid/schemas/events"
+)
+
+// The points between two steps.
+var (
+	afterJournal  = fault.New("resolve/journaled")
+	afterApply    = fault.New("resolve/applied")
+	afterInsert   = fault.New("resolve/inserted")
+	afterPublish  = fault.New("resolve/published")
+	afterDelivery = fault.New("resolve/delivered")
+	afterCommit   = fault.New("resolve/committed")
+)
+
+// lead is the turn of the one that is active.
+func (r *Resolver) lead(ctx context.Context, generation *kafka.Generation, wait *pipelines.Backoff) error {
+	err := r.claim(ctx, generation)
+	if errors.Is(err, kafka.ErrFenced) {
+		// The members are joining anew; what comes of it is known soon.
+		return pipelines.Sleep(ctx, pollEvery)
+	}
+	if err != nil {
+		return err
+	}
+	r.epoch.Store(r.journal.epoch)
+	if before, _, _ := r.health.Get(); before == pipelines.Standby {
+		r.goes(pipelines.Working)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return r.member.lost(ctx, func(*kafka.Generation) error { return r.commit(ctx, nil) })
+	})
+	group.Go(func() error { return r.work(ctx, group, wait) })
+	return group.Wait()
+}
+
+// claim makes this process the journal's writer, unless it is already. One
+// that was declared dead, and does not know it yet, would take the journal from
+// the one that is active now: so the group is asked first, by a commit, which
+// the coordinator refuses from a generation that is over.
+func (r *Resolver) claim(ctx context.Context, generation *kafka.Generation) error {
+	for r.journal.epoch == 0 {
+		if err := generation.Commit(ctx, kafka.Position{r.Topics.Journal: {r.journal.read}}); err != nil {
+			return fmt.Errorf("resolve: become active: %w", err)
+		}
+		err := r.journal.claim(ctx, generation.Number)
+		if !errors.Is(err, errJournalMoved) {
+			return err
+		}
+		if err := r.follow(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work delivers what is not delivered, and then whatever comes.
+func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipelines.Backoff) error {
+	for len(r.ahead) > 0 {
+		again, err := readAgain(ctx, r.Kafka, r.ahead[0], r.Topics.Resolved())
+		if err != nil {
+			return err
+		}
+		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], again, true) }); err != nil {
+			return err
+		}
+	}
+	positions, err := r.positions(ctx)
+	if err != nil {
+		return err
+	}
+	r.progress.set(positions)
+	wait.Reset()
+	r.goes(pipelines.Working)
+
+	chunks, room := make(chan chunk, chunksAhead), newMemory(r.Memory)
+	r.memory.Store(room)
+	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, room, chunks) })
+	for {
+		next, err := cut(ctx, chunks, r.BatchEvents, r.Memory/2, r.BatchWait)
+		if err != nil {
+			return err
+		}
+		next.sort(r.Topics.Resolved())
+		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.take(ctx, next) }); err != nil {
+			return err
+		}
+		room.give(next)
+	}
+}
+
+// positions are where each partition is read on: behind what the journal
+// holds, or at the first message that Kafka still has.
+func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
+	first, _, err := ends(ctx, r.Kafka, r.Topics.Resolved())
+	if err != nil {
+		return nil, err
+	}
+	for p, offset := range first {
+		taken, known := r.journal.positions[p]
+		if known && taken < offset {
+			r.Log.Error("messages left Kafka before they were resolved; replay them from their source",
+				"topic", p.topic, "partition", p.number, "messages", offset-taken)
+		}
+		first[p] = max(offset, taken)
+	}
+	return first, nil
+}
+
+// take writes a batch into the journal, and then takes it the whole way.
+func (r *Resolver) take(ctx context.Context, b batch) error {
+	var taken record
+	if err := r.stage(ctx, stageJournal, func(ctx context.Context) (err error) {
+		taken, err = r.journal.append(ctx, b.ranges())
+		return err
+	}); err != nil {
+		return err
+	}
+	r.ahead = append(r.ahead, taken)
+	if err := afterJournal.Hit(); err != nil {
+		return err
+	}
+	return r.handle(ctx, taken, b, false)
+}
+
+// handle takes a batch that the journal holds, the first of those ahead, the
+// whole way. It may be called again with the same batch at any time, and must be
+// told so.
+func (r *Resolver) handle(ctx context.Context, record record, b batch, again bool) error {
+	read, err := r.apply(ctx, record, b)
+	if err != nil {
+		return err
+	}
+	read.Again = again
+	r.applied.Store(max(r.applied.Load(), record.sequence))
+	if err := afterApply.Hit(); err != nil {
+		return err
+	}
+	rows := 0
+	if err := r.stage(ctx, stageInsert, func(ctx context.Context) error {
+		return r.step("insert batch", record.sequence, func() (err error) {
+			rows, err = r.Work.Insert(ctx, read)
+			return err
+		})
+	}); err != nil {
+		return err
+	}
+	read.putAway(b, r.Topics)
+	if err := afterInsert.Hit(); err != nil {
+		return err
+	}
+	if record.epoch != r.journal.epoch {
+		if err := r.step("watch the accounts of batch", record.sequence, func() error { return r.Work.Watch(ctx, read) }); err != nil {
+			return err
+		}
+	}
+	if err := r.stage(ctx, stagePublish, func(ctx context.Context) error {
+		return r.step("publish the changes of batch", record.sequence, func() error { return r.publish(ctx, read) })
+	}); err != nil {
+		return err
+	}
+	if err := afterPublish.Hit(); err != nil {
+		return err
+	}
+	r.journal.delivered = record.sequence
+	if err := r.stage(ctx, stageDeliver, r.letGo); err != nil {
+		return err
+	}
+	if err := afterDelivery.Hit(); err != nil {
+		return err
+	}
+	next := make(map[partition]int64, len(record.ranges))
+	for _, taken := range record.ranges {
+		next[partition{taken.GetTopic(), int(taken.GetPartition())}] = taken.GetLast() + 1
+	}
+	if err := r.stage(ctx, stageCommit, func(ctx context.Context) error { return r.commit(ctx, next) }); err != nil {
+		return err
+	}
+	if err := afterCommit.Hit(); err != nil {
+		return err
+	}
+	r.progress.set(next)
+	r.done.Store(Version(record.epoch, record.sequence))
+	count(r.Counters.Batches, 1)
+	count(r.Counters.Events, len(read.Events)+len(read.Decisions)-len(read.refused))
+	count(r.Counters.DeadLetters, len(read.letters))
+	count(r.Counters.Headers, read.headers)
+	count(r.Counters.WrongHeaders, read.wrongHeaders)
+	count(r.Counters.Rows, rows)
+	count(r.Counters.BatchEvents, len(read.Events)+len(read.Decisions)-len(read.refused)+len(read.letters))
+	return nil
+}
+
+// publish tells the world what changed about accounts, and puts away what
+// could not be read. It comes before the batch is marked delivered, so that
+// nothing of it is ever left out; a repetition carries the same versions.
+func (r *Resolver) publish(ctx context.Context, b *Batch) error {
+	messages, err := r.deadLetters(ctx, b)
+	if err != nil {
+		return err
+	}
+	changes, err := r.Work.Changes(ctx, b)
+	if err != nil {
+		return err
+	}
+	for _, change := range changes {
+		value, err := proto.Marshal(change)
+		if err != nil {
+			return err
+		}
+		messages = append(messages, kafka.Message{Topic: r.Topics.Identity, Key: []byte(change.GetAccount()), Value: value, Headers: kafka.Headers(events.DescribeChange(change).Headers())})
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	// What is published cannot be taken back, and the newest message of a key
+	// is the one that stays: so not by one that has slept through its own end.
+	if err := r.journal.unmoved(ctx); err != nil {
+		return err
+	}
+	if err := r.Publisher.Publish(ctx, messages); err != nil {
+		return err
+	}
+	r.countMoves(changes)
+	return nil
+}
+
+// commit tells Kafka how far the resolver is. Nothing reads it but those who
+// wait for it, and people's tools: the journal is what counts. What cannot be
+// committed because the group is between two generations is committed with the
+// next.
+func (r *Resolver) commit(ctx context.Context, next map[partition]int64) error {
+	r.committing.Lock()
+	defer r.committing.Unlock()
+	if r.uncommitted == nil {
+		r.uncommitted = make(map[partition]int64)
+	}
+	maps.Copy(r.uncommitted, next)
+	generation, _, _ := r.member.now()
+	if len(r.uncommitted) == 0 || generation == nil {
+		return nil
+	}
+	position := make(kafka.Position)
+	for p, offset := range r.uncommitted {
+		for len(position[p.topic]) <= p.number {
+			position[p.topic] = append(position[p.topic], -1)
+		}
+		position[p.topic][p.number] = offset
+	}
+	err := generation.Commit(ctx, position)
+	if errors.Is(err, kafka.ErrFenced) {
+		return nil
+	}
+	if err == nil {
+		clear(r.uncommitted)
+	}
+	return err
+}
