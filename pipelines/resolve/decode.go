@@ -52,10 +52,25 @@ type letter struct {
 	platform, shop, stream string
 }
 
+// decoded is a batch as it was read, which needs no record of the journal: that
+// is said by of.
+type decoded struct {
+	batch
+	read         *Batch
+	began, ended time.Time
+}
+
+// of says which record of the journal takes the batch.
+func (d decoded) of(r record) *Batch {
+	d.read.Sequence, d.read.Epoch, d.read.Written = r.sequence, r.epoch, r.written
+	return d.read
+}
+
 // decode reads a batch's messages, chunks side by side. It is pure: what can't
 // be read becomes a letter, and the rest goes on. Texts of the events are parts
 // of the messages.
-func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch {
+func decode(b batch, topics events.Topics, keys events.Sealer) decoded {
+	began := time.Now()
 	parts := make([]Batch, len(b.chunks))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -66,7 +81,7 @@ func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch 
 		})
 	}
 	_ = group.Wait() // a part does not fail
-	out := &Batch{Sequence: r.sequence, Epoch: r.epoch, Written: r.written, Events: make([]*events.Event, 0, b.size)}
+	out := &Batch{Events: make([]*events.Event, 0, b.size)}
 	for i := range parts {
 		out.Decisions = append(out.Decisions, parts[i].Decisions...)
 		out.Events = append(out.Events, parts[i].Events...)
@@ -74,7 +89,7 @@ func decode(r record, b batch, topics events.Topics, keys events.Sealer) *Batch 
 		out.headers += parts[i].headers
 		out.wrongHeaders += parts[i].wrongHeaders
 	}
-	return out
+	return decoded{b, out, began, time.Now()}
 }
 
 func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) {

@@ -89,7 +89,8 @@ func (r *Resolver) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.trace(ctx, "follow", func(ctx context.Context) error { _, err := r.apply(ctx, record, b); return err }); err != nil {
+		d := decode(b, r.Topics, r.Keys)
+		if err := r.trace(ctx, "follow", d, func(ctx context.Context) error { return r.apply(ctx, d.of(record)) }); err != nil {
 			return err
 		}
 		r.applied.Store(record.sequence)

@@ -74,7 +74,8 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		if err != nil {
 			return err
 		}
-		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], again, true) }); err != nil {
+		d := decode(again, r.Topics, r.Keys)
+		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], d, true) }); err != nil {
 			return err
 		}
 	}
@@ -89,16 +90,43 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 	chunks, room := make(chan chunk, chunksAhead), newMemory(r.Memory)
 	r.memory.Store(room)
 	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, room, chunks) })
+	next, idle := make(chan decoded), make(chan struct{}, 1)
+	group.Go(func() error { return r.prepare(ctx, chunks, idle, next) })
 	for {
-		next, err := cut(ctx, chunks, r.BatchEvents, r.Memory/2, r.BatchWait)
+		idle <- struct{}{}
+		var d decoded
+		select {
+		case d = <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case <-idle: // a full batch does not ask
+		default:
+		}
+		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.take(ctx, d) }); err != nil {
+			return err
+		}
+		room.give(d.batch)
+	}
+}
+
+// prepare cuts batches and decodes them, one ahead of the batch in work. A
+// batch that is not full yet goes on growing until idle says that nothing is
+// in work. What it has made and not handed on is dropped when it ends: the
+// journal does not hold it, so it was never taken.
+func (r *Resolver) prepare(ctx context.Context, chunks <-chan chunk, idle <-chan struct{}, next chan<- decoded) error {
+	for {
+		b, err := cut(ctx, chunks, r.BatchEvents, r.Memory/3, r.BatchWait, idle)
 		if err != nil {
 			return err
 		}
-		next.sort(r.Topics.Resolved())
-		if err := r.trace(ctx, "batch", func(ctx context.Context) error { return r.take(ctx, next) }); err != nil {
-			return err
+		b.sort(r.Topics.Resolved())
+		select {
+		case next <- decode(b, r.Topics, r.Keys):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		room.give(next)
 	}
 }
 
@@ -121,10 +149,10 @@ func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
 }
 
 // take writes a batch into the journal, and then takes it the whole way.
-func (r *Resolver) take(ctx context.Context, b batch) error {
+func (r *Resolver) take(ctx context.Context, d decoded) error {
 	var taken record
 	if err := r.stage(ctx, stageJournal, func(ctx context.Context) (err error) {
-		taken, err = r.journal.append(ctx, b.ranges())
+		taken, err = r.journal.append(ctx, d.ranges())
 		return err
 	}); err != nil {
 		return err
@@ -133,18 +161,18 @@ func (r *Resolver) take(ctx context.Context, b batch) error {
 	if err := afterJournal.Hit(); err != nil {
 		return err
 	}
-	return r.handle(ctx, taken, b, false)
+	return r.handle(ctx, taken, d, false)
 }
 
 // handle takes a batch that the journal holds, the first of those ahead, the
 // whole way. It may be called again with the same batch at any time, and must be
 // told so.
-func (r *Resolver) handle(ctx context.Context, record record, b batch, again bool) error {
-	read, err := r.apply(ctx, record, b)
-	if err != nil {
+func (r *Resolver) handle(ctx context.Context, record record, d decoded, again bool) error {
+	read := d.of(record)
+	read.Again = again
+	if err := r.apply(ctx, read); err != nil {
 		return err
 	}
-	read.Again = again
 	r.applied.Store(max(r.applied.Load(), record.sequence))
 	if err := afterApply.Hit(); err != nil {
 		return err

@@ -3,7 +3,7 @@
 // Any number of resolvers may run for a brand, each with a state of its own.
 // They are members of one consumer group, which makes one of them active. It
 // claims an epoch in the journal, cuts what lies in the topics into batches,
-// and of each batch it
+// decodes each while the one before is on its way, and of each it
 //
 //  1. writes the offset ranges into the journal, whose order is the only one
 //     that the state knows,
@@ -29,8 +29,8 @@
 // stands by.
 //
 // A message that cannot be read goes to the dead letter. A store that is away
-// makes the resolver wait; it holds one batch in work and a bounded amount of
-// messages ahead, so Kafka keeps the rest.
+// makes the resolver wait; it holds one batch in work, the next one, and a
+// bounded amount of messages ahead, so Kafka keeps the rest.
 package resolve
 
 import (
@@ -104,8 +104,8 @@ type Resolver struct {
 	// default DefaultBatchWait.
 	BatchWait time.Duration
 	// Memory bounds, in bytes, what lies between Kafka and ClickHouse: the
-	// messages ahead and the batch in work, as they came, decoded and as rows;
-	// default DefaultMemory. A batch takes half of it at most.
+	// messages ahead, the next batch and the one in work, as they came, decoded
+	// and as rows; default DefaultMemory. A batch takes a third of it at most.
 	Memory   int64
 	Counters Counters
 	// Tracer makes the spans of batches; nil makes none.
@@ -277,18 +277,11 @@ func (r *Resolver) goes(state pipelines.State) {
 	}
 }
 
-// apply decodes a batch and brings it into the state.
-func (r *Resolver) apply(ctx context.Context, record record, b batch) (*Batch, error) {
-	var read *Batch
-	if err := r.stage(ctx, stageDecode, func(context.Context) error {
-		read = decode(record, b, r.Topics, r.Keys)
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	describe(ctx, read)
-	return read, r.stage(ctx, stageApply, func(ctx context.Context) error {
-		return r.step("apply batch", record.sequence, func() error { return r.Work.Apply(ctx, read) })
+// apply brings a batch into the state.
+func (r *Resolver) apply(ctx context.Context, b *Batch) error {
+	describe(ctx, b)
+	return r.stage(ctx, stageApply, func(ctx context.Context) error {
+		return r.step("apply batch", b.Sequence, func() error { return r.Work.Apply(ctx, b) })
 	})
 }
 

@@ -53,7 +53,8 @@ func weigh(messages []kafka.Fetched) int64 {
 	return weight
 }
 
-// memory is a budget of bytes for chunks ahead and the batch in work.
+// memory is a budget of bytes for chunks ahead, in the next batch, and in the
+// one in work.
 type memory struct {
 	limit int64
 	free  *semaphore.Weighted
@@ -132,10 +133,10 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 	return group.Wait()
 }
 
-// cut waits for a first chunk and takes what comes within wait after it, up
-// to limit messages or weight bytes (and the rest of the chunk that passes
-// it).
-func cut(ctx context.Context, in <-chan chunk, limit int, weight int64, wait time.Duration) (batch, error) {
+// cut waits for a first chunk and takes what comes within wait after it, and
+// until idle says that the batch can be used, up to limit messages or weight
+// bytes (and the rest of the chunk that passes it).
+func cut(ctx context.Context, in <-chan chunk, limit int, weight int64, wait time.Duration, idle <-chan struct{}) (batch, error) {
 	var b batch
 	select {
 	case c := <-in:
@@ -145,11 +146,14 @@ func cut(ctx context.Context, in <-chan chunk, limit int, weight int64, wait tim
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	var asked <-chan struct{} // idle, once the time is over
 	for b.size < limit && b.weight < weight {
 		select {
 		case c := <-in:
 			b.add(c)
 		case <-timer.C:
+			asked = idle
+		case <-asked:
 			return b, nil
 		case <-ctx.Done():
 			return batch{}, ctx.Err()

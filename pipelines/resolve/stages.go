@@ -14,8 +14,8 @@ import (
 
 // The stages of a batch, by the names that metrics and spans give them.
 const (
-	stageJournal = "journal"
 	stageDecode  = "decode"
+	stageJournal = "journal"
 	stageApply   = "apply"
 	stageInsert  = "insert"
 	stagePublish = "publish"
@@ -24,19 +24,25 @@ const (
 )
 
 // Stages are all there are, in the order in which a batch goes through them.
-var Stages = []string{stageJournal, stageDecode, stageApply, stageInsert, stagePublish, stageDeliver, stageCommit}
+var Stages = []string{stageDecode, stageJournal, stageApply, stageInsert, stagePublish, stageDeliver, stageCommit}
 
 // TracerName is under which the spans of this package are made.
 const TracerName = "oneid/pipelines/resolve"
 
 // trace does work under a span: "batch" is the whole way of one batch, "follow"
-// what one that stands by does with it.
-func (r *Resolver) trace(ctx context.Context, name string, work func(context.Context) error) error {
+// what one that stands by does with it. Either begins with decoding, which is
+// done by then: the next batch is decoded beside the one in work.
+func (r *Resolver) trace(ctx context.Context, name string, d decoded, work func(context.Context) error) error {
+	if r.Counters.Stage != nil {
+		r.Counters.Stage(stageDecode, d.ended.Sub(d.began))
+	}
 	if r.Tracer == nil {
 		return work(ctx)
 	}
-	ctx, span := r.Tracer.Start(ctx, name)
+	ctx, span := r.Tracer.Start(ctx, name, trace.WithTimestamp(d.began))
 	defer span.End()
+	_, decoding := r.Tracer.Start(ctx, stageDecode, trace.WithTimestamp(d.began))
+	decoding.End(trace.WithTimestamp(d.ended))
 	return fails(span, work(ctx))
 }
 

@@ -111,7 +111,7 @@ func TestBatchIsTraced(t *testing.T) {
 	}
 	slices.Sort(byParent["insert"])
 	want := map[string][]string{
-		"": {"batch"}, "batch": {"journal", "decode", "apply", "insert", "publish", "deliver", "commit"},
+		"": {"batch"}, "batch": {"decode", "journal", "apply", "insert", "publish", "deliver", "commit"},
 		"insert": {"insert evidence", "insert identifier_values", "insert identity_history", "insert identity_map", "insert raw_events", "insert users"},
 	}
 	if d := cmp.Diff(want, byParent); d != "" {
