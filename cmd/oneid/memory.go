@@ -3,12 +3,27 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
+	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
 	"oneid/pipelines"
 )
+
+// offHeap is what a process takes besides what Go's own limit counts: the
+// program itself, mostly.
+const offHeap = 64 << 20
+
+// limitMemory holds this process to resolve.memory_mib, unless GOMEMLIMIT says
+// otherwise: the collector runs the more often the nearer it is to that. The
+// state counts in full, for it grows and is never garbage; to what has outgrown
+// the setting as much is given as the flow needs, so that the collector does not
+// run all the time.
+func (n *node) limitMemory(live int64) {
+	debug.SetMemoryLimit(max(int64(n.settings.Resolve.MemoryMiB)<<20-offHeap, live+n.resolver.Memory/2))
+}
 
 // stateMemory is what the state takes, as the garbage collector last saw it.
 type stateMemory struct {
@@ -20,10 +35,15 @@ type stateMemory struct {
 // ends. A state that has outgrown it goes on: it says so, and a person gives it
 // more.
 func (n *node) watchMemory(ctx context.Context) {
+	given := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(given)
 	for first := true; first || pipelines.Sleep(ctx, 10*time.Second) == nil; first = false {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(live)
 		n.memory.bytes.Store(max(int64(live[0].Value.Uint64())-n.resolver.Held(), 0))
+		if given == math.MaxInt64 {
+			n.limitMemory(int64(live[0].Value.Uint64()))
+		}
 		over := n.memory.bytes.Load() > int64(n.settings.Resolve.MemoryMiB)<<20
 		if n.memory.over.Swap(over) == over {
 			continue

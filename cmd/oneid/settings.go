@@ -15,6 +15,7 @@ import (
 
 	"oneid/internal/config"
 	"oneid/internal/kafka"
+	"oneid/pipelines/resolve"
 	"oneid/schemas/events"
 )
 
@@ -172,7 +173,7 @@ func defaultSettings() Settings {
 		ClickHouse: ClickHouseSettings{Database: "oneid", User: "default", MemoryMiB: 2048, Listen: "127.0.0.1:0", BI: BISettings{Listen: "127.0.0.1:0", User: "bi"}},
 		API:        APISettings{Listen: "127.0.0.1:0", MaxBodyBytes: 64 << 10, Timeout: config.Duration(5 * time.Second)},
 		Pull:       PullSettings{Every: config.Duration(2 * time.Second)},
-		Resolve:    ResolveSettings{BatchEvents: 20000, BatchWait: config.Duration(300 * time.Millisecond), MemoryMiB: 1024, SquashEvery: config.Duration(24 * time.Hour)},
+		Resolve:    ResolveSettings{BatchEvents: resolve.DefaultBatchEvents, BatchWait: config.Duration(300 * time.Millisecond), MemoryMiB: 1024, SquashEvery: config.Duration(24 * time.Hour)},
 		Reconcile:  ReconcileSettings{Every: config.Duration(24 * time.Hour)},
 		Log:        LogSettings{Level: "info", Format: "text"},
 	}

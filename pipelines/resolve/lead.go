@@ -186,7 +186,7 @@ func (r *Resolver) handle(ctx context.Context, record record, d decoded, again b
 	}); err != nil {
 		return err
 	}
-	read.putAway(b, r.Topics)
+	read.putAway(d.batch, r.Topics)
 	if err := afterInsert.Hit(); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ import (
 
 // Defaults of a Resolver's settings.
 const (
-	DefaultBatchEvents = 20000
+	DefaultBatchEvents = 50000
 	DefaultBatchWait   = 200 * time.Millisecond
 	DefaultMemory      = 512 << 20
 )
