@@ -61,10 +61,11 @@ func (b *rowsOf) end(table Table, from int) {
 
 func (b *rowsOf) account(t *tables, n uint32) {
 	from := b.begin(n)
-	a := &t.accounts[n]
+	a := t.accounts.at(n)
 	b.arena = binary.AppendUvarint(b.arena, uint64(a.shop))
-	b.arena = append(binary.AppendUvarint(b.arena, uint64(a.length)), t.accountID(n)...)
-	for _, v := range [...]uint64{a.birth, a.moved, uint64(a.leader), uint64(a.why)} {
+	id := t.accountID(n)
+	b.arena = append(binary.AppendUvarint(b.arena, uint64(len(id))), id...)
+	for _, v := range [...]uint64{a.birth, a.moved, uint64(a.leader), uint64(a.why.name())} {
 		b.arena = binary.AppendUvarint(b.arena, v)
 	}
 	b.end(tableAccounts, from)
@@ -72,18 +73,18 @@ func (b *rowsOf) account(t *tables, n uint32) {
 
 func (b *rowsOf) identifier(t *tables, n uint32) {
 	from := b.begin(n)
-	i := &t.identifiers[n]
-	b.arena = append(binary.AppendUvarint(b.arena, uint64(i.typ)), i.hash[:]...)
+	i := t.identifiers.at(n)
+	b.arena = append(binary.AppendUvarint(b.arena, uint64(i.typ.name())), i.hash[:]...)
 	b.end(tableIdentifiers, from)
 }
 
 func (b *rowsOf) sighting(t *tables, n uint32) {
 	from := b.begin(n)
-	s := &t.sightings[n]
-	for _, v := range [...]uint32{s.account, s.identifier, uint32(s.role), s.source} {
+	s := t.sightings.at(n)
+	for _, v := range [...]uint32{s.account, s.identifier, uint32(s.role()), s.source()} {
 		b.arena = binary.AppendUvarint(b.arena, uint64(v))
 	}
-	b.arena = binary.AppendVarint(binary.AppendVarint(b.arena, s.first), s.last)
+	b.arena = binary.AppendVarint(binary.AppendVarint(b.arena, s.first()), s.last())
 	b.end(tableSightings, from)
 }
 
@@ -202,7 +203,7 @@ func (e *Engine) load() error {
 			})
 		},
 		func() error {
-			return numbered(tableAccounts, func() int { return len(t.accounts) }, func(r *reader) {
+			return numbered(tableAccounts, func() int { return t.accounts.len() }, func(r *reader) {
 				s := r.below(len(t.shops))
 				id := r.text()
 				if r.bad {
@@ -210,16 +211,17 @@ func (e *Engine) load() error {
 				}
 				key := identity.Account{Platform: t.shops[s].platform, Shop: t.shops[s].shop, ID: id}
 				n := t.addAccount(key, key.BirthID())
-				a := &t.accounts[n]
+				a := t.accounts.at(n)
 				a.birth, a.moved = r.uint(), r.uint()
-				a.leader, a.why = r.below(int(n)+1), r.below(len(t.names))
-				if l := &t.accounts[a.leader]; a.leader != n {
+				a.leader = r.below(int(n) + 1)
+				a.why.set(r.below(len(t.names)))
+				if l := t.accounts.at(a.leader); a.leader != n {
 					a.next, l.next = l.next, n
 				}
 			})
 		},
 		func() error {
-			return numbered(tableIdentifiers, func() int { return len(t.identifiers) }, func(r *reader) {
+			return numbered(tableIdentifiers, func() int { return t.identifiers.len() }, func(r *reader) {
 				typ := r.below(len(t.names))
 				hash := r.bytes(uint64(len(identity.Hash{})))
 				if !r.bad {
@@ -228,14 +230,14 @@ func (e *Engine) load() error {
 			})
 		},
 		func() error {
-			return numbered(tableSightings, func() int { return len(t.sightings) }, func(r *reader) {
-				s := sighting{account: r.below(len(t.accounts)), identifier: r.below(len(t.identifiers)),
-					role: identity.Role(r.below(int(identity.RoleAgent) + 1)), source: r.below(len(t.names)), first: r.int(), last: r.int()}
+			return numbered(tableSightings, func() int { return t.sightings.len() }, func(r *reader) {
+				s := seen(r.below(t.accounts.len()), r.below(t.identifiers.len()),
+					identity.Role(r.below(int(identity.RoleAgent)+1)), r.below(len(t.names)), r.int(), r.int())
 				if r.bad {
 					return
 				}
-				if e.rules.Strength(identity.IdentifierType(t.names[t.identifiers[s.identifier].typ]), s.role) > 0 && !e.joined(s.account, s.identifier) {
-					t.identifiers[s.identifier].joins++
+				if e.rules.Strength(identity.IdentifierType(t.names[t.identifiers.at(s.identifier).typ.name()]), s.role()) > 0 && !e.joined(s.account, s.identifier) {
+					t.identifiers.at(s.identifier).joins++
 				}
 				t.addSighting(s)
 			})
@@ -252,7 +254,7 @@ func (e *Engine) load() error {
 		},
 		func() error {
 			return e.store.Scan(tableUnsettled, func(key, _ []byte) error {
-				if len(key) != 4 || int(binary.BigEndian.Uint32(key)) >= len(t.accounts) {
+				if len(key) != 4 || int(binary.BigEndian.Uint32(key)) >= t.accounts.len() {
 					return fmt.Errorf("table %c, row %x: %w", tableUnsettled, key, errDamaged)
 				}
 				e.unsettled = append(e.unsettled, binary.BigEndian.Uint32(key))
@@ -290,11 +292,11 @@ func (e *Engine) load() error {
 // their meaning; customers and times are written out as they are now.
 func (e *Engine) encodeChanges(b *batch) []byte {
 	t := &e.tables
-	out := binary.AppendUvarint(nil, uint64(len(t.accounts)-b.accounts))
-	for n := b.accounts; n < len(t.accounts); n++ {
+	out := binary.AppendUvarint(nil, uint64(t.accounts.len()-b.accounts))
+	for n := b.accounts; n < t.accounts.len(); n++ {
 		out = binary.AppendUvarint(out, uint64(n))
-		out = binary.AppendUvarint(out, uint64(t.accounts[n].leader))
-		out = binary.AppendUvarint(out, uint64(t.accounts[n].why))
+		out = binary.AppendUvarint(out, uint64(t.accounts.at(uint32(n)).leader))
+		out = binary.AppendUvarint(out, uint64(t.accounts.at(uint32(n)).why.name()))
 	}
 	slices.SortFunc(b.moves, func(x, y moveRow) int { return int(int64(x.account) - int64(y.account)) })
 	out = binary.AppendUvarint(out, uint64(len(b.moves)))
@@ -306,8 +308,8 @@ func (e *Engine) encodeChanges(b *batch) []byte {
 	out = binary.AppendUvarint(out, uint64(len(b.order)))
 	for _, n := range b.order {
 		out = binary.AppendUvarint(out, uint64(n))
-		out = binary.AppendVarint(out, t.sightings[n].first)
-		out = binary.AppendVarint(out, t.sightings[n].last)
+		out = binary.AppendVarint(out, t.sightings.at(n).first())
+		out = binary.AppendVarint(out, t.sightings.at(n).last())
 	}
 	if len(b.changes.Reviews) > 0 {
 		reviews, err := json.Marshal(b.changes.Reviews)
@@ -327,7 +329,7 @@ func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error)
 	fail := func() (Changes, error) {
 		return Changes{}, fmt.Errorf("outbox, sequence %d: %w", sequence, errDamaged)
 	}
-	accounts := len(t.accounts)
+	accounts := t.accounts.len()
 	for left := r.uint(); left > 0 && !r.bad; left-- {
 		n, leader, why := r.below(accounts), r.below(accounts), r.below(len(t.names))
 		if r.bad {
@@ -344,7 +346,7 @@ func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error)
 		c.Redirects = append(c.Redirects, Redirect{From: id(n), To: id(to), Sequence: sequence})
 	}
 	for left := r.uint(); left > 0 && !r.bad; left-- {
-		n, first, last := r.below(len(t.sightings)), r.int(), r.int()
+		n, first, last := r.below(t.sightings.len()), r.int(), r.int()
 		if r.bad {
 			return fail()
 		}

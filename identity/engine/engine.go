@@ -166,7 +166,7 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	}
 	t := &e.tables
 	b := &batch{sequence: sequence, isTouch: map[uint32]bool{}, isDirty: map[uint32]bool{}, widened: map[uint32]bool{}, moved: map[uint32]bool{},
-		accounts: len(t.accounts), identifiers: len(t.identifiers), sightings: len(t.sightings), names: len(t.names), shops: len(t.shops)}
+		accounts: t.accounts.len(), identifiers: t.identifiers.len(), sightings: t.sightings.len(), names: len(t.names), shops: len(t.shops)}
 	numbers := e.bear(b, updates)
 	for at := 0; at < len(updates); at += turn {
 		e.mu.Lock()
@@ -228,7 +228,9 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 		e.mu.Lock()
 		for _, child := range part {
 			n := t.addAccount(child.account, child.id)
-			t.accounts[n].birth, t.accounts[n].moved, t.accounts[n].why = b.sequence, b.sequence, t.name("born")
+			a := t.accounts.at(n)
+			a.birth, a.moved = b.sequence, b.sequence
+			a.why.set(t.name("born"))
 			if e.decisions.Len() > 0 && len(e.decisions.Of(child.account)) > 0 {
 				b.soil(n)
 			}
@@ -251,14 +253,15 @@ func (e *Engine) take(b *batch, u Update, account uint32) {
 		id := t.identifier(ev.Identifier)
 		found, of := t.findSighting(account, id, ev.Role, ev.Source)
 		if found >= 0 {
-			s := &t.sightings[found]
-			if ev.First >= s.first && ev.Last <= s.last {
+			s := t.sightings.at(uint32(found))
+			first, last := min(s.times[0], second(ev.First)), max(s.times[1], second(ev.Last))
+			if first == s.times[0] && last == s.times[1] {
 				continue
 			}
 			if joins {
 				e.touch(b, id)
 			}
-			s.first, s.last = min(s.first, ev.First), max(s.last, ev.Last)
+			s.times = [2]uint32{first, last}
 			n := uint32(found)
 			if int(n) < b.sightings && !b.widened[n] {
 				b.widened[n] = true
@@ -269,12 +272,12 @@ func (e *Engine) take(b *batch, u Update, account uint32) {
 		if joins {
 			e.touch(b, id)
 			if !e.joined(account, id) {
-				t.identifiers[id].joins++
+				t.identifiers.at(id).joins++
 			}
 			// Its constraints may be others now, even if no group is.
 			b.soil(account)
 		}
-		b.order = append(b.order, t.addSighting(sighting{account: account, identifier: id, first: ev.First, last: ev.Last, source: of, role: ev.Role}))
+		b.order = append(b.order, t.addSighting(seen(account, id, ev.Role, of, ev.First, ev.Last)))
 	}
 }
 
@@ -298,20 +301,20 @@ func (e *Engine) touch(b *batch, id uint32) {
 // joins.
 func (e *Engine) joined(account, id uint32) bool {
 	t := &e.tables
-	typ := identity.IdentifierType(t.names[t.identifiers[id].typ])
+	typ := identity.IdentifierType(t.names[t.identifiers.at(id).typ.name()])
 	match := func(s *sighting) bool {
-		return s.account == account && s.identifier == id && e.rules.Strength(typ, s.role) > 0
+		return s.account == account && s.identifier == id && e.rules.Strength(typ, s.role()) > 0
 	}
-	if t.identifiers[id].count < t.accounts[account].count {
-		for n := t.identifiers[id].head; n != none; n = t.sightings[n].nextOfIdentifier {
-			if match(&t.sightings[n]) {
+	if t.identifiers.at(id).typ.count() < t.accounts.at(account).why.count() {
+		for n := t.identifiers.at(id).head; n != none; n = t.sightings.at(n).nextOfIdentifier {
+			if match(t.sightings.at(n)) {
 				return true
 			}
 		}
 		return false
 	}
-	for n := t.accounts[account].head; n != none; n = t.sightings[n].nextOfAccount {
-		if match(&t.sightings[n]) {
+	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+		if match(t.sightings.at(n)) {
 			return true
 		}
 	}
@@ -321,20 +324,20 @@ func (e *Engine) joined(account, id uint32) bool {
 // groups says what an identifier joins; Members number the engine's accounts.
 func (e *Engine) groups(id uint32) []identity.Group {
 	t := &e.tables
-	of := &t.identifiers[id]
+	of := t.identifiers.at(id)
 	if of.joins < 2 {
 		return nil
 	}
-	typ := identity.IdentifierType(t.names[of.typ])
+	typ := identity.IdentifierType(t.names[of.typ.name()])
 	key := identity.Identifier{Type: typ, Hash: of.hash}
 	if rule := e.rules.Types[typ]; rule.Accounts > 0 && int(of.joins) > rule.Accounts {
 		return []identity.Group{{Identifier: key, Inert: identity.ReviewAccounts}}
 	}
 	var list []identity.Sighting
 	at := map[uint32]int{}
-	for n := of.head; n != none; n = t.sightings[n].nextOfIdentifier {
-		s := &t.sightings[n]
-		strength := e.rules.Strength(typ, s.role)
+	for n := of.head; n != none; n = t.sightings.at(n).nextOfIdentifier {
+		s := t.sightings.at(n)
+		strength := e.rules.Strength(typ, s.role())
 		if strength == 0 {
 			continue
 		}
@@ -344,12 +347,12 @@ func (e *Engine) groups(id uint32) []identity.Group {
 			at[s.account] = i
 			shop := -1
 			if t.identified(s.account) {
-				shop = int(t.accounts[s.account].shop)
+				shop = int(t.accounts.at(s.account).shop)
 			}
-			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first, Last: s.last})
+			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first(), Last: s.last()})
 		}
 		l := &list[i]
-		l.Strength, l.First, l.Last = max(l.Strength, strength), min(l.First, s.first), max(l.Last, s.last)
+		l.Strength, l.First, l.Last = max(l.Strength, strength), min(l.First, s.first()), max(l.Last, s.last())
 	}
 	return e.rules.Groups(key, list)
 }
@@ -424,8 +427,8 @@ func (e *Engine) alone(account uint32) bool {
 		return false
 	}
 	t := &e.tables
-	for n := t.accounts[account].head; n != none; n = t.sightings[n].nextOfAccount {
-		if t.identifiers[t.sightings[n].identifier].joins >= 2 {
+	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+		if t.identifiers.at(t.sightings.at(n).identifier).joins >= 2 {
 			return false
 		}
 	}
@@ -444,9 +447,9 @@ func (e *Engine) component(account uint32) (numbers []uint32, c identity.Compone
 		}
 	}
 	for i := 0; i < len(numbers); i++ {
-		for n := t.accounts[numbers[i]].head; n != none; n = t.sightings[n].nextOfAccount {
-			id := t.sightings[n].identifier
-			if t.identifiers[id].joins < 2 || asked[id] {
+		for n := t.accounts.at(numbers[i]).head; n != none; n = t.sightings.at(n).nextOfAccount {
+			id := t.sightings.at(n).identifier
+			if t.identifiers.at(id).joins < 2 || asked[id] {
 				continue
 			}
 			asked[id] = true
@@ -521,10 +524,10 @@ func (e *Engine) component(account uint32) (numbers []uint32, c identity.Compone
 // exclusive lists an account's identifiers of exclusive types.
 func (e *Engine) exclusive(account uint32) (ids []identity.Identifier) {
 	t := &e.tables
-	for n := t.accounts[account].head; n != none; n = t.sightings[n].nextOfAccount {
-		s := &t.sightings[n]
+	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+		s := t.sightings.at(n)
 		id := t.identifierKey(s.identifier)
-		if rule := e.rules.Types[id.Type]; rule != nil && rule.Exclusive > 0 && e.rules.Strength(id.Type, s.role) > 0 && !slices.Contains(ids, id) {
+		if rule := e.rules.Types[id.Type]; rule != nil && rule.Exclusive > 0 && e.rules.Strength(id.Type, s.role()) > 0 && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
@@ -585,7 +588,7 @@ func (e *Engine) assign(b *batch, members []uint32, why string) {
 	t := &e.tables
 	leader := members[0]
 	for i, n := range members {
-		a := &t.accounts[n]
+		a := t.accounts.at(n)
 		a.next = members[(i+1)%len(members)]
 		if a.leader == leader {
 			continue
@@ -601,7 +604,8 @@ func (e *Engine) assign(b *batch, members []uint32, why string) {
 			b.moves = append(b.moves, moveRow{n, a.leader, leader, name})
 			b.moved[n] = true
 		}
-		a.leader, a.moved, a.why = leader, b.sequence, name
+		a.leader, a.moved = leader, b.sequence
+		a.why.set(name)
 	}
 }
 
@@ -624,16 +628,16 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 		b.rows = append(b.rows, shopRow(t, i))
 	}
 	numbered := rowsOf{rows: b.rows}
-	for i := b.accounts; i < len(t.accounts); i++ {
+	for i := b.accounts; i < t.accounts.len(); i++ {
 		numbered.account(t, uint32(i))
 	}
 	for _, n := range slices.Sorted(maps.Keys(b.moved)) {
 		numbered.account(t, n)
 	}
-	for i := b.identifiers; i < len(t.identifiers); i++ {
+	for i := b.identifiers; i < t.identifiers.len(); i++ {
 		numbered.identifier(t, uint32(i))
 	}
-	for i := b.sightings; i < len(t.sightings); i++ {
+	for i := b.sightings; i < t.sightings.len(); i++ {
 		numbered.sighting(t, uint32(i))
 	}
 	for _, n := range slices.Sorted(maps.Keys(b.widened)) {

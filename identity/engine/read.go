@@ -16,7 +16,7 @@ type Size struct {
 func (e *Engine) Size() Size {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return Size{len(e.tables.accounts), len(e.tables.identifiers), len(e.tables.sightings), e.decisions.Len()}
+	return Size{e.tables.accounts.len(), e.tables.identifiers.len(), e.tables.sightings.len(), e.decisions.Len()}
 }
 
 // CustomerOf returns the customer of an account; false for an account that
@@ -28,7 +28,7 @@ func (e *Engine) CustomerOf(a identity.Account) (identity.CustomerID, bool) {
 	if !ok {
 		return identity.CustomerID{}, false
 	}
-	return e.tables.birthID(e.tables.accounts[n].leader), true
+	return e.tables.birthID(e.tables.accounts.at(n).leader), true
 }
 
 // NumberOf returns the number of an account, which it keeps as long as the
@@ -51,7 +51,7 @@ func (e *Engine) Seen(id identity.Identifier) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	n, ok := e.tables.findIdentifier(id)
-	return ok && e.tables.identifiers[n].count > 0
+	return ok && e.tables.identifiers.at(n).head != none
 }
 
 // Placement is where an account stands: what identity_map holds of it.
@@ -72,8 +72,8 @@ func (e *Engine) PlacementOf(a identity.Account) (Placement, bool) {
 	if !ok {
 		return Placement{}, false
 	}
-	of := &t.accounts[n]
-	return Placement{CustomerID: t.birthID(of.leader), BornSequence: of.birth, Since: of.moved, Reason: t.names[of.why]}, true
+	of := t.accounts.at(n)
+	return Placement{CustomerID: t.birthID(of.leader), BornSequence: of.birth, Since: of.moved, Reason: t.names[of.why.name()]}, true
 }
 
 // Customer returns the living customer that an id stands for. For an id that
@@ -87,10 +87,10 @@ func (e *Engine) Customer(id identity.CustomerID) (customer Customer, redirect *
 	if !ok {
 		return Customer{}, nil, false
 	}
-	leader := t.accounts[n].leader
+	leader := t.accounts.at(n).leader
 	customer = e.customer(leader)
 	if leader != n {
-		redirect = &Redirect{From: id, To: customer.ID, Sequence: t.accounts[n].moved}
+		redirect = &Redirect{From: id, To: customer.ID, Sequence: t.accounts.at(n).moved}
 	}
 	return customer, redirect, true
 }
@@ -98,7 +98,7 @@ func (e *Engine) Customer(id identity.CustomerID) (customer Customer, redirect *
 func (e *Engine) customer(leader uint32) Customer {
 	t := &e.tables
 	numbers := e.members(leader)
-	c := Customer{ID: t.birthID(leader), BornSequence: t.accounts[leader].birth, Accounts: make([]identity.Account, len(numbers))}
+	c := Customer{ID: t.birthID(leader), BornSequence: t.accounts.at(leader).birth, Accounts: make([]identity.Account, len(numbers))}
 	for i, n := range numbers {
 		c.Accounts[i] = t.accountKey(n)
 	}
@@ -108,7 +108,7 @@ func (e *Engine) customer(leader uint32) Customer {
 // members returns the accounts of a customer, earliest-born first.
 func (e *Engine) members(leader uint32) []uint32 {
 	numbers := []uint32{leader}
-	for n := e.tables.accounts[leader].next; n != leader; n = e.tables.accounts[n].next {
+	for n := e.tables.accounts.at(leader).next; n != leader; n = e.tables.accounts.at(n).next {
 		numbers = append(numbers, n)
 	}
 	slices.Sort(numbers)
@@ -127,13 +127,13 @@ func (e *Engine) Find(id identity.Identifier, roles ...identity.Role) []identity
 		return nil
 	}
 	best := map[uint32]identity.Role{}
-	for n := t.identifiers[i].head; n != none; n = t.sightings[n].nextOfIdentifier {
-		s := &t.sightings[n]
-		if len(roles) > 0 && !slices.Contains(roles, s.role) {
+	for n := t.identifiers.at(i).head; n != none; n = t.sightings.at(n).nextOfIdentifier {
+		s := t.sightings.at(n)
+		if len(roles) > 0 && !slices.Contains(roles, s.role()) {
 			continue
 		}
-		if role, ok := best[s.account]; !ok || s.role < role {
-			best[s.account] = s.role
+		if role, ok := best[s.account]; !ok || s.role() < role {
+			best[s.account] = s.role()
 		}
 	}
 	type found struct {
@@ -163,7 +163,7 @@ func (e *Engine) EvidenceOf(a identity.Account) []identity.Evidence {
 		return nil
 	}
 	var list []identity.Evidence
-	for s := e.tables.accounts[n].head; s != none; s = e.tables.sightings[s].nextOfAccount {
+	for s := e.tables.accounts.at(n).head; s != none; s = e.tables.sightings.at(s).nextOfAccount {
 		list = append(list, e.tables.evidence(s))
 	}
 	slices.SortFunc(list, identity.Evidence.Compare)
@@ -190,12 +190,12 @@ func (e *Engine) Component(id identity.CustomerID) (Component, bool) {
 	if !ok {
 		return Component{}, false
 	}
-	leader := t.accounts[start].leader
+	leader := t.accounts.at(start).leader
 	out := Component{Customer: e.customer(leader)}
 	own := map[identity.Account]bool{}
 	for _, n := range e.members(leader) {
 		own[t.accountKey(n)] = true
-		for s := t.accounts[n].head; s != none; s = t.sightings[s].nextOfAccount {
+		for s := t.accounts.at(n).head; s != none; s = t.sightings.at(s).nextOfAccount {
 			out.Evidence = append(out.Evidence, t.evidence(s))
 		}
 		if e.decisions.Len() > 0 {
@@ -210,8 +210,8 @@ func (e *Engine) Component(id identity.CustomerID) (Component, bool) {
 	// What went inert around it is known from its identifiers.
 	asked := map[uint32]bool{}
 	for _, n := range e.members(leader) {
-		for s := t.accounts[n].head; s != none; s = t.sightings[s].nextOfAccount {
-			id := t.sightings[s].identifier
+		for s := t.accounts.at(n).head; s != none; s = t.sightings.at(s).nextOfAccount {
+			id := t.sightings.at(s).identifier
 			if asked[id] {
 				continue
 			}
@@ -258,12 +258,12 @@ func (e *Engine) Explain(from, to identity.Account) []identity.Step {
 func (e *Engine) Customers(yield func(Customer) bool) {
 	for n := uint32(0); ; n++ {
 		e.mu.RLock()
-		if int(n) >= len(e.tables.accounts) {
+		if int(n) >= e.tables.accounts.len() {
 			e.mu.RUnlock()
 			return
 		}
 		var c Customer
-		living := e.tables.accounts[n].leader == n
+		living := e.tables.accounts.at(n).leader == n
 		if living {
 			c = e.customer(n)
 		}

@@ -49,7 +49,7 @@ func NewRebuilder(store Store, rules *identity.Rules) (*Rebuilder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, applied := e.Sequence(); applied || len(e.tables.accounts) > 0 {
+	if _, applied := e.Sequence(); applied || e.tables.accounts.len() > 0 {
 		return nil, fmt.Errorf("engine: rebuild: the store holds a state already")
 	}
 	return &Rebuilder{engine: e}, nil
@@ -82,8 +82,9 @@ func (r *Rebuilder) bear() {
 	})
 	for _, p := range r.cohort {
 		n := t.addAccount(p.Account, ids[p.Account])
-		a := &t.accounts[n]
-		a.birth, a.moved, a.why = p.Born, p.Since, t.name(p.Reason)
+		a := t.accounts.at(n)
+		a.birth, a.moved = p.Born, p.Since
+		a.why.set(t.name(p.Reason))
 		r.customers = append(r.customers, p.CustomerID)
 	}
 	r.cohort = r.cohort[:0]
@@ -101,9 +102,9 @@ func (r *Rebuilder) Evidence(ev identity.Evidence) bool {
 	}
 	id := t.identifier(ev.Identifier)
 	if e.rules.Strength(ev.Identifier.Type, ev.Role) > 0 && !e.joined(account, id) {
-		t.identifiers[id].joins++
+		t.identifiers.at(id).joins++
 	}
-	t.addSighting(sighting{account: account, identifier: id, first: ev.First, last: ev.Last, source: t.name(ev.Source), role: ev.Role})
+	t.addSighting(seen(account, id, ev.Role, t.name(ev.Source), ev.First, ev.Last))
 	return true
 }
 
@@ -119,7 +120,7 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	e, t := r.engine, &r.engine.tables
 	unsettled := r.place()
 	r.unsettle(unsettled)
-	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = len(t.accounts), len(t.sightings), len(r.decisions), len(unsettled)
+	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.sightings.len(), len(r.decisions), len(unsettled)
 	// In pieces: the sequence, which makes a state of it, comes last.
 	var rows []Row
 	put := func(row Row) error {
@@ -142,9 +143,11 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	for _, step := range []func() error{
 		func() error { return write(len(t.names), func(i int) Row { return nameRow(t, i) }) },
 		func() error { return write(len(t.shops), func(i int) Row { return shopRow(t, i) }) },
-		func() error { return write(len(t.accounts), func(i int) Row { return accountRow(t, uint32(i)) }) },
-		func() error { return write(len(t.identifiers), func(i int) Row { return identifierRow(t, uint32(i)) }) },
-		func() error { return write(len(t.sightings), func(i int) Row { return sightingRow(t, uint32(i)) }) },
+		func() error { return write(t.accounts.len(), func(i int) Row { return accountRow(t, uint32(i)) }) },
+		func() error {
+			return write(t.identifiers.len(), func(i int) Row { return identifierRow(t, uint32(i)) })
+		},
+		func() error { return write(t.sightings.len(), func(i int) Row { return sightingRow(t, uint32(i)) }) },
 		func() error { return write(len(r.decisions), func(i int) Row { return decisionRow(r.decisions[i]) }) },
 		func() error {
 			return write(len(moved), func(i int) Row { return Row{tableUnsettled, key32(moved[i]), []byte{}} })
@@ -175,7 +178,7 @@ func (r *Rebuilder) place() map[uint32]bool {
 			unsettled[n] = true
 			continue
 		}
-		if a, l := &t.accounts[n], &t.accounts[leader]; leader != n {
+		if a, l := t.accounts.at(n), t.accounts.at(leader); leader != n {
 			a.leader, a.next, l.next = leader, l.next, n
 		}
 	}
@@ -187,8 +190,8 @@ func (r *Rebuilder) place() map[uint32]bool {
 // others is placed anew.
 func (r *Rebuilder) unsettle(unsettled map[uint32]bool) {
 	e, t := r.engine, &r.engine.tables
-	seen := make([]bool, len(t.accounts))
-	for i := range t.accounts {
+	seen := make([]bool, t.accounts.len())
+	for i := range t.accounts.len() {
 		if seen[i] {
 			continue
 		}
@@ -201,13 +204,13 @@ func (r *Rebuilder) unsettle(unsettled map[uint32]bool) {
 			eldest = eldestOf(numbers, e.rules.Partition(c).Customer)
 		}
 		for k, n := range numbers {
-			if t.accounts[n].leader != eldest[k] {
+			if t.accounts.at(n).leader != eldest[k] {
 				unsettled[n] = true
 			}
 		}
 	}
 	for _, n := range slices.Collect(maps.Keys(unsettled)) {
-		for _, member := range e.members(t.accounts[n].leader) {
+		for _, member := range e.members(t.accounts.at(n).leader) {
 			unsettled[member] = true
 		}
 	}
@@ -247,13 +250,13 @@ func (e *Engine) Compare(other *Engine) func(yield func(Difference) bool) {
 		if d := e.compareDecisions(other); d != "" && !yield(Difference{What: d}) {
 			return
 		}
-		for n := range e.tables.accounts {
+		for n := range e.tables.accounts.len() {
 			key := e.tables.accountKey(uint32(n))
 			if d := e.compareAccount(other, uint32(n), key); d != "" && !yield(Difference{key.BirthID(), d}) {
 				return
 			}
 		}
-		for n := range other.tables.accounts {
+		for n := range other.tables.accounts.len() {
 			key := other.tables.accountKey(uint32(n))
 			if _, ok := e.tables.findAccount(key); !ok && !yield(Difference{key.BirthID(), "the account is only there"}) {
 				return
@@ -268,7 +271,7 @@ func (e *Engine) compareAccount(other *Engine, n uint32, key identity.Account) s
 	if !ok {
 		return "the account is only here"
 	}
-	a, b := &t.accounts[n], &u.accounts[m]
+	a, b := t.accounts.at(n), u.accounts.at(m)
 	switch here, there := t.accountKey(a.leader).BirthID(), u.accountKey(b.leader).BirthID(); {
 	case here != there:
 		return fmt.Sprintf("it belongs to customer %s here and %s there", here, there)
@@ -276,10 +279,10 @@ func (e *Engine) compareAccount(other *Engine, n uint32, key identity.Account) s
 		return fmt.Sprintf("it is the %dth account here and the %dth there", n+1, m+1)
 	case a.birth != b.birth:
 		return fmt.Sprintf("it was born at %d here and at %d there", a.birth, b.birth)
-	case a.moved != b.moved || t.names[a.why] != u.names[b.why]:
-		return fmt.Sprintf("it is in its customer since %d (%s) here and since %d (%s) there", a.moved, t.names[a.why], b.moved, u.names[b.why])
+	case a.moved != b.moved || t.names[a.why.name()] != u.names[b.why.name()]:
+		return fmt.Sprintf("it is in its customer since %d (%s) here and since %d (%s) there", a.moved, t.names[a.why.name()], b.moved, u.names[b.why.name()])
 	case !slices.Equal(e.EvidenceOf(key), other.EvidenceOf(key)):
-		return fmt.Sprintf("its evidence differs: %d pieces here, %d there", a.count, b.count)
+		return fmt.Sprintf("its evidence differs: %d pieces here, %d there", len(e.EvidenceOf(key)), len(other.EvidenceOf(key)))
 	}
 	return ""
 }

@@ -23,43 +23,72 @@ type tables struct {
 	shops  []shop
 	shopOf map[shop]uint32
 
-	ids      []byte // accounts' ids, one after the other
-	accounts []account
+	ids      texts // accounts' ids
+	accounts rows[account]
 	byKey    index
 	byID     index // by birth id
 
-	identifiers  []identifier
+	identifiers  rows[identifier]
 	byIdentifier index
 
-	sightings []sighting
+	sightings rows[sighting]
 }
 
 type shop struct{ platform, shop string }
 
+// Of these rows there are millions: what they take is most of what the process
+// takes, so they hold no pointer and no gap.
 type account struct {
 	birth, moved uint64 // sequences
-	id           uint32 // offset in ids
-	length       uint32
+	id           uint32 // where in ids
 	shop         uint32
-	leader       uint32 // earliest-born account of its customer
-	next         uint32 // account of the same customer: a ring
-	head, count  uint32 // list of sightings
-	why          uint32 // name
+	leader       uint32  // earliest-born account of its customer
+	next         uint32  // account of the same customer: a ring
+	head         uint32  // list of sightings
+	why          counted // name; how many sightings
 }
 
 type identifier struct {
-	hash        identity.Hash
-	typ         uint32 // name
-	head, count uint32 // list of sightings
-	joins       uint32 // accounts that bear it in a role that joins
+	hash  identity.Hash
+	head  uint32  // list of sightings
+	joins uint32  // accounts that bear it in a role that joins
+	typ   counted // name; how many sightings
 }
 
 type sighting struct {
-	first, last                     int64
+	times                           [2]uint32 // first and last, by second
 	account, identifier             uint32
 	nextOfAccount, nextOfIdentifier uint32
-	source                          uint32 // name
-	role                            identity.Role
+	how                             uint32 // name of the source, and, lowest, eight bits of role
+}
+
+func (s *sighting) first() int64        { return int64(s.times[0]) }
+func (s *sighting) last() int64         { return int64(s.times[1]) }
+func (s *sighting) source() uint32      { return s.how >> 8 }
+func (s *sighting) role() identity.Role { return identity.Role(s.how & 0xff) }
+
+// seen makes a sighting of an identifier at an account.
+func seen(account, id uint32, role identity.Role, source uint32, first, last int64) sighting {
+	return sighting{times: [2]uint32{second(first), second(last)}, account: account, identifier: id, how: source<<8 | uint32(role)}
+}
+
+// second is a time as the state keeps it, and ClickHouse too: one before 1970
+// or after 2106 is as far away as can be.
+func second(unix int64) uint32 { return uint32(min(max(unix, 0), 1<<32-1)) }
+
+// counted is the number of a name and, in the lowest eight bits, a count that
+// stops at its highest: it says which of two lists is the shorter.
+type counted uint32
+
+func (c counted) name() uint32  { return uint32(c >> 8) }
+func (c counted) count() uint32 { return uint32(c & 0xff) }
+
+func (c *counted) set(name uint32) { *c = counted(name<<8) | *c&0xff }
+
+func (c *counted) more() {
+	if *c&0xff < 0xff {
+		*c++
+	}
 }
 
 func (t *tables) init() {
@@ -78,19 +107,16 @@ func (t *tables) name(s string) uint32 {
 	return n
 }
 
-func (t *tables) accountID(n uint32) []byte {
-	a := &t.accounts[n]
-	return t.ids[a.id : a.id+a.length]
-}
+func (t *tables) accountID(n uint32) []byte { return t.ids.at(t.accounts.at(n).id) }
 
 func (t *tables) accountKey(n uint32) identity.Account {
-	s := t.shops[t.accounts[n].shop]
+	s := t.shops[t.accounts.at(n).shop]
 	return identity.Account{Platform: s.platform, Shop: s.shop, ID: string(t.accountID(n))}
 }
 
 // birthID is accountKey(n).BirthID(), without a copy of the id.
 func (t *tables) birthID(n uint32) identity.CustomerID {
-	s, id := t.shops[t.accounts[n].shop], t.accountID(n)
+	s, id := t.shops[t.accounts.at(n).shop], t.accountID(n)
 	return identity.Account{Platform: s.platform, Shop: s.shop, ID: unsafe.String(unsafe.SliceData(id), len(id))}.BirthID()
 }
 
@@ -109,7 +135,7 @@ func (t *tables) findAccount(a identity.Account) (uint32, bool) {
 		return 0, false
 	}
 	return t.byKey.find(t.accountHash(s, a.ID), func(n uint32) bool {
-		return t.accounts[n].shop == s && string(t.accountID(n)) == a.ID
+		return t.accounts.at(n).shop == s && string(t.accountID(n)) == a.ID
 	})
 }
 
@@ -124,12 +150,23 @@ func (t *tables) addAccount(a identity.Account, id identity.CustomerID) (n uint3
 		t.shops = append(t.shops, key)
 		t.shopOf[key] = s
 	}
-	n = uint32(len(t.accounts))
-	t.accounts = append(t.accounts, account{id: uint32(len(t.ids)), length: uint32(len(a.ID)), shop: s, leader: n, next: n, head: none})
-	t.ids = append(t.ids, a.ID...)
-	t.byKey.put(t.accountHash(s, a.ID), n)
-	t.byID.put(idHash(id), n)
+	n = uint32(t.accounts.len())
+	t.accounts.add(account{id: t.ids.add(a.ID), shop: s, leader: n, next: n, head: none})
+	t.byKey.put(t.accountHash(s, a.ID), n, t.hashOfAccount)
+	t.byID.put(idHash(id), n, t.hashOfBirth)
 	return n
+}
+
+func (t *tables) hashOfAccount(n uint32) uint32 {
+	id := t.accountID(n)
+	return t.accountHash(t.accounts.at(n).shop, unsafe.String(unsafe.SliceData(id), len(id)))
+}
+
+func (t *tables) hashOfBirth(n uint32) uint32 { return idHash(t.birthID(n)) }
+
+func (t *tables) hashOfIdentifier(n uint32) uint32 {
+	i := t.identifiers.at(n)
+	return t.identifierHash(i.typ.name(), i.hash)
 }
 
 func idHash(id identity.CustomerID) uint32 { return binary.LittleEndian.Uint32(id[:]) }
@@ -144,7 +181,7 @@ func (t *tables) findIdentifier(id identity.Identifier) (uint32, bool) {
 		return 0, false
 	}
 	return t.byIdentifier.find(t.identifierHash(typ, id.Hash), func(n uint32) bool {
-		return t.identifiers[n].typ == typ && t.identifiers[n].hash == id.Hash
+		return t.identifiers.at(n).typ.name() == typ && t.identifiers.at(n).hash == id.Hash
 	})
 }
 
@@ -158,31 +195,32 @@ func (t *tables) identifier(id identity.Identifier) uint32 {
 		return n
 	}
 	typ := t.name(string(id.Type))
-	n := uint32(len(t.identifiers))
-	t.identifiers = append(t.identifiers, identifier{hash: id.Hash, typ: typ, head: none})
-	t.byIdentifier.put(t.identifierHash(typ, id.Hash), n)
+	n := uint32(t.identifiers.len())
+	t.identifiers.add(identifier{hash: id.Hash, typ: counted(typ << 8), head: none})
+	t.byIdentifier.put(t.identifierHash(typ, id.Hash), n, t.hashOfIdentifier)
 	return n
 }
 
 func (t *tables) identifierKey(n uint32) identity.Identifier {
-	i := &t.identifiers[n]
-	return identity.Identifier{Type: identity.IdentifierType(t.names[i.typ]), Hash: i.hash}
+	i := t.identifiers.at(n)
+	return identity.Identifier{Type: identity.IdentifierType(t.names[i.typ.name()]), Hash: i.hash}
 }
 
 // findSighting returns the number of a sighting or -1, and the number of the
 // source's name. It walks the shorter of the two lists.
 func (t *tables) findSighting(account, id uint32, role identity.Role, source string) (int64, uint32) {
 	of := t.name(source)
-	if t.identifiers[id].count < t.accounts[account].count {
-		for n := t.identifiers[id].head; n != none; n = t.sightings[n].nextOfIdentifier {
-			if s := &t.sightings[n]; s.account == account && s.role == role && s.source == of {
+	how := of<<8 | uint32(role)
+	if t.identifiers.at(id).typ.count() < t.accounts.at(account).why.count() {
+		for n := t.identifiers.at(id).head; n != none; n = t.sightings.at(n).nextOfIdentifier {
+			if s := t.sightings.at(n); s.account == account && s.how == how {
 				return int64(n), of
 			}
 		}
 		return -1, of
 	}
-	for n := t.accounts[account].head; n != none; n = t.sightings[n].nextOfAccount {
-		if s := &t.sightings[n]; s.identifier == id && s.role == role && s.source == of {
+	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+		if s := t.sightings.at(n); s.identifier == id && s.how == how {
 			return int64(n), of
 		}
 	}
@@ -190,61 +228,18 @@ func (t *tables) findSighting(account, id uint32, role identity.Role, source str
 }
 
 func (t *tables) addSighting(s sighting) uint32 {
-	n := uint32(len(t.sightings))
-	a, i := &t.accounts[s.account], &t.identifiers[s.identifier]
+	n := uint32(t.sightings.len())
+	a, i := t.accounts.at(s.account), t.identifiers.at(s.identifier)
 	s.nextOfAccount, s.nextOfIdentifier = a.head, i.head
 	a.head, i.head = n, n
-	a.count++
-	i.count++
-	t.sightings = append(t.sightings, s)
+	a.why.more()
+	i.typ.more()
+	t.sightings.add(s)
 	return n
 }
 
 func (t *tables) evidence(n uint32) identity.Evidence {
-	s := &t.sightings[n]
+	s := t.sightings.at(n)
 	return identity.Evidence{Account: t.accountKey(s.account), Identifier: t.identifierKey(s.identifier),
-		Role: s.role, Source: t.names[s.source], First: s.first, Last: s.last}
-}
-
-// index finds numbers by hash: open addressing, eight bytes a slot (hash,
-// number + 1), so that growing asks for no key again.
-type index struct {
-	slots []uint64
-	n     int
-}
-
-func (x *index) find(hash uint32, equal func(n uint32) bool) (uint32, bool) {
-	if len(x.slots) == 0 {
-		return 0, false
-	}
-	mask := uint32(len(x.slots) - 1)
-	for i := hash & mask; x.slots[i] != 0; i = (i + 1) & mask {
-		if slot := x.slots[i]; uint32(slot>>32) == hash && equal(uint32(slot)-1) {
-			return uint32(slot) - 1, true
-		}
-	}
-	return 0, false
-}
-
-func (x *index) put(hash, n uint32) {
-	if (x.n+1)*5 > len(x.slots)*4 {
-		old := x.slots
-		x.slots = make([]uint64, max(64, 2*len(old)))
-		for _, slot := range old {
-			if slot != 0 {
-				x.place(slot)
-			}
-		}
-	}
-	x.place(uint64(hash)<<32 | uint64(n+1))
-	x.n++
-}
-
-func (x *index) place(slot uint64) {
-	mask := uint32(len(x.slots) - 1)
-	i := uint32(slot>>32) & mask
-	for x.slots[i] != 0 {
-		i = (i + 1) & mask
-	}
-	x.slots[i] = slot
+		Role: s.role(), Source: t.names[s.source()], First: s.first(), Last: s.last()}
 }
