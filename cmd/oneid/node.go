@@ -299,6 +299,17 @@ func reached(have, want kafka.Position) bool {
 	return true
 }
 
+// keepPace lets customer_360 rest for as long as suits what making it costs.
+// While ClickHouse is away the rest stays as it is.
+func (n *node) keepPace(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.clickhouse.KeepPace(ctx); err != nil && ctx.Err() == nil {
+			n.log.Debug("the pace of customer_360 could not be set; it is tried again", "error", err)
+			_ = pipelines.Sleep(ctx, time.Minute) // cut short by the end alone
+		}
+	}
+}
+
 // resolving runs the resolver and the recorder of dead letters, as far as they
 // are in this process, while work runs, and stops them then.
 func (n *node) resolving(ctx context.Context, work func(ctx context.Context) error) error {
@@ -312,6 +323,7 @@ func (n *node) resolving(ctx context.Context, work func(ctx context.Context) err
 	var watching sync.WaitGroup
 	if n.resolver != nil {
 		watching.Go(func() { n.watchMemory(resolving) })
+		watching.Go(func() { n.keepPace(resolving) })
 	}
 	defer watching.Wait()
 	defer stop()

@@ -98,7 +98,6 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 	}
 	group.Go(func() error { return n.squashing(ctx) })
 	group.Go(func() error { return n.reconciling(ctx, shops) })
-	group.Go(func() error { n.keepPace(ctx); return nil })
 	group.Go(func() error {
 		if err := n.settleStart(ctx); err != nil {
 			return err
@@ -167,17 +166,6 @@ func (n *node) squashing(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// keepPace lets customer_360 rest for as long as suits what making it costs.
-// While ClickHouse is away the rest stays as it is.
-func (n *node) keepPace(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := n.clickhouse.KeepPace(ctx); err != nil && ctx.Err() == nil {
-			n.log.Debug("the pace of customer_360 could not be set; it is tried again", "error", err)
-			_ = pipelines.Sleep(ctx, time.Minute) // cut short by the end alone
-		}
-	}
 }
 
 // simulators are the platforms of a folder that `demo` made.

@@ -15,7 +15,7 @@ const (
 	// it takes a tenth of the engine at most.
 	restShare = 9
 	// paceEvery is how often KeepPace looks.
-	paceEvery = 30 * time.Second
+	paceEvery = 10 * time.Second
 )
 
 // KeepPace makes customer_360 rest after a refresh for as long as suits what
