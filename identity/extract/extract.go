@@ -3,6 +3,7 @@
 package extract
 
 import (
+	"cmp"
 	"crypto/md5" // Tmall's own hash of a phone, see MixMobile
 	"encoding/hex"
 	"slices"
@@ -95,7 +96,12 @@ func (x *Extractor) Into(e *events.Event, out *Result) {
 			add(identity.TmallMixMobile, "", MixMobile(value, x.MixMobileKey), role)
 		}
 	}
-	slices.SortFunc(out.Evidence, identity.Evidence.Compare)
+	slices.SortFunc(out.Evidence, func(a, b identity.Evidence) int { // all else is the event's
+		if c := a.Identifier.Compare(b.Identifier); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Role, b.Role)
+	})
 	out.Evidence = slices.Compact(out.Evidence)
 	slices.SortFunc(out.Values, func(a, b Value) int { return a.Identifier.Compare(b.Identifier) })
 	out.Values = slices.CompactFunc(out.Values, func(a, b Value) bool { return a.Identifier == b.Identifier })

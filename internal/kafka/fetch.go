@@ -43,6 +43,7 @@ type Fetcher struct {
 	// after the other; a full one is left to them.
 	room  int
 	arena []byte
+	last  int // how many messages the last answer had
 }
 
 // Fetcher reads values; with keys, keys and headers too, at a price.
@@ -101,7 +102,8 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, wait time.
 	}
 	batch := f.conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: maxFetchBytes, MaxWait: max(wait, time.Millisecond)})
 	next := batch.HighWaterMark()
-	var messages []Fetched
+	messages := make([]Fetched, 0, min(limit, f.last))
+	defer func() { f.last = len(messages) }()
 	for len(messages) < limit {
 		message, err := f.read(batch)
 		if errors.Is(err, io.EOF) || errors.Is(err, kafka.RequestTimedOut) {

@@ -120,7 +120,7 @@ func newRing(f file) (*Ring, error) {
 	}
 	key := f.Hash
 	r := &Ring{seals: make(map[uint32]cipher.AEAD)}
-	r.hashers.New = func() any { return hmac.New(sha256.New, key) }
+	r.hashers.New = func() any { return &hasher{Hash: hmac.New(sha256.New, key)} }
 	for id, key := range f.Seal {
 		block, err := aes.NewCipher(key)
 		if err != nil {
@@ -134,20 +134,25 @@ func newRing(f file) (*Ring, error) {
 	return r, nil
 }
 
+// hasher makes keyed hashes, and keeps the memory that they are made in.
+type hasher struct {
+	hash.Hash
+	room []byte
+}
+
 // Hash is the keyed hash of an identifier: its type, scope and normalised
 // value, each told from the next by its length.
 func (r *Ring) Hash(kind, scope, value string) [16]byte {
-	h := r.hashers.Get().(hash.Hash)
+	h := r.hashers.Get().(*hasher)
 	defer r.hashers.Put(h)
 	h.Reset()
+	h.room = h.room[:0]
 	for _, part := range [3]string{kind, scope, value} {
-		var length [4]byte
-		binary.BigEndian.PutUint32(length[:], uint32(len(part)))
-		_, _ = h.Write(length[:])
-		_, _ = h.Write([]byte(part))
+		h.room = append(binary.BigEndian.AppendUint32(h.room, uint32(len(part))), part...)
 	}
-	var sum [sha256.Size]byte
-	return [16]byte(h.Sum(sum[:0])[:16])
+	_, _ = h.Write(h.room) // in one: it is asked for several times an event
+	h.room = h.Sum(h.room[:0])
+	return [16]byte(h.room[:16])
 }
 
 // Seal encrypts plain and binds it to context, which opening must repeat.
