@@ -14,7 +14,7 @@ import (
 // messages as are usually asked for at once. What is sent beyond that is
 // thrown away and sent again; and one answer is held for each partition, here
 // and in an embedded broker. A larger message comes whole nevertheless.
-const maxFetchBytes = 4 << 20
+const maxFetchBytes = 2 << 20
 
 const (
 	// firstRoom holds most values; a larger one makes it grow.

@@ -18,7 +18,7 @@ import (
 
 const (
 	// fetchLimit is how many messages one fetch takes at most.
-	fetchLimit = 4096
+	fetchLimit = 2048
 	// fetchWait is how long a fetch waits for the first new message; the
 	// broker answers at once when there is one.
 	fetchWait = 500 * time.Millisecond
