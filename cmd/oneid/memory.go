@@ -14,7 +14,7 @@ import (
 
 // offHeap is what a process takes besides what Go's own limit counts: the
 // program itself, mostly.
-const offHeap = 64 << 20
+const offHeap = 96 << 20
 
 // limitMemory holds this process to resolve.memory_mib, unless GOMEMLIMIT says
 // otherwise: the collector runs the more often the nearer it is to that. The
