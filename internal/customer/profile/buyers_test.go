@@ -108,7 +108,7 @@ func TestBuyersAnswerAsClickHouse(t *testing.T) {
 				t.Errorf("seed %d: order %v is %v's, ClickHouse says %v, %v", seed, k, got, want, known)
 			}
 		}
-		if int64(buyers.n.Load()) > room/orderBytes {
+		if buyers.n.Load() > room/orderBytes {
 			t.Errorf("seed %d: %d orders where there is room for %d", seed, buyers.n.Load(), room/orderBytes)
 		}
 	}
