@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -288,16 +289,19 @@ func childrenOf(t *testing.T, pid int) []string {
 }
 
 // A profile is the same from up, whose resolver holds it in memory, and from a
-// command that reads ClickHouse alone, for every account there is.
+// command that reads ClickHouse alone, for every account and every order there
+// is.
 func TestSameProfileWithAndWithoutResolver(t *testing.T) {
 	t.Parallel()
 	dir := demoFolder(t)
 	accounts := readCSV(t, filepath.Join(dir, "truth.csv"))[1:]
+	orders := rows(t, dir, "SELECT concat(platform, '/', shop, '/', order_id) FROM customer_orders ORDER BY 1")
 	p, e := up(t, dir)
 	// A key that both servers take.
 	key := strings.TrimSpace(must(t, "apikey", "create", "--dir", dir, "--scope", "customers:read,customers:explain", "the test").stdout)
 	// up pulls once more what the demo has pulled: nothing must change by it.
-	with := profiles(t, e.API.URL, key, accounts)
+	with := profiles(t, e.API.URL, key, "account", accounts)
+	maps.Copy(with, profiles(t, e.API.URL, key, "order", orders))
 	down(t, dir, p)
 	s := start(t, "serve", "--dir", dir)
 	var url string
@@ -306,37 +310,38 @@ func TestSameProfileWithAndWithoutResolver(t *testing.T) {
 		url, _, _ = strings.Cut(rest, ";")
 		return ok && strings.Contains(rest, ";"), s.stderr.String()
 	})
-	without := profiles(t, url, key, accounts)
+	without := profiles(t, url, key, "account", accounts)
+	maps.Copy(without, profiles(t, url, key, "order", orders))
 	if a := s.signal(t, syscall.SIGINT); a.code != 0 && a.code != 130 {
 		t.Errorf("serve exits with %d:\n%s", a.code, a.stderr)
 	}
 	differ := 0
-	for _, row := range accounts {
-		if d := cmp.Diff(with[row[0]], without[row[0]]); d != "" {
+	for key := range with {
+		if d := cmp.Diff(with[key], without[key]); d != "" {
 			differ++
 			if differ <= 3 {
-				t.Errorf("%s differs with (-) and without (+) a resolver:\n%s", row[0], d)
+				t.Errorf("%s differs with (-) and without (+) a resolver:\n%s", key, d)
 			}
 		}
 	}
-	if differ > 0 {
-		t.Errorf("%d of %d profiles differ", differ, len(accounts))
+	if differ > 0 || len(with) != len(accounts)+len(orders) {
+		t.Errorf("%d of %d profiles differ; want %d and none", differ, len(with), len(accounts)+len(orders))
 	}
 	// And so it is for a command on the resting folder, which has its own way in.
 	for _, row := range accounts[:3] {
 		cli := decode[any](t, must(t, "lookup", "--dir", dir, "--json", "--account", row[0]).stdout)
-		if d := cmp.Diff(with[row[0]], cli); d != "" {
+		if d := cmp.Diff(with["account "+row[0]], cli); d != "" {
 			t.Errorf("lookup %s on the resting folder (+):\n%s", row[0], d)
 		}
 	}
 }
 
 // profiles asks the API for each account.
-func profiles(t *testing.T, url, key string, accounts [][]string) map[string]any {
+func profiles(t *testing.T, url, key, by string, values [][]string) map[string]any {
 	t.Helper()
 	found := make(map[string]any)
-	for _, row := range accounts {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/customers:lookup", strings.NewReader(fmt.Sprintf("{%q:%q}", "account", row[0])))
+	for _, row := range values {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/customers:lookup", strings.NewReader(fmt.Sprintf("{%q:%q}", by, row[0])))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +358,7 @@ func profiles(t *testing.T, url, key string, accounts [][]string) map[string]any
 		}
 		profile := decode[map[string]any](t, string(text))
 		delete(profile, "$schema") // where the server's own schema lies
-		found[row[0]] = profile
+		found[by+" "+row[0]] = profile
 	}
 	return found
 }
