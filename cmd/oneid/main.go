@@ -33,6 +33,7 @@ type cli struct {
 	Backup     backupCmd     `cmd:"" help:"Copy the instance into a folder, while it runs."`
 	Restore    restoreCmd    `cmd:"" help:"Make an instance from a backup."`
 	Import     importCmd     `cmd:"" help:"Load files of orders, users, tickets or spend."`
+	Match      matchCmd      `cmd:"" help:"Find which rows of any table are one entity, without a model at hand."`
 	Lookup     lookupCmd     `cmd:"" help:"Find a customer and print the profile."`
 	Explain    explainCmd    `cmd:"" help:"Say why accounts are one customer."`
 	Decide     decideCmd     `cmd:"" help:"Say which accounts are one person, or two."`

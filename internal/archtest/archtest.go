@@ -14,6 +14,8 @@ var mayImport = map[string][]string{
 	"identity":                   {},
 	"identity/normalize":         {"identity"},
 	"identity/match":             {"identity", "identity/normalize"},
+	"identity/match/compare":     {},
+	"identity/match/guess":       {"identity/match", "identity/match/compare"},
 	"identity/extract":           {"identity", "identity/normalize", "schemas/events"},
 	"identity/engine":            {"identity"},
 	"identity/evaluate":          {"identity"},

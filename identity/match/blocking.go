@@ -1,0 +1,388 @@
+package match
+
+import (
+	"fmt"
+	"strings"
+
+	"oneid/identity/match/compare"
+)
+
+// Parts names what a blocking rule can take of a value of a kind, written
+// NAME.PART; without a part it takes the whole value.
+func Parts(kind compare.Kind) []string {
+	switch kind {
+	case compare.Name:
+		return []string{"initial", "start", "sound"}
+	case compare.ChineseName:
+		return []string{"initial"}
+	case compare.Text:
+		return []string{"words"}
+	case compare.Address:
+		return []string{"words", "number"}
+	case compare.Date:
+		return []string{"year", "day"}
+	case compare.Phone:
+		return []string{"end"}
+	case compare.Email:
+		return []string{"user"}
+	case compare.Code:
+		return []string{"start"}
+	case compare.Number, compare.Category:
+	}
+	return nil
+}
+
+// part takes a part of a value; "" is none.
+func part(c *compare.Column, id uint32, part string) string {
+	text := c.Text(id)
+	switch part {
+	case "":
+		return text
+	case "initial":
+		return first(text, 1)
+	case "start":
+		return first(text, 3)
+	case "sound":
+		return sound(text)
+	case "number":
+		return c.HouseNumber(id)
+	case "year":
+		return first(text, 4)
+	case "day":
+		return text[min(4, len(text)):]
+	case "end":
+		return text[max(0, len(text)-4):]
+	case "user":
+		user, _, _ := strings.Cut(text, "@")
+		return user
+	}
+	return ""
+}
+
+// first is the first runes of a text.
+func first(text string, runes int) string {
+	for i := range text {
+		if runes == 0 {
+			return text[:i]
+		}
+		runes--
+	}
+	return text
+}
+
+// sound is the first letter and the next three consonants of a name, those
+// that sound alike being one: what Soundex does.
+func sound(text string) string {
+	const codes = "01230120022455012623010202" // of a to z; 0 is not heard
+	out := make([]byte, 0, 4)
+	var last byte
+	for i := range len(text) {
+		c := text[i]
+		if c < 'a' || c > 'z' {
+			if len(out) == 0 && c != ' ' {
+				return first(text, 2) // not in Latin letters
+			}
+			continue
+		}
+		code := codes[c-'a']
+		switch {
+		case len(out) == 0:
+			out = append(out, c)
+		case code != '0' && code != last:
+			out = append(out, code)
+		}
+		if c != 'h' && c != 'w' {
+			last = code
+		}
+		if len(out) == 4 {
+			break
+		}
+	}
+	return string(out)
+}
+
+// maxKeys bounds how many keys a record has in one rule: of a text it is the
+// rarest words.
+const maxKeys = 6
+
+// block is a blocking rule over records: which of them share a key.
+type block struct {
+	rule Rule
+	// keys of each record by its number, at[i] to at[i+1], sorted; a key that
+	// only one record has is left out. at is nil where no record has more
+	// than one key: keys then has one for each, 0 for none.
+	keys []uint32
+	at   []uint32
+	// members of each key, start[k] to start[k+1], sorted.
+	members []uint32
+	start   []uint32
+	// pairs that share a key; one that shares several counts for each.
+	pairs float64
+	// skipped are keys that too many records share, and the pairs of these.
+	skipped      int
+	skippedPairs float64
+}
+
+// newBlock finds who shares a key.
+func (r *records) newBlock(rule Rule) *block {
+	b := &block{rule: rule}
+	most := rule.Most
+	type source struct {
+		field int
+		// single key of each value, or several.
+		single []uint32
+		many   [][]uint32
+	}
+	var sources []source
+	for _, key := range rule.Keys {
+		name, what := r.model.key(key)
+		i := r.model.comparison(name)
+		s := source{field: i}
+		c := r.fields[i].column
+		if what == "words" {
+			s.many = make([][]uint32, c.Len())
+			for id := range s.many {
+				s.many[id] = rarest(c, uint32(id))
+			}
+		} else {
+			numbers := map[string]uint32{"": 0}
+			s.single = make([]uint32, c.Len())
+			for id := range s.single {
+				text := part(c, uint32(id), what)
+				number, ok := numbers[text]
+				if !ok {
+					number = uint32(len(numbers))
+					numbers[text] = number
+				}
+				s.single[id] = number
+			}
+		}
+		sources = append(sources, s)
+	}
+	several := false
+	for _, s := range sources {
+		several = several || s.many != nil
+	}
+	// Keys of all records, as hashes first.
+	numbers := newNumbering(r.n)
+	var sizes []uint32 // by number
+	raw := make([]uint32, 0, r.n)
+	if several {
+		b.at = make([]uint32, 1, r.n+1)
+	}
+	var now, next []uint64
+	for record := range r.n {
+		ids := r.row(uint32(record))
+		now = append(now[:0], 0x9e3779b97f4a7c15)
+		for _, s := range sources {
+			id := ids[s.field]
+			if s.many == nil {
+				number := s.single[id]
+				if number == 0 {
+					now = now[:0]
+					break
+				}
+				for i := range now {
+					now[i] = mix(now[i], uint64(number))
+				}
+				continue
+			}
+			next = next[:0]
+			for _, h := range now {
+				for _, w := range s.many[id] {
+					next = append(next, mix(h, uint64(w)+1))
+				}
+			}
+			now, next = next, now
+		}
+		if !several && len(now) == 0 {
+			raw = append(raw, 0)
+		}
+		for _, h := range now {
+			n := numbers.of(h)
+			if int(n) > len(sizes) {
+				sizes = append(sizes, 0)
+			}
+			sizes[n-1]++
+			raw = append(raw, n)
+		}
+		if several {
+			b.at = append(b.at, uint32(len(raw)))
+		}
+	}
+	// Numbers anew: only keys that two records or more share, and not too
+	// many. In the order of their first record.
+	renumber := make([]uint32, len(sizes)+1)
+	b.start = []uint32{0, 0}
+	for i, n := range sizes {
+		pairs := float64(n) * float64(n-1) / 2
+		if most > 0 && int(n) > most {
+			b.skipped++
+			b.skippedPairs += pairs
+			continue
+		}
+		if n < 2 {
+			continue
+		}
+		renumber[i+1] = uint32(len(b.start) - 1)
+		b.start = append(b.start, b.start[len(b.start)-1]+n)
+		b.pairs += pairs
+	}
+	b.members = make([]uint32, b.start[len(b.start)-1])
+	fill := make([]uint32, len(b.start))
+	copy(fill, b.start)
+	put := func(record int, key uint32) {
+		b.members[fill[key]] = uint32(record)
+		fill[key]++
+	}
+	if !several {
+		b.keys = raw
+		for record, k := range raw {
+			if k = renumber[k]; k != 0 {
+				put(record, k)
+			}
+			raw[record] = k
+		}
+		return b
+	}
+	kept := raw[:0]
+	from := uint32(0)
+	for record := range r.n {
+		to := b.at[record+1]
+		begin := len(kept)
+		for _, k := range raw[from:to] {
+			if k = renumber[k]; k != 0 {
+				kept = append(kept, k)
+				put(record, k)
+			}
+		}
+		sortKeys(kept[begin:])
+		from = to
+		b.at[record+1] = uint32(len(kept))
+	}
+	b.keys = kept
+	return b
+}
+
+// sortKeys sorts a few keys.
+func sortKeys(keys []uint32) {
+	for i := 1; i < len(keys); i++ {
+		for j := i; j > 0 && keys[j] < keys[j-1]; j-- {
+			keys[j], keys[j-1] = keys[j-1], keys[j]
+		}
+	}
+}
+
+// rarest gives the numbers of the rarest words of a value.
+func rarest(c *compare.Column, id uint32) []uint32 {
+	words := c.Words(id)
+	if len(words) <= maxKeys {
+		return words
+	}
+	picked := append([]uint32(nil), words...)
+	for i := range maxKeys {
+		for j := i + 1; j < len(picked); j++ {
+			if c.Worth(picked[j]) > c.Worth(picked[i]) {
+				picked[i], picked[j] = picked[j], picked[i]
+			}
+		}
+	}
+	return picked[:maxKeys]
+}
+
+// shares says whether two records share a key, and the first one that they do.
+func (b *block) shares(x, y uint32) (key uint32, ok bool) {
+	if b.at == nil {
+		key = b.keys[x]
+		return key, key != 0 && key == b.keys[y]
+	}
+	i, endI, j, endJ := b.at[x], b.at[x+1], b.at[y], b.at[y+1]
+	for i < endI && j < endJ {
+		switch k, l := b.keys[i], b.keys[j]; {
+		case k == l:
+			return k, true
+		case k < l:
+			i++
+		default:
+			j++
+		}
+	}
+	return 0, false
+}
+
+func mix(h, v uint64) uint64 {
+	h ^= v + 0x9e3779b97f4a7c15 + h<<6 + h>>2
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>29
+}
+
+// numbering gives hashes numbers from 1, in the order in which they come. Two
+// keys of one hash become one: the pairs are then compared for nothing.
+type numbering struct {
+	slots []slot
+	n     uint32
+}
+
+type slot struct {
+	hash   uint64
+	number uint32
+}
+
+func newNumbering(atLeast int) *numbering {
+	size := 1024
+	for size < atLeast*2 {
+		size *= 2
+	}
+	return &numbering{slots: make([]slot, size)}
+}
+
+func (n *numbering) of(hash uint64) uint32 {
+	if int(n.n)*4 > len(n.slots)*3 {
+		n.grow()
+	}
+	at := hash & uint64(len(n.slots)-1)
+	for {
+		s := &n.slots[at]
+		if s.number == 0 {
+			n.n++
+			s.hash, s.number = hash, n.n
+			return n.n
+		}
+		if s.hash == hash {
+			return s.number
+		}
+		at = (at + 1) & uint64(len(n.slots)-1)
+	}
+}
+
+func (n *numbering) grow() {
+	old := n.slots
+	n.slots = make([]slot, 2*len(old))
+	for _, s := range old {
+		if s.number == 0 {
+			continue
+		}
+		at := s.hash & uint64(len(n.slots)-1)
+		for n.slots[at].number != 0 {
+			at = (at + 1) & uint64(len(n.slots)-1)
+		}
+		n.slots[at] = s
+	}
+}
+
+// ExplodesError refuses a blocking rule, or all together, before it runs.
+type ExplodesError struct {
+	Rule         string
+	Pairs, Limit float64
+}
+
+func (e *ExplodesError) Error() string {
+	return fmt.Sprintf("blocking rule %q makes %.0f pairs; the limit is %.0f", e.Rule, e.Pairs, e.Limit)
+}
+
+// Hint says what to do.
+func (e *ExplodesError) Hint() string {
+	return "add a key to the rule, so that fewer records agree on all of it, or raise the limit with --max-pairs"
+}

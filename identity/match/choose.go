@@ -1,0 +1,213 @@
+package match
+
+import (
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"strings"
+
+	"oneid/identity/match/compare"
+)
+
+const (
+	// everything is the number of pairs up to which all are compared.
+	everything = 6e6
+	// perRecord is how many pairs the chosen rules may make for each record.
+	perRecord = 8
+	// fewestPairs is what they may make on small tables.
+	fewestPairs = 2e6
+	// mostAlike is how many records may agree on one key of a chosen rule.
+	mostAlike = 1000
+	// maxRules bounds how many rules are chosen.
+	maxRules = 16
+)
+
+// holds says how often two records of one entity agree on a part of a value,
+// before anything was learned: how much of it a slip of typing hits.
+func holds(kind compare.Kind, part string) float64 {
+	switch part {
+	case "initial":
+		return 0.92
+	case "start", "end", "year", "words":
+		return 0.87
+	case "sound", "number", "day", "user":
+		return 0.83
+	}
+	switch kind {
+	case compare.Category:
+		return 0.95
+	case compare.Text, compare.Address:
+		return 0.5
+	default:
+		return 0.75
+	}
+}
+
+// key is one key that a rule can have.
+type key struct {
+	name  string
+	field int
+	holds float64
+	// agree is the share of pairs of records that agree on it, after what too
+	// many share is left out; kept the share of records that are not.
+	agree, kept float64
+	several     bool
+}
+
+// keysOf lists what rules can be made of.
+func (r *records) keysOf() []key {
+	var list []key
+	for i := range r.fields {
+		f := &r.fields[i]
+		kind := f.column.Kind()
+		for _, what := range append([]string{""}, Parts(kind)...) {
+			k := key{name: f.name, field: i, holds: holds(kind, what), several: what == "words"}
+			if what != "" {
+				k.name += "." + what
+			}
+			sizes := map[string]uint32{}
+			for id := 1; id < f.column.Len(); id++ {
+				if f.counts[id] == 0 {
+					continue
+				}
+				if k.several {
+					for _, w := range rarest(f.column, uint32(id)) {
+						sizes[f.column.Word(w)] += f.counts[id]
+					}
+				} else if text := part(f.column, uint32(id), what); text != "" {
+					sizes[text] += f.counts[id]
+				}
+			}
+			with, kept, pairs := 0.0, 0.0, 0.0
+			for _, n := range sizes {
+				with += float64(n)
+				pairs += float64(n) * float64(n-1)
+				if n <= mostAlike {
+					kept += float64(n)
+				}
+			}
+			if with == 0 || len(sizes) < 2 {
+				continue
+			}
+			k.agree, k.kept = pairs/float64(r.n)/float64(r.n), kept/with
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// chooseBlocking picks rules that should find nearly all pairs of one entity
+// and make few others: the next rule is the one that finds most new ones of a
+// made-up sample for what it costs.
+func (r *records) chooseBlocking() []Rule {
+	if r.all <= everything {
+		return []Rule{{Why: fmt.Sprintf("%d records are few enough to compare all pairs", r.n)}}
+	}
+	const made = 4096
+	keys := r.keysOf()
+	// Pairs of one entity, made up: which keys they agree on. Some entities
+	// are written down with more care than others.
+	draw := rand.New(rand.NewPCG(r.model.Seed, 17))
+	agree := make([][made / 64]uint64, len(keys))
+	for pair := range made {
+		care := []float64{0.4, 1, 1, 2.5}[pair%4]
+		filled := make([]bool, len(r.fields))
+		luck := make([]float64, len(r.fields))
+		for i := range r.fields {
+			share := float64(r.fields[i].filled) / float64(r.n)
+			filled[i], luck[i] = draw.Float64() < share*share, draw.Float64()
+		}
+		for k := range keys {
+			if filled[keys[k].field] && luck[keys[k].field] >= care*(1-keys[k].holds) {
+				agree[k][pair/64] |= 1 << (pair % 64)
+			}
+		}
+	}
+	type option struct {
+		keys  []int
+		pairs float64
+		kept  float64
+	}
+	budget := max(fewestPairs, perRecord*float64(r.n))
+	var options []option
+	add := func(ks ...int) {
+		o := option{keys: ks, pairs: r.all * 2, kept: 1}
+		share := 1.0
+		for _, k := range ks {
+			share *= keys[k].agree
+		}
+		o.pairs = r.all * share
+		if len(ks) == 1 {
+			o.kept = keys[ks[0]].kept
+		}
+		if o.pairs <= budget/2 {
+			options = append(options, o)
+		}
+	}
+	for a := range keys {
+		add(a)
+		for b := range a {
+			if keys[a].field == keys[b].field {
+				continue
+			}
+			add(b, a)
+			for c := range b {
+				if keys[c].field != keys[a].field && keys[c].field != keys[b].field && !keys[a].several && !keys[b].several && !keys[c].several {
+					add(c, b, a)
+				}
+			}
+		}
+	}
+	var rules []Rule
+	var found [made / 64]uint64
+	spent := 0.0
+	for len(rules) < maxRules {
+		best, bestWorth, bestGain := -1, 0.0, 0.0
+		for i, o := range options {
+			gain := 0.0
+			for w := range found {
+				mask := ^found[w]
+				for _, k := range o.keys {
+					mask &= agree[k][w]
+				}
+				gain += float64(bits.OnesCount64(mask))
+			}
+			gain *= o.kept / made
+			if worth := gain / (o.pairs + budget/maxRules); gain > 0.001 && spent+o.pairs <= budget && worth > bestWorth {
+				best, bestWorth, bestGain = i, worth, gain
+			}
+		}
+		if best < 0 {
+			break
+		}
+		o := options[best]
+		options = append(options[:best], options[best+1:]...)
+		names := make([]string, len(o.keys))
+		for i, k := range o.keys {
+			names[i] = keys[k].name
+		}
+		rule := Rule{Keys: names, Most: mostAlike}
+		b := r.newBlock(rule)
+		if spent+b.pairs > budget {
+			continue // its keys go together more often than by chance
+		}
+		spent += b.pairs
+		rule.Why = fmt.Sprintf("%.0f pairs; expected to find %.1f %% of those not found before", b.pairs, 100*bestGain)
+		rules = append(rules, rule)
+		for w := range found {
+			mask := ^uint64(0)
+			for _, k := range o.keys {
+				mask &= agree[k][w]
+			}
+			found[w] |= mask
+		}
+	}
+	if len(rules) == 0 {
+		names := []string{}
+		for _, k := range keys {
+			names = append(names, k.name)
+		}
+		return []Rule{{Keys: names[:1], Most: mostAlike, Why: "no rule makes few pairs and finds many; of " + strings.Join(names, ", ")}}
+	}
+	return rules
+}

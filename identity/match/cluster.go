@@ -1,0 +1,279 @@
+package match
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+)
+
+// scorer weighs pairs, in bits.
+type scorer struct {
+	r *records
+	// same and near are what a level of a field is worth against strangers,
+	// begun with the priors.
+	samePrior, nearPrior float64
+	same, near           counts
+	// equal by field and value: what equal values are worth beside same and
+	// near, where rarity counts; nil where it does not.
+	equal [][]float32
+}
+
+func newScorer(r *records, l *Learned) *scorer {
+	n := len(r.fields)
+	rest := 1 - l.Prior - l.Near
+	s := &scorer{
+		r: r, samePrior: math.Log2(l.Prior / rest), nearPrior: math.Log2(l.Near / rest),
+		same: make(counts, n), near: make(counts, n), equal: make([][]float32, n),
+	}
+	for i, f := range l.Fields {
+		for k := range f.M {
+			s.same[i][k+1] = math.Log2(f.M[k] / f.U[k])
+			s.near[i][k+1] = math.Log2(f.N[k] / f.U[k])
+		}
+	}
+	return s
+}
+
+// weight of a pair in bits: the odds that it is one entity, and not
+// neighbours or strangers.
+func (s *scorer) weight(p pattern, x []uint32) float64 {
+	w, v := s.samePrior, s.nearPrior
+	for i := range s.same {
+		l := p & 15
+		p >>= 4
+		w += s.same[i][l]
+		v += s.near[i][l]
+		if l == 1 && s.equal[i] != nil {
+			rare := float64(s.equal[i][x[i]])
+			w += rare
+			v += rare
+		}
+	}
+	if v > -5 {
+		w -= math.Log2(1 + math.Exp2(v))
+	}
+	return w
+}
+
+// rarity sets what equal values are worth from how many clusters have them: an
+// entity of many records does not make its own values common.
+// It says whether there is a field where rarity counts.
+func (s *scorer) rarity(l *Learned, cluster []uint32) (any bool) {
+	r := s.r
+	for i := range r.fields {
+		f := &r.fields[i]
+		if !f.rarity {
+			continue
+		}
+		any = true
+		type cell struct{ id, cluster uint32 }
+		seen := map[cell]bool{}
+		counts := make([]float64, len(f.counts))
+		total := 0.0
+		for record := range r.n {
+			id := r.row(uint32(record))[i]
+			if id == 0 || seen[cell{id, cluster[record]}] {
+				continue
+			}
+			seen[cell{id, cluster[record]}] = true
+			counts[id]++
+			total++
+		}
+		s.equal[i] = make([]float32, len(f.counts))
+		u := l.Fields[i].U[0]
+		for id, n := range counts {
+			s.equal[i][id] = float32(math.Log2(u / ((n + 1) / (total + 1))))
+		}
+	}
+	return any
+}
+
+// cluster finds the threshold and the clusters. What equal values are worth
+// depends on the clusters, so it is done twice.
+func (out *Result) cluster(ctx context.Context, r *records, s *scorer, accept float64) error {
+	for round := range 2 {
+		sortLinks(out.Links)
+		j := newJoining(r, s)
+		if err := j.run(ctx, out.Links, accept); err != nil {
+			return err
+		}
+		out.Cluster, out.Threshold, out.Refused = j.clusters(), j.threshold, j.refused
+		if round == 0 && s.rarity(out.Learned, out.Cluster) {
+			for i := range out.Links {
+				l := &out.Links[i]
+				l.Weight = float32(s.weight(l.levels, r.row(l.A)))
+			}
+			continue
+		}
+		break
+	}
+	return nil
+}
+
+// sortLinks puts the best first. Equal ones are in the order of their records.
+func sortLinks(links []Link) {
+	slices.SortFunc(links, func(a, b Link) int {
+		return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.A, b.A), cmp.Compare(a.B, b.B))
+	})
+}
+
+const (
+	// bridge is the mean probability of the pairs between two clusters below
+	// which a link does not join them: one false link between two dense groups
+	// is one pair of many.
+	bridge = 0.15
+	// maxBetween bounds how many of these pairs are looked at, evenly spread.
+	maxBetween = 400
+)
+
+// joining is clusters as they are joined by links, best first.
+type joining struct {
+	r      *records
+	s      *scorer
+	parent []uint32
+	// Members of a cluster are a chain: next of each, 0 for the last one less
+	// one; last and size are those of a root.
+	next, last, size []uint32
+	threshold        float64
+	refused          []Link
+	// apart has two roots with their sizes that were not joined, so that their
+	// other links need not look again.
+	apart map[[4]uint32]bool
+}
+
+func newJoining(r *records, s *scorer) *joining {
+	j := &joining{r: r, s: s, parent: make([]uint32, r.n), next: make([]uint32, r.n), last: make([]uint32, r.n), size: make([]uint32, r.n)}
+	j.reset()
+	return j
+}
+
+func (j *joining) reset() {
+	for i := range j.parent {
+		j.parent[i], j.next[i], j.last[i], j.size[i] = uint32(i), 0, uint32(i), 1
+	}
+	j.refused, j.apart = nil, map[[4]uint32]bool{}
+}
+
+func (j *joining) root(i uint32) uint32 {
+	for j.parent[i] != i {
+		j.parent[i] = j.parent[j.parent[i]]
+		i = j.parent[i]
+	}
+	return i
+}
+
+// members of a cluster by its root.
+func (j *joining) members(root uint32) []uint32 {
+	list := make([]uint32, 0, j.size[root])
+	for i := root; ; i = j.next[i] - 1 {
+		list = append(list, i)
+		if j.next[i] == 0 {
+			return list
+		}
+	}
+}
+
+// run joins by links down to a probability, or, if it is 0, to the one that
+// promises the best clusters: where pairs in one cluster that are expected to
+// be right are most, against all pairs in one cluster and all expected right
+// ones (the expected F1).
+func (j *joining) run(ctx context.Context, links []Link, accept float64) error {
+	if accept > 0 {
+		end, _ := slices.BinarySearchFunc(links, accept, func(l Link, p float64) int { return cmp.Compare(p, l.Probability()) })
+		j.threshold = accept
+		_, err := j.join(ctx, links[:end])
+		return err
+	}
+	best, err := j.join(ctx, links)
+	if err != nil {
+		return err
+	}
+	j.reset()
+	j.threshold = 1
+	if best > 0 {
+		j.threshold = links[best-1].Probability()
+	}
+	_, err = j.join(ctx, links[:best])
+	return err
+}
+
+// join joins by links, best first, and says after how many of them the
+// expected F1 was best.
+func (j *joining) join(ctx context.Context, links []Link) (best int, err error) {
+	total := 0.0
+	for _, l := range links {
+		total += l.Probability()
+	}
+	right, pairs, bestF := 0.0, 0.0, 0.0
+	for k, l := range links {
+		if k%4096 == 0 && ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		a, b := j.root(l.A), j.root(l.B)
+		if a != b {
+			a, b = min(a, b), max(a, b)
+			between := [4]uint32{a, b, j.size[a], j.size[b]}
+			if j.apart[between] {
+				continue
+			}
+			if mean := j.between(a, b, l); mean < bridge {
+				j.apart[between] = true
+				j.refused = append(j.refused, l)
+			} else {
+				n := float64(j.size[a]) * float64(j.size[b])
+				right += mean * n
+				pairs += n
+				j.parent[b] = a
+				j.next[j.last[a]], j.last[a] = b+1, j.last[b]
+				j.size[a] += j.size[b]
+			}
+		}
+		if k+1 == len(links) || links[k+1].Weight < l.Weight {
+			if f := 2 * right / (pairs + total); f > bestF {
+				bestF, best = f, k+1
+			}
+		}
+	}
+	return best, nil
+}
+
+// clusters gives the root of each record.
+func (j *joining) clusters() []uint32 {
+	for i := range j.parent {
+		j.parent[i] = j.root(uint32(i))
+	}
+	return j.parent
+}
+
+// between is the mean probability of the pairs between two clusters; link is
+// one of them.
+func (j *joining) between(a, b uint32, link Link) float64 {
+	if j.size[a] == 1 && j.size[b] == 1 {
+		return link.Probability()
+	}
+	left, right := j.members(a), j.members(b)
+	stepA, stepB := 1, 1
+	for (len(left)/stepA)*(len(right)/stepB) > maxBetween {
+		if len(left)/stepA > len(right)/stepB {
+			stepA++
+		} else {
+			stepB++
+		}
+	}
+	sum, n := 0.0, 0.0
+	for i := 0; i < len(left); i += stepA {
+		for k := 0; k < len(right); k += stepB {
+			x, y := left[i], right[k]
+			if j.r.sources != nil && j.r.sources[x] == j.r.sources[y] {
+				continue // two records of one source were not compared
+			}
+			sum += probability(j.s.weight(j.r.compare(x, y), j.r.row(x)))
+			n++
+		}
+	}
+	if n == 0 {
+		return link.Probability()
+	}
+	return sum / n
+}

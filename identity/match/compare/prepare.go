@@ -1,0 +1,223 @@
+package compare
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// prepare makes a raw value comparable; without text it is none.
+func prepare(kind Kind, raw string) value {
+	raw = strings.TrimSpace(raw)
+	if missing(raw) {
+		return value{}
+	}
+	switch kind {
+	case Date:
+		return date(raw)
+	case Number:
+		amount, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimLeft(raw, "$€£¥ "), ",", ""), 64)
+		if err != nil || amount != amount {
+			return value{}
+		}
+		return value{text: strconv.FormatFloat(amount, 'g', -1, 64), amount: amount}
+	case Code:
+		return value{text: strings.ReplaceAll(Fold(raw), " ", "")}
+	case Phone:
+		return value{text: phone(raw)}
+	case Email:
+		return email(raw)
+	case Address:
+		return address(raw)
+	case ChineseName:
+		return value{text: strings.ReplaceAll(Fold(raw), " ", "")}
+	case Name, Text, Category:
+	}
+	return value{text: Fold(raw)}
+}
+
+// missing says that a text stands for no value.
+func missing(raw string) bool {
+	if len(raw) > 7 {
+		return false
+	}
+	switch strings.ToLower(raw) {
+	case "", "-", "--", "?", ".", "n/a", "na", "nan", "null", "none", "nil", "\\n", "unknown", "无", "未知":
+		return true
+	}
+	return false
+}
+
+// phone keeps the digits and stars of a number without the country's 86 or +1
+// before a whole one.
+func phone(raw string) string {
+	digits := Digits(raw)
+	switch {
+	case len(digits) < 5:
+		return ""
+	case len(digits) == 13 && strings.HasPrefix(digits, "86"):
+		return digits[2:]
+	case len(digits) == 11 && digits[0] == '1' && strings.HasPrefix(strings.TrimSpace(raw), "+1"):
+		return digits[1:]
+	}
+	return digits
+}
+
+func email(raw string) value {
+	text := strings.ToLower(raw)
+	user, domain, found := strings.Cut(text, "@")
+	if !found {
+		// A slip in the sign itself: what is before the first dot behind the
+		// last digit is anybody's guess, so the whole is compared.
+		return value{text: text, user: text}
+	}
+	return value{text: text, user: user, domain: domain}
+}
+
+// streets maps the ways to write a kind of road to one: none. The kind says
+// little, and is left out as often as it is written.
+var streets = map[string]bool{
+	"st": true, "street": true, "ave": true, "av": true, "avenue": true, "rd": true, "road": true,
+	"blv": true, "blvd": true, "boulevard": true, "dr": true, "drive": true, "ln": true, "lane": true, "pl": true, "place": true,
+	"ct": true, "court": true, "hwy": true, "highway": true, "pkwy": true, "parkway": true, "sq": true, "square": true,
+}
+
+var directions = map[string]string{"north": "n", "south": "s", "east": "e", "west": "w"}
+
+// address folds an address, shortens directions, drops the kind of road and
+// takes the first number for the house's.
+func address(raw string) value {
+	var v value
+	var b strings.Builder
+	words := 0
+	folded := Fold(raw)
+	for text := range strings.FieldsSeq(folded) {
+		if short, ok := directions[text]; ok {
+			text = short
+		}
+		if words > 0 && streets[text] {
+			continue
+		}
+		if v.number == "" && text[0] >= '0' && text[0] <= '9' && !ordinal(text) {
+			v.number = text
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(text)
+		words++
+	}
+	v.text = b.String()
+	return v
+}
+
+// ordinal says that a word counts streets, not houses: 52nd.
+func ordinal(text string) bool {
+	return strings.HasSuffix(text, "st") || strings.HasSuffix(text, "nd") || strings.HasSuffix(text, "rd") || strings.HasSuffix(text, "th")
+}
+
+// date reads a day: year first if four digits stand first, otherwise year last
+// if they stand last. Of two numbers below 13 the first is the month after a
+// year, and before it the day. A day that no calendar has is kept as typed,
+// for it is compared by its digits.
+func date(raw string) value {
+	var parts [3]int
+	var widths [3]int
+	n, digits := 0, 0
+	for i := 0; i < len(raw) && n < 3; i++ {
+		if c := raw[i]; c >= '0' && c <= '9' {
+			parts[n] = parts[n]*10 + int(c-'0')
+			widths[n]++
+			if digits++; digits > 14 {
+				return value{}
+			}
+			if i+1 == len(raw) || raw[i+1] < '0' || raw[i+1] > '9' {
+				n++
+			}
+		} else if c == 'T' || c == ':' {
+			break
+		}
+	}
+	var y, m, d int
+	switch {
+	case n == 1 && widths[0] == 8:
+		y, m, d = parts[0]/10000, parts[0]/100%100, parts[0]%100
+		if y < 1300 || y > 2200 {
+			// Perhaps the year stands last: 24061971.
+			if last := parts[0] % 10000; last >= 1300 && last <= 2200 {
+				y, m, d = last, parts[0]/10000%100, parts[0]/1000000
+			}
+		}
+	case n == 1 && widths[0] == 4:
+		y = parts[0]
+	case n == 3 && widths[0] == 4:
+		y, m, d = parts[0], parts[1], parts[2]
+	case n == 3 && widths[2] == 4:
+		d, m, y = parts[0], parts[1], parts[2]
+		if m > 12 && d <= 12 {
+			d, m = m, d
+		}
+	default:
+		return value{}
+	}
+	if m > 99 || d > 99 {
+		return value{}
+	}
+	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d), date: [3]int{y, m, d}}
+}
+
+func chineseNames(x, y *value) Level {
+	var bufA, bufB symbols
+	a, b := bufA.set(x.text), bufB.set(y.text)
+	if masked(a) || masked(b) {
+		if fitsMask(a, b) || fitsMask(b, a) {
+			return 2
+		}
+		if a[0] == b[0] && a[0] != '*' {
+			return 4
+		}
+		return 5
+	}
+	switch {
+	case min(len(a), len(b)) >= 2 && distance(a, b, 1) == 1:
+		return 3
+	case a[0] == b[0]:
+		return 4
+	}
+	return 5
+}
+
+func masked(a []rune) bool {
+	for _, r := range a {
+		if r == '*' {
+			return true
+		}
+	}
+	return false
+}
+
+// fitsMask says that b can be what a masks: runes are equal but where a star
+// stands, and where the only star is an end of a name, it may stand for more.
+func fitsMask(a, b []rune) bool {
+	seen := 0
+	if len(a) == len(b) {
+		for i := range a {
+			if a[i] == '*' || b[i] == '*' {
+				continue
+			}
+			if a[i] != b[i] {
+				return false
+			}
+			seen++
+		}
+		return seen > 0
+	}
+	// 张* for 张三丰, *丰 for 张三丰.
+	if len(a) < 2 || len(a) > len(b) {
+		return false
+	}
+	if a[len(a)-1] == '*' && a[0] != '*' {
+		return a[0] == b[0]
+	}
+	return a[0] == '*' && a[len(a)-1] != '*' && a[len(a)-1] == b[len(b)-1]
+}

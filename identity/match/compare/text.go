@@ -1,0 +1,219 @@
+package compare
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// maxRunes bounds what Distance and JaroWinkler look at: of a longer text they
+// see its beginning. Names, numbers and words are shorter; longer texts are
+// compared by their tokens.
+const maxRunes = 64
+
+// symbols is a text as runes on the stack.
+type symbols [maxRunes]rune
+
+func (s *symbols) set(text string) []rune {
+	n := 0
+	for _, r := range text {
+		if n == maxRunes {
+			break
+		}
+		s[n] = r
+		n++
+	}
+	return s[:n]
+}
+
+// Distance is the Damerau–Levenshtein distance of two texts in runes: the
+// fewest insertions, deletions, replacements and swaps of neighbours (no part
+// edited twice) that make one of the other. It gives up beyond limit and then
+// returns limit+1.
+func Distance(a, b string, limit int) int {
+	var bufA, bufB symbols
+	return distance(bufA.set(a), bufB.set(b), limit)
+}
+
+func distance(a, b []rune, limit int) int {
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(b)-len(a) > limit {
+		return limit + 1
+	}
+	if len(a) == 0 {
+		return len(b)
+	}
+	var rows [3][maxRunes + 1]int
+	before, last, row := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
+		last[j] = j
+	}
+	for i, x := range a {
+		row[0] = i + 1
+		best := row[0]
+		for j, y := range b {
+			d := last[j]
+			if x != y {
+				d = min(d, last[j+1], row[j]) + 1
+				if i > 0 && j > 0 && x == b[j-1] && a[i-1] == y {
+					d = min(d, before[j-1]+1)
+				}
+			}
+			row[j+1] = d
+			best = min(best, d)
+		}
+		if best > limit {
+			return limit + 1
+		}
+		before, last, row = last, row, before
+	}
+	return min(last[len(b)], limit+1)
+}
+
+// JaroWinkler is the similarity of two texts in runes, 0 (nothing in common)
+// to 1 (equal): Jaro's, raised for up to four equal first runes by a tenth of
+// what is missing each.
+func JaroWinkler(a, b string) float64 {
+	var bufA, bufB symbols
+	return jaroWinkler(bufA.set(a), bufB.set(b))
+}
+
+func jaroWinkler(a, b []rune) float64 {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(a) == 0 {
+		if len(b) == 0 {
+			return 1
+		}
+		return 0
+	}
+	window := max(0, len(b)/2-1)
+	var matchedA, matchedB uint64 // maxRunes bits
+	matches := 0
+	for i, x := range a {
+		for j := max(0, i-window); j < min(len(b), i+window+1); j++ {
+			if matchedB&(1<<j) == 0 && b[j] == x {
+				matchedA |= 1 << i
+				matchedB |= 1 << j
+				matches++
+				break
+			}
+		}
+	}
+	if matches == 0 {
+		return 0
+	}
+	moved, j := 0, 0
+	for i, x := range a {
+		if matchedA&(1<<i) == 0 {
+			continue
+		}
+		for matchedB&(1<<j) == 0 {
+			j++
+		}
+		if b[j] != x {
+			moved++
+		}
+		j++
+	}
+	m := float64(matches)
+	jaro := (m/float64(len(a)) + m/float64(len(b)) + (m-float64(moved/2))/m) / 3
+	prefix := 0
+	for prefix < min(4, len(a)) && a[prefix] == b[prefix] {
+		prefix++
+	}
+	return jaro + float64(prefix)*0.1*(1-jaro)
+}
+
+// Fold makes a text comparable: full-width forms plain, no accents, lower
+// case, apostrophes left out, any other mark or run of blanks one blank. A
+// star stays: it stands for what a platform masked.
+func Fold(raw string) string {
+	if plain(raw) {
+		return raw
+	}
+	var b strings.Builder
+	b.Grow(len(raw))
+	blank := false
+	for _, r := range norm.NFKD.String(strings.ToValidUTF8(raw, "")) {
+		switch {
+		case unicode.Is(unicode.Mn, r) || r == '\'' || r == '’' || r == '`':
+			continue
+		case unicode.IsLetter(r) || unicode.IsDigit(r) || r == '*':
+			if blank && b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			blank = false
+			b.WriteRune(unicode.ToLower(r))
+		case r == '&':
+			if b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			b.WriteString("and")
+			blank = true
+		default:
+			blank = true
+		}
+	}
+	return norm.NFC.String(b.String())
+}
+
+// plain says that Fold changes nothing: small letters and digits, with one
+// blank between words.
+func plain(s string) bool {
+	blank := true
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '*':
+			blank = false
+		case c == ' ' && !blank:
+			blank = true
+		default:
+			return false
+		}
+	}
+	return !blank || s == ""
+}
+
+// Digits keeps the digits of a text, and stars that stand between or beside
+// them.
+func Digits(raw string) string {
+	var b strings.Builder
+	for _, r := range norm.NFKC.String(strings.ToValidUTF8(raw, "")) {
+		if r >= '0' && r <= '9' || r == '*' {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// signature is a text's letters as a set of 32 bits, for a bound on the
+// distance of two texts without looking at them: one edit changes at most two
+// bits.
+func signature(text string) uint32 {
+	var s uint32
+	for _, r := range text {
+		switch {
+		case r >= 'a' && r <= 'z':
+			s |= 1 << (r - 'a')
+		case r >= '0' && r <= '9':
+			s |= 1 << ((r - '0' + 26) % 32)
+		case r < utf8.RuneSelf:
+		default:
+			s |= 1 << (uint32(r) * 2654435761 >> 27)
+		}
+	}
+	return s
+}

@@ -1,0 +1,289 @@
+// Package guess writes a model for a table that nobody has described: what each
+// column holds, by its content more than by its name, what to compare and
+// which pairs.
+package guess
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"oneid/identity/match"
+	"oneid/identity/match/compare"
+)
+
+// column is what is seen of a column.
+type column struct {
+	name     string
+	place    int
+	rows     int // that have a value
+	distinct int
+	filled   float64 // share of rows
+	// Shares of the rows that have a value.
+	date, email, digits, phone, han, star, addressed, decimal float64
+	words, length                                             float64 // mean
+	min, max                                                  float64 // of those that are whole numbers
+	integer                                                   float64
+	// agree is the probability that two random records agree.
+	agree float64
+}
+
+func look(t *match.Table, place int) column {
+	values, counts := t.Values(place)
+	c := column{name: t.Columns()[place], place: place, min: math.Inf(1), max: math.Inf(-1)}
+	for i, text := range values {
+		n := counts[i]
+		if text == "" || n == 0 {
+			continue
+		}
+		w := float64(n)
+		c.rows += n
+		c.distinct++
+		c.agree += w * (w - 1)
+		if isDate(text) {
+			c.date += w
+		}
+		if at := strings.IndexByte(text, '@'); at > 0 && strings.IndexByte(text[at:], '.') > 0 && !strings.Contains(text, " ") {
+			c.email += w
+		}
+		digits, letters, other, han, star := 0, 0, 0, 0, 0
+		for _, r := range text {
+			switch {
+			case r >= '0' && r <= '9':
+				digits++
+			case unicode.Is(unicode.Han, r):
+				han++
+				letters++
+			case r == '*' || r == '＊':
+				star++
+			case unicode.IsLetter(r):
+				letters++
+			default:
+				other++
+			}
+		}
+		if letters == 0 && digits > 0 {
+			c.digits += w
+			if digits+star >= 7 && digits+star <= 14 && other <= 6 {
+				c.phone += w
+			}
+		}
+		if han > 0 {
+			c.han += w
+		}
+		if star > 0 {
+			c.star += w
+		}
+		fields := strings.Fields(text)
+		c.words += w * float64(len(fields))
+		c.length += w * float64(utf8.RuneCountInString(text))
+		if letters > 0 && len(fields) > 1 && startsWithNumber(fields) {
+			c.addressed += w
+		}
+		if v, err := strconv.ParseFloat(text, 64); err == nil {
+			if strings.ContainsAny(text, ".eE") {
+				c.decimal += w
+			} else {
+				c.integer += w
+				c.min, c.max = min(c.min, v), max(c.max, v)
+			}
+		}
+	}
+	if c.rows > 0 {
+		n := float64(c.rows)
+		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.integer, &c.words, &c.length} {
+			*share /= n
+		}
+		c.agree /= max(1, n*(n-1))
+		c.filled = n / float64(t.Len())
+	}
+	return c
+}
+
+// startsWithNumber says that one of the first words is a number of a house.
+func startsWithNumber(fields []string) bool {
+	for _, f := range fields[:min(2, len(fields))] {
+		if f[0] >= '0' && f[0] <= '9' {
+			return true
+		}
+	}
+	return false
+}
+
+// isDate says that a text is a day: three numbers with marks between them, or
+// eight digits, with a likely year.
+func isDate(text string) bool {
+	if len(text) < 8 || len(text) > 25 {
+		return false
+	}
+	var parts []string
+	for _, p := range strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
+		parts = append(parts, p)
+	}
+	if len(parts) == 1 && len(parts[0]) == 8 && len(text) == 8 {
+		year, _ := strconv.Atoi(text[:4])
+		month, _ := strconv.Atoi(text[4:6])
+		day, _ := strconv.Atoi(text[6:])
+		return year >= 1800 && year <= 2100 && month <= 12 && day <= 31
+	}
+	if len(parts) < 3 {
+		return false
+	}
+	for i, p := range parts[:3] {
+		if len(p) > 4 || len(p) > 2 && i == 1 {
+			return false
+		}
+	}
+	return len(parts[0]) == 4 || len(parts[2]) == 4
+}
+
+// called says that a column's name has one of the words.
+func (c *column) called(words ...string) bool {
+	name := strings.ToLower(c.name)
+	parts := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
+	for _, w := range words {
+		for _, p := range parts {
+			if p == w {
+				return true
+			}
+		}
+		if utf8.RuneCountInString(w) >= 4 && strings.Contains(name, w) || w[0] >= utf8.RuneSelf && strings.Contains(name, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// kind says what a column holds, and why. "" is nothing to compare.
+func (c *column) kind(records int) (compare.Kind, string) {
+	percent := func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
+	switch {
+	case c.rows == 0:
+		return "", "it is empty"
+	case c.distinct == 1:
+		return "", "all its values are equal"
+	case c.email >= 0.6:
+		return compare.Email, percent(c.email) + " are e-mail addresses"
+	case c.date >= 0.7:
+		return compare.Date, percent(c.date) + " are dates"
+	case c.han >= 0.5 && c.length <= 4.5:
+		return compare.ChineseName, percent(c.han) + " are Chinese, of " + fmt.Sprintf("%.1f", c.length) + " characters"
+	case c.phone >= 0.7 && (c.star >= 0.3 || c.called("phone", "tel", "mobile", "cell", "fax", "手机", "电话") || c.length >= 9.5):
+		return compare.Phone, percent(c.phone) + " look like phone numbers"
+	case c.digits >= 0.9 && c.decimal >= 0.3:
+		return compare.Number, percent(c.decimal) + " have a decimal point"
+	case c.digits >= 0.8:
+		if c.distinct == c.rows && c.filled == 1 && c.length >= 3 {
+			return "", "each record has another one: it numbers them"
+		}
+		if c.distinct <= 12 {
+			return compare.Category, fmt.Sprintf("%d different numbers", c.distinct)
+		}
+		return compare.Code, percent(c.digits) + " are digits"
+	case c.length <= 2.5 && c.distinct <= 12:
+		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
+	case c.addressed >= 0.4:
+		return compare.Address, percent(c.addressed) + " begin with a number and go on in words"
+	case c.words >= 1.9 || c.han >= 0.5:
+		return compare.Text, fmt.Sprintf("%.1f words on average", c.words)
+	case c.distinct <= 12 && c.distinct*20 < records:
+		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
+	}
+	if mixed := c.length > 0 && c.digits < 0.1 && hasDigits(c); mixed {
+		return compare.Code, "letters and digits mixed"
+	}
+	return compare.Name, fmt.Sprintf("%.1f words on average", c.words)
+}
+
+func hasDigits(*column) bool { return false }
+
+// Model writes a model for a table. It is an error if no column can be
+// compared.
+func Model(t *match.Table) (*match.Model, error) {
+	m := &match.Model{Seed: 1}
+	var columns []column
+	for place := range t.Columns() {
+		columns = append(columns, look(t, place))
+	}
+	taken := map[int]bool{}
+	if year, month, day := parts(columns); year >= 0 {
+		m.Comparisons = append(m.Comparisons, match.Comparison{
+			Name: "date", Columns: []string{columns[year].name, columns[month].name, columns[day].name}, Kind: compare.Date, Rarity: false,
+			Why: "year, month and day in columns of their own",
+		})
+		taken[year], taken[month], taken[day] = true, true, true
+	}
+	first, last := people(columns, t.Len())
+	for i := range columns {
+		c := &columns[i]
+		if taken[i] {
+			continue
+		}
+		kind, why := c.kind(t.Len())
+		if kind == "" {
+			continue
+		}
+		comparison := match.Comparison{Name: c.name, Columns: []string{c.name}, Kind: kind, Why: why}
+		comparison.Rarity = kind == compare.Name || kind == compare.Text || kind == compare.ChineseName || kind == compare.Address
+		if i == first {
+			comparison.SwappedWith = columns[last].name
+			comparison.Why += "; names of people are filled in the wrong way round now and then"
+		}
+		m.Comparisons = append(m.Comparisons, comparison)
+	}
+	if len(m.Comparisons) == 0 {
+		return nil, fmt.Errorf("no column can be compared: each is empty, has one value only, or numbers the records")
+	}
+	if len(m.Comparisons) > 16 {
+		m.Comparisons = m.Comparisons[:16]
+	}
+	return m, nil
+}
+
+// parts finds a date in three columns: its year, month and day; -1 if there is
+// none, or more than one.
+func parts(columns []column) (year, month, day int) {
+	year, month, day = -1, -1, -1
+	for i := range columns {
+		c := &columns[i]
+		if c.integer < 0.99 {
+			continue
+		}
+		switch {
+		case c.min >= 1800 && c.max <= 2100 && year < 0:
+			year = i
+		case c.min >= 1 && c.max <= 12 && c.max >= 10 && month < 0:
+			month = i
+		case c.min >= 1 && c.max <= 31 && c.max >= 28 && day < 0:
+			day = i
+		}
+	}
+	if year < 0 || month < 0 || day < 0 {
+		return -1, -1, -1
+	}
+	return year, month, day
+}
+
+// people finds the columns of first names and surnames, -1 if there are none.
+func people(columns []column, records int) (first, last int) {
+	first, last = -1, -1
+	for i := range columns {
+		c := &columns[i]
+		if kind, _ := c.kind(records); kind != compare.Name || c.filled < 0.3 {
+			continue
+		}
+		switch {
+		case c.called("first", "given", "forename", "fname") && first < 0:
+			first = i
+		case c.called("last", "surname", "family", "lname", "sur") && last < 0:
+			last = i
+		}
+	}
+	if first < 0 || last < 0 {
+		return -1, -1
+	}
+	return first, last
+}

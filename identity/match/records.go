@@ -1,0 +1,137 @@
+package match
+
+import (
+	"fmt"
+
+	"oneid/identity/match/compare"
+)
+
+// records is a table as its comparisons see it.
+type records struct {
+	model  *Model
+	n      int
+	fields []field
+	// ids has the value of each field of each record, record by record, so
+	// that all of one lie side by side.
+	ids     []uint32
+	sources []uint8 // nil unless only pairs of two sources count
+	all     float64 // pairs that may be one entity
+}
+
+// field is one comparison over a table.
+type field struct {
+	name   string
+	column *compare.Column // shared by two fields that are swapped now and then
+	last   compare.Level
+	rarity bool
+	// partner is the field that this one is swapped with, or -1. Only the
+	// first of the two has it.
+	partner int
+	// counts of records by value.
+	counts []uint32
+	filled int
+}
+
+func newRecords(t *Table, m *Model) (*records, error) {
+	r := &records{model: m, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs()}
+	if t.split {
+		r.sources = t.sources
+	}
+	columns := make([][]uint32, len(m.Comparisons))
+	for i := range m.Comparisons {
+		if r.fields[i].column != nil {
+			continue // made with its partner
+		}
+		group := []int{i}
+		if p := m.comparison(m.Comparisons[i].SwappedWith); p > i {
+			group = append(group, p)
+		}
+		var raw []string
+		var counts []int
+		var cells [][]uint32
+		var starts []int
+		for _, g := range group {
+			places := make([]int, len(m.Comparisons[g].Columns))
+			for k, name := range m.Comparisons[g].Columns {
+				place, err := t.column(name)
+				if err != nil {
+					return nil, fmt.Errorf("comparison %q: %w", m.Comparisons[g].Name, err)
+				}
+				places[k] = place
+			}
+			c, values, n := t.joined(places)
+			cells, starts = append(cells, c), append(starts, len(raw))
+			raw, counts = append(raw, values...), append(counts, n...)
+		}
+		column, ids, err := compare.NewColumn(m.Comparisons[i].Kind, raw, counts)
+		if err != nil {
+			return nil, fmt.Errorf("comparison %q: %w", m.Comparisons[i].Name, err)
+		}
+		for k, g := range group {
+			f := field{
+				name: m.Comparisons[g].Name, column: column, last: compare.Level(len(compare.Levels(column.Kind()))),
+				rarity: m.Comparisons[g].Rarity, partner: -1, counts: make([]uint32, column.Len()),
+			}
+			if k == 0 && len(group) > 1 {
+				f.partner = group[1]
+			}
+			columns[g] = make([]uint32, t.rows)
+			for row, number := range cells[k] {
+				id := ids[starts[k]+int(number)]
+				columns[g][row] = id
+				f.counts[id]++
+			}
+			f.filled = t.rows - int(f.counts[0])
+			r.fields[g] = f
+		}
+	}
+	r.ids = make([]uint32, t.rows*len(r.fields))
+	for i, column := range columns {
+		for row, id := range column {
+			r.ids[row*len(r.fields)+i] = id
+		}
+	}
+	return r, nil
+}
+
+// row gives a record's values by field.
+func (r *records) row(record uint32) []uint32 {
+	at := int(record) * len(r.fields)
+	return r.ids[at : at+len(r.fields)]
+}
+
+// pattern is the levels of a pair, four bits a field, the first lowest.
+type pattern uint64
+
+func (p pattern) level(field int) compare.Level { return compare.Level(p >> (4 * field) & 15) }
+
+// compare gives the levels of a pair.
+func (r *records) compare(a, b uint32) pattern {
+	x, y := r.row(a), r.row(b)
+	var p pattern
+	for i := range r.fields {
+		f := &r.fields[i]
+		p |= pattern(f.column.Compare(x[i], y[i])) << (4 * i)
+	}
+	for i := range r.fields {
+		f := &r.fields[i]
+		j := f.partner
+		if j < 0 {
+			continue
+		}
+		// Two names that are nothing like each other may stand in each
+		// other's column. What both say together is said once, by the first.
+		if l, k := p.level(i), p.level(j); l != 1 && k != 1 && l != 3 && k != 3 && r.crossed(f.column, x[i], x[j], y[i], y[j]) {
+			p &^= 15<<(4*i) | 15<<(4*j)
+			p |= pattern(compare.Swapped) << (4 * i)
+		}
+	}
+	return p
+}
+
+// crossed says that each of two names is like the other of the other record;
+// one may be missing.
+func (r *records) crossed(c *compare.Column, firstA, lastA, firstB, lastB uint32) bool {
+	one, two := c.Alike(firstA, lastB), c.Alike(lastA, firstB)
+	return one && two || one && (lastA == 0 || firstB == 0) || two && (firstA == 0 || lastB == 0)
+}
