@@ -10,26 +10,25 @@ import (
 // scorer weighs pairs, in bits.
 type scorer struct {
 	r *records
-	// same and near are what a level of a field is worth against strangers,
-	// begun with the priors.
-	samePrior, nearPrior float64
-	same, near           counts
-	// equal by field and value: what equal values are worth beside same and
-	// near, where rarity counts; nil where it does not.
+	// levels are what a level of a field is worth for a class against
+	// strangers, shares what the class is. Class 0 is one entity, the others
+	// are neighbours.
+	levels []counts
+	shares []float64
+	// equal by field and value: what equal values are worth beside levels,
+	// where rarity counts; nil where it does not.
 	equal [][]float32
 }
 
 func newScorer(r *records, l *Learned) *scorer {
-	n := len(r.fields)
-	rest := 1 - l.Prior - l.Near
-	s := &scorer{
-		r: r, samePrior: math.Log2(l.Prior / rest), nearPrior: math.Log2(l.Near / rest),
-		same: make(counts, n), near: make(counts, n), equal: make([][]float32, n),
-	}
-	for i, f := range l.Fields {
-		for k := range f.M {
-			s.same[i][k+1] = math.Log2(f.M[k] / f.U[k])
-			s.near[i][k+1] = math.Log2(f.N[k] / f.U[k])
+	s := &scorer{r: r, equal: make([][]float32, len(r.fields))}
+	s.levels, s.shares = l.classes()
+	for c := range s.levels {
+		s.shares[c] /= math.Ln2
+		for i := range s.levels[c] {
+			for level := range s.levels[c][i] {
+				s.levels[c][i][level] /= math.Ln2
+			}
 		}
 	}
 	return s
@@ -38,22 +37,28 @@ func newScorer(r *records, l *Learned) *scorer {
 // weight of a pair in bits: the odds that it is one entity, and not
 // neighbours or strangers.
 func (s *scorer) weight(p pattern, x []uint32) float64 {
-	w, v := s.samePrior, s.nearPrior
-	for i := range s.same {
-		l := p & 15
-		p >>= 4
-		w += s.same[i][l]
-		v += s.near[i][l]
-		if l == 1 && s.equal[i] != nil {
-			rare := float64(s.equal[i][x[i]])
-			w += rare
-			v += rare
+	rare := 0.0
+	for i, equal := range s.equal {
+		if equal != nil && p.level(i) == 1 {
+			rare += float64(equal[x[i]])
 		}
 	}
-	if v > -5 {
-		w -= math.Log2(1 + math.Exp2(v))
+	w := s.shares[0] + rare
+	for i := range s.levels[0] {
+		w += s.levels[0][i][p.level(i)]
 	}
-	return w
+	if w < lowest {
+		return w // whatever it is otherwise, it is not one entity
+	}
+	others := 1.0
+	for c := 1; c < len(s.shares); c++ {
+		v := s.shares[c] + rare
+		for i := range s.levels[c] {
+			v += s.levels[c][i][p.level(i)]
+		}
+		others += math.Exp2(v)
+	}
+	return w - math.Log2(others)
 }
 
 // rarity sets what equal values are worth from how many clusters have them: an

@@ -14,14 +14,16 @@ import (
 //
 // Two records are of one entity, or strangers, or neighbours: records of two
 // entities that agree more than by chance, because they share a household, a
-// building, a town. Without the third class each column of an address would
-// count as if the others had said nothing, and what is learned as "one entity"
-// would drift to whatever agrees often.
+// building, a name and what is made of it. There are as many kinds of
+// neighbours as comparisons, and the data say what each has in common. Without
+// them each column of an address would count as if the others had said
+// nothing, and what is learned as "one entity" would drift to whatever agrees
+// often.
 type Learned struct {
-	// Prior is the share of all pairs that are one entity, Near the share of
-	// those that are neighbours.
-	Prior float64 `json:"prior"`
-	Near  float64 `json:"near"`
+	// Prior is the share of all pairs that are one entity, Near the shares of
+	// those that are neighbours, by kind of neighbours.
+	Prior float64   `json:"prior"`
+	Near  []float64 `json:"near"`
 	// Fields in the order of the model's comparisons.
 	Fields []LearnedField `json:"fields"`
 	// Rounds of learning, and whether the last one changed next to nothing.
@@ -33,10 +35,11 @@ type Learned struct {
 // its levels, of level l at [l-1], where neither value is missing.
 type LearnedField struct {
 	Name string `json:"name"`
-	// M among pairs of one entity, U among strangers, N among neighbours.
-	M []float64 `json:"m"`
-	U []float64 `json:"u"`
-	N []float64 `json:"n"`
+	// M among pairs of one entity, U among strangers, N[k] among neighbours of
+	// kind k.
+	M []float64   `json:"m"`
+	U []float64   `json:"u"`
+	N [][]float64 `json:"n"`
 }
 
 // Weight is what a level is worth in bits, without regard to neighbours.
@@ -50,11 +53,10 @@ const (
 	// level that is hardly seen stays near them. doubtNear likewise, towards
 	// strangers.
 	doubt, doubtNear = 2.0, 5.0
-	// nearest bounds what neighbours have in common, as a share of the
-	// information (bits, against strangers) that pairs of one entity have in
-	// common: what agrees in nearly all it can agree in is no neighbour but
-	// the same entity, badly written.
-	nearest = 0.3
+	// nearest bounds what neighbours have in common, in bits against
+	// strangers, as a share of the bits that the prior asks of one entity: who
+	// has more in common is no neighbour but the same entity, badly written.
+	nearest = 0.75
 )
 
 // start gives the probabilities of the levels among pairs of one entity to
@@ -89,29 +91,41 @@ type learning struct {
 	levels   counts
 	smallest float64
 	out      *Learned
-	// same and near are expected among the candidates.
-	same, near           counts
-	sameTotal, nearTotal float64
+	// expected among the candidates by class: 0 is one entity, k+1 neighbours
+	// of kind k.
+	expected []counts
+	totals   []float64
 }
 
 // learn finds prior, m, u and n by expectation and maximisation, and says in
 // plain words what was not learned as it should be. seen is sorted in place.
 func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learned, []string) {
 	slices.SortFunc(seen, func(a, b counted) int { return cmp.Compare(a.pattern, b.pattern) })
-	prior := min(0.1, float64(r.n)/10/r.all)
-	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: &Learned{Prior: prior, Near: min(0.5, 10*prior)}}
+	n := len(r.fields)
+	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: &Learned{Prior: min(0.1, float64(r.n)/10/r.all)}}
 	for i := range r.fields {
 		f := &r.fields[i]
-		l.out.Fields = append(l.out.Fields, LearnedField{f.name, start(f.last), make([]float64, f.last), make([]float64, f.last)})
+		l.out.Fields = append(l.out.Fields, LearnedField{Name: f.name, M: start(f.last), U: make([]float64, f.last)})
 	}
-	l.same = make(counts, len(r.fields))
+	l.expected = []counts{make(counts, n)}
 	l.strangers()
-	for i := range l.out.Fields {
-		f := &l.out.Fields[i]
-		for k := range f.N {
-			f.N[k] = math.Sqrt(f.M[k] * f.U[k]) // half-way
+	// Neighbours of kind k are those that have field k in common, to begin
+	// with, and of the others whatever goes with it.
+	for k := range n {
+		l.out.Near = append(l.out.Near, min(0.5, 10*l.out.Prior)/float64(n))
+		for i := range l.out.Fields {
+			f := &l.out.Fields[i]
+			near := make([]float64, len(f.M))
+			pull := 0.25
+			if i == k {
+				pull = 0.9
+			}
+			for level := range near {
+				near[level] = math.Pow(f.M[level], pull) * math.Pow(f.U[level], 1-pull)
+			}
+			normalise(near)
+			f.N = append(f.N, near)
 		}
-		normalise(f.N)
 	}
 	change := 0.0
 	for !l.out.Converged && l.out.Rounds < maxRounds {
@@ -149,42 +163,69 @@ func (l *learning) strangers() {
 			if k == 0 {
 				least = 0.5 // equal pairs were counted, not drawn
 			}
-			u[k] = max(l.levels[i][k+1]-l.same[i][k+1], least)
+			u[k] = max(l.levels[i][k+1]-l.expected[0][i][k+1], least)
 		}
 		normalise(u)
 	}
 }
 
-// expect spreads each pattern over the three classes.
-func (l *learning) expect() {
-	n := len(l.out.Fields)
-	same, near := make(counts, n), make(counts, n)
-	for i, f := range l.out.Fields {
-		for k := range f.M {
-			same[i][k+1] = math.Log(f.M[k] / f.U[k])
-			near[i][k+1] = math.Log(f.N[k] / f.U[k])
+// classes gives the logarithms of each class's levels and of its share, against
+// strangers.
+func (out *Learned) classes() (levels []counts, shares []float64) {
+	rest := 1 - out.Prior
+	for _, near := range out.Near {
+		rest -= near
+	}
+	shares = append(shares, math.Log(out.Prior/rest))
+	for _, near := range out.Near {
+		shares = append(shares, math.Log(near/rest))
+	}
+	for range shares {
+		levels = append(levels, make(counts, len(out.Fields)))
+	}
+	for i, f := range out.Fields {
+		for l, u := range f.U {
+			levels[0][i][l+1] = math.Log(f.M[l] / u)
+			for k := range f.N {
+				levels[k+1][i][l+1] = math.Log(f.N[k][l] / u)
+			}
 		}
 	}
-	rest := 1 - l.out.Prior - l.out.Near
-	l.same, l.near = make(counts, n), make(counts, n)
-	l.sameTotal, l.nearTotal = 0, 0
+	return levels, shares
+}
+
+// expect spreads each pattern over the classes.
+func (l *learning) expect() {
+	levels, shares := l.out.classes()
+	l.expected, l.totals = nil, make([]float64, len(shares))
+	for range shares {
+		l.expected = append(l.expected, make(counts, len(l.out.Fields)))
+	}
+	likely := make([]float64, len(shares))
 	for _, s := range l.seen {
-		w, v := math.Log(l.out.Prior/rest), math.Log(l.out.Near/rest)
-		for i := range n {
-			level := s.pattern.level(i)
-			w += same[i][level]
-			v += near[i][level]
+		top := 0.0
+		for c := range shares {
+			w := shares[c]
+			for i := range levels[c] {
+				w += levels[c][i][s.pattern.level(i)]
+			}
+			likely[c] = w
+			top = max(top, w)
 		}
-		top := max(w, v, 0)
-		a, b := math.Exp(w-top), math.Exp(v-top)
-		sum := a + b + math.Exp(-top)
-		p, q := s.n*a/sum, s.n*b/sum
-		l.sameTotal += p
-		l.nearTotal += q
-		for i := range n {
-			level := s.pattern.level(i)
-			l.same[i][level] += p
-			l.near[i][level] += q
+		sum := math.Exp(-top)
+		for c, w := range likely {
+			likely[c] = math.Exp(w - top)
+			sum += likely[c]
+		}
+		for c, part := range likely {
+			p := s.n * part / sum
+			if p < 1e-9 {
+				continue
+			}
+			l.totals[c] += p
+			for i := range l.expected[c] {
+				l.expected[c][i][s.pattern.level(i)] += p
+			}
 		}
 	}
 }
@@ -196,22 +237,28 @@ func (l *learning) maximise() float64 {
 	for i := range l.out.Fields {
 		f := &l.out.Fields[i]
 		begin, old := start(l.r.fields[i].last), slices.Clone(f.M)
-		for k := range f.M {
-			f.M[k] = l.same[i][k+1] + doubt*begin[k]
-			f.N[k] = l.near[i][k+1] + doubtNear*f.U[k]
+		for level := range f.M {
+			f.M[level] = l.expected[0][i][level+1] + doubt*begin[level]
+			for k := range f.N {
+				f.N[k][level] = l.expected[k+1][i][level+1] + doubtNear*f.U[level]
+			}
 		}
 		normalise(f.M)
-		normalise(f.N)
+		for k := range f.N {
+			normalise(f.N[k])
+		}
 		oneSlip(l.r.fields[i].column.Kind(), f.M)
-		for k := range f.M {
-			change = max(change, math.Abs(f.M[k]-old[k]))
+		for level := range f.M {
+			change = max(change, math.Abs(f.M[level]-old[level]))
 		}
 	}
-	l.estrange()
-	prior := max(l.sameTotal, 0.5) / l.r.all
+	for k := range l.out.Near {
+		l.estrange(k)
+		l.out.Near[k] = min(max(l.totals[k+1], 0.5)/l.r.all, 0.5/float64(len(l.out.Near)))
+	}
+	prior := min(max(l.totals[0], 0.5)/l.r.all, 0.4)
 	change = max(change, math.Abs(prior-l.out.Prior)/l.out.Prior)
-	l.out.Prior = min(prior, 0.9)
-	l.out.Near = min(max(l.nearTotal, 0.5)/l.r.all, 0.99-l.out.Prior)
+	l.out.Prior = prior
 	l.strangers()
 	return change
 }
@@ -227,13 +274,12 @@ func oneSlip(kind compare.Kind, m []float64) {
 	m[one] = m[one-1]
 }
 
-// estrange draws neighbours towards strangers until they have no more in
-// common than they may.
-func (l *learning) estrange() {
-	limit, info := 0.0, 0.0
+// estrange draws neighbours of a kind towards strangers until they have no
+// more in common than they may.
+func (l *learning) estrange(k int) {
+	limit, info := nearest*-math.Log2(l.out.Prior), 0.0
 	for _, f := range l.out.Fields {
-		limit += nearest * information(f.M, f.U)
-		info += information(f.N, f.U)
+		info += information(f.N[k], f.U)
 	}
 	if info <= limit {
 		return
@@ -244,9 +290,9 @@ func (l *learning) estrange() {
 		t := (low + high) / 2
 		info = 0
 		for i, f := range l.out.Fields {
-			bent[i] = make([]float64, len(f.N))
-			for k := range f.N {
-				bent[i][k] = math.Pow(f.N[k], t) * math.Pow(f.U[k], 1-t)
+			bent[i] = make([]float64, len(f.U))
+			for level, u := range f.U {
+				bent[i][level] = math.Pow(f.N[k][level], t) * math.Pow(u, 1-t)
 			}
 			normalise(bent[i])
 			info += information(bent[i], f.U)
@@ -258,7 +304,7 @@ func (l *learning) estrange() {
 		}
 	}
 	for i := range bent {
-		l.out.Fields[i].N = bent[i]
+		l.out.Fields[i].N[k] = bent[i]
 	}
 }
 
@@ -305,7 +351,7 @@ func (l *learning) mend(field int) (warnings []string) {
 	}
 	var unseen []string
 	for k := range f.M[:len(f.M)-1] {
-		if l.same[field][k+1] < 0.5 {
+		if l.expected[0][field][k+1] < 0.5 {
 			unseen = append(unseen, names[k])
 		}
 	}

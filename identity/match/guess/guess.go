@@ -23,10 +23,10 @@ type column struct {
 	distinct int
 	filled   float64 // share of rows
 	// Shares of the rows that have a value.
-	date, email, digits, phone, han, star, addressed, decimal float64
-	words, length                                             float64 // mean
-	min, max                                                  float64 // of those that are whole numbers
-	integer                                                   float64
+	date, email, digits, phone, han, star, addressed, decimal, mixed float64
+	words, length                                                    float64 // mean
+	min, max                                                         float64 // of those that are whole numbers
+	integer                                                          float64
 	// agree is the probability that two random records agree.
 	agree float64
 }
@@ -71,6 +71,9 @@ func look(t *match.Table, place int) column {
 				c.phone += w
 			}
 		}
+		if letters > 0 && digits > 0 && han == 0 && letters+digits <= 12 && len(strings.Fields(text)) <= 2 && letters <= 2*digits {
+			c.mixed += w
+		}
 		if han > 0 {
 			c.han += w
 		}
@@ -94,7 +97,7 @@ func look(t *match.Table, place int) column {
 	}
 	if c.rows > 0 {
 		n := float64(c.rows)
-		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.integer, &c.words, &c.length} {
+		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.integer, &c.words, &c.length} {
 			*share /= n
 		}
 		c.agree /= max(1, n*(n-1))
@@ -185,6 +188,8 @@ func (c *column) kind(records int) (compare.Kind, string) {
 		return compare.Code, percent(c.digits) + " are digits"
 	case c.length <= 2.5 && c.distinct <= 12:
 		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
+	case c.mixed >= 0.7:
+		return compare.Code, percent(c.mixed) + " mix letters and digits"
 	case c.addressed >= 0.4:
 		return compare.Address, percent(c.addressed) + " begin with a number and go on in words"
 	case c.words >= 1.9 || c.han >= 0.5:
@@ -192,13 +197,8 @@ func (c *column) kind(records int) (compare.Kind, string) {
 	case c.distinct <= 12 && c.distinct*20 < records:
 		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
 	}
-	if mixed := c.length > 0 && c.digits < 0.1 && hasDigits(c); mixed {
-		return compare.Code, "letters and digits mixed"
-	}
 	return compare.Name, fmt.Sprintf("%.1f words on average", c.words)
 }
-
-func hasDigits(*column) bool { return false }
 
 // Model writes a model for a table. It is an error if no column can be
 // compared.
