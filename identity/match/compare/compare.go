@@ -8,6 +8,7 @@ package compare
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -95,47 +96,86 @@ const Swapped Level = 2
 // Column holds a column's different values, prepared. It does not change once
 // it is made, and may be used concurrently.
 type Column struct {
-	kind   Kind
-	last   Level
-	values []value
-	words  []word
+	kind  Kind
+	last  Level
+	heads []head
+	texts []string
+	// counts are the rows that have each value.
+	counts []int
+	// Of Text and Address: the words of value v are wordsOf[at[v]:at[v+1]],
+	// sorted, each once; worth is of all words of a value together.
+	words   []word
+	wordsOf []uint32
+	at      []uint32
+	worth   []float32
+	// Of Address: the house number. Of Date: year, month and day. Of Number:
+	// the quantity. Of Email: the length of the user's part.
+	numbers []string
+	dates   [][3]int16
+	amounts []float64
+	users   []int32
 }
 
-// value is one value in its comparable form.
-type value struct {
-	text  string
-	sig   uint32 // of text
-	size  int    // of text in runes
-	count int    // rows that have it
-	// words by number, sorted, each once; Text and Address only.
-	words []uint32
-	worth float32 // of all words together
-	// number is the house number of an address, the year, month and day of a
-	// date, or the quantity.
-	number string
-	date   [3]int
-	amount float64
-	user   string // of an e-mail address
-	domain string
+// head is what can be told of two texts without looking at them: most pairs of
+// strangers end here.
+type head struct {
+	sig   uint32 // letters as a set
+	size  uint8  // runes, at most 255
+	begin [3]byte
+}
+
+func headOf(text string) head {
+	h := head{sig: signature(text), size: uint8(min(255, utf8.RuneCountInString(text)))}
+	copy(h.begin[:], text)
+	return h
+}
+
+// apart bounds the distance of two texts from below.
+func apart(x, y head) int {
+	return max((bits.OnesCount32(x.sig^y.sig)+1)/2, int(x.size)-int(y.size), int(y.size)-int(x.size))
+}
+
+// like bounds the Jaro–Winkler similarity of two texts from above.
+func like(x, y head) float64 {
+	if x.size == 0 || y.size == 0 {
+		return 0
+	}
+	m := min(int(x.size)-bits.OnesCount32(x.sig&^y.sig), int(y.size)-bits.OnesCount32(y.sig&^x.sig))
+	if m <= 0 {
+		return 0
+	}
+	jaro := (float64(m)/float64(x.size) + float64(m)/float64(y.size) + 1) / 3
+	prefix := 0.0
+	if x.begin[0] == y.begin[0] {
+		prefix = 0.1
+		if x.begin[1] == y.begin[1] {
+			prefix = 0.2
+			if x.begin[2] == y.begin[2] {
+				prefix = 0.4
+			}
+		}
+	}
+	return jaro + prefix*(1-jaro)
 }
 
 // word is one word of a text column.
 type word struct {
 	text  string
-	sig   uint32
+	head  head
 	worth float32 // the rarer, the more: ln(rows / rows with it)
 }
 
-// NewColumn prepares a column of rows rows from its different raw values and
-// how many rows have each. ids says which value of the column each raw one
-// is: equal ones, but for the writing, are one; 0 is none.
+// NewColumn prepares a column from its different raw values and how many rows
+// have each. ids says which value of the column each raw one is: equal ones,
+// but for the writing, are one; 0 is none.
 func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, err error) {
 	if levels[kind] == nil {
 		return nil, nil, fmt.Errorf("compare: there is no kind %q; there are %q", kind, Kinds())
 	}
-	c = &Column{kind: kind, last: Level(len(levels[kind])), values: make([]value, 1, len(raw)+1)}
+	c = &Column{kind: kind, last: Level(len(levels[kind]))}
 	ids = make([]uint32, len(raw))
 	known := make(map[string]uint32, len(raw))
+	c.add(value{})
 	for i, text := range raw {
 		v := prepare(kind, text)
 		if v.text == "" {
@@ -143,12 +183,11 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 		}
 		id, ok := known[v.text]
 		if !ok {
-			id = uint32(len(c.values))
+			id = uint32(len(c.texts))
 			known[v.text] = id
-			v.sig, v.size = signature(v.text), utf8.RuneCountInString(v.text)
-			c.values = append(c.values, v)
+			c.add(v)
 		}
-		c.values[id].count += counts[i]
+		c.counts[id] += counts[i]
 		ids[i] = id
 	}
 	if kind == Text || kind == Address {
@@ -157,17 +196,43 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	return c, ids, nil
 }
 
+// value is one value in its comparable form; what else depends on its kind.
+type value struct {
+	text   string
+	number string
+	date   [3]int16
+	amount float64
+	user   int
+}
+
+func (c *Column) add(v value) {
+	c.texts = append(c.texts, v.text)
+	c.heads = append(c.heads, headOf(v.text))
+	c.counts = append(c.counts, 0)
+	switch c.kind {
+	case Address:
+		c.numbers = append(c.numbers, v.number)
+	case Date:
+		c.dates = append(c.dates, v.date)
+	case Number:
+		c.amounts = append(c.amounts, v.amount)
+	case Email:
+		c.users = append(c.users, int32(v.user))
+	default:
+	}
+}
+
 // Kind is what the column's values are.
 func (c *Column) Kind() Kind { return c.kind }
 
 // Len is the number of different values, with the missing one: ids are below.
-func (c *Column) Len() int { return len(c.values) }
+func (c *Column) Len() int { return len(c.texts) }
 
 // Text is a value in its comparable form.
-func (c *Column) Text(id uint32) string { return c.values[id].text }
+func (c *Column) Text(id uint32) string { return c.texts[id] }
 
 // Count is the number of rows with a value.
-func (c *Column) Count(id uint32) int { return c.values[id].count }
+func (c *Column) Count(id uint32) int { return c.counts[id] }
 
 // Compare says how alike two values are.
 func (c *Column) Compare(a, b uint32) Level {
@@ -177,26 +242,25 @@ func (c *Column) Compare(a, b uint32) Level {
 	case a == b:
 		return 1
 	}
-	x, y := &c.values[a], &c.values[b]
 	switch c.kind {
 	case Name:
-		return names(x, y)
+		return c.compareNames(a, b)
 	case ChineseName:
-		return chineseNames(x, y)
+		return chineseNames(c.texts[a], c.texts[b])
 	case Text:
-		return c.texts(x, y)
+		return c.compareTexts(a, b)
 	case Address:
-		return c.addresses(x, y)
+		return c.compareAddresses(a, b)
 	case Date:
-		return dates(x, y)
+		return c.compareDates(a, b)
 	case Number:
-		return numbers(x, y)
+		return numbers(c.amounts[a], c.amounts[b])
 	case Code:
-		return codes(x, y)
+		return c.compareCodes(a, b)
 	case Phone:
-		return phones(x, y)
+		return c.comparePhones(a, b)
 	case Email:
-		return emails(x, y)
+		return c.compareEmails(a, b)
 	case Category:
 	}
 	return c.last
@@ -204,59 +268,58 @@ func (c *Column) Compare(a, b uint32) Level {
 
 // Alike says whether two names are equal or but for a slip.
 func (c *Column) Alike(a, b uint32) bool {
-	return a != 0 && b != 0 && (a == b || c.Compare(a, b) <= 3)
+	return a != 0 && b != 0 && (a == b || apart(c.heads[a], c.heads[b]) <= 1 && c.Compare(a, b) <= 3)
 }
 
-// apart bounds the distance of two values from below, by their letters alone.
-func apart(x, y *value) int {
-	return max((bits.OnesCount32(x.sig^y.sig)+1)/2, x.size-y.size, y.size-x.size)
-}
-
-func names(x, y *value) Level {
+func (c *Column) compareNames(a, b uint32) Level {
 	const slip, similar, beginning, vaguely, other = 3, 4, 5, 6, 7
-	if beginsWith(x.text, y.text) || beginsWith(y.text, x.text) {
-		short := min(len(x.text), len(y.text))
-		if long := max(len(x.text), len(y.text)); long-short == 1 && short >= 3 {
-			return slip
+	const vague, alike = 0.8, 0.92
+	x, y := c.heads[a], c.heads[b]
+	if x.begin[0] == y.begin[0] && (x.sig&^y.sig == 0 || y.sig&^x.sig == 0) {
+		// An initial, a pet name, the first of two words.
+		short, long := c.texts[a], c.texts[b]
+		if len(short) > len(long) {
+			short, long = long, short
 		}
-		return beginning
+		if strings.HasPrefix(long, short) {
+			if len(long)-len(short) == 1 && len(short) >= 3 {
+				return slip
+			}
+			return beginning
+		}
 	}
-	if bits.OnesCount32(x.sig&y.sig)*4 < min(bits.OnesCount32(x.sig), bits.OnesCount32(y.sig))*2 {
-		return other // they share less than half of their letters
+	bound := like(x, y)
+	if bound < vague {
+		return other
 	}
-	var bufA, bufB symbols
-	a, b := bufA.set(x.text), bufB.set(y.text)
-	short := min(len(a), len(b))
+	s, t := c.texts[a], c.texts[b]
 	d := 3
 	if apart(x, y) <= 2 {
-		d = distance(a, b, 2)
+		d = Distance(s, t, 2)
 	}
+	short := min(x.size, y.size)
 	if d == 1 && short >= 3 {
 		return slip
 	}
-	s := jaroWinkler(a, b)
-	switch {
-	case d == 2 && short >= 5 || s >= 0.92:
+	if d == 2 && short >= 5 {
 		return similar
-	case s >= 0.8:
+	}
+	switch similarity := JaroWinkler(s, t); {
+	case similarity >= alike:
+		return similar
+	case similarity >= vague:
 		return vaguely
 	}
 	return other
 }
 
-// beginsWith says that a short name is the beginning of another: an initial,
-// a pet name, the first of two words.
-func beginsWith(long, short string) bool {
-	return len(long) > len(short) && strings.HasPrefix(long, short)
-}
-
-func codes(x, y *value) Level {
+func (c *Column) compareCodes(a, b uint32) Level {
+	x, y := c.heads[a], c.heads[b]
 	if apart(x, y) > 2 {
 		return 4
 	}
-	d := Distance(x.text, y.text, 2)
-	short := min(len(x.text), len(y.text))
-	switch {
+	short := min(x.size, y.size)
+	switch d := Distance(c.texts[a], c.texts[b], 2); {
 	case d == 1 && short >= 2:
 		return 2
 	case d == 2 && short >= 5:
@@ -265,8 +328,8 @@ func codes(x, y *value) Level {
 	return 4
 }
 
-func numbers(x, y *value) Level {
-	diff, size := abs(x.amount-y.amount), max(abs(x.amount), abs(y.amount))
+func numbers(x, y float64) Level {
+	diff, size := math.Abs(x-y), max(math.Abs(x), math.Abs(y))
 	switch {
 	case diff <= 1 && size >= 3 || diff <= size*0.01:
 		return 2
@@ -276,23 +339,21 @@ func numbers(x, y *value) Level {
 	return 4
 }
 
-func abs(x float64) float64 { return max(x, -x) }
-
-func phones(x, y *value) Level {
-	if strings.IndexByte(x.text, '*') >= 0 || strings.IndexByte(y.text, '*') >= 0 {
-		if sameButMask(x.text, y.text) {
+func (c *Column) comparePhones(a, b uint32) Level {
+	s, t := c.texts[a], c.texts[b]
+	if strings.IndexByte(s, '*') >= 0 || strings.IndexByte(t, '*') >= 0 {
+		if sameButMask(s, t) {
 			return 3
 		}
 		return 6
 	}
-	a, b := x.text, y.text
-	if len(a) >= 7 && len(b) >= 7 && a[len(a)-7:] == b[len(b)-7:] {
+	if len(s) >= 7 && len(t) >= 7 && s[len(s)-7:] == t[len(t)-7:] {
 		return 2
 	}
-	if apart(x, y) > 2 {
+	if apart(c.heads[a], c.heads[b]) > 2 {
 		return 6
 	}
-	if d := Distance(a, b, 2); d <= 2 {
+	if d := Distance(s, t, 2); d <= 2 {
 		return Level(3 + d)
 	}
 	return 6
@@ -317,40 +378,44 @@ func sameButMask(a, b string) bool {
 	return seen >= 4
 }
 
-func emails(x, y *value) Level {
-	if x.user == y.user && len(x.user) >= 3 {
+func (c *Column) compareEmails(a, b uint32) Level {
+	s, t := c.texts[a], c.texts[b]
+	userS, userT := s[:c.users[a]], t[:c.users[b]]
+	if len(userS) >= 3 && userS == userT {
 		return 2
 	}
-	if apart(x, y) <= 2 && Distance(x.text, y.text, 2) <= 2 {
+	x, y := c.heads[a], c.heads[b]
+	if apart(x, y) <= 2 && Distance(s, t, 2) <= 2 {
 		return 3
 	}
-	if len(x.user) >= 3 && len(y.user) >= 3 && JaroWinkler(x.user, y.user) >= 0.88 {
+	if len(userS) >= 3 && len(userT) >= 3 && x.begin == y.begin && JaroWinkler(userS, userT) >= 0.88 {
 		return 4
 	}
-	if x.domain == y.domain && x.domain != "" {
+	if domain := s[len(userS):]; domain != "" && domain == t[len(userT):] {
 		return 5
 	}
 	return 6
 }
 
-func dates(x, y *value) Level {
-	a, b := x.date, y.date
+func (c *Column) compareDates(a, b uint32) Level {
+	x, y := c.dates[a], c.dates[b]
 	same := 0
-	for i := range a {
-		if a[i] == b[i] {
+	for i := range x {
+		if x[i] == y[i] {
 			same++
 		}
 	}
-	if a[0] == b[0] && a[1] == b[2] && a[2] == b[1] {
+	if x[0] == y[0] && x[1] == y[2] && x[2] == y[1] {
 		return 2
 	}
-	if Distance(x.text, y.text, 1) == 1 {
+	least := apart(c.heads[a], c.heads[b])
+	if same >= 1 && least <= 1 && Distance(c.texts[a], c.texts[b], 1) == 1 {
 		return 3
 	}
 	switch {
 	case same == 2:
 		return 4
-	case a[0] == b[0], same == 1 && Distance(x.text, y.text, 2) == 2:
+	case x[0] == y[0], same == 1 && least <= 2 && Distance(c.texts[a], c.texts[b], 2) == 2:
 		return 5
 	}
 	return 6

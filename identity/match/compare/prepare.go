@@ -65,13 +65,13 @@ func phone(raw string) string {
 
 func email(raw string) value {
 	text := strings.ToLower(raw)
-	user, domain, found := strings.Cut(text, "@")
-	if !found {
+	at := strings.IndexByte(text, '@')
+	if at < 0 {
 		// A slip in the sign itself: what is before the first dot behind the
 		// last digit is anybody's guess, so the whole is compared.
-		return value{text: text, user: text}
+		return value{text: text, user: len(text)}
 	}
-	return value{text: text, user: user, domain: domain}
+	return value{text: text, user: at}
 }
 
 // streets maps the ways to write a kind of road to one: none. The kind says
@@ -160,15 +160,15 @@ func date(raw string) value {
 	default:
 		return value{}
 	}
-	if m > 99 || d > 99 {
+	if y > 9999 || m > 99 || d > 99 {
 		return value{}
 	}
-	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d), date: [3]int{y, m, d}}
+	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d), date: [3]int16{int16(y), int16(m), int16(d)}}
 }
 
-func chineseNames(x, y *value) Level {
+func chineseNames(x, y string) Level {
 	var bufA, bufB symbols
-	a, b := bufA.set(x.text), bufB.set(y.text)
+	a, b := bufA.set(x), bufB.set(y)
 	if masked(a) || masked(b) {
 		if fitsMask(a, b) || fitsMask(b, a) {
 			return 2

@@ -28,16 +28,32 @@ func (s *symbols) set(text string) []rune {
 	return s[:n]
 }
 
+// letters is a text in ASCII on the stack.
+type letters [maxRunes]byte
+
+func ascii(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // Distance is the Damerau–Levenshtein distance of two texts in runes: the
 // fewest insertions, deletions, replacements and swaps of neighbours (no part
 // edited twice) that make one of the other. It gives up beyond limit and then
 // returns limit+1.
 func Distance(a, b string, limit int) int {
+	if ascii(a) && ascii(b) {
+		var bufA, bufB letters
+		return distance(bufA[:copy(bufA[:], a)], bufB[:copy(bufB[:], b)], limit)
+	}
 	var bufA, bufB symbols
 	return distance(bufA.set(a), bufB.set(b), limit)
 }
 
-func distance(a, b []rune, limit int) int {
+func distance[T byte | rune](a, b []T, limit int) int {
 	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
 		a, b = a[1:], b[1:]
 	}
@@ -53,15 +69,27 @@ func distance(a, b []rune, limit int) int {
 	if len(a) == 0 {
 		return len(b)
 	}
-	var rows [3][maxRunes + 1]int
+	// Only a band around the diagonal can stay within the limit. What lies
+	// beside it counts as far away.
+	const far = 200
+	limit = min(limit, maxRunes)
+	var rows [3][maxRunes + 2]uint8
 	before, last, row := &rows[0], &rows[1], &rows[2]
-	for j := range len(b) + 1 {
-		last[j] = j
+	for j := range min(len(b), limit) + 1 {
+		last[j] = uint8(j)
+	}
+	if limit < len(b) {
+		last[limit+1] = far
 	}
 	for i, x := range a {
-		row[0] = i + 1
-		best := row[0]
-		for j, y := range b {
+		from, to := max(0, i-limit), min(len(b), i+limit+1)
+		row[from] = far
+		if from == 0 {
+			row[0] = uint8(i + 1)
+		}
+		best := row[from]
+		for j := from; j < to; j++ {
+			y := b[j]
 			d := last[j]
 			if x != y {
 				d = min(d, last[j+1], row[j]) + 1
@@ -72,23 +100,28 @@ func distance(a, b []rune, limit int) int {
 			row[j+1] = d
 			best = min(best, d)
 		}
-		if best > limit {
+		row[to+1] = far
+		if int(best) > limit {
 			return limit + 1
 		}
 		before, last, row = last, row, before
 	}
-	return min(last[len(b)], limit+1)
+	return min(int(last[len(b)]), limit+1)
 }
 
 // JaroWinkler is the similarity of two texts in runes, 0 (nothing in common)
 // to 1 (equal): Jaro's, raised for up to four equal first runes by a tenth of
 // what is missing each.
 func JaroWinkler(a, b string) float64 {
+	if ascii(a) && ascii(b) {
+		var bufA, bufB letters
+		return jaroWinkler(bufA[:copy(bufA[:], a)], bufB[:copy(bufB[:], b)])
+	}
 	var bufA, bufB symbols
 	return jaroWinkler(bufA.set(a), bufB.set(b))
 }
 
-func jaroWinkler(a, b []rune) float64 {
+func jaroWinkler[T byte | rune](a, b []T) float64 {
 	if len(a) > len(b) {
 		a, b = b, a
 	}
@@ -103,7 +136,7 @@ func jaroWinkler(a, b []rune) float64 {
 	matches := 0
 	for i, x := range a {
 		for j := max(0, i-window); j < min(len(b), i+window+1); j++ {
-			if matchedB&(1<<j) == 0 && b[j] == x {
+			if b[j] == x && matchedB&(1<<j) == 0 {
 				matchedA |= 1 << i
 				matchedB |= 1 << j
 				matches++
@@ -128,7 +161,7 @@ func jaroWinkler(a, b []rune) float64 {
 		j++
 	}
 	m := float64(matches)
-	jaro := (m/float64(len(a)) + m/float64(len(b)) + (m-float64(moved/2))/m) / 3
+	jaro := (m/float64(len(a)) + m/float64(len(b)) + (m-float64(moved)/2)/m) / 3
 	prefix := 0
 	for prefix < min(4, len(a)) && a[prefix] == b[prefix] {
 		prefix++

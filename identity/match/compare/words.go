@@ -3,7 +3,6 @@ package compare
 import (
 	"iter"
 	"math"
-	"math/bits"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,40 +17,43 @@ func (c *Column) cut() {
 	known := map[string]uint32{}
 	var with []int // rows with each word
 	rows := 0
-	for i := range c.values {
-		v := &c.values[i]
-		rows += v.count
-		for text := range wordsOf(v.text) {
-			if c.kind == Address && text == v.number {
+	c.at = make([]uint32, 1, len(c.texts)+1)
+	for i, text := range c.texts {
+		rows += c.counts[i]
+		begin := len(c.wordsOf)
+		for text := range cutWords(text) {
+			if c.kind == Address && text == c.numbers[i] {
 				continue
 			}
 			id, ok := known[text]
 			if !ok {
 				id = uint32(len(c.words))
 				known[text] = id
-				c.words = append(c.words, word{text: text, sig: signature(text)})
+				c.words = append(c.words, word{text: text, head: headOf(text)})
 				with = append(with, 0)
 			}
-			if !slices.Contains(v.words, id) && len(v.words) < maxWords {
-				v.words = append(v.words, id)
-				with[id] += v.count
+			if mine := c.wordsOf[begin:]; !slices.Contains(mine, id) && len(mine) < maxWords {
+				c.wordsOf = append(c.wordsOf, id)
+				with[id] += c.counts[i]
 			}
 		}
-		slices.Sort(v.words)
+		slices.Sort(c.wordsOf[begin:])
+		c.at = append(c.at, uint32(len(c.wordsOf)))
 	}
 	for i := range c.words {
 		c.words[i].worth = float32(max(0.2, math.Log(float64(rows)/float64(with[i]))))
 	}
-	for i := range c.values {
-		for _, id := range c.values[i].words {
-			c.values[i].worth += c.words[id].worth
+	c.worth = make([]float32, len(c.texts))
+	for i := range c.texts {
+		for _, id := range c.Words(uint32(i)) {
+			c.worth[i] += c.words[id].worth
 		}
 	}
 }
 
-// wordsOf cuts a text at its blanks, and Chinese, which has none, into each
+// cutWords cuts a text at its blanks, and Chinese, which has none, into each
 // two characters that stand beside each other.
-func wordsOf(text string) iter.Seq[string] {
+func cutWords(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for part := range strings.FieldsSeq(text) {
 			first, _ := utf8.DecodeRuneInString(part)
@@ -76,7 +78,7 @@ func wordsOf(text string) iter.Seq[string] {
 }
 
 // Words are the numbers of a value's words, sorted.
-func (c *Column) Words(id uint32) []uint32 { return c.values[id].words }
+func (c *Column) Words(id uint32) []uint32 { return c.wordsOf[c.at[id]:c.at[id+1]] }
 
 // Word is a word by its number.
 func (c *Column) Word(number uint32) string { return c.words[number].text }
@@ -86,13 +88,13 @@ func (c *Column) Worth(number uint32) float64 { return float64(c.words[number].w
 
 // common is the worth of the words that two values share, a word with a slip
 // counting four fifths.
-func (c *Column) common(x, y *value) float32 {
+func (c *Column) common(wordsX, wordsY []uint32) float32 {
 	var restX, restY [maxWords]uint32
 	nx, ny := 0, 0
 	var sum float32
 	i, j := 0, 0
-	for i < len(x.words) && j < len(y.words) {
-		switch a, b := x.words[i], y.words[j]; {
+	for i < len(wordsX) && j < len(wordsY) {
+		switch a, b := wordsX[i], wordsY[j]; {
 		case a == b:
 			sum += c.words[a].worth
 			i++
@@ -107,8 +109,8 @@ func (c *Column) common(x, y *value) float32 {
 			j++
 		}
 	}
-	nx += copy(restX[nx:], x.words[i:])
-	ny += copy(restY[ny:], y.words[j:])
+	nx += copy(restX[nx:], wordsX[i:])
+	ny += copy(restY[ny:], wordsY[j:])
 	if nx > 8 && ny > 8 {
 		return sum // two long texts: their slips decide nothing
 	}
@@ -136,7 +138,7 @@ func slip(x, y *word) bool {
 	if len(short) > len(long) {
 		short, long = long, short
 	}
-	if len(short) >= 3 && strings.HasPrefix(long, short) {
+	if x.head.begin == y.head.begin && len(short) >= 3 && strings.HasPrefix(long, short) {
 		return true
 	}
 	limit := 1
@@ -146,33 +148,32 @@ func slip(x, y *word) bool {
 	case len(short) >= 8:
 		limit = 2
 	}
-	if (bits.OnesCount32(x.sig^y.sig)+1)/2 > limit {
-		return false
-	}
-	return Distance(x.text, y.text, limit) <= limit
+	return apart(x.head, y.head) <= limit && Distance(x.text, y.text, limit) <= limit
 }
 
 // shares gives what two texts have in common, as parts of both together and of
 // the smaller one.
-func (c *Column) shares(x, y *value) (both, smaller float32) {
-	s := c.common(x, y)
+func (c *Column) shares(a, b uint32) (both, smaller float32) {
+	s := c.common(c.Words(a), c.Words(b))
 	if s == 0 {
 		return 0, 0
 	}
-	return min(1, s/(x.worth+y.worth-s)), min(1, s/min(x.worth, y.worth))
+	x, y := c.worth[a], c.worth[b]
+	return min(1, s/(x+y-s)), min(1, s/min(x, y))
 }
 
-func (c *Column) texts(x, y *value) Level {
-	if n := min(len(x.text), len(y.text)); n >= 5 && n < maxRunes && apart(x, y) <= 2 {
+func (c *Column) compareTexts(a, b uint32) Level {
+	x, y := c.heads[a], c.heads[b]
+	if n := min(x.size, y.size); n >= 5 && n < maxRunes && apart(x, y) <= 2 {
 		limit := 1
 		if n >= 10 {
 			limit = 2
 		}
-		if Distance(x.text, y.text, limit) <= limit {
+		if Distance(c.texts[a], c.texts[b], limit) <= limit {
 			return 2
 		}
 	}
-	both, smaller := c.shares(x, y)
+	both, smaller := c.shares(a, b)
 	switch {
 	case both >= 0.9:
 		return 2
@@ -188,18 +189,18 @@ func (c *Column) texts(x, y *value) Level {
 	return 7
 }
 
-func (c *Column) addresses(x, y *value) Level {
-	both, smaller := c.shares(x, y)
+func (c *Column) compareAddresses(a, b uint32) Level {
+	both, smaller := c.shares(a, b)
 	same, similar := both >= 0.6 || smaller >= 0.9, both >= 0.25
-	switch {
-	case x.number == "" || y.number == "":
+	switch x, y := c.numbers[a], c.numbers[b]; {
+	case x == "" || y == "":
 		switch {
 		case both >= 0.9:
 			return 2
 		case same:
 			return 4
 		}
-	case x.number == y.number:
+	case x == y:
 		switch {
 		case same:
 			return 2
@@ -208,7 +209,7 @@ func (c *Column) addresses(x, y *value) Level {
 		}
 		return 7
 	case same:
-		if Distance(x.number, y.number, 1) == 1 {
+		if Distance(x, y, 1) == 1 {
 			return 5
 		}
 		return 6
@@ -220,4 +221,4 @@ func (c *Column) addresses(x, y *value) Level {
 }
 
 // HouseNumber is the number of the house in an address, "" without one.
-func (c *Column) HouseNumber(id uint32) string { return c.values[id].number }
+func (c *Column) HouseNumber(id uint32) string { return c.numbers[id] }
