@@ -145,17 +145,7 @@ func (r *records) newBlock(rule Rule) *block {
 				s.many[id] = rarest(c, uint32(id))
 			}
 		} else {
-			numbers := map[string]uint32{"": 0}
-			s.single = make([]uint32, c.Len())
-			for id := range s.single {
-				text := part(c, uint32(id), what)
-				number, ok := numbers[text]
-				if !ok {
-					number = uint32(len(numbers))
-					numbers[text] = number
-				}
-				s.single[id] = number
-			}
+			s.single = r.parts(i, what)
 		}
 		sources = append(sources, s)
 	}
@@ -262,6 +252,37 @@ func (r *records) newBlock(rule Rule) *block {
 	}
 	b.keys = kept
 	return b
+}
+
+// parts numbers the part of each value of a field; 0 is none. They are kept,
+// for several rules ask for the same.
+func (r *records) parts(field int, what string) []uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := [2]string{r.fields[field].name, what}
+	if known, ok := r.partNumbers[at]; ok {
+		return known
+	}
+	c := r.fields[field].column
+	list := make([]uint32, c.Len())
+	if what == "" {
+		for id := range list {
+			list[id] = uint32(id)
+		}
+	} else {
+		numbers := map[string]uint32{"": 0}
+		for id := 1; id < len(list); id++ {
+			text := part(c, uint32(id), what)
+			number, ok := numbers[text]
+			if !ok {
+				number = uint32(len(numbers))
+				numbers[text] = number
+			}
+			list[id] = number
+		}
+	}
+	r.partNumbers[at] = list
+	return list
 }
 
 // sortKeys sorts a few keys.

@@ -1,10 +1,12 @@
 package match
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
-	"strings"
+	"slices"
 
 	"oneid/identity/match/compare"
 )
@@ -65,28 +67,40 @@ func (r *records) keysOf() []key {
 			if what != "" {
 				k.name += "." + what
 			}
-			sizes := map[string]uint32{}
-			for id := 1; id < f.column.Len(); id++ {
-				if f.counts[id] == 0 {
-					continue
+			var sizes []uint32
+			count := func(number, n uint32) {
+				for int(number) >= len(sizes) {
+					sizes = append(sizes, make([]uint32, len(sizes)+1024)...)
 				}
-				if k.several {
+				sizes[number] += n
+			}
+			if k.several {
+				for id := 1; id < f.column.Len(); id++ {
 					for _, w := range rarest(f.column, uint32(id)) {
-						sizes[f.column.Word(w)] += f.counts[id]
+						count(w, f.counts[id])
 					}
-				} else if text := part(f.column, uint32(id), what); text != "" {
-					sizes[text] += f.counts[id]
+				}
+			} else {
+				for id, number := range r.parts(i, what) {
+					if number != 0 {
+						count(number, f.counts[id])
+					}
 				}
 			}
+			different := 0
 			with, kept, pairs := 0.0, 0.0, 0.0
 			for _, n := range sizes {
+				if n == 0 {
+					continue
+				}
+				different++
 				with += float64(n)
 				pairs += float64(n) * float64(n-1)
 				if n <= mostAlike {
 					kept += float64(n)
 				}
 			}
-			if with == 0 || len(sizes) < 2 {
+			if different < 2 {
 				continue
 			}
 			k.agree, k.kept = pairs/float64(r.n)/float64(r.n), kept/with
@@ -99,9 +113,9 @@ func (r *records) keysOf() []key {
 // chooseBlocking picks rules that should find nearly all pairs of one entity
 // and make few others: the next rule is the one that finds most new ones of a
 // made-up sample for what it costs.
-func (r *records) chooseBlocking() []Rule {
+func (r *records) chooseBlocking(ctx context.Context) ([]*block, error) {
 	if r.all <= everything {
-		return []Rule{{Why: fmt.Sprintf("%d records are few enough to compare all pairs", r.n)}}
+		return []*block{r.newBlock(Rule{Why: fmt.Sprintf("%d records are few enough to compare all pairs", r.n)})}, nil
 	}
 	const made = 4096
 	keys := r.keysOf()
@@ -127,6 +141,7 @@ func (r *records) chooseBlocking() []Rule {
 		keys  []int
 		pairs float64
 		kept  float64
+		gain  float64
 	}
 	budget := max(fewestPairs, perRecord*float64(r.n))
 	var options []option
@@ -158,56 +173,91 @@ func (r *records) chooseBlocking() []Rule {
 			}
 		}
 	}
-	var rules []Rule
-	var found [made / 64]uint64
-	spent := 0.0
-	for len(rules) < maxRules {
-		best, bestWorth, bestGain := -1, 0.0, 0.0
-		for i, o := range options {
-			gain := 0.0
+	// pick chooses rules by what they are thought to cost. What they really
+	// cost is known when they are built; one that is too dear is then banned,
+	// and the choice is made again.
+	banned := make([]bool, len(options))
+	built := make([]*block, len(options))
+	pick := func() (chosen []int) {
+		var found [made / 64]uint64
+		spent := 0.0
+		for len(chosen) < maxRules {
+			best, bestWorth, bestGain := -1, 0.0, 0.0
+			for i, o := range options {
+				if banned[i] || spent+o.pairs > budget || slices.Contains(chosen, i) {
+					continue
+				}
+				gain := 0.0
+				for w := range found {
+					mask := ^found[w]
+					for _, k := range o.keys {
+						mask &= agree[k][w]
+					}
+					gain += float64(bits.OnesCount64(mask))
+				}
+				gain *= o.kept / made
+				if worth := gain / (o.pairs + budget/maxRules); gain > 0.001 && worth > bestWorth {
+					best, bestWorth, bestGain = i, worth, gain
+				}
+			}
+			if best < 0 {
+				return chosen
+			}
+			o := &options[best]
+			o.gain = bestGain
+			chosen = append(chosen, best)
+			spent += o.pairs
 			for w := range found {
-				mask := ^found[w]
+				mask := ^uint64(0)
 				for _, k := range o.keys {
 					mask &= agree[k][w]
 				}
-				gain += float64(bits.OnesCount64(mask))
-			}
-			gain *= o.kept / made
-			if worth := gain / (o.pairs + budget/maxRules); gain > 0.001 && spent+o.pairs <= budget && worth > bestWorth {
-				best, bestWorth, bestGain = i, worth, gain
+				found[w] |= mask
 			}
 		}
-		if best < 0 {
+		return chosen
+	}
+	var chosen []int
+	for range 4 {
+		chosen = pick()
+		err := parallel(ctx, len(chosen), nil, func(i int) {
+			if o := chosen[i]; built[o] == nil {
+				names := make([]string, len(options[o].keys))
+				for n, k := range options[o].keys {
+					names[n] = keys[k].name
+				}
+				built[o] = r.newBlock(Rule{Keys: names, Most: mostAlike})
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		spent, dear := 0.0, false
+		for _, o := range chosen {
+			options[o].pairs = built[o].pairs
+			if spent+built[o].pairs > budget {
+				banned[o], dear = true, true // its keys go together more often than by chance
+				continue
+			}
+			spent += built[o].pairs
+		}
+		if !dear {
 			break
 		}
-		o := options[best]
-		options = append(options[:best], options[best+1:]...)
-		names := make([]string, len(o.keys))
-		for i, k := range o.keys {
-			names[i] = keys[k].name
-		}
-		rule := Rule{Keys: names, Most: mostAlike}
-		b := r.newBlock(rule)
-		if spent+b.pairs > budget {
-			continue // its keys go together more often than by chance
-		}
-		spent += b.pairs
-		rule.Why = fmt.Sprintf("%.0f pairs; expected to find %.1f %% of those not found before", b.pairs, 100*bestGain)
-		rules = append(rules, rule)
-		for w := range found {
-			mask := ^uint64(0)
-			for _, k := range o.keys {
-				mask &= agree[k][w]
-			}
-			found[w] |= mask
+	}
+	var blocks []*block
+	spent := 0.0
+	for _, o := range chosen {
+		if b := built[o]; spent+b.pairs <= budget {
+			spent += b.pairs
+			b.rule.Why = fmt.Sprintf("%.0f pairs; expected to find %.1f %% of those of one entity that the rules above do not", b.pairs, 100*options[o].gain)
+			blocks = append(blocks, b)
 		}
 	}
-	if len(rules) == 0 {
-		names := []string{}
-		for _, k := range keys {
-			names = append(names, k.name)
-		}
-		return []Rule{{Keys: names[:1], Most: mostAlike, Why: "no rule makes few pairs and finds many; of " + strings.Join(names, ", ")}}
+	if len(blocks) == 0 {
+		return nil, errNoRules
 	}
-	return rules
+	return blocks, nil
 }
+
+var errNoRules = errors.New("no blocking rule was found that makes few pairs and finds many: no column tells records apart; write rules in a model, under blocking")

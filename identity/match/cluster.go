@@ -66,22 +66,27 @@ func (s *scorer) weight(p pattern, x []uint32) float64 {
 // It says whether there is a field where rarity counts.
 func (s *scorer) rarity(l *Learned, cluster []uint32) (any bool) {
 	r := s.r
+	// Records by cluster, those of one beside each other.
+	order := make([]uint32, r.n)
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortStableFunc(order, func(a, b uint32) int { return cmp.Compare(cluster[a], cluster[b]) })
 	for i := range r.fields {
 		f := &r.fields[i]
 		if !f.rarity {
 			continue
 		}
 		any = true
-		type cell struct{ id, cluster uint32 }
-		seen := map[cell]bool{}
+		last := make([]uint32, len(f.counts)) // cluster that had the value last, plus 1
 		counts := make([]float64, len(f.counts))
 		total := 0.0
-		for record := range r.n {
-			id := r.row(uint32(record))[i]
-			if id == 0 || seen[cell{id, cluster[record]}] {
+		for _, record := range order {
+			id := r.row(record)[i]
+			if id == 0 || last[id] == cluster[record]+1 {
 				continue
 			}
-			seen[cell{id, cluster[record]}] = true
+			last[id] = cluster[record] + 1
 			counts[id]++
 			total++
 		}

@@ -13,7 +13,7 @@ import (
 type Options struct {
 	// MaxPairs bounds the candidate pairs of a run; 0 is 200 million.
 	MaxPairs float64
-	// RandomPairs are drawn to learn how often strangers agree; 0 is 2 million.
+	// RandomPairs are drawn to learn how often strangers agree; 0 is 1 million.
 	RandomPairs int
 	// Progress is told how far a step is; nil is nobody.
 	Progress func(step string, done, total int64)
@@ -70,20 +70,26 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 		o.MaxPairs = 200e6
 	}
 	if o.RandomPairs == 0 {
-		o.RandomPairs = 2e6
+		o.RandomPairs = 1e6
 	}
 	r, err := newRecords(t, m)
 	if err != nil {
 		return nil, err
 	}
 	out := &Result{}
+	var blocks []*block
 	if len(m.Blocking) == 0 {
-		m.Blocking = r.chooseBlocking()
-	}
-	blocks := make([]*block, len(m.Blocking))
-	err = parallel(ctx, len(blocks), nil, func(i int) { blocks[i] = r.newBlock(m.Blocking[i]) })
-	if err != nil {
-		return nil, err
+		if blocks, err = r.chooseBlocking(ctx); err != nil {
+			return nil, err
+		}
+		for _, b := range blocks {
+			m.Blocking = append(m.Blocking, b.rule)
+		}
+	} else {
+		blocks = make([]*block, len(m.Blocking))
+		if err := parallel(ctx, len(blocks), nil, func(i int) { blocks[i] = r.newBlock(m.Blocking[i]) }); err != nil {
+			return nil, err
+		}
 	}
 	sum := 0.0
 	for _, b := range blocks {
@@ -114,60 +120,80 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 		levels[i][1] = r.equalPairs(i)
 	}
 	c := newCandidates(r, blocks)
-	units := c.units()
-
-	// Learn from a sample of the candidates, then score all of them.
-	const enoughPairs = 2e6
-	keep := uint64(math.MaxUint64)
-	if sum > enoughPairs {
-		keep = uint64(enoughPairs / sum * math.MaxUint64)
-	}
-	patterns := make([]map[pattern]int64, len(units))
-	totals := make([]int64, len(units))
-	err = c.each(ctx, units, step("looking at candidate pairs", len(units)), func(unit int, a, b uint32) {
-		totals[unit]++
-		if h := mix(mix(m.Seed, uint64(a)), uint64(b)); h > keep {
-			return
-		}
-		if patterns[unit] == nil {
-			patterns[unit] = map[pattern]int64{}
-		}
-		patterns[unit][r.compare(a, b)]++
-	})
-	if err != nil {
+	if err := out.score(ctx, r, c, sum, levels, scale, step); err != nil {
 		return nil, err
 	}
-	count := map[pattern]int64{}
-	for i, some := range patterns {
-		for p, n := range some {
-			count[p] += n
+	return out, out.cluster(ctx, r, newScorer(r, out.Learned), m.Accept)
+}
+
+// mostHeld is how many candidate pairs are kept in memory between learning and
+// scoring, 16 bytes each. Of more, a sample is learned from, and they are
+// compared a second time.
+const mostHeld = 24e6
+
+// held is a candidate pair and its levels.
+type held struct {
+	a, b   uint32
+	levels pattern
+}
+
+// score compares the candidates, learns what their levels are worth, and keeps
+// the links. predicted is at least the number of candidates.
+func (out *Result) score(ctx context.Context, r *records, c *candidates, predicted float64, levels counts, scale float64, step func(string, int) func(int)) error {
+	units := c.units()
+	keep := uint64(math.MaxUint64)
+	if predicted > mostHeld {
+		keep = uint64(mostHeld / 4 / predicted * math.MaxUint64)
+	}
+	pairs := make([][]held, len(units))
+	totals := make([]int64, len(units))
+	err := c.each(ctx, units, step("comparing pairs", len(units)), func(unit int, a, b uint32) {
+		totals[unit]++
+		if keep < math.MaxUint64 && mix(mix(r.model.Seed, uint64(a)), uint64(b)) > keep {
+			return
 		}
+		pairs[unit] = append(pairs[unit], held{a, b, r.compare(a, b)})
+	})
+	if err != nil {
+		return err
+	}
+	count := map[pattern]int64{}
+	var compared int64
+	for i, some := range pairs {
 		out.Candidates += totals[i]
+		compared += int64(len(some))
+		for _, h := range some {
+			count[h.levels]++
+		}
 	}
 	seen := make([]counted, 0, len(count))
-	var compared int64
 	for p, n := range count {
-		seen = append(seen, counted{p, float64(n)})
-		compared += n
-	}
-	for i := range seen {
-		seen[i].n *= float64(out.Candidates) / float64(compared)
+		seen = append(seen, counted{p, float64(n) * float64(out.Candidates) / float64(compared)})
 	}
 	out.Learned, out.Warnings = r.learn(seen, levels, scale)
 
-	links := make([][]Link, len(units))
 	s := newScorer(r, out.Learned)
-	err = c.each(ctx, units, step("comparing pairs", len(units)), func(unit int, a, b uint32) {
-		p := r.compare(a, b)
-		if w := s.weight(p, r.row(a)); w > lowest {
-			links[unit] = append(links[unit], Link{a, b, float32(w), p})
+	links := make([][]Link, len(units))
+	take := func(unit int, h held) {
+		if w := s.weight(h.levels, r.row(h.a)); w > lowest {
+			links[unit] = append(links[unit], Link{h.a, h.b, float32(w), h.levels})
 		}
-	})
-	if err != nil {
-		return nil, err
+	}
+	if keep < math.MaxUint64 {
+		clear(pairs)
+		err = c.each(ctx, units, step("scoring pairs", len(units)), func(unit int, a, b uint32) {
+			take(unit, held{a, b, r.compare(a, b)})
+		})
+	} else {
+		err = parallel(ctx, len(units), nil, func(unit int) {
+			for _, h := range pairs[unit] {
+				take(unit, h)
+			}
+			pairs[unit] = nil
+		})
 	}
 	out.Links = slices.Concat(links...)
-	return out, out.cluster(ctx, r, s, m.Accept)
+	return err
 }
 
 // lowest weight that is kept: below it a pair is of no interest to anyone.

@@ -166,9 +166,9 @@ func (c *candidates) pairs(u unit, visit func(a, b uint32)) {
 
 // sample compares pairs drawn at random, or all where these are not more, and
 // counts the levels of each field. drawn is the number of pairs.
-func (r *records) sample(ctx context.Context, pairs int, seed uint64) (levels [][16]float64, drawn float64, err error) {
+func (r *records) sample(ctx context.Context, pairs int, seed uint64) (levels counts, drawn float64, err error) {
 	const pieces = 64 // fixed, so that the draw does not depend on the machine
-	counts := make([][][16]int64, pieces)
+	byPiece := make([][][16]int64, pieces)
 	drawnBy := make([]int64, pieces)
 	all := r.all <= float64(pairs)
 	err = parallel(ctx, pieces, nil, func(piece int) {
@@ -196,10 +196,10 @@ func (r *records) sample(ctx context.Context, pairs int, seed uint64) (levels []
 				add(uint32(draw.IntN(r.n)), uint32(draw.IntN(r.n)))
 			}
 		}
-		counts[piece], drawnBy[piece] = mine, n
+		byPiece[piece], drawnBy[piece] = mine, n
 	})
-	levels = make([][16]float64, len(r.fields))
-	for piece, mine := range counts {
+	levels = make(counts, len(r.fields))
+	for piece, mine := range byPiece {
 		for i := range mine {
 			for l, n := range mine[i] {
 				levels[i][l] += float64(n)

@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"sync"
 
 	"oneid/identity/match/compare"
 )
@@ -16,6 +17,10 @@ type records struct {
 	ids     []uint32
 	sources []uint8 // nil unless only pairs of two sources count
 	all     float64 // pairs that may be one entity
+
+	mu sync.Mutex // guards partNumbers
+	// partNumbers of the values of a field, by its name and the part.
+	partNumbers map[[2]string][]uint32
 }
 
 // field is one comparison over a table.
@@ -33,7 +38,7 @@ type field struct {
 }
 
 func newRecords(t *Table, m *Model) (*records, error) {
-	r := &records{model: m, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs()}
+	r := &records{model: m, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs(), partNumbers: map[[2]string][]uint32{}}
 	if t.split {
 		r.sources = t.sources
 	}
