@@ -123,7 +123,32 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if err := out.score(ctx, r, c, sum, levels, scale, step); err != nil {
 		return nil, err
 	}
-	return out, out.cluster(ctx, r, newScorer(r, out.Learned), m.Accept)
+	if err := out.cluster(ctx, r, newScorer(r, out.Learned), m.Accept); err != nil {
+		return nil, err
+	}
+	out.toRows(r.rows)
+	return out, nil
+}
+
+// toRows says all about rows of the table instead of records.
+func (out *Result) toRows(rows []uint32) {
+	for _, links := range [][]Link{out.Links, out.Refused} {
+		for i := range links {
+			a, b := rows[links[i].A], rows[links[i].B]
+			links[i].A, links[i].B = min(a, b), max(a, b)
+		}
+	}
+	first := make([]uint32, len(rows)) // row of each cluster, plus 1
+	for record, root := range out.Cluster {
+		if row := rows[record] + 1; first[root] == 0 || row < first[root] {
+			first[root] = row
+		}
+	}
+	clusters := make([]uint32, len(rows))
+	for record, root := range out.Cluster {
+		clusters[rows[record]] = first[root] - 1
+	}
+	out.Cluster = clusters
 }
 
 // mostHeld is how many candidate pairs are kept in memory between learning and

@@ -1,7 +1,9 @@
 package match
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 
 	"oneid/identity/match/compare"
@@ -9,8 +11,11 @@ import (
 
 // records is a table as its comparisons see it.
 type records struct {
-	model  *Model
-	n      int
+	model *Model
+	n     int
+	// rows are the records as rows of the table: here they are in an order
+	// made from their content, so that the order of the rows changes nothing.
+	rows   []uint32
 	fields []field
 	// ids has the value of each field of each record, record by record, so
 	// that all of one lie side by side.
@@ -39,9 +44,6 @@ type field struct {
 
 func newRecords(t *Table, m *Model) (*records, error) {
 	r := &records{model: m, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs(), partNumbers: map[[2]string][]uint32{}}
-	if t.split {
-		r.sources = t.sources
-	}
 	columns := make([][]uint32, len(m.Comparisons))
 	for i := range m.Comparisons {
 		if r.fields[i].column != nil {
@@ -90,13 +92,50 @@ func newRecords(t *Table, m *Model) (*records, error) {
 			r.fields[g] = f
 		}
 	}
-	r.ids = make([]uint32, t.rows*len(r.fields))
-	for i, column := range columns {
-		for row, id := range column {
-			r.ids[row*len(r.fields)+i] = id
+	r.order(columns, t)
+	return r, nil
+}
+
+// order puts the records into the order of their content.
+func (r *records) order(columns [][]uint32, t *Table) {
+	type entry struct {
+		hash uint64
+		row  uint32
+	}
+	entries := make([]entry, r.n)
+	for row := range entries {
+		entries[row].row = uint32(row)
+		if t.split {
+			entries[row].hash = uint64(t.sources[row])
 		}
 	}
-	return r, nil
+	for i, column := range columns {
+		hashes := make([]uint64, r.fields[i].column.Len())
+		for id := range hashes {
+			h := uint64(14695981039346656037)
+			for _, b := range []byte(r.fields[i].column.Text(uint32(id))) {
+				h = (h ^ uint64(b)) * 1099511628211
+			}
+			hashes[id] = h
+		}
+		for row, id := range column {
+			entries[row].hash = mix(entries[row].hash, hashes[id])
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) })
+	r.rows, r.ids = make([]uint32, r.n), make([]uint32, r.n*len(r.fields))
+	if t.split {
+		r.sources = make([]uint8, r.n)
+	}
+	for record, e := range entries {
+		r.rows[record] = e.row
+		for i, column := range columns {
+			r.ids[record*len(r.fields)+i] = column[e.row]
+		}
+		if t.split {
+			r.sources[record] = t.sources[e.row]
+		}
+	}
 }
 
 // row gives a record's values by field.

@@ -37,14 +37,26 @@ func (c *Column) cut() {
 				with[id] += c.counts[i]
 			}
 		}
-		slices.Sort(c.wordsOf[begin:])
 		c.at = append(c.at, uint32(len(c.wordsOf)))
 	}
-	for i := range c.words {
-		c.words[i].worth = float32(max(0.2, math.Log(float64(rows)/float64(with[i]))))
+	// Numbers in the order of the words, not in that of the values.
+	order := make([]uint32, len(c.words))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(c.words[a].text, c.words[b].text) })
+	words, number := make([]word, len(order)), make([]uint32, len(order))
+	for i, old := range order {
+		words[i], number[old] = c.words[old], uint32(i)
+		words[i].worth = float32(max(0.2, math.Log(float64(rows)/float64(with[old]))))
+	}
+	c.words = words
+	for i, old := range c.wordsOf {
+		c.wordsOf[i] = number[old]
 	}
 	c.worth = make([]float32, len(c.texts))
 	for i := range c.texts {
+		slices.Sort(c.Words(uint32(i)))
 		for _, id := range c.Words(uint32(i)) {
 			c.worth[i] += c.words[id].worth
 		}
@@ -113,6 +125,9 @@ func (c *Column) common(wordsX, wordsY []uint32) float32 {
 	ny += copy(restY[ny:], wordsY[j:])
 	if nx > 8 && ny > 8 {
 		return sum // two long texts: their slips decide nothing
+	}
+	if nx > ny || nx == ny && slices.Compare(restX[:nx], restY[:ny]) > 0 {
+		restX, restY, nx, ny = restY, restX, ny, nx // the same either way
 	}
 	for _, a := range restX[:nx] {
 		best := -1

@@ -1,0 +1,252 @@
+package compare
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"unicode/utf8"
+)
+
+// distanceByTable is Distance the long way: the whole table, without a limit.
+func distanceByTable(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	d := make([][]int, len(x)+1)
+	for i := range d {
+		d[i] = make([]int, len(y)+1)
+		d[i][0] = i
+	}
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			cost := 1
+			if x[i-1] == y[j-1] {
+				cost = 0
+			}
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
+		}
+	}
+	return d[len(x)][len(y)]
+}
+
+func text(r *rand.Rand, alphabet []rune, most int) string {
+	var s []rune
+	for range r.IntN(most + 1) {
+		s = append(s, alphabet[r.IntN(len(alphabet))])
+	}
+	return string(s)
+}
+
+func TestDistanceIsTheTables(t *testing.T) {
+	t.Parallel()
+	for _, alphabet := range []string{"ab", "abcdefg", "张王李赵a"} {
+		for seed := range uint64(4000) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			a, b := text(r, []rune(alphabet), 9), text(r, []rune(alphabet), 9)
+			want := distanceByTable(a, b)
+			for limit := range 10 {
+				if got := Distance(a, b, limit); got != min(want, limit+1) {
+					t.Fatalf("Distance(%q, %q, %d) = %d, want %d", a, b, limit, got, min(want, limit+1))
+				}
+			}
+			if low := apart(headOf(a), headOf(b)); low > want {
+				t.Fatalf("apart(%q, %q) = %d, above the distance %d", a, b, low, want)
+			}
+			if s, high := JaroWinkler(a, b), like(headOf(a), headOf(b)); s > high+1e-9 && a != "" && b != "" {
+				t.Fatalf("JaroWinkler(%q, %q) = %v, above its bound %v", a, b, s, high)
+			}
+		}
+	}
+}
+
+func TestJaroWinkler(t *testing.T) {
+	t.Parallel()
+	// The values of Winkler's own examples.
+	for pair, want := range map[[2]string]float64{
+		{"martha", "marhta"}:           0.9611,
+		{"dwayne", "duane"}:            0.84,
+		{"dixon", "dicksonx"}:          0.8133,
+		{"jones", "johnson"}:           0.8323,
+		{"abc", "xyz"}:                 0,
+		{"", ""}:                       1,
+		{"a", ""}:                      0,
+		{"same", "same"}:               1,
+		{"shackleford", "shackelford"}: 0.9818,
+	} {
+		if got := JaroWinkler(pair[0], pair[1]); got < want-0.0001 || got > want+0.0001 {
+			t.Errorf("JaroWinkler(%q, %q) = %.4f, want %.4f", pair[0], pair[1], got, want)
+		}
+	}
+}
+
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind Kind
+		a, b string
+		want string
+	}{
+		{Name, "Müller", "MULLER", "equal"},
+		{Name, "O'Neil", "oneil", "equal"},
+		{Name, "marta", "martha", "one slip"},
+		{Name, "catherine", "cathrien", "similar"},
+		{Name, "j", "john", "initial or beginning"},
+		{Name, "dixon", "dicksonx", "vaguely similar"},
+		{Name, "anna", "peter", "else"},
+		{ChineseName, "张三", "张三", "equal"},
+		{ChineseName, "张*", "张三", "same but for the mask"},
+		{ChineseName, "张**", "张三丰", "same but for the mask"},
+		{ChineseName, "*三", "张三", "same but for the mask"},
+		{ChineseName, "张*", "张**", "same but for the mask"},
+		{ChineseName, "李*", "张三", "else"},
+		{ChineseName, "张三", "张三丰", "one character differs or is missing"},
+		{ChineseName, "张三丰", "张无忌", "same surname"},
+		{Text, "The Grey Heron", "grey heron the", "nearly equal"},
+		{Text, "Heron", "The Grey Heron Inn", "one within the other"},
+		{Address, "12 N. Oak St.", "12 North Oak Street", "equal"},
+		{Address, "12 Oak St", "14 Oak Street", "same street, a slip in the number"},
+		{Address, "12 Oak St", "355 Oak Street", "same street, another number"},
+		{Address, "Oak Street", "12 Oak", "same number and street"},
+		{Date, "1971-06-24", "24/06/1971", "equal"},
+		{Date, "1971-06-24", "19710624", "equal"},
+		{Date, "1971-06-05", "1971-05-06", "day and month swapped"},
+		{Date, "1971-06-24", "1971-06-25", "one digit"},
+		{Date, "1971-06-24", "1971-06-09", "two of day, month and year"},
+		{Date, "1971-06-24", "1971-11-09", "same year, or month and day alike"},
+		{Date, "1971-06-24", "1985-11-09", "else"},
+		{Number, "1,000", "1000.0", "equal"},
+		{Number, "1000", "1005", "within 1 or one percent"},
+		{Number, "1000", "1090", "within ten percent"},
+		{Number, "1000", "2000", "else"},
+		{Code, "AB1 2CD", "ab12cd", "equal"},
+		{Code, "12345", "12354", "one slip"},
+		{Code, "12345", "12399", "two slips"},
+		{Code, "12345", "98765", "else"},
+		{Phone, "+86 138 0000 1111", "13800001111", "equal"},
+		{Phone, "138****1111", "13800001111", "same but for the mask"},
+		{Phone, "138****1111", "13800001112", "else"},
+		{Phone, "312-555-0147", "5550147", "same last seven digits"},
+		{Phone, "13800001111", "13800001112", "one slip"},
+		{Email, "Ann@mail.example", "ann@mail.example", "equal"},
+		{Email, "ann@mail.example", "ann@post.example", "same user"},
+		{Email, "ann.lee@mail.example", "ann.le@mail.exmple", "one or two slips"},
+		{Email, "anna.lee12@mail.example", "anna.lee99@post.test", "similar user"},
+		{Email, "ann@mail.example", "bob@mail.example", "same domain"},
+		{Category, "F", "f", "equal"},
+		{Category, "F", "M", "else"},
+	} {
+		column, ids, err := NewColumn(c.kind, []string{c.a, c.b}, []int{1, 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		level := column.Compare(ids[0], ids[1])
+		if level == 0 {
+			t.Errorf("%s: %q and %q: nothing to compare", c.kind, c.a, c.b)
+			continue
+		}
+		if got := Levels(c.kind)[level-1]; got != c.want {
+			t.Errorf("%s: %q and %q are %q, want %q", c.kind, c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func TestMissingValuesAreNotCompared(t *testing.T) {
+	t.Parallel()
+	for _, kind := range Kinds() {
+		column, ids, err := NewColumn(kind, []string{"", "N/A", "-", "2001-02-03"}, []int{1, 1, 1, 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range ids[:3] {
+			if id != 0 || column.Compare(id, ids[3]) != 0 {
+				t.Errorf("%s: missing value %d has id %d", kind, i, id)
+			}
+		}
+	}
+}
+
+// seeds of the fuzz test: pairs of each kind, and what is no text at all.
+var fuzzSeeds = []string{"", "张*", "138****1234", "1971-02-30", "12 n oak st", "a@b", "@", "1e999", "NaN", "\xff\xfe", "é", "*", "the the the", "00000000000000000000000001"}
+
+func FuzzCompare(f *testing.F) {
+	for i, a := range fuzzSeeds {
+		f.Add(a, fuzzSeeds[(i+3)%len(fuzzSeeds)])
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, kind := range Kinds() {
+			column, ids, err := NewColumn(kind, []string{a, b, a + b, a}, []int{1, 2, 3, 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ids[0] != ids[3] {
+				t.Fatalf("%s: %q is two values", kind, a)
+			}
+			for _, x := range ids {
+				if x != 0 && (column.Text(x) == "" || !utf8.ValidString(column.Text(x))) {
+					t.Fatalf("%s: value %q", kind, column.Text(x))
+				}
+				for _, y := range ids {
+					level := column.Compare(x, y)
+					if level != column.Compare(y, x) {
+						t.Fatalf("%s: %q and %q: level %d one way, %d the other", kind, a, b, level, column.Compare(y, x))
+					}
+					if int(level) > len(Levels(kind)) || (level == 0) != (x == 0 || y == 0) || (level == 1) != (x == y && x != 0) {
+						t.Fatalf("%s: %q and %q: level %d", kind, column.Text(x), column.Text(y), level)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestComparingAllocatesNothing(t *testing.T) {
+	raw := []string{"anna maria lee", "ann marie leigh", "12 north oak street", "21 oak st", "1971-06-24", "1971-06-25", "张三", "张*", "ann@mail.example", "anne@mail.exampel", "13800001111", "138****1112"}
+	counts := make([]int, len(raw))
+	for _, kind := range Kinds() {
+		column, ids, err := NewColumn(kind, raw, counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(10, func() {
+			for _, a := range ids {
+				for _, b := range ids {
+					column.Compare(a, b)
+				}
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", kind, n)
+		}
+	}
+}
+
+func BenchmarkCompare(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, kind := range []Kind{Name, Date, Code, Phone, Email, Text} {
+		var raw []string
+		var counts []int
+		for i := range 1000 {
+			word := text(r, []rune("aeiounrstlmdk"), 9) + "x"
+			raw = append(raw, map[Kind]string{
+				Name: word, Date: fmt.Sprintf("19%02d-%02d-%02d", r.IntN(100), 1+r.IntN(12), 1+r.IntN(28)), Code: fmt.Sprint(10000 + r.IntN(90000)),
+				Phone: fmt.Sprintf("138%08d", r.IntN(1e8)), Email: word + fmt.Sprint(i) + "@mail.example", Text: word + " " + text(r, []rune("aeiounrst"), 6) + " street",
+			}[kind])
+			counts = append(counts, 1)
+		}
+		column, ids, err := NewColumn(kind, raw, counts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(string(kind), func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				column.Compare(ids[i%1000], ids[(i*7+13)%1000])
+				i++
+			}
+		})
+	}
+}

@@ -1,0 +1,526 @@
+package match
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/identity/match/compare"
+)
+
+// people invents a table: n entities of one record to four, with slips, and
+// who each record is.
+func people(seed uint64, n int) (rows [][]string, truth []int) {
+	r := rand.New(rand.NewPCG(seed, 7))
+	word := func(syllables int) string {
+		s := ""
+		for range syllables {
+			s += string("bdfgklmnprst"[r.IntN(12)]) + string("aeiou"[r.IntN(5)])
+		}
+		return s
+	}
+	var firsts, lasts, towns []string
+	for range 60 {
+		firsts = append(firsts, word(2))
+	}
+	for range 150 {
+		lasts = append(lasts, word(3))
+	}
+	for range 20 {
+		towns = append(towns, word(3))
+	}
+	slip := func(s string) string {
+		i := r.IntN(len(s) - 1)
+		switch r.IntN(3) {
+		case 0:
+			return s[:i] + s[i+1:]
+		case 1:
+			return s[:i] + string(s[i+1]) + string(s[i]) + s[i+2:]
+		}
+		return s[:i] + "x" + s[i+1:]
+	}
+	for entity := range n {
+		row := []string{
+			firsts[r.IntN(len(firsts))], lasts[r.IntN(len(lasts))], fmt.Sprintf("%d-%02d-%02d", 1940+r.IntN(60), 1+r.IntN(12), 1+r.IntN(28)),
+			towns[r.IntN(len(towns))], fmt.Sprintf("07%09d", r.IntN(1e9)),
+		}
+		for copies := range 1 + r.IntN(4)*r.IntN(2) {
+			mine := slices.Clone(row)
+			for i := range mine {
+				switch {
+				case r.IntN(10) == 0:
+					mine[i] = ""
+				case copies > 0 && r.IntN(5) == 0:
+					mine[i] = slip(mine[i])
+				}
+			}
+			rows, truth = append(rows, mine), append(truth, entity)
+		}
+	}
+	return rows, truth
+}
+
+func table(rows [][]string) *Table {
+	t := NewTable([]string{"first", "last", "born", "town", "phone"})
+	for _, row := range rows {
+		t.Add(0, row)
+	}
+	return t
+}
+
+func peopleModel() *Model {
+	return &Model{Comparisons: []Comparison{
+		{Columns: []string{"first"}, Kind: compare.Name, Rarity: true, SwappedWith: "last"},
+		{Columns: []string{"last"}, Kind: compare.Name, Rarity: true},
+		{Columns: []string{"born"}, Kind: compare.Date},
+		{Columns: []string{"town"}, Kind: compare.Name, Rarity: true},
+		{Columns: []string{"phone"}, Kind: compare.Phone},
+	}}
+}
+
+// partition names the clusters by the rows' own numbers: sets, sorted.
+func partition(cluster []uint32, number []int) []string {
+	sets := map[uint32][]int{}
+	for row, c := range cluster {
+		sets[c] = append(sets[c], number[row])
+	}
+	var list []string
+	for _, set := range sets {
+		slices.Sort(set)
+		list = append(list, fmt.Sprint(set))
+	}
+	slices.Sort(list)
+	return list
+}
+
+func numbers(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+func run(t testing.TB, table *Table, m *Model) *Result {
+	t.Helper()
+	result, err := Run(t.Context(), table, m, Options{RandomPairs: 50000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func TestOrderOfRowsChangesNothing(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		rows, _ := people(seed, 250)
+		want := run(t, table(rows), peopleModel())
+		order := numbers(len(rows))
+		rand.New(rand.NewPCG(seed, 99)).Shuffle(len(rows), func(i, j int) {
+			rows[i], rows[j] = rows[j], rows[i]
+			order[i], order[j] = order[j], order[i]
+		})
+		got := run(t, table(rows), peopleModel())
+		if d := cmp.Diff(partition(want.Cluster, numbers(len(rows))), partition(got.Cluster, order)); d != "" {
+			t.Fatalf("seed %d: another order of the rows made other clusters (-want +got):\n%s", seed, d)
+		}
+		if d := cmp.Diff(want.Learned, got.Learned); d != "" {
+			t.Fatalf("seed %d: another order of the rows taught something else (-want +got):\n%s", seed, d)
+		}
+	}
+}
+
+func TestSameSeedSameResult(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(3, 300)
+	want, got := run(t, table(rows), peopleModel()), run(t, table(rows), peopleModel())
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(Link{})); d != "" {
+		t.Errorf("a second run differs (-first +second):\n%s", d)
+	}
+	other := peopleModel()
+	other.Seed = 5
+	if cmp.Equal(want.Learned, run(t, table(rows), other).Learned) {
+		t.Error("another seed draws the same pairs")
+	}
+}
+
+func TestPeopleAreFound(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		rows, truth := people(seed+20, 500)
+		result := run(t, table(rows), peopleModel())
+		found, right, all := 0, 0, 0
+		for a := range rows {
+			for b := range a {
+				same, together := truth[a] == truth[b], result.Cluster[a] == result.Cluster[b]
+				if same {
+					all++
+				}
+				if together {
+					found++
+				}
+				if same && together {
+					right++
+				}
+			}
+		}
+		if precision, recall := float64(right)/float64(found), float64(right)/float64(all); precision < 0.97 || recall < 0.93 {
+			t.Errorf("seed %d: precision %.3f, recall %.3f", seed, precision, recall)
+		}
+	}
+}
+
+// TestLearningFindsWhatWasPutIn draws patterns from known m, u and prior, and
+// wants them back.
+func TestLearningFindsWhatWasPutIn(t *testing.T) {
+	t.Parallel()
+	raw := func(n int) (list []string, counts []int) {
+		for i := range n {
+			list, counts = append(list, fmt.Sprintf("v%d", i)), append(counts, 1)
+		}
+		return list, counts
+	}
+	r := &records{n: 2000, all: 2000 * 1999 / 2}
+	for i := range 6 {
+		values, counts := raw(10)
+		column, _, err := compare.NewColumn(compare.Number, values, counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.fields = append(r.fields, field{name: fmt.Sprint("field ", i), column: column, last: 4, partner: -1})
+	}
+	m := []float64{0.8, 0.1, 0.06, 0.04}
+	u := []float64{0.01, 0.02, 0.07, 0.9}
+	const prior = 0.001
+	draw := rand.New(rand.NewPCG(4, 4))
+	level := func(p []float64) pattern {
+		x := draw.Float64()
+		for l, share := range p {
+			if x -= share; x < 0 {
+				return pattern(l + 1)
+			}
+		}
+		return pattern(len(p))
+	}
+	count := map[pattern]float64{}
+	levels := make(counts, len(r.fields))
+	for range int(r.all) {
+		p, from := pattern(0), u
+		if draw.Float64() < prior {
+			from = m
+		}
+		for i := range r.fields {
+			l := level(from)
+			p |= l << (4 * i)
+			levels[i][l]++
+		}
+		count[p]++
+	}
+	var seen []counted
+	for p, n := range count {
+		seen = append(seen, counted{p, n})
+	}
+	learned, warnings := r.learn(seen, levels, 1)
+	if !learned.Converged || len(warnings) > 0 {
+		t.Errorf("converged %v, warnings %q", learned.Converged, warnings)
+	}
+	if math.Abs(learned.Prior/prior-1) > 0.1 {
+		t.Errorf("prior %v, want %v", learned.Prior, prior)
+	}
+	for _, f := range learned.Fields {
+		for l := range m {
+			if math.Abs(f.M[l]-m[l]) > 0.03 || math.Abs(f.U[l]-u[l]) > 0.005 {
+				t.Errorf("%s level %d: m %.3f u %.4f, want %.3f %.4f", f.Name, l+1, f.M[l], f.U[l], m[l], u[l])
+			}
+		}
+	}
+}
+
+func TestWhatSaysNothingIsNamed(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(8, 300)
+	draw := rand.New(rand.NewPCG(1, 2))
+	noisy := NewTable([]string{"first", "last", "born", "town", "phone", "dice"})
+	for _, row := range rows {
+		noisy.Add(0, append(slices.Clone(row), fmt.Sprint(1+draw.IntN(6))))
+	}
+	m := peopleModel()
+	m.Comparisons = append(m.Comparisons, Comparison{Columns: []string{"dice"}, Kind: compare.Category})
+	result := run(t, noisy, m)
+	f := result.Learned.Fields[5]
+	if w := f.Weight(1); math.Abs(w) > 0.5 {
+		t.Errorf("equal dice are worth %.2f bits", w)
+	}
+	if !slices.ContainsFunc(result.Warnings, func(w string) bool { return strings.Contains(w, "hardly a pair of one entity") }) {
+		t.Errorf("no warning of levels that were not seen: %q", result.Warnings)
+	}
+}
+
+func TestEachCandidateOnceAndAsPredicted(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(5, 200)
+	for name, rules := range map[string][]Rule{
+		"one":     {{Keys: []string{"last"}}},
+		"several": {{Keys: []string{"last", "born.year"}}, {Keys: []string{"first.start"}}, {Keys: []string{"phone.end"}}, {Keys: []string{"last.sound", "town"}}},
+		"all":     {{Keys: []string{"town"}}, {}},
+	} {
+		m := peopleModel()
+		m.Blocking = rules
+		if err := m.check(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := newRecords(table(rows), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var blocks []*block
+		for _, rule := range rules {
+			blocks = append(blocks, r.newBlock(rule))
+		}
+		// The long way: each pair by each rule.
+		want := map[[2]uint32]bool{}
+		for k, rule := range rules {
+			predicted := 0.0
+			for a := range uint32(r.n) {
+				for b := a + 1; b < uint32(r.n); b++ {
+					agree := true
+					for _, key := range rule.Keys {
+						name, what := m.key(key)
+						f := m.comparison(name)
+						x := part(r.fields[f].column, r.row(a)[f], what)
+						agree = agree && x != "" && x == part(r.fields[f].column, r.row(b)[f], what)
+					}
+					if agree {
+						want[[2]uint32{a, b}] = true
+						predicted++
+					}
+				}
+			}
+			if blocks[k].pairs != predicted {
+				t.Errorf("%s: rule %s makes %v pairs, predicted %v", name, rule, predicted, blocks[k].pairs)
+			}
+		}
+		c := newCandidates(r, blocks)
+		units := c.units()
+		got := make([][][2]uint32, len(units))
+		if err := c.each(t.Context(), units, nil, func(unit int, a, b uint32) {
+			got[unit] = append(got[unit], [2]uint32{min(a, b), max(a, b)})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[[2]uint32]bool{}
+		for _, pair := range slices.Concat(got...) {
+			if seen[pair] {
+				t.Fatalf("%s: pair %v comes twice", name, pair)
+			}
+			seen[pair] = true
+		}
+		if d := cmp.Diff(want, seen); d != "" {
+			t.Errorf("%s: (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+func TestWordsBlockOnce(t *testing.T) {
+	t.Parallel()
+	tab := NewTable([]string{"name"})
+	for _, name := range []string{"grey heron inn", "grey heron", "heron inn", "the inn", "old mill", "mill", ""} {
+		tab.Add(0, []string{name})
+	}
+	m := &Model{Comparisons: []Comparison{{Columns: []string{"name"}, Kind: compare.Text}}, Blocking: []Rule{{Keys: []string{"name.words"}}}}
+	if result := run(t, tab, m); result.Candidates != 6 || result.Rules[0].Predicted != 8 {
+		t.Errorf("%d candidates, want 6; predicted %v, want 8 (two pairs share two words)", result.Candidates, result.Rules[0].Predicted)
+	}
+}
+
+func TestARuleThatExplodesIsRefused(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(5, 200)
+	m := peopleModel()
+	m.Blocking = []Rule{{Keys: []string{"phone"}}, {Keys: []string{"town.initial"}}}
+	_, err := Run(t.Context(), table(rows), m, Options{MaxPairs: 1000})
+	var explodes *ExplodesError
+	if !errors.As(err, &explodes) || explodes.Rule != "town.initial" || explodes.Pairs <= 1000 || explodes.Hint() == "" {
+		t.Errorf("Run = %v, want a refusal of town.initial with its pairs", err)
+	}
+	// What too many agree on is left out, and said.
+	m.Blocking[1].Most = 20
+	result, err := Run(t.Context(), table(rows), m, Options{MaxPairs: 1000, RandomPairs: 1000})
+	if err != nil || result.Rules[1].Skipped == 0 || result.Rules[1].SkippedPairs == 0 {
+		t.Errorf("Run = %+v, %v, want skipped keys", result, err)
+	}
+}
+
+func TestOneFalseLinkJoinsNoDenseGroups(t *testing.T) {
+	t.Parallel()
+	// Two groups of five, equal within; one link between them.
+	tab := NewTable([]string{"name", "code"})
+	for range 5 {
+		tab.Add(0, []string{"anna", "11111"})
+	}
+	for range 5 {
+		tab.Add(0, []string{"peter", "99999"})
+	}
+	m := &Model{Comparisons: []Comparison{{Columns: []string{"name"}, Kind: compare.Name}, {Columns: []string{"code"}, Kind: compare.Code}}}
+	if err := m.check(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRecords(tab, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Learned{Prior: 0.1, Near: []float64{0.01, 0.01}}
+	for i := range 2 {
+		last := int(r.fields[i].last)
+		f := LearnedField{Name: r.fields[i].name, M: start(r.fields[i].last), U: make([]float64, last)}
+		for k := range f.U {
+			f.U[k] = 0.01
+		}
+		f.U[last-1] = 1 - 0.01*float64(last-1)
+		f.N = [][]float64{slices.Clone(f.U), slices.Clone(f.U)}
+		l.Fields = append(l.Fields, f)
+	}
+	group := func(row uint32) uint32 { return r.ids[int(row)*2] }
+	var links []Link
+	var between *Link
+	for a := range uint32(10) {
+		for b := a + 1; b < 10; b++ {
+			switch {
+			case group(a) == group(b):
+				links = append(links, Link{a, b, 9, 0x11})
+			case between == nil:
+				between = &Link{a, b, 8, 0x11}
+			}
+		}
+	}
+	links = append(links, *between)
+	sortLinks(links)
+	j := newJoining(r, newScorer(r, l))
+	if err := j.run(t.Context(), links, 0.5); err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[uint32]int{}
+	for _, c := range j.clusters() {
+		sizes[c]++
+	}
+	if len(sizes) != 2 || len(j.refused) != 1 {
+		t.Errorf("clusters %v, refused %v; want two of five, and the link between them refused", sizes, j.refused)
+	}
+}
+
+func TestLinkedSourcesAreNotComparedWithin(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(6, 200)
+	tab := NewTable([]string{"first", "last", "born", "town", "phone"})
+	for i, row := range rows {
+		tab.Add(uint8(i%2), row)
+	}
+	result := run(t, tab, peopleModel())
+	for _, l := range result.Links {
+		if l.A%2 == l.B%2 {
+			t.Fatalf("rows %d and %d are of one source", l.A, l.B)
+		}
+	}
+	if want := int64((len(rows) / 2) * ((len(rows) + 1) / 2)); result.Candidates != want {
+		t.Errorf("%d candidates, want %d", result.Candidates, want)
+	}
+}
+
+func TestWrongModelsAreExplained(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                              "no comparisons",
+		"comparisons: []":               "no comparisons",
+		"comparisons: [{columns: [a]}]": `no kind ""`,
+		"comparisons: [{colums: [a]}]":  "colums",
+		"comparisons: [{kind: name}]":   "names no column",
+		"comparisons: [{columns: [a, b], kind: name}]":                          "only a date",
+		"comparisons: [{columns: [a], kind: name}, {columns: [a], kind: name}]": "two comparisons",
+		"comparisons: [{columns: [a], kind: name, swapped_with: b}]":            "swapped_with",
+		"comparisons: [{columns: [a], kind: name}]\nblocking: [{on: [b]}]":      `no comparison "b"`,
+		"comparisons: [{columns: [a], kind: name}]\nblocking: [{on: [a.year]}]": `no part "year"`,
+		"comparisons: [{columns: [a], kind: name}]\naccept: 1.5":                "probability",
+	} {
+		if _, err := ParseModel("m.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "m.yaml") {
+			t.Errorf("ParseModel(%q) = %v, want an error with the file and %q", text, err, want)
+		}
+	}
+	m := peopleModel()
+	m.Comparisons[0].Columns = []string{"forename"}
+	rows, _ := people(1, 10)
+	if _, err := Run(t.Context(), table(rows), m, Options{}); err == nil || !strings.Contains(err.Error(), "forename") {
+		t.Errorf("Run = %v, want the missing column named", err)
+	}
+}
+
+func TestWhatWasLearnedIsReadAgain(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(2, 100)
+	learned := run(t, table(rows), peopleModel()).Learned
+	var b bytes.Buffer
+	if err := learned.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseLearned("l.json", b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(learned, again); d != "" {
+		t.Errorf("(-written +read):\n%s", d)
+	}
+}
+
+func FuzzParseModel(f *testing.F) {
+	var b bytes.Buffer
+	m := peopleModel()
+	m.Blocking = []Rule{{Keys: []string{"first", "born.year"}, Most: 10}, {}}
+	if err := m.Write(&b); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte("comparisons: [{columns: [a], kind: name}]"))
+	f.Add([]byte("{"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := ParseModel("m", text)
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		if err := m.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseModel("again", b.Bytes())
+		if err != nil {
+			t.Fatalf("what was written is not read: %v\n%s", err, b.Bytes())
+		}
+		if d := cmp.Diff(m, again); d != "" {
+			t.Fatalf("(-first +again):\n%s", d)
+		}
+	})
+}
+
+// BenchmarkPairs compares pairs of records drawn at random, so that all are
+// new, with five comparisons.
+func BenchmarkPairs(b *testing.B) {
+	rows, _ := people(1, 20000)
+	m := peopleModel()
+	if err := m.check(); err != nil {
+		b.Fatal(err)
+	}
+	r, err := newRecords(table(rows), m)
+	if err != nil {
+		b.Fatal(err)
+	}
+	draw := rand.New(rand.NewPCG(1, 1))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.compare(uint32(draw.IntN(r.n)), uint32(draw.IntN(r.n)))
+	}
+}
