@@ -1,0 +1,114 @@
+package guess
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"oneid/identity/match"
+	"oneid/identity/match/compare"
+	"oneid/internal/golden"
+)
+
+// invented is a table with a column of each sort.
+func invented(n int) *match.Table {
+	r := rand.New(rand.NewPCG(3, 3))
+	word := func(syllables int) string {
+		s := ""
+		for range syllables {
+			s += string("bdfgklmnprst"[r.IntN(12)]) + string("aeiou"[r.IntN(5)])
+		}
+		return s
+	}
+	chinese := func() string {
+		s := string([]rune("张王李赵刘陈")[r.IntN(6)])
+		for range 1 + r.IntN(2) {
+			s += string([]rune("伟芳娜敏静丽强磊军洋")[r.IntN(10)])
+		}
+		if r.IntN(3) == 0 {
+			return string([]rune(s)[:1]) + "*"
+		}
+		return s
+	}
+	t := match.NewTable([]string{"number", "given_name", "family_name", "dob", "year", "month", "day", "shop", "addr", "zip", "mobile", "mail", "price", "sex", "姓名", "手机", "same", "nothing", "notes"})
+	for i := range n {
+		phone := fmt.Sprintf("138%08d", r.IntN(1e8))
+		if i%2 == 0 {
+			phone = phone[:3] + "****" + phone[7:]
+		}
+		t.Add(0, []string{
+			fmt.Sprint(1000 + i), word(2), word(3), fmt.Sprintf("%d-%02d-%02d", 1940+r.IntN(60), 1+r.IntN(12), 1+r.IntN(28)),
+			fmt.Sprint(1940 + r.IntN(60)), fmt.Sprint(1 + r.IntN(12)), fmt.Sprint(1 + r.IntN(31)),
+			"the " + word(2) + " " + word(3), fmt.Sprintf("%d %s street", 1+r.IntN(99), word(2)), fmt.Sprintf("%c%c%d %dAB", 'A'+r.IntN(20), 'A'+r.IntN(20), 1+r.IntN(9), 1+r.IntN(9)),
+			fmt.Sprintf("0%d-%07d", 20+r.IntN(9), r.IntN(1e7)), word(3) + "@mail.example", fmt.Sprintf("%d.%02d", r.IntN(100), r.IntN(100)), string("FM"[r.IntN(2)]),
+			chinese(), phone, "x", "", strings.Join([]string{word(2), word(3), word(2), word(1)}, " "),
+		})
+	}
+	return t
+}
+
+func TestModelIsTheOneOfTheFile(t *testing.T) {
+	t.Parallel()
+	m, err := Model(invented(400))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Blocking = []match.Rule{{Keys: []string{"mobile", "dob.year"}, Most: 100, Why: "an example"}, {Why: "all"}}
+	var b bytes.Buffer
+	if err := m.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden.Equal(t, "testdata/invented.model.yaml", b.Bytes())
+	if _, err := match.ParseModel("again", b.Bytes()); err != nil {
+		t.Errorf("the model is not read again: %v", err)
+	}
+}
+
+func TestKindsByContentNotByName(t *testing.T) {
+	t.Parallel()
+	table := invented(400)
+	// The same columns without their names.
+	bare := match.NewTable(nil)
+	var names []string
+	for i := range table.Columns() {
+		names = append(names, fmt.Sprintf("c%d", i))
+	}
+	bare = match.NewTable(names)
+	row := make([]string, len(names))
+	for i := range table.Len() {
+		for c := range row {
+			row[c] = table.Value(i, c)
+		}
+		bare.Add(0, row)
+	}
+	want := map[string]compare.Kind{
+		"c1": compare.Name, "c2": compare.Name, "c3": compare.Date, "date": compare.Date, "c7": compare.Text, "c8": compare.Address, "c9": compare.Code,
+		"c10": compare.Phone, "c11": compare.Email, "c12": compare.Number, "c13": compare.Category, "c14": compare.ChineseName, "c15": compare.Phone, "c18": compare.Text,
+	}
+	m, err := Model(bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range m.Comparisons {
+		if want[c.Name] != c.Kind {
+			t.Errorf("%s (%s) is taken for %q, want %q: %s", c.Name, c.Columns, c.Kind, want[c.Name], c.Why)
+		}
+		delete(want, c.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not compared: %v", want)
+	}
+}
+
+func TestNothingToCompareIsSaid(t *testing.T) {
+	t.Parallel()
+	table := match.NewTable([]string{"a", "b", "id"})
+	for i := range 10 {
+		table.Add(0, []string{"", "x", fmt.Sprint(100 + i)})
+	}
+	if _, err := Model(table); err == nil || !strings.Contains(err.Error(), "no column can be compared") {
+		t.Errorf("Model = %v, want a refusal", err)
+	}
+}
