@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// invented writes n people with one to three rows each, with slips, and says
+// how many rows they are.
+func inventedPeople(t *testing.T, path string, seed uint64, n int) int {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	word := func(syllables int) string {
+		s := ""
+		for range syllables {
+			s += string("bdfgklmnprst"[r.IntN(12)]) + string("aeiou"[r.IntN(5)])
+		}
+		return s
+	}
+	var b strings.Builder
+	b.WriteString("id,person,first_name,surname,born,phone\n")
+	rows := 0
+	for person := range n {
+		first, last, born, phone := word(2), word(3), fmt.Sprintf("%d-%02d-%02d", 1940+r.IntN(60), 1+r.IntN(12), 1+r.IntN(28)), fmt.Sprintf("07%09d", r.IntN(1e9))
+		for copies := range 1 + r.IntN(3) {
+			name := last
+			if copies > 0 && r.IntN(3) == 0 {
+				name = last[:2] + "x" + last[3:]
+			}
+			if copies > 0 && r.IntN(4) == 0 {
+				phone = ""
+			}
+			fmt.Fprintf(&b, "r%d,p%d,%s,%s,%s,%s\n", rows, person, first, name, born, phone)
+			rows++
+		}
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func readTable(t *testing.T, path string) [][]string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func TestMatchFindsPeople(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "clusters.csv")
+	rows := inventedPeople(t, in, 1, 300)
+	got := must(t, "match", in, "--out", out, "--pairs", filepath.Join(dir, "pairs.csv"), "--truth", "person", "--json")
+	var report matchReport
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+		t.Fatalf("%v: %s", err, got.stdout)
+	}
+	if report.Records != rows || report.Truth == nil || report.Truth.Pairwise.F1 < 0.97 || report.Truth.BCubed.F1 < 0.97 {
+		t.Errorf("report %+v, truth %+v", report, report.Truth)
+	}
+	clusters := readTable(t, out)
+	if len(clusters) != rows+1 || strings.Join(clusters[0], ",") != "id,cluster" {
+		t.Errorf("%d rows in the clusters, header %q; want %d records", len(clusters), clusters[0], rows)
+	}
+	distinct := map[string]bool{}
+	for i, row := range clusters[1:] {
+		if row[0] != fmt.Sprint("r", i) {
+			t.Fatalf("row %d is of %q", i, row[0])
+		}
+		distinct[row[1]] = true
+	}
+	if len(distinct) != report.Clusters {
+		t.Errorf("%d clusters in the file, %d reported", len(distinct), report.Clusters)
+	}
+	if pairs := readTable(t, filepath.Join(dir, "pairs.csv")); len(pairs) != report.Links+1 || strings.Join(pairs[0], ",") != "id_l,id_r,probability,weight" {
+		t.Errorf("%d pairs, header %q, want %d", len(pairs)-1, pairs[0], report.Links)
+	}
+	// The model that was chosen, given back, chooses the same.
+	again := filepath.Join(dir, "again.csv")
+	must(t, "match", in, "--out", again, "--id", "id", "--truth", "person", "--model", filepath.Join(dir, "clusters.model.yaml"))
+	first, _ := os.ReadFile(out)
+	second, err := os.ReadFile(again)
+	if err != nil || string(first) != string(second) {
+		t.Errorf("the model that was written makes other clusters (%v)", err)
+	}
+}
+
+func TestMatchLinksFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	whole := filepath.Join(dir, "whole.csv")
+	inventedPeople(t, whole, 2, 200)
+	rows := readTable(t, whole)
+	// Every other row in each of two files, under the same ids.
+	var files [2]strings.Builder
+	var truth strings.Builder
+	truth.WriteString("id,cluster\n")
+	for i := range files {
+		files[i].WriteString("id,first_name,surname,born,phone\n")
+	}
+	for i, row := range rows[1:] {
+		id := fmt.Sprint(i / 2)
+		files[i%2].WriteString(id + "," + strings.Join(row[2:], ",") + "\n")
+		truth.WriteString([]string{"a.csv/", "b.csv/"}[i%2] + id + "," + row[1] + "\n")
+	}
+	for name, text := range map[string]string{"a.csv": files[0].String(), "b.csv": files[1].String(), "truth.csv": truth.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := filepath.Join(dir, "out.csv")
+	got := must(t, "match", filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv"), "--link", "--out", out, "--truth", filepath.Join(dir, "truth.csv"), "--json")
+	var report matchReport
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Truth == nil || report.Truth.Pairwise.F1 < 0.97 {
+		t.Errorf("truth %+v", report.Truth)
+	}
+	if row := readTable(t, out)[1]; row[0] != "a.csv/0" {
+		t.Errorf("the first record is called %q", row[0])
+	}
+}
+
+func TestMatchExplainsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := write("good.csv", "id,name,town\n1,anna,ulm\n2,anne,ulm\n3,otto,bonn\n")
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"no file":            {[]string{filepath.Join(dir, "none.csv")}, []string{"none.csv"}},
+		"empty":              {[]string{write("empty.csv", "")}, []string{"empty.csv", "first line"}},
+		"one record":         {[]string{write("one.csv", "id,name\n1,anna\n")}, []string{"nothing to compare"}},
+		"short row":          {[]string{write("short.csv", "id,name\n1,anna\n2\n")}, []string{"short.csv line 3", "1 fields"}},
+		"double id":          {[]string{write("double.csv", "id,name\n1,anna\n1,otto\n")}, []string{"double.csv", `"1" is there twice`, "--id"}},
+		"no such id":         {[]string{good, "--id", "nr"}, []string{`no column "nr"`, "id, name, town"}},
+		"no such truth":      {[]string{good, "--truth", "who"}, []string{"neither a column nor a file", "id, name, town"}},
+		"link one":           {[]string{good, "--link"}, []string{"--source"}},
+		"source, no link":    {[]string{good, "--source", "town"}, []string{"--link"}},
+		"other columns":      {[]string{good, write("other.csv", "id,title\n7,x\n")}, []string{"other.csv", `no column "name"`}},
+		"wrong model":        {[]string{good, "--model", write("m.yaml", "comparisons: [{columns: [surname], kind: name}]")}, []string{"surname"}},
+		"explodes":           {[]string{good, "--max-pairs", "1"}, []string{"3 pairs", "--max-pairs"}},
+		"nothing to compare": {[]string{write("ids.csv", "id,code\n1,111\n2,112\n3,113\n")}, []string{"no column can be compared", "--model"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := oneid(t, append([]string{"match", "--out", filepath.Join(t.TempDir(), "out.csv")}, c.args...)...)
+			wantRefused(t, got, 1, c.want...)
+		})
+	}
+}
