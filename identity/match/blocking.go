@@ -39,9 +39,9 @@ func part(c *compare.Column, id uint32, part string) string {
 	case "":
 		return text
 	case "initial":
-		return first(text, 1)
+		return shown(first(text, 1))
 	case "start":
-		return first(text, 3)
+		return shown(first(text, 3))
 	case "sound":
 		return sound(text)
 	case "number":
@@ -57,6 +57,12 @@ func part(c *compare.Column, id uint32, part string) string {
 		return user
 	}
 	return ""
+}
+
+// shown is the text up to what is masked.
+func shown(text string) string {
+	before, _, _ := strings.Cut(text, "*")
+	return before
 }
 
 // first is the first runes of a text.

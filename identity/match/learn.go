@@ -61,16 +61,28 @@ const (
 
 // start gives the probabilities of the levels among pairs of one entity to
 // begin with: most are equal, and each weaker level is half as likely.
-func start(last compare.Level) []float64 {
-	m := make([]float64, last)
-	m[0] = 0.75
-	rest := 0.25
-	for l := 1; l < int(last); l++ {
-		m[l] = rest / 2
-		rest /= 2
+func start(kind compare.Kind) []float64 {
+	m := make([]float64, len(compare.Levels(kind)))
+	for _, group := range groups(kind, m) {
+		rest := 0.25
+		group[0] = 0.75
+		for l := 1; l < len(group); l++ {
+			group[l] = rest / 2
+			rest /= 2
+		}
+		group[len(group)-1] += rest
 	}
-	m[last-1] += rest
 	return m
+}
+
+// groups cuts the levels of a kind into those of plain values and those of
+// masked ones. Each group's probabilities sum up to 1: that something is
+// masked is no evidence.
+func groups(kind compare.Kind, p []float64) [][]float64 {
+	if first := compare.FirstMasked(kind); first > 0 {
+		return [][]float64{p[:first-1], p[first-1:]}
+	}
+	return [][]float64{p}
 }
 
 // counted is a pattern and in how many candidate pairs it was seen.
@@ -105,7 +117,7 @@ func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learn
 	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: &Learned{Prior: min(0.1, float64(r.n)/10/r.all)}}
 	for i := range r.fields {
 		f := &r.fields[i]
-		l.out.Fields = append(l.out.Fields, LearnedField{Name: f.name, M: start(f.last), U: make([]float64, f.last)})
+		l.out.Fields = append(l.out.Fields, LearnedField{Name: f.name, M: start(f.column.Kind()), U: make([]float64, f.last)})
 	}
 	l.expected = []counts{make(counts, n)}
 	l.strangers()
@@ -123,7 +135,7 @@ func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learn
 			for level := range near {
 				near[level] = math.Pow(f.M[level], pull) * math.Pow(f.U[level], 1-pull)
 			}
-			normalise(near)
+			normalise(l.kind(i), near)
 			f.N = append(f.N, near)
 		}
 	}
@@ -144,13 +156,17 @@ func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learn
 	return l.out, warnings
 }
 
-func normalise(p []float64) {
-	sum := 0.0
-	for _, x := range p {
-		sum += x
-	}
-	for i := range p {
-		p[i] /= sum
+func (l *learning) kind(field int) compare.Kind { return l.r.fields[field].column.Kind() }
+
+func normalise(kind compare.Kind, p []float64) {
+	for _, group := range groups(kind, p) {
+		sum := 0.0
+		for _, x := range group {
+			sum += x
+		}
+		for i := range group {
+			group[i] /= sum
+		}
 	}
 }
 
@@ -165,7 +181,7 @@ func (l *learning) strangers() {
 			}
 			u[k] = max(l.levels[i][k+1]-l.expected[0][i][k+1], least)
 		}
-		normalise(u)
+		normalise(l.kind(i), u)
 	}
 }
 
@@ -236,18 +252,18 @@ func (l *learning) maximise() float64 {
 	change := 0.0
 	for i := range l.out.Fields {
 		f := &l.out.Fields[i]
-		begin, old := start(l.r.fields[i].last), slices.Clone(f.M)
+		begin, old := start(l.kind(i)), slices.Clone(f.M)
 		for level := range f.M {
 			f.M[level] = l.expected[0][i][level+1] + doubt*begin[level]
 			for k := range f.N {
 				f.N[k][level] = l.expected[k+1][i][level+1] + doubtNear*f.U[level]
 			}
 		}
-		normalise(f.M)
+		normalise(l.kind(i), f.M)
 		for k := range f.N {
-			normalise(f.N[k])
+			normalise(l.kind(i), f.N[k])
 		}
-		oneSlip(l.r.fields[i].column.Kind(), f.M)
+		oneSlip(l.kind(i), f.M)
 		for level := range f.M {
 			change = max(change, math.Abs(f.M[level]-old[level]))
 		}
@@ -270,16 +286,17 @@ func oneSlip(kind compare.Kind, m []float64) {
 	if one == 0 || m[one] <= m[one-1] {
 		return
 	}
-	m[len(m)-1] += m[one] - m[one-1]
+	plain := groups(kind, m)[0]
+	plain[len(plain)-1] += m[one] - m[one-1]
 	m[one] = m[one-1]
 }
 
 // estrange draws neighbours of a kind towards strangers until they have no
 // more in common than they may.
 func (l *learning) estrange(k int) {
-	limit, info := nearest*-math.Log2(l.out.Prior), 0.0
-	for _, f := range l.out.Fields {
-		info += information(f.N[k], f.U)
+	limit, info := nearest*-math.Log2(min(l.out.Prior, float64(l.r.n)/l.r.all)), 0.0
+	for i, f := range l.out.Fields {
+		info += l.information(i, f.N[k])
 	}
 	if info <= limit {
 		return
@@ -294,8 +311,8 @@ func (l *learning) estrange(k int) {
 			for level, u := range f.U {
 				bent[i][level] = math.Pow(f.N[k][level], t) * math.Pow(u, 1-t)
 			}
-			normalise(bent[i])
-			info += information(bent[i], f.U)
+			normalise(l.kind(i), bent[i])
+			info += l.information(i, bent[i])
 		}
 		if info > limit {
 			high = t
@@ -308,11 +325,28 @@ func (l *learning) estrange(k int) {
 	}
 }
 
-// information is how much p differs from u, in bits.
-func information(p, u []float64) float64 {
+// information is how much p differs from strangers in a field, in bits. Plain
+// and masked values count by how many pairs have them.
+func (l *learning) information(field int, p []float64) float64 {
+	kind := l.kind(field)
+	plain, masked := 0.0, 0.0
+	first := int(compare.FirstMasked(kind))
+	for level, n := range l.levels[field] {
+		switch {
+		case level == 0:
+		case first > 0 && level >= first:
+			masked += n
+		default:
+			plain += n
+		}
+	}
+	share := []float64{plain / (plain + masked), masked / (plain + masked)}
 	sum := 0.0
-	for k := range p {
-		sum += p[k] * math.Log2(p[k]/u[k])
+	us := groups(kind, l.out.Fields[field].U)
+	for g, group := range groups(kind, p) {
+		for k := range group {
+			sum += share[g] * group[k] * math.Log2(group[k]/us[g][k])
+		}
 	}
 	return sum
 }
@@ -327,31 +361,42 @@ func (l *learning) mend(field int) (warnings []string) {
 		from, to int
 		m, u     float64
 	}
-	var pools []pool
-	for k := range f.M {
-		pools = append(pools, pool{k, k + 1, f.M[k], f.U[k]})
-		for len(pools) > 1 {
-			a, b := pools[len(pools)-2], pools[len(pools)-1]
-			if a.m*b.u >= b.m*a.u {
-				break
+	first := int(compare.FirstMasked(l.kind(field))) - 1
+	nothing := true
+	mend := func(from, to int) {
+		var pools []pool
+		for k := from; k < to; k++ {
+			pools = append(pools, pool{k, k + 1, f.M[k], f.U[k]})
+			for len(pools) > 1 {
+				a, b := pools[len(pools)-2], pools[len(pools)-1]
+				if a.m*b.u >= b.m*a.u {
+					break
+				}
+				pools = append(pools[:len(pools)-2], pool{a.from, b.to, a.m + b.m, a.u + b.u})
 			}
-			pools = append(pools[:len(pools)-2], pool{a.from, b.to, a.m + b.m, a.u + b.u})
 		}
+		for _, p := range pools {
+			for k := p.from; k < p.to && p.to-p.from > 1; k++ {
+				f.M[k] = p.m * f.U[k] / p.u
+			}
+		}
+		nothing = nothing && len(pools) == 1
 	}
 	if f.M[0] < f.U[0] {
 		warnings = append(warnings, fmt.Sprintf("%s: equal values are rarer among pairs of one entity than among others; it is weighed with the levels below, and you should say what the column holds, or leave it out", f.Name))
 	}
-	for _, p := range pools {
-		for k := p.from; k < p.to && p.to-p.from > 1; k++ {
-			f.M[k] = p.m * f.U[k] / p.u
-		}
+	if first > 0 {
+		mend(0, first)
+		mend(first, len(f.M))
+	} else {
+		mend(0, len(f.M))
 	}
-	if len(pools) == 1 {
+	if nothing {
 		return append(warnings, fmt.Sprintf("%s says nothing: pairs of one entity agree in it no more than others; it is worth 0, and you may leave it out", f.Name))
 	}
 	var unseen []string
 	for k := range f.M[:len(f.M)-1] {
-		if l.expected[0][field][k+1] < 0.5 {
+		if l.expected[0][field][k+1] < 0.5 && k != first-1 && l.levels[field][k+1] >= 1 {
 			unseen = append(unseen, names[k])
 		}
 	}

@@ -379,7 +379,7 @@ func TestOneFalseLinkJoinsNoDenseGroups(t *testing.T) {
 	l := &Learned{Prior: 0.1, Near: []float64{0.01, 0.01}}
 	for i := range 2 {
 		last := int(r.fields[i].last)
-		f := LearnedField{Name: r.fields[i].name, M: start(r.fields[i].last), U: make([]float64, last)}
+		f := LearnedField{Name: r.fields[i].name, M: start(r.fields[i].column.Kind()), U: make([]float64, last)}
 		for k := range f.U {
 			f.U[k] = 0.01
 		}

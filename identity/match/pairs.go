@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -213,10 +214,16 @@ func (r *records) sample(ctx context.Context, pairs int, seed uint64) (levels co
 // equalPairs counts the pairs that are equal in a field.
 func (r *records) equalPairs(field int) float64 {
 	f := &r.fields[field]
+	counts := slices.Clone(f.counts)
+	for id := range counts {
+		if f.column.Compare(uint32(id), uint32(id)) != 1 {
+			counts[id] = 0 // missing, or masked
+		}
+	}
 	if r.sources == nil {
 		sum := 0.0
-		for _, n := range f.counts[1:] {
-			sum += float64(n) * float64(n-1) / 2
+		for _, n := range counts {
+			sum += float64(n) * (float64(n) - 1) / 2
 		}
 		return sum
 	}
@@ -226,13 +233,13 @@ func (r *records) equalPairs(field int) float64 {
 	}
 	bySource := map[cell]float64{}
 	for record := range r.n {
-		if id := r.row(uint32(record))[field]; id != 0 {
+		if id := r.row(uint32(record))[field]; counts[id] != 0 {
 			bySource[cell{id, r.sources[record]}]++
 		}
 	}
 	sum := 0.0
-	for _, n := range f.counts[1:] {
-		sum += float64(n) * float64(n-1) / 2
+	for _, n := range counts {
+		sum += float64(n) * (float64(n) - 1) / 2
 	}
 	for _, n := range bySource {
 		sum -= n * (n - 1) / 2

@@ -50,16 +50,32 @@ type Level uint8
 
 // levels of each kind in their order, without 0.
 var levels = map[Kind][]string{
-	Name:        {"equal", "swapped", "one slip", "similar", "initial or beginning", "vaguely similar", "else"},
-	ChineseName: {"equal", "same but for the mask", "one character differs or is missing", "same surname", "else"},
-	Text:        {"equal", "nearly equal", "most words", "one within the other", "half of the words", "some words", "else"},
+	Name:        {"equal", "swapped", "one slip", "similar", "initial or beginning", "vaguely similar", "else", "masked, fits", "masked, else"},
+	ChineseName: {"equal", "one character differs or is missing", "same surname", "else", "masked, fits", "masked, else"},
+	Text:        {"equal", "nearly equal", "most words", "one within the other", "half of the words", "some words", "else", "masked, fits", "masked, half of the words", "masked, else"},
 	Address:     {"equal", "same number and street", "same number, similar street", "same street, a number is missing", "same street, a slip in the number", "same street, another number", "something in common", "else"},
 	Date:        {"equal", "day and month swapped", "one digit", "two of day, month and year", "same year, or month and day alike", "else"},
 	Number:      {"equal", "within 1 or one percent", "within ten percent", "else"},
 	Code:        {"equal", "one slip", "two slips", "else"},
-	Phone:       {"equal", "same last seven digits", "same but for the mask", "one slip", "two slips", "else"},
+	Phone:       {"equal", "same last seven digits", "one slip", "two slips", "else", "masked, fits", "masked, else"},
 	Email:       {"equal", "same user", "one or two slips", "similar user", "same domain", "else"},
 	Category:    {"equal", "else"},
+}
+
+// FirstMasked is the first level of pairs of which one value is masked at
+// least, 0 where a kind has none. Whether a platform masks says nothing about
+// who is who, so these levels are weighed among themselves.
+func FirstMasked(kind Kind) Level {
+	switch kind {
+	case Name, Text:
+		return 8
+	case ChineseName:
+		return 5
+	case Phone:
+		return 6
+	default:
+		return 0
+	}
 }
 
 // Kinds lists all kinds, sorted.
@@ -83,7 +99,7 @@ func OneSlip(kind Kind) Level {
 	case Code:
 		return 2
 	case Phone:
-		return 4
+		return 3
 	default:
 		return 0
 	}
@@ -114,6 +130,9 @@ type Column struct {
 	dates   [][3]int16
 	amounts []float64
 	users   []int32
+	// Of kinds that platforms mask: whether a star stands in the value. Two
+	// equal ones may hide different values.
+	masked []bool
 }
 
 // head is what can be told of two texts without looking at them: most pairs of
@@ -203,6 +222,7 @@ type value struct {
 	date   [3]int16
 	amount float64
 	user   int
+	masked bool // though text has no star any more
 }
 
 func (c *Column) add(v value) {
@@ -218,7 +238,9 @@ func (c *Column) add(v value) {
 		c.amounts = append(c.amounts, v.amount)
 	case Email:
 		c.users = append(c.users, int32(v.user))
-	default:
+	case Name, ChineseName, Phone, Text:
+		c.masked = append(c.masked, v.masked || strings.IndexByte(v.text, '*') >= 0)
+	case Code, Category:
 	}
 }
 
@@ -239,6 +261,8 @@ func (c *Column) Compare(a, b uint32) Level {
 	switch {
 	case a == 0 || b == 0:
 		return 0
+	case c.masked != nil && (c.masked[a] || c.masked[b]):
+		return c.compareMasked(a, b)
 	case a == b:
 		return 1
 	}
@@ -262,6 +286,27 @@ func (c *Column) Compare(a, b uint32) Level {
 	case Email:
 		return c.compareEmails(a, b)
 	case Category:
+	}
+	return c.last
+}
+
+// compareMasked compares two values of which one is masked at least.
+func (c *Column) compareMasked(a, b uint32) Level {
+	fits := FirstMasked(c.kind)
+	s, t := c.texts[a], c.texts[b]
+	switch {
+	case a == b:
+		return fits
+	case c.kind == Text:
+		both, smaller := c.shares(a, b)
+		switch {
+		case smaller >= 0.9:
+			return fits
+		case both >= 0.4 || smaller >= 0.6:
+			return fits + 1
+		}
+	case c.kind == Phone && sameButMask(s, t), c.kind != Phone && fitMask(s, t):
+		return fits
 	}
 	return c.last
 }
@@ -341,22 +386,16 @@ func numbers(x, y float64) Level {
 
 func (c *Column) comparePhones(a, b uint32) Level {
 	s, t := c.texts[a], c.texts[b]
-	if strings.IndexByte(s, '*') >= 0 || strings.IndexByte(t, '*') >= 0 {
-		if sameButMask(s, t) {
-			return 3
-		}
-		return 6
-	}
 	if len(s) >= 7 && len(t) >= 7 && s[len(s)-7:] == t[len(t)-7:] {
 		return 2
 	}
 	if apart(c.heads[a], c.heads[b]) > 2 {
-		return 6
+		return 5
 	}
 	if d := Distance(s, t, 2); d <= 2 {
-		return Level(3 + d)
+		return Level(2 + d)
 	}
-	return 6
+	return 5
 }
 
 // sameButMask says that two texts of one length agree wherever neither has a

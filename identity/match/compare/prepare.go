@@ -30,10 +30,43 @@ func prepare(kind Kind, raw string) value {
 	case Address:
 		return address(raw)
 	case ChineseName:
-		return value{text: strings.ReplaceAll(Fold(raw), " ", "")}
-	case Name, Text, Category:
+		return value{text: oneStar(strings.ReplaceAll(Fold(raw), " ", ""))}
+	case Name:
+		return value{text: oneStar(Fold(raw))}
+	case Text:
+		text := Fold(raw)
+		return value{text: place(text), masked: strings.IndexByte(text, '*') >= 0}
+	case Category:
 	}
 	return value{text: Fold(raw)}
+}
+
+// oneStar makes one star of several: how many a platform writes says nothing
+// of what they hide. Stars alone are no value.
+func oneStar(text string) string {
+	if strings.IndexByte(text, '*') < 0 {
+		return text
+	}
+	for strings.Contains(text, "**") {
+		text = strings.ReplaceAll(text, "**", "*")
+	}
+	if text == "*" {
+		return ""
+	}
+	return text
+}
+
+// abroad are the signs of provinces and cities, which are written or left out,
+// and what stands for a masked part.
+var abroad = strings.NewReplacer("中国", "", "省", "", "市", "", "壮族自治区", "", "回族自治区", "", "维吾尔自治区", "", "自治区", "", "特别行政区", "", "*", "")
+
+// place leaves out of a text in Chinese what addresses are written with or
+// without.
+func place(text string) string {
+	if ascii(text) && strings.IndexByte(text, '*') < 0 {
+		return text
+	}
+	return strings.TrimSpace(abroad.Replace(text))
 }
 
 // missing says that a text stands for no value.
@@ -169,55 +202,47 @@ func date(raw string) value {
 func chineseNames(x, y string) Level {
 	var bufA, bufB symbols
 	a, b := bufA.set(x), bufB.set(y)
-	if masked(a) || masked(b) {
-		if fitsMask(a, b) || fitsMask(b, a) {
-			return 2
-		}
-		if a[0] == b[0] && a[0] != '*' {
-			return 4
-		}
-		return 5
-	}
 	switch {
 	case min(len(a), len(b)) >= 2 && distance(a, b, 1) == 1:
-		return 3
+		return 2
 	case a[0] == b[0]:
-		return 4
+		return 3
 	}
-	return 5
+	return 4
 }
 
-func masked(a []rune) bool {
-	for _, r := range a {
-		if r == '*' {
-			return true
-		}
-	}
-	return false
+// fitMask is fitsMask for texts.
+func fitMask(x, y string) bool {
+	var bufA, bufB symbols
+	return fitsMask(bufA.set(x), bufB.set(y))
 }
 
-// fitsMask says that b can be what a masks: runes are equal but where a star
-// stands, and where the only star is an end of a name, it may stand for more.
+// fitsMask says that two texts, in at least one of which a star hides
+// something, can be the same: what is shown before the first star and behind
+// the last one agrees as far as both show it, and something does.
 func fitsMask(a, b []rune) bool {
-	seen := 0
-	if len(a) == len(b) {
-		for i := range a {
-			if a[i] == '*' || b[i] == '*' {
-				continue
-			}
-			if a[i] != b[i] {
-				return false
-			}
-			seen++
+	shown := 0
+	i := 0
+	for i < len(a) && i < len(b) && a[i] != '*' && b[i] != '*' {
+		if a[i] != b[i] {
+			return false
 		}
-		return seen > 0
+		i++
+		shown++
 	}
-	// 张* for 张三丰, *丰 for 张三丰.
-	if len(a) < 2 || len(a) > len(b) {
-		return false
+	if i == len(a) || i == len(b) {
+		// One ends before any star: the other must hide the rest, if any.
+		rest := a[i:]
+		if i == len(a) {
+			rest = b[i:]
+		}
+		return shown > 0 && (len(rest) == 0 || rest[0] == '*')
 	}
-	if a[len(a)-1] == '*' && a[0] != '*' {
-		return a[0] == b[0]
+	for k := 1; k <= min(len(a), len(b))-i && a[len(a)-k] != '*' && b[len(b)-k] != '*'; k++ {
+		if a[len(a)-k] != b[len(b)-k] {
+			return false
+		}
+		shown++
 	}
-	return a[0] == '*' && a[len(a)-1] != '*' && a[len(a)-1] == b[len(b)-1]
+	return shown > 0
 }
