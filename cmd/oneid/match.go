@@ -18,6 +18,7 @@ import (
 
 	"oneid/identity/evaluate"
 	"oneid/identity/match"
+	"oneid/identity/match/compare"
 	"oneid/identity/match/guess"
 	"oneid/internal/tablefile"
 )
@@ -38,7 +39,16 @@ type matchCmd struct {
 
 // Help shows below the usage.
 func (matchCmd) Help() string {
-	return "Without a model it looks at the columns, writes the model that it chose beside the output with a comment for each choice, learns from the data what agreement is worth, and goes on. No labels are needed.\n\nWith several files and without --link, duplicates are looked for within and between them. Where an id is in two files, the output calls the records FILE/ID.\n\nTry: oneid match customers.csv --out clusters.csv\n     oneid match a.csv b.csv --link --out clusters.csv --pairs pairs.csv"
+	var b strings.Builder
+	b.WriteString("Without a model it looks at the columns, writes the model that it chose beside the output with a comment for each choice, learns from the data what agreement is worth, and goes on. No labels are needed.\n\nWith several files and without --link, duplicates are looked for within and between them. Where an id is in two files, the output calls the records FILE/ID. A cluster is called by its first record.\n\nTry: oneid match customers.csv --out clusters.csv\n     oneid match a.csv b.csv --link --out clusters.csv --pairs pairs.csv\n\nKinds of columns in a model, the levels at which two values are compared, and the parts that a blocking rule can take (NAME.PART):\n")
+	for _, kind := range compare.Kinds() {
+		fmt.Fprintf(&b, "  %s: %s", kind, strings.Join(compare.Levels(kind), " · "))
+		if parts := match.Parts(kind); len(parts) > 0 {
+			fmt.Fprintf(&b, ". Parts: %s", strings.Join(parts, ", "))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 // matchReport is what --json prints.
@@ -60,9 +70,9 @@ type matchReport struct {
 
 // scores compare with the truth.
 type scores struct {
-	Pairwise, BCubed quality
-	// CandidateRecall is the share of true pairs that were compared and are
-	// not hopeless.
+	Pairwise quality `json:"pairwise"`
+	BCubed   quality `json:"b_cubed"`
+	// Curve over thresholds, of the pairs alone.
 	Curve []curvePoint `json:"curve"`
 }
 
@@ -489,7 +499,7 @@ func (in *matchInput) measure(result *match.Result) *scores {
 		source  uint8
 	}
 	whole := evaluate.Compare(slices.All(in.truth), func(row int) (uint32, bool) { return result.Cluster[row], true })
-	out := &scores{BCubed: measured(evaluatePair(in, result))}
+	out := &scores{BCubed: measured(whole.BCubedPrecision, whole.BCubedRecall)}
 	found, truth, right := whole.FoundPairs, whole.TruePairs, whole.RightPairs
 	if in.table.Linked() {
 		within := evaluate.Compare(func(yield func(int, cell) bool) {
@@ -518,11 +528,6 @@ func (in *matchInput) measure(result *match.Result) *scores {
 		out.Curve = append(out.Curve, curvePoint{step, measured(ratio(good, linked), ratio(good, truth))})
 	}
 	return out
-}
-
-func evaluatePair(in *matchInput, result *match.Result) (precision, recall float64) {
-	s := evaluate.Compare(slices.All(in.truth), func(row int) (uint32, bool) { return result.Cluster[row], true })
-	return s.BCubedPrecision, s.BCubedRecall
 }
 
 func ratio(part, whole int64) float64 {

@@ -87,7 +87,7 @@ func look(t *match.Table, place int) column {
 			c.addressed += w
 		}
 		if v, err := strconv.ParseFloat(text, 64); err == nil {
-			if strings.ContainsAny(text, ".eE") {
+			if strings.ContainsAny(strings.TrimSuffix(text, "."), ".eE") {
 				c.decimal += w
 			} else {
 				c.integer += w
