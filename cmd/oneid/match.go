@@ -32,6 +32,7 @@ type matchCmd struct {
 	Link     bool     `help:"Compare records of different sources only: each file is a source, or each value of --source."`
 	Source   string   `help:"Column that says which source a record is of; for --link." placeholder:"COLUMN"`
 	Model    string   `help:"YAML file that says what is compared (default: found by itself, and written beside --out)." placeholder:"FILE"`
+	Learned  string   `help:"JSON file of an earlier run, to weigh by what was learned there instead of learning anew; for its --model." placeholder:"FILE"`
 	MaxPairs float64  `help:"Refuse to compare more pairs than this." default:"200e6"`
 	JSON     bool     `name:"json" help:"Print one JSON object with the figures."`
 	Input    []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line."`
@@ -118,8 +119,18 @@ func (c matchCmd) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	var learned *match.Learned
+	if c.Learned != "" {
+		text, err := os.ReadFile(c.Learned)
+		if err != nil {
+			return fmt.Errorf("read what was learned: %w", err)
+		}
+		if learned, err = match.ParseLearned(c.Learned, text); err != nil {
+			return err
+		}
+	}
 	step := ""
-	result, err := match.Run(ctx, in.table, model, match.Options{MaxPairs: c.MaxPairs, Progress: func(name string, done, total int64) {
+	result, err := match.Run(ctx, in.table, model, match.Options{MaxPairs: c.MaxPairs, Learned: learned, Progress: func(name string, done, total int64) {
 		if name != step {
 			step = name
 			show.start(name, total)
@@ -141,9 +152,13 @@ func (c matchCmd) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	report.Learned = base + ".learned.json"
-	if err := writeFile(report.Learned, result.Learned.Write); err != nil {
-		return err
+	report.Learned = c.Learned
+	if learned == nil {
+		report.Learned = base + ".learned.json"
+		result.Learned.At = began.UTC().Format(time.RFC3339)
+		if err := writeFile(report.Learned, result.Learned.Write); err != nil {
+			return err
+		}
 	}
 	sizes := map[uint32]int{}
 	for _, cluster := range result.Cluster {

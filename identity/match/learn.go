@@ -20,6 +20,13 @@ import (
 // nothing, and what is learned as "one entity" would drift to whatever agrees
 // often.
 type Learned struct {
+	// Records that it was learned on, their fingerprint (equal for the same
+	// records in any order), and the seed.
+	Records     int    `json:"records"`
+	Fingerprint string `json:"fingerprint"`
+	Seed        uint64 `json:"seed"`
+	// At is when, in RFC 3339; who runs the matcher sets it.
+	At string `json:"at,omitempty"`
 	// Prior is the share of all pairs that are one entity, Near the shares of
 	// those that are neighbours, by kind of neighbours.
 	Prior float64   `json:"prior"`
@@ -75,6 +82,43 @@ func start(kind compare.Kind) []float64 {
 	return m
 }
 
+// fits says whether what was learned is about the comparisons of a model.
+func (out *Learned) fits(r *records) error {
+	if len(out.Fields) != len(r.fields) {
+		return fmt.Errorf("what was learned is about %d comparisons, the model has %d", len(out.Fields), len(r.fields))
+	}
+	rest := 1 - out.Prior
+	for _, near := range out.Near {
+		rest -= near
+		if near <= 0 {
+			return fmt.Errorf("what was learned has neighbours of probability %v", near)
+		}
+	}
+	if out.Prior <= 0 || rest <= 0 {
+		return fmt.Errorf("what was learned has the prior %v, and leaves %v for strangers", out.Prior, rest)
+	}
+	for i, f := range out.Fields {
+		levels := int(r.fields[i].last)
+		if f.Name != r.fields[i].name {
+			return fmt.Errorf("what was learned is about %q where the model compares %q", f.Name, r.fields[i].name)
+		}
+		if len(f.N) != len(out.Near) {
+			return fmt.Errorf("what was learned about %q has %d kinds of neighbours, not %d", f.Name, len(f.N), len(out.Near))
+		}
+		for _, p := range append([][]float64{f.M, f.U}, f.N...) {
+			if len(p) != levels {
+				return fmt.Errorf("what was learned about %q has %d levels, not %d", f.Name, len(p), levels)
+			}
+			for _, x := range p {
+				if !(x > 0 && x <= 1) {
+					return fmt.Errorf("what was learned about %q has the probability %v", f.Name, x)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // groups cuts the levels of a kind into those of plain values and those of
 // masked ones. Each group's probabilities sum up to 1: that something is
 // masked is no evidence.
@@ -114,7 +158,10 @@ type learning struct {
 func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learned, []string) {
 	slices.SortFunc(seen, func(a, b counted) int { return cmp.Compare(a.pattern, b.pattern) })
 	n := len(r.fields)
-	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: &Learned{Prior: min(0.1, float64(r.n)/10/r.all)}}
+	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: &Learned{
+		Records: r.n, Fingerprint: fmt.Sprintf("%016x", r.fingerprint), Seed: r.model.Seed,
+		Prior: min(0.1, float64(r.n)/10/r.all),
+	}}
 	for i := range r.fields {
 		f := &r.fields[i]
 		l.out.Fields = append(l.out.Fields, LearnedField{Name: f.name, M: start(f.column.Kind()), U: make([]float64, f.last)})

@@ -15,6 +15,8 @@ type Options struct {
 	MaxPairs float64
 	// RandomPairs are drawn to learn how often strangers agree; 0 is 1 million.
 	RandomPairs int
+	// Learned is what to weigh with instead of learning it anew; nil learns.
+	Learned *Learned
 	// Progress is told how far a step is; nil is nobody.
 	Progress func(step string, done, total int64)
 }
@@ -76,7 +78,12 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{}
+	if o.Learned != nil {
+		if err := o.Learned.fits(r); err != nil {
+			return nil, err
+		}
+	}
+	out := &Result{Learned: o.Learned}
 	var blocks []*block
 	if len(m.Blocking) == 0 {
 		if blocks, err = r.chooseBlocking(ctx); err != nil {
@@ -108,16 +115,20 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 		}
 		return func(done int) { o.Progress(name, int64(done), int64(total)) }
 	}
-	levels, drawn, err := r.sample(ctx, o.RandomPairs, m.Seed)
-	if err != nil {
-		return nil, err
-	}
-	scale := r.all / drawn
-	for i := range levels {
-		for l := range levels[i] {
-			levels[i][l] *= scale
+	var levels counts
+	scale := 1.0
+	if o.Learned == nil {
+		var drawn float64
+		if levels, drawn, err = r.sample(ctx, o.RandomPairs, m.Seed); err != nil {
+			return nil, err
 		}
-		levels[i][1] = r.equalPairs(i)
+		scale = r.all / max(1, drawn)
+		for i := range levels {
+			for l := range levels[i] {
+				levels[i][l] *= scale
+			}
+			levels[i][1] = r.equalPairs(i)
+		}
 	}
 	c := newCandidates(r, blocks)
 	if err := out.score(ctx, r, c, sum, levels, scale, step); err != nil {
@@ -195,7 +206,9 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 	for p, n := range count {
 		seen = append(seen, counted{p, float64(n) * float64(out.Candidates) / float64(compared)})
 	}
-	out.Learned, out.Warnings = r.learn(seen, levels, scale)
+	if out.Learned == nil {
+		out.Learned, out.Warnings = r.learn(seen, levels, scale)
+	}
 
 	s := newScorer(r, out.Learned)
 	links := make([][]Link, len(units))

@@ -23,6 +23,9 @@ type records struct {
 	sources []uint8 // nil unless only pairs of two sources count
 	all     float64 // pairs that may be one entity
 
+	// fingerprint of the records, the same in any order.
+	fingerprint uint64
+
 	mu sync.Mutex // guards partNumbers
 	// partNumbers of the values of a field, by its name and the part.
 	partNumbers map[[2]string][]uint32
@@ -129,6 +132,7 @@ func (r *records) order(columns [][]uint32, t *Table) {
 	}
 	for record, e := range entries {
 		r.rows[record] = e.row
+		r.fingerprint += mix(e.hash, 1)
 		for i, column := range columns {
 			r.ids[record*len(r.fields)+i] = column[e.row]
 		}
