@@ -67,6 +67,8 @@ type matchReport struct {
 	Learned    string   `json:"learned"`
 	Warnings   []string `json:"warnings,omitempty"`
 	Truth      *scores  `json:"truth,omitempty"`
+	// Curve is the file with the picture of the truth's curve.
+	Curve string `json:"curve,omitempty"`
 }
 
 // scores compare with the truth.
@@ -181,6 +183,10 @@ func (c matchCmd) Run(ctx context.Context) (err error) {
 	}
 	if in.truth != nil {
 		report.Truth = in.measure(result)
+		report.Curve = base + ".curve.svg"
+		if err := writeFile(report.Curve, func(w io.Writer) error { return writeCurve(w, report.Truth, report.Threshold) }); err != nil {
+			return err
+		}
 	}
 	report.Seconds = time.Since(began).Seconds()
 	if peak, err := peakMiB(); err == nil { // known on Linux alone
@@ -299,12 +305,9 @@ type matchReader struct {
 	cmd     matchCmd
 	in      *matchInput
 	columns []string // that are compared, as the first file has them
-	raw     [][]string
 	sources map[string]uint8
-	// candidates are the columns that may be the id: those of which each
-	// value was seen once only.
-	header []string
-	rows   []int // of each file
+	header  []string
+	rows    []int // of each file
 }
 
 func (r *matchReader) file(ctx context.Context, number int, path string, show *progress) error {
@@ -579,5 +582,8 @@ func (c matchCmd) print(report matchReport, result *match.Result, why []string) 
 		}
 	}
 	fmt.Printf("written: %s, the model %s, what was learned %s\n", c.Out, report.Model, report.Learned)
+	if report.Curve != "" {
+		fmt.Printf("the curve as a picture: %s\n", report.Curve)
+	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -72,6 +73,9 @@ func TestMatchFindsPeople(t *testing.T) {
 	}
 	if report.Records != rows || report.Truth == nil || report.Truth.Pairwise.F1 < 0.97 || report.Truth.BCubed.F1 < 0.97 {
 		t.Errorf("report %+v, truth %+v", report, report.Truth)
+	}
+	if picture, err := os.ReadFile(report.Curve); err != nil || xml.Unmarshal(picture, new(struct{})) != nil || strings.Count(string(picture), "<polyline") != 3 {
+		t.Errorf("the curve's picture is no SVG with three lines (%v):\n%s", err, picture)
 	}
 	clusters := readTable(t, out)
 	if len(clusters) != rows+1 || strings.Join(clusters[0], ",") != "id,cluster" {

@@ -64,7 +64,7 @@ func (s *scorer) weight(p pattern, x []uint32) float64 {
 // rarity sets what equal values are worth from how many clusters have them: an
 // entity of many records does not make its own values common.
 // It says whether there is a field where rarity counts.
-func (s *scorer) rarity(l *Learned, cluster []uint32) (any bool) {
+func (s *scorer) rarity(l *Learned, cluster []uint32) (counts bool) {
 	r := s.r
 	// Records by cluster, those of one beside each other.
 	order := make([]uint32, r.n)
@@ -77,9 +77,9 @@ func (s *scorer) rarity(l *Learned, cluster []uint32) (any bool) {
 		if !f.rarity {
 			continue
 		}
-		any = true
-		last := make([]uint32, len(f.counts)) // cluster that had the value last, plus 1
-		counts := make([]float64, len(f.counts))
+		counts = true
+		last := make([]uint32, len(f.counts))      // cluster that had the value last, plus 1
+		clusters := make([]float64, len(f.counts)) // that have each value
 		total := 0.0
 		for _, record := range order {
 			id := r.row(record)[i]
@@ -87,16 +87,16 @@ func (s *scorer) rarity(l *Learned, cluster []uint32) (any bool) {
 				continue
 			}
 			last[id] = cluster[record] + 1
-			counts[id]++
+			clusters[id]++
 			total++
 		}
 		s.equal[i] = make([]float32, len(f.counts))
 		u := l.Fields[i].U[0]
-		for id, n := range counts {
+		for id, n := range clusters {
 			s.equal[i][id] = float32(math.Log2(u / ((n + 1) / (total + 1))))
 		}
 	}
-	return any
+	return counts
 }
 
 // cluster finds the threshold and the clusters. What equal values are worth

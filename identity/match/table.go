@@ -15,6 +15,7 @@ type Table struct {
 	values  [][]string // by column and number
 	counts  [][]int    // rows with each value, likewise
 	numbers []map[string]uint32
+	texts   []arena
 	sources []uint8 // by row; empty while all rows are of source 0
 	split   bool    // there is more than one source
 }
@@ -27,6 +28,7 @@ func NewTable(columns []string) *Table {
 		t.values = append(t.values, []string{""})
 		t.counts = append(t.counts, []int{0})
 		t.numbers = append(t.numbers, map[string]uint32{"": 0})
+		t.texts = append(t.texts, arena{})
 	}
 	return t
 }
@@ -38,7 +40,7 @@ func (t *Table) Add(source uint8, fields []string) {
 		number, ok := t.numbers[c][text]
 		if !ok {
 			number = uint32(len(t.values[c]))
-			text = strings.Clone(text)
+			text = t.texts[c].keep(text)
 			t.numbers[c][text] = number
 			t.values[c] = append(t.values[c], text)
 			t.counts[c] = append(t.counts[c], 0)
@@ -49,6 +51,21 @@ func (t *Table) Add(source uint8, fields []string) {
 	t.sources = append(t.sources, source)
 	t.split = t.split || source != t.sources[0]
 	t.rows++
+}
+
+// arena keeps texts side by side, so that the garbage collector has few blocks
+// to look at instead of one for each text.
+type arena struct{ block strings.Builder }
+
+func (a *arena) keep(text string) string {
+	const size = 1 << 16
+	if a.block.Len()+len(text) > a.block.Cap() {
+		a.block = strings.Builder{} // what is in the old block stays with its texts
+		a.block.Grow(max(size, len(text)))
+	}
+	from := a.block.Len()
+	a.block.WriteString(text)
+	return a.block.String()[from:]
 }
 
 // Len is the number of records.

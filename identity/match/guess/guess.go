@@ -122,10 +122,7 @@ func isDate(text string) bool {
 	if len(text) < 8 || len(text) > 25 {
 		return false
 	}
-	var parts []string
-	for _, p := range strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
-		parts = append(parts, p)
-	}
+	parts := strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 	if len(parts) == 1 && len(parts[0]) == 8 && len(text) == 8 {
 		year, _ := strconv.Atoi(text[:4])
 		month, _ := strconv.Atoi(text[4:6])

@@ -70,12 +70,11 @@ func TestKindsByContentNotByName(t *testing.T) {
 	t.Parallel()
 	table := invented(400)
 	// The same columns without their names.
-	bare := match.NewTable(nil)
 	var names []string
 	for i := range table.Columns() {
 		names = append(names, fmt.Sprintf("c%d", i))
 	}
-	bare = match.NewTable(names)
+	bare := match.NewTable(names)
 	row := make([]string, len(names))
 	for i := range table.Len() {
 		for c := range row {
