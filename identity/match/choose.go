@@ -21,7 +21,7 @@ const (
 	// mostAlike is how many records may agree on one key of a chosen rule.
 	mostAlike = 1000
 	// maxRules bounds how many rules are chosen.
-	maxRules = 16
+	maxRules = 12
 )
 
 // holds says how often two records of one entity agree on a part of a value,
