@@ -143,8 +143,12 @@ type head struct {
 	begin [3]byte
 }
 
-func headOf(text string) head {
-	h := head{sig: signature(text), size: uint8(min(255, utf8.RuneCountInString(text)))}
+func headOf(kind Kind, text string) head {
+	sig := signature
+	if kind == Code || kind == Phone || kind == Date {
+		sig = numerals
+	}
+	h := head{sig: sig(text), size: uint8(min(255, utf8.RuneCountInString(text)))}
 	copy(h.begin[:], text)
 	return h
 }
@@ -227,7 +231,7 @@ type value struct {
 
 func (c *Column) add(v value) {
 	c.texts = append(c.texts, v.text)
-	c.heads = append(c.heads, headOf(v.text))
+	c.heads = append(c.heads, headOf(c.kind, v.text))
 	c.counts = append(c.counts, 0)
 	switch c.kind {
 	case Address:

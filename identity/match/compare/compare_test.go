@@ -43,7 +43,7 @@ func text(r *rand.Rand, alphabet []rune, most int) string {
 
 func TestDistanceIsTheTables(t *testing.T) {
 	t.Parallel()
-	for _, alphabet := range []string{"ab", "abcdefg", "张王李赵a"} {
+	for _, alphabet := range []string{"ab", "abcdefg", "张王李赵a", "0123x", "0123456789ab"} {
 		for seed := range uint64(4000) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			a, b := text(r, []rune(alphabet), 9), text(r, []rune(alphabet), 9)
@@ -53,10 +53,12 @@ func TestDistanceIsTheTables(t *testing.T) {
 					t.Fatalf("Distance(%q, %q, %d) = %d, want %d", a, b, limit, got, min(want, limit+1))
 				}
 			}
-			if low := apart(headOf(a), headOf(b)); low > want {
-				t.Fatalf("apart(%q, %q) = %d, above the distance %d", a, b, low, want)
+			for _, kind := range []Kind{Name, Code} {
+				if low := apart(headOf(kind, a), headOf(kind, b)); low > want {
+					t.Fatalf("%s: apart(%q, %q) = %d, above the distance %d", kind, a, b, low, want)
+				}
 			}
-			if s, high := JaroWinkler(a, b), like(headOf(a), headOf(b)); s > high+1e-9 && a != "" && b != "" {
+			if s, high := JaroWinkler(a, b), like(headOf(Name, a), headOf(Name, b)); s > high+1e-9 && a != "" && b != "" {
 				t.Fatalf("JaroWinkler(%q, %q) = %v, above its bound %v", a, b, s, high)
 			}
 		}

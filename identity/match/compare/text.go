@@ -250,3 +250,20 @@ func signature(text string) uint32 {
 	}
 	return s
 }
+
+// numerals is a signature for texts of digits: which are there, and which
+// twice; all else shares twelve bits. One edit changes at most two bits, too.
+func numerals(text string) uint32 {
+	var s uint32
+	for _, r := range text {
+		switch {
+		case r < '0' || r > '9':
+			s |= 1 << (20 + uint32(r)%12)
+		case s&(1<<(r-'0')) != 0:
+			s |= 1 << (r - '0' + 10)
+		default:
+			s |= 1 << (r - '0')
+		}
+	}
+	return s
+}

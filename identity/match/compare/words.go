@@ -29,7 +29,7 @@ func (c *Column) cut() {
 			if !ok {
 				id = uint32(len(c.words))
 				known[text] = id
-				c.words = append(c.words, word{text: text, head: headOf(text)})
+				c.words = append(c.words, word{text: text, head: headOf(c.kind, text)})
 				with = append(with, 0)
 			}
 			if mine := c.wordsOf[begin:]; !slices.Contains(mine, id) && len(mine) < maxWords {
