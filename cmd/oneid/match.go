@@ -404,12 +404,15 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 	return nil
 }
 
+// idNames are what a column that names the records is usually called.
+var idNames = []string{"id", "unique_id", "record_id", "rec_id", "recid", "recordid", "编号"}
+
 // plan says which columns are compared: all but the id, the truth and the
 // source.
 func (r *matchReader) plan() {
 	if r.cmd.ID == "" {
 		for _, column := range r.header {
-			if strings.EqualFold(column, "id") && column != r.cmd.Truth && column != r.cmd.Source {
+			if slices.Contains(idNames, strings.ToLower(column)) && column != r.cmd.Truth && column != r.cmd.Source {
 				r.cmd.ID = column
 				break
 			}

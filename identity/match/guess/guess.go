@@ -23,10 +23,10 @@ type column struct {
 	distinct int
 	filled   float64 // share of rows
 	// Shares of the rows that have a value.
-	date, email, digits, phone, han, star, addressed, decimal, mixed float64
-	words, length                                                    float64 // mean
-	min, max                                                         float64 // of those that are whole numbers
-	integer                                                          float64
+	date, email, digits, phone, han, star, addressed, decimal, mixed, numbered float64
+	words, length                                                              float64 // mean
+	min, max                                                                   float64 // of those that are whole numbers
+	integer                                                                    float64
 	// agree is the probability that two random records agree.
 	agree float64
 }
@@ -74,6 +74,9 @@ func look(t *match.Table, place int) column {
 		if letters > 0 && digits > 0 && han == 0 && letters+digits <= 12 && len(strings.Fields(text)) <= 2 && letters <= 2*digits {
 			c.mixed += w
 		}
+		if digits > 0 && len(strings.Fields(text)) == 1 {
+			c.numbered += w
+		}
 		if han > 0 {
 			c.han += w
 		}
@@ -97,7 +100,7 @@ func look(t *match.Table, place int) column {
 	}
 	if c.rows > 0 {
 		n := float64(c.rows)
-		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.integer, &c.words, &c.length} {
+		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.words, &c.length} {
 			*share /= n
 		}
 		c.agree /= max(1, n*(n-1))
@@ -183,6 +186,8 @@ func (c *column) kind(records int) (compare.Kind, string) {
 			return compare.Category, fmt.Sprintf("%d different numbers", c.distinct)
 		}
 		return compare.Code, percent(c.digits) + " are digits"
+	case c.distinct == c.rows && c.filled == 1 && c.numbered >= 0.9 && c.star == 0:
+		return "", "each record has another one, with a number in it: it names them"
 	case c.length <= 2.5 && c.distinct <= 12:
 		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
 	case c.mixed >= 0.7:

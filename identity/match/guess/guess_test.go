@@ -103,9 +103,9 @@ func TestKindsByContentNotByName(t *testing.T) {
 
 func TestNothingToCompareIsSaid(t *testing.T) {
 	t.Parallel()
-	table := match.NewTable([]string{"a", "b", "id"})
+	table := match.NewTable([]string{"a", "b", "id", "key"})
 	for i := range 10 {
-		table.Add(0, []string{"", "x", fmt.Sprint(100 + i)})
+		table.Add(0, []string{"", "x", fmt.Sprint(100 + i), fmt.Sprintf("rec-%d-org", i)})
 	}
 	if _, err := Model(table); err == nil || !strings.Contains(err.Error(), "no column can be compared") {
 		t.Errorf("Model = %v, want a refusal", err)
