@@ -218,7 +218,7 @@ func Model(t *match.Table) (*match.Model, error) {
 		})
 		taken[year], taken[month], taken[day] = true, true, true
 	}
-	first, last := people(columns, t.Len())
+	first, last := people(t, columns)
 	for i := range columns {
 		c := &columns[i]
 		if taken[i] {
@@ -269,14 +269,18 @@ func parts(columns []column) (year, month, day int) {
 	return year, month, day
 }
 
-// people finds the columns of first names and surnames, -1 if there are none.
-func people(columns []column, records int) (first, last int) {
+// people finds the columns of first names and surnames, -1 if there are none:
+// by their names, or else the two columns of names of which values of each
+// stand in the other most often.
+func people(t *match.Table, columns []column) (first, last int) {
 	first, last = -1, -1
+	var names []int
 	for i := range columns {
 		c := &columns[i]
-		if kind, _ := c.kind(records); kind != compare.Name || c.filled < 0.3 {
+		if kind, _ := c.kind(t.Len()); kind != compare.Name || c.filled < 0.3 {
 			continue
 		}
+		names = append(names, i)
 		switch {
 		case c.called("first", "given", "forename", "fname") && first < 0:
 			first = i
@@ -284,8 +288,41 @@ func people(columns []column, records int) (first, last int) {
 			last = i
 		}
 	}
-	if first < 0 || last < 0 {
-		return -1, -1
+	if first >= 0 && last >= 0 {
+		return first, last
+	}
+	const seldom = 0.02
+	first, last = -1, -1
+	most := seldom
+	for _, a := range names {
+		for _, b := range names {
+			if a < b {
+				if both := min(within(t, a, b), within(t, b, a)); both >= most {
+					first, last, most = a, b, both
+				}
+			}
+		}
 	}
 	return first, last
+}
+
+// within is the share of the records with a value in a column whose value is
+// one of another column's, too.
+func within(t *match.Table, column, other int) float64 {
+	values, _ := t.Values(other)
+	known := make(map[string]bool, len(values))
+	for _, text := range values {
+		known[text] = true
+	}
+	in, all := 0, 0
+	values, counts := t.Values(column)
+	for i, text := range values {
+		if text != "" {
+			all += counts[i]
+			if known[text] {
+				in += counts[i]
+			}
+		}
+	}
+	return float64(in) / float64(max(1, all))
 }

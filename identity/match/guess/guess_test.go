@@ -111,3 +111,23 @@ func TestNothingToCompareIsSaid(t *testing.T) {
 		t.Errorf("Model = %v, want a refusal", err)
 	}
 }
+
+func TestSwappedNamesAreFoundByContent(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 5))
+	table := match.NewTable([]string{"c1", "c2", "c3"})
+	for range 400 {
+		one, two := fmt.Sprintf("ba%c%c", 'a'+r.IntN(8), 'a'+r.IntN(8)), fmt.Sprintf("ko%c%c", 'a'+r.IntN(8), 'a'+r.IntN(8))
+		if r.IntN(20) == 0 {
+			one, two = two, one
+		}
+		table.Add(0, []string{fmt.Sprintf("tu%c%c", 'a'+r.IntN(8), 'a'+r.IntN(8)), one, two})
+	}
+	m, err := Model(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Comparisons[1].SwappedWith; got != "c3" || m.Comparisons[0].SwappedWith != "" {
+		t.Errorf("c2 is swapped with %q, c1 with %q; want c3 and nothing", got, m.Comparisons[0].SwappedWith)
+	}
+}
