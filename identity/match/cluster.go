@@ -132,7 +132,7 @@ const (
 	// bridge is the mean probability of the pairs between two clusters below
 	// which a link does not join them: one false link between two dense groups
 	// is one pair of many.
-	bridge = 0.15
+	bridge = 0.3
 	// maxBetween bounds how many of these pairs are looked at, evenly spread.
 	maxBetween = 400
 )
