@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"oneid/identity"
@@ -56,7 +57,7 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 	s := &Store{folder: folder}
 	cache := pebble.NewCache(16 << 20) // read once at the start, written behind
 	defer cache.Unref()
-	db, err := pebble.Open(folder, &pebble.Options{
+	options := &pebble.Options{
 		FS:                 s.patient(fs),
 		Cache:              cache,
 		FormatMajorVersion: pebble.FormatNewest,
@@ -69,7 +70,11 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 		L0StopWritesThreshold:       32,
 		LBaseMaxBytes:               256 << 20,
 		Logger:                      silent{},
-	})
+	}
+	for i := range options.Levels {
+		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // bits a key: look-ups read sealed values by their hashes
+	}
+	db, err := pebble.Open(folder, options)
 	if err != nil {
 		return nil, s.fail("open the state", err)
 	}
