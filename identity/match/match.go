@@ -7,6 +7,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync"
 )
 
 // Options of a run.
@@ -17,7 +18,7 @@ type Options struct {
 	RandomPairs int
 	// Learned is what to weigh with instead of learning it anew; nil learns.
 	Learned *Learned
-	// Progress is told how far a step is; nil is nobody.
+	// Progress is told how far a step is, by one goroutine at a time; nil is nobody.
 	Progress func(step string, done, total int64)
 }
 
@@ -109,11 +110,16 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if sum > o.MaxPairs {
 		return nil, &ExplodesError{"all rules together", sum, o.MaxPairs}
 	}
+	var telling sync.Mutex
 	step := func(name string, total int) func(int) {
 		if o.Progress == nil {
 			return nil
 		}
-		return func(done int) { o.Progress(name, int64(done), int64(total)) }
+		return func(done int) {
+			telling.Lock()
+			defer telling.Unlock()
+			o.Progress(name, int64(done), int64(total))
+		}
 	}
 	var levels counts
 	scale := 1.0
