@@ -436,16 +436,17 @@ func (r *matchReader) name() error {
 		return nil
 	}
 	row := 0
-	inFile := make(map[string]int, len(r.in.ids))
+	type place struct{ file, record int }
+	inFile := make(map[string]place, len(r.in.ids))
 	shared := false
 	for number, n := range r.rows {
-		for _, id := range r.in.ids[row : row+n] {
+		for i, id := range r.in.ids[row : row+n] {
 			seen, ok := inFile[id]
-			if ok && seen == number {
-				return hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: %q is there twice", r.cmd.Input[number], r.cmd.ID, id), "name another column with --id"}
+			if ok && seen.file == number { // an id may be a phone number: it is not told
+				return hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", r.cmd.Input[number], r.cmd.ID, seen.record, i+1), "name another column with --id"}
 			}
 			shared = shared || ok
-			inFile[id] = number
+			inFile[id] = place{number, i + 1}
 		}
 		row += n
 	}

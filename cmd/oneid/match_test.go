@@ -164,7 +164,7 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 		"empty":              {[]string{write("empty.csv", "")}, []string{"empty.csv", "first line"}},
 		"one record":         {[]string{write("one.csv", "id,name\n1,anna\n")}, []string{"nothing to compare"}},
 		"short row":          {[]string{write("short.csv", "id,name\n1,anna\n2\n")}, []string{"short.csv line 3", "1 fields"}},
-		"double id":          {[]string{write("double.csv", "id,name\n1,anna\n1,otto\n")}, []string{"double.csv", `"1" is there twice`, "--id"}},
+		"double id":          {[]string{write("double.csv", "id,name\n1,anna\n1,otto\n")}, []string{"double.csv", `records 1 and 2 share one`, "--id"}},
 		"no such id":         {[]string{good, "--id", "nr"}, []string{`no column "nr"`, "id, name, town"}},
 		"no such truth":      {[]string{good, "--truth", "who"}, []string{"neither a column nor a file", "id, name, town"}},
 		"link one":           {[]string{good, "--link"}, []string{"--source"}},

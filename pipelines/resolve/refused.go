@@ -33,7 +33,7 @@ func (b *Blocks) writeFacts(ctx context.Context, block tables.Block, token strin
 func (b *Blocks) halves(ctx context.Context, block tables.Block, from, to int, token string, again bool, refused map[int]error, cause error) error {
 	if to-from == 1 {
 		if most := mostRefused(block.Rows()); len(refused) == most {
-			return fmt.Errorf("it refuses more than %d rows: %w", most, cause)
+			return fmt.Errorf("it refuses more than %d rows: %w; see its log", most, refusedBy(block.Table(), cause))
 		}
 		refused[from] = cause
 		return nil

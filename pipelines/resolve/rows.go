@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"oneid/identity"
+	"oneid/internal/clickhouse"
 	"oneid/schemas/events"
 	"oneid/schemas/tables"
 )
@@ -132,6 +133,9 @@ func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, batch *Batch
 				return err
 			},
 				attribute.String("db.collection.name", block.Table()), attribute.Int("oneid.rows", block.Rows()))
+			if err != nil && clickhouse.Refuses(err) {
+				err = fmt.Errorf("%w; see its log", refusedBy(block.Table(), err))
+			}
 			if err != nil {
 				return fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)
 			}
