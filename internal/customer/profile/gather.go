@@ -59,6 +59,9 @@ func newGatherer[Q, A any](ask func(context.Context, []Q) ([]A, error)) *gathere
 // get answers one question. It may be called concurrently.
 func (g *gatherer[Q, A]) get(ctx context.Context, asked Q) (A, error) {
 	q := &question[Q, A]{asked: asked, done: make(chan struct{})}
+	if err := ctx.Err(); err != nil {
+		return q.answer, err // a select would choose between it and the room that there is
+	}
 	select {
 	case g.waiting <- q:
 	case <-ctx.Done():
