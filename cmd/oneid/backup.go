@@ -248,7 +248,7 @@ func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progre
 		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Log: n.log, Position: m.Position,
 		Progress: func(_ string, rows int) { show.set(int64(rows), 0) },
 	}
-	_, err = again.Into(ctx, store)
+	made, err := again.Into(ctx, store)
 	show.finish()
 	if err := errors.Join(err, store.Close()); err != nil {
 		return err
@@ -259,5 +259,6 @@ func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progre
 	if err := n.openResolver(false); err != nil {
 		return err
 	}
+	n.resolver.RestoredTo = &made.Sequence
 	return n.resolving(ctx, n.settle)
 }

@@ -107,6 +107,42 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// What is loaded between the copy of ClickHouse and that of the journal, which
+// calls it delivered, is in ClickHouse again after a restore.
+func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
+	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
+	importPeople(t, dir, 0, 20)
+	running, _ := up(t, dir)
+	store, err := backup.OpenStore(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openMover(t.Context(), folder(dir), need{quiet: true}, newProgress(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backup.Backup{Folder: dir, Brand: n.settings.Brand, Topics: n.topics, Kafka: n.kafka, ClickHouse: n.clickhouse, Fingerprint: fingerprint(n.keys), Log: n.log}
+	disarm := fault.Arm(func(point string) error {
+		if point == "backup/clickhouse" {
+			importPeople(t, dir, 10, 50)
+		}
+		return nil
+	})
+	_, err = b.Run(t.Context(), store, false)
+	disarm()
+	if err := errors.Join(err, n.close()); err != nil {
+		t.Fatal(err)
+	}
+	want := one(t, dir, whoIsWho)
+	down(t, dir, running)
+	to := filepath.Join(t.TempDir(), "restored")
+	must(t, "restore", "--dir", to, kept, "--keys", filepath.Join(dir, "keys"))
+	if got := one(t, to, whoIsWho); got != want {
+		t.Errorf("restored: %s, want %s", got, want)
+	}
+	must(t, "rebuild", "--check", "--dir", to)
+}
+
 // Cut off after any step, a backup is none and the earlier one stays whole;
 // damaged bytes and foreign keys are refused.
 func TestBackupCutOffAndDamaged(t *testing.T) {

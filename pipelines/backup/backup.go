@@ -14,7 +14,8 @@
 // state is not copied. Restoring makes it anew from ClickHouse up to the
 // position of 1, which a rebuild does with the same result, and the resolver
 // takes from the journal what came after, which repeats some inserts: their
-// versions make that harmless.
+// versions make that harmless. It does so also where the copied journal calls
+// a batch delivered: it was, after ClickHouse was copied.
 package backup
 
 import (

@@ -21,6 +21,9 @@ type journal struct {
 	next uint64
 	// batches are the valid records that hold ranges, in their order.
 	batches []batch
+	// delivered is the last batch of which the journal says that it, and all
+	// before it, lie in ClickHouse.
+	delivered uint64
 	// void are the versions of records whose writer had been superseded: what
 	// was written under them counts for nothing.
 	void []uint64
@@ -51,6 +54,7 @@ func readJournal(ctx context.Context, client *kafka.Client, topic string) (journ
 			return nil
 		}
 		highest = record.GetEpoch()
+		j.delivered = max(j.delivered, record.GetDelivered())
 		if len(record.GetRanges()) > 0 {
 			j.batches = append(j.batches, batch{sequence, record.GetRanges()})
 		}

@@ -77,8 +77,9 @@ func (r *Rebuild) Into(ctx context.Context, store *state.Store) (Report, error) 
 	}
 	report.Sequence = journal.committed(position)
 	if r.Position == nil {
-		// A batch is begun when the one before it is done.
-		report.Sequence = max(report.Sequence, journal.before(newest))
+		// A batch is begun when the one before it is done. A copy of ClickHouse
+		// may be older than what the journal says.
+		report.Sequence = max(report.Sequence, journal.before(newest), journal.delivered)
 	}
 
 	builder, err := engine.NewRebuilder(store, r.Rules)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -43,10 +44,12 @@ type journal struct {
 	// delivered is the sequence up to which all is delivered, as far as the
 	// journal, or this process, knows.
 	delivered uint64
+	// believed bounds what the journal's records may say of it.
+	believed uint64
 }
 
 func openJournal(client *kafka.Client, topic string) *journal {
-	return &journal{client: client, topic: topic, log: client.Log(topic, 0), positions: make(map[partition]int64)}
+	return &journal{client: client, topic: topic, log: client.Log(topic, 0), positions: make(map[partition]int64), believed: math.MaxUint64}
 }
 
 // sequenceOf is the sequence of the record at an offset. The journal's first
@@ -80,7 +83,7 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 			return nil
 		}
 		j.highest = written.GetEpoch()
-		j.delivered = max(j.delivered, written.GetDelivered())
+		j.delivered = max(j.delivered, min(written.GetDelivered(), j.believed))
 		j.take(written.GetRanges())
 		if s := sequenceOf(m.Offset); s > after && len(written.GetRanges()) > 0 {
 			records = append(records, record{s, written.GetEpoch(), time.UnixMilli(written.GetWrittenMs()).UTC(), written.GetRanges()})

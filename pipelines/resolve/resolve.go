@@ -106,8 +106,12 @@ type Resolver struct {
 	// Memory bounds, in bytes, what lies between Kafka and ClickHouse: the
 	// messages ahead, the next batch and the one in work, as they came, decoded
 	// and as rows; default DefaultMemory. A batch takes a third of it at most.
-	Memory   int64
-	Counters Counters
+	Memory int64
+	// RestoredTo, if set, is the sequence up to which a ClickHouse that was put
+	// back from a copy is known to hold every batch. The journal was copied
+	// after it, and calls more delivered: what comes after is delivered again.
+	RestoredTo *uint64
+	Counters   Counters
 	// Tracer makes the spans of batches; nil makes none.
 	Tracer trace.Tracer
 
@@ -195,6 +199,9 @@ func (r *Resolver) Run(ctx context.Context) error {
 		r.Memory = DefaultMemory
 	}
 	r.journal, r.ahead = openJournal(r.Kafka, r.Topics.Journal), nil
+	if r.RestoredTo != nil {
+		r.journal.believed = *r.RestoredTo
+	}
 	defer func() { _ = r.journal.close() }() // nothing waits in it: each append is acknowledged
 	group, err := r.Kafka.Join(pipelines.ResolverGroup(r.Brand), r.Topics.Resolved(), func() kafka.Standing {
 		return kafka.Standing{Epoch: r.epoch.Load(), Sequence: r.applied.Load()}
