@@ -21,6 +21,60 @@ func TestRestAfter(t *testing.T) {
 	}
 }
 
+const definition = "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'customer_360_refresh'"
+
+// lookUntil looks until the rest is as wanted.
+func lookUntil(t *testing.T, c *Conn, p *pacer, want time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); p.rest != want; time.Sleep(50 * time.Millisecond) {
+		if err := p.look(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("customer_360 rests for %s, want %s", p.rest, want)
+		}
+	}
+}
+
+// A view that shows everything rests; the first change wakes it, and what
+// changed is in it without being asked for.
+func TestPaceWhileNothingChanges(t *testing.T) {
+	c, d := migrated(t)
+	p := &pacer{}
+	lookUntil(t, c, p, freshest)
+	rests := func() {
+		t.Helper()
+		time.Sleep((settled + 2) * time.Second) // of the server's clock, in whole seconds
+		if err := c.RefreshViews(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lookUntil(t, c, p, longest)
+		if err := d.Exec(t.Context(), "OPTIMIZE TABLE identity_map FINAL"); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := p.look(t.Context(), c); err != nil || p.rest != longest {
+				t.Fatalf("with nothing changed it rests for %s: %v", p.rest, err)
+			}
+		}
+	}
+	rests()
+	if err := d.Exec(t.Context(), "INSERT INTO identity_map (platform, shop, account, customer_id, version) VALUES ('tmall', 's', 'a', toUUID('00000000-0000-0000-0000-000000000001'), 1)"); err != nil {
+		t.Fatal(err)
+	}
+	lookUntil(t, c, p, freshest)
+	for deadline := time.Now().Add(time.Minute); answer(t, d, "SELECT count() FROM customer_360") != "1"; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("customer_360 does not show what changed")
+		}
+	}
+	rests()
+	if err := d.Exec(t.Context(), "ALTER TABLE identity_map DELETE WHERE account = 'a' SETTINGS mutations_sync = 1"); err != nil {
+		t.Fatal(err)
+	}
+	lookUntil(t, c, p, freshest)
+}
+
 func TestPaceFollowsTheLastRefresh(t *testing.T) {
 	c, d := migrated(t)
 	if err := c.RefreshViews(t.Context()); err != nil {
@@ -30,15 +84,10 @@ func TestPaceFollowsTheLastRefresh(t *testing.T) {
 	if err := d.Exec(t.Context(), "ALTER TABLE customer_360_refresh MODIFY REFRESH AFTER 320 SECOND"); err != nil {
 		t.Fatal(err)
 	}
-	rest, deadline := 320*time.Second, time.Now().Add(20*time.Second)
-	for rest != freshest && time.Now().Before(deadline) {
-		var err error
-		if rest, err = c.pace(t.Context(), rest); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := answer(t, d, "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'customer_360_refresh'"); !strings.Contains(got, "REFRESH AFTER 20 SECOND") {
-		t.Errorf("after a short refresh the pace is %s: %s", rest, got)
+	p := &pacer{}
+	lookUntil(t, c, p, freshest)
+	if got := answer(t, d, definition); !strings.Contains(got, "REFRESH AFTER 20 SECOND") {
+		t.Errorf("after a short refresh: %s", got)
 	}
 	// The query is untouched.
 	if err := c.RefreshViews(t.Context()); err != nil {
