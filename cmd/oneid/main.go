@@ -36,6 +36,7 @@ type cli struct {
 	Match      matchCmd      `cmd:"" help:"Find which rows of any table are one entity, without a model at hand."`
 	Lookup     lookupCmd     `cmd:"" help:"Find a customer and print the profile."`
 	Explain    explainCmd    `cmd:"" help:"Say why accounts are one customer."`
+	Identity   identityCmd   `cmd:"" help:"Who is who in all: how good it is, and what it was."`
 	Decide     decideCmd     `cmd:"" help:"Say which accounts are one person, or two."`
 	Query      queryCmd      `cmd:"" help:"Ask ClickHouse as the BI user."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platforms list with what is stored."`

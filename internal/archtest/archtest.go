@@ -31,6 +31,8 @@ var mayImport = map[string][]string{
 	"internal/crashtest":         {"internal/fault"},
 	"internal/customer/...":      {"schemas/...", "identity/..."},
 	"internal/customer/profile":  {"schemas/...", "identity/...", "internal/clickhouse", "internal/state", "internal/keyring"},
+	"internal/customer/insight":  {"identity", "internal/clickhouse"},
+	"internal/customer/past":     {"identity", "internal/clickhouse"},
 	"internal/api":               {"internal/customer/...", "identity", "schemas/..."},
 	"pipelines":                  {"connectors", "identity/...", "schemas/..."},
 	// Tests alone import it, and it starts what they need.

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The report and the past, beside `oneid up` and without it.
+func TestIdentityReportAndHistory(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	importPeople(t, dir, 0, 10)
+	running, _ := up(t, dir)
+	text := must(t, "identity", "report", "--dir", dir).stdout
+	for _, part := range []string{"10 customers with 20 accounts", "10 of 10 accounts  100.0 %", "phone  10    10      0      0"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the report lacks %q:\n%s", part, text)
+		}
+	}
+	if strings.Contains(text, "13800131") {
+		t.Errorf("the report tells a phone:\n%s", text)
+	}
+	page := filepath.Join(t.TempDir(), "report.html")
+	must(t, "identity", "report", "--dir", dir, "--html", page)
+	if html, err := os.ReadFile(page); err != nil || !strings.Contains(string(html), "10 customers with 20 accounts") {
+		t.Errorf("the page: %v\n%s", err, html)
+	}
+	wantRefused(t, oneid(t, "identity", "report", "--dir", dir, "--html", filepath.Join(t.TempDir(), "no", "folder.html")), 1, "folder.html")
+	down(t, dir, running)
+
+	history := decode[struct {
+		Moves []struct {
+			Customer string `json:"customer_id"`
+			Why      string `json:"why"`
+		} `json:"moves"`
+	}](t, must(t, "identity", "history", "--dir", dir, "--account", "tmall/a/tm3", "--json").stdout)
+	if len(history.Moves) == 0 {
+		t.Fatal("the account has no past")
+	}
+	lives := must(t, "identity", "history", "--dir", dir, "--customer", history.Moves[0].Customer).stdout
+	if !strings.Contains(lives, "lives, with 2 accounts") || !strings.Contains(lives, "douyin/b/do3") {
+		t.Errorf("the customer's past: %s", lives)
+	}
+	if on := must(t, "identity", "history", "--dir", dir, "--account", "tmall/a/tm3", "--on", "2999-01-01").stdout; !strings.Contains(on, history.Moves[0].Customer) {
+		t.Errorf("on a later day: %s", on)
+	}
+	for _, wrong := range []struct{ args, says []string }{
+		{[]string{"--account", "tmall/a/tm3", "--on", "2001-01-01"}, []string{"not known yet", "first seen"}},
+		{[]string{"--account", "tmall/a/tm3", "--on", "yesterday"}, []string{"--on"}},
+		{[]string{"--account", "tmall/a/nobody"}, []string{"never seen"}},
+		{[]string{"--account", "nobody"}, []string{"platform/shop/id"}},
+		{[]string{"--customer", "00000000-0000-0000-0000-000000000001"}, []string{"never handed out"}},
+		{[]string{"--customer", "x"}, []string{"UUID"}},
+		{[]string{"--customer", history.Moves[0].Customer, "--on", "2026-01-01"}, []string{"--account"}},
+	} {
+		wantRefused(t, oneid(t, append([]string{"identity", "history", "--dir", dir}, wrong.args...)...), 1, wrong.says...)
+	}
+}

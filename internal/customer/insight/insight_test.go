@@ -1,0 +1,183 @@
+package insight
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"oneid/identity"
+	"oneid/internal/customer/past"
+	"oneid/internal/embedded/chdb/chdbtest"
+	"oneid/internal/kafka"
+	"oneid/pipelines/flowtest"
+	"oneid/schemas/events"
+)
+
+func TestMain(m *testing.M) { chdbtest.Main(m) }
+
+const day = 86_400_000
+
+// seen is a user of a platform, seen with identifiers on a day.
+func seen(t *testing.T, f *flowtest.Flow, account string, on int, identifiers ...string) kafka.Message {
+	t.Helper()
+	a, err := identity.ParseAccount(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := flowtest.User(0, "", int64(1_600_000_000_000)+int64(on)*day)
+	e.Header.Platform, e.Header.Shop, e.Header.EntityId, e.Header.Account = a.Platform, a.Shop, a.ID, a.ID
+	e.Header.Person.Sightings = nil
+	for _, id := range identifiers {
+		typ, value, _ := strings.Cut(id, ":")
+		e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: typ, Value: value, Role: events.Role_ROLE_MEMBER})
+	}
+	return f.Message(t, e)
+}
+
+func said(t *testing.T, f *flowtest.Flow, id string, kind events.DecisionKind, about ...string) kafka.Message {
+	t.Helper()
+	d := &events.Decision{DecisionId: id, Kind: kind, DecidedMs: time.Now().UnixMilli()}
+	if kind == events.DecisionKind_DECISION_KIND_UNDO {
+		d.Undoes = about[0]
+	} else {
+		d.Accounts = about
+	}
+	value, err := proto.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kafka.Message{Topic: f.Topics.Decisions, Key: []byte(id), Value: value}
+}
+
+// What was put into a flow is what the report finds, each reason once; and
+// the past tells who was who before people decided.
+func TestReportFindsWhatWasPutIn(t *testing.T) {
+	f := flowtest.New(t)
+	store := f.State(t)
+	settle := func(messages ...kafka.Message) {
+		t.Helper()
+		f.Publish(t, messages...)
+		r, _ := f.Resolver(t, store, nil)
+		if err := flowtest.Run(t, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var first []kafka.Message
+	for i := range 5 { // five persons on two platforms each
+		phone := fmt.Sprintf("phone:139000010%02d", i)
+		first = append(first, seen(t, f, fmt.Sprintf("tmall/s/p%d", i), 10, phone), seen(t, f, fmt.Sprintf("douyin/s/p%d", i), 10, phone))
+	}
+	for i := range 9 { // a warehouse's number
+		first = append(first, seen(t, f, fmt.Sprintf("weidian/w%d/w", i), 10, "phone:13911111112"))
+	}
+	first = append(
+		first,
+		seen(t, f, "tmall/s/before", 10, "phone:13922222223"), seen(t, f, "douyin/s/after", 1000, "phone:13922222223"), // it changed hands
+		seen(t, f, "tmall/s/mother", 10, "phone:13933333334"), seen(t, f, "tmall/s/child", 10, "phone:13933333334"), // of one shop
+		seen(t, f, "weidian/a/one", 10, "unionid:u1", "phone:13944444445"), seen(t, f, "weidian/b/two", 10, "unionid:u2", "phone:13944444445"),
+		seen(t, f, "tmall/c/end", 10, "phone:13955555551"), seen(t, f, "douyin/c/bridge", 10, "phone:13955555551", "email:bo@mail.invalid"),
+		seen(t, f, "weidian/c/far", 10, "email:bo@mail.invalid"), seen(t, f, "weidian/d/far", 10, "email:bo@mail.invalid"),
+	)
+	settle(first...)
+	settled := time.Now()
+	settle(
+		said(t, f, "d1", events.DecisionKind_DECISION_KIND_SAME, "tmall/s/p0", "douyin/s/p0"),
+		said(t, f, "d2", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/p1", "douyin/s/p1"),
+		said(t, f, "d3", events.DecisionKind_DECISION_KIND_SAME, "tmall/s/before", "douyin/s/after"),
+		said(t, f, "d4", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/p2", "douyin/s/p3"),
+		said(t, f, "d5", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/p4", "douyin/s/p4"),
+		said(t, f, "d6", events.DecisionKind_DECISION_KIND_UNDO, "d5"),
+	)
+	got, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bridge := identity.Account{Platform: "douyin", Shop: "c", ID: "bridge"}
+	if len(got.Inert) != 1 || !strings.HasPrefix(got.Inert[0].Identifier, "phone(#") || got.Inert[0].Accounts != 9 || got.Inert[0].Allowed != 8 {
+		t.Errorf("inert = %+v", got.Inert)
+	}
+	if len(got.Biggest) != 6 || got.Biggest[0].Accounts != 4 || got.Biggest[0].ByPlatform["weidian"] != 2 {
+		t.Errorf("biggest = %+v", got.Biggest)
+	}
+	want := &Report{
+		Taken: got.Taken, Customers: 21, Accounts: 29, Inert: got.Inert, Biggest: got.Biggest,
+		Sizes:     []Size{{1, 1, 15}, {2, 2, 5}, {3, 3, 0}, {4, 4, 1}, {5, 5, 0}, {6, 10, 0}, {11, 20, 0}, {21, 50, 0}, {51, 0, 0}},
+		Platforms: []Platform{{"douyin", 7, 6}, {"tmall", 9, 6}, {"weidian", 13, 2}},
+		Bridges:   []Bridge{{got.Biggest[0].ID, bridge.String(), []int{2, 1}}},
+		Identifiers: []Type{
+			{Type: "email", Seen: 1, Shared: 1}, {Type: "phone", Seen: 10, Shared: 10, Inert: 1, Parted: 4}, {Type: "unionid", Seen: 2},
+		},
+		Conflicts: []Conflict{
+			{"accounts", "phone", 1, 9}, {"different", "phone", 1, 2}, {"exclusive", "phone", 1, 2}, {"per_shop", "phone", 1, 2},
+		},
+		ConflictsSeen: 4,
+		Decisions:     Decisions{JoinedRightly: 1, JoinedWrongly: 1, Missed: 1, ApartRightly: 1},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if share, low, high, ok := got.Decisions.Precision(); !ok || share != 0.5 || low < 0.09 || low > 0.1 || high < 0.9 || high > 0.91 {
+		t.Errorf("precision of one in two = %v (%v to %v), %t", share, low, high, ok)
+	}
+	var page bytes.Buffer
+	if err := got.WritePage(&page, "a brand & <its> shops", time.UTC); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"a brand &amp; &lt;its&gt; shops", "douyin/c/bridge", "2 + 1", "50.0 %", "one shop knows several persons by it"} {
+		if !strings.Contains(page.String(), part) {
+			t.Errorf("the page lacks %q:\n%s", part, &page)
+		}
+	}
+	for _, part := range []string{"http", "13911111112", "ZgotmplZ"} {
+		if strings.Contains(page.String(), part) {
+			t.Errorf("the page holds %q", part)
+		}
+	}
+
+	// d2 took this one away from its customer.
+	parted := identity.Account{Platform: "douyin", Shop: "s", ID: "p1"}
+	joined := identity.Account{Platform: "tmall", Shop: "s", ID: "p1"}
+	moves, err := past.Of(t.Context(), f.ClickHouse, parted)
+	if err != nil {
+		t.Fatalf("moves = %+v, %v", moves, err)
+	}
+	other, err := past.Of(t.Context(), f.ClickHouse, joined)
+	if err != nil {
+		t.Fatal(err)
+	}
+	then, okThen := past.On(moves, settled)
+	otherThen, _ := past.On(other, settled)
+	now, _ := past.On(moves, time.Now().Add(time.Hour))
+	otherNow, _ := past.On(other, time.Now().Add(time.Hour))
+	if _, born := past.On(moves, moves[0].At); !okThen || born || then.To != otherThen.To || now.To == otherNow.To || now.Why != "split" && otherNow.Why != "split" {
+		t.Errorf("then %+v and %+v, now %+v and %+v", then, otherThen, now, otherNow)
+	}
+	// Of the pair that d3 joined, the younger's id leads to the older's.
+	before := identity.Account{Platform: "tmall", Shop: "s", ID: "before"}.BirthID()
+	after := identity.Account{Platform: "douyin", Shop: "s", ID: "after"}.BirthID()
+	one, err := past.FateOf(t.Context(), f.ClickHouse, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := past.FateOf(t.Context(), f.ClickHouse, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(one.Accounts) == 0 {
+		one, two = two, one
+	}
+	if len(one.Accounts) != 2 || two.RedirectsTo != one.ID || len(two.Accounts) != 0 || two.Since.Before(settled.Add(-time.Second)) || len(two.Moves) != 2 {
+		t.Errorf("the older's fate %+v, the younger's %+v", one, two)
+	}
+	if _, err := past.FateOf(t.Context(), f.ClickHouse, identity.CustomerID{1}); err == nil {
+		t.Error("an id that never was has a fate")
+	}
+	if _, err := past.Of(t.Context(), f.ClickHouse, identity.Account{Platform: "tmall", Shop: "s", ID: "nobody"}); err == nil {
+		t.Error("an account that never was has a past")
+	}
+}
