@@ -23,8 +23,8 @@ import (
 // exported is what a program exports: the values of each label, by series.
 type exported map[string]map[string]map[string]bool
 
-// scrape asks a program for its metrics, as Prometheus does.
-func scrape(t *testing.T, url, key string) exported {
+// metricsText asks a program for its metrics, as Prometheus does.
+func metricsText(t *testing.T, url, key string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/metrics", nil)
 	if err != nil {
@@ -40,8 +40,14 @@ func scrape(t *testing.T, url, key string) exported {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("/metrics answers %s: %s (%v)", response.Status, body, err)
 	}
+	return string(body)
+}
+
+// scrape is what a program exports.
+func scrape(t *testing.T, url, key string) exported {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
+	families, err := parser.TextToMetricFamilies(strings.NewReader(metricsText(t, url, key)))
 	if err != nil {
 		t.Fatal(err)
 	}
