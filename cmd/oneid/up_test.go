@@ -339,8 +339,9 @@ func TestSameProfileWithAndWithoutResolver(t *testing.T) {
 // profiles asks the API for each account.
 func profiles(t *testing.T, url, key, by string, values [][]string) map[string]any {
 	t.Helper()
-	found := make(map[string]any)
-	for _, row := range values {
+	found, tries := make(map[string]any), 0
+	for i := 0; i < len(values); i++ {
+		row := values[i]
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/customers:lookup", strings.NewReader(fmt.Sprintf("{%q:%q}", by, row[0])))
 		if err != nil {
 			t.Fatal(err)
@@ -353,6 +354,13 @@ func profiles(t *testing.T, url, key, by string, values [][]string) map[string]a
 		}
 		text, err := io.ReadAll(response.Body)
 		_ = response.Body.Close()
+		if response.StatusCode == http.StatusServiceUnavailable && tries < 100 {
+			// ClickHouse is slower than look-ups wait for it: it says to try again.
+			tries++
+			i--
+			time.Sleep(200 * time.Millisecond)
+			continue
+		}
 		if err != nil || response.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s %s (%v)", row[0], response.Status, text, err)
 		}

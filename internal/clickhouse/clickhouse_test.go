@@ -34,7 +34,7 @@ func migrated(t testing.TB) (*Conn, chdbtest.Database) {
 // answer asks for tab separated rows.
 func answer(t testing.TB, d chdbtest.Database, query string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	got, err := d.Query(ctx, query)
 	if err != nil {

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 // wait waits until a child's output holds a text.
 func wait(t *testing.T, p *Process, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(p.Output(), text); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !strings.Contains(p.Output(), text); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the child never said %q:\n%s", text, tail(p.Output()))
 		}

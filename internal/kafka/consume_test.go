@@ -61,7 +61,7 @@ func consuming(t *testing.T, client *kafka.Client, s kafka.Subscription, handle 
 			if err != nil {
 				t.Errorf("Consume: %v", err)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(5 * time.Minute):
 			t.Error("Consume did not end with its context")
 		}
 	})
@@ -72,7 +72,7 @@ func consuming(t *testing.T, client *kafka.Client, s kafka.Subscription, handle 
 // eventually waits for a state.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited a minute: %s", what)
 		}

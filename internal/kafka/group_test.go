@@ -56,7 +56,7 @@ func (m *member) next() *kafka.Generation {
 			m.t.Fatal("the membership ended")
 		}
 		return g
-	case <-time.After(20 * time.Second):
+	case <-time.After(5 * time.Minute):
 		m.t.Fatal("no generation within 20 s")
 		return nil
 	}

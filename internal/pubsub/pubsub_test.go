@@ -72,7 +72,7 @@ func next(t testing.TB, messages <-chan *message.Message) *message.Message {
 			t.Fatal("the subscription ended")
 		}
 		return m
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("no message came within a minute")
 	}
 	return nil
@@ -80,7 +80,7 @@ func next(t testing.TB, messages <-chan *message.Message) *message.Message {
 
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited a minute: %s", what)
 		}
@@ -198,7 +198,7 @@ func TestCloseWithMessagesInFlight(t *testing.T) {
 	held["2"].Ack()
 	select {
 	case <-held["1"].Context().Done():
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("the context of a message that nobody acknowledges did not end")
 	}
 	if err := <-closed; err != nil {

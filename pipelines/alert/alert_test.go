@@ -95,7 +95,7 @@ func (r rig) told() []string {
 func (r rig) wants(want ...string) {
 	r.t.Helper()
 	var got []string
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if got = r.told(); len(got) >= len(want) {
 			break
 		}

@@ -120,7 +120,7 @@ func (r *rig) flow() {
 // running runs a pipeline beside work, and ends it then.
 func (r *rig) running(run, work func(context.Context) error) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { defer cancel(); ended <- run(ctx) }()

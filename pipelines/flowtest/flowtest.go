@@ -140,7 +140,7 @@ func (f *Flow) Resolver(t testing.TB, store *state.Store, to resolve.ClickHouse)
 // Run runs a resolver until it has caught up, or has ended by itself.
 func Run(t testing.TB, r *resolve.Resolver) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { defer cancel(); ended <- r.Run(ctx) }()

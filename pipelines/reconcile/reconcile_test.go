@@ -152,7 +152,7 @@ func newRig(t *testing.T) *rig {
 
 // settle resolves what lies in Kafka.
 func (r *rig) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { defer cancel(); ended <- r.resolver.Run(ctx) }()

@@ -248,7 +248,7 @@ func (c *child) end(signal syscall.Signal) {
 // is waits until the resolver says that it is in a state.
 func (c *child) is(state pipelines.State) {
 	c.t.Helper()
-	late := time.After(time.Minute)
+	late := time.After(5 * time.Minute)
 	for {
 		select {
 		case now, ok := <-c.states:
@@ -345,7 +345,7 @@ func (s *site) order(person int, side, which, phoneOf string) kafka.Message {
 func (s *site) shows() {
 	s.t.Helper()
 	want := fmt.Sprint(len(s.orders))
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if got := s.ask("SELECT count() FROM orders FINAL"); got == want {
 			return
 		} else if time.Now().After(deadline) {
@@ -458,7 +458,7 @@ func (s *site) part(first, next int) {
 // settled waits until all that was published is delivered.
 func (s *site) settled() {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		committed, err := s.client.Committed(s.t.Context(), pipelines.ResolverGroup(s.brand), s.topics.Resolved())
 		if kafka.IsAway(err) && time.Now().Before(deadline) {
 			continue // a connection that the broker's end has cut

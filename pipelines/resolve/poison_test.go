@@ -93,7 +93,7 @@ func TestMemoryIsFlatUnderPoison(t *testing.T) {
 		t.Helper()
 		c := s.start(dir, s.database.URL)
 		c.is(pipelines.Working)
-		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		for end := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 			done, err := s.client.Committed(t.Context(), pipelines.ResolverGroup(s.brand), []string{s.topics.Users})
 			if err != nil {
 				t.Fatal(err)

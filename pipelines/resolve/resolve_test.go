@@ -233,7 +233,7 @@ func (f *flow) publish(t testing.TB, messages ...kafka.Message) {
 // run runs a resolver until it has caught up, or has ended by itself.
 func run(t testing.TB, r *Resolver) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { defer cancel(); ended <- r.Run(ctx) }()
@@ -377,7 +377,7 @@ func TestStoreAway(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
 	waited := false
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		state, err, _ := r.Health()
 		if state == pipelines.Waiting && errors.Is(err, errAway) {
 			waited = true

@@ -251,7 +251,7 @@ func TestStandbyTakesOverAnywhere(t *testing.T) {
 // wantState waits until a resolver is in a state.
 func wantState(t *testing.T, r *Resolver, want pipelines.State) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
 		state, err, _ := r.Health()
 		if state == want {
 			return

@@ -104,7 +104,7 @@ func Start(t testing.TB) Database {
 		t.Fatalf("make a database: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 		defer cancel()
 		if err := outside.Exec(ctx, "DROP DATABASE "+d.Name+" SYNC"); err != nil {
 			t.Errorf("drop the database: %v", err)
