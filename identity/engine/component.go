@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"slices"
+
+	"oneid/identity"
+)
+
+// joined says whether an account already bears an identifier in a role that
+// joins.
+func (e *Engine) joined(account, id uint32) bool {
+	t := &e.tables
+	typ := identity.IdentifierType(t.names[t.identifiers.at(id).typ.name()])
+	match := func(s *sighting) bool {
+		return s.account == account && s.identifier == id && e.rules.Strength(typ, s.role()) > 0
+	}
+	if t.identifiers.at(id).typ.count() < t.accounts.at(account).why.count() {
+		for n := t.identifiers.at(id).head; n != none; n = t.sightings.at(n).nextOfIdentifier {
+			if match(t.sightings.at(n)) {
+				return true
+			}
+		}
+		return false
+	}
+	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+		if match(t.sightings.at(n)) {
+			return true
+		}
+	}
+	return false
+}
+
+// groups says what an identifier joins; Members number the engine's accounts.
+func (e *Engine) groups(id uint32) []identity.Group {
+	t := &e.tables
+	of := t.identifiers.at(id)
+	if of.joins < 2 {
+		return nil
+	}
+	typ := identity.IdentifierType(t.names[of.typ.name()])
+	key := identity.Identifier{Type: typ, Hash: of.hash}
+	if rule := e.rules.Types[typ]; rule.Accounts > 0 && int(of.joins) > rule.Accounts {
+		return []identity.Group{{Identifier: key, Inert: identity.ReviewAccounts}}
+	}
+	var list []identity.Sighting
+	at := map[uint32]int{}
+	for n := of.head; n != none; n = t.sightings.at(n).nextOfIdentifier {
+		s := t.sightings.at(n)
+		strength := e.rules.Strength(typ, s.role())
+		if strength == 0 {
+			continue
+		}
+		i, ok := at[s.account]
+		if !ok {
+			i = len(list)
+			at[s.account] = i
+			shop := -1
+			if t.identified(s.account) {
+				shop = int(t.accounts.at(s.account).shop)
+			}
+			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first(), Last: s.last()})
+		}
+		l := &list[i]
+		l.Strength, l.First, l.Last = max(l.Strength, strength), min(l.First, s.first()), max(l.Last, s.last())
+	}
+	return e.rules.Groups(key, list)
+}
+
+// inert is the review of a group that does not join.
+func (e *Engine) inert(group identity.Group) identity.Review {
+	review := identity.Review{Reason: group.Inert, Identifier: group.Identifier, Span: group.Span}
+	for _, m := range group.Members {
+		review.Accounts = append(review.Accounts, e.tables.accountKey(uint32(m.Account)))
+	}
+	slices.SortFunc(review.Accounts, identity.Account.Compare)
+	return review
+}
+
+func sameGroups(a, b []identity.Group) bool {
+	return slices.EqualFunc(a, b, func(g, h identity.Group) bool {
+		if g.Span != h.Span || g.Inert != h.Inert || len(g.Members) != len(h.Members) {
+			return false
+		}
+		strength := make(map[int]int, len(g.Members))
+		for _, m := range g.Members {
+			strength[m.Account] = m.Strength
+		}
+		for _, m := range h.Members {
+			if s, ok := strength[m.Account]; !ok || s != m.Strength {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// alone says whether nothing can connect an account with another: most that
+// were born just now.
+func (e *Engine) alone(account uint32) bool {
+	if e.decisions.Len() > 0 {
+		return false
+	}
+	t := &e.tables
+	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+		if t.identifiers.at(t.sightings.at(n).identifier).joins >= 2 {
+			return false
+		}
+	}
+	return true
+}
+
+// component gathers all that is connected with an account.
+func (e *Engine) component(account uint32) (numbers []uint32, c identity.Component) {
+	t := &e.tables
+	in, asked := map[uint32]int{account: 0}, map[uint32]bool{}
+	numbers = []uint32{account}
+	add := func(a uint32) {
+		if _, ok := in[a]; !ok {
+			in[a] = 0
+			numbers = append(numbers, a)
+		}
+	}
+	for i := 0; i < len(numbers); i++ {
+		for n := t.accounts.at(numbers[i]).head; n != none; n = t.sightings.at(n).nextOfAccount {
+			id := t.sightings.at(n).identifier
+			if t.identifiers.at(id).joins < 2 || asked[id] {
+				continue
+			}
+			asked[id] = true
+			for _, group := range e.groups(id) {
+				// Only a group of which some account is here; it may be that
+				// another span's accounts are strangers.
+				if group.Inert != "" || !slices.ContainsFunc(group.Members, func(m identity.Sighting) bool { return uint32(m.Account) == numbers[i] }) {
+					if group.Inert == "" {
+						asked[id] = false
+					}
+					continue
+				}
+				if slices.ContainsFunc(c.Groups, func(g identity.Group) bool { return g.Identifier == group.Identifier && g.Span == group.Span }) {
+					continue
+				}
+				c.Groups = append(c.Groups, group)
+				for _, m := range group.Members {
+					add(uint32(m.Account))
+				}
+			}
+		}
+		if e.decisions.Len() > 0 {
+			for _, v := range e.decisions.Of(t.accountKey(numbers[i])) {
+				if v.Kind != identity.Same {
+					continue
+				}
+				for _, side := range []identity.Account{v.Pair.A, v.Pair.B} {
+					if a, ok := t.findAccount(side); ok {
+						add(a)
+					}
+				}
+			}
+		}
+	}
+	if len(numbers) == 1 {
+		return numbers, c
+	}
+	keys := make(map[uint32]identity.Account, len(numbers))
+	for _, n := range numbers {
+		keys[n] = t.accountKey(n)
+	}
+	slices.SortFunc(numbers, func(a, b uint32) int { return keys[a].Compare(keys[b]) })
+	c.Accounts, c.Exclusive = make([]identity.Account, len(numbers)), make([][]identity.Identifier, len(numbers))
+	for i, n := range numbers {
+		in[n] = i
+		c.Accounts[i] = keys[n]
+		c.Exclusive[i] = e.exclusive(n)
+	}
+	for _, group := range c.Groups {
+		for i := range group.Members {
+			group.Members[i].Account = in[uint32(group.Members[i].Account)]
+		}
+	}
+	if e.decisions.Len() > 0 {
+		for _, a := range c.Accounts {
+			for _, v := range e.decisions.Of(a) {
+				other := v.Pair.B
+				if v.Pair.A != a {
+					continue // once, from its lower account
+				}
+				if n, ok := t.findAccount(other); ok {
+					if _, ok := in[n]; ok {
+						c.Verdicts = append(c.Verdicts, v)
+					}
+				}
+			}
+		}
+	}
+	return numbers, c
+}
+
+// exclusive lists an account's identifiers of exclusive types.
+func (e *Engine) exclusive(account uint32) (ids []identity.Identifier) {
+	t := &e.tables
+	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+		s := t.sightings.at(n)
+		id := t.identifierKey(s.identifier)
+		if rule := e.rules.Types[id.Type]; rule != nil && rule.Exclusive > 0 && e.rules.Strength(id.Type, s.role()) > 0 && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
