@@ -506,22 +506,3 @@ func FuzzParseModel(f *testing.F) {
 		}
 	})
 }
-
-// BenchmarkPairs compares pairs of records drawn at random, so that all are
-// new, with five comparisons.
-func BenchmarkPairs(b *testing.B) {
-	rows, _ := people(1, 20000)
-	m := peopleModel()
-	if err := m.check(); err != nil {
-		b.Fatal(err)
-	}
-	r, err := newRecords(table(rows), m)
-	if err != nil {
-		b.Fatal(err)
-	}
-	draw := rand.New(rand.NewPCG(1, 1))
-	b.ReportAllocs()
-	for b.Loop() {
-		r.compare(uint32(draw.IntN(r.n)), uint32(draw.IntN(r.n)))
-	}
-}

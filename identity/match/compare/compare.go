@@ -9,10 +9,8 @@ package compare
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Kind says what the values of a column are.
@@ -112,80 +110,45 @@ const Swapped Level = 2
 // Column holds a column's different values, prepared. It does not change once
 // it is made, and may be used concurrently.
 type Column struct {
-	kind  Kind
-	last  Level
+	kind Kind
+	last Level
+	// heads of the values; nil for kinds that are not told by their letters.
 	heads []head
-	texts []string
+	// all is the values behind each other, and spare bytes: value v is
+	// all[start[v]:start[v+1]].
+	all   string
+	start []int
 	// counts are the rows that have each value.
 	counts []int
+
 	// Of Text and Address: the words of value v are wordsOf[at[v]:at[v+1]],
-	// sorted, each once; worth is of all words of a value together.
+	// sorted, each once; worth is of all words of a value together. The words'
+	// texts are behind each other in letters.
 	words   []word
+	letters string
 	wordsOf []uint32
 	at      []uint32
 	worth   []float32
-	// Of Address: the house number. Of Date: year, month and day. Of Number:
-	// the quantity. Of Email: the length of the user's part.
+	// Of Address: the house number. Of Date: the eight digits of year, month
+	// and day. Of Number: the quantity. Of Phone: the last seven signs, 0 if
+	// there are fewer.
 	numbers []string
-	dates   [][3]int16
+	dates   []uint64
 	amounts []float64
-	users   []int32
-	// Of kinds that platforms mask: whether a star stands in the value. Two
-	// equal ones may hide different values.
-	masked []bool
+	ends    []uint64
+	emails  []emailParts
 }
 
-// head is what can be told of two texts without looking at them: most pairs of
-// strangers end here.
-type head struct {
-	sig   uint32 // letters as a set
-	size  uint8  // runes, at most 255
-	begin [3]byte
-}
-
-func headOf(kind Kind, text string) head {
-	sig := signature
-	if kind == Code || kind == Phone || kind == Date {
-		sig = numerals
-	}
-	h := head{sig: sig(text), size: uint8(min(255, utf8.RuneCountInString(text)))}
-	copy(h.begin[:], text)
-	return h
-}
-
-// apart bounds the distance of two texts from below.
-func apart(x, y head) int {
-	return max((bits.OnesCount32(x.sig^y.sig)+1)/2, int(x.size)-int(y.size), int(y.size)-int(x.size))
-}
-
-// like bounds the Jaro–Winkler similarity of two texts from above.
-func like(x, y head) float64 {
-	if x.size == 0 || y.size == 0 {
-		return 0
-	}
-	m := min(int(x.size)-bits.OnesCount32(x.sig&^y.sig), int(y.size)-bits.OnesCount32(y.sig&^x.sig))
-	if m <= 0 {
-		return 0
-	}
-	jaro := (float64(m)/float64(x.size) + float64(m)/float64(y.size) + 1) / 3
-	prefix := 0.0
-	if x.begin[0] == y.begin[0] {
-		prefix = 0.1
-		if x.begin[1] == y.begin[1] {
-			prefix = 0.2
-			if x.begin[2] == y.begin[2] {
-				prefix = 0.4
-			}
-		}
-	}
-	return jaro + prefix*(1-jaro)
-}
+// emailParts numbers the parts of an address, equal ones alike. The part from
+// the @ on is 0 if there is none.
+type emailParts struct{ user, domain, userLength uint32 }
 
 // word is one word of a text column.
 type word struct {
-	text  string
-	head  head
-	worth float32 // the rarer, the more: ln(rows / rows with it)
+	head   head
+	at     uint32
+	length uint32
+	worth  float32 // the rarer, the more: ln(rows / rows with it)
 }
 
 // NewColumn prepares a column from its different raw values and how many rows
@@ -198,7 +161,10 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	c = &Column{kind: kind, last: Level(len(levels[kind]))}
 	ids = make([]uint32, len(raw))
 	known := make(map[string]uint32, len(raw))
-	c.add(value{})
+	texts := []string{""}
+	c.counts = []int{0}
+	parts := map[string]uint32{"": 0}
+	c.add(value{}, parts)
 	for i, text := range raw {
 		v := prepare(kind, text)
 		if v.text == "" {
@@ -206,98 +172,174 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 		}
 		id, ok := known[v.text]
 		if !ok {
-			id = uint32(len(c.texts))
+			id = uint32(len(texts))
 			known[v.text] = id
-			c.add(v)
+			texts = append(texts, v.text)
+			c.counts = append(c.counts, 0)
+			c.add(v, parts)
 		}
 		c.counts[id] += counts[i]
 		ids[i] = id
 	}
+	c.all, c.start = together(texts)
 	if kind == Text || kind == Address {
 		c.cut()
 	}
 	return c, ids, nil
 }
 
+// together puts texts behind each other.
+func together(texts []string) (all string, start []int) {
+	start = make([]int, len(texts)+1)
+	for i, text := range texts {
+		start[i+1] = start[i] + len(text)
+	}
+	var b strings.Builder
+	b.Grow(start[len(texts)] + spare)
+	for _, text := range texts {
+		b.WriteString(text)
+	}
+	for range spare {
+		b.WriteByte(0)
+	}
+	return b.String(), start
+}
+
 // value is one value in its comparable form; what else depends on its kind.
 type value struct {
 	text   string
 	number string
-	date   [3]int16
 	amount float64
 	user   int
 	masked bool // though text has no star any more
 }
 
-func (c *Column) add(v value) {
-	c.texts = append(c.texts, v.text)
-	c.heads = append(c.heads, headOf(c.kind, v.text))
-	c.counts = append(c.counts, 0)
+// add appends a value. parts numbers the parts of e-mail addresses.
+func (c *Column) add(v value, parts map[string]uint32) {
 	switch c.kind {
-	case Address:
-		c.numbers = append(c.numbers, v.number)
 	case Date:
-		c.dates = append(c.dates, v.date)
+		c.dates = append(c.dates, packed(v.text))
+		return
 	case Number:
 		c.amounts = append(c.amounts, v.amount)
+		return
+	case Category:
+		return
+	case Address:
+		c.numbers = append(c.numbers, v.number)
 	case Email:
-		c.users = append(c.users, int32(v.user))
-	case Name, ChineseName, Phone, Text:
-		c.masked = append(c.masked, v.masked || strings.IndexByte(v.text, '*') >= 0)
-	case Code, Category:
+		part := func(text string) uint32 {
+			n, ok := parts[text]
+			if !ok {
+				n = uint32(len(parts))
+				parts[text] = n
+			}
+			return n
+		}
+		c.emails = append(c.emails, emailParts{part(v.text[:v.user]), part(v.text[v.user:]), uint32(v.user)})
+	case Phone:
+		end := uint64(0)
+		if n := len(v.text); n >= 7 {
+			end = packed(v.text[n-7:])
+		}
+		c.ends = append(c.ends, end)
+	case Name, ChineseName, Text, Code:
 	}
+	h := headOf(c.kind, v.text)
+	if FirstMasked(c.kind) > 0 && (v.masked || strings.IndexByte(v.text, '*') >= 0) {
+		h.flags |= masked
+	}
+	c.heads = append(c.heads, h)
+}
+
+// packed is a text of up to eight bytes as a number, the first one lowest.
+func packed(text string) (n uint64) {
+	for i := range min(8, len(text)) {
+		n |= uint64(text[i]) << (8 * i)
+	}
+	return n
 }
 
 // Kind is what the column's values are.
 func (c *Column) Kind() Kind { return c.kind }
 
 // Len is the number of different values, with the missing one: ids are below.
-func (c *Column) Len() int { return len(c.texts) }
+func (c *Column) Len() int { return len(c.start) - 1 }
 
 // Text is a value in its comparable form.
-func (c *Column) Text(id uint32) string { return c.texts[id] }
+func (c *Column) Text(id uint32) string { return c.all[c.start[id]:c.start[id+1]] }
+
+// distance is Distance of two values up to a limit of 1 or 2.
+func (c *Column) distance(a, b uint32, limit int) int {
+	if c.heads[a].flags&c.heads[b].flags&bytewise == 0 {
+		return Distance(c.Text(a), c.Text(b), limit)
+	}
+	i, j := c.start[a], c.start[b]
+	return within(c.all, i, c.start[a+1]-i, j, c.start[b+1]-j, limit)
+}
+
+// jaroWinkler is JaroWinkler of the first la and lb bytes of two values, or
+// anything below least if it is less than that.
+func (c *Column) jaroWinkler(a uint32, la int, b uint32, lb int, least float64) float64 {
+	i, j := c.start[a], c.start[b]
+	if la > 16 || lb > 16 || c.heads[a].flags&c.heads[b].flags&bytewise == 0 {
+		return JaroWinkler(c.all[i:i+la], c.all[j:j+lb])
+	}
+	return jaroWinklerShort(c.all, i, la, j, lb, least)
+}
 
 // Count is the number of rows with a value.
 func (c *Column) Count(id uint32) int { return c.counts[id] }
 
 // Compare says how alike two values are.
 func (c *Column) Compare(a, b uint32) Level {
-	switch {
-	case a == 0 || b == 0:
+	if a == 0 || b == 0 {
 		return 0
-	case c.masked != nil && (c.masked[a] || c.masked[b]):
+	}
+	if c.heads == nil {
+		if a == b {
+			return 1
+		}
+		switch c.kind {
+		case Date:
+			return dates(c.dates[a], c.dates[b])
+		case Number:
+			return numbers(c.amounts[a], c.amounts[b])
+		default:
+			return c.last
+		}
+	}
+	x, y := &c.heads[a], &c.heads[b]
+	switch {
+	case (x.flags|y.flags)&masked != 0:
 		return c.compareMasked(a, b)
 	case a == b:
 		return 1
 	}
 	switch c.kind {
 	case Name:
-		return c.compareNames(a, b)
+		return c.compareNames(a, b, x, y)
 	case ChineseName:
-		return chineseNames(c.texts[a], c.texts[b])
+		return chineseNames(c.Text(a), c.Text(b))
 	case Text:
-		return c.compareTexts(a, b)
+		return c.compareTexts(a, b, x, y)
 	case Address:
 		return c.compareAddresses(a, b)
-	case Date:
-		return c.compareDates(a, b)
-	case Number:
-		return numbers(c.amounts[a], c.amounts[b])
 	case Code:
-		return c.compareCodes(a, b)
+		return c.compareCodes(a, b, x, y)
 	case Phone:
-		return c.comparePhones(a, b)
+		return c.comparePhones(a, b, x, y)
 	case Email:
-		return c.compareEmails(a, b)
-	case Category:
+		return c.compareEmails(a, b, x, y)
+	default:
+		return c.last
 	}
-	return c.last
 }
 
 // compareMasked compares two values of which one is masked at least.
 func (c *Column) compareMasked(a, b uint32) Level {
 	fits := FirstMasked(c.kind)
-	s, t := c.texts[a], c.texts[b]
+	s, t := c.Text(a), c.Text(b)
 	switch {
 	case a == b:
 		return fits
@@ -317,43 +359,38 @@ func (c *Column) compareMasked(a, b uint32) Level {
 
 // Alike says whether two names are equal or but for a slip.
 func (c *Column) Alike(a, b uint32) bool {
-	return a != 0 && b != 0 && (a == b || apart(c.heads[a], c.heads[b]) <= 1 && c.Compare(a, b) <= 3)
+	return a != 0 && b != 0 && (a == b || apart(&c.heads[a], &c.heads[b]) <= 1 && c.Compare(a, b) <= 3)
 }
 
-func (c *Column) compareNames(a, b uint32) Level {
+// vague is the Jaro–Winkler similarity from which two names are vaguely
+// similar.
+const vague = 0.8
+
+func (c *Column) compareNames(a, b uint32, x, y *head) Level {
 	const slip, similar, beginning, vaguely, other = 3, 4, 5, 6, 7
-	const vague, alike = 0.8, 0.92
-	x, y := c.heads[a], c.heads[b]
-	if x.begin[0] == y.begin[0] && (x.sig&^y.sig == 0 || y.sig&^x.sig == 0) {
+	const alike = 0.92
+	la, lb := c.start[a+1]-c.start[a], c.start[b+1]-c.start[b]
+	if x.begin&0xff == y.begin&0xff && (x.sig&^y.sig == 0 || y.sig&^x.sig == 0) {
 		// An initial, a pet name, the first of two words.
-		short, long := c.texts[a], c.texts[b]
-		if len(short) > len(long) {
-			short, long = long, short
-		}
-		if strings.HasPrefix(long, short) {
-			if len(long)-len(short) == 1 && len(short) >= 3 {
+		if short := min(la, lb); agree(c.all, c.start[a], c.start[b], short) == short {
+			if max(la, lb)-short == 1 && short >= 3 {
 				return slip
 			}
 			return beginning
 		}
 	}
-	bound := like(x, y)
-	if bound < vague {
+	if short := min(x.size, y.size); short >= 3 && apart(x, y) <= 2 {
+		switch d := c.distance(a, b, 2); {
+		case d == 1:
+			return slip
+		case d == 2 && short >= 5:
+			return similar
+		}
+	}
+	if !maybeVague(x, y) {
 		return other
 	}
-	s, t := c.texts[a], c.texts[b]
-	d := 3
-	if apart(x, y) <= 2 {
-		d = Distance(s, t, 2)
-	}
-	short := min(x.size, y.size)
-	if d == 1 && short >= 3 {
-		return slip
-	}
-	if d == 2 && short >= 5 {
-		return similar
-	}
-	switch similarity := JaroWinkler(s, t); {
+	switch similarity := c.jaroWinkler(a, la, b, lb, vague); {
 	case similarity >= alike:
 		return similar
 	case similarity >= vague:
@@ -362,13 +399,12 @@ func (c *Column) compareNames(a, b uint32) Level {
 	return other
 }
 
-func (c *Column) compareCodes(a, b uint32) Level {
-	x, y := c.heads[a], c.heads[b]
+func (c *Column) compareCodes(a, b uint32, x, y *head) Level {
 	if apart(x, y) > 2 {
 		return 4
 	}
 	short := min(x.size, y.size)
-	switch d := Distance(c.texts[a], c.texts[b], 2); {
+	switch d := c.distance(a, b, 2); {
 	case d == 1 && short >= 2:
 		return 2
 	case d == 2 && short >= 5:
@@ -388,15 +424,14 @@ func numbers(x, y float64) Level {
 	return 4
 }
 
-func (c *Column) comparePhones(a, b uint32) Level {
-	s, t := c.texts[a], c.texts[b]
-	if len(s) >= 7 && len(t) >= 7 && s[len(s)-7:] == t[len(t)-7:] {
+func (c *Column) comparePhones(a, b uint32, x, y *head) Level {
+	if end := c.ends[a]; end != 0 && end == c.ends[b] {
 		return 2
 	}
-	if apart(c.heads[a], c.heads[b]) > 2 {
+	if apart(x, y) > 2 {
 		return 5
 	}
-	if d := Distance(s, t, 2); d <= 2 {
+	if d := c.distance(a, b, 2); d <= 2 {
 		return Level(2 + d)
 	}
 	return 5
@@ -421,44 +456,49 @@ func sameButMask(a, b string) bool {
 	return seen >= 4
 }
 
-func (c *Column) compareEmails(a, b uint32) Level {
-	s, t := c.texts[a], c.texts[b]
-	userS, userT := s[:c.users[a]], t[:c.users[b]]
-	if len(userS) >= 3 && userS == userT {
+func (c *Column) compareEmails(a, b uint32, x, y *head) Level {
+	s, t := &c.emails[a], &c.emails[b]
+	short := min(s.userLength, t.userLength)
+	if s.user == t.user && short >= 3 {
 		return 2
 	}
-	x, y := c.heads[a], c.heads[b]
-	if apart(x, y) <= 2 && Distance(s, t, 2) <= 2 {
+	if apart(x, y) <= 2 && c.distance(a, b, 2) <= 2 {
 		return 3
 	}
-	if len(userS) >= 3 && len(userT) >= 3 && x.begin == y.begin && JaroWinkler(userS, userT) >= 0.88 {
+	const begin, alike = 0xffffff, 0.88
+	if short >= 3 && (x.begin^y.begin)&begin == 0 && c.jaroWinkler(a, int(s.userLength), b, int(t.userLength), alike) >= alike {
 		return 4
 	}
-	if domain := s[len(userS):]; domain != "" && domain == t[len(userT):] {
+	if s.domain != 0 && s.domain == t.domain {
 		return 5
 	}
 	return 6
 }
 
-func (c *Column) compareDates(a, b uint32) Level {
-	x, y := c.dates[a], c.dates[b]
+// dates compares two days of eight digits: four of the year, two of the month
+// and two of the day.
+func dates(x, y uint64) Level {
+	const year, month, day = 0xffffffff, 0xffff << 32, 0xffff << 48
+	d := x ^ y
 	same := 0
-	for i := range x {
-		if x[i] == y[i] {
+	for _, part := range [...]uint64{year, month, day} {
+		if d&part == 0 {
 			same++
 		}
 	}
-	if x[0] == y[0] && x[1] == y[2] && x[2] == y[1] {
+	if d&year == 0 && x>>48 == y>>32&0xffff && y>>48 == x>>32&0xffff {
 		return 2
 	}
-	least := apart(c.heads[a], c.heads[b])
-	if same >= 1 && least <= 1 && Distance(c.texts[a], c.texts[b], 1) == 1 {
-		return 3
+	if same == 0 {
+		return 6
 	}
+	edits := digitsApart(x, y)
 	switch {
+	case edits == 1:
+		return 3
 	case same == 2:
 		return 4
-	case x[0] == y[0], same == 1 && least <= 2 && Distance(c.texts[a], c.texts[b], 2) == 2:
+	case d&year == 0, edits == 2:
 		return 5
 	}
 	return 6

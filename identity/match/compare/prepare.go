@@ -196,7 +196,7 @@ func date(raw string) value {
 	if y > 9999 || m > 99 || d > 99 {
 		return value{}
 	}
-	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d), date: [3]int16{int16(y), int16(m), int16(d)}}
+	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d)}
 }
 
 func chineseNames(x, y string) Level {

@@ -160,13 +160,11 @@ func jaroWinkler[T byte | rune](a, b []T) float64 {
 		}
 		j++
 	}
-	m := float64(matches)
-	jaro := (m/float64(len(a)) + m/float64(len(b)) + (m-float64(moved)/2)/m) / 3
 	prefix := 0
 	for prefix < min(4, len(a)) && a[prefix] == b[prefix] {
 		prefix++
 	}
-	return jaro + float64(prefix)*0.1*(1-jaro)
+	return winkler(matches, moved, len(a), len(b), prefix)
 }
 
 // Fold makes a text comparable: full-width forms plain, no accents, lower
@@ -230,40 +228,4 @@ func Digits(raw string) string {
 		}
 	}
 	return b.String()
-}
-
-// signature is a text's letters as a set of 32 bits, for a bound on the
-// distance of two texts without looking at them: one edit changes at most two
-// bits.
-func signature(text string) uint32 {
-	var s uint32
-	for _, r := range text {
-		switch {
-		case r >= 'a' && r <= 'z':
-			s |= 1 << (r - 'a')
-		case r >= '0' && r <= '9':
-			s |= 1 << ((r - '0' + 26) % 32)
-		case r < utf8.RuneSelf:
-		default:
-			s |= 1 << (uint32(r) * 2654435761 >> 27)
-		}
-	}
-	return s
-}
-
-// numerals is a signature for texts of digits: which are there, and which
-// twice; all else shares twelve bits. One edit changes at most two bits, too.
-func numerals(text string) uint32 {
-	var s uint32
-	for _, r := range text {
-		switch {
-		case r < '0' || r > '9':
-			s |= 1 << (20 + uint32(r)%12)
-		case s&(1<<(r-'0')) != 0:
-			s |= 1 << (r - '0' + 10)
-		default:
-			s |= 1 << (r - '0')
-		}
-	}
-	return s
 }

@@ -17,19 +17,20 @@ func (c *Column) cut() {
 	known := map[string]uint32{}
 	var with []int // rows with each word
 	rows := 0
-	c.at = make([]uint32, 1, len(c.texts)+1)
-	for i, text := range c.texts {
+	c.at = make([]uint32, 1, c.Len()+1)
+	var texts []string
+	for i := range c.Len() {
 		rows += c.counts[i]
 		begin := len(c.wordsOf)
-		for text := range cutWords(text) {
+		for text := range cutWords(c.Text(uint32(i))) {
 			if c.kind == Address && text == c.numbers[i] {
 				continue
 			}
 			id, ok := known[text]
 			if !ok {
-				id = uint32(len(c.words))
+				id = uint32(len(texts))
 				known[text] = id
-				c.words = append(c.words, word{text: text, head: headOf(c.kind, text)})
+				texts = append(texts, text)
 				with = append(with, 0)
 			}
 			if mine := c.wordsOf[begin:]; !slices.Contains(mine, id) && len(mine) < maxWords {
@@ -40,22 +41,26 @@ func (c *Column) cut() {
 		c.at = append(c.at, uint32(len(c.wordsOf)))
 	}
 	// Numbers in the order of the words, not in that of the values.
-	order := make([]uint32, len(c.words))
+	order := make([]uint32, len(texts))
 	for i := range order {
 		order[i] = uint32(i)
 	}
-	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(c.words[a].text, c.words[b].text) })
-	words, number := make([]word, len(order)), make([]uint32, len(order))
+	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(texts[a], texts[b]) })
+	sorted, number := make([]string, len(order)), make([]uint32, len(order))
+	c.words = make([]word, len(order))
+	at := 0
 	for i, old := range order {
-		words[i], number[old] = c.words[old], uint32(i)
-		words[i].worth = float32(max(0.2, math.Log(float64(rows)/float64(with[old]))))
+		text := texts[old]
+		sorted[i], number[old] = text, uint32(i)
+		c.words[i] = word{headOf(c.kind, text), uint32(at), uint32(len(text)), float32(max(0.2, math.Log(float64(rows)/float64(with[old]))))}
+		at += len(text)
 	}
-	c.words = words
+	c.letters, _ = together(sorted)
 	for i, old := range c.wordsOf {
 		c.wordsOf[i] = number[old]
 	}
-	c.worth = make([]float32, len(c.texts))
-	for i := range c.texts {
+	c.worth = make([]float32, c.Len())
+	for i := range c.Len() {
 		slices.Sort(c.Words(uint32(i)))
 		for _, id := range c.Words(uint32(i)) {
 			c.worth[i] += c.words[id].worth
@@ -93,7 +98,10 @@ func cutWords(text string) iter.Seq[string] {
 func (c *Column) Words(id uint32) []uint32 { return c.wordsOf[c.at[id]:c.at[id+1]] }
 
 // Word is a word by its number.
-func (c *Column) Word(number uint32) string { return c.words[number].text }
+func (c *Column) Word(number uint32) string {
+	w := &c.words[number]
+	return c.letters[w.at : w.at+w.length]
+}
 
 // Worth is what a word is worth: ln(rows / rows with it), at least 0.2.
 func (c *Column) Worth(number uint32) float64 { return float64(c.words[number].worth) }
@@ -132,7 +140,7 @@ func (c *Column) common(wordsX, wordsY []uint32) float32 {
 	for _, a := range restX[:nx] {
 		best := -1
 		for k, b := range restY[:ny] {
-			if slip(&c.words[a], &c.words[b]) && (best < 0 || c.words[b].worth < c.words[restY[best]].worth) {
+			if c.slip(a, b) && (best < 0 || c.words[b].worth < c.words[restY[best]].worth) {
 				best = k
 			}
 		}
@@ -148,22 +156,30 @@ func (c *Column) common(wordsX, wordsY []uint32) float32 {
 
 // slip says that two words differ by a slip of typing, or that one is short
 // for the other.
-func slip(x, y *word) bool {
-	short, long := x.text, y.text
-	if len(short) > len(long) {
-		short, long = long, short
+func (c *Column) slip(a, b uint32) bool {
+	x, y := &c.words[a], &c.words[b]
+	la, lb := int(x.length), int(y.length)
+	short := min(la, lb)
+	if short < 3 {
+		return false
 	}
-	if x.head.begin == y.head.begin && len(short) >= 3 && strings.HasPrefix(long, short) {
+	if begin := x.head.begin ^ y.head.begin; begin&0xffffff == 0 && agree(c.letters, int(x.at), int(y.at), short) == short {
 		return true
 	}
 	limit := 1
 	switch {
-	case len(short) < 4:
+	case short < 4:
 		return false
-	case len(short) >= 8:
+	case short >= 8:
 		limit = 2
 	}
-	return apart(x.head, y.head) <= limit && Distance(x.text, y.text, limit) <= limit
+	switch {
+	case apart(&x.head, &y.head) > limit:
+		return false
+	case x.head.flags&y.head.flags&bytewise == 0:
+		return Distance(c.Word(a), c.Word(b), limit) <= limit
+	}
+	return within(c.letters, int(x.at), la, int(y.at), lb, limit) <= limit
 }
 
 // shares gives what two texts have in common, as parts of both together and of
@@ -177,14 +193,13 @@ func (c *Column) shares(a, b uint32) (both, smaller float32) {
 	return min(1, s/(x+y-s)), min(1, s/min(x, y))
 }
 
-func (c *Column) compareTexts(a, b uint32) Level {
-	x, y := c.heads[a], c.heads[b]
+func (c *Column) compareTexts(a, b uint32, x, y *head) Level {
 	if n := min(x.size, y.size); n >= 5 && n < maxRunes && apart(x, y) <= 2 {
 		limit := 1
 		if n >= 10 {
 			limit = 2
 		}
-		if Distance(c.texts[a], c.texts[b], limit) <= limit {
+		if c.distance(a, b, limit) <= limit {
 			return 2
 		}
 	}
