@@ -135,21 +135,27 @@ func BenchmarkPairs(b *testing.B) {
 	for _, bench := range []struct {
 		name  string
 		pairs [][2]uint32
-		do    func(x, y uint32)
-	}{
-		{"random", random, func(x, y uint32) { r.compare(x, y) }},
-		{"blocked", blocked, func(x, y uint32) { r.compare(x, y) }},
-		{"blocked, weighed", blocked, func(x, y uint32) { sink += s.weight(r.compare(x, y), r.row(x)) }},
-	} {
+		weigh bool
+	}{{"random", random, false}, {"blocked", blocked, false}, {"blocked, weighed", blocked, true}} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			const part = 1 << 12
 			var parts []time.Duration
+			var some batch
 			for b.Loop() {
 				for from := 0; from < different; from += part {
 					began := time.Now()
 					for _, p := range bench.pairs[from : from+part] {
-						bench.do(p[0], p[1])
+						if !some.add(p[0], p[1]) {
+							continue
+						}
+						r.compareAll(&some)
+						if bench.weigh {
+							for k := range some.n {
+								sink += s.weight(some.levels[k], r.row(some.a[k]))
+							}
+						}
+						some.n = 0
 					}
 					parts = append(parts, time.Since(began))
 				}

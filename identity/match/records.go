@@ -3,6 +3,7 @@ package match
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 
@@ -158,28 +159,78 @@ func (r *records) compare(a, b uint32) pattern {
 	x, y := r.row(a), r.row(b)
 	var p pattern
 	for i := range r.fields {
-		f := &r.fields[i]
-		p |= pattern(f.column.Compare(x[i], y[i])) << (4 * i)
+		p |= pattern(r.fields[i].column.Compare(x[i], y[i])) << (4 * i)
 	}
-	for i := range r.fields {
-		f := &r.fields[i]
-		j := f.partner
-		if j < 0 {
-			continue
-		}
-		// Two names that are nothing like each other may stand in each
-		// other's column. What both say together is said once, by the first.
-		if l, k := p.level(i), p.level(j); l != 1 && k != 1 && l != 3 && k != 3 && r.crossed(f.column, x[i], x[j], y[i], y[j]) {
-			p &^= 15<<(4*i) | 15<<(4*j)
-			p |= pattern(compare.Swapped) << (4 * i)
-		}
+	for i, j := range r.partners() {
+		p = r.uncross(p, i, j, x[i], x[j], y[i], y[j])
 	}
 	return p
 }
 
+// batch is pairs to be compared together.
+type batch struct {
+	a, b   [compare.Batch]uint32
+	n      int
+	levels [compare.Batch]pattern
+	// Values and levels by field.
+	x, y   [maxComparisons][compare.Batch]uint32
+	single [compare.Batch]compare.Level
+}
+
+// add takes a pair up, and says whether the batch is full.
+func (b *batch) add(x, y uint32) bool {
+	b.a[b.n], b.b[b.n] = x, y
+	b.n++
+	return b.n == compare.Batch
+}
+
+// compareAll sets the levels of a batch's pairs.
+func (r *records) compareAll(b *batch) {
+	for k := range b.n {
+		b.levels[k] = 0
+		x, y := r.row(b.a[k]), r.row(b.b[k])
+		for i := range x {
+			b.x[i][k], b.y[i][k] = x[i], y[i]
+		}
+	}
+	for i := range r.fields {
+		r.fields[i].column.CompareAll(b.x[i][:b.n], b.y[i][:b.n], &b.single)
+		for k := range b.n {
+			b.levels[k] |= pattern(b.single[k]) << (4 * i)
+		}
+	}
+	for i, j := range r.partners() {
+		for k := range b.n {
+			b.levels[k] = r.uncross(b.levels[k], i, j, b.x[i][k], b.x[j][k], b.y[i][k], b.y[j][k])
+		}
+	}
+}
+
+// partners are the pairs of fields that are swapped now and then.
+func (r *records) partners() iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		for i := range r.fields {
+			if j := r.fields[i].partner; j >= 0 && !yield(i, j) {
+				return
+			}
+		}
+	}
+}
+
+// uncross finds names that stand in each other's column, fields i and j of two
+// records: two that are nothing like each other may do so. What both say
+// together is said once, by the first.
+func (r *records) uncross(p pattern, i, j int, firstA, lastA, firstB, lastB uint32) pattern {
+	if l, k := p.level(i), p.level(j); l == 1 || k == 1 || l == 3 || k == 3 || !crossed(r.fields[i].column, firstA, lastA, firstB, lastB) {
+		return p
+	}
+	p &^= 15<<(4*i) | 15<<(4*j)
+	return p | pattern(compare.Swapped)<<(4*i)
+}
+
 // crossed says that each of two names is like the other of the other record;
 // one may be missing.
-func (r *records) crossed(c *compare.Column, firstA, lastA, firstB, lastB uint32) bool {
+func crossed(c *compare.Column, firstA, lastA, firstB, lastB uint32) bool {
 	one, two := c.Alike(firstA, lastB), c.Alike(lastA, firstB)
 	return one && two || one && (lastA == 0 || firstB == 0) || two && (firstA == 0 || lastB == 0)
 }

@@ -130,18 +130,11 @@ type Column struct {
 	at      []uint32
 	worth   []float32
 	// Of Address: the house number. Of Date: the eight digits of year, month
-	// and day. Of Number: the quantity. Of Phone: the last seven signs, 0 if
-	// there are fewer.
+	// and day. Of Number: the quantity.
 	numbers []string
 	dates   []uint64
 	amounts []float64
-	ends    []uint64
-	emails  []emailParts
 }
-
-// emailParts numbers the parts of an address, equal ones alike. The part from
-// the @ on is 0 if there is none.
-type emailParts struct{ user, domain, userLength uint32 }
 
 // word is one word of a text column.
 type word struct {
@@ -163,8 +156,8 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	known := make(map[string]uint32, len(raw))
 	texts := []string{""}
 	c.counts = []int{0}
-	parts := map[string]uint32{"": 0}
-	c.add(value{}, parts)
+	domains := map[string]uint32{"": 0}
+	c.add(value{}, domains)
 	for i, text := range raw {
 		v := prepare(kind, text)
 		if v.text == "" {
@@ -176,7 +169,7 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 			known[v.text] = id
 			texts = append(texts, v.text)
 			c.counts = append(c.counts, 0)
-			c.add(v, parts)
+			c.add(v, domains)
 		}
 		c.counts[id] += counts[i]
 		ids[i] = id
@@ -214,8 +207,8 @@ type value struct {
 	masked bool // though text has no star any more
 }
 
-// add appends a value. parts numbers the parts of e-mail addresses.
-func (c *Column) add(v value, parts map[string]uint32) {
+// add appends a value. domains numbers those of e-mail addresses.
+func (c *Column) add(v value, domains map[string]uint32) {
 	switch c.kind {
 	case Date:
 		c.dates = append(c.dates, packed(v.text))
@@ -227,27 +220,25 @@ func (c *Column) add(v value, parts map[string]uint32) {
 		return
 	case Address:
 		c.numbers = append(c.numbers, v.number)
-	case Email:
-		part := func(text string) uint32 {
-			n, ok := parts[text]
-			if !ok {
-				n = uint32(len(parts))
-				parts[text] = n
-			}
-			return n
-		}
-		c.emails = append(c.emails, emailParts{part(v.text[:v.user]), part(v.text[v.user:]), uint32(v.user)})
-	case Phone:
-		end := uint64(0)
-		if n := len(v.text); n >= 7 {
-			end = packed(v.text[n-7:])
-		}
-		c.ends = append(c.ends, end)
-	case Name, ChineseName, Text, Code:
+	case Name, ChineseName, Text, Code, Phone, Email:
 	}
 	h := headOf(c.kind, v.text)
 	if FirstMasked(c.kind) > 0 && (v.masked || strings.IndexByte(v.text, '*') >= 0) {
 		h.flags |= masked
+	}
+	switch c.kind {
+	case Email:
+		domain, ok := domains[v.text[v.user:]]
+		if !ok {
+			domain = uint32(len(domains))
+			domains[strings.Clone(v.text[v.user:])] = domain
+		}
+		h.tail = uint64(domain)<<32 | uint64(v.user)
+	case Phone:
+		if n := len(v.text); n >= 7 {
+			h.tail = packed(v.text[n-7:])
+		}
+	default:
 	}
 	c.heads = append(c.heads, h)
 }
@@ -293,23 +284,73 @@ func (c *Column) Count(id uint32) int { return c.counts[id] }
 
 // Compare says how alike two values are.
 func (c *Column) Compare(a, b uint32) Level {
-	if a == 0 || b == 0 {
+	switch {
+	case a == 0 || b == 0:
 		return 0
+	case c.heads == nil:
+		return c.compareBare(a, b)
+	}
+	return c.compareHeaded(a, b, &c.heads[a], &c.heads[b])
+}
+
+// Batch is how many pairs CompareAll takes at most.
+const Batch = 64
+
+// CompareAll is Compare of the values a[i] and b[i] for each i. It is faster,
+// for it waits for the memory of many values at once.
+func (c *Column) CompareAll(a, b []uint32, levels *[Batch]Level) {
+	if c.kind == Date {
+		var x, y [Batch]uint64
+		for i := range a {
+			x[i], y[i] = c.dates[a[i]], c.dates[b[i]]
+		}
+		for i := range a {
+			switch {
+			case a[i] == 0 || b[i] == 0:
+				levels[i] = 0
+			case a[i] == b[i]:
+				levels[i] = 1
+			default:
+				levels[i] = dates(x[i], y[i])
+			}
+		}
+		return
 	}
 	if c.heads == nil {
-		if a == b {
-			return 1
+		for i := range a {
+			levels[i] = c.Compare(a[i], b[i])
 		}
-		switch c.kind {
-		case Date:
-			return dates(c.dates[a], c.dates[b])
-		case Number:
-			return numbers(c.amounts[a], c.amounts[b])
-		default:
-			return c.last
+		return
+	}
+	var x, y [Batch]head
+	for i := range a {
+		x[i], y[i] = c.heads[a[i]], c.heads[b[i]]
+	}
+	for i := range a {
+		levels[i] = 0
+		if a[i] != 0 && b[i] != 0 {
+			levels[i] = c.compareHeaded(a[i], b[i], &x[i], &y[i])
 		}
 	}
-	x, y := &c.heads[a], &c.heads[b]
+}
+
+// compareBare compares two values, neither missing, of a kind without heads.
+func (c *Column) compareBare(a, b uint32) Level {
+	if a == b {
+		return 1
+	}
+	switch c.kind {
+	case Date:
+		return dates(c.dates[a], c.dates[b])
+	case Number:
+		return numbers(c.amounts[a], c.amounts[b])
+	default:
+		return c.last
+	}
+}
+
+// compareHeaded compares two values, neither missing, by their heads first.
+func (c *Column) compareHeaded(a, b uint32, x, y *head) Level {
 	switch {
 	case (x.flags|y.flags)&masked != 0:
 		return c.compareMasked(a, b)
@@ -379,7 +420,8 @@ func (c *Column) compareNames(a, b uint32, x, y *head) Level {
 			return beginning
 		}
 	}
-	if short := min(x.size, y.size); short >= 3 && apart(x, y) <= 2 {
+	both := common(x, y)
+	if short := min(x.size, y.size); short >= 3 && int(max(x.size, y.size))-both <= 2 {
 		switch d := c.distance(a, b, 2); {
 		case d == 1:
 			return slip
@@ -387,7 +429,7 @@ func (c *Column) compareNames(a, b uint32, x, y *head) Level {
 			return similar
 		}
 	}
-	if !maybeVague(x, y) {
+	if !maybeVague(x, y, both) {
 		return other
 	}
 	switch similarity := c.jaroWinkler(a, la, b, lb, vague); {
@@ -425,7 +467,7 @@ func numbers(x, y float64) Level {
 }
 
 func (c *Column) comparePhones(a, b uint32, x, y *head) Level {
-	if end := c.ends[a]; end != 0 && end == c.ends[b] {
+	if x.tail != 0 && x.tail == y.tail {
 		return 2
 	}
 	if apart(x, y) > 2 {
@@ -457,19 +499,19 @@ func sameButMask(a, b string) bool {
 }
 
 func (c *Column) compareEmails(a, b uint32, x, y *head) Level {
-	s, t := &c.emails[a], &c.emails[b]
-	short := min(s.userLength, t.userLength)
-	if s.user == t.user && short >= 3 {
+	const begin, alike = 0xffffff, 0.88
+	la, lb := int(uint32(x.tail)), int(uint32(y.tail)) // of the users
+	near := min(la, lb) >= 3 && (x.begin^y.begin)&begin == 0
+	if near && la == lb && agree(c.all, c.start[a], c.start[b], la) == la {
 		return 2
 	}
 	if apart(x, y) <= 2 && c.distance(a, b, 2) <= 2 {
 		return 3
 	}
-	const begin, alike = 0xffffff, 0.88
-	if short >= 3 && (x.begin^y.begin)&begin == 0 && c.jaroWinkler(a, int(s.userLength), b, int(t.userLength), alike) >= alike {
+	if near && c.jaroWinkler(a, la, b, lb, alike) >= alike {
 		return 4
 	}
-	if s.domain != 0 && s.domain == t.domain {
+	if domain := x.tail >> 32; domain != 0 && domain == y.tail>>32 {
 		return 5
 	}
 	return 6

@@ -16,6 +16,10 @@ type head struct {
 	size  uint8  // runes, at most 255
 	rest  uint8
 	flags uint8
+	// tail depends on the kind. Of Phone: the last seven signs, 0 if there are
+	// fewer. Of Email: the length of the user's part, and above it the number
+	// of what follows, equal ones alike, 0 for nothing.
+	tail uint64
 }
 
 // The flags of a head.
@@ -139,10 +143,11 @@ var fewest = func() (list [5][mostShort + 1][mostShort + 1]uint8) {
 	return list
 }()
 
-// maybeVague says that two texts may be vaguely similar.
-func maybeVague(x, y *head) bool {
+// maybeVague says that two texts with so many common runes may be vaguely
+// similar.
+func maybeVague(x, y *head, common int) bool {
 	if x.size > mostShort || y.size > mostShort {
 		return like(x, y) >= vague-1e-9 // for another order of adding up
 	}
-	return common(x, y) >= int(fewest[prefix(x, y)][x.size][y.size])
+	return common >= int(fewest[prefix(x, y)][x.size][y.size])
 }

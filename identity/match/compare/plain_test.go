@@ -290,7 +290,7 @@ func TestBoundsAndShortCuts(t *testing.T) {
 			if high := like(&x, &y); a != "" && b != "" && similar > high+1e-9 {
 				t.Fatalf("JaroWinkler(%q, %q) = %v, above its bound %v", a, b, similar, high)
 			}
-			if similar >= vague && a != "" && b != "" && !maybeVague(&x, &y) {
+			if similar >= vague && a != "" && b != "" && !maybeVague(&x, &y, common(&x, &y)) {
 				t.Fatalf("%q and %q are not even vaguely similar, at %v", a, b, similar)
 			}
 			if !ascii(a) || !ascii(b) {
