@@ -18,6 +18,8 @@ type scorer struct {
 	// equal by field and value: what equal values are worth beside levels,
 	// where rarity counts; nil where it does not.
 	equal [][]float32
+	rare  bool // some field has it
+	known worths
 }
 
 func newScorer(r *records, l *Learned) *scorer {
@@ -37,28 +39,95 @@ func newScorer(r *records, l *Learned) *scorer {
 // weight of a pair in bits: the odds that it is one entity, and not
 // neighbours or strangers.
 func (s *scorer) weight(p pattern, x []uint32) float64 {
+	known, ok := s.known.find(p)
+	if !ok {
+		known = s.sums(p)
+	}
+	if !s.rare {
+		return known.weight
+	}
 	rare := 0.0
 	for i, equal := range s.equal {
 		if equal != nil && p.level(i) == 1 {
 			rare += float64(equal[x[i]])
 		}
 	}
-	w := s.shares[0] + rare
-	for i := range s.levels[0] {
-		w += s.levels[0][i][p.level(i)]
-	}
+	w := known.one + rare
 	if w < lowest {
 		return w // whatever it is otherwise, it is not one entity
 	}
-	others := 1.0
-	for c := 1; c < len(s.shares); c++ {
-		v := s.shares[c] + rare
+	return w - math.Log2(1+known.near*math.Exp2(rare))
+}
+
+// sums is what a pattern is worth.
+type sums struct {
+	// one are the bits of one entity against strangers, near the odds of
+	// neighbours against them, both without rarity; weight is the weight
+	// without it.
+	one, near, weight float64
+}
+
+func (s *scorer) sums(p pattern) sums {
+	var out sums
+	for c := range s.shares {
+		w := s.shares[c]
 		for i := range s.levels[c] {
-			v += s.levels[c][i][p.level(i)]
+			w += s.levels[c][i][p.level(i)]
 		}
-		others += math.Exp2(v)
+		if c == 0 {
+			out.one = w
+		} else {
+			out.near += math.Exp2(w)
+		}
 	}
-	return w - math.Log2(others)
+	out.weight = out.one
+	if out.one >= lowest {
+		out.weight -= math.Log2(1 + out.near)
+	}
+	return out
+}
+
+// know keeps what patterns are worth: far fewer are seen than pairs.
+func (s *scorer) know(seen []counted) {
+	size := 16
+	for size < 2*len(seen) {
+		size *= 2
+	}
+	s.known = make(worths, size)
+	for _, c := range seen {
+		at := s.known.at(c.pattern)
+		s.known[at] = entry{c.pattern, true, s.sums(c.pattern)}
+	}
+}
+
+// worths has patterns by their hashes; its size is a power of two, or 0.
+type worths []entry
+
+type entry struct {
+	pattern pattern
+	used    bool
+	sums    sums
+}
+
+// at is the place of a pattern, or the one that it would have.
+func (t worths) at(p pattern) uint64 {
+	h := uint64(p) * 0x9e3779b97f4a7c15
+	at := h ^ h>>32
+	for {
+		at &= uint64(len(t) - 1)
+		if !t[at].used || t[at].pattern == p {
+			return at
+		}
+		at++
+	}
+}
+
+func (t worths) find(p pattern) (sums, bool) {
+	if len(t) == 0 {
+		return sums{}, false
+	}
+	e := &t[t.at(p)]
+	return e.sums, e.used
 }
 
 // rarity sets what equal values are worth from how many clusters have them: an
@@ -96,6 +165,7 @@ func (s *scorer) rarity(l *Learned, cluster []uint32) (counts bool) {
 			s.equal[i][id] = float32(math.Log2(u / ((n + 1) / (total + 1))))
 		}
 	}
+	s.rare = counts
 	return counts
 }
 

@@ -137,10 +137,11 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 		}
 	}
 	c := newCandidates(r, blocks)
-	if err := out.score(ctx, r, c, sum, levels, scale, step); err != nil {
+	s, err := out.score(ctx, r, c, sum, levels, scale, step)
+	if err != nil {
 		return nil, err
 	}
-	if err := out.cluster(ctx, r, newScorer(r, out.Learned), m.Accept); err != nil {
+	if err := out.cluster(ctx, r, s, m.Accept); err != nil {
 		return nil, err
 	}
 	out.toRows(r.rows)
@@ -181,23 +182,23 @@ type held struct {
 
 // score compares the candidates, learns what their levels are worth, and keeps
 // the links. predicted is at least the number of candidates.
-func (out *Result) score(ctx context.Context, r *records, c *candidates, predicted float64, levels counts, scale float64, step func(string, int) func(int)) error {
+func (out *Result) score(ctx context.Context, r *records, c *candidates, predicted float64, levels counts, scale float64, step func(string, int) func(int)) (*scorer, error) {
 	units := c.units()
-	keep := uint64(math.MaxUint64)
-	if predicted > mostHeld {
-		keep = uint64(mostHeld / 4 / predicted * math.MaxUint64)
-	}
 	pairs := make([][]held, len(units))
 	totals := make([]int64, len(units))
-	err := c.each(ctx, units, step("comparing pairs", len(units)), func(unit int, a, b uint32) {
+	all := predicted <= mostHeld
+	keep := func(unit int, a, b uint32) bool {
 		totals[unit]++
-		if keep < math.MaxUint64 && mix(mix(r.model.Seed, uint64(a)), uint64(b)) > keep {
-			return
+		return all || mix(mix(r.model.Seed, uint64(a)), uint64(b)) <= uint64(mostHeld/4/predicted*math.MaxUint64)
+	}
+	err := c.each(ctx, units, step("comparing pairs", len(units)), keep, func(unit int, some *batch) {
+		r.compareAll(some)
+		for k, p := range some.levels[:some.n] {
+			pairs[unit] = append(pairs[unit], held{some.a[k], some.b[k], p})
 		}
-		pairs[unit] = append(pairs[unit], held{a, b, r.compare(a, b)})
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	count := map[pattern]int64{}
 	var compared int64
@@ -217,27 +218,31 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 	}
 
 	s := newScorer(r, out.Learned)
+	s.know(seen)
 	links := make([][]Link, len(units))
-	take := func(unit int, h held) {
-		if w := s.weight(h.levels, r.row(h.a)); w > lowest {
-			links[unit] = append(links[unit], Link{h.a, h.b, float32(w), h.levels})
+	take := func(unit int, a, b uint32, p pattern) {
+		if w := s.weight(p, r.row(a)); w > lowest {
+			links[unit] = append(links[unit], Link{a, b, float32(w), p})
 		}
 	}
-	if keep < math.MaxUint64 {
-		clear(pairs)
-		err = c.each(ctx, units, step("scoring pairs", len(units)), func(unit int, a, b uint32) {
-			take(unit, held{a, b, r.compare(a, b)})
-		})
-	} else {
+	if all {
 		err = parallel(ctx, len(units), nil, func(unit int) {
 			for _, h := range pairs[unit] {
-				take(unit, h)
+				take(unit, h.a, h.b, h.levels)
 			}
 			pairs[unit] = nil
 		})
+	} else {
+		clear(pairs)
+		err = c.each(ctx, units, step("scoring pairs", len(units)), nil, func(unit int, some *batch) {
+			r.compareAll(some)
+			for k, p := range some.levels[:some.n] {
+				take(unit, some.a[k], some.b[k], p)
+			}
+		})
 	}
 	out.Links = slices.Concat(links...)
-	return err
+	return s, err
 }
 
 // lowest weight that is kept: below it a pair is of no interest to anyone.

@@ -311,8 +311,10 @@ func TestEachCandidateOnceAndAsPredicted(t *testing.T) {
 		c := newCandidates(r, blocks)
 		units := c.units()
 		got := make([][][2]uint32, len(units))
-		if err := c.each(t.Context(), units, nil, func(unit int, a, b uint32) {
-			got[unit] = append(got[unit], [2]uint32{min(a, b), max(a, b)})
+		if err := c.each(t.Context(), units, nil, nil, func(unit int, some *batch) {
+			for k := range some.n {
+				got[unit] = append(got[unit], [2]uint32{min(some.a[k], some.b[k]), max(some.a[k], some.b[k])})
+			}
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -83,11 +83,23 @@ func (c *candidates) units() []unit {
 	return list
 }
 
-// each visits each candidate pair once, in parallel: visit is given the number
-// of the unit of work, below the length of units. Units come in any order, the
-// pairs of one in a fixed one.
-func (c *candidates) each(ctx context.Context, units []unit, done func(units int), visit func(unit int, a, b uint32)) error {
-	return parallel(ctx, len(units), done, func(i int) { c.pairs(units[i], func(a, b uint32) { visit(i, a, b) }) })
+// each visits each candidate pair once, in parallel: visit is given batches of
+// pairs with the number of their unit of work, below the length of units.
+// Units come in any order, the pairs of one in a fixed one. keep says which
+// pairs are visited; nil is all.
+func (c *candidates) each(ctx context.Context, units []unit, done func(units int), keep func(unit int, a, b uint32) bool, visit func(unit int, some *batch)) error {
+	return parallel(ctx, len(units), done, func(i int) {
+		var some batch
+		c.pairs(units[i], func(a, b uint32) {
+			if (keep == nil || keep(i, a, b)) && some.add(a, b) {
+				visit(i, &some)
+				some.n = 0
+			}
+		})
+		if some.n > 0 {
+			visit(i, &some)
+		}
+	})
 }
 
 // parallel does pieces of work 0 to n-1 on all processors.
@@ -175,15 +187,21 @@ func (r *records) sample(ctx context.Context, pairs int, seed uint64) (levels co
 	err = parallel(ctx, pieces, nil, func(piece int) {
 		mine := make([][16]int64, len(r.fields))
 		n := int64(0)
+		var some batch
+		count := func() {
+			r.compareAll(&some)
+			for _, p := range some.levels[:some.n] {
+				for i := range mine {
+					mine[i][p.level(i)]++
+				}
+			}
+			n += int64(some.n)
+			some.n = 0
+		}
 		add := func(a, b uint32) {
-			if a == b || r.sources != nil && r.sources[a] == r.sources[b] {
-				return
+			if a != b && (r.sources == nil || r.sources[a] != r.sources[b]) && some.add(a, b) {
+				count()
 			}
-			p := r.compare(a, b)
-			for i := range mine {
-				mine[i][p.level(i)]++
-			}
-			n++
 		}
 		if all {
 			for a := piece; a < r.n; a += pieces {
@@ -197,6 +215,7 @@ func (r *records) sample(ctx context.Context, pairs int, seed uint64) (levels co
 				add(uint32(draw.IntN(r.n)), uint32(draw.IntN(r.n)))
 			}
 		}
+		count()
 		byPiece[piece], drawnBy[piece] = mine, n
 	})
 	levels = make(counts, len(r.fields))

@@ -273,10 +273,10 @@ func (c *Column) distance(a, b uint32, limit int) int {
 // anything below least if it is less than that.
 func (c *Column) jaroWinkler(a uint32, la int, b uint32, lb int, least float64) float64 {
 	i, j := c.start[a], c.start[b]
-	if la > 16 || lb > 16 || c.heads[a].flags&c.heads[b].flags&bytewise == 0 {
+	if la > mostInWords || lb > mostInWords || c.heads[a].flags&c.heads[b].flags&bytewise == 0 {
 		return JaroWinkler(c.all[i:i+la], c.all[j:j+lb])
 	}
-	return jaroWinklerShort(c.all, i, la, j, lb, least)
+	return jaroWinklerInWords(c.all, i, la, j, lb, least)
 }
 
 // Count is the number of rows with a value.

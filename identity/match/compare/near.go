@@ -3,7 +3,7 @@ package compare
 import "math/bits"
 
 // spare is how many bytes must stand behind a text that is read in words.
-const spare = 16
+const spare = mostInWords
 
 // word8 is eight bytes of a text, the first one lowest.
 func word8(all string, at int) uint64 {
@@ -97,17 +97,21 @@ func places(word uint64, c byte) uint64 {
 	return zero >> 7 * 0x0102040810204080 >> 56
 }
 
-// jaroWinklerShort is JaroWinkler of two texts of at most 16 bytes, or
-// anything below least if it is less than that. Behind them must be spare
-// bytes.
-func jaroWinklerShort(all string, a, la, b, lb int, least float64) float64 {
+// mostInWords bounds the texts of bytes whose Jaro–Winkler similarity is found
+// in words.
+const mostInWords = 32
+
+// jaroWinklerInWords is JaroWinkler of two texts of at most mostInWords bytes,
+// or anything below least if it is less than that.
+func jaroWinklerInWords(all string, a, la, b, lb int, least float64) float64 {
 	if la > lb {
 		a, la, b, lb = b, lb, a, la
 	}
 	prefix := agree(all, a, b, min(4, la))
-	b0, b1 := word8(all, b), uint64(0)
-	if lb > 8 {
-		b1 = word8(all, b+8)
+	var text [mostInWords / 8]uint64
+	words := (lb + 7) / 8
+	for w := range words {
+		text[w] = word8(all, b+8*w)
 	}
 	window := max(0, lb/2-1)
 	near := uint64(1)<<(window+1) - 1
@@ -115,12 +119,13 @@ func jaroWinklerShort(all string, a, la, b, lb int, least float64) float64 {
 	whole := free
 	var matchedA uint64
 	for i := range la {
-		eq := places(b0, all[a+i])
-		if lb > 8 {
-			eq |= places(b1, all[a+i]) << 8
+		c := all[a+i]
+		equal := places(text[0], c)
+		for w := 1; w < words; w++ {
+			equal |= places(text[w], c) << (8 * w)
 		}
-		if eq &= near & free; eq != 0 {
-			free &^= eq & -eq
+		if equal &= near & free; equal != 0 {
+			free &^= equal & -equal
 			matchedA |= 1 << i
 		}
 		near <<= 1
