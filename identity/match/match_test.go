@@ -390,7 +390,7 @@ func TestOneFalseLinkJoinsNoDenseGroups(t *testing.T) {
 		f.N = [][]float64{slices.Clone(f.U), slices.Clone(f.U)}
 		l.Fields = append(l.Fields, f)
 	}
-	group := func(row uint32) uint32 { return r.ids[int(row)*2] }
+	group := func(row uint32) uint32 { return r.row(row)[0] }
 	var links []Link
 	var between *Link
 	for a := range uint32(10) {

@@ -19,8 +19,10 @@ type records struct {
 	rows   []uint32
 	fields []field
 	// ids has the value of each field of each record, record by record, so
-	// that all of one lie side by side.
+	// that all of one lie side by side: width of them, so that they lie in one
+	// line of memory.
 	ids     []uint32
+	width   int
 	sources []uint8 // nil unless only pairs of two sources count
 	all     float64 // pairs that may be one entity
 
@@ -127,7 +129,10 @@ func (r *records) order(columns [][]uint32, t *Table) {
 		}
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) })
-	r.rows, r.ids = make([]uint32, r.n), make([]uint32, r.n*len(r.fields))
+	for r.width = 1; r.width < len(r.fields); {
+		r.width *= 2
+	}
+	r.rows, r.ids = make([]uint32, r.n), make([]uint32, r.n*r.width)
 	if t.split {
 		r.sources = make([]uint8, r.n)
 	}
@@ -135,7 +140,7 @@ func (r *records) order(columns [][]uint32, t *Table) {
 		r.rows[record] = e.row
 		r.fingerprint += mix(e.hash, 1)
 		for i, column := range columns {
-			r.ids[record*len(r.fields)+i] = column[e.row]
+			r.ids[record*r.width+i] = column[e.row]
 		}
 		if t.split {
 			r.sources[record] = t.sources[e.row]
@@ -145,7 +150,7 @@ func (r *records) order(columns [][]uint32, t *Table) {
 
 // row gives a record's values by field.
 func (r *records) row(record uint32) []uint32 {
-	at := int(record) * len(r.fields)
+	at := int(record) * r.width
 	return r.ids[at : at+len(r.fields)]
 }
 
@@ -231,6 +236,6 @@ func (r *records) uncross(p pattern, i, j int, firstA, lastA, firstB, lastB uint
 // crossed says that each of two names is like the other of the other record;
 // one may be missing.
 func crossed(c *compare.Column, firstA, lastA, firstB, lastB uint32) bool {
-	one, two := c.Alike(firstA, lastB), c.Alike(lastA, firstB)
-	return one && two || one && (lastA == 0 || firstB == 0) || two && (firstA == 0 || lastB == 0)
+	one, missing := c.Alike(firstA, lastB), firstA == 0 || lastB == 0
+	return (one || missing) && (c.Alike(lastA, firstB) || one && (lastA == 0 || firstB == 0))
 }

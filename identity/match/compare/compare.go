@@ -134,6 +134,9 @@ type Column struct {
 	numbers []string
 	dates   []uint64
 	amounts []float64
+	// Of Email: the length of the user's part, and above it the number of what
+	// follows, equal ones alike, 0 for nothing.
+	parts []uint64
 }
 
 // word is one word of a text column.
@@ -226,19 +229,13 @@ func (c *Column) add(v value, domains map[string]uint32) {
 	if FirstMasked(c.kind) > 0 && (v.masked || strings.IndexByte(v.text, '*') >= 0) {
 		h.flags |= masked
 	}
-	switch c.kind {
-	case Email:
+	if c.kind == Email {
 		domain, ok := domains[v.text[v.user:]]
 		if !ok {
 			domain = uint32(len(domains))
-			domains[strings.Clone(v.text[v.user:])] = domain
+			domains[v.text[v.user:]] = domain
 		}
-		h.tail = uint64(domain)<<32 | uint64(v.user)
-	case Phone:
-		if n := len(v.text); n >= 7 {
-			h.tail = packed(v.text[n-7:])
-		}
-	default:
+		c.parts = append(c.parts, uint64(domain)<<32|uint64(v.user))
 	}
 	c.heads = append(c.heads, h)
 }
@@ -260,13 +257,15 @@ func (c *Column) Len() int { return len(c.start) - 1 }
 // Text is a value in its comparable form.
 func (c *Column) Text(id uint32) string { return c.all[c.start[id]:c.start[id+1]] }
 
+// length of a value in bytes.
+func (c *Column) length(id uint32) int { return c.start[id+1] - c.start[id] }
+
 // distance is Distance of two values up to a limit of 1 or 2.
 func (c *Column) distance(a, b uint32, limit int) int {
 	if c.heads[a].flags&c.heads[b].flags&bytewise == 0 {
 		return Distance(c.Text(a), c.Text(b), limit)
 	}
-	i, j := c.start[a], c.start[b]
-	return within(c.all, i, c.start[a+1]-i, j, c.start[b+1]-j, limit)
+	return within(c.all, c.start[a], c.length(a), c.start[b], c.length(b), limit)
 }
 
 // jaroWinkler is JaroWinkler of the first la and lb bytes of two values, or
@@ -326,6 +325,23 @@ func (c *Column) CompareAll(a, b []uint32, levels *[Batch]Level) {
 	for i := range a {
 		x[i], y[i] = c.heads[a[i]], c.heads[b[i]]
 	}
+	if c.kind == Email {
+		var s, t [Batch]uint64
+		for i := range a {
+			s[i], t[i] = c.parts[a[i]], c.parts[b[i]]
+		}
+		for i := range a {
+			switch {
+			case a[i] == 0 || b[i] == 0:
+				levels[i] = 0
+			case a[i] == b[i]:
+				levels[i] = 1
+			default:
+				levels[i] = c.compareEmails(a[i], b[i], &x[i], &y[i], s[i], t[i])
+			}
+		}
+		return
+	}
 	for i := range a {
 		levels[i] = 0
 		if a[i] != 0 && b[i] != 0 {
@@ -371,7 +387,7 @@ func (c *Column) compareHeaded(a, b uint32, x, y *head) Level {
 	case Phone:
 		return c.comparePhones(a, b, x, y)
 	case Email:
-		return c.compareEmails(a, b, x, y)
+		return c.compareEmails(a, b, x, y, c.parts[a], c.parts[b])
 	default:
 		return c.last
 	}
@@ -410,9 +426,9 @@ const vague = 0.8
 func (c *Column) compareNames(a, b uint32, x, y *head) Level {
 	const slip, similar, beginning, vaguely, other = 3, 4, 5, 6, 7
 	const alike = 0.92
-	la, lb := c.start[a+1]-c.start[a], c.start[b+1]-c.start[b]
 	if x.begin&0xff == y.begin&0xff && (x.sig&^y.sig == 0 || y.sig&^x.sig == 0) {
 		// An initial, a pet name, the first of two words.
+		la, lb := c.length(a), c.length(b)
 		if short := min(la, lb); agree(c.all, c.start[a], c.start[b], short) == short {
 			if max(la, lb)-short == 1 && short >= 3 {
 				return slip
@@ -432,7 +448,7 @@ func (c *Column) compareNames(a, b uint32, x, y *head) Level {
 	if !maybeVague(x, y, both) {
 		return other
 	}
-	switch similarity := c.jaroWinkler(a, la, b, lb, vague); {
+	switch similarity := c.jaroWinkler(a, c.length(a), b, c.length(b), vague); {
 	case similarity >= alike:
 		return similar
 	case similarity >= vague:
@@ -467,8 +483,11 @@ func numbers(x, y float64) Level {
 }
 
 func (c *Column) comparePhones(a, b uint32, x, y *head) Level {
-	if x.tail != 0 && x.tail == y.tail {
-		return 2
+	const end = 7
+	if x.begin == y.begin && min(x.size, y.size) >= end {
+		if s, t := c.Text(a), c.Text(b); s[len(s)-end:] == t[len(t)-end:] {
+			return 2
+		}
 	}
 	if apart(x, y) > 2 {
 		return 5
@@ -498,9 +517,10 @@ func sameButMask(a, b string) bool {
 	return seen >= 4
 }
 
-func (c *Column) compareEmails(a, b uint32, x, y *head) Level {
+// compareEmails compares two addresses by their heads and parts.
+func (c *Column) compareEmails(a, b uint32, x, y *head, s, t uint64) Level {
 	const begin, alike = 0xffffff, 0.88
-	la, lb := int(uint32(x.tail)), int(uint32(y.tail)) // of the users
+	la, lb := int(uint32(s)), int(uint32(t)) // of the users
 	near := min(la, lb) >= 3 && (x.begin^y.begin)&begin == 0
 	if near && la == lb && agree(c.all, c.start[a], c.start[b], la) == la {
 		return 2
@@ -511,7 +531,7 @@ func (c *Column) compareEmails(a, b uint32, x, y *head) Level {
 	if near && c.jaroWinkler(a, la, b, lb, alike) >= alike {
 		return 4
 	}
-	if domain := x.tail >> 32; domain != 0 && domain == y.tail>>32 {
+	if domain := s >> 32; domain != 0 && domain == t>>32 {
 		return 5
 	}
 	return 6

@@ -12,14 +12,10 @@ type head struct {
 	// times: the bits that two texts share are runes that they share. rest is
 	// how many runes it has no bit for.
 	sig   uint64
-	begin uint32 // the first four bytes, the first one lowest
+	begin uint32 // the first four bytes, the first one lowest; of Phone the last four
 	size  uint8  // runes, at most 255
 	rest  uint8
 	flags uint8
-	// tail depends on the kind. Of Phone: the last seven signs, 0 if there are
-	// fewer. Of Email: the length of the user's part, and above it the number
-	// of what follows, equal ones alike, 0 for nothing.
-	tail uint64
 }
 
 // The flags of a head.
@@ -41,8 +37,9 @@ func headOf(kind Kind, text string) head {
 	}
 	runes := utf8.RuneCountInString(text)
 	h.size, h.rest = uint8(min(255, runes)), uint8(min(255, runes-bits.OnesCount64(h.sig)))
-	for i := range min(4, len(text)) {
-		h.begin |= uint32(text[i]) << (8 * i)
+	h.begin = uint32(packed(text[:min(4, len(text))]))
+	if kind == Phone {
+		h.begin = uint32(packed(text[max(0, len(text)-4):]))
 	}
 	if runes <= maxRunes && ascii(text) {
 		h.flags |= bytewise
