@@ -38,6 +38,11 @@ const (
 	Phone Kind = "phone"
 	// Email is an e-mail address.
 	Email Kind = "email"
+	// ChineseAddress is an address in China, in Chinese characters, masked or
+	// not; see the parts that it is split into.
+	ChineseAddress Kind = "chinese address"
+	// Place is a point on earth: latitude and longitude in degrees.
+	Place Kind = "place"
 	// Category is one of a few words: equal or not.
 	Category Kind = "category"
 )
@@ -49,15 +54,19 @@ type Level uint8
 // levels of each kind in their order, without 0.
 var levels = map[Kind][]string{
 	Name:        {"equal", "swapped", "one slip", "similar", "initial or beginning", "vaguely similar", "else", "masked, fits", "masked, else"},
-	ChineseName: {"equal", "one character differs or is missing", "same surname", "else", "masked, fits", "masked, else"},
-	Text:        {"equal", "nearly equal", "most words", "one within the other", "half of the words", "some words", "else", "masked, fits", "masked, half of the words", "masked, else"},
-	Address:     {"equal", "same number and street", "same number, similar street", "same street, a number is missing", "same street, a slip in the number", "same street, another number", "something in common", "else"},
-	Date:        {"equal", "day and month swapped", "one digit", "two of day, month and year", "same year, or month and day alike", "else"},
-	Number:      {"equal", "within 1 or one percent", "within ten percent", "else"},
-	Code:        {"equal", "one slip", "two slips", "else"},
-	Phone:       {"equal", "same last seven digits", "one slip", "two slips", "else", "masked, fits", "masked, else"},
-	Email:       {"equal", "same user", "one or two slips", "similar user", "same domain", "else"},
-	Category:    {"equal", "else"},
+	ChineseName: {"equal", "surname and given name swapped", "same pinyin", "one character differs or is missing", "same surname", "else", "masked, fits", "masked, else"},
+	// An address is a house in a road or an estate; of two that say less than
+	// the other the narrowest part that both say counts.
+	ChineseAddress: {"equal", "same house", "same road or estate", "same town", "same district", "same city", "same province", "else", "masked, fits", "masked, same district", "masked, else"},
+	Place:          {"equal", "within 100 metres", "within a kilometre", "within 10 kilometres", "within 100 kilometres", "else"},
+	Text:           {"equal", "nearly equal", "most words", "one within the other", "half of the words", "some words", "else", "masked, fits", "masked, half of the words", "masked, else"},
+	Address:        {"equal", "same number and street", "same number, similar street", "same street, a number is missing", "same street, a slip in the number", "same street, another number", "something in common", "else"},
+	Date:           {"equal", "day and month swapped", "one digit", "two of day, month and year", "same year, or month and day alike", "else"},
+	Number:         {"equal", "within 1 or one percent", "within ten percent", "else"},
+	Code:           {"equal", "one slip", "two slips", "else"},
+	Phone:          {"equal", "same last seven digits", "one slip", "two slips", "else", "masked, fits", "masked, else"},
+	Email:          {"equal", "same user", "one or two slips", "similar user", "same domain", "else"},
+	Category:       {"equal", "else"},
 }
 
 // FirstMasked is the first level of pairs of which one value is masked at
@@ -68,9 +77,11 @@ func FirstMasked(kind Kind) Level {
 	case Name, Text:
 		return 8
 	case ChineseName:
-		return 5
+		return 7
 	case Phone:
 		return 6
+	case ChineseAddress:
+		return 9
 	default:
 		return 0
 	}
@@ -137,6 +148,13 @@ type Column struct {
 	// Of Email: the length of the user's part, and above it the number of what
 	// follows, equal ones alike, 0 for nothing.
 	parts []uint64
+	// Of ChineseName, with the syllables that their sounds are numbers of.
+	names     []chineseName
+	syllables []string
+	// Of ChineseAddress: the numbers of its parts, equal ones alike, 0 for none.
+	addresses [][addressParts]uint32
+	// Of Place: where it is on the unit sphere.
+	points [][3]float64
 }
 
 // word is one word of a text column.
@@ -159,8 +177,8 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	known := make(map[string]uint32, len(raw))
 	texts := []string{""}
 	c.counts = []int{0}
-	domains := map[string]uint32{"": 0}
-	c.add(value{}, domains)
+	have := numbered{parts: map[string]uint32{"": 0}, spelling: spelling{map[string]uint16{"": 0}, []string{""}}}
+	c.add(value{}, &have)
 	for i, text := range raw {
 		v := prepare(kind, text)
 		if v.text == "" {
@@ -172,12 +190,13 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 			known[v.text] = id
 			texts = append(texts, v.text)
 			c.counts = append(c.counts, 0)
-			c.add(v, domains)
+			c.add(v, &have)
 		}
 		c.counts[id] += counts[i]
 		ids[i] = id
 	}
 	c.all, c.start = together(texts)
+	c.syllables = have.spelling.syllables
 	if kind == Text || kind == Address {
 		c.cut()
 	}
@@ -208,10 +227,28 @@ type value struct {
 	amount float64
 	user   int
 	masked bool // though text has no star any more
+	parts  [addressParts]string
+	point  [3]float64
 }
 
-// add appends a value. domains numbers those of e-mail addresses.
-func (c *Column) add(v value, domains map[string]uint32) {
+// numbered are the parts of a column's values that have numbers while it is
+// made.
+type numbered struct {
+	parts    map[string]uint32
+	spelling spelling
+}
+
+func (n *numbered) part(text string) uint32 {
+	number, ok := n.parts[text]
+	if !ok {
+		number = uint32(len(n.parts))
+		n.parts[text] = number
+	}
+	return number
+}
+
+// add appends a value.
+func (c *Column) add(v value, have *numbered) {
 	switch c.kind {
 	case Date:
 		c.dates = append(c.dates, packed(v.text))
@@ -221,21 +258,26 @@ func (c *Column) add(v value, domains map[string]uint32) {
 		return
 	case Category:
 		return
+	case Place:
+		c.points = append(c.points, v.point)
+		return
 	case Address:
 		c.numbers = append(c.numbers, v.number)
-	case Name, ChineseName, Text, Code, Phone, Email:
+	case ChineseName:
+		c.names = append(c.names, have.spelling.name(v.text))
+	case ChineseAddress:
+		var numbers [addressParts]uint32
+		for i, part := range v.parts {
+			numbers[i] = have.part(part)
+		}
+		c.addresses = append(c.addresses, numbers)
+	case Email:
+		c.parts = append(c.parts, uint64(have.part(v.text[v.user:]))<<32|uint64(v.user))
+	case Name, Text, Code, Phone:
 	}
 	h := headOf(c.kind, v.text)
 	if FirstMasked(c.kind) > 0 && (v.masked || strings.IndexByte(v.text, '*') >= 0) {
 		h.flags |= masked
-	}
-	if c.kind == Email {
-		domain, ok := domains[v.text[v.user:]]
-		if !ok {
-			domain = uint32(len(domains))
-			domains[v.text[v.user:]] = domain
-		}
-		c.parts = append(c.parts, uint64(domain)<<32|uint64(v.user))
 	}
 	c.heads = append(c.heads, h)
 }
@@ -360,6 +402,8 @@ func (c *Column) compareBare(a, b uint32) Level {
 		return dates(c.dates[a], c.dates[b])
 	case Number:
 		return numbers(c.amounts[a], c.amounts[b])
+	case Place:
+		return onEarth(&c.points[a], &c.points[b])
 	default:
 		return c.last
 	}
@@ -377,7 +421,9 @@ func (c *Column) compareHeaded(a, b uint32, x, y *head) Level {
 	case Name:
 		return c.compareNames(a, b, x, y)
 	case ChineseName:
-		return chineseNames(c.Text(a), c.Text(b))
+		return c.compareChineseNames(a, b)
+	case ChineseAddress:
+		return c.compareChineseAddresses(a, b)
 	case Text:
 		return c.compareTexts(a, b, x, y)
 	case Address:
@@ -396,11 +442,11 @@ func (c *Column) compareHeaded(a, b uint32, x, y *head) Level {
 // compareMasked compares two values of which one is masked at least.
 func (c *Column) compareMasked(a, b uint32) Level {
 	fits := FirstMasked(c.kind)
-	s, t := c.Text(a), c.Text(b)
-	switch {
-	case a == b:
+	if a == b {
 		return fits
-	case c.kind == Text:
+	}
+	switch c.kind {
+	case Text:
 		both, smaller := c.shares(a, b)
 		switch {
 		case smaller >= 0.9:
@@ -408,8 +454,27 @@ func (c *Column) compareMasked(a, b uint32) Level {
 		case both >= 0.4 || smaller >= 0.6:
 			return fits + 1
 		}
-	case c.kind == Phone && sameButMask(s, t), c.kind != Phone && fitMask(s, t):
-		return fits
+	case Phone:
+		if sameButMask(c.Text(a), c.Text(b)) {
+			return fits
+		}
+	case ChineseAddress:
+		return c.maskedAddresses(a, b)
+	case ChineseName:
+		x, y := &c.names[a], &c.names[b]
+		if x.n == 0 || y.n == 0 {
+			if fitMask(c.Text(a), c.Text(b)) {
+				return fits
+			}
+			return c.last
+		}
+		if fitsMask(x.runes[:x.n], y.runes[:y.n], 1) {
+			return fits
+		}
+	default:
+		if fitMask(c.Text(a), c.Text(b)) {
+			return fits
+		}
 	}
 	return c.last
 }
@@ -498,11 +563,15 @@ func (c *Column) comparePhones(a, b uint32, x, y *head) Level {
 	return 5
 }
 
-// sameButMask says that two texts of one length agree wherever neither has a
-// star.
+// sameButMask says that two numbers, in at least one of which stars hide
+// digits, can be the same: of one length they agree wherever neither has a star,
+// else what is shown before the first star and behind the last one agrees. Four
+// digits must do so at least.
 func sameButMask(a, b string) bool {
 	if len(a) != len(b) {
-		return false
+		var bufA, bufB letters
+		x, y := bufA[:copy(bufA[:], a)], bufB[:copy(bufB[:], b)]
+		return fitsMask(x, y, 4)
 	}
 	seen := 0
 	for i := range len(a) {

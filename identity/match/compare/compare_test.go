@@ -99,6 +99,50 @@ func TestLevels(t *testing.T) {
 		{ChineseName, "*三", "李四三", "masked, fits"},
 		{ChineseName, "*三", "张四", "masked, else"},
 		{ChineseName, "张*三", "张伟", "masked, else"},
+		{ChineseName, "张三", "三张", "surname and given name swapped"},
+		{ChineseName, "欧阳修文", "修文欧阳", "surname and given name swapped"},
+		{ChineseName, "zhangsan", "san zhang", "surname and given name swapped"},
+		{ChineseName, "张伟", "章玮", "same pinyin"},
+		{ChineseName, "单雄", "善熊", "same pinyin"},                         // Shàn, not Dān
+		{ChineseName, "单雄", "丹熊", "else"},                                // 丹 is Dān
+		{ChineseName, "曾敏", "层敏", "one character differs or is missing"}, // Zēng, not Céng
+		{ChineseName, "解重", "谢虫", "same pinyin"},                         // Xiè; 重 is also chóng
+		{ChineseName, "仇洋", "Qiu Yang", "same pinyin"},                   // Qiú, not Chóu
+		{ChineseName, "尉迟恭", "Gong Yuchi", "same pinyin"},
+		{ChineseName, "吕布", "Lü Bu", "same pinyin"},
+		{ChineseName, "吕布", "LYU BU", "same pinyin"},
+		{ChineseName, "张三丰", "Zhang San", "else"},
+		{ChineseName, "欧阳修", "欧阳文忠", "same surname"},
+		{ChineseName, "欧阳修", "欧文忠", "else"},
+		{ChineseName, "張偉", "张伟", "same pinyin"},
+		{ChineseAddress, "广东省广州市天河区体育西路12号", "广州天河体育西路12号", "equal"},
+		{ChineseAddress, "广东省广州市天河区石牌街道体育西路12号3栋501", "广州市天河区体育西路12号3号楼501室", "same house"},
+		{ChineseAddress, "广东省广州市天河区体育西路12号", "广州市天河区体育西路14号", "same road or estate"},
+		{ChineseAddress, "上海市浦东新区张江镇祖冲之路1号", "上海浦东张江镇蔡伦路2号", "same town"},
+		{ChineseAddress, "上海市浦东新区祖冲之路1号", "上海浦东蔡伦路2号", "same district"},
+		{ChineseAddress, "北京市朝阳区建国路1号", "北京海淀区中关村大街2号", "same city"},
+		{ChineseAddress, "广东省广州市天河区体育西路12号", "广东省深圳市南山区科技路1号", "same province"},
+		{ChineseAddress, "长春市朝阳区", "北京市朝阳区", "else"},
+		{ChineseAddress, "江苏省南京市鼓楼区北京西路7号", "南京鼓楼区北京西路7号", "equal"},
+		{ChineseAddress, "吉林省延边朝鲜族自治州延吉市光明街5号", "延边延吉市光明街5号", "equal"},
+		{ChineseAddress, "湖北省仙桃市沔阳大道1号", "湖北仙桃沔阳大道1号", "equal"},
+		{ChineseAddress, "内蒙古自治区呼和浩特市新城区*", "内蒙古呼和浩特新城区成吉思汗大街1号", "masked, fits"},
+		{ChineseAddress, "广东省广州市天河区**路**号", "广州市天河区体育西路12号", "masked, fits"},
+		{ChineseAddress, "广东省广州市天河区石牌街道***", "广州市天河区冼村街道5号", "masked, same district"},
+		{ChineseAddress, "广东省广州市天河区***", "广东省广州市越秀区中山路1号", "masked, else"},
+		{Place, "31.2304,121.4737", "31.230400 121.473700", "equal"},
+		{Place, "31.2304,121.4737", "121.4737,31.2304", "equal"}, // the longitude first
+		{Place, "31.2304,121.4737", "31.2309,121.4739", "within 100 metres"},
+		{Place, "31.2304,121.4737", "31.2334,121.4737", "within a kilometre"},
+		{Place, "31.2304,121.4737", "31.2804,121.4737", "within 10 kilometres"},
+		{Place, "31.2304,121.4737", "31.2990,120.5853", "within 100 kilometres"}, // Shanghai, Suzhou
+		{Place, "31.2304,121.4737", "39.9042,116.4074", "else"},
+		{Place, "-17.7,179.9999", "-17.7,-179.9999", "within 100 metres"}, // across the date line
+		{Phone, "138****1111", "138*1111", "masked, fits"},
+		{Phone, "138xxxx1111", "13800001111", "masked, fits"},
+		{Phone, "+86 138****1111", "13800001111", "masked, fits"},
+		{Phone, "*******1111", "13800001111", "masked, fits"},
+		{Phone, "*******1111", "13800001112", "masked, else"},
 		{Name, "h***m", "heathcham", "masked, fits"},
 		{Name, "h***m", "heath", "masked, else"},
 		{Text, "广东省广州市天河区***", "广东广州天河区", "masked, fits"},
@@ -158,7 +202,7 @@ func TestLevels(t *testing.T) {
 func TestMissingValuesAreNotCompared(t *testing.T) {
 	t.Parallel()
 	for _, kind := range Kinds() {
-		column, ids, err := NewColumn(kind, []string{"", "N/A", "-", "2001-02-03"}, []int{1, 1, 1, 1})
+		column, ids, err := NewColumn(kind, []string{"", "N/A", "-", map[bool]string{true: "31.2,121.5", false: "2001-02-03"}[kind == Place]}, []int{1, 1, 1, 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +215,7 @@ func TestMissingValuesAreNotCompared(t *testing.T) {
 }
 
 // seeds of the fuzz test: pairs of each kind, and what is no text at all.
-var fuzzSeeds = []string{"", "张*", "138****1234", "1971-02-30", "12 n oak st", "a@b", "@", "1e999", "NaN", "\xff\xfe", "é", "*", "the the the", "00000000000000000000000001"}
+var fuzzSeeds = []string{"", "张*", "138****1234", "1971-02-30", "12 n oak st", "a@b", "@", "1e999", "NaN", "\xff\xfe", "é", "*", "the the the", "00000000000000000000000001", "31.2,121.5", "-1--2", "广东广州天河**路", "欧阳修", "ouyang xiu"}
 
 func FuzzCompare(f *testing.F) {
 	for i, a := range fuzzSeeds {
@@ -205,7 +249,7 @@ func FuzzCompare(f *testing.F) {
 }
 
 func TestComparingAllocatesNothing(t *testing.T) {
-	raw := []string{"anna maria lee", "ann marie leigh", "12 north oak street", "21 oak st", "1971-06-24", "1971-06-25", "张三", "张*", "ann@mail.example", "anne@mail.exampel", "13800001111", "138****1112"}
+	raw := []string{"anna maria lee", "ann marie leigh", "12 north oak street", "21 oak st", "1971-06-24", "1971-06-25", "张三", "张*", "ann@mail.example", "anne@mail.exampel", "13800001111", "138****1112", "zhang san", "三张", "章珊", "广州天河体育西路12号3栋501", "广东省广州市天河区***", "31.2,121.5", "31.3 121.5"}
 	counts := make([]int, len(raw))
 	for _, kind := range Kinds() {
 		column, ids, err := NewColumn(kind, raw, counts)

@@ -202,7 +202,11 @@ func invented(r *rand.Rand, kind Kind, n int) []string {
 		case Address:
 			v = number(1+r.IntN(3)) + " " + v + one(" st", " street", " road north", "")
 		case ChineseName:
-			v = one("张", "王", "李", "欧阳") + one("三", "三丰", "伟", "*", "**", "*伟")
+			v = one(one("张", "王", "李", "欧阳", "章")+one("三", "三丰", "伟", "*", "**", "*伟"), "三张", "zhang san", "li wei")
+		case ChineseAddress:
+			v = one("广东省广州市", "广东深圳市", "上海", "北京市") + one("天河区", "南山区", "浦东", "朝阳区", "") + one("", "张江镇", "石牌街道") + one("体育西路", "科技路", "") + one(number(1)+"号", "", "***") + one("", "阳光花园", "3栋"+number(3))
+		case Place:
+			v = fmt.Sprintf("%.4f,%.4f", 31+r.Float64()*breadth(r), 121+r.Float64()*breadth(r))
 		case Number:
 			v = one(number(3), number(2)+"."+number(2))
 		case Category:
@@ -233,6 +237,9 @@ func invented(r *rand.Rand, kind Kind, n int) []string {
 	}
 	return list[:n]
 }
+
+// breadth is a part of a degree, in one of four sizes.
+func breadth(r *rand.Rand) float64 { return []float64{0.0005, 0.01, 0.1, 1}[r.IntN(4)] }
 
 func TestLevelsAreThoseOfThePlainForm(t *testing.T) {
 	t.Parallel()

@@ -2,8 +2,10 @@ package compare
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // prepare makes a raw value comparable; without text it is none.
@@ -29,6 +31,10 @@ func prepare(kind Kind, raw string) value {
 		return email(raw)
 	case Address:
 		return address(raw)
+	case ChineseAddress:
+		return chineseAddress(raw)
+	case Place:
+		return coordinates(raw)
 	case ChineseName:
 		return value{text: oneStar(strings.ReplaceAll(Fold(raw), " ", ""))}
 	case Name:
@@ -81,9 +87,18 @@ func missing(raw string) bool {
 	return false
 }
 
+// hiding are the signs that mask a part of a number, two or more of them, beside
+// stars.
+const hiding = "xX×●•"
+
+var hidden = regexp.MustCompile("[" + hiding + "]{2,}")
+
 // phone keeps the digits and stars of a number without the country's 86 or +1
 // before a whole one.
 func phone(raw string) string {
+	if strings.ContainsAny(raw, hiding) {
+		raw = hidden.ReplaceAllStringFunc(raw, func(signs string) string { return strings.Repeat("*", utf8.RuneCountInString(signs)) })
+	}
 	digits := Digits(raw)
 	switch {
 	case len(digits) < 5:
@@ -199,28 +214,16 @@ func date(raw string) value {
 	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d)}
 }
 
-func chineseNames(x, y string) Level {
-	var bufA, bufB symbols
-	a, b := bufA.set(x), bufB.set(y)
-	switch {
-	case min(len(a), len(b)) >= 2 && distance(a, b, 1) == 1:
-		return 2
-	case a[0] == b[0]:
-		return 3
-	}
-	return 4
-}
-
 // fitMask is fitsMask for texts.
 func fitMask(x, y string) bool {
 	var bufA, bufB symbols
-	return fitsMask(bufA.set(x), bufB.set(y))
+	return fitsMask(bufA.set(x), bufB.set(y), 1)
 }
 
 // fitsMask says that two texts, in at least one of which a star hides
 // something, can be the same: what is shown before the first star and behind
-// the last one agrees as far as both show it, and something does.
-func fitsMask(a, b []rune) bool {
+// the last one agrees as far as both show it, and so much of it does.
+func fitsMask[T byte | rune](a, b []T, least int) bool {
 	shown := 0
 	i := 0
 	for i < len(a) && i < len(b) && a[i] != '*' && b[i] != '*' {
@@ -236,7 +239,7 @@ func fitsMask(a, b []rune) bool {
 		if i == len(a) {
 			rest = b[i:]
 		}
-		return shown > 0 && (len(rest) == 0 || rest[0] == '*')
+		return shown >= least && (len(rest) == 0 || rest[0] == '*')
 	}
 	for k := 1; k <= min(len(a), len(b))-i && a[len(a)-k] != '*' && b[len(b)-k] != '*'; k++ {
 		if a[len(a)-k] != b[len(b)-k] {
@@ -244,5 +247,5 @@ func fitsMask(a, b []rune) bool {
 		}
 		shown++
 	}
-	return shown > 0
+	return shown >= least
 }
