@@ -27,6 +27,10 @@ func Parts(kind compare.Kind) []string {
 		return []string{"user"}
 	case compare.Code:
 		return []string{"start"}
+	case compare.ChineseAddress:
+		return []string{"district", "road"}
+	case compare.Place:
+		return []string{"area"}
 	case compare.Number, compare.Category:
 	}
 	return nil
@@ -46,6 +50,12 @@ func part(c *compare.Column, id uint32, part string) string {
 		return sound(text)
 	case "number":
 		return c.HouseNumber(id)
+	case "district":
+		return c.District(id)
+	case "road":
+		return c.Road(id)
+	case "area":
+		return area(text)
 	case "year":
 		return first(text, 4)
 	case "day":
@@ -57,6 +67,16 @@ func part(c *compare.Column, id uint32, part string) string {
 		return user
 	}
 	return ""
+}
+
+// area is a place to two digits behind the point: about a kilometre.
+func area(text string) string {
+	lat, lon, ok := strings.Cut(text, ",")
+	if !ok {
+		return ""
+	}
+	cut := func(number string) string { return number[:min(len(number), strings.IndexByte(number, '.')+3)] }
+	return cut(lat) + "," + cut(lon)
 }
 
 // shown is the text up to what is masked.

@@ -30,15 +30,15 @@ func holds(kind compare.Kind, part string) float64 {
 	switch part {
 	case "initial":
 		return 0.92
-	case "start", "end", "year", "words":
+	case "start", "end", "year", "words", "district":
 		return 0.87
-	case "sound", "number", "day", "user":
+	case "sound", "number", "day", "user", "road", "area":
 		return 0.83
 	}
 	switch kind {
 	case compare.Category:
 		return 0.95
-	case compare.Text, compare.Address:
+	case compare.Text, compare.Address, compare.ChineseAddress, compare.Place:
 		return 0.5
 	default:
 		return 0.75

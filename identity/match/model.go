@@ -32,7 +32,8 @@ type Comparison struct {
 	// Name of the comparison, and of its keys in blocking rules. Default: the
 	// first column's.
 	Name string `yaml:"name,omitempty"`
-	// Columns that hold it: one, or the parts of a date (year, month, day).
+	// Columns that hold it: one, or the parts of a date (year, month, day) or
+	// of a place (latitude, longitude).
 	Columns []string `yaml:"columns,flow"`
 	// Kind says how values are compared; see compare.Kinds.
 	Kind compare.Kind `yaml:"kind"`
@@ -98,8 +99,8 @@ func (m *Model) check() error {
 		if compare.Levels(c.Kind) == nil {
 			fault("comparison %q: there is no kind %q; there are %q", c.Name, c.Kind, compare.Kinds())
 		}
-		if len(c.Columns) > 1 && c.Kind != compare.Date {
-			fault("comparison %q: only a date may have several columns", c.Name)
+		if len(c.Columns) > 1 && c.Kind != compare.Date && c.Kind != compare.Place {
+			fault("comparison %q: only a date and a place may have several columns", c.Name)
 		}
 	}
 	for _, c := range m.Comparisons {

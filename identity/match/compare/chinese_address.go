@@ -342,6 +342,25 @@ func LooksLikeChineseAddress(text string) bool {
 	return parts[provincePart] != "" || parts[cityPart] != "" || parts[districtPart] != ""
 }
 
+// District is what an address is in down to its district, "" if that is not
+// known.
+func (c *Column) District(id uint32) string {
+	if c.addresses[id][districtPart] == 0 {
+		return ""
+	}
+	return c.part(id, provincePart) + c.part(id, cityPart) + c.part(id, districtPart)
+}
+
+// Road is the road of an address or, without one, what else is said in words.
+func (c *Column) Road(id uint32) string {
+	if road := c.part(id, roadPart); road != "" {
+		return road
+	}
+	return c.part(id, estatePart)
+}
+
+func (c *Column) part(id uint32, part int) string { return c.partTexts[c.addresses[id][part]] }
+
 // compareChineseAddresses compares two addresses by their parts; one that is
 // not said contradicts nothing.
 func (c *Column) compareChineseAddresses(a, b uint32) Level {

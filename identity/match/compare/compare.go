@@ -151,8 +151,10 @@ type Column struct {
 	// Of ChineseName, with the syllables that their sounds are numbers of.
 	names     []chineseName
 	syllables []string
-	// Of ChineseAddress: the numbers of its parts, equal ones alike, 0 for none.
+	// Of ChineseAddress: the numbers of its parts, equal ones alike, 0 for none,
+	// and the parts' texts by their numbers.
 	addresses [][addressParts]uint32
+	partTexts []string
 	// Of Place: where it is on the unit sphere.
 	points [][3]float64
 }
@@ -197,6 +199,12 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	}
 	c.all, c.start = together(texts)
 	c.syllables = have.spelling.syllables
+	if kind == ChineseAddress {
+		c.partTexts = make([]string, len(have.parts))
+		for text, number := range have.parts {
+			c.partTexts[number] = text
+		}
+	}
 	if kind == Text || kind == Address {
 		c.cut()
 	}

@@ -24,6 +24,7 @@ type column struct {
 	filled   float64 // share of rows
 	// Shares of the rows that have a value.
 	date, email, digits, phone, han, star, addressed, decimal, mixed, numbered float64
+	chineseName, chineseAddress, point, fine                                   float64 // fine have four digits behind the point
 	words, length                                                              float64 // mean
 	min, max                                                                   float64 // of those that are whole numbers
 	integer                                                                    float64
@@ -65,6 +66,9 @@ func look(t *match.Table, place int) column {
 				other++
 			}
 		}
+		if hidden := strings.Count(text, "x") + strings.Count(text, "X"); hidden >= 2 && hidden == letters && digits >= 4 {
+			letters, star = 0, star+hidden // 138xxxx0000
+		}
 		if letters == 0 && digits > 0 {
 			c.digits += w
 			if digits+star >= 7 && digits+star <= 14 && other <= 6 {
@@ -79,6 +83,16 @@ func look(t *match.Table, place int) column {
 		}
 		if han > 0 {
 			c.han += w
+			if compare.LooksLikeChineseName(text) {
+				c.chineseName += w
+			}
+			if compare.LooksLikeChineseAddress(text) {
+				c.chineseAddress += w
+			}
+		} else if digits > 1 && letters == 0 {
+			if _, _, ok := compare.Coordinates(text); ok && strings.Count(text, ".") == 2 {
+				c.point += w
+			}
 		}
 		if star > 0 {
 			c.star += w
@@ -92,6 +106,10 @@ func look(t *match.Table, place int) column {
 		if v, err := strconv.ParseFloat(text, 64); err == nil {
 			if strings.ContainsAny(strings.TrimSuffix(text, "."), ".eE") {
 				c.decimal += w
+				c.min, c.max = min(c.min, v), max(c.max, v)
+				if _, behind, _ := strings.Cut(text, "."); len(behind) >= 4 {
+					c.fine += w
+				}
 			} else {
 				c.integer += w
 				c.min, c.max = min(c.min, v), max(c.max, v)
@@ -100,7 +118,7 @@ func look(t *match.Table, place int) column {
 	}
 	if c.rows > 0 {
 		n := float64(c.rows)
-		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.words, &c.length} {
+		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.chineseName, &c.chineseAddress, &c.point, &c.fine, &c.words, &c.length} {
 			*share /= n
 		}
 		c.agree /= max(1, n*(n-1))
@@ -172,6 +190,12 @@ func (c *column) kind(records int) (compare.Kind, string) {
 		return compare.Email, percent(c.email) + " are e-mail addresses"
 	case c.date >= 0.7:
 		return compare.Date, percent(c.date) + " are dates"
+	case c.point >= 0.7:
+		return compare.Place, percent(c.point) + " are a latitude and a longitude"
+	case c.chineseName >= 0.6 && c.chineseName >= c.chineseAddress:
+		return compare.ChineseName, percent(c.chineseName) + " begin with a Chinese surname and have two to four characters, or are masked so"
+	case c.chineseAddress >= 0.5:
+		return compare.ChineseAddress, percent(c.chineseAddress) + " begin with a province, a city or a district of China"
 	case c.han >= 0.5 && c.length <= 4.5:
 		return compare.ChineseName, percent(c.han) + " are Chinese, of " + fmt.Sprintf("%.1f", c.length) + " characters"
 	case c.phone >= 0.7 && (c.star >= 0.3 || c.called("phone", "tel", "mobile", "cell", "fax", "手机", "电话") || c.length >= 9.5):
@@ -218,6 +242,17 @@ func Model(t *match.Table) (*match.Model, error) {
 		})
 		taken[year], taken[month], taken[day] = true, true, true
 	}
+	for lat := range columns {
+		lon := lat + 1
+		if lon < len(columns) && !taken[lat] && !taken[lon] && columns[lat].coordinate(90) && columns[lon].coordinate(180) {
+			m.Comparisons = append(m.Comparisons, match.Comparison{
+				Name: "place", Columns: []string{columns[lat].name, columns[lon].name}, Kind: compare.Place,
+				Why: "a latitude and a longitude beside each other: fractions of four digits or more, up to 90 and up to 180",
+			})
+			taken[lat], taken[lon] = true, true
+			break
+		}
+	}
 	first, last := people(t, columns)
 	for i := range columns {
 		c := &columns[i]
@@ -229,7 +264,7 @@ func Model(t *match.Table) (*match.Model, error) {
 			continue
 		}
 		comparison := match.Comparison{Name: c.name, Columns: []string{c.name}, Kind: kind, Why: why}
-		comparison.Rarity = kind == compare.Name || kind == compare.Text || kind == compare.ChineseName || kind == compare.Address
+		comparison.Rarity = kind == compare.Name || kind == compare.Text || kind == compare.ChineseName || kind == compare.Address || kind == compare.ChineseAddress
 		if i == first {
 			comparison.SwappedWith = columns[last].name
 			comparison.Why += "; names of people are filled in the wrong way round now and then"
@@ -243,6 +278,12 @@ func Model(t *match.Table) (*match.Model, error) {
 		m.Comparisons = m.Comparisons[:16]
 	}
 	return m, nil
+}
+
+// coordinate says that a column holds degrees of an angle up to a limit.
+func (c *column) coordinate(limit float64) bool {
+	const share = 1.5 // a column below it holds shares or scores
+	return c.decimal+c.integer >= 0.99 && c.fine >= 0.7 && c.min >= -limit && c.max <= limit && max(c.max, -c.min) > share
 }
 
 // parts finds a date in three columns: its year, month and day; -1 if there is

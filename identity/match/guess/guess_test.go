@@ -131,3 +131,43 @@ func TestSwappedNamesAreFoundByContent(t *testing.T) {
 		t.Errorf("c2 is swapped with %q, c1 with %q; want c3 and nothing", got, m.Comparisons[0].SwappedWith)
 	}
 }
+
+func TestChinesePlacesAndNamesByContent(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(2, 5))
+	one := func(list ...string) string { return list[r.IntN(len(list))] }
+	table := match.NewTable([]string{"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9"})
+	for range 300 {
+		lat, lon := 20+20*r.Float64(), 100+20*r.Float64()
+		table.Add(0, []string{
+			one("广东省广州市", "上海", "北京市") + one("", "天河区", "浦东新区", "朝阳区") + one("***", "体育西路12号", "建国路8号3栋"),
+			one("广州市", "上海市", "北京", "深圳市", "杭州"), // towns, not people
+			one("张*", "*伟", "李**", "王芳", "欧阳修", "单雄"),
+			fmt.Sprintf("%.5f,%.5f", lat, lon),
+			fmt.Sprintf("%.6f", lat), fmt.Sprintf("%.6f", lon),
+			fmt.Sprintf("%.4f", r.Float64()), fmt.Sprintf("%.4f", r.Float64()), // scores, not degrees
+			one("138", "139") + one("****", "xxxx") + fmt.Sprintf("%04d", r.IntN(1e4)),
+			one("红富士苹果五斤装", "精选龙井茶叶礼盒", "儿童纯棉短袖上衣") + fmt.Sprint(r.IntN(99)),
+		})
+	}
+	want := map[string]compare.Kind{
+		"c0": compare.ChineseAddress, "c1": compare.ChineseAddress, "c2": compare.ChineseName, "c3": compare.Place, "place": compare.Place,
+		"c6": compare.Number, "c7": compare.Number, "c8": compare.Phone, "c9": compare.Text,
+	}
+	m, err := Model(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range m.Comparisons {
+		if want[c.Name] != c.Kind {
+			t.Errorf("%s (%s) is taken for %q, want %q: %s", c.Name, c.Columns, c.Kind, want[c.Name], c.Why)
+		}
+		delete(want, c.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not compared: %v", want)
+	}
+	if _, err := match.Run(t.Context(), table, m, match.Options{}); err != nil {
+		t.Error(err)
+	}
+}
