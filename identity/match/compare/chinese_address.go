@@ -57,6 +57,9 @@ var divisions = sync.OnceValue(func() *gazetteer {
 		g.byCode[code] = name
 		add(name, d)
 		add(short(name), d)
+		for _, kind := range []string{"自治区", "自治州", "自治县", "自治旗"} {
+			add(strings.TrimSuffix(name, kind), d)
+		}
 	}
 	return g
 })
@@ -93,11 +96,15 @@ const (
 	districtPart
 	townPart
 	roadPart
-	numberPart // of the house in its road
-	estatePart // or building, or what else is said in words
-	unitPart   // numbers of building, stairs and flat
+	numberPart   // of the house in its road
+	estatePart   // or building, or what else is said in words
+	buildingPart // its number
+	flatPart     // likewise; that of the stairs is left out as often as it is written
 	addressParts
 )
+
+// signs stand behind the numbers.
+var signs = [addressParts]string{numberPart: "号", buildingPart: "栋", flatPart: "室"}
 
 // chineseAddress splits an address into its parts and puts them together
 // again in one way of writing: whole names of the divisions, and those that
@@ -119,9 +126,9 @@ func chineseAddress(raw string) value {
 			rest = strings.TrimPrefix(after, "号")
 		}
 	}
-	parts[estatePart], parts[unitPart] = detail(rest)
+	parts[estatePart], parts[buildingPart], parts[flatPart] = detail(rest)
 	if hidden { // the last thing that is shown may be half of it
-		for _, part := range []int{unitPart, estatePart, numberPart} {
+		for _, part := range []int{flatPart, buildingPart, estatePart, numberPart} {
 			if parts[part] != "" {
 				parts[part] = ""
 				break
@@ -138,9 +145,7 @@ func chineseAddress(raw string) value {
 			b.WriteByte(' ')
 		}
 		b.WriteString(part)
-		if i == numberPart {
-			b.WriteString("号")
-		}
+		b.WriteString(signs[i])
 	}
 	if b.Len() == 0 {
 		return value{}
@@ -316,8 +321,9 @@ func digitsOf(text string) string {
 // kindsOfUnits say what a number counts, or nothing.
 var kindsOfUnits = strings.NewReplacer("号楼", "-", "号院", "-", "单元", "-", "号", "-", "栋", "-", "幢", "-", "座", "-", "室", "-", "层", "-", "楼", "-", "房", "-", "门", "-")
 
-// detail splits the end of an address into words and numbers.
-func detail(text string) (words, numbers string) {
+// detail splits the end of an address into words, the number of the building
+// and that of the flat. A single number of three digits is a flat's.
+func detail(text string) (words, building, flat string) {
 	var w, n strings.Builder
 	for _, r := range kindsOfUnits.Replace(text) {
 		switch {
@@ -327,12 +333,19 @@ func detail(text string) (words, numbers string) {
 			w.WriteRune(r)
 			fallthrough
 		default:
-			if s := n.String(); s != "" && s[len(s)-1] != '-' {
-				n.WriteByte('-')
-			}
+			n.WriteByte('-')
 		}
 	}
-	return w.String(), strings.Trim(n.String(), "-")
+	numbers := strings.FieldsFunc(n.String(), func(r rune) bool { return r == '-' })
+	switch {
+	case len(numbers) >= 2:
+		building, flat = numbers[0], numbers[len(numbers)-1]
+	case len(numbers) == 1 && len(numbers[0]) >= 3:
+		flat = numbers[0]
+	case len(numbers) == 1:
+		building = numbers[0]
+	}
+	return w.String(), building, flat
 }
 
 // LooksLikeChineseAddress says that a text names a province, a city or a
@@ -364,7 +377,7 @@ func (c *Column) part(id uint32, part int) string { return c.partTexts[c.address
 // compareChineseAddresses compares two addresses by their parts; one that is
 // not said contradicts nothing.
 func (c *Column) compareChineseAddresses(a, b uint32) Level {
-	const house, road, town, district, city, province, other = 2, 3, 4, 5, 6, 7, 8
+	const house, road, elsewhere, town, district, city, province, other = 2, 3, 4, 5, 6, 7, 8, 9
 	x, y := &c.addresses[a], &c.addresses[b]
 	same := func(part int) bool { return x[part] != 0 && x[part] == y[part] }
 	differ := func(part int) bool { return x[part] != 0 && y[part] != 0 && x[part] != y[part] }
@@ -386,7 +399,10 @@ func (c *Column) compareChineseAddresses(a, b uint32) Level {
 		return other
 	}
 	if (same(roadPart) || same(estatePart)) && !differ(roadPart) {
-		if !differ(numberPart) && !differ(unitPart) && (same(numberPart) || same(unitPart)) {
+		switch {
+		case differ(numberPart) || differ(buildingPart) || differ(flatPart):
+			return elsewhere
+		case same(numberPart) || same(buildingPart) || same(flatPart):
 			return house
 		}
 		return road
@@ -406,7 +422,7 @@ func (c *Column) compareChineseAddresses(a, b uint32) Level {
 
 // maskedAddresses compares two addresses of which one is masked at least.
 func (c *Column) maskedAddresses(a, b uint32) Level {
-	const fits, district, other = 9, 10, 11
+	const fits, district, other = 10, 11, 12
 	x, y := &c.addresses[a], &c.addresses[b]
 	inDistrict, inCity, fit := false, false, true
 	for part := range x {

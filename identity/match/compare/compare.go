@@ -57,7 +57,7 @@ var levels = map[Kind][]string{
 	ChineseName: {"equal", "surname and given name swapped", "same pinyin", "one character differs or is missing", "same surname", "else", "masked, fits", "masked, else"},
 	// An address is a house in a road or an estate; of two that say less than
 	// the other the narrowest part that both say counts.
-	ChineseAddress: {"equal", "same house", "same road or estate", "same town", "same district", "same city", "same province", "else", "masked, fits", "masked, same district", "masked, else"},
+	ChineseAddress: {"equal", "same house", "same road or estate", "same road or estate, another number", "same town", "same district", "same city", "same province", "else", "masked, fits", "masked, same district", "masked, else"},
 	Place:          {"equal", "within 100 metres", "within a kilometre", "within 10 kilometres", "within 100 kilometres", "else"},
 	Text:           {"equal", "nearly equal", "most words", "one within the other", "half of the words", "some words", "else", "masked, fits", "masked, half of the words", "masked, else"},
 	Address:        {"equal", "same number and street", "same number, similar street", "same street, a number is missing", "same street, a slip in the number", "same street, another number", "something in common", "else"},
@@ -81,7 +81,7 @@ func FirstMasked(kind Kind) Level {
 	case Phone:
 		return 6
 	case ChineseAddress:
-		return 9
+		return 10
 	default:
 		return 0
 	}
