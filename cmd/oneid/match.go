@@ -20,14 +20,13 @@ import (
 	"oneid/identity/match"
 	"oneid/identity/match/compare"
 	"oneid/identity/match/guess"
-	"oneid/internal/tablefile"
 )
 
 // matchCmd finds which rows of tables are one entity.
 type matchCmd struct {
 	Out      string   `help:"CSV file to write: id,cluster, a row for every record." default:"clusters.csv" placeholder:"FILE"`
 	Pairs    string   `help:"CSV file for the pairs that were linked: id_l,id_r,probability,weight." placeholder:"FILE"`
-	Truth    string   `help:"What is right, to measure by: a column of the input, or a CSV file id,cluster. It is not looked at for the clusters." placeholder:"COLUMN|FILE"`
+	Truth    string   `help:"What is right, to measure by: a column of the input, or a file id,cluster. It is not looked at for the clusters." placeholder:"COLUMN|FILE"`
 	ID       string   `name:"id" help:"Column that names each record (default: found by itself; without one, the rows are numbered)." placeholder:"COLUMN"`
 	Link     bool     `help:"Compare records of different sources only: each file is a source, or each value of --source."`
 	Source   string   `help:"Column that says which source a record is of; for --link." placeholder:"COLUMN"`
@@ -35,7 +34,7 @@ type matchCmd struct {
 	Learned  string   `help:"JSON file of an earlier run, to weigh by what was learned there instead of learning anew; for its --model." placeholder:"FILE"`
 	MaxPairs float64  `help:"Refuse to compare more pairs than this." default:"200e6"`
 	JSON     bool     `name:"json" help:"Print one JSON object with the figures."`
-	Input    []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line."`
+	Input    []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line, and Parquet files."`
 }
 
 // Help shows below the usage.
@@ -316,7 +315,7 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 		return err
 	}
 	defer file.Close()
-	table, err := tablefile.NewReader(file, tablefile.Options{})
+	table, err := openMatchTable(file)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -475,7 +474,7 @@ func (r *matchReader) truthFile() error {
 		return err
 	}
 	defer file.Close()
-	table, err := tablefile.NewReader(file, tablefile.Options{})
+	table, err := openMatchTable(file)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
