@@ -5,11 +5,17 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // invented writes n people with one to three rows each, with slips, and says
@@ -105,6 +111,90 @@ func TestMatchFindsPeople(t *testing.T) {
 	must(t, "match", in, "--out", again, "--truth", "person", "--model", filepath.Join(dir, "clusters.model.yaml"), "--learned", filepath.Join(dir, "clusters.learned.json"))
 	if third, err := os.ReadFile(again); err != nil || string(first) != string(third) {
 		t.Errorf("what was learned makes other clusters (%v)", err)
+	}
+}
+
+// TestMatchReportsWhatTheFilesSay counts everything of the report again, from
+// the files that were written.
+func TestMatchReportsWhatTheFilesSay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in, out, pairs := filepath.Join(dir, "in.csv"), filepath.Join(dir, "clusters.csv"), filepath.Join(dir, "pairs.csv")
+	inventedPeople(t, in, 7, 150)
+	args := []string{"match", in, "--out", out, "--pairs", pairs, "--truth", "person"}
+	got := must(t, append(args, "--json")...)
+	var report matchReport
+	decoder := json.NewDecoder(strings.NewReader(got.stdout))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&report); err != nil || decoder.More() {
+		t.Fatalf("not one JSON object (%v):\n%s", err, got.stdout)
+	}
+	truth, cluster := map[string]string{}, map[string]string{}
+	for _, row := range readTable(t, in)[1:] {
+		truth[row[0]] = row[1]
+	}
+	for _, row := range readTable(t, out)[1:] {
+		cluster[row[0]] = row[1]
+	}
+	var found, real, both float64
+	var precision, recall float64 // B-cubed, summed up
+	sizes := map[string]int{}
+	for a := range truth {
+		sizes[cluster[a]]++
+		mine, theirs, shared := 0.0, 0.0, 0.0
+		for b := range truth {
+			together, same := cluster[a] == cluster[b], truth[a] == truth[b]
+			if together {
+				mine++
+			}
+			if same {
+				theirs++
+			}
+			if together && same {
+				shared++
+			}
+		}
+		precision, recall = precision+shared/mine, recall+shared/theirs
+		found, real, both = found+mine-1, real+theirs-1, both+shared-1
+	}
+	n := float64(len(truth))
+	for name, c := range map[string][2]quality{
+		"pairwise": {measured(both/found, both/real), report.Truth.Pairwise},
+		"B-cubed":  {measured(precision/n, recall/n), report.Truth.BCubed},
+	} {
+		if d := cmp.Diff(c[0], c[1], cmpopts.EquateApprox(0, 1e-9)); d != "" {
+			t.Errorf("%s (-counted +reported):\n%s", name, d)
+		}
+	}
+	if report.Records != len(truth) || report.Clusters != len(sizes) || report.Largest != slices.Max(slices.Collect(maps.Values(sizes))) {
+		t.Errorf("%d records, %d clusters, the largest of %d; counted %d and %d", report.Records, report.Clusters, report.Largest, len(truth), len(sizes))
+	}
+	// A point of the curve is the pairs from its probability up.
+	linked, right := 0.0, 0.0
+	for _, row := range readTable(t, pairs)[1:] {
+		if p, err := strconv.ParseFloat(row[2], 64); err != nil || p < report.Threshold-1e-6 {
+			t.Fatalf("pair with probability %s below the threshold %v (%v)", row[2], report.Threshold, err)
+		} else if p < 0.99 {
+			continue
+		}
+		linked++
+		if truth[row[0]] == truth[row[1]] {
+			right++
+		}
+	}
+	at := slices.IndexFunc(report.Truth.Curve, func(p curvePoint) bool { return p.Probability == 0.99 })
+	if d := cmp.Diff(measured(right/linked, right/(real/2)), report.Truth.Curve[at].quality, cmpopts.EquateApprox(0, 1e-9)); d != "" {
+		t.Errorf("the curve at 0.99 (-counted +reported):\n%s", d)
+	}
+	// What was not learned well is in both reports.
+	if len(report.Warnings) == 0 {
+		t.Fatal("no warnings: the test shows less than it should")
+	}
+	text := must(t, args...).stdout
+	for _, warning := range report.Warnings {
+		if !strings.Contains(text, "note: "+warning) {
+			t.Errorf("the text does not have %q:\n%s", warning, text)
+		}
 	}
 }
 

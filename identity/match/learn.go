@@ -53,7 +53,6 @@ type LearnedField struct {
 func (f *LearnedField) Weight(level int) float64 { return math.Log2(f.M[level-1] / f.U[level-1]) }
 
 const (
-	maxRounds = 500
 	// enough is the change of a probability below which learning ends.
 	enough = 1e-5
 	// doubt is with how many pairs of one entity the start values weigh in: a
@@ -155,7 +154,7 @@ type learning struct {
 
 // learn finds prior, m, u and n by expectation and maximisation, and says in
 // plain words what was not learned as it should be. seen is sorted in place.
-func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learned, []string) {
+func (r *records) learn(seen []counted, levels counts, smallest float64, rounds int) (*Learned, []string) {
 	slices.SortFunc(seen, func(a, b counted) int { return cmp.Compare(a.pattern, b.pattern) })
 	n := len(r.fields)
 	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: &Learned{
@@ -187,7 +186,7 @@ func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learn
 		}
 	}
 	change := 0.0
-	for !l.out.Converged && l.out.Rounds < maxRounds {
+	for !l.out.Converged && l.out.Rounds < rounds {
 		l.out.Rounds++
 		l.expect()
 		change = l.maximise()
@@ -195,7 +194,7 @@ func (r *records) learn(seen []counted, levels counts, smallest float64) (*Learn
 	}
 	var warnings []string
 	if !l.out.Converged {
-		warnings = append(warnings, fmt.Sprintf("learning had not settled after %d rounds (a probability still moved by %.2g): the data do not say clearly which pairs are one entity; look at what was learned, and leave out comparisons that repeat each other", l.out.Rounds, change))
+		warnings = append(warnings, fmt.Sprintf("learning had not settled after %d rounds (a probability still moved by %.2g): the data do not say clearly which pairs are one entity; look at what was learned, leave comparisons that repeat each other out of the model, or add one that tells entities apart", l.out.Rounds, change))
 	}
 	for i := range r.fields {
 		warnings = append(warnings, l.mend(i)...)
@@ -448,7 +447,7 @@ func (l *learning) mend(field int) (warnings []string) {
 		}
 	}
 	if len(unseen) > 0 {
-		warnings = append(warnings, fmt.Sprintf("%s: hardly a pair of one entity is at the levels %q; they keep what is assumed before learning, but are worth no more than a stronger level and no less than a weaker one", f.Name, strings.Join(unseen, ", ")))
+		warnings = append(warnings, fmt.Sprintf("%s: hardly a pair of one entity is at the levels %q; they keep what is assumed before learning, but are worth no more than a stronger level and no less than a weaker one. If such pairs are rare there is nothing to do; if you know of many, learn on a table that has them, and give what was learned with --learned", f.Name, strings.Join(unseen, ", ")))
 	}
 	return warnings
 }

@@ -16,6 +16,8 @@ type Options struct {
 	MaxPairs float64
 	// RandomPairs are drawn to learn how often strangers agree; 0 is 1 million.
 	RandomPairs int
+	// Rounds bounds those of learning; 0 is 500.
+	Rounds int
 	// Learned is what to weigh with instead of learning it anew; nil learns.
 	Learned *Learned
 	// Progress is told how far a step is, by one goroutine at a time; nil is nobody.
@@ -74,6 +76,9 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	}
 	if o.RandomPairs == 0 {
 		o.RandomPairs = 1e6
+	}
+	if o.Rounds == 0 {
+		o.Rounds = 500
 	}
 	r, err := newRecords(t, m)
 	if err != nil {
@@ -137,7 +142,7 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 		}
 	}
 	c := newCandidates(r, blocks)
-	s, err := out.score(ctx, r, c, sum, levels, scale, step)
+	s, err := out.score(ctx, r, c, sum, levels, scale, o.Rounds, step)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +187,7 @@ type held struct {
 
 // score compares the candidates, learns what their levels are worth, and keeps
 // the links. predicted is at least the number of candidates.
-func (out *Result) score(ctx context.Context, r *records, c *candidates, predicted float64, levels counts, scale float64, step func(string, int) func(int)) (*scorer, error) {
+func (out *Result) score(ctx context.Context, r *records, c *candidates, predicted float64, levels counts, scale float64, rounds int, step func(string, int) func(int)) (*scorer, error) {
 	units := c.units()
 	pairs := make([][]held, len(units))
 	totals := make([]int64, len(units))
@@ -214,7 +219,7 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 		seen = append(seen, counted{p, float64(n) * float64(out.Candidates) / float64(compared)})
 	}
 	if out.Learned == nil {
-		out.Learned, out.Warnings = r.learn(seen, levels, scale)
+		out.Learned, out.Warnings = r.learn(seen, levels, scale, rounds)
 	}
 
 	s := newScorer(r, out.Learned)

@@ -178,28 +178,18 @@ func TestPeopleAreFound(t *testing.T) {
 	}
 }
 
-// TestLearningFindsWhatWasPutIn draws patterns from known m, u and prior, and
-// wants them back.
-func TestLearningFindsWhatWasPutIn(t *testing.T) {
-	t.Parallel()
-	raw := func(n int) (list []string, counts []int) {
-		for i := range n {
-			list, counts = append(list, fmt.Sprintf("v%d", i)), append(counts, 1)
-		}
-		return list, counts
-	}
-	r := &records{model: &Model{}, n: 2000, all: 2000 * 1999 / 2}
-	for i := range 6 {
-		values, counts := raw(10)
-		column, _, err := compare.NewColumn(compare.Number, values, counts)
+// madeUp draws the patterns of all pairs of n records with a field of four
+// levels for each m, the shares of levels among pairs of one entity.
+func madeUp(t *testing.T, n int, prior float64, u []float64, m ...[]float64) (r *records, seen []counted, levels counts) {
+	t.Helper()
+	r = &records{model: &Model{}, n: n, all: float64(n) * float64(n-1) / 2}
+	for i := range m {
+		column, _, err := compare.NewColumn(compare.Number, []string{"1", "2"}, []int{1, 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.fields = append(r.fields, field{name: fmt.Sprint("field ", i), column: column, last: 4, partner: -1})
 	}
-	m := []float64{0.8, 0.1, 0.06, 0.04}
-	u := []float64{0.01, 0.02, 0.07, 0.9}
-	const prior = 0.001
 	draw := rand.New(rand.NewPCG(4, 4))
 	level := func(p []float64) pattern {
 		x := draw.Float64()
@@ -211,24 +201,35 @@ func TestLearningFindsWhatWasPutIn(t *testing.T) {
 		return pattern(len(p))
 	}
 	count := map[pattern]float64{}
-	levels := make(counts, len(r.fields))
+	levels = make(counts, len(r.fields))
 	for range int(r.all) {
-		p, from := pattern(0), u
-		if draw.Float64() < prior {
-			from = m
-		}
+		p, same := pattern(0), draw.Float64() < prior
 		for i := range r.fields {
+			from := u
+			if same {
+				from = m[i]
+			}
 			l := level(from)
 			p |= l << (4 * i)
 			levels[i][l]++
 		}
 		count[p]++
 	}
-	var seen []counted
 	for p, n := range count {
 		seen = append(seen, counted{p, n})
 	}
-	learned, warnings := r.learn(seen, levels, 1)
+	return r, seen, levels
+}
+
+// TestLearningFindsWhatWasPutIn draws patterns from known m, u and prior, and
+// wants them back.
+func TestLearningFindsWhatWasPutIn(t *testing.T) {
+	t.Parallel()
+	m := []float64{0.8, 0.1, 0.06, 0.04}
+	u := []float64{0.01, 0.02, 0.07, 0.9}
+	const prior = 0.001
+	r, seen, levels := madeUp(t, 2000, prior, u, m, m, m, m, m, m)
+	learned, warnings := r.learn(seen, levels, 1, 500)
 	if !learned.Converged || len(warnings) > 0 {
 		t.Errorf("converged %v, warnings %q", learned.Converged, warnings)
 	}
@@ -240,6 +241,160 @@ func TestLearningFindsWhatWasPutIn(t *testing.T) {
 			if math.Abs(f.M[l]-m[l]) > 0.03 || math.Abs(f.U[l]-u[l]) > 0.005 {
 				t.Errorf("%s level %d: m %.3f u %.4f, want %.3f %.4f", f.Name, l+1, f.M[l], f.U[l], m[l], u[l])
 			}
+		}
+	}
+}
+
+// TestWhatIsNotLearnedWellIsSaid wants each trouble named, with the field and
+// with what to do.
+func TestWhatIsNotLearnedWellIsSaid(t *testing.T) {
+	t.Parallel()
+	u := []float64{0.1, 0.0005, 0.2, 0.6995}
+	good := []float64{0.8, 0.1, 0.06, 0.04}
+	for name, c := range map[string]struct {
+		odd    []float64
+		rounds int
+		want   []string
+	}{
+		"rarer among pairs of one entity": {[]float64{0.01, 0.55, 0.3, 0.14}, 500, []string{"field 5", "rarer among pairs of one entity", "leave it out"}},
+		"says nothing":                    {[]float64{0.01, 0.00001, 0.2, 0.78999}, 500, []string{"field 5", "says nothing", "worth 0", "leave it out"}},
+		"a level never seen":              {[]float64{0.9, 0, 0.06, 0.04}, 500, []string{"field 5", `"within 1 or one percent"`, "hardly a pair of one entity", "--learned"}},
+		"not settled":                     {good, 2, []string{"not settled after 2 rounds", "leave comparisons that repeat each other out"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, seen, levels := madeUp(t, 800, 0.003, u, good, good, good, good, good, c.odd)
+			learned, warnings := r.learn(seen, levels, 1, c.rounds)
+			if !slices.ContainsFunc(warnings, func(w string) bool {
+				return !slices.ContainsFunc(c.want, func(part string) bool { return !strings.Contains(w, part) })
+			}) {
+				t.Errorf("no warning has all of %q: %q", c.want, warnings)
+			}
+			if learned.Converged != (c.rounds == 500) {
+				t.Errorf("converged: %v", learned.Converged)
+			}
+			// Whatever was learned, a stronger level is worth no less.
+			for _, f := range learned.Fields {
+				for l := 2; l <= len(f.M); l++ {
+					if f.Weight(l) > f.Weight(l-1)+1e-9 {
+						t.Errorf("%s: level %d is worth %.2f bits, the stronger one %.2f", f.Name, l, f.Weight(l), f.Weight(l-1))
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestBatchesAreSinglePairs(t *testing.T) {
+	rows, _ := people(4, 120)
+	for i := range rows {
+		if i%7 == 0 {
+			rows[i][0], rows[i][1] = rows[i][1], rows[i][0]
+		}
+	}
+	m := peopleModel()
+	if err := m.check(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRecords(table(rows), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var some batch
+	seen := map[compare.Level]bool{}
+	for a := range uint32(r.n) {
+		for b := range a {
+			if !some.add(a, b) && (a+1 < uint32(r.n) || b+1 < a) {
+				continue
+			}
+			r.compareAll(&some)
+			for k, p := range some.levels[:some.n] {
+				if want := r.compare(some.a[k], some.b[k]); p != want {
+					t.Fatalf("records %d and %d: levels %x, alone %x", some.a[k], some.b[k], p, want)
+				}
+				seen[p.level(0)] = true
+			}
+			some.n = 0
+		}
+	}
+	if !seen[compare.Swapped] {
+		t.Error("no names are swapped: the test shows less than it should")
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		for i := range uint32(compare.Batch) {
+			some.add(i, i+1)
+		}
+		r.compareAll(&some)
+		some.n = 0
+	}); n != 0 {
+		t.Errorf("a batch allocates %v times", n)
+	}
+}
+
+// TestChosenRulesFindNearlyAll wants of a table with too many pairs that the
+// rules chosen for it find what there is, with few pairs.
+func TestChosenRulesFindNearlyAll(t *testing.T) {
+	t.Parallel()
+	rows, truth := people(9, 2600)
+	if float64(len(rows))*float64(len(rows)-1)/2 <= everything {
+		t.Fatalf("%d rows are too few", len(rows))
+	}
+	m := peopleModel()
+	result := run(t, table(rows), m)
+	if len(m.Blocking) < 2 || result.Candidates > fewestPairs {
+		t.Errorf("%d rules, %d pairs", len(m.Blocking), result.Candidates)
+	}
+	linked := map[[2]uint32]bool{}
+	for _, l := range result.Links {
+		linked[[2]uint32{l.A, l.B}] = true
+	}
+	all, found := 0, 0
+	for a := range rows {
+		for b := a + 1; b < len(rows) && truth[b] == truth[a]; b++ {
+			all++
+			if linked[[2]uint32{uint32(a), uint32(b)}] {
+				found++
+			}
+		}
+	}
+	if recall := float64(found) / float64(all); recall < 0.97 {
+		t.Errorf("%d of %d pairs of one entity are compared and weigh something: %.3f", found, all, recall)
+	}
+}
+
+func TestPartsOfValues(t *testing.T) {
+	t.Parallel()
+	for key, c := range map[string]struct {
+		kind compare.Kind
+		raw  string
+		want string
+	}{
+		"initial":   {compare.Name, "Robert", "r"},
+		"start":     {compare.Name, "Robert", "rob"},
+		"sound":     {compare.Name, "Robert", "r163"},
+		"initial 2": {compare.ChineseName, "张*", "张"},
+		"initial 3": {compare.ChineseName, "*三", ""},
+		"number":    {compare.Address, "12 Oak St", "12"},
+		"year":      {compare.Date, "1971-06-24", "1971"},
+		"day":       {compare.Date, "1971-06-24", "0624"},
+		"end":       {compare.Phone, "138****1234", "1234"},
+		"user":      {compare.Email, "ann@mail.example", "ann"},
+		"start 2":   {compare.Code, "AB1 2CD", "ab1"},
+		"district":  {compare.ChineseAddress, "广州天河体育西路12号", "广东省广州市天河区"},
+		"road":      {compare.ChineseAddress, "广州天河体育西路12号", "体育西路"},
+		"road 2":    {compare.ChineseAddress, "广州天河阳光花园3栋", "阳光花园"},
+		"area":      {compare.Place, "31.2304,-121.4737", "31.23,-121.47"},
+	} {
+		column, ids, err := compare.NewColumn(c.kind, []string{c.raw}, []int{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		what, _, _ := strings.Cut(key, " ")
+		if !slices.Contains(Parts(c.kind), what) {
+			t.Errorf("%s has no part %s", c.kind, what)
+		}
+		if got := part(column, ids[0], what); got != c.want {
+			t.Errorf("%s of %s %q is %q, want %q", what, c.kind, c.raw, got, c.want)
 		}
 	}
 }

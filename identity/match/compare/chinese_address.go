@@ -103,9 +103,6 @@ const (
 	addressParts
 )
 
-// signs stand behind the numbers.
-var signs = [addressParts]string{numberPart: "号", buildingPart: "栋", flatPart: "室"}
-
 // chineseAddress splits an address into its parts and puts them together
 // again in one way of writing: whole names of the divisions, and those that
 // follow from the others. What stands behind a star is not known.
@@ -135,25 +132,11 @@ func chineseAddress(raw string) value {
 			}
 		}
 	}
-	v := value{masked: hidden}
-	var b strings.Builder
-	for i, part := range parts {
-		if part == "" {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(part)
-		b.WriteString(signs[i])
+	v := value{masked: hidden, parts: parts}
+	// No part has a bar: Fold leaves out marks. So one text is one split.
+	if v.text = strings.TrimRight(strings.Join(parts[:], "|"), "|"); v.text != "" && hidden {
+		v.text += "|*"
 	}
-	if b.Len() == 0 {
-		return value{}
-	}
-	if hidden {
-		b.WriteString(" *")
-	}
-	v.text, v.parts = b.String(), parts
 	return v
 }
 

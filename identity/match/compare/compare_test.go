@@ -2,9 +2,13 @@ package compare
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // distanceByTable is Distance the long way: the whole table, without a limit.
@@ -266,6 +270,93 @@ func TestComparingAllocatesNothing(t *testing.T) {
 			}
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", kind, n)
+		}
+	}
+}
+
+// TestOrderOfValuesChangesNothing compares the same values in columns that were
+// made in two orders: the numbers of values, words and parts are others.
+func TestOrderOfValuesChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, kind := range Kinds() {
+		r := rand.New(rand.NewPCG(5, 5))
+		raw := append(invented(r, kind, 150), "the grey heron inn", "grey herron the", "old mill road 12", "12 ole mill")
+		column := func() (*Column, map[string]uint32) {
+			counts := make([]int, len(raw))
+			for i := range counts {
+				counts[i] = len(raw[i]) // the same in any order
+			}
+			c, ids, err := NewColumn(kind, raw, counts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			numbers := map[string]uint32{}
+			for i, text := range raw {
+				numbers[text] = ids[i]
+			}
+			return c, numbers
+		}
+		one, first := column()
+		r.Shuffle(len(raw), func(i, j int) { raw[i], raw[j] = raw[j], raw[i] })
+		two, second := column()
+		for a := range first {
+			for b := range first {
+				if got, want := two.Compare(second[a], second[b]), one.Compare(first[a], first[b]); got != want {
+					t.Fatalf("%s: %q and %q: level %d, in another order %d", kind, a, b, want, got)
+				}
+			}
+		}
+	}
+}
+
+func TestWordsOfATextAreWorthTheirRarity(t *testing.T) {
+	t.Parallel()
+	c, ids, err := NewColumn(Text, []string{"the grey heron", "the old mill", "the mill mill", "石牌街道"}, []int{1, 1, 1, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	worth := map[string]float64{}
+	for _, id := range ids {
+		words := c.Words(id)
+		if !slices.IsSorted(words) {
+			t.Errorf("the words of %q are not sorted: %v", c.Text(id), words)
+		}
+		for _, w := range words {
+			worth[c.Word(w)] = math.Round(c.Worth(w)*1000) / 1000
+		}
+	}
+	if d := cmp.Diff(map[string]float64{
+		"the": 0.288, "mill": 0.693, "grey": 1.386, "heron": 1.386, "old": 1.386, "石牌": 1.386, "牌街": 1.386, "街道": 1.386,
+	}, worth); d != "" {
+		t.Errorf("ln(rows / rows with it) (-want +got):\n%s", d)
+	}
+}
+
+func TestCompareAllIsCompare(t *testing.T) {
+	for _, kind := range Kinds() {
+		raw := append(invented(rand.New(rand.NewPCG(6, 6)), kind, 100), "")
+		c, ids, err := NewColumn(kind, raw, make([]int, len(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b []uint32
+		var levels [Batch]Level
+		for i, x := range ids {
+			for _, y := range ids[:i] {
+				if a, b = append(a, x), append(b, y); len(a) < Batch {
+					continue
+				}
+				c.CompareAll(a, b, &levels)
+				for k := range a {
+					if want := c.Compare(a[k], b[k]); levels[k] != want {
+						t.Fatalf("%s: %q and %q: level %d, alone %d", kind, c.Text(a[k]), c.Text(b[k]), levels[k], want)
+					}
+				}
+				if n := testing.AllocsPerRun(1, func() { c.CompareAll(a, b, &levels) }); n != 0 {
+					t.Fatalf("%s: %v allocations", kind, n)
+				}
+				a, b = a[:0], b[:0]
+			}
 		}
 	}
 }
