@@ -136,7 +136,7 @@ func TestMatchReportsWhatTheFilesSay(t *testing.T) {
 	for _, row := range readTable(t, out)[1:] {
 		cluster[row[0]] = row[1]
 	}
-	var found, real, both float64
+	var found, actual, both float64
 	var precision, recall float64 // B-cubed, summed up
 	sizes := map[string]int{}
 	for a := range truth {
@@ -155,11 +155,11 @@ func TestMatchReportsWhatTheFilesSay(t *testing.T) {
 			}
 		}
 		precision, recall = precision+shared/mine, recall+shared/theirs
-		found, real, both = found+mine-1, real+theirs-1, both+shared-1
+		found, actual, both = found+mine-1, actual+theirs-1, both+shared-1
 	}
 	n := float64(len(truth))
 	for name, c := range map[string][2]quality{
-		"pairwise": {measured(both/found, both/real), report.Truth.Pairwise},
+		"pairwise": {measured(both/found, both/actual), report.Truth.Pairwise},
 		"B-cubed":  {measured(precision/n, recall/n), report.Truth.BCubed},
 	} {
 		if d := cmp.Diff(c[0], c[1], cmpopts.EquateApprox(0, 1e-9)); d != "" {
@@ -183,7 +183,7 @@ func TestMatchReportsWhatTheFilesSay(t *testing.T) {
 		}
 	}
 	at := slices.IndexFunc(report.Truth.Curve, func(p curvePoint) bool { return p.Probability == 0.99 })
-	if d := cmp.Diff(measured(right/linked, right/(real/2)), report.Truth.Curve[at].quality, cmpopts.EquateApprox(0, 1e-9)); d != "" {
+	if d := cmp.Diff(measured(right/linked, right/(actual/2)), report.Truth.Curve[at].quality, cmpopts.EquateApprox(0, 1e-9)); d != "" {
 		t.Errorf("the curve at 0.99 (-counted +reported):\n%s", d)
 	}
 	// What was not learned well is in both reports.

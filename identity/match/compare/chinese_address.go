@@ -263,8 +263,8 @@ func ofARoad(text string) bool {
 	return startsWith(text, "大道", "路", "街", "道", "巷", "弄", "胡同", "村", "镇", "乡", "桥", "广场", "大厦", "花园", "小区")
 }
 
-func startsWith(text string, any ...string) bool {
-	for _, s := range any {
+func startsWith(text string, beginnings ...string) bool {
+	for _, s := range beginnings {
 		if strings.HasPrefix(text, s) {
 			return true
 		}
