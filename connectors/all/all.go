@@ -24,6 +24,13 @@ var ByPlatform = map[string]New{
 	"weidian": with(weidian.New),
 }
 
+// Exports are the files that the back-office of a platform exports.
+var Exports = map[string]*connectors.Exports{
+	"douyin":  &douyin.Exports,
+	"tmall":   &tmall.Exports,
+	"weidian": &weidian.Exports,
+}
+
 // with decodes the settings strictly before it calls a connector's own New.
 func with[Config any, C connectors.Connector](open func(shop string, cfg Config) (C, error)) New {
 	return func(shop string, settings json.RawMessage) (connectors.Connector, error) {

@@ -37,7 +37,17 @@ type Options struct {
 	// MaxRow bounds a row in bytes, default 1 MiB. A longer line is refused
 	// without being held.
 	MaxRow int
+	// IsHeader, if set, says of a row whether it names the columns: the first
+	// such among the first rows is the header, and what stands before it are
+	// titles. If none is, the first row is the header as without it.
+	IsHeader func(fields []string) bool
+	// KeepTabs leaves a tab before a field where it is: it says that what
+	// follows is text to the program that wrote it, and no number.
+	KeepTabs bool
 }
+
+// titleRows is among how many rows a header is looked for.
+const titleRows = 30
 
 // Row is one row, or what stands in place of one.
 type Row struct {
@@ -71,6 +81,9 @@ type Reader struct {
 	// pending holds lines that were read ahead for a row of several lines
 	// that turned out to be none.
 	pending []line
+	// kept holds the lines read so far while the header is looked for.
+	kept    []line
+	looking bool
 	// number of the last line that was read from in.
 	number int
 	fields []string
@@ -111,7 +124,7 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 	case bytes.HasPrefix(start, []byte("PK\x03")):
 		return nil, fmt.Errorf("%w: it is a workbook or an archive; save it as CSV in UTF-8", ErrEncoding)
 	}
-	row, err := r.Next()
+	row, err := r.findHeader()
 	switch {
 	case err == nil && bytes.IndexByte(row.Raw, '\r') >= 0:
 		return nil, fmt.Errorf("%w: its lines end as on an old Mac (CR alone); save it with the line ends of Windows or Unix", ErrHeader)
@@ -127,6 +140,7 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 	r.header = make([]string, len(row.Fields))
 	seen := make(map[string]bool, len(row.Fields))
 	for i, name := range row.Fields {
+		name = strings.TrimSpace(name)
 		if name != "" && seen[name] {
 			return nil, fmt.Errorf("%w: column %d has the name of an earlier one", ErrHeader, i+1)
 		}
@@ -137,6 +151,30 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 		return nil, ErrHeader
 	}
 	return r, nil
+}
+
+// findHeader gives the row that names the columns.
+func (r *Reader) findHeader() (Row, error) {
+	if r.options.IsHeader == nil {
+		return r.Next()
+	}
+	r.looking = true
+	for range titleRows {
+		row, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Row{}, err
+		}
+		if row.Err == nil && r.options.IsHeader(row.Fields) {
+			r.looking, r.kept = false, nil
+			return row, nil
+		}
+	}
+	r.looking = false
+	r.pending, r.kept = r.kept, nil // all that was read, what was put back included
+	return r.Next()
 }
 
 // Header is the names of the columns, without outer blanks.
@@ -198,6 +236,10 @@ func (r *Reader) row(first line) (Row, error) {
 			return refuse(errQuote)
 		}
 	}
+	// A spreadsheet pads its rows to the widest.
+	for r.header != nil && len(fields) > len(r.header) && fields[len(fields)-1] == "" {
+		fields = fields[:len(fields)-1]
+	}
 	if r.header != nil && len(fields) != len(r.header) {
 		r.pending = append(more, r.pending...)
 		if len(more) > 0 {
@@ -227,7 +269,7 @@ func (r *Reader) split(text string) (fields []string, open bool, err error) {
 		}
 		if !strings.HasPrefix(trimmed, `"`) {
 			field, rest, found := strings.Cut(text, delimiter)
-			fields = append(fields, strings.TrimSpace(field))
+			fields = append(fields, r.trim(field))
 			if !found {
 				return fields, false, nil
 			}
@@ -238,7 +280,7 @@ func (r *Reader) split(text string) (fields []string, open bool, err error) {
 		if !closed {
 			return fields, true, nil
 		}
-		fields = append(fields, strings.TrimSpace(field))
+		fields = append(fields, r.trim(field))
 		rest = strings.TrimLeft(rest, " \r")
 		if rest == "" {
 			return fields, false, nil
@@ -248,6 +290,15 @@ func (r *Reader) split(text string) (fields []string, open bool, err error) {
 		}
 		text = rest[len(delimiter):]
 	}
+}
+
+// trim takes outer blanks off a field.
+func (r *Reader) trim(field string) string {
+	trimmed := strings.TrimSpace(field)
+	if r.options.KeepTabs && trimmed != "" && strings.HasPrefix(field, "\t") {
+		return "\t" + trimmed
+	}
+	return trimmed
 }
 
 // unquote reads up to the closing quote; two quotes stand for one.
@@ -318,6 +369,15 @@ func (r *Reader) line() (line, error) {
 		r.pending = r.pending[1:]
 		return next, nil
 	}
+	l, err := r.read()
+	if err == nil && r.looking {
+		r.kept = append(r.kept, l)
+	}
+	return l, err
+}
+
+// read reads a new line.
+func (r *Reader) read() (line, error) {
 	l := line{number: r.number + 1}
 	for {
 		part, err := r.in.ReadSlice('\n')

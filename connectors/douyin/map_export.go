@@ -1,0 +1,318 @@
+package douyin
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"oneid/connectors"
+	"oneid/schemas/events"
+)
+
+// exportRevision of the mapping below: raised with each change of what it
+// gives.
+const exportRevision = 1
+
+// The tables of the shop's back-office; README.md says how sure each is.
+const (
+	sheetOrders     = "order list"
+	sheetAftersales = "after-sales list"
+)
+
+// Exports are the files that the back-office (fxg) exports.
+var Exports = connectors.Exports{
+	Platform: Platform,
+	Sheets: []connectors.Sheet{
+		{Name: sheetAftersales, Stream: Aftersales, Key: []string{"售后单号"}, Line: []string{"售后单号"},
+			Needs: []string{"售后单号", "订单号", "售后状态", "售后申请时间"}},
+		{Name: sheetOrders, Stream: Orders, Key: []string{"主订单编号"}, Line: []string{"子订单编号"},
+			Needs: []string{"主订单编号", "子订单编号", "订单状态", "订单提交时间|支付完成时间"}},
+	},
+	Named: exportNamed,
+	Map:   mapExport,
+	Hint:  "export orders (with 主订单编号, 子订单编号, 订单状态, 订单提交时间) or after-sales from the shop's back-office, and import the files as they are; another table needs a mapping: oneid import --guess FILE writes a first one",
+}
+
+// exportNamed reads the Unix second that a file's name begins with.
+func exportNamed(name string) time.Time {
+	digits := name[:len(name)-len(strings.TrimLeft(name, "0123456789"))]
+	second, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || len(digits) != 10 || second < 1_400_000_000 {
+		return time.Time{}
+	}
+	return time.Unix(second, 0)
+}
+
+// exportStatuses are the words of the back-office (those besides 待发货 are
+// assumed); any other is unknown.
+var exportStatuses = map[string]events.OrderStatus{
+	"待支付": events.OrderStatus_ORDER_STATUS_CREATED, "待付款": events.OrderStatus_ORDER_STATUS_CREATED,
+	"已支付": events.OrderStatus_ORDER_STATUS_PAID, "备货中": events.OrderStatus_ORDER_STATUS_PAID, "待发货": events.OrderStatus_ORDER_STATUS_PAID,
+	"部分发货": events.OrderStatus_ORDER_STATUS_PART_SHIPPED,
+	"已发货":  events.OrderStatus_ORDER_STATUS_SHIPPED, "待收货": events.OrderStatus_ORDER_STATUS_SHIPPED,
+	"已签收": events.OrderStatus_ORDER_STATUS_RECEIVED, "已收货": events.OrderStatus_ORDER_STATUS_RECEIVED,
+	"已完成": events.OrderStatus_ORDER_STATUS_FINISHED, "交易完成": events.OrderStatus_ORDER_STATUS_FINISHED,
+	"已关闭": events.OrderStatus_ORDER_STATUS_CLOSED, "已取消": events.OrderStatus_ORDER_STATUS_CLOSED,
+}
+
+func exportStatus(word string) events.OrderStatus {
+	if status, ok := exportStatuses[word]; ok {
+		return status
+	}
+	return events.OrderStatus_ORDER_STATUS_UNKNOWN
+}
+
+func mapExport(r connectors.Record) ([]*events.Event, error) {
+	p, err := connectors.ReadExport(r)
+	if err == nil {
+		var list []*events.Event
+		if r.Stream == Aftersales {
+			list, err = mapExportedAftersale(r, p)
+		} else {
+			list, err = mapExportedOrder(r, p)
+		}
+		if err == nil {
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("douyin: map an export of %s of shop %s: %w", r.Stream, r.Shop, err)
+}
+
+func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*events.Event, error) {
+	var err error
+	rows := make([]connectors.Cells, len(p.Rows))
+	for i, row := range p.Rows {
+		rows[i] = connectors.CellsOf(row, &err)
+	}
+	first := rows[0]
+	out := &events.Order{Currency: currency, PlatformStatus: first.Text("订单状态"), OrderType: first.Text("订单类型"),
+		Channel: first.Text("APP渠道"), Province: first.Text("省"), City: first.Text("市"), District: first.Text("区")}
+	var weights []int64
+	statuses := make(map[events.OrderStatus]bool)
+	for _, c := range rows {
+		pay := c.Money("订单应付金额")
+		out.CreatedMs = earlier(out.CreatedMs, c.Time(zone, "订单提交时间"))
+		out.PaidMs = earlier(out.PaidMs, c.Time(zone, "支付完成时间"))
+		out.ShippedMs = max(out.ShippedMs, c.Time(zone, "发货时间"))
+		out.FinishedMs = max(out.FinishedMs, c.Time(zone, "订单完成时间"))
+		out.PayableMinor += pay
+		out.FreightMinor += c.Money("运费")
+		out.SellerDiscountMinor += c.Money("商家优惠", "商家实际承担优惠金额")
+		out.PlatformDiscountMinor += c.Money("平台优惠", "平台实际承担优惠金额")
+		out.TalentDiscountMinor += c.Money("达人优惠", "达人实际承担优惠金额")
+		if out.Referrer == "" {
+			if talent := c.Number("达人ID"); talent != "0" {
+				out.Referrer = talent
+			}
+		}
+		word := c.Text("订单状态")
+		if status := exportStatus(word); status != events.OrderStatus_ORDER_STATUS_CLOSED || len(rows) == 1 {
+			statuses[status] = true
+		}
+		weights = addExported(out, weights, c, pay, word)
+	}
+	out.Status = ofAll(statuses)
+	if out.CreatedMs == 0 {
+		out.CreatedMs = out.PaidMs
+	}
+	switch out.Status {
+	case events.OrderStatus_ORDER_STATUS_CREATED:
+		out.PaidMs = 0
+	case events.OrderStatus_ORDER_STATUS_CLOSED, events.OrderStatus_ORDER_STATUS_UNKNOWN:
+	default:
+		if out.PaidMs == 0 && !strings.Contains(first.Text("支付方式"), "货到付款") {
+			out.PaidMs = out.CreatedMs
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case out.CreatedMs == 0:
+		return nil, errors.New("the columns 订单提交时间 and 支付完成时间 are empty: export them, too")
+	case out.PayableMinor < 0:
+		return nil, errors.New("the column 订单应付金额 is negative")
+	}
+	if out.PaidMs != 0 {
+		out.PaidMinor = out.PayableMinor
+	}
+	for i, share := range events.Spread(out.PaidMinor, weights) {
+		out.Items[i].PaidMinor = share
+	}
+	h := connectors.ExportHeader(Platform, r, p.Entity, "order:"+p.Entity, out.CreatedMs, exportRevision)
+	h.Person = exportedPerson(first)
+	return []*events.Event{{Header: h, Body: &events.Event_Order{Order: out}}}, nil
+}
+
+// earlier is the earlier of two times that are there.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// ofAll is the status of an order whose children have these.
+func ofAll(open map[events.OrderStatus]bool) events.OrderStatus {
+	if open[events.OrderStatus_ORDER_STATUS_PAID] && (open[events.OrderStatus_ORDER_STATUS_SHIPPED] || open[events.OrderStatus_ORDER_STATUS_FINISHED]) {
+		return events.OrderStatus_ORDER_STATUS_PART_SHIPPED
+	}
+	for _, status := range []events.OrderStatus{
+		events.OrderStatus_ORDER_STATUS_UNKNOWN, events.OrderStatus_ORDER_STATUS_CREATED, events.OrderStatus_ORDER_STATUS_PAID,
+		events.OrderStatus_ORDER_STATUS_PART_SHIPPED, events.OrderStatus_ORDER_STATUS_SHIPPED, events.OrderStatus_ORDER_STATUS_RECEIVED,
+		events.OrderStatus_ORDER_STATUS_FINISHED,
+	} {
+		if open[status] {
+			return status
+		}
+	}
+	return events.OrderStatus_ORDER_STATUS_CLOSED
+}
+
+// addExported adds the child order of a row, or the several that some exports
+// write into one row, with a semicolon between: what was paid is then shared
+// among them evenly (assumed).
+func addExported(out *events.Order, weights []int64, c connectors.Cells, pay int64, word string) []int64 {
+	ids := split(c.Text("子订单编号"))
+	products, codes := split(c.Text("商品ID")), split(c.Text("商家编码"))
+	title, spec := c.Text("选购商品", "商品名称"), c.Text("商品规格")
+	if spec != "" {
+		title += " " + spec
+	}
+	at := func(list []string, i int) string {
+		switch {
+		case len(list) == len(ids):
+			return list[i]
+		case len(ids) == 1:
+			return strings.Join(list, ";")
+		}
+		return ""
+	}
+	quantity, price := max(1, c.Count("商品数量")), c.Money("商品单价")
+	if price == 0 && len(ids) == 1 {
+		price = c.Money("商品金额") / quantity
+	}
+	out.GoodsMinor += price * quantity
+	refund := c.Text("售后状态")
+	for i, share := range events.Spread(pay, evenly(len(ids))) {
+		item := &events.OrderItem{ItemId: ids[i], ProductId: at(products, i), MerchantSku: at(codes, i), Title: title, Quantity: quantity,
+			UnitPriceMinor: price, Status: exportStatus(word), PlatformStatus: word, RefundStatus: refund}
+		if len(ids) > 1 {
+			item.Quantity, item.UnitPriceMinor = 1, 0 // the row does not say
+		}
+		out.Items = append(out.Items, item)
+		weights = append(weights, max(0, share))
+	}
+	return weights
+}
+
+// split cuts a cell at its semicolons.
+func split(cell string) []string {
+	parts := strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == '；' })
+	for i := range parts {
+		parts[i] = connectors.CellText(parts[i])
+	}
+	if len(parts) == 0 {
+		return []string{""}
+	}
+	return parts
+}
+
+func evenly(n int) []int64 {
+	weights := make([]int64, n)
+	for i := range weights {
+		weights[i] = 1
+	}
+	return weights
+}
+
+// exportedPerson is what a row says of the receiver: without the right to
+// decrypt, the cells hold ciphertexts.
+func exportedPerson(c connectors.Cells) *events.Person {
+	clear := func(column string) string {
+		if v := c.Text(column); !isCiphertext(v) && !strings.HasPrefix(v, "##") && !strings.HasPrefix(v, "$$") {
+			return v
+		}
+		return ""
+	}
+	receiver := &events.Receiver{Name: clear("收件人"), Phone: clear("收件人手机号"), Province: c.Text("省"), City: c.Text("市"),
+		District: c.Text("区"), Town: c.Text("街道"), Detail: clear("详细地址")}
+	if receiver.Name+receiver.Phone+receiver.Province+receiver.City+receiver.Detail == "" {
+		return nil
+	}
+	return &events.Person{Sightings: connectors.ReceiverPhone(receiver.Phone), Receiver: receiver}
+}
+
+// exportedAftersaleStatus says what the words of the after-sales list mean
+// (all assumed, so by what they contain); any other is unknown.
+func exportedAftersaleStatus(word string) aftersaleStatus {
+	of := func(code text) aftersaleStatus { return aftersaleStatuses[code] }
+	switch {
+	case strings.Contains(word, "拒绝"):
+		return of("27")
+	case strings.Contains(word, "关闭"), strings.Contains(word, "取消"), strings.Contains(word, "失败"):
+		return of("28")
+	case strings.Contains(word, "成功"), strings.Contains(word, "完成"), strings.Contains(word, "完结"):
+		return of("12")
+	case strings.Contains(word, "待买家退货"), strings.Contains(word, "待退货"):
+		return of("7")
+	case strings.Contains(word, "待商家收货"), strings.Contains(word, "已退货"):
+		return of("11")
+	case strings.Contains(word, "待商家处理"), strings.Contains(word, "待处理"), strings.Contains(word, "申请"):
+		return of("6")
+	}
+	return aftersaleStatus{events.RefundStatus_REFUND_STATUS_UNKNOWN, events.TicketStatus_TICKET_STATUS_UNKNOWN}
+}
+
+// exportedAftersaleKind is a type of after-sales in OneID's words (assumed).
+func exportedAftersaleKind(word string) string {
+	switch {
+	case strings.Contains(word, "换货"):
+		return "exchange"
+	case strings.Contains(word, "退货"):
+		return "return"
+	case strings.Contains(word, "退款"):
+		return "refund"
+	case strings.Contains(word, "补寄"):
+		return "resend"
+	case strings.Contains(word, "维修"):
+		return "repair"
+	}
+	return "unknown"
+}
+
+func mapExportedAftersale(r connectors.Record, p *connectors.ExportPayload) ([]*events.Event, error) {
+	var err error
+	c := connectors.CellsOf(p.Rows[len(p.Rows)-1], &err)
+	order, item := c.Number("订单号"), c.Number("商品单号")
+	created, status, word := c.Time(zone, "售后申请时间"), c.Text("售后状态"), c.Text("售后类型")
+	amount := c.Money("退商品金额（元）", "退商品金额") + c.Money("退运费金额（元）", "退运费金额")
+	ended := c.Time(zone, "售后完结时间", "售后关闭时间")
+	reason := c.Text("售后原因")
+	switch {
+	case err != nil:
+		return nil, err
+	case order == "":
+		return nil, errors.New("the column 订单号 is empty")
+	case created == 0:
+		return nil, errors.New("the column 售后申请时间 is empty")
+	case amount < 0:
+		return nil, errors.New("the column 退商品金额 is negative")
+	}
+	s, kind := exportedAftersaleStatus(status), exportedAftersaleKind(word)
+	header := func() *events.Header {
+		return connectors.ExportHeader(Platform, r, p.Entity, "order:"+order, created, exportRevision)
+	}
+	return []*events.Event{
+		{Header: header(), Body: &events.Event_Refund{Refund: &events.Refund{
+			OrderId: order, ItemId: item, Status: s.refund, PlatformStatus: status, RefundType: kind, PlatformType: word, Reason: reason,
+			Currency: currency, RefundMinor: amount, BeforeShipping: strings.Contains(c.Text("商品发货状态"), "未发货"),
+			CreatedMs: created, FinishedMs: ended,
+		}}},
+		{Header: header(), Body: &events.Event_Ticket{Ticket: &events.Ticket{
+			Kind: kind, Status: s.ticket, PlatformStatus: status, Channel: "aftersale", Subject: reason, OrderId: order, ItemId: item,
+			Currency: currency, AmountMinor: amount, CreatedMs: created, SolvedMs: ended,
+		}}},
+	}, nil
+}

@@ -1,0 +1,296 @@
+package tablefile
+
+import (
+	"archive/zip"
+	"compress/flate"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	cryptzip "github.com/yeka/zip"
+	"golang.org/x/text/encoding/simplifiedchinese"
+)
+
+// Bounds of what is unpacked. A table shrinks to a twentieth, now and then to
+// a hundredth; what shrinks further and is large is made to harm.
+const (
+	maxRatio   = 200
+	freeBytes  = 64 << 20 // that much may come out of anything
+	maxEntries = 10_000
+)
+
+// tooMuch says whether so much out of so little is a bomb.
+func tooMuch(unpacked, packed uint64) bool {
+	return unpacked > freeBytes && unpacked/maxRatio > packed
+}
+
+// archive visits the tables of a zip, which may be a workbook.
+func (f *Files) archive(ctx context.Context, in io.ReaderAt, size int64, from source, visit Visitor) error {
+	z, err := zip.NewReader(in, size)
+	if err != nil {
+		return fmt.Errorf("read %s: %w: it is cut off or damaged", from.name, err)
+	}
+	if len(z.File) > maxEntries {
+		return fmt.Errorf("read %s: it holds %d files: %w", from.name, len(z.File), ErrBomb)
+	}
+	var unpacked uint64
+	for _, entry := range z.File {
+		if !safeName(entry.Name) {
+			return fmt.Errorf("read %s: %w: it was not made by a program that exports tables", from.name, ErrPath)
+		}
+		// The sum may run over, and the ratio of one may not.
+		if unpacked += entry.UncompressedSize64; unpacked < entry.UncompressedSize64 ||
+			tooMuch(unpacked, uint64(size)) || tooMuch(entry.UncompressedSize64, entry.CompressedSize64) {
+			return fmt.Errorf("read %s: %w", from.name, ErrBomb)
+		}
+	}
+	for _, entry := range z.File {
+		if strings.EqualFold(entry.Name, "xl/workbook.xml") {
+			return f.workbook(ctx, z, in, size, from, visit)
+		}
+	}
+	entries := &zipped{files: f, plain: z, in: in, size: size}
+	for i, entry := range z.File {
+		name := entryName(entry)
+		base := path.Base(name)
+		if strings.HasSuffix(name, "/") || strings.HasPrefix(name, "__MACOSX/") || idle(base) {
+			continue
+		}
+		inner := source{name: from.name + "/" + name, base: base, modified: entry.Modified}
+		if entry.Modified.Year() < 1990 {
+			inner.modified = from.modified
+		}
+		if err := f.entry(ctx, entries, i, inner, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry visits the tables of one file of a zip.
+func (f *Files) entry(ctx context.Context, entries *zipped, i int, from source, visit Visitor) error {
+	kind := kindOf(from.base)
+	switch kind {
+	case "":
+		return visit.left(from.name, errKind)
+	case "zip":
+		return fmt.Errorf("read %s: %w", from.name, errNested)
+	}
+	in, err := entries.open(i)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", from.name, err)
+	}
+	defer in.Close()
+	if kind == "csv" {
+		return f.csv(in, from, visit)
+	}
+	// A workbook is read at places.
+	file, size, err := f.spill(in)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", from.name, plainError(err))
+	}
+	defer file.Close()
+	z, err := zip.NewReader(file, size)
+	if err != nil {
+		return fmt.Errorf("read %s: it is no workbook (XLSX), or one with a password of its own: %w", from.name, err)
+	}
+	return f.workbook(ctx, z, file, size, from, visit)
+}
+
+// spill copies what is read into a file that has no name, and so goes with
+// the process.
+func (f *Files) spill(in io.Reader) (*os.File, int64, error) {
+	file, err := nameless(f.Temp)
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := io.Copy(file, in)
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	return file, size, nil
+}
+
+// nameless makes a file that nobody else can open and that ends with the
+// process, however it ends.
+func nameless(dir string) (*os.File, error) {
+	file, err := os.CreateTemp(dir, "oneid-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// safeName says whether an entry's name stays inside of its zip. Nothing is
+// ever written by that name; a zip that has another was made to harm.
+func safeName(name string) bool {
+	return name != "" && !strings.ContainsAny(name, "\\\x00:") && filepath.IsLocal(filepath.FromSlash(name))
+}
+
+// entryName is a name in UTF-8: programs in China write it in GBK and say
+// nothing.
+func entryName(entry *zip.File) string {
+	if !entry.NonUTF8 && utf8.ValidString(entry.Name) {
+		return entry.Name
+	}
+	if text, err := simplifiedchinese.GB18030.NewDecoder().String(entry.Name); err == nil && !utf8.ValidString(entry.Name) {
+		return text
+	}
+	return strings.ToValidUTF8(entry.Name, "?")
+}
+
+// zipped opens the files of a zip, encrypted or not.
+type zipped struct {
+	files *Files
+	plain *zip.Reader
+	in    io.ReaderAt
+	size  int64
+	// sealed is the zip as the library sees it that knows AES; nil until it is
+	// needed.
+	sealed *cryptzip.Reader
+}
+
+const (
+	flagEncrypted  = 1 << 0
+	flagDescriptor = 1 << 3
+	methodAES      = 99
+)
+
+// open opens a file; what is read of it has a bound.
+func (z *zipped) open(i int) (in io.ReadCloser, err error) {
+	// The library for AES trusts what a zip says of itself.
+	defer func() {
+		if recover() != nil {
+			in, err = nil, errors.New("it is damaged")
+		}
+	}()
+	entry := z.plain.File[i]
+	switch {
+	case entry.Flags&flagEncrypted == 0:
+		in, err = entry.Open()
+	case z.files.Password == "":
+		return nil, fmt.Errorf("%w: its password is needed", ErrPassword)
+	case entry.Method == methodAES:
+		in, err = z.openAES(i)
+	default:
+		in, err = openOld(entry, z.files.Password)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &bounded{ReadCloser: in, left: entry.UncompressedSize64}, nil
+}
+
+func (z *zipped) openAES(i int) (io.ReadCloser, error) {
+	if z.sealed == nil {
+		sealed, err := cryptzip.NewReader(z.in, z.size)
+		if err != nil {
+			return nil, err
+		}
+		z.sealed = sealed
+	}
+	if i >= len(z.sealed.File) {
+		return nil, errors.New("it is damaged")
+	}
+	entry := z.sealed.File[i]
+	entry.SetPassword(z.files.Password)
+	entry.DeferAuth = true // it is checked at the end; else the library holds it all
+	in, err := entry.Open()
+	if errors.Is(err, cryptzip.ErrPassword) || errors.Is(err, cryptzip.ErrDecryption) {
+		return nil, fmt.Errorf("%w: the password is wrong", ErrPassword)
+	}
+	return in, err
+}
+
+// openOld opens a file with the cipher that zips had from the beginning. The
+// library decrypts; it would hold the whole file.
+func openOld(entry *zip.File, password string) (io.ReadCloser, error) {
+	raw, err := entry.OpenRaw()
+	if err != nil {
+		return nil, err
+	}
+	in := &decrypting{in: raw, keys: cryptzip.NewZipCrypto([]byte(password))}
+	head := make([]byte, 12)
+	if _, err := io.ReadFull(in, head); err != nil {
+		return nil, errors.New("it is cut off")
+	}
+	check := byte(entry.CRC32 >> 24)
+	if entry.Flags&flagDescriptor != 0 {
+		check = byte(entry.ModifiedTime >> 8) //nolint:staticcheck // the field itself is what the format checks
+	}
+	if head[11] != check {
+		return nil, fmt.Errorf("%w: the password is wrong", ErrPassword)
+	}
+	out := &checked{ReadCloser: io.NopCloser(in), sum: crc32.NewIEEE(), want: entry.CRC32}
+	switch entry.Method {
+	case zip.Store:
+	case zip.Deflate:
+		out.ReadCloser = flate.NewReader(in)
+	default:
+		return nil, zip.ErrAlgorithm
+	}
+	return out, nil
+}
+
+type decrypting struct {
+	in   io.Reader
+	keys *cryptzip.ZipCrypto
+}
+
+func (d *decrypting) Read(p []byte) (int, error) {
+	n, err := d.in.Read(p)
+	copy(p, d.keys.Decrypt(p[:n]))
+	return n, err
+}
+
+// checked compares a checksum at the end: a wrong password that passes the
+// first check gives nonsense, one in 256.
+type checked struct {
+	io.ReadCloser
+	sum interface {
+		io.Writer
+		Sum32() uint32
+	}
+	want uint32
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	_, _ = c.sum.Write(p[:n]) // a checksum takes all
+	if err != nil && (!errors.Is(err, io.EOF) || c.sum.Sum32() != c.want) {
+		err = fmt.Errorf("%w: the password is wrong, or the file is damaged", ErrPassword)
+	}
+	return n, err
+}
+
+// bounded ends with an error where more comes out than the zip's list says.
+type bounded struct {
+	io.ReadCloser
+	left uint64
+}
+
+func (b *bounded) Read(p []byte) (n int, err error) {
+	defer func() {
+		if recover() != nil {
+			n, err = 0, errors.New("it is damaged")
+		}
+	}()
+	n, err = b.ReadCloser.Read(p)
+	if uint64(n) > b.left {
+		return 0, ErrBomb
+	}
+	b.left -= uint64(n)
+	return n, err
+}
