@@ -224,17 +224,25 @@ func (c Cells) Money(columns ...string) int64 {
 	if text == "" || !strings.ContainsAny(text, "0123456789") {
 		return 0
 	}
-	if binaryMoney.MatchString(text) {
-		if f, err := strconv.ParseFloat(text, 64); err == nil {
-			text = strings.TrimRight(strconv.FormatFloat(f, 'f', 6, 64), "0")
-		}
-	}
-	minor, err := events.ParseMinor(strings.TrimSuffix(text, "."), "CNY")
+	minor, err := events.ParseMinor(DecimalText(text), "CNY")
 	if err != nil || minor > mostMinor || minor < -mostMinor {
 		c.fail(column, "is not an amount of 元")
 		return 0
 	}
 	return minor
+}
+
+// DecimalText is a number of a workbook as a person would write it:
+// 118.09999999999999 is how a workbook may hold 118.1.
+func DecimalText(text string) string {
+	if !binaryMoney.MatchString(text) {
+		return text
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return text
+	}
+	return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(f, 'f', 6, 64), "0"), ".")
 }
 
 // Count is a whole number, not negative; 0 if there is none.
@@ -261,18 +269,27 @@ var cellLayouts = []string{
 // serial is a moment as a workbook holds it: days since the end of 1899.
 var serial = regexp.MustCompile(`^[0-9]{5}(\.[0-9]+)?$`)
 
+// SerialTime reads a moment as a workbook holds it, to the second.
+func SerialTime(text string, zone *time.Location) (time.Time, bool) {
+	if !serial.MatchString(text) {
+		return time.Time{}, false
+	}
+	days, err := strconv.ParseFloat(text, 64)
+	if err != nil || days < 25569 || days >= 80000 { // 1970, 2119
+		return time.Time{}, false
+	}
+	seconds := int(math.Round(days * 86400))
+	return time.Date(1899, 12, 30, 0, 0, seconds, 0, zone), true
+}
+
 // Time is a moment in Unix milliseconds, read in a zone; 0 if there is none.
 func (c Cells) Time(zone *time.Location, columns ...string) int64 {
 	column, text := c.find(columns)
 	if text == "" {
 		return 0
 	}
-	if serial.MatchString(text) {
-		if days, err := strconv.ParseFloat(text, 64); err == nil && days >= 25569 && days < 80000 {
-			seconds := int64(math.Round(days * 86400))
-			at := time.Date(1899, 12, 30, 0, 0, 0, 0, zone).Add(time.Duration(seconds) * time.Second)
-			return at.UnixMilli()
-		}
+	if at, ok := SerialTime(text, zone); ok {
+		return at.UnixMilli()
 	}
 	for _, layout := range cellLayouts {
 		if at, err := time.ParseInLocation(layout, text, zone); err == nil && at.Year() >= 1990 && at.Year() < 2100 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"oneid/connectors"
+	"oneid/connectors/all"
 	"oneid/connectors/file"
 	"oneid/connectors/simulator"
 	"oneid/internal/api"
@@ -384,6 +385,9 @@ func (n *node) fileMapper(known map[string]connectors.Connector, name string, te
 	shop := l.GetPlatform() + "/" + l.GetShop()
 	if c := known[shop+" "+l.GetStream()]; c != nil {
 		return c, nil
+	}
+	if exports := all.Exports[l.GetPlatform()]; exports != nil && connectors.IsExport(raw) {
+		return file.NewExport(file.ExportConfig{Exports: exports, Shop: l.GetShop()})
 	}
 	var mapping *file.Mapping
 	var err error

@@ -20,6 +20,7 @@ import (
 	"oneid/connectors/simulator"
 	"oneid/identity"
 	"oneid/identity/evaluate"
+	"oneid/internal/tablefile"
 	"oneid/pipelines/pull"
 	"oneid/schemas/config"
 	"oneid/schemas/events"
@@ -174,7 +175,7 @@ func (n *node) loadMembers(ctx context.Context, s *simulators, shop shop, progre
 	if err != nil {
 		return pull.Summary{}, err
 	}
-	connector, err := file.New(file.Config{Paths: []string{path}, Mapping: mapping, ExportedAt: s.endpoints.Until})
+	connector, err := file.New(file.Config{Files: tablefile.Files{Paths: []string{path}}, Mapping: mapping, ExportedAt: s.endpoints.Until})
 	if err != nil {
 		return pull.Summary{}, err
 	}
@@ -344,7 +345,12 @@ func (f folder) writeCSV(name string, header []string, rows func(row func(...str
 	buffered := bufio.NewWriter(out)
 	w := csv.NewWriter(buffered)
 	_ = w.Write(header) // csv.Writer keeps its first error
-	err = rows(func(fields ...string) { _ = w.Write(fields) })
+	err = rows(func(fields ...string) {
+		for i := range fields {
+			fields[i] = tablefile.Harmless(fields[i])
+		}
+		_ = w.Write(fields)
+	})
 	w.Flush()
 	if err := errors.Join(err, w.Error(), buffered.Flush(), out.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)

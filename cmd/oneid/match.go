@@ -238,7 +238,7 @@ func writeClusters(w io.Writer, in *matchInput, result *match.Result) error {
 		return err
 	}
 	for row, cluster := range result.Cluster {
-		if err := out.Write([]string{in.ids[row], in.ids[cluster]}); err != nil {
+		if err := out.Write([]string{tablefile.Harmless(in.ids[row]), tablefile.Harmless(in.ids[cluster])}); err != nil {
 			return err
 		}
 	}
@@ -255,7 +255,7 @@ func writePairs(w io.Writer, in *matchInput, result *match.Result) error {
 		if l.Probability() < result.Threshold {
 			break
 		}
-		row := []string{in.ids[l.A], in.ids[l.B], strconv.FormatFloat(l.Probability(), 'f', 6, 64), strconv.FormatFloat(float64(l.Weight), 'f', 3, 64)}
+		row := []string{tablefile.Harmless(in.ids[l.A]), tablefile.Harmless(in.ids[l.B]), strconv.FormatFloat(l.Probability(), 'f', 6, 64), strconv.FormatFloat(float64(l.Weight), 'f', 3, 64)}
 		if err := out.Write(row); err != nil {
 			return err
 		}

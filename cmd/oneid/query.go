@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"oneid/internal/tablefile"
 )
 
 // queryCmd asks ClickHouse as the BI user.
@@ -70,8 +72,53 @@ func ask(ctx context.Context, to sqlUser, sql, format string, w io.Writer) error
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 		return errors.New(strings.TrimSpace(string(text)))
 	}
+	// What the query itself says wins over --format.
+	if answered := response.Header.Get("X-ClickHouse-Format"); answered != "" {
+		format = answered
+	}
+	if strings.HasPrefix(strings.ToUpper(format), "CSV") {
+		w = &harmlessCSV{to: w}
+	}
 	if _, err := io.Copy(w, response.Body); err != nil {
 		return fmt.Errorf("query: read the answer: %w", err)
 	}
 	return nil
+}
+
+// harmlessCSV passes a CSV of ClickHouse's on, which has all texts in quotes.
+// A text that a spreadsheet would run as a formula gets an apostrophe before
+// it: names of goods and nicks are written by strangers.
+type harmlessCSV struct {
+	to io.Writer
+	// quoted: inside of a text; opened: its first byte comes next; closing: a
+	// quote was seen that ends it, unless another follows.
+	quoted, opened, closing bool
+	out                     []byte
+}
+
+func (h *harmlessCSV) Write(p []byte) (int, error) {
+	h.out = h.out[:0]
+	for _, b := range p {
+		switch {
+		case !h.quoted && b == '"':
+			h.quoted, h.opened = true, true
+		case !h.quoted:
+		case h.closing && b == '"': // two stand for one
+			h.closing = false
+		case h.closing:
+			h.quoted, h.closing = false, false
+		case b == '"':
+			h.closing = true
+		case h.opened && tablefile.Dangerous(b):
+			h.out = append(h.out, '\'')
+		}
+		if h.quoted && b != '"' || h.closing {
+			h.opened = false
+		}
+		h.out = append(h.out, b)
+	}
+	if _, err := h.to.Write(h.out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"oneid/connectors"
+	"oneid/connectors/all"
 	"oneid/connectors/file"
 	"oneid/connectors/simulator"
 	"oneid/pipelines/pull"
@@ -85,7 +86,12 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 				continue
 			}
 			mapper := mappers[mapperKey{one.Platform + "/" + one.Shop, one.Source}]
-			if mapper == nil || one.Source == events.Source_SOURCE_FILE && mapper.Spec().Streams[0].Name != one.Stream {
+			if exports := all.Exports[one.Platform]; exports != nil && one.Source == events.Source_SOURCE_FILE {
+				if mapper, err = withExports(mapper, exports, one, &report.Skipped); err != nil {
+					return err
+				}
+			}
+			if mapper == nil || one.Source == events.Source_SOURCE_FILE && !slices.ContainsFunc(mapper.Spec().Streams, func(s connectors.Stream) bool { return s.Name == one.Stream }) {
 				report.Skipped += one.Rows
 				n.log.Warn("no mapping for these payloads; they are left as they are", "shop", one.Platform+"/"+one.Shop, "stream", one.Stream, "rows", one.Rows, "from_files", one.Source == events.Source_SOURCE_FILE)
 				continue
@@ -211,6 +217,46 @@ func (c replayCmd) mappers(n *node) (map[mapperKey]connectors.Connector, error) 
 	}
 	mappers[mapperKey{mapping.Platform + "/" + mapping.Shop, events.Source_SOURCE_FILE}] = rows
 	return mappers, nil
+}
+
+// exportsBeside maps the payloads of files of a platform's shop: exports by
+// the platform's own mapping, others by the mapping that was named.
+type exportsBeside struct {
+	*file.Export
+	rows    connectors.Connector // nil without a mapping of this shop and stream
+	skipped *uint64
+}
+
+func withExports(rows connectors.Connector, exports *connectors.Exports, one replay.Found, skipped *uint64) (connectors.Connector, error) {
+	export, err := file.NewExport(file.ExportConfig{Exports: exports, Shop: one.Shop})
+	if err != nil {
+		return nil, err
+	}
+	if rows != nil && rows.Spec().Streams[0].Name != one.Stream {
+		rows = nil
+	}
+	return &exportsBeside{export, rows, skipped}, nil
+}
+
+// Spec describes the streams of both.
+func (x *exportsBeside) Spec() connectors.Spec {
+	spec := x.Export.Spec()
+	if x.rows != nil {
+		spec.Streams = append(spec.Streams, x.rows.Spec().Streams...)
+	}
+	return spec
+}
+
+// Map gives no event for a row whose mapping is not at hand.
+func (x *exportsBeside) Map(r connectors.Record) ([]*events.Event, error) {
+	switch {
+	case connectors.IsExport(r.Raw):
+		return x.Export.Map(r)
+	case x.rows != nil:
+		return x.rows.Map(r)
+	}
+	*x.skipped++
+	return nil, nil
 }
 
 func (c replayCmd) wants(one replay.Found) bool {

@@ -336,6 +336,19 @@ type gathered struct {
 	fields []string
 }
 
+// number tells the row from others of its entity: the line's number, or its
+// place where it has none that can be believed.
+func (r gathered) number() string {
+	if r.origin.line < 0 {
+		return ""
+	}
+	number, err := connectors.CellNumber(r.fields[r.origin.line])
+	if err != nil {
+		return fmt.Sprintf("\x00%d/%d", r.index, r.line)
+	}
+	return number
+}
+
 func (g *gathering) decode(value []byte) (gathered, error) {
 	next := func() int {
 		n, size := binary.Uvarint(value)
@@ -478,7 +491,7 @@ func newest(rows []gathered) []gathered {
 			}
 			continue
 		}
-		at := place{row.origin.sheet.Name, connectors.CellText(row.fields[row.origin.line])}
+		at := place{row.origin.sheet.Name, row.number()}
 		if have, ok := of[at]; !ok || newer(row, have) > 0 {
 			of[at] = row
 		}
@@ -487,13 +500,7 @@ func newest(rows []gathered) []gathered {
 		kept = append(kept, row)
 	}
 	slices.SortFunc(kept, func(a, b gathered) int {
-		line := func(r gathered) string {
-			if r.origin.line < 0 {
-				return ""
-			}
-			return connectors.CellText(r.fields[r.origin.line])
-		}
-		return cmp.Or(cmp.Compare(a.origin.sheet.Name, b.origin.sheet.Name), cmp.Compare(line(a), line(b)), cmp.Compare(a.index, b.index), cmp.Compare(a.line, b.line))
+		return cmp.Or(cmp.Compare(a.origin.sheet.Name, b.origin.sheet.Name), cmp.Compare(a.number(), b.number()), cmp.Compare(a.index, b.index), cmp.Compare(a.line, b.line))
 	})
 	return kept
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"oneid/connectors"
 )
 
 // fieldKind says what a field's text must be.
@@ -112,6 +114,10 @@ func parseTime(text, layout string, zone *time.Location) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
+	// A cell of a workbook bears no format.
+	if t, ok := connectors.SerialTime(text, zone); ok && layout != unixSeconds && layout != unixMillis {
+		return t.UTC(), nil
+	}
 	return time.Time{}, errTime
 }
 
@@ -129,18 +135,7 @@ func amountText(s string) string {
 	if thousands.MatchString(s) {
 		s = strings.ReplaceAll(s, ",", "")
 	}
-	return s
-}
-
-// plainText takes off how spreadsheets keep digits from being numbers:
-// ="0123" and '0123.
-func plainText(s string) string {
-	if rest, ok := strings.CutPrefix(s, `="`); ok {
-		if inner, ok := strings.CutSuffix(rest, `"`); ok {
-			return strings.TrimSpace(inner)
-		}
-	}
-	return strings.TrimSpace(strings.TrimPrefix(s, "'"))
+	return connectors.DecimalText(s)
 }
 
 // ruined is a long number that a spreadsheet turned into 3.7E+18.

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -37,13 +36,17 @@ const Platform = "file"
 
 // Config says what to read.
 type Config struct {
-	// Paths of the files, read in this order.
-	Paths []string
+	// Files to read: their Options follow from the mapping.
+	Files tablefile.Files
 	// Mapping says which column is what.
 	Mapping *Mapping
 	// Hash is the brand's keyed hash, at least 16 bytes long; needed by a
 	// mapping with order_id.row.
 	Hash func([]byte) []byte
+	// Left, if set, is told by Check of what is left out: the files of a folder
+	// or a zip and the sheets of a workbook that have not the mapping's
+	// columns, beside others that have them.
+	Left func(name string, why error)
 	// ExportedAt is when the files were exported: the newer export wins over
 	// the older where the rows themselves bear no time of change. Zero means
 	// the mapping's exported_at, or each file's own time.
@@ -77,6 +80,7 @@ func New(cfg Config) (*Connector, error) {
 	if cfg.ExportedAt.IsZero() {
 		cfg.ExportedAt = cfg.Mapping.exportedAt
 	}
+	cfg.Files.Options = cfg.Mapping.options()
 	return &Connector{cfg: cfg, mapper: mapper{cfg.Mapping}}, nil
 }
 
@@ -106,32 +110,69 @@ func kindsOf(kind string) []events.Kind {
 	return nil
 }
 
-// Check opens each file and looks for the mapping's columns; it names every
+// Check opens each table and looks for the mapping's columns; it names every
 // file that will not do.
-func (c *Connector) Check(context.Context) error {
+func (c *Connector) Check(ctx context.Context) error {
 	var faults []error
-	for _, path := range c.cfg.Paths {
-		t, err := c.open(path)
+	for _, path := range c.cfg.Files.Paths {
+		var others []Found
+		matched := false
+		err := c.each(ctx, path, c.quiet(), func(t *table) error {
+			matched = true
+			return nil
+		}, func(name string, why error) { others = append(others, Found{Name: name, Why: why}) })
 		if err != nil {
-			faults = append(faults, err)
+			faults = append(faults, fmt.Errorf("file: %w", err))
 			continue
 		}
-		t.file.Close()
+		if len(others) == 0 && !matched {
+			faults = append(faults, fmt.Errorf("file: read %s: there is no table in it", filepath.Base(path)))
+		}
+		for _, other := range others {
+			switch {
+			case !matched:
+				faults = append(faults, fmt.Errorf("file: read %s: %w", other.Name, other.Why))
+			case c.cfg.Left != nil:
+				c.cfg.Left(other.Name, other.Why)
+			}
+		}
 	}
 	return errors.Join(faults...)
 }
 
-// cursor says which file was read up to which line.
+// quiet is the files without progress.
+func (c *Connector) quiet() tablefile.Files {
+	files := c.cfg.Files
+	files.Progress = nil
+	return files
+}
+
+// each visits the tables of a path that have the mapping's columns.
+func (c *Connector) each(ctx context.Context, path string, files tablefile.Files, visit func(*table) error, left func(string, error)) error {
+	files.Paths = []string{path}
+	return files.Each(ctx, tablefile.Visitor{Left: left, Table: func(of *tablefile.Table) error {
+		t, err := c.open(of)
+		if err != nil {
+			left(of.Name, err)
+			return nil
+		}
+		return visit(t)
+	}})
+}
+
+// cursor says which table was read up to which line.
 type cursor struct {
-	V    int    `json:"v"`
-	File string `json:"file"`
-	// Rows of the file, good and bad, that were read.
+	V int `json:"v"`
+	// File is the path that was given, Table what is read of it.
+	File  string `json:"file"`
+	Table string `json:"table"`
+	// Rows of the table, good and bad, that were read.
 	Rows int `json:"rows"`
 }
 
 const cursorVersion = 1
 
-// Read yields the files' rows that follow from. To resume within a file its
+// Read yields the files' rows that follow from. To resume within a table its
 // rows up to there are read again, since the numbering of equal rows needs
 // them, and not yielded.
 func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
@@ -141,7 +182,7 @@ func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cur
 			return
 		}
 		var at cursor
-		paths := c.cfg.Paths
+		paths := c.cfg.Files.Paths
 		if from != "" {
 			first := -1
 			if json.Unmarshal([]byte(from), &at) == nil && at.V == cursorVersion {
@@ -153,14 +194,25 @@ func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cur
 			}
 			paths = paths[first:]
 		}
-		for i, path := range paths {
-			skip := 0
-			if i == 0 {
-				skip = at.Rows
+		for _, path := range paths {
+			known := false
+			err := c.each(ctx, path, c.cfg.Files, func(t *table) error {
+				known = true
+				skip := 0
+				if path == at.File && at.Table != "" {
+					if t.Name != at.Table {
+						return nil // it was read before
+					}
+					skip, at = at.Rows, cursor{}
+				}
+				return c.readTable(ctx, path, t, skip, yield)
+			}, func(string, error) {})
+			if err == nil && !known {
+				err = fmt.Errorf("read %s: it has not the columns that the mapping names", filepath.Base(path))
 			}
-			if err := c.readFile(ctx, path, skip, yield); err != nil {
+			if err != nil {
 				if !errors.Is(err, errStopped) {
-					yield(connectors.Page{}, err)
+					yield(connectors.Page{}, fmt.Errorf("file: %w", err))
 				}
 				return
 			}
@@ -171,38 +223,20 @@ func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cur
 // errStopped: the reader of the pages wants no more.
 var errStopped = errors.New("stopped")
 
-// table is an open file with its columns found.
+// table is an open table with its columns found.
 type table struct {
-	file   *os.File
-	reader *tablefile.Reader
+	*tablefile.Table
 	// columns are the header's columns that the mapping uses, by name.
 	columns map[string]int
-	// names of columns, for the raw payload; row holds their values.
+	// names of columns, for the raw payload.
 	names    []string
 	observed time.Time
 }
 
-func (c *Connector) open(path string) (*table, error) {
-	name := filepath.Base(path)
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("file: open %s: %w", name, unwrapPath(err))
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = errors.New("it is a folder")
-	}
-	var r *tablefile.Reader
-	if err == nil {
-		r, err = tablefile.NewReader(f, c.cfg.Mapping.options())
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("file: read %s: %w", name, unwrapPath(err))
-	}
-	t := &table{file: f, reader: r, columns: make(map[string]int), names: r.Header(), observed: c.cfg.ExportedAt}
+func (c *Connector) open(of *tablefile.Table) (*table, error) {
+	t := &table{Table: of, columns: make(map[string]int), names: of.Header(), observed: c.cfg.ExportedAt}
 	if t.observed.IsZero() {
-		t.observed = info.ModTime()
+		t.observed = of.Modified
 	}
 	var missing []string
 	for _, column := range c.cfg.Mapping.columnNames() {
@@ -214,9 +248,8 @@ func (c *Connector) open(path string) (*table, error) {
 		t.columns[column] = i
 	}
 	if len(missing) > 0 {
-		f.Close()
-		return nil, fmt.Errorf("file: read %s: it has no column %s; it has %s. Name the right ones in the mapping",
-			name, strings.Join(missing, ", "), strings.Join(quoteAll(t.names), ", "))
+		return nil, fmt.Errorf("it has no column %s; it has %s. Name the right ones in the mapping",
+			strings.Join(missing, ", "), strings.Join(quoteAll(t.names), ", "))
 	}
 	return t, nil
 }
@@ -234,22 +267,8 @@ func quoteAll(names []string) []string {
 	return out
 }
 
-func unwrapPath(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
-// readFile yields the pages of one file, without its first skip rows.
-func (c *Connector) readFile(ctx context.Context, path string, skip int, yield func(connectors.Page, error) bool) error {
-	t, err := c.open(path)
-	if err != nil {
-		return err
-	}
-	defer t.file.Close()
-	name := filepath.Base(path)
+// readTable yields the pages of one table, without its first skip rows.
+func (c *Connector) readTable(ctx context.Context, path string, t *table, skip int, yield func(connectors.Page, error) bool) error {
 	seen := make(map[uint64]uint32)
 	page := connectors.Page{Server: t.observed}
 	rows := 0
@@ -257,7 +276,7 @@ func (c *Connector) readFile(ctx context.Context, path string, skip int, yield f
 		if len(page.Records)+len(page.Bad) == 0 {
 			return nil
 		}
-		text, err := json.Marshal(cursor{cursorVersion, path, rows})
+		text, err := json.Marshal(cursor{cursorVersion, path, t.Name, rows})
 		if err != nil {
 			return err
 		}
@@ -269,12 +288,12 @@ func (c *Connector) readFile(ctx context.Context, path string, skip int, yield f
 		return ctx.Err()
 	}
 	for {
-		row, err := t.reader.Next()
+		row, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return flush()
 		}
 		if err != nil {
-			return fmt.Errorf("file: read %s after row %d: %w", name, rows, unwrapPath(err))
+			return fmt.Errorf("read %s after row %d: %w", t.Name, rows, err)
 		}
 		rows++
 		var id string
@@ -284,7 +303,7 @@ func (c *Connector) readFile(ctx context.Context, path string, skip int, yield f
 		if rows <= skip {
 			continue
 		}
-		origin := name + " line " + strconv.Itoa(row.Line)
+		origin := t.Name + " line " + strconv.Itoa(row.Line)
 		if row.Err != nil {
 			page.Bad = append(page.Bad, connectors.BadRecord{Raw: slices.Clone(row.Raw), Origin: origin, Err: row.Err})
 		} else {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"oneid/connectors"
+	"oneid/internal/tablefile"
 	"oneid/schemas/events"
 )
 
@@ -101,14 +102,14 @@ func TestRowsWithoutNumbers(t *testing.T) {
 	m := example(t, "cdnow", "")
 	for seed := range uint64(20) {
 		rows := purchases(seed, 400)
-		want, refused := load(t, Config{Mapping: m, Paths: []string{write(t, purchasesHeader+strings.Join(rows, "\n"))}}, "")
+		want, refused := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{write(t, purchasesHeader+strings.Join(rows, "\n"))}}}, "")
 		if len(want) != len(rows) || len(refused) != 0 {
 			t.Fatalf("seed %d: %d rows became %d orders, %d refused", seed, len(rows), len(want), len(refused))
 		}
 		r := rand.New(rand.NewPCG(seed, 2))
 		shuffled := slices.Clone(rows)
 		r.Shuffle(len(rows), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		got, _ := load(t, Config{Mapping: m, Paths: []string{write(t, purchasesHeader+strings.Join(shuffled, "\n")+"\n")}}, "")
+		got, _ := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{write(t, purchasesHeader+strings.Join(shuffled, "\n")+"\n")}}}, "")
 		if d := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); d != "" {
 			t.Fatalf("seed %d: shuffling changed the orders:\n%s", seed, d)
 		}
@@ -127,9 +128,9 @@ func TestRowsWithoutNumbers(t *testing.T) {
 		for _, n := range counts {
 			total += n
 		}
-		both, _ := load(t, Config{Mapping: m, Paths: []string{
+		both, _ := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{
 			write(t, purchasesHeader+strings.Join(first, "\n")), write(t, purchasesHeader+strings.Join(second, "\n")),
-		}}, "")
+		}}}, "")
 		if len(both) != total {
 			t.Fatalf("seed %d: overlapping files gave %d orders, want %d", seed, len(both), total)
 		}
@@ -140,7 +141,7 @@ func TestResumeGivesTheRest(t *testing.T) {
 	t.Parallel()
 	m := example(t, "cdnow", "")
 	paths := []string{write(t, purchasesHeader+strings.Join(purchases(1, 95), "\n")), write(t, purchasesHeader+strings.Join(purchases(2, 35), "\n"))}
-	cfg := Config{Mapping: m, Paths: paths, PageRows: 10, Hash: testHash}
+	cfg := Config{Mapping: m, Files: tablefile.Files{Paths: paths}, PageRows: 10, Hash: testHash}
 	want, _ := load(t, cfg, "")
 	c, err := New(cfg)
 	if err != nil {
@@ -180,7 +181,7 @@ func TestOrderFromRow(t *testing.T) {
 	t.Parallel()
 	m := example(t, "cdnow", "")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	got, _ := load(t, Config{Mapping: m, ExportedAt: at, Paths: []string{write(t, purchasesHeader+"00004,1997-01-01,2,0.00\n")}}, "")
+	got, _ := load(t, Config{Mapping: m, ExportedAt: at, Files: tablefile.Files{Paths: []string{write(t, purchasesHeader+"00004,1997-01-01,2,0.00\n")}}}, "")
 	for id, e := range got {
 		o := e.GetOrder()
 		day := time.Date(1997, 1, 1, 5, 0, 0, 0, time.UTC).UnixMilli()
@@ -216,7 +217,7 @@ func TestBadLinesAmongTheGood(t *testing.T) {
 		"00007,1997-01-01,1,1.005\n" +
 		"\n" +
 		"00008,1997-01-01,1,\"1,000.00\"\n"
-	got, refused := load(t, Config{Mapping: m, Paths: []string{write(t, text)}}, "")
+	got, refused := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{write(t, text)}}}, "")
 	accounts := make([]string, 0)
 	for _, e := range got {
 		accounts = append(accounts, e.GetHeader().GetAccount())
@@ -246,7 +247,7 @@ func TestMembersExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range []*Mapping{byExample, byDefault} {
-		got, refused := load(t, Config{Mapping: m, Paths: []string{path}}, "")
+		got, refused := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{path}}}, "")
 		if len(refused) != 0 || len(got) != 2 {
 			t.Fatalf("%d users, %v refused", len(got), refused)
 		}
@@ -305,11 +306,11 @@ func TestFilesThatWillNotDo(t *testing.T) {
 		"only blank":      {"\n\n", "the file is empty"},
 		"missing columns": {"customer_id,day,quantity,amount\n", `no column "date"`},
 		"utf-16":          {"\xff\xfea\x00", "UTF-16"},
-		"workbook":        {"PK\x03\x04", "workbook"},
+		"cut-off archive": {"PK\x03\x04", "cut off or damaged"},
 		"twice the name":  {"customer_id,customer_id\n", "name of an earlier one"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c2, err := New(Config{Mapping: m, Hash: testHash, Paths: []string{write(t, c.text)}})
+			c2, err := New(Config{Mapping: m, Hash: testHash, Files: tablefile.Files{Paths: []string{write(t, c.text)}}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -74,7 +74,7 @@ func (v *values) raw(field string) (original, text string) {
 	if f.Const != "" {
 		return f.Const, f.Const
 	}
-	original = plainText(v.payload.Row[f.Column])
+	original = connectors.CellText(v.payload.Row[f.Column])
 	text = original
 	if translated, ok := f.Values[original]; ok {
 		text = translated

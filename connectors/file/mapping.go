@@ -321,7 +321,13 @@ func (m *Mapping) columnNames() []string {
 
 func (m *Mapping) options() tablefile.Options {
 	delimiter, _ := utf8.DecodeRuneInString(m.Delimiter)
-	o := tablefile.Options{Delimiter: delimiter}
+	columns := m.columnNames()
+	// Titles may stand before the line that names the columns.
+	o := tablefile.Options{Delimiter: delimiter, IsHeader: func(fields []string) bool {
+		return !slices.ContainsFunc(columns, func(column string) bool {
+			return !slices.ContainsFunc(fields, func(field string) bool { return strings.TrimSpace(field) == column })
+		})
+	}}
 	switch strings.ToLower(m.Encoding) {
 	case "utf-8", "utf8":
 		o.Encoding = tablefile.UTF8
