@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	cryptzip "github.com/yeka/zip"
@@ -207,11 +208,38 @@ func (z *zipped) openAES(i int) (io.ReadCloser, error) {
 	entry := z.sealed.File[i]
 	entry.SetPassword(z.files.Password)
 	entry.DeferAuth = true // it is checked at the end; else the library holds it all
+	if entry.Method == zip.Deflate {
+		registerToEnd()
+		entry.Method = methodToEnd
+	}
 	in, err := entry.Open()
 	if errors.Is(err, cryptzip.ErrPassword) || errors.Is(err, cryptzip.ErrDecryption) {
 		return nil, fmt.Errorf("%w: the password is wrong", ErrPassword)
 	}
 	return in, err
+}
+
+// methodToEnd is Deflate that reads on to the end of what it was given: a
+// sealed file says only there whether it was changed.
+const methodToEnd = 0xfff0
+
+var registerToEnd = sync.OnceFunc(func() {
+	cryptzip.RegisterDecompressor(methodToEnd, func(in io.Reader) io.ReadCloser { return &toEnd{flate.NewReader(in), in} })
+})
+
+type toEnd struct {
+	io.ReadCloser
+	in io.Reader
+}
+
+func (r *toEnd) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		if _, rest := io.Copy(io.Discard, r.in); rest != nil {
+			return n, fmt.Errorf("it was changed since it was sealed: %w", rest)
+		}
+	}
+	return n, err
 }
 
 // openOld opens a file with the cipher that zips had from the beginning. The

@@ -1,0 +1,404 @@
+package tablefile
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/xuri/excelize/v2"
+	cryptzip "github.com/yeka/zip"
+)
+
+func hasNumber(fields []string) bool {
+	return slices.Contains(fields, "编号") || slices.Contains(fields, "no")
+}
+
+// tables gives all tables as text: "name", "header", "line: a|b" …
+func tables(t testing.TB, f *Files) ([]string, error) {
+	t.Helper()
+	var got []string
+	err := f.Each(t.Context(), Visitor{
+		Left: func(name string, why error) { got = append(got, name+" left") },
+		Table: func(table *Table) error {
+			got = append(got, table.Name, strings.Join(table.Header(), "|"))
+			for {
+				row, err := table.Next()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if row.Err != nil {
+					got = append(got, fmt.Sprintf("%d!", row.Line))
+					continue
+				}
+				got = append(got, fmt.Sprintf("%d: %s", row.Line, strings.Join(row.Fields, "|")))
+			}
+		},
+	})
+	return got, err
+}
+
+func put(t testing.TB, dir, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// zipOf packs name, content, name, content …
+func zipOf(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		// CreateRaw takes any name; programs in China write GBK.
+		f, err := w.CreateHeader(&zip.FileHeader{Name: files[i], Method: zip.Deflate, NonUTF8: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(f, files[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func sealedZip(t testing.TB, method cryptzip.EncryptionMethod, password, name, content string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := cryptzip.NewWriter(&b)
+	f, err := w.Encrypt(name, password, method)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(f, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// workbookOf makes a workbook of sheets: name, rows.
+func workbookOf(t testing.TB, password string, sheets map[string][][]any) []byte {
+	t.Helper()
+	book := excelize.NewFile()
+	first := true
+	for _, name := range slices.Sorted(func(yield func(string) bool) {
+		for name := range sheets {
+			if !yield(name) {
+				return
+			}
+		}
+	}) {
+		var err error
+		if first {
+			err = book.SetSheetName("Sheet1", name)
+		} else {
+			_, err = book.NewSheet(name)
+		}
+		first = false
+		for i, row := range sheets[name] {
+			err = errors.Join(err, book.SetSheetRow(name, fmt.Sprintf("A%d", i+1), &row))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	if err := book.Write(&b, excelize.Options{Password: password}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	csv := "编号,名称\n=\"0012\",演示\n"
+	want := []string{"编号|名称", `2: ="0012"|演示`}
+	book := workbookOf(t, "", map[string][][]any{
+		"订单": {{"演示店铺 的订单"}, {"编号", "名称 ", "数量"}, {"3700000000000000101", "演示", 2}, nil, {"3700000000000000102", nil, 1.5}},
+		"空":  {},
+	})
+	wantBook := []string{"订单", "编号|名称|数量", "3: \t3700000000000000101|演示|2", "5: \t3700000000000000102||1.5"}
+	sheets := func(prefix string) []string {
+		return append([]string{prefix + "/空 left", prefix + "/" + wantBook[0]}, wantBook[1:]...)
+	}
+	for name, c := range map[string]struct {
+		file     string
+		content  []byte
+		password string
+		want     []string
+	}{
+		"UTF-8":                      {"a.csv", []byte(csv), "", append([]string{"a.csv"}, want...)},
+		"UTF-8 with a mark":          {"a.csv", []byte("\xef\xbb\xbf" + csv), "", append([]string{"a.csv"}, want...)},
+		"GBK":                        {"a.csv", []byte(gbk(csv)), "", append([]string{"a.csv"}, want...)},
+		"titles":                     {"a.csv", []byte(gbk("演示店铺订单\n导出时间：2026-01-02,\n\n" + csv)), "", []string{"a.csv", "编号|名称", `5: ="0012"|演示`}},
+		"a tab keeps digits":         {"a.csv", []byte("编号,名称\n\"\t12\",\"\t\"\n"), "", []string{"a.csv", "编号|名称", "2: \t12|"}},
+		"padded by a spreadsheet":    {"a.csv", []byte("编号,名称\n1,2,,\n3,4,,x\n"), "", []string{"a.csv", "编号|名称", "2: 1|2", "3!"}},
+		"no header is known":         {"a.csv", []byte("x,y\n1,2\n"), "", []string{"a.csv", "x|y", "2: 1|2"}},
+		"a stray quote in a title":   {"a.csv", []byte("\"演示\n编号,名称\n1,2\n"), "", []string{"a.csv", "编号|名称", "3: 1|2"}},
+		"a stray quote, no header":   {"a.csv", []byte("\"演示\nx,y\n1,2\n"), "", []string{"a.csv left"}},
+		"zip of many":                {"a.zip", zipOf(t, "x/", "", "x/a.csv", csv, gbk("订单.csv"), gbk(csv), "__MACOSX/._a.csv", "x", "read.me", "x"), "", slices.Concat([]string{"a.zip/x/a.csv"}, want, []string{"a.zip/订单.csv"}, want, []string{"a.zip/read.me left"})},
+		"zip, AES-256":               {"a.zip", sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.csv", csv), "s3cret", append([]string{"a.zip/a.csv"}, want...)},
+		"zip, AES-128":               {"a.zip", sealedZip(t, cryptzip.AES128Encryption, "s3cret", "a.csv", csv), "s3cret", append([]string{"a.zip/a.csv"}, want...)},
+		"zip, the old cipher":        {"a.zip", sealedZip(t, cryptzip.StandardEncryption, "s3cret", "a.csv", csv), "s3cret", append([]string{"a.zip/a.csv"}, want...)},
+		"workbook":                   {"a.xlsx", book, "", sheets("a.xlsx")},
+		"workbook in a zip":          {"a.zip", zipOf(t, "b/a.xlsx", string(book)), "", sheets("a.zip/b/a.xlsx")},
+		"workbook in a sealed zip":   {"a.zip", sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.xlsx", string(book)), "s3cret", sheets("a.zip/a.xlsx")},
+		"workbook with a password":   {"a.xlsx", workbookOf(t, "s3cret", map[string][][]any{"订单": {{"编号"}, {"1"}}}), "s3cret", []string{"a.xlsx/订单", "编号", "2: 1"}},
+		"a workbook by a wrong name": {"a.csv", book, "", sheets("a.csv")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, temp := t.TempDir(), t.TempDir()
+			f := &Files{Paths: []string{put(t, dir, c.file, c.content)}, Password: c.password, Temp: temp, Options: Options{IsHeader: hasNumber, KeepTabs: true}}
+			got, err := tables(t, f)
+			if d := cmp.Diff(c.want, got); d != "" || err != nil {
+				t.Errorf("error %v, tables (-want +got):\n%s", err, d)
+			}
+			if left, _ := os.ReadDir(temp); len(left) > 0 {
+				t.Errorf("%v is left on disk", left)
+			}
+		})
+	}
+}
+
+// A folder is read in the order of its names; what is no table is named.
+func TestFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "b.csv", []byte("no\n2\n"))
+	put(t, dir, "a/c.csv", []byte("no\n1\n"))
+	put(t, dir, "a/notes.docx", []byte("x"))
+	put(t, dir, ".hidden/d.csv", []byte("no\n3\n"))
+	put(t, dir, "~$b.xlsx", []byte("x"))
+	f := &Files{Paths: []string{dir}, Options: Options{IsHeader: hasNumber}}
+	got, err := tables(t, f)
+	if d := cmp.Diff([]string{"notes.docx left", "c.csv", "no", "2: 1", "b.csv", "no", "2: 2"}, got); d != "" || err != nil {
+		t.Errorf("error %v, tables (-want +got):\n%s", err, d)
+	}
+	if size, err := f.Size(); size != 10 || err != nil {
+		t.Errorf("Size = %d, %v; want 10", size, err)
+	}
+	before, _ := f.Fingerprint()
+	put(t, dir, "b.csv", []byte("no\n33\n"))
+	if after, _ := f.Fingerprint(); bytes.Equal(before, after) {
+		t.Error("the fingerprint of other files is the same")
+	}
+}
+
+// bombOf is a zip whose file unpacks to n zeros; its list says said.
+func bombOf(t testing.TB, name string, n, said uint64) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	w := zip.NewWriter(&packed)
+	f, err := w.Create("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros := bytes.Repeat([]byte("0"), 1<<20)
+	sum := crc32.NewIEEE()
+	for range n >> 20 {
+		_, _ = f.Write(zeros)
+		_, _ = sum.Write(zeros)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in, err := zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := in.File[0].OpenRaw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	out := zip.NewWriter(&b)
+	f, err = out.CreateRaw(&zip.FileHeader{Name: name, Method: zip.Deflate, CRC32: sum.Sum32(), CompressedSize64: in.File[0].CompressedSize64, UncompressedSize64: said})
+	if err == nil {
+		_, err = io.Copy(f, raw)
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// tampered is a workbook with one part replaced.
+func tampered(t testing.TB, part, content string) []byte {
+	t.Helper()
+	book := workbookOf(t, "", map[string][][]any{"s": {{"no"}, {"1"}}})
+	in, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, f := range in.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name == part {
+			text = []byte(content)
+		}
+		files = append(files, f.Name, string(text))
+	}
+	return zipOf(t, files...)
+}
+
+const sheetXML = `<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1" t="inlineStr"><is><t>no</t></is></c></row><row r="2"><c r="A2" t="inlineStr"><is><t>&x;</t></is></c></row></sheetData></worksheet>`
+
+// What was made to harm is refused, each with an error that says so.
+func TestFilesMadeToHarm(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := put(t, dir, "secret.csv", []byte("no\n1\n"))
+	for name, c := range map[string]struct {
+		content  []byte
+		password string
+		want     error
+		text     string
+	}{
+		"a bomb":                 {bombOf(t, "a.csv", 80<<20, 80<<20), "", ErrBomb, "bomb"},
+		"a bomb that lies":       {bombOf(t, "a.csv", 80<<20, 1<<20), "", nil, ""},
+		"a bomb as workbook":     {bombOf(t, "xl/workbook.xml", 80<<20, 80<<20), "", ErrBomb, "bomb"},
+		"a zip in a zip":         {zipOf(t, "b.zip", string(zipOf(t, "a.csv", "no\n1\n"))), "", nil, "zip within a zip"},
+		"up":                     {zipOf(t, "../a.csv", "no\n1\n"), "", ErrPath, "leads out"},
+		"up inside":              {zipOf(t, "x/../../a.csv", "no\n1\n"), "", ErrPath, "leads out"},
+		"from the root":          {zipOf(t, "/etc/a.csv", "no\n1\n"), "", ErrPath, "leads out"},
+		"a drive":                {zipOf(t, `C:\a.csv`, "no\n1\n"), "", ErrPath, "leads out"},
+		"up with backslashes":    {zipOf(t, `..\a.csv`, "no\n1\n"), "", ErrPath, "leads out"},
+		"up beside a workbook":   {zipOf(t, "xl/workbook.xml", "<x/>", "../../a", "x"), "", ErrPath, "leads out"},
+		"an entity of a file":    {tampered(t, "xl/worksheets/sheet1.xml", `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY x SYSTEM "file://`+secret+`">]>`+sheetXML), "", ErrEntities, "entities"},
+		"entities of entities":   {tampered(t, "xl/sharedStrings.xml", `<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY x "&a;&a;&a;&a;&a;">]><sst>&x;</sst>`), "", ErrEntities, "entities"},
+		"entities in a relation": {tampered(t, "xl/_rels/workbook.xml.rels", ` <!-- x --> <!DOCTYPE x SYSTEM "http://127.0.0.1/x"><Relationships/>`), "", ErrEntities, "entities"},
+		"cut off":                {zipOf(t, "a.csv", "no\n1\n")[:60], "", nil, "cut off or damaged"},
+		"a sealed zip":           {sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.csv", "no\n1\n"), "", ErrPassword, "password is needed"},
+		"a wrong password":       {sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.csv", "no\n1\n"), "other", ErrPassword, "password is wrong"},
+		"a wrong one, old":       {sealedZip(t, cryptzip.StandardEncryption, "s3cret", "a.csv", "no\n1\n"), "other", ErrPassword, "password is wrong"},
+		"a sealed workbook":      {workbookOf(t, "s3cret", map[string][][]any{"s": {{"no"}, {"1"}}}), "", ErrPassword, "password"},
+		"its wrong password":     {workbookOf(t, "s3cret", map[string][][]any{"s": {{"no"}, {"1"}}}), "other", ErrPassword, "password is wrong"},
+		"an old workbook":        {append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 600)...), "x", ErrPassword, ".xls"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			temp := t.TempDir()
+			f := &Files{Paths: []string{put(t, t.TempDir(), "a.zip", c.content)}, Password: c.password, Temp: temp, Options: Options{IsHeader: hasNumber}}
+			got, err := tables(t, f)
+			if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("Each = %v after %q; want %v, %q", err, got, c.want, c.text)
+			}
+			if err != nil && (strings.Contains(err.Error(), temp) || strings.Contains(err.Error(), "s3cret")) {
+				t.Errorf("the error tells too much: %v", err)
+			}
+			if left, _ := os.ReadDir(temp); len(left) > 0 {
+				t.Errorf("%v is left on disk", left)
+			}
+		})
+	}
+}
+
+// A sealed file that was changed on its way is refused at its end.
+func TestSealedZipIsChecked(t *testing.T) {
+	t.Parallel()
+	text := "no\n" + strings.Repeat("1234567890\n", 2000)
+	for name, method := range map[string]cryptzip.EncryptionMethod{"AES": cryptzip.AES256Encryption, "old": cryptzip.StandardEncryption} {
+		sealed := sealedZip(t, method, "s3cret", "a.csv", text)
+		at := bytes.Index(sealed, []byte("a.csv")) + 60
+		sealed[at] ^= 1
+		f := &Files{Paths: []string{put(t, t.TempDir(), "a.zip", sealed)}, Password: "s3cret"}
+		if _, err := tables(t, f); err == nil {
+			t.Errorf("%s: a changed file is read to its end", name)
+		}
+	}
+}
+
+func TestEachStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &Files{Paths: []string{put(t, t.TempDir(), "a.csv", []byte("no\n"+strings.Repeat("1\n", 1<<20)))}}
+	err := f.Each(ctx, Visitor{Table: func(table *Table) error {
+		cancel()
+		for {
+			if _, err := table.Next(); err != nil {
+				return err
+			}
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Each = %v after a cancel", err)
+	}
+}
+
+func TestHarmless(t *testing.T) {
+	t.Parallel()
+	for field, want := range map[string]string{
+		"": "", "a": "a", "-5": "-5", "+8.5": "+8.5", "-1e3": "-1e3", "a=b": "a=b",
+		"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "+cmd": "'+cmd", "-2+3": "'-2+3", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1", "\t1": "'\t1",
+	} {
+		if got := Harmless(field); got != want {
+			t.Errorf("Harmless(%q) = %q, want %q", field, got, want)
+		}
+	}
+}
+
+func FuzzFiles(f *testing.F) {
+	f.Add(zipOf(f, "a.csv", "no\n1\n", "b/c.csv", gbk("编号\n1\n")), "")
+	f.Add(sealedZip(f, cryptzip.AES256Encryption, "s", "a.csv", "no\n1\n"), "s")
+	f.Add(sealedZip(f, cryptzip.StandardEncryption, "s", "a.csv", "no\n1\n"), "s")
+	f.Add(workbookOf(f, "", map[string][][]any{"s": {{"no"}, {"1"}}}), "")
+	f.Add([]byte("\xef\xbb\xbf题\nno,b\n=\"1\",2\n"), "")
+	path := filepath.Join(f.TempDir(), "file")
+	f.Fuzz(func(t *testing.T, content []byte, password string) {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files := &Files{Paths: []string{path}, Password: password, Temp: t.TempDir(), Options: Options{IsHeader: hasNumber, KeepTabs: true, MaxRow: 1 << 16}}
+		rows := 0
+		err := files.Each(t.Context(), Visitor{Left: func(string, error) {}, Table: func(table *Table) error {
+			for {
+				row, err := table.Next()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if rows++; row.Err == nil && len(row.Fields) != len(table.Header()) {
+					t.Fatalf("line %d has %d fields, the header %d", row.Line, len(row.Fields), len(table.Header()))
+				}
+				if rows > 100_000 {
+					return errors.New("enough")
+				}
+			}
+		}})
+		_ = err // any error is right; a panic is not
+	})
+}
