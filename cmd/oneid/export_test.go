@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	diff "github.com/google/go-cmp/cmp"
+	"golang.org/x/text/encoding/simplifiedchinese"
+
+	"oneid/connectors/simulator"
+)
+
+// worldOf is the world whose platforms a demo's folder was pulled from.
+func worldOf(t *testing.T, dir string) *simulator.World {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "simulator.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := simulator.New(decode[simulator.Config](t, string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// exportsOf writes what the platforms' back-offices export: a folder each.
+func exportsOf(t *testing.T, w *simulator.World) (folders map[string]string) {
+	t.Helper()
+	folders = make(map[string]string)
+	for platform, names := range simulator.ExportNames {
+		folders[platform] = t.TempDir()
+		for _, name := range names {
+			var b bytes.Buffer
+			if err := w.WriteExport(&b, platform, name); err != nil {
+				t.Fatal(err)
+			}
+			writeText(t, filepath.Join(folders[platform], name+".csv"), b.String())
+		}
+	}
+	return folders
+}
+
+func importAll(t *testing.T, dir string, w *simulator.World, folders map[string]string) {
+	t.Helper()
+	for platform, folder := range folders {
+		r := decode[importReport](t, must(t, "import", "--dir", dir, "--json", "--shop", platform+"/"+w.Shop(platform).ID, folder).stdout)
+		if r.Refused != 0 || len(r.Left) != 0 || r.Entities["orders"] == 0 {
+			t.Errorf("%s: %+v", platform, r)
+		}
+	}
+}
+
+// stored is all that the views say of orders, refunds and tickets, but for the
+// customers' ids, which follow from who was seen first.
+func stored(t *testing.T, dir string) (all [][]string) {
+	t.Helper()
+	for _, view := range []string{"customer_orders", "customer_order_items", "customer_refunds", "customer_tickets"} {
+		all = append(all, rows(t, dir, "SELECT * EXCEPT customer_id FROM "+view+" ORDER BY ALL")...)
+	}
+	return all
+}
+
+const customersOf = "SELECT identified, count(), sum(orders), sum(paid_amount) FROM customer_360 GROUP BY 1 ORDER BY 1"
+
+// An order that the platform's API and an export both give is one order, in
+// whichever order they come: the rows are those of the API alone.
+func TestExportsAndAPIAreOne(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	w := worldOf(t, dir)
+	want, wantCustomers := stored(t, dir), rows(t, dir, customersOf)
+	folders := exportsOf(t, w)
+
+	t.Run("API first", func(t *testing.T) {
+		importAll(t, dir, w, folders)
+		if d := diff.Diff(want, stored(t, dir)); d != "" {
+			t.Errorf("the exports changed what the API said (-API +both):\n%s", d)
+		}
+		if d := diff.Diff(wantCustomers, rows(t, dir, customersOf)); d != "" {
+			t.Errorf("customers (-API +both):\n%s", d)
+		}
+	})
+	t.Run("exports first", func(t *testing.T) {
+		other := filepath.Join(t.TempDir(), "data")
+		importAll(t, other, w, folders)
+		// The exports alone know each order, its status and what was paid.
+		const known = "SELECT platform, order_id, status, paid_amount, created_at, paid_at IS NULL FROM customer_orders ORDER BY ALL"
+		if d := diff.Diff(rows(t, dir, known), rows(t, other, known)); d != "" {
+			t.Errorf("what the exports say of orders (-API +exports):\n%s", d)
+		}
+		if got := one(t, other, "SELECT countIf(identified != 0) FROM customer_360"); got != "0" {
+			t.Errorf("%s customers are identified, and no export names a buyer", got)
+		}
+		until := w.Config().Until.Format(time.RFC3339)
+		must(t, append(demoArgs(other, 100, 4), "--until", until)...)
+		if d := diff.Diff(want, stored(t, other)); d != "" {
+			t.Errorf("after the API, too (-API +both):\n%s", d)
+		}
+		if d := diff.Diff(wantCustomers, rows(t, other, customersOf)); d != "" {
+			t.Errorf("customers (-API +both):\n%s", d)
+		}
+	})
+}
+
+// tmallOrders is an order list as Tmall exports it, of n orders.
+func tmallOrders(n int) string {
+	var b strings.Builder
+	b.WriteString("订单编号,买家实际支付金额,订单状态,收货人姓名,收货地址,订单创建时间,订单付款时间\r\n")
+	for i := range n {
+		fmt.Fprintf(&b, "=\"%d\",\"%d.00\",\"交易成功\",\"甲**\",\"浙江省 杭州市 西湖区 演示路**号(000000)\",\"2026-01-02 03:04:05\",\"2026-01-02 03:05:00\"\r\n", 3_700_000_000_000_000_001+i, 10+i%90)
+	}
+	return b.String()
+}
+
+func gbkText(t *testing.T, text string) string {
+	t.Helper()
+	gbk, err := simplifiedchinese.GBK.NewEncoder().String(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gbk
+}
+
+// Lines that say nothing that can be believed are refused, each with its line
+// and why, and lie in the dead letter; all others are loaded.
+func TestExportRefusesLines(t *testing.T) {
+	t.Parallel()
+	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	head, rest, _ := strings.Cut(tmallOrders(3), "\r\n")
+	bad := []string{
+		`3.7E+18,"8.00","交易成功","甲**","x","2026-01-02 03:04:05",""`,
+		`3700000000000000000,"8.00","交易成功","甲**","x","2026-01-02 03:04:05",""`,
+		`="3700000000000009001","八元8","交易成功","甲**","x","2026-01-02 03:04:05",""`,
+		`="3700000000000009002","8.00","交易成功","甲**","x","02/01/26",""`,
+		`="3700000000000009003","8.00"`,
+		`合计,"90.00","","","","",""`,
+		`,"90.00","","","","",""`,
+	}
+	file := filepath.Join(in, "ExportOrderList202601031200.csv")
+	writeText(t, file, gbkText(t, "演示店铺\r\n"+head+"\r\n"+rest+strings.Join(bad, "\r\n")+"\r\n"))
+	writeText(t, filepath.Join(in, "readme.txt"), "no table\n")
+	a := oneid(t, "import", "--dir", dir, "--shop", "tmall/s", in)
+	wantRefused(t, a, 3, "7 rows were refused", "line 6: ", "rounded", "line 7: ", "line 8: ", "买家实际支付金额 is not an amount", "line 9: ", "订单创建时间 is not a time",
+		"line 10: ", "has 2 fields", "line 11: ", "no number of an order", "line 12: ", "is empty", "left out: readme.txt")
+	if !strings.Contains(a.stdout, "10 rows") || !strings.Contains(a.stdout, "3 orders loaded, 7 refused") {
+		t.Errorf("it sums up as %q", a.stdout)
+	}
+	for _, secret := range []string{"3.7E+18", "八元8", "02/01/26"} {
+		if strings.Contains(a.stderr, secret+"\"") || strings.Contains(a.stderr, secret+" ") && secret != "3.7E+18" {
+			t.Errorf("the report tells the value %s", secret)
+		}
+	}
+	if got := rows(t, dir, "SELECT order_id, account, status, paid_amount, created_at FROM customer_orders ORDER BY 1"); len(got) != 3 ||
+		diff.Diff(got[0], []string{"3700000000000000001", "tmall/s/order:3700000000000000001", "finished", "10", "2026-01-02 03:04:05"}) != "" {
+		t.Errorf("orders: %v", got)
+	}
+	if got := one(t, dir, "SELECT count() FROM dead_letters"); got != "7" {
+		t.Errorf("%s dead letters, want 7", got)
+	}
+	// A mapping of exports that was mended takes the letters: these are still
+	// wrong, and none is lost.
+	replay := oneid(t, "deadletter", "replay", "--dir", dir, "--all", "--json")
+	if replay.code == 1 || one(t, dir, "SELECT count() FROM dead_letters") != "7" {
+		t.Errorf("replaying: exit code %d, %s%s", replay.code, replay.stdout, replay.stderr)
+	}
+}
+
+// Cut off at any moment and begun again, an import loads each order once.
+func TestExportCutOff(t *testing.T) {
+	t.Parallel()
+	const orders = 40_000
+	dir, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "ExportOrderList202601031200.csv")
+	writeText(t, file, gbkText(t, tmallOrders(orders)))
+	args := []string{"import", "--dir", dir, "--shop", "tmall/s", file}
+	cut := 0
+	for _, signal := range []os.Signal{syscall.SIGINT, syscall.SIGKILL, syscall.SIGINT} {
+		p := start(t, args...)
+		eventually(t, time.Minute, "it loads", func() (bool, string) {
+			return strings.Contains(p.stderr.String(), "loading orders …"), p.stderr.String()
+		})
+		a := p.signal(t, signal)
+		if signal == syscall.SIGINT && a.code == 130 && !strings.Contains(a.stderr, "the same command goes on from here") {
+			t.Errorf("it ends with %q", a.stderr)
+		}
+		if a.code != 0 {
+			cut++
+		}
+	}
+	if cut == 0 {
+		t.Error("no import was cut off: the test proves nothing")
+	}
+	must(t, args...)
+	want := fmt.Sprintf("%d %d", orders, orders)
+	if got := one(t, dir, "SELECT count(), uniqExact(order_id) FROM customer_orders"); got != want {
+		t.Errorf("orders: %s, want %s", got, want)
+	}
+	var r importReport
+	if err := json.Unmarshal([]byte(must(t, append(args, "--json")...).stdout), &r); err != nil || r.Entities["orders"] != orders {
+		t.Errorf("once more: %+v, %v", r, err)
+	}
+	if got := one(t, dir, "SELECT count(), uniqExact(order_id) FROM customer_orders"); got != want {
+		t.Errorf("once more, orders: %s, want %s", got, want)
+	}
+}
