@@ -176,7 +176,7 @@ func TestExportRefusesLines(t *testing.T) {
 // Cut off at any moment and begun again, an import loads each order once.
 func TestExportCutOff(t *testing.T) {
 	t.Parallel()
-	const orders = 40_000
+	const orders = 15_000
 	dir, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "ExportOrderList202601031200.csv")
 	writeText(t, file, gbkText(t, tmallOrders(orders)))
 	args := []string{"import", "--dir", dir, "--shop", "tmall/s", file}

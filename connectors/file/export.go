@@ -342,11 +342,11 @@ func (r gathered) number() string {
 	if r.origin.line < 0 {
 		return ""
 	}
-	number, err := connectors.CellNumber(r.fields[r.origin.line])
-	if err != nil {
+	cell := r.fields[r.origin.line]
+	if _, err := connectors.CellNumber(cell); errors.Is(err, connectors.ErrNoNumber) || errors.Is(err, connectors.ErrRuined) {
 		return fmt.Sprintf("\x00%d/%d", r.index, r.line)
 	}
-	return number
+	return connectors.CellText(cell)
 }
 
 func (g *gathering) decode(value []byte) (gathered, error) {
