@@ -148,6 +148,10 @@ func guessFields(kind string, header []string) map[string]string {
 			}
 		}
 	}
+	// Who is known by a card has an account by it.
+	if card, ok := found["member_card"]; ok && found["account"] == "" {
+		found["account"] = card
+	}
 	return found
 }
 

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	diff "github.com/google/go-cmp/cmp"
+)
+
+// However the answer is cut, no text of it is run by a spreadsheet, and
+// nothing else is changed.
+func TestHarmlessCSV(t *testing.T) {
+	t.Parallel()
+	in := "\"=1+1\",-5,\"-5\",\"a=b\",\"\"\n\"\"\"=x\",1.5,\"@x\n=y\",\"+8\"\"6\",\"\tz\"\n"
+	want := "\"'=1+1\",-5,\"'-5\",\"a=b\",\"\"\n\"\"\"=x\",1.5,\"'@x\n=y\",\"'+8\"\"6\",\"'\tz\"\n"
+	for size := 1; size < len(in); size++ {
+		var out bytes.Buffer
+		w := &harmlessCSV{to: &out}
+		for rest := in; rest != ""; {
+			part := rest[:min(size, len(rest))]
+			rest = rest[len(part):]
+			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
+				t.Fatalf("Write = %d, %v", n, err)
+			}
+		}
+		if out.String() != want {
+			t.Fatalf("in pieces of %d: %q, want %q", size, out.String(), want)
+		}
+	}
+}
+
+// A formula in a cell of an export is stored as it stood, and leaves in no CSV
+// as a formula: not by query, whichever way it is asked, and not by match.
+func TestFormulasLeaveAsTexts(t *testing.T) {
+	t.Parallel()
+	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	const formula = "=cmd|' /C calc'!A0"
+	file := filepath.Join(in, "ExportOrderList202601031200.csv")
+	writeText(t, file, "订单编号,买家实际支付金额,订单状态,宝贝标题,订单创建时间\n=\"3700000000000000101\",8.00,=HYPERLINK(1),\""+formula+"\",2026-01-02 03:04:05\n")
+	must(t, "import", "--dir", dir, "--shop", "tmall/s", file)
+	if got := one(t, dir, "SELECT title = '"+strings.ReplaceAll(formula, "'", "''")+"' FROM customer_order_items"); got != "1" {
+		t.Errorf("the title was changed on its way in")
+	}
+	const sql = "SELECT title, platform_status, -toInt32(quantity) AS n FROM customer_order_items"
+	want := [][]string{{"'" + formula, "'=HYPERLINK(1)", "-1"}}
+	for name, args := range map[string][]string{
+		"by --format":   {"query", "--dir", dir, sql, "--format", "CSV"},
+		"by the query":  {"query", "--dir", dir, sql + " FORMAT CSV"},
+		"with names":    {"query", "--dir", dir, sql, "--format", "CSVWithNames"},
+		"in both forms": {"query", "--dir", dir, sql + " FORMAT CSV", "--format", "JSON"},
+	} {
+		got, err := csv.NewReader(strings.NewReader(must(t, args...).stdout)).ReadAll()
+		if len(got) == 2 {
+			got = got[1:]
+		}
+		if d := diff.Diff(want, got); d != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, d)
+		}
+	}
+	people := filepath.Join(in, "people.csv")
+	writeText(t, people, "id,name,city\n=1+1,甲乙丙,杭州\n@SUM(A1),甲乙丙,杭州\n-7,丁戊己,宁波\n4,庚辛壬,绍兴\n")
+	out := filepath.Join(in, "clusters.csv")
+	must(t, "match", "--id", "id", "--out", out, people)
+	for _, row := range readCSV(t, out)[1:] {
+		for _, cell := range row {
+			if strings.HasPrefix(cell, "=") || strings.HasPrefix(cell, "@") {
+				t.Errorf("match writes the cell %q", cell)
+			}
+		}
+	}
+}

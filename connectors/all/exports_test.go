@@ -1,0 +1,144 @@
+package all
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"oneid/connectors"
+	"oneid/connectors/file"
+	"oneid/internal/golden"
+	"oneid/internal/tablefile"
+	"oneid/schemas/events"
+)
+
+// What each platform's documented (or assumed) exports become: the files of a
+// platform together, in the platform's testdata/exports.
+func TestExportsGolden(t *testing.T) {
+	t.Parallel()
+	day := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	for platform, exports := range Exports {
+		folder := "../" + platform + "/testdata/exports"
+		paths, err := filepath.Glob(folder + "/*.csv")
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: no files (%v)", folder, err)
+		}
+		// A file's own time counts where its name says none: give it one.
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
+			t.Fatal(err)
+		}
+		for i, path := range paths {
+			paths[i] = filepath.Join(dir, filepath.Base(path))
+			if err := os.Chtimes(paths[i], day, day); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x, err := file.NewExport(file.ExportConfig{Files: tablefile.Files{Paths: paths}, Exports: exports, Shop: "demo"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		for _, stream := range x.Spec().Streams {
+			for page, err := range x.Read(t.Context(), stream.Name, "") {
+				if err != nil || len(page.Bad) > 0 {
+					t.Fatalf("%s: %v %v", platform, err, page.Bad)
+				}
+				for _, record := range page.Records {
+					list, err := x.Map(record)
+					if err != nil {
+						t.Errorf("%s: %s: %v", platform, record.Origin, err)
+					}
+					for _, e := range list {
+						wantWhole(t, e)
+						e.Header.Raw = nil
+						text, err := protojson.Marshal(e)
+						if err == nil { // protojson varies its blanks on purpose
+							err = json.Indent(&out, text, "", " ")
+						}
+						if err != nil {
+							t.Fatal(err)
+						}
+						out.WriteByte('\n')
+					}
+				}
+			}
+		}
+		golden.Equal(t, folder+"/events.json", out.Bytes())
+	}
+}
+
+// wantWhole checks what is so of every event of an export: it can be stored,
+// it is by a file, and as old as what it tells of; an order's items add up.
+func wantWhole(t testing.TB, e *events.Event) {
+	t.Helper()
+	v, order := e.GetHeader().GetVersion(), e.GetOrder()
+	if err := events.Check(e); err != nil {
+		t.Errorf("%v", err)
+	}
+	if v.GetSource() != events.Source_SOURCE_FILE || v.GetModifiedMs() != events.Born(e) {
+		t.Errorf("the version %v is not a file's of the moment %d", v, events.Born(e))
+	}
+	if order == nil {
+		return
+	}
+	var sum int64
+	for _, item := range order.GetItems() {
+		sum += item.GetPaidMinor()
+	}
+	if sum != order.GetPaidMinor() || order.GetPaidMinor() < 0 || order.GetPaidMinor() > 0 && order.GetPaidMs() == 0 {
+		t.Errorf("of %d paid at %d the items have %d", order.GetPaidMinor(), order.GetPaidMs(), sum)
+	}
+}
+
+// FuzzMapExports gives each platform's mapping cells of any content: no panic,
+// and what is mapped is whole.
+func FuzzMapExports(f *testing.F) {
+	f.Add("3700000000000000101", "108.00", "2026-01-02 03:04:05", "交易成功", "a;b", uint8(1))
+	f.Add("1", "1,234.50元", "46024.5", "已关闭", "\t6910", uint8(2))
+	f.Add("=cmd|' /C calc'!A0", "-1", "2026/1/2 3:04", "", "3.7E+18", uint8(0))
+	f.Fuzz(func(t *testing.T, number, money, at, word, id string, which uint8) {
+		platform := Platforms()[int(which)%len(Exports)]
+		exports := Exports[platform]
+		for _, sheet := range exports.Sheets {
+			row := map[string]string{}
+			for _, column := range columns[platform] {
+				row[column.name] = map[string]string{"money": money, "time": at, "word": word, "id": id}[column.is]
+			}
+			raw, err := json.Marshal(connectors.ExportPayload{Entity: number, Rows: []connectors.ExportRow{{Sheet: sheet.Name, Row: row}, {Sheet: sheet.Name, Row: row}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := exports.Map(connectors.Record{Stream: sheet.Stream, Shop: "s", Raw: raw, Observed: time.Unix(1, 0)})
+			if (err == nil) == (len(list) == 0) {
+				t.Fatalf("%d events, %v", len(list), err)
+			}
+			for _, e := range list {
+				wantWhole(t, e)
+			}
+		}
+	})
+}
+
+// columns that the mappings read, and what kind of value they hold.
+var columns = map[string][]struct{ name, is string }{
+	"tmall": {
+		{"订单编号", "id"}, {"子订单编号", "id"}, {"商品ID", "id"}, {"买家实际支付金额", "money"}, {"买家应付货款", "money"},
+		{"买家实付金额", "money"}, {"买家退款金额", "money"}, {"商品价格", "money"}, {"购买数量", "money"}, {"订单创建时间", "time"},
+		{"订单付款时间", "time"}, {"退款申请时间", "time"}, {"订单状态", "word"}, {"退款状态", "word"}, {"收货地址 ", "word"}, {"联系手机", "id"},
+	},
+	"douyin": {
+		{"子订单编号", "id"}, {"订单号", "id"}, {"商品单号", "id"}, {"商品ID", "id"}, {"商家编码", "word"}, {"订单应付金额", "money"},
+		{"商品单价", "money"}, {"商品数量", "money"}, {"运费", "money"}, {"退商品金额(元)", "money"}, {"订单提交时间", "time"},
+		{"支付完成时间", "time"}, {"售后申请时间", "time"}, {"订单状态", "word"}, {"售后状态", "word"}, {"收件人", "word"},
+	},
+	"weidian": {
+		{"子订单编号", "id"}, {"商品ID", "id"}, {"实付金额", "money"}, {"商品单价", "money"}, {"商品数量", "money"},
+		{"下单时间", "time"}, {"付款时间", "time"}, {"订单状态", "word"}, {"收货人", "word"},
+	},
+}

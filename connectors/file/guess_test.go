@@ -1,0 +1,131 @@
+package file
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/xuri/excelize/v2"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"oneid/internal/tablefile"
+)
+
+func guessOf(t *testing.T, shop, kind string, paths ...string) (string, *Mapping) {
+	t.Helper()
+	text, err := Guess(t.Context(), tablefile.Files{Paths: paths, Temp: t.TempDir()}, shop, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ParseMapping("guess.yaml", []byte(text), "", "")
+	if err != nil {
+		t.Fatalf("what was guessed is no mapping: %v\n%s", err, text)
+	}
+	return text, m
+}
+
+// The mapping that is guessed of the till's file loads what the one that a
+// person wrote loads.
+func TestGuessTill(t *testing.T) {
+	t.Parallel()
+	const till = "../../deploy/examples/till/till.csv"
+	text, m := guessOf(t, "file/till-hangzhou", "", till)
+	for _, secret := range []string{"13800001111", "V0001", "1,199"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the mapping tells the value %s:\n%s", secret, text)
+		}
+	}
+	want, refused := load(t, Config{Mapping: example(t, "till", ""), Files: tablefile.Files{Paths: []string{till}}}, "")
+	if len(want) != 4 || len(refused) != 0 {
+		t.Fatalf("the example loads %d of 4, refuses %v", len(want), refused)
+	}
+	got, refused := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{till}}}, "")
+	if d := cmp.Diff(want, got, protocmp.Transform()); d != "" || len(refused) != 0 {
+		t.Errorf("refused %v, loaded otherwise (-by hand +guessed):\n%s\n%s", refused, d, text)
+	}
+}
+
+func TestGuess(t *testing.T) {
+	t.Parallel()
+	book := excelize.NewFile()
+	for i, row := range [][]any{{"会员一览"}, {"会员编号", "手机号", "注册时间", "积分", "备注"}, {"M1", "13800001111", 46000.5, 12, "甲"}} {
+		if err := book.SetSheetRow("Sheet1", []string{"A1", "A2", "A3"}[i], &row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	members := t.TempDir() + "/members.xlsx"
+	if err := book.SaveAs(members); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		path, kind string
+		want       []string
+	}{
+		"no number of orders": {write(t, "客户,日期,件数,金额\n甲,01.02.2026,1,8.00\n"), "", []string{"row: [", `created_at: {column: "日期", format: "DD.MM.YYYY"}`, "kind: orders"}},
+		"Unix seconds":        {write(t, "order_no,create_time,amount\n1,1767225600,8\n"), "", []string{`created_at: {column: "create_time", format: "unix"}`}},
+		"a ruined number":     {write(t, "订单号,时间,金额\n3.7E+18,2026-01-01,8\n"), "", []string{"has rounded some of its numbers"}},
+		"bad amounts":         {write(t, "订单号,时间,金额\n1,2026-01-01,many\n"), "", []string{"1 of the first 1 values are no numbers"}},
+		"members, XLSX":       {members, "", []string{"kind: users", `account: "会员编号"`, `phone: "手机号"`, `#   "备注"`}},
+		"spend":               {write(t, "渠道,日期,消耗,点击量\na,2026-01-01,8.00,3\n"), "", []string{"kind: spend", `spend: "消耗"`, `day: "日期"`}},
+		"statuses":            {write(t, "订单号,时间,金额,状态\n1,2026-01-01,8,待发货\n2,2026-01-01,8,怪\n"), "", []string{`"待发货": paid`, `# "怪": …`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, _ := guessOf(t, "", c.kind, c.path)
+			for _, want := range c.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("it has not %q:\n%s", want, text)
+				}
+			}
+		})
+	}
+	if _, err := Guess(t.Context(), tablefile.Files{Paths: []string{write(t, "")}}, "", ""); err == nil {
+		t.Error("of an empty file something is guessed")
+	}
+}
+
+// A mapping reads the workbooks and zips that it fits, and leaves other sheets
+// out, told by name.
+func TestMappingOfAWorkbook(t *testing.T) {
+	t.Parallel()
+	book := excelize.NewFile()
+	for i, row := range [][]any{{"演示门店"}, {"小票号", "交易时间", "门店", "会员卡号", "会员手机", "商品名称", "件数", "应收金额", "实收金额", "状态"},
+		{"A1", 46082.4201388889, "店", "V1", nil, "示例大衣", 1, 1299, 1199.1000000000001, "销售"}} {
+		if err := book.SetSheetRow("Sheet1", []string{"A1", "A2", "A3"}[i], &row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := book.NewSheet("说明"); err != nil {
+		t.Fatal(err)
+	}
+	if err := book.SetCellStr("说明", "A1", "一些说明"); err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/till.xlsx"
+	if err := book.SaveAs(path); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	cfg := Config{Mapping: example(t, "till", ""), Files: tablefile.Files{Paths: []string{path}, Temp: t.TempDir()}, Left: func(name string, _ error) { left = append(left, name) }}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(t.Context()); err != nil || cmp.Diff([]string{"till.xlsx/说明"}, left) != "" {
+		t.Errorf("Check = %v, left out %v", err, left)
+	}
+	for page, err := range c.Read(t.Context(), KindOrders, "") {
+		if err != nil || len(page.Records) != 1 {
+			t.Fatalf("%d records, %v", len(page.Records), err)
+		}
+		list, err := c.Map(page.Records[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := list[0].GetOrder()
+		if o.GetPaidMinor() != 119910 || o.GetCreatedMs() != time.Date(2026, 3, 1, 2, 5, 0, 0, time.UTC).UnixMilli() {
+			t.Errorf("paid %d at %d", o.GetPaidMinor(), o.GetCreatedMs())
+		}
+	}
+}
