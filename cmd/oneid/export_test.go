@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	diff "github.com/google/go-cmp/cmp"
+	cryptzip "github.com/yeka/zip"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"oneid/connectors/simulator"
@@ -209,4 +211,56 @@ func TestExportCutOff(t *testing.T) {
 	if got := one(t, dir, "SELECT count(), uniqExact(order_id) FROM customer_orders"); got != want {
 		t.Errorf("once more, orders: %s, want %s", got, want)
 	}
+}
+
+// An encrypted zip is opened with a password from a file or the environment,
+// and asked for where there is none.
+func TestExportInAnEncryptedZip(t *testing.T) {
+	t.Parallel()
+	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	var sealed bytes.Buffer
+	w := cryptzip.NewWriter(&sealed)
+	f, err := w.Encrypt("订单/ExportOrderList202601031200.csv", "一个 s3cret", cryptzip.AES256Encryption)
+	if err == nil {
+		_, err = f.Write([]byte(gbkText(t, tmallOrders(3))))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file, password := filepath.Join(in, "orders.zip"), filepath.Join(in, "password")
+	writeText(t, file, sealed.String())
+	args := []string{"import", "--dir", dir, "--json", "--shop", "tmall/s", file}
+	wantRefused(t, oneid(t, args...), 1, "orders.zip/订单/ExportOrderList202601031200.csv: the file is encrypted: its password is needed", "hint: ", "--password-file", "ONEID_IMPORT_PASSWORD")
+	writeText(t, password, "wrong\n")
+	wantRefused(t, oneid(t, append(args, "--password-file", password)...), 1, "the password is wrong", "hint: ")
+	writeText(t, password, "一个 s3cret\n")
+	for name, a := range map[string]answer{
+		"file":        oneid(t, append(args, "--password-file", password)...),
+		"environment": startWith(t, "", environment("ONEID_IMPORT_PASSWORD=一个 s3cret"), args...).wait(t),
+	} {
+		if a.code != 0 || decode[importReport](t, a.stdout).Entities["orders"] != 3 {
+			t.Errorf("the password by %s: exit code %d, %s%s", name, a.code, a.stdout, a.stderr)
+		}
+	}
+}
+
+// What --guess writes of a till's file loads it.
+func TestImportGuess(t *testing.T) {
+	t.Parallel()
+	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	const till = "../../deploy/examples/till/till.csv"
+	mapping := filepath.Join(in, "mapping.yaml")
+	writeText(t, mapping, must(t, "import", "--guess", till).stdout)
+	must(t, "import", "--dir", dir, "--mapping", mapping, till)
+	got := rows(t, dir, "SELECT account, order_id, status, paid_amount FROM customer_orders ORDER BY order_id")
+	want := [][]string{
+		{"file/counter/V0001", "0001202603010001", "finished", "1199"},
+		{"file/counter/order:0001202603010002", "0001202603010002", "finished", "158"},
+		{"file/counter/V0002", "0001202603010003", "closed", "0"},
+		{"file/counter/V0001", "0001202603020001", "finished", "59"},
+	}
+	if d := diff.Diff(want, got); d != "" {
+		t.Errorf("orders of the till (-want +got):\n%s", d)
+	}
+	wantRefused(t, oneid(t, "import", "--dir", dir, "--shop", "tmall/s", till), 1, "till.csv", "hint: ", "--guess")
 }
