@@ -60,6 +60,8 @@ var onlyIn = map[string][]string{
 	"github.com/go-resty/resty/v2":               {"internal/httpclient", "connectors"},
 	"github.com/hashicorp/go-retryablehttp":      {"internal/httpclient"},
 	"github.com/danielgtaylor/huma/v2":           {"internal/api"},
+	"github.com/xuri/excelize/v2":              {"internal/tablefile"},
+	"github.com/yeka/zip":                      {"internal/tablefile"},
 	"github.com/alecthomas/kong":                 {"cmd/oneid"},
 	"github.com/ThreeDotsLabs/watermill":         {"internal/pubsub", "pipelines"},
 	"github.com/prometheus/client_golang":        {"internal/telemetry", "internal/pubsub", "pipelines/deliver"},
