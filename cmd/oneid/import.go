@@ -211,11 +211,11 @@ func (c importCmd) byExports(ctx context.Context, f folder, cfg file.ExportConfi
 	if err != nil {
 		return err
 	}
-	if err := connector.Check(ctx); err != nil {
-		return err
-	}
 	found, err := connector.Find(ctx)
 	if err != nil {
+		return err
+	}
+	if err := connector.Known(found); err != nil {
 		return err
 	}
 	var streams []string

@@ -136,6 +136,11 @@ func (x *Export) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return x.Known(found)
+}
+
+// Known is an error where none of the tables is an export that is known.
+func (x *Export) Known(found []Found) error {
 	var lines []string
 	for _, one := range found {
 		if one.Sheet != nil {

@@ -129,3 +129,22 @@ func TestMappingOfAWorkbook(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the file, what is guessed is a mapping, but for what it says is
+// missing.
+func FuzzGuess(f *testing.F) {
+	f.Add([]byte("订单号,时间,金额,状态\n1,2026-01-01,8,待发货\n"), "")
+	f.Add([]byte("会员编号,\"手机\n号\",\x00\n"), "users")
+	f.Fuzz(func(t *testing.T, content []byte, kind string) {
+		if _, ok := fieldsOf[kind]; !ok {
+			kind = ""
+		}
+		text, err := Guess(t.Context(), tablefile.Files{Paths: []string{putFile(t, t.TempDir(), "a.csv", string(content))}, Temp: t.TempDir()}, "", kind)
+		if err != nil {
+			return
+		}
+		if _, err := ParseMapping("guess.yaml", []byte(text), "", ""); err != nil && !strings.Contains(err.Error(), "needs the field") {
+			t.Fatalf("%v:\n%s", err, text)
+		}
+	})
+}

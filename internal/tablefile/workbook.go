@@ -160,9 +160,9 @@ func (f *Files) sheets(ctx context.Context, path, password string, from source, 
 
 // sheetReader reads the rows of a sheet.
 type sheetReader struct {
-	ctx    context.Context //nolint:containedctx // it lives as long as one call of sheet
-	rows   *excelize.Rows
-	number int
+	ctx     context.Context //nolint:containedctx // it lives as long as one call of sheet
+	rows    *excelize.Rows
+	number  int
 	header  []string
 	options Options
 }
