@@ -230,14 +230,14 @@ func evenly(n int) []int64 {
 // exportedPerson is what a row says of the receiver: without the right to
 // decrypt, the cells hold ciphertexts.
 func exportedPerson(c connectors.Cells) *events.Person {
-	clear := func(column string) string {
+	open := func(column string) string {
 		if v := c.Text(column); !isCiphertext(v) && !strings.HasPrefix(v, "##") && !strings.HasPrefix(v, "$$") {
 			return v
 		}
 		return ""
 	}
-	receiver := &events.Receiver{Name: clear("收件人"), Phone: clear("收件人手机号"), Province: c.Text("省"), City: c.Text("市"),
-		District: c.Text("区"), Town: c.Text("街道"), Detail: clear("详细地址")}
+	receiver := &events.Receiver{Name: open("收件人"), Phone: open("收件人手机号"), Province: c.Text("省"), City: c.Text("市"),
+		District: c.Text("区"), Town: c.Text("街道"), Detail: open("详细地址")}
 	if receiver.Name+receiver.Phone+receiver.Province+receiver.City+receiver.Detail == "" {
 		return nil
 	}

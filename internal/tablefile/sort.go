@@ -9,6 +9,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -181,10 +182,10 @@ func (s *Sorter) merge(yield func(Sorted, error) bool) error {
 		if !yield(Sorted{string(first.key), first.value}, nil) {
 			return nil
 		}
-		switch err := first.next(); err {
-		case nil:
+		switch err := first.next(); {
+		case err == nil:
 			heap.Fix(&readers, 0)
-		case io.EOF:
+		case errors.Is(err, io.EOF):
 			heap.Pop(&readers)
 		default:
 			return err
@@ -212,12 +213,12 @@ type runReader struct {
 // next reads an entry; io.EOF after the last.
 func (r *runReader) next() error {
 	keyLength, err := binary.ReadUvarint(r.in)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.EOF
 	}
-	valueLength, err2 := binary.ReadUvarint(r.in)
+	var valueLength uint64
 	if err == nil {
-		err = err2
+		valueLength, err = binary.ReadUvarint(r.in)
 	}
 	if err == nil {
 		r.key, err = fill(r.in, r.key, keyLength)
@@ -226,7 +227,8 @@ func (r *runReader) next() error {
 		r.value, err = fill(r.in, r.value, valueLength)
 	}
 	if err != nil {
-		return fmt.Errorf("sort the rows: read back: %w", err)
+		// The end in the middle of an entry is none of the run.
+		return fmt.Errorf("sort the rows: what was written cannot be read back: %v", err) //nolint:errorlint // io.EOF would end the run
 	}
 	return nil
 }
