@@ -68,6 +68,9 @@ func TestSorterFileSaysNothing(t *testing.T) {
 	if _, err := s.file.ReadAt(all, 0); err != nil {
 		t.Fatal(err)
 	}
+	if a, b := s.runs[0], s.runs[1]; bytes.Equal(all[a.from:a.to], all[b.from:b.to]) {
+		t.Error("two runs of the same values are the same in the file")
+	}
 	if bytes.Contains(all, []byte("1380000")) {
 		t.Error("the file holds a value in clear")
 	}
