@@ -16,7 +16,11 @@ import (
 	cryptzip "github.com/yeka/zip"
 	"golang.org/x/text/encoding/simplifiedchinese"
 
+	"oneid/connectors"
+	"oneid/connectors/all"
 	"oneid/connectors/simulator"
+	"oneid/pipelines/replay"
+	"oneid/schemas/events"
 )
 
 // worldOf is the world whose platforms a demo's folder was pulled from.
@@ -272,4 +276,26 @@ func TestImportGuess(t *testing.T) {
 		t.Errorf("orders of the till (-want +got):\n%s", d)
 	}
 	wantRefused(t, oneid(t, "import", "--dir", dir, "--shop", "tmall/s", till), 1, "till.csv", "hint: ", "--guess")
+}
+
+// A replay maps the stored payloads of exports by the platform's mapping, and
+// counts other rows of files of the shop as left where no mapping is named.
+func TestReplayMapsExports(t *testing.T) {
+	t.Parallel()
+	var skipped uint64
+	c, err := withExports(nil, all.Exports["douyin"], replay.Found{Platform: "douyin", Shop: "s", Stream: "orders", Source: events.Source_SOURCE_FILE}, &skipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := func(raw string) connectors.Record {
+		return connectors.Record{Stream: "orders", Shop: "s", Raw: []byte(raw), Observed: time.Unix(1_767_225_600, 0)}
+	}
+	list, err := c.Map(record(`{"export":"6910000000000000001","rows":[{"sheet":"order list","row":{"主订单编号":"\t6910000000000000001","子订单编号":"1","订单应付金额":"8.00","订单提交时间":"2026-01-01 07:50:00","支付完成时间":"-","订单状态":"待支付"}}]}`))
+	if err != nil || len(list) != 1 || list[0].GetHeader().GetEntityId() != "6910000000000000001" || list[0].GetOrder().GetPayableMinor() != 800 {
+		t.Errorf("Map = %v, %v", list, err)
+	}
+	list, err = c.Map(record(`{"row":{"order_id":"1"}}`))
+	if err != nil || list != nil || skipped != 1 {
+		t.Errorf("a row without a mapping: %v, %v, %d left", list, err, skipped)
+	}
 }

@@ -152,7 +152,10 @@ func entryName(entry *zip.File) string {
 	return strings.ToValidUTF8(entry.Name, "?")
 }
 
-// zipped opens the files of a zip, encrypted or not.
+// zipped opens the files of a zip, encrypted or not. The standard library reads
+// all but the encrypted; for those there is one library that knows both ciphers,
+// and since it trusts what a zip says of itself and holds files whole, it is
+// given only what it must do: the keys and the AES stream.
 type zipped struct {
 	files *Files
 	plain *zip.Reader
