@@ -69,6 +69,9 @@ type Error struct {
 	RequestID string
 	// Wait is how long a Throttle lasts; 0 otherwise.
 	Wait time.Duration
+	// Tries is how often the call is tried in all before Class holds; 0
+	// leaves it to the class.
+	Tries int
 	// Mend says what to do about it.
 	Mend string
 	// Kind is one of the sentinels of this package, or nil.
@@ -107,15 +110,17 @@ func (e *Error) Unwrap() error { return e.Kind }
 // Retry says whether the same call may be tried again at once (0, true),
 // after a wait, or not. A Throttle without a Wait waits a second.
 func (e *Error) Retry() (wait time.Duration, again bool) {
-	switch e.Class {
-	case Retry:
-		return 0, true
-	case Throttle:
+	switch {
+	case e.Class == Throttle:
 		return max(e.Wait, time.Second), true
 	default:
-		return 0, false
+		return 0, e.Class == Retry || e.Tries > 1
 	}
 }
+
+// Attempts bounds how often the call is tried in all; 0 leaves it to the
+// client.
+func (e *Error) Attempts() int { return e.Tries }
 
 // Code is the stable name of the fault for programs: "tmall.27".
 func (e *Error) Code() string {
@@ -129,12 +134,33 @@ func (e *Error) Code() string {
 // Hint says what a person can do about it.
 func (e *Error) Hint() string { return e.Mend }
 
-// ClassOf is the class of the platform's refusal that err wraps; Retry for
-// any other error, since those are the network's.
+// ClassOf is the class of the platform's refusal that err wraps. What no
+// repetition cures stops the stream; any other error is the network's, so
+// Retry.
 func ClassOf(err error) Class {
 	var e *Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		return e.Class
+	case errors.Is(err, ErrNoStream), errors.Is(err, ErrCursor):
+		return StopStream
 	}
 	return Retry
+}
+
+// Stops says that a reading which ended with err does not go on by itself: a
+// person has to act. Where one record is to be skipped and the reading ended
+// all the same, it was no record's.
+func Stops(err error) bool { return err != nil && ClassOf(err) >= SkipRecord }
+
+// Renewed is a call's error after its token was renewed: a platform that asks
+// for a new token once more wants a person. Any other error stays as it is.
+func Renewed(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Class != Refresh {
+		return err
+	}
+	stop := *e
+	stop.Class, stop.Kind = StopShop, ErrUnauthorized
+	return &stop
 }

@@ -67,7 +67,7 @@ func (n *node) alertStream(platform, shop, stream string, err error) {
 	switch {
 	case err == nil:
 		n.alerts.Set(alert.Connector, subject, "")
-	case connectors.ClassOf(err) >= connectors.StopStream:
+	case connectors.Stops(err):
 		n.alerts.Set(alert.Connector, subject, err.Error())
 	}
 }

@@ -33,6 +33,7 @@ type node struct {
 	*instance
 	publisher *kafka.Publisher
 	cursors   *pull.Cursors
+	shops     sync.Map // platform/shop → *pull.Shop
 
 	// With a resolver in this process; nil beside an owner.
 	store    *state.Store
@@ -209,8 +210,9 @@ func (n *node) measure() {
 // puller pulls one stream.
 func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pull.Puller {
 	of := n.pulls.Of(platform, shop, stream)
+	shared, _ := n.shops.LoadOrStore(platform+"/"+shop, new(pull.Shop))
 	return &pull.Puller{
-		Connector: c, Platform: platform, Shop: shop, Stream: stream,
+		Connector: c, Platform: platform, Shop: shop, Stream: stream, SharedShop: shared.(*pull.Shop),
 		Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Cursors: n.cursors, Log: n.log,
 		Count: func(sum pull.Summary) {
 			of.Pages(sum.Pages)

@@ -102,7 +102,7 @@ func (c *client) call(ctx context.Context, method string, params, out any) error
 				return err
 			}
 		default:
-			return err
+			return connectors.Renewed(err)
 		}
 	}
 }
@@ -185,9 +185,9 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 	switch {
 	case code == codeSuccess, code == codePartly, code == "" && errNo == "0":
 	case code != "":
-		return refusal(rules, c.shop, method, string(code), string(sub), string(logID))
+		return refusal("", c.shop, method, string(code), string(sub), string(logID))
 	default:
-		return refusal(oldRules, c.shop, method, string(errNo), "", string(logID))
+		return refusal(oldCode, c.shop, method, string(errNo), "", string(logID))
 	}
 	if inner, ok := connectors.Text(data); ok {
 		data = bytes.TrimSpace([]byte(inner))

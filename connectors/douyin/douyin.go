@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"oneid/connectors"
@@ -68,6 +69,8 @@ type Config struct {
 
 	// Tokens keeps the tokens beyond this process; nil keeps them in memory.
 	Tokens TokenStore `json:"-"`
+	// Transport carries the calls; nil is the network.
+	Transport http.RoundTripper `json:"-"`
 	// Log is told of changes of state; default slog.Default().
 	Log *slog.Logger `json:"-"`
 }
@@ -129,8 +132,8 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
 	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
 	fault(cfg.RequestsPerSecond < 0, "requests_per_second must not be negative")
-	http, err := httpclient.New(httpclient.Config{
-		BaseURL: cfg.URL, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
+	calls, err := httpclient.New(httpclient.Config{
+		BaseURL: cfg.URL, Transport: cfg.Transport, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
 	})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("url: %w", err))
@@ -139,7 +142,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 		return nil, err
 	}
 	return &Connector{
-		shop: shop, cfg: cfg, client: newClient(http, shop, cfg), buyers: newBuyers(),
+		shop: shop, cfg: cfg, client: newClient(calls, shop, cfg), buyers: newBuyers(),
 		log: cfg.Log.With("platform", Platform, "shop", shop),
 	}, nil
 }

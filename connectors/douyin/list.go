@@ -129,7 +129,7 @@ func (c *Connector) walkWindow(ctx context.Context, l listing, w connectors.Wind
 			if err != nil {
 				return err
 			}
-			return fmt.Errorf("window %s: %s", w, mendTooMany)
+			return fmt.Errorf("window %s: %w", w, refusal("", c.shop, l.method, "40004", subTooMany, ""))
 		}
 		if err := c.walkWindow(ctx, l, first, take); err != nil {
 			return err

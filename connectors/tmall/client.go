@@ -86,7 +86,7 @@ func (c *client) call(ctx context.Context, method string, params map[string]stri
 	default:
 		return err
 	}
-	return c.once(ctx, method, params, true, out)
+	return connectors.Renewed(c.once(ctx, method, params, true, out))
 }
 
 // once calls a method, with or without a session.

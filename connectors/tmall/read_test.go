@@ -233,7 +233,7 @@ func TestRefusals(t *testing.T) {
 		"address":           {"11", "isv.permission-ip-whitelist-limit", "", connectors.StopShop, connectors.ErrForbidden, 0},
 		"clock":             {"31", "", "", connectors.StopShop, connectors.ErrClock, 0},
 		"gone":              {"15", "isv.trade-not-exist", "", connectors.SkipRecord, nil, 0},
-		"never heard of":    {"999", "", "", connectors.Retry, nil, 0},
+		"never heard of":    {"999", "", "", connectors.StopStream, nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e *connectors.Error

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"oneid/connectors"
@@ -74,6 +75,8 @@ type Config struct {
 	// OnToken is called with the new tokens after a refresh, to be kept: the
 	// old refresh token is dead then. May be nil.
 	OnToken func(session, refreshToken string) `json:"-"`
+	// Transport carries the calls; nil is the network.
+	Transport http.RoundTripper `json:"-"`
 	// Log is told of changes of state; default slog.Default().
 	Log *slog.Logger `json:"-"`
 }
@@ -132,8 +135,8 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.WindowPages < 1, "window_pages must be at least 1")
 	fault(cfg.Parallel < 1 || cfg.Parallel > 32, "parallel must be 1 to 32")
 	fault(cfg.RequestsPerSecond < 0, "requests_per_second must not be negative")
-	http, err := httpclient.New(httpclient.Config{
-		BaseURL: cfg.URL, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
+	calls, err := httpclient.New(httpclient.Config{
+		BaseURL: cfg.URL, Transport: cfg.Transport, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
 	})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("url: %w", err))
@@ -145,7 +148,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	return &Connector{
 		shop: shop, cfg: cfg, log: log,
 		client: &client{
-			http: http, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret,
+			http: calls, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret,
 			session: cfg.Session, refreshToken: cfg.RefreshToken, onToken: cfg.OnToken,
 		},
 		buyers: newBuyers(),

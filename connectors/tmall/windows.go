@@ -178,7 +178,9 @@ func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Wind
 }
 
 // errTooFull: the window has more pages than cfg.WindowPages.
-var errTooFull = fmt.Errorf("more records in one second than window_pages allows: raise it")
+var errTooFull = &connectors.Error{
+	Platform: Platform, Class: connectors.StopStream, Message: "more records in one second than window_pages allows", Mend: "raise window_pages",
+}
 
 // readWhole reads a window's pages from the last to the first. The first call
 // tells how many there are; a window of one page is complete with it.

@@ -158,7 +158,7 @@ func (c *client) call(ctx context.Context, method, version string, params, out a
 		}
 		err = c.once(ctx, method, version, token, params, out)
 		if connectors.ClassOf(err) != connectors.Refresh || renewed {
-			return err
+			return connectors.Renewed(err)
 		}
 		renewed = true
 		if err := c.replace(ctx, token); err != nil {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -74,6 +75,8 @@ type Config struct {
 	// platform does not say what it allows.
 	RequestsPerSecond float64 `json:"requests_per_second"`
 
+	// Transport carries the calls; nil is the network.
+	Transport http.RoundTripper `json:"-"`
 	// Log is told of changes of state; default slog.Default().
 	Log *slog.Logger `json:"-"`
 }
@@ -132,12 +135,12 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
 	fault(cfg.RequestsPerSecond < 0, "requests_per_second must not be negative")
 	api, err := httpclient.New(httpclient.Config{
-		BaseURL: cfg.URL, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
+		BaseURL: cfg.URL, Transport: cfg.Transport, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
 	})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("url: %w", err))
 	}
-	token, err := httpclient.New(httpclient.Config{BaseURL: cfg.TokenURL, PerSecond: 1})
+	token, err := httpclient.New(httpclient.Config{BaseURL: cfg.TokenURL, Transport: cfg.Transport, PerSecond: 1})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("token_url: %w", err))
 	}

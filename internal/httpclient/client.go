@@ -91,6 +91,12 @@ type Retrier interface {
 	Retry() (wait time.Duration, again bool)
 }
 
+// A Bounded error says how often its call is tried in all; 0 leaves it to the
+// client.
+type Bounded interface {
+	Attempts() int
+}
+
 // Build makes the request of an attempt, counted from 1. It is called anew
 // for each attempt, after the rate limit, so it may use the present time.
 type Build func(attempt int) (Request, error)
@@ -289,13 +295,22 @@ func (a attempts) decide(s *state) {
 		a.c.pause(s.wait)
 	default:
 		s.failures++
-		if s.failures >= a.c.cfg.Attempts {
+		if s.failures >= a.c.attempts(s.err) {
 			return
 		}
 		bound := min(a.c.cfg.MaxWait, a.c.cfg.MinWait<<min(s.failures-1, 20))
 		s.wait = bound/2 + rand.N(bound/2+1)
 		s.again = true
 	}
+}
+
+// attempts is how often a call that fails with err is tried in all.
+func (c *Client) attempts(err error) int {
+	var b Bounded
+	if errors.As(err, &b) && b.Attempts() > 0 {
+		return min(b.Attempts(), c.cfg.Attempts)
+	}
+	return c.cfg.Attempts
 }
 
 // backoff is the pause that decide chose.

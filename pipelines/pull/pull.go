@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"oneid/connectors"
 	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/schemas/events"
 )
 
@@ -49,6 +50,8 @@ type Puller struct {
 	// Cursors keeps how far the stream was read; nil reads it from its
 	// beginning and keeps nothing, as files are.
 	Cursors *Cursors
+	// SharedShop is what the pullers of the shop share; nil is one of its own.
+	SharedShop *Shop
 	// CursorKey is that of the stream's cursor; default: platform/shop/stream.
 	CursorKey string
 	Log       *slog.Logger
@@ -186,28 +189,61 @@ func (p *Puller) write(ctx context.Context, key string, in <-chan sealed) (Summa
 }
 
 // Run pulls again and again, every so often, until ctx ends. An error is
-// logged when the stream's state changes, and the next round tries again.
+// logged when the stream's state changes. While the platform is away the next
+// round tries again, after a pause that grows; what a person has to mend is
+// tried again much later, and a refusal of the shop stops its other streams
+// too.
 func (p *Puller) Run(ctx context.Context, every time.Duration) error {
-	failing := false
+	shop := p.SharedShop
+	if shop == nil {
+		shop = new(Shop)
+	}
 	log := p.Log.With("platform", p.Platform, "shop", p.Shop, "stream", p.Stream)
+	failing, stopped := false, false
+	away := pipelines.Backoff{Min: every, Max: max(every, awayMax)}
+	refused := pipelines.Backoff{Min: stoppedMin, Max: stoppedMax}
 	for {
-		sum, err := p.Once(ctx)
-		switch {
-		case ctx.Err() != nil:
+		var sum Summary
+		err, left := shop.stopped()
+		if err == nil {
+			sum, err = p.Once(ctx)
+		} else if p.Ended != nil {
+			p.Ended(err)
+		}
+		if ctx.Err() != nil {
 			return nil // it was asked to end: what broke off is read again
+		}
+		stops := connectors.Stops(err)
+		switch {
+		case stops && !stopped:
+			log.Error("stream is stopped until somebody acts", "error", err)
 		case err != nil && !failing:
-			failing = true
 			log.Warn("stream stands still; it is tried again", "error", err)
 		case err == nil && failing:
-			failing = false
 			log.Info("stream goes on", "events", sum.Events)
 		case err == nil && sum.Events > 0:
 			log.Debug("pulled", "events", sum.Events, "dead_letters", sum.DeadLetters)
 		}
-		select {
-		case <-ctx.Done():
+		failing, stopped = err != nil, stops
+		switch {
+		case err == nil:
+			shop.works(p.Stream)
+			away.Reset()
+			refused.Reset()
+			err = pipelines.Sleep(ctx, every)
+		case left > 0:
+			err = pipelines.Sleep(ctx, left)
+		case connectors.ClassOf(err) == connectors.StopShop:
+			shop.stop(p.Stream, err)
+			_, left := shop.stopped()
+			err = pipelines.Sleep(ctx, left)
+		case stops:
+			err = refused.Wait(ctx)
+		default:
+			err = away.Wait(ctx)
+		}
+		if err != nil {
 			return nil
-		case <-time.After(every):
 		}
 	}
 }
