@@ -21,16 +21,45 @@ type simulateCmd struct {
 	Douyin  string    `help:"Address of Douyin's face." default:"127.0.0.1:0"`
 	Weidian string    `help:"Address of Weidian's face." default:"127.0.0.1:0"`
 	JSON    bool      `help:"Print nothing but the line with the addresses."`
+
+	Faults faultFlags `embed:"" prefix:"fault-" group:"Faults: how the platforms misbehave; the same calls meet the same faults again"`
+}
+
+// faultFlags are how the platforms are to misbehave.
+type faultFlags struct {
+	Rate      float64           `help:"Share of the calls that go wrong, 0 to 1, in a mixture of the kinds."`
+	Kinds     []simulator.Fault `help:"Which faults there are; default all: bad_gateway, html, truncated, cut, slow, duplicate, expired_token, throttled, busy."`
+	Seed      uint64            `help:"Which calls go wrong, and how." default:"1"`
+	Changes   float64           `help:"Share of the list calls before which an order changes, 0 to 1."`
+	Skew      time.Duration     `help:"How far the platforms' clocks are ahead of this machine's."`
+	PerSecond int               `help:"Calls a second that each method may get; 0 is no limit."`
+	PerDay    int               `help:"Calls a day that Tmall's app may make; 0 is no limit."`
+}
+
+// faults are those of the flags.
+func (f faultFlags) faults() simulator.Faults {
+	return simulator.Faults{
+		Seed: f.Seed, Rate: f.Rate, Kinds: f.Kinds, Changes: f.Changes, SkewSeconds: int(f.Skew / time.Second),
+		PerSecond: f.PerSecond, PerDay: f.PerDay,
+	}
+}
+
+// given says that any of the flags asks for a fault.
+func (f faultFlags) given() bool {
+	return f.Rate != 0 || f.Changes != 0 || f.Skew != 0 || f.PerSecond != 0 || f.PerDay != 0
 }
 
 // Help shows below the usage.
 func (simulateCmd) Help() string {
-	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. With --dir the folder records where the data end, and the same world comes back from it. An order can be made to change: POST /_simulator/change on any face. Served is what reads and whose answer's shape the platforms publish. Limits: methods that write, and those of which no shape is published (such as Tmall's traderates.get, Douyin's order.searchByReceiver; the whole list is `go doc oneid/connectors/simulator`), answer as methods that do not exist, and nothing is pushed."
+	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. With --dir the folder records where the data end, and the same world comes back from it. An order can be made to change: POST /_simulator/change on any face. With the --fault flags, or faults in the folder's simulator.json, the platforms misbehave as real ones do on a bad day; off by default. Served is what reads and whose answer's shape the platforms publish. Limits: methods that write, and those of which no shape is published (such as Tmall's traderates.get, Douyin's order.searchByReceiver; the whole list is `go doc oneid/connectors/simulator`), answer as methods that do not exist, and nothing is pushed."
 }
 
 // Run serves the faces.
 func (c simulateCmd) Run(ctx context.Context, f folder, given dirGiven) error {
 	world := simulator.Config{People: c.People, Seed: c.Seed, Until: c.Until}
+	if c.Faults.given() {
+		world.Faults = c.Faults.faults()
+	}
 	if given {
 		var err error
 		if world, err = f.world(world); err != nil {
@@ -38,6 +67,9 @@ func (c simulateCmd) Run(ctx context.Context, f folder, given dirGiven) error {
 		}
 	} else if world.Until.IsZero() {
 		world.Until = time.Now().UTC().Truncate(time.Second)
+	}
+	if c.Faults.given() {
+		world.Faults = c.Faults.faults() // in place of those that the folder recorded
 	}
 	return simulator.Serve(ctx, world, simulator.Listen{Tmall: c.Tmall, Douyin: c.Douyin, Weidian: c.Weidian}, func(_ *simulator.World, e simulator.Endpoints) {
 		line, err := json.Marshal(e)

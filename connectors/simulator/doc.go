@@ -19,6 +19,12 @@
 // Windows are counted from the face's clock, as on the platform, not from the
 // data's end: of a world that ended long ago Tmall and Douyin list no orders.
 //
+// # Faults
+//
+// A face misbehaves as it is told (Faults): what a bad day brings of the
+// network, the gateway and the platform's limits, seeded, so that the same
+// calls meet the same faults again. Off by default.
+//
 // # Limits
 //
 // Answered as methods that do not exist, since the shape of their answer, or

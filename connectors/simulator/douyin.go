@@ -71,13 +71,17 @@ type DouyinOptions struct {
 	// BeforePage, if set, is called before each answer of a list method with
 	// the method's name, so that a test can let rows change between pages.
 	BeforePage func(method string)
+	// Faults says how the gateway misbehaves.
+	Faults Faults
 }
 
 // Douyin is the open platform's gateway of Douyin (抖店) over the world's
 // people. It may be called concurrently.
 func Douyin(world *World, opts DouyinOptions) http.Handler {
-	if opts.Now == nil {
-		opts.Now = time.Now
+	opts.Now = opts.Faults.clock(opts.Now)
+	opts.BeforePage = opts.Faults.change(world, PlatformDouyin, opts.Now, opts.BeforePage)
+	if opts.PerSecond == 0 {
+		opts.PerSecond = opts.Faults.PerSecond
 	}
 	d := &douyin{world: world, opts: opts, denied: map[string]bool{}, rates: map[string]*douyinBucket{}}
 	d.credentials = douyinCredentials(world)
@@ -106,8 +110,34 @@ func Douyin(world *World, opts DouyinOptions) http.Handler {
 		"open.getAuthInfo":                    d.authInfo,
 		"shop.brandList":                      d.brandList,
 	}
-	return d
+	return opts.Faults.over(d, opts.Now)
 }
+
+// refuse implements face.
+func (d *douyin) refuse(w http.ResponseWriter, r *http.Request, kind Fault) {
+	fault := &douyinFault{60000, "请求过于频繁", "isv.traffic-limited", "调用频率超限，请稍后重试"}
+	if kind == FaultBusy {
+		fault = &douyinFault{20000, "系统错误", "isp.service-error:20004", "系统繁忙，请稍后重试"}
+	}
+	d.answer(w, r, nil, fault)
+}
+
+// expire implements face: the access token ends, and is refreshed or made anew.
+func (d *douyin) expire() {
+	d.tokens.mu.Lock()
+	defer d.tokens.mu.Unlock()
+	for _, grant := range d.tokens.grants {
+		grant.ends = d.opts.Now()
+	}
+}
+
+// isToken implements face.
+func (d *douyin) isToken(path, method string) bool {
+	return strings.HasPrefix(path, "/oauth2/") || strings.HasPrefix(method, "token.")
+}
+
+// lists implements face.
+func (*douyin) lists() []string { return []string{"shop_order_list", "items", "list"} }
 
 type douyin struct {
 	world       *World

@@ -379,6 +379,20 @@ func (w *World) Change(platform, number string, now time.Time) (Order, error) {
 	return o, nil
 }
 
+// ChangeAny is Change of an order that a number chooses.
+func (w *World) ChangeAny(platform string, h uint64, now time.Time) (Order, error) {
+	n := w.OrderCount(platform)
+	first := pick(h, max(n, 1))
+	for i := range n {
+		if o, found := w.OrderAt(platform, (first+i)%n); found {
+			if _, ok := o.step(now); ok {
+				return w.Change(platform, o.Number, now)
+			}
+		}
+	}
+	return Order{}, fmt.Errorf("simulator: changing an order of %s: %w", platform, ErrNoOrder)
+}
+
 // A changedOrder is one change of an order.
 type changedOrder struct {
 	index int

@@ -27,7 +27,9 @@ type TmallEndpoint struct {
 	AppKey    string `json:"app_key"`
 	AppSecret string `json:"app_secret"`
 	Session   string `json:"session"`
-	Shop      string `json:"shop"`
+	// RefreshToken renews the session where the faults let it end; else empty.
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Shop         string `json:"shop"`
 }
 
 // DouyinEndpoint is Douyin's part; URL is the gateway's root.
@@ -70,9 +72,9 @@ func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, En
 		address string
 		handler http.Handler
 	}{
-		{listen.Tmall, Tmall(world, TmallOptions{})},
-		{listen.Douyin, Douyin(world, DouyinOptions{})},
-		{listen.Weidian, Weidian(world, WeidianOptions{})},
+		{listen.Tmall, Tmall(world, TmallOptions{Faults: cfg.Faults, RefreshStays: cfg.Faults.Rate > 0})},
+		{listen.Douyin, Douyin(world, DouyinOptions{Faults: cfg.Faults})},
+		{listen.Weidian, Weidian(world, WeidianOptions{Faults: cfg.Faults})},
 	}
 	var servers []*http.Server
 	var urls []string
@@ -114,8 +116,11 @@ func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, En
 // EndpointsOf are the endpoints of faces at these roots, without a final slash.
 func EndpointsOf(w *World, tmallURL, douyinURL, weidianURL string) Endpoints {
 	t, d, v := TmallCredentialsOf(w), douyinCredentials(w), weidianCredentials(w)
+	if w.cfg.Faults.Rate == 0 {
+		t.RefreshToken = ""
+	}
 	return Endpoints{
-		Tmall:   TmallEndpoint{tmallURL + "/router/rest", t.AppKey, t.AppSecret, t.Session, t.Shop},
+		Tmall:   TmallEndpoint{tmallURL + "/router/rest", t.AppKey, t.AppSecret, t.Session, t.RefreshToken, t.Shop},
 		Douyin:  DouyinEndpoint{douyinURL, d.AppKey, d.AppSecret, w.Shop(PlatformDouyin).ID},
 		Weidian: WeidianEndpoint{weidianURL, v.AppKey, v.AppSecret, v.AccessToken, w.Shop(PlatformWeidian).ID},
 		From:    w.cfg.From, Until: w.cfg.Until,
@@ -187,40 +192,4 @@ func Load(dir string) (Config, error) {
 		return Config{}, fmt.Errorf("simulator: reading %s/simulator.json: %w", dir, err)
 	}
 	return c, nil
-}
-
-// Faults spoils about rate (0 to 1) of a face's answers: 502, an HTML page, a
-// body cut in half, or a pause of 200 ms. Which ones depends on seed and the
-// number of the call.
-func Faults(seed uint64, rate float64, face http.Handler) http.Handler {
-	calls := make(chan uint64, 1)
-	calls <- seed
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := mix(<-calls)
-		calls <- h
-		if float64(h>>11)/(1<<53) >= rate {
-			face.ServeHTTP(w, r)
-			return
-		}
-		switch mix(h) % 4 {
-		case 0:
-			http.Error(w, "bad gateway", http.StatusBadGateway)
-		case 1:
-			w.Header().Set("Content-Type", "text/html")
-			_, _ = w.Write([]byte("<html><body>system busy</body></html>"))
-		case 2:
-			face.ServeHTTP(cut{w}, r)
-		default:
-			time.Sleep(200 * time.Millisecond)
-			face.ServeHTTP(w, r)
-		}
-	})
-}
-
-// cut writes the first half of each write.
-type cut struct{ http.ResponseWriter }
-
-func (c cut) Write(p []byte) (int, error) {
-	_, err := c.ResponseWriter.Write(p[:len(p)/2])
-	return len(p), err
 }

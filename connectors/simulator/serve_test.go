@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -177,60 +176,5 @@ func TestControl(t *testing.T) {
 				t.Errorf("%s: row %d fields of account %d, %v", platform, len(row), a.Index, err)
 			}
 		}
-	}
-}
-
-// Faults come as often as they were asked for, in every kind, and the same
-// again from the same seed; what they let through is whole.
-func TestFaults(t *testing.T) {
-	const whole = `{"answer":"all of it"}`
-	face := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, whole) })
-	play := func(seed uint64, rate float64) (kinds map[string]int, story string) {
-		kinds = map[string]int{}
-		synctest.Test(t, func(t *testing.T) {
-			spoilt := Faults(seed, rate, face)
-			for range 2000 {
-				begin := time.Now()
-				rec := httptest.NewRecorder()
-				spoilt.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
-				kind := "other"
-				switch body := rec.Body.String(); {
-				case rec.Code == http.StatusBadGateway:
-					kind = "502"
-				case strings.HasPrefix(body, "<html>"):
-					kind = "page"
-				case body == whole[:len(whole)/2]:
-					kind = "half"
-				case body == whole && time.Since(begin) == 200*time.Millisecond:
-					kind = "late"
-				case body == whole && time.Since(begin) == 0:
-					kind = "good"
-				}
-				kinds[kind]++
-				story += kind[:1]
-			}
-		})
-		return kinds, story
-	}
-	kinds, story := play(5, 0.2)
-	if kinds["other"] > 0 || kinds["good"] < 1500 || kinds["good"] > 1700 {
-		t.Errorf("%v of 2000 at 0.2", kinds)
-	}
-	for _, kind := range []string{"502", "page", "half", "late"} {
-		if kinds[kind] < 60 {
-			t.Errorf("%s: %d of 400", kind, kinds[kind])
-		}
-	}
-	if _, again := play(5, 0.2); again != story {
-		t.Error("the same seed plays another story")
-	}
-	if _, other := play(6, 0.2); other == story {
-		t.Error("another seed plays the same story")
-	}
-	if kinds, _ := play(5, 0); kinds["good"] != 2000 {
-		t.Errorf("rate 0: %v", kinds)
-	}
-	if kinds, _ := play(5, 1); kinds["good"] != 0 {
-		t.Errorf("rate 1: %v", kinds)
 	}
 }

@@ -36,6 +36,12 @@ type TmallOptions struct {
 	// BeforePage, if set, is called before each answer of a list method, so
 	// that a test can let rows change between pages.
 	BeforePage func(method string)
+	// RefreshStays lets a refresh token be used again: that it dies with its
+	// use is read in a post alone. A client that is killed after a refresh
+	// needs it, or a new consent.
+	RefreshStays bool
+	// Faults says how the gateway misbehaves.
+	Faults Faults
 }
 
 // TmallCredentials are what a client of the face needs.
@@ -57,7 +63,39 @@ func TmallCredentialsOf(w *World) TmallCredentials {
 // Tmall is the TOP gateway (/router/rest and /token) over the world's people.
 // It may be called concurrently.
 func Tmall(world *World, opts TmallOptions) http.Handler {
-	return newTmall(world, opts, TmallCredentialsOf(world))
+	opts.Now = opts.Faults.clock(opts.Now)
+	opts.BeforePage = opts.Faults.change(world, PlatformTmall, opts.Now, opts.BeforePage)
+	if opts.PerSecond == 0 {
+		opts.PerSecond = opts.Faults.PerSecond
+	}
+	return opts.Faults.over(newTmall(world, opts, TmallCredentialsOf(world)), opts.Now)
+}
+
+// refuse implements face.
+func (t *tmall) refuse(w http.ResponseWriter, r *http.Request, kind Fault) {
+	fault := tmallLimited("accesscontrol.limited-by-api-access-count", time.Second)
+	if kind == FaultBusy {
+		fault = &tmallFault{15, "Remote service error", "isp.remote-service-timeout", "服务超时"}
+	}
+	params, _ := readTmall(w, r)
+	t.answer(w, params, nil, fault)
+}
+
+// expire implements face: the session ends; its refresh token does not.
+func (t *tmall) expire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expires = t.opts.Now()
+}
+
+// isToken implements face.
+func (t *tmall) isToken(path, method string) bool {
+	return path == "/token" || strings.HasPrefix(method, "taobao.top.auth.token.")
+}
+
+// lists implements face.
+func (*tmall) lists() []string {
+	return []string{"trade", "refund", "crm_member", "basic_member"}
 }
 
 func newTmall(world *World, opts TmallOptions, c TmallCredentials) *tmall {
@@ -80,6 +118,8 @@ type tmall struct {
 	expires          time.Time
 	renewals         int
 	calls            map[string]tmallSecond
+	day              string              // of today, in GMT+8
+	today            int                 // calls of day
 	delivered        map[int64]time.Time // messages, when last
 	confirmed        map[int64]bool
 }
@@ -158,6 +198,11 @@ func (t *tmall) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if ok {
 		answer, fault = t.call(params)
 	}
+	t.answer(w, params, answer, fault)
+}
+
+// answer writes an answer, or a refusal.
+func (t *tmall) answer(w http.ResponseWriter, params tmallParams, answer tmallTree, fault *tmallFault) {
 	root := strings.ReplaceAll(strings.TrimPrefix(params["method"], "taobao."), ".", "_") + "_response"
 	if fault != nil {
 		root = "error_response"
@@ -251,7 +296,18 @@ func (t *tmall) admit(p tmallParams, public bool, now time.Time) *tmallFault {
 		c.n++
 		t.calls[p["method"]] = c
 		if c.n > t.opts.PerSecond {
-			return &tmallFault{7, "App Call Limited", "accesscontrol.limited-by-api-access-count", "This ban will last for 1 more seconds"}
+			return tmallLimited("accesscontrol.limited-by-api-access-count", time.Second)
+		}
+	}
+	if most := t.opts.Faults.PerDay; most > 0 {
+		day := now.In(tmallZone).Format(time.DateOnly)
+		if day != t.day {
+			t.day, t.today = day, 0
+		}
+		if t.today++; t.today > most {
+			midnight := now.In(tmallZone).AddDate(0, 0, 1)
+			midnight = time.Date(midnight.Year(), midnight.Month(), midnight.Day(), 0, 0, 0, 0, tmallZone)
+			return tmallLimited("accesscontrol.limited-by-app-access-count", midnight.Sub(now))
 		}
 	}
 	switch {
@@ -264,6 +320,12 @@ func (t *tmall) admit(p tmallParams, public bool, now time.Time) *tmallFault {
 		return &tmallFault{27, "Invalid session", "session-expired", "SessionKey已过期"}
 	}
 	return nil
+}
+
+// tmallLimited refuses a call for its rate or for the day's quota.
+func tmallLimited(subCode string, ban time.Duration) *tmallFault {
+	seconds := int64((ban + time.Second - 1) / time.Second)
+	return &tmallFault{7, "App Call Limited", subCode, fmt.Sprintf("This ban will last for %d more seconds", seconds)}
 }
 
 // tmallSign is the signature as the gateway computes it; empty for a sign

@@ -163,6 +163,11 @@ func (t *tmall) tokenCreate(p tmallParams) (tmallTree, *tmallFault) {
 }
 
 func (t *tmall) tokenRefresh(p tmallParams) (tmallTree, *tmallFault) {
+	if t.opts.RefreshStays && p["refresh_token"] == t.credentials.RefreshToken {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return tmallTree{"token_result": jsonText(t.renew())}, nil
+	}
 	return t.grant(p["refresh_token"], &t.refresh, "refresh_token")
 }
 

@@ -45,6 +45,9 @@ type WeidianOptions struct {
 	// BeforePage, if set, is called before each answer of a list method with
 	// the method's name, so that a test can let rows change between pages.
 	BeforePage func(method string)
+	// Faults says how the gateway misbehaves. Its limit of calls a second is
+	// answered 10005: the platform publishes none.
+	Faults Faults
 }
 
 // weidianApp are what a client of the face needs.
@@ -58,9 +61,8 @@ type weidianApp struct {
 // Weidian is the open platform of Weidian (微店) over the world's people:
 // /api, /token and /oauth2/*. It may be called concurrently.
 func Weidian(world *World, opts WeidianOptions) http.Handler {
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
+	opts.Now = opts.Faults.clock(opts.Now)
+	opts.BeforePage = opts.Faults.change(world, PlatformWeidian, opts.Now, opts.BeforePage)
 	s := &weidian{world: world, opts: opts, credentials: weidianCredentials(world), born: opts.Now(),
 		tokens: map[string]time.Time{}, refreshes: map[string]time.Time{}, codes: map[string]time.Time{}}
 	s.aesKey = s.derive("aes key", 16)
@@ -79,8 +81,31 @@ func Weidian(world *World, opts WeidianOptions) http.Handler {
 		"vdian.crm.queryBuyerInfo 1.0":     s.queryBuyer,
 		"vdian.crm.queryCustomerInfo 2.0":  s.queryCustomer,
 	}
-	return s
+	return opts.Faults.over(s, opts.Now)
 }
+
+// refuse implements face.
+func (s *weidian) refuse(w http.ResponseWriter, _ *http.Request, kind Fault) {
+	fault := &weidianFault{10005, "用户调用频率超限"}
+	if kind == FaultBusy {
+		fault = &weidianFault{10001, "系统错误"}
+	}
+	s.answer(w, nil, fault, false)
+}
+
+// expire implements face: all access tokens end, the handed-out one too.
+func (s *weidian) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.tokens)
+	s.expired = true
+}
+
+// isToken implements face.
+func (s *weidian) isToken(path, _ string) bool { return path != "/api" }
+
+// lists implements face.
+func (*weidian) lists() []string { return []string{"orders", "list"} }
 
 type weidian struct {
 	world       *World
@@ -93,6 +118,8 @@ type weidian struct {
 	mu        sync.Mutex
 	calls     int
 	minted    int
+	expired   bool // the handed-out token has ended
+	second    weidianSecond
 	tokens    map[string]time.Time // access token → when it dies
 	refreshes map[string]time.Time // refresh token → when it dies
 	codes     map[string]time.Time // authorization code → when it dies
@@ -190,6 +217,9 @@ func (s *weidian) call(values url.Values, n int) (any, *weidianFault) {
 	if every(n, s.opts.BusyEvery) {
 		return nil, &weidianFault{10005, "用户调用频率超限"}
 	}
+	if !s.admit() {
+		return nil, &weidianFault{10005, "用户调用频率超限"}
+	}
 	if method != "open.secret.list" {
 		if fault := s.checkToken(public.text("access_token")); fault != nil {
 			return nil, fault
@@ -199,6 +229,27 @@ func (s *weidian) call(values url.Values, n int) (any, *weidianFault) {
 		return nil, &weidianFault{10009, "没有API权限"}
 	}
 	return serve(param)
+}
+
+// A weidianSecond counts the calls of one second of the gateway's clock.
+type weidianSecond struct {
+	second int64
+	calls  int
+}
+
+// admit counts a call against the limit of calls a second.
+func (s *weidian) admit() bool {
+	most := s.opts.Faults.PerSecond
+	if most == 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.opts.Now().Unix(); now != s.second.second {
+		s.second = weidianSecond{second: now}
+	}
+	s.second.calls++
+	return s.second.calls <= most
 }
 
 // answer writes the envelope.

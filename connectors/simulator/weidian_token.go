@@ -21,8 +21,8 @@ func (s *weidian) checkToken(token string) *weidianFault {
 	defer s.mu.Unlock()
 	ends, known := s.tokens[token]
 	if token == s.credentials.AccessToken {
-		ends, known = s.born.Add(weidianTokenLife), true
-		if !s.opts.Expire {
+		ends, known = s.born.Add(weidianTokenLife), !s.expired
+		if !s.opts.Expire && known {
 			return nil
 		}
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	From time.Time `json:"from"`
 	// Until is the last moment of the data; required.
 	Until time.Time `json:"until"`
+	// Faults says how the faces misbehave; zero: not at all.
+	Faults Faults `json:"faults,omitzero"`
 }
 
 // A Shop is one shop of the brand.
@@ -209,6 +211,9 @@ func New(cfg Config) (*World, error) {
 	}
 	if cfg.Until.IsZero() {
 		return nil, errors.New("simulator: until is missing: give the moment at which the data end")
+	}
+	if err := cfg.Faults.Validate(); err != nil {
+		return nil, err
 	}
 	cfg.Until = cfg.Until.UTC().Truncate(time.Second)
 	if cfg.From.IsZero() {
