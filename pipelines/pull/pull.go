@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"oneid/connectors"
+	"oneid/internal/fault"
 	"oneid/internal/kafka"
 	"oneid/pipelines"
 	"oneid/schemas/events"
@@ -33,6 +34,9 @@ type Keys interface {
 	// Hash is keyed: a refused row cannot be guessed from its id.
 	Hash(kind, scope, value string) [16]byte
 }
+
+// published: pages are acknowledged, and the cursor is not written yet.
+var published = fault.New("pull/published")
 
 // Puller pulls one stream of one shop.
 type Puller struct {
@@ -168,6 +172,9 @@ func (p *Puller) write(ctx context.Context, key string, in <-chan sealed) (Summa
 		}
 		if err := p.send(ctx, page.messages); err != nil {
 			return sum, fmt.Errorf("pull: %s: %w", key, err)
+		}
+		if err := published.Hit(); err != nil {
+			return sum, err
 		}
 		if page.next != "" && p.Cursors != nil {
 			if err := p.Cursors.Put(ctx, p.cursorKey(), page.next); err != nil {
