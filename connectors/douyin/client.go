@@ -70,9 +70,9 @@ func (c *client) learnClock(h http.Header) {
 // grant calls a token method.
 func (c *client) grant(ctx context.Context, method string, params any) (pair, error) {
 	var answer grantAnswer
-	err := c.once(ctx, method, params, "", &answer)
+	err := c.once(ctx, method, params, noToken, &answer)
 	if errors.Is(err, connectors.ErrClock) {
-		err = c.once(ctx, method, params, "", &answer)
+		err = c.once(ctx, method, params, noToken, &answer)
 	}
 	if err != nil {
 		return pair{}, err
@@ -85,31 +85,42 @@ func (c *client) grant(ctx context.Context, method string, params any) (pair, er
 // mended once from the answer's Date; then the call is repeated.
 func (c *client) call(ctx context.Context, method string, params, out any) error {
 	var renewed, resynced bool
-	for {
-		token, err := c.tokens.valid(ctx)
-		if err != nil {
+	for tries := 1; ; tries++ {
+		if _, err := c.tokens.valid(ctx); err != nil {
 			return err
 		}
-		err = c.once(ctx, method, params, token, out)
+		// Each attempt takes the token of its time: while it waits, another
+		// call may renew it.
+		var used string
+		err := c.once(ctx, method, params, func() string {
+			used = c.tokens.access()
+			return used
+		}, out)
 		switch {
 		case err == nil:
 			return nil
 		case errors.Is(err, connectors.ErrClock) && !resynced:
 			resynced = true
-		case connectors.ClassOf(err) == connectors.Refresh && !renewed:
+		case connectors.ClassOf(err) != connectors.Refresh:
+			return err
+		case c.tokens.access() != used && tries < maxRenewals: // another call renewed it meanwhile
+		case renewed:
+			return connectors.Renewed(err)
+		default:
 			renewed = true
-			if err := c.tokens.replace(ctx, token); err != nil {
+			if err := c.tokens.replace(ctx, used); err != nil {
 				return err
 			}
-		default:
-			return connectors.Renewed(err)
 		}
 	}
 }
 
-// once calls a method with a token ("" for the methods that give tokens);
-// retries, throttles and the rate are the HTTP client's work.
-func (c *client) once(ctx context.Context, method string, params any, token string, out any) error {
+// noToken is for the methods that give tokens.
+func noToken() string { return "" }
+
+// once calls a method with the token of each attempt; retries, throttles and
+// the rate are the HTTP client's work.
+func (c *client) once(ctx context.Context, method string, params any, token func() string, out any) error {
 	param, err := canonical(params)
 	if err != nil {
 		return err
@@ -122,7 +133,7 @@ func (c *client) once(ctx context.Context, method string, params any, token stri
 			"sign_method": {c.signMethod},
 			"sign":        {sign(c.signMethod, c.appKey, c.secret, method, param, timestamp)},
 		}
-		if token != "" {
+		if token := token(); token != "" {
 			query.Set("access_token", token)
 		}
 		return httpclient.Request{
@@ -140,8 +151,13 @@ func (c *client) once(ctx context.Context, method string, params any, token stri
 	return err
 }
 
-// maxWait is the longest pause after a throttle answer.
-const maxWait = time.Minute
+const (
+	// maxWait is the longest pause after a throttle answer.
+	maxWait = time.Minute
+	// maxRenewals bounds how often a call is repeated because another one
+	// renewed the token.
+	maxRenewals = 3
+)
 
 // throttle sets how long a throttle lasts: a second, doubled with each that
 // follows without a good answer between.

@@ -146,13 +146,13 @@ type faulty struct {
 
 	mu    sync.Mutex
 	asked map[uint64]uint64 // what was asked for → how often
-	// lives is how many calls to go before a token may end again: none ends
-	// before it was used.
-	lives int
+	// ended is when tokens ended last.
+	ended time.Time
 }
 
-// tokenLives is how many calls a token lives at least.
-const tokenLives = 50
+// tokenLives is how long a token lives at least: no platform ends one that it
+// has just given.
+const tokenLives = 5 * time.Second
 
 const outagePage = "<html><head><title>502 Bad Gateway</title></head><body>system busy</body></html>"
 
@@ -200,7 +200,6 @@ func (f *faulty) next(r *http.Request, body []byte) Fault {
 	f.mu.Lock()
 	n := f.asked[key]
 	f.asked[key]++
-	f.lives = max(f.lives-1, 0)
 	f.mu.Unlock()
 	h := mix(key ^ mix(f.Seed) ^ mix(n+1))
 	if share(h) >= f.Rate {
@@ -215,10 +214,10 @@ func (f *faulty) next(r *http.Request, body []byte) Fault {
 	if kind == FaultExpired {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if f.lives > 0 {
+		if f.now().Sub(f.ended) < tokenLives {
 			return ""
 		}
-		f.lives = tokenLives
+		f.ended = f.now()
 	}
 	return kind
 }

@@ -71,23 +71,35 @@ func (c *client) learnClock(server time.Time) {
 // session is renewed once, a wrong timestamp mended once from the answer's
 // Date.
 func (c *client) call(ctx context.Context, method string, params map[string]string, out any) error {
-	_, renewed := c.token()
-	err := c.once(ctx, method, params, true, out)
-	var refusal *connectors.Error
-	if !errors.As(err, &refusal) {
-		return err
-	}
-	switch {
-	case refusal.Class == connectors.Refresh:
-		if err := c.renew(ctx, refusal, renewed); err != nil {
+	var renewed, resynced bool
+	for tries := 1; ; tries++ {
+		_, count := c.token()
+		err := c.once(ctx, method, params, true, out)
+		var refusal *connectors.Error
+		if !errors.As(err, &refusal) {
 			return err
 		}
-	case errors.Is(err, connectors.ErrClock):
-	default:
-		return err
+		_, now := c.token()
+		switch {
+		case errors.Is(err, connectors.ErrClock) && !resynced:
+			resynced = true
+		case refusal.Class != connectors.Refresh:
+			return err
+		case now != count && tries < maxRenewals: // another call renewed it meanwhile
+		case renewed:
+			return connectors.Renewed(err)
+		default:
+			renewed = true
+			if err := c.renew(ctx, refusal, count); err != nil {
+				return err
+			}
+		}
 	}
-	return connectors.Renewed(c.once(ctx, method, params, true, out))
 }
+
+// maxRenewals bounds how often a call is repeated because another one renewed
+// the session.
+const maxRenewals = 3
 
 // once calls a method, with or without a session.
 func (c *client) once(ctx context.Context, method string, params map[string]string, withSession bool, out any) error {

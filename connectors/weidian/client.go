@@ -22,6 +22,9 @@ const (
 	keysFor = 10 * time.Minute
 	// maxWait is the longest pause after a throttle answer.
 	maxWait = time.Minute
+	// maxRenewals bounds how often a call is repeated because another one
+	// renewed the token.
+	maxRenewals = 3
 )
 
 // client calls the platform's methods for one shop.
@@ -151,40 +154,53 @@ func (c *client) replace(ctx context.Context, used string) error {
 // platform no longer takes is renewed once, and the call repeated once.
 func (c *client) call(ctx context.Context, method, version string, params, out any) error {
 	renewed := false
-	for {
-		token, err := c.token(ctx)
-		if err != nil {
+	for tries := 1; ; tries++ {
+		if _, err := c.token(ctx); err != nil {
 			return err
 		}
-		err = c.once(ctx, method, version, token, params, out)
-		if connectors.ClassOf(err) != connectors.Refresh || renewed {
+		// Each attempt takes the token of its time: while it waits, another
+		// call may renew it.
+		var used string
+		err := c.once(ctx, method, version, func() string {
+			used, _ = c.held()
+			return used
+		}, params, out)
+		if connectors.ClassOf(err) != connectors.Refresh {
+			return err
+		}
+		if now, _ := c.held(); now != used && tries < maxRenewals {
+			continue // another call renewed it meanwhile
+		}
+		if renewed {
 			return connectors.Renewed(err)
 		}
 		renewed = true
-		if err := c.replace(ctx, token); err != nil {
+		if err := c.replace(ctx, used); err != nil {
 			return err
 		}
 	}
 }
 
-// once calls a method with a token ("" for the methods that need none);
-// retries, throttles and the rate are the HTTP client's work.
-func (c *client) once(ctx context.Context, method, version, token string, params, out any) error {
-	public := map[string]string{"method": method, "version": version, "format": "json"}
-	if token != "" {
-		public["access_token"] = token
-	}
-	publicText, err := plain(public)
-	if err != nil {
-		return err
-	}
+// noToken is for the methods that need none.
+func noToken() string { return "" }
+
+// once calls a method with the token of each attempt; retries, throttles and
+// the rate are the HTTP client's work.
+func (c *client) once(ctx context.Context, method, version string, token func() string, params, out any) error {
 	paramText, err := plain(params)
 	if err != nil {
 		return err
 	}
-	form := url.Values{"public": {publicText}, "param": {paramText}}
 	_, err = c.http.Do(ctx, func(int) (httpclient.Request, error) {
-		return httpclient.Request{Form: form, Header: http.Header{"Accept": {"application/json"}}}, nil
+		public := map[string]string{"method": method, "version": version, "format": "json"}
+		if token := token(); token != "" {
+			public["access_token"] = token
+		}
+		publicText, err := plain(public)
+		if err != nil {
+			return httpclient.Request{}, err
+		}
+		return httpclient.Request{Form: url.Values{"public": {publicText}, "param": {paramText}}, Header: http.Header{"Accept": {"application/json"}}}, nil
 	}, c.classify(method, out))
 	return err
 }
@@ -273,7 +289,7 @@ func (c *client) aesKeys(ctx context.Context) ([]aesKey, error) {
 		Key text `json:"aesKey"`
 	}]
 	params := map[string]string{"app_key": c.appKey, "secret": c.appSecret}
-	if err := c.once(ctx, "open.secret.list", "1.0", "", params, &answer); err != nil {
+	if err := c.once(ctx, "open.secret.list", "1.0", noToken, params, &answer); err != nil {
 		return nil, err
 	}
 	keys = nil

@@ -115,14 +115,14 @@ type platform struct {
 // while they are paged, and whose tokens end.
 func serve(t *testing.T, name string, people int, days int, seed uint64) *platform {
 	t.Helper()
-	until := time.Now().Add(-time.Minute)
 	faults := simulator.Faults{Seed: seed, Rate: 0.05, SkewSeconds: []int{0, 700, -700}[seed%3], SlowMS: 50}
+	now := func() time.Time { return time.Now().Add(time.Duration(faults.SkewSeconds) * time.Second) }
+	until := now().Add(-time.Minute)
 	world, err := simulator.New(simulator.Config{People: people, Seed: seed, From: until.Add(-time.Duration(days) * 24 * time.Hour), Until: until})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &platform{name: name, shop: world.Shop(name).ID, world: world, chance: rand.New(rand.NewPCG(seed, 1)), versions: make(map[string]map[int64]bool)}
-	p.now = func() time.Time { return time.Now().Add(time.Duration(faults.SkewSeconds) * time.Second) }
+	p := &platform{name: name, shop: world.Shop(name).ID, world: world, now: now, chance: rand.New(rand.NewPCG(seed, 1)), versions: make(map[string]map[int64]bool)}
 	p.changing.Store(true)
 	for key, version := range p.truth() {
 		p.had(key, version)
