@@ -30,6 +30,10 @@ test: build ## set up and pass the tests
 test-times: ## promised times of restarts and take-overs, and 50 kills; alone on the machine
 	ONEID_TEST_TIMES=1 ONEID_TEST_KILLS=50 $(GO) test -count=1 -p 1 -parallel 1 -timeout 40m -run '^(TestKilledAnywhere|TestUpKilled|TestResolversOfTwoMachines|TestTakeover|TestFrozenInsideAnInsert)$$' ./cmd/oneid ./pipelines/resolve
 
+.PHONY: test-faults
+test-faults: ## nothing is lost under faults: 20 seeds of 5,000 orders a platform
+	ONEID_TEST_FAULTS=20 $(GO) test -count=1 -parallel 8 -timeout 60m -run '^TestNothingIsLostUnderFaults$$' ./pipelines/pull
+
 .PHONY: test-kafka
 test-kafka: build ## what talks to Kafka, against a real Apache Kafka (Java 17; Maven, once)
 	$(BIN) engine install
