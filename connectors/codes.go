@@ -26,6 +26,8 @@ type Code struct {
 	// Tries is how often a call is tried in all before the class holds, where
 	// the platform wants to be asked a few times more; 0 leaves it to the class.
 	Tries int
+	// Limit is whose limit a Throttle met: one of the words in limits, or "".
+	Limit string
 	// Kind is one of the sentinels of this package, or nil.
 	Kind error
 	// Text is what the platform calls it, or what is known of it. It holds no
@@ -50,6 +52,9 @@ func (c Code) Name() string {
 // the source of public clients, in somebody's post, or nowhere.
 var sureness = []string{"documented", "client", "post", "assumed"}
 
+// limits are the words for whose limit was met.
+var limits = []string{"", "app", "shop", "method"}
+
 // kinds are the words for the sentinels.
 var kinds = map[string]error{"": nil, "unauthorised": ErrUnauthorized, "forbidden": ErrForbidden, "throttled": ErrThrottled, "clock": ErrClock}
 
@@ -62,6 +67,7 @@ type Codes struct {
 type group struct {
 	Class string `yaml:"class"`
 	Tries int    `yaml:"tries"`
+	Limit string `yaml:"limit"`
 	Kind  string `yaml:"kind"`
 	Sure  string `yaml:"sure"`
 	Mend  string `yaml:"mend"`
@@ -82,8 +88,8 @@ func ParseCodes(text []byte) (*Codes, error) {
 	for _, g := range groups {
 		class := Class(slices.Index(classNames[:], g.Class))
 		kind, known := kinds[g.Kind]
-		if class < 0 || !known || !slices.Contains(sureness, g.Sure) {
-			faults = append(faults, fmt.Errorf("class %q, kind %q, sure %q: one of them is no word of a table", g.Class, g.Kind, g.Sure))
+		if class < 0 || !known || !slices.Contains(sureness, g.Sure) || !slices.Contains(limits, g.Limit) || (class == Throttle) != (g.Limit != "") {
+			faults = append(faults, fmt.Errorf("class %q, kind %q, sure %q, limit %q: one of them is no word of a table, or there is a limit where nothing is throttled", g.Class, g.Kind, g.Sure, g.Limit))
 		}
 		for _, name := range slices.Sorted(maps.Keys(g.Codes)) {
 			system, sub, _ := strings.Cut(name, " ")
@@ -94,7 +100,7 @@ func ParseCodes(text []byte) (*Codes, error) {
 			if system == "*" {
 				system = ""
 			}
-			c.all = append(c.all, Code{System: system, Sub: sub, Class: class, Tries: g.Tries, Kind: kind, Text: g.Codes[name], Mend: g.Mend, Sure: g.Sure})
+			c.all = append(c.all, Code{System: system, Sub: sub, Class: class, Tries: g.Tries, Limit: g.Limit, Kind: kind, Text: g.Codes[name], Mend: g.Mend, Sure: g.Sure})
 		}
 	}
 	slices.SortFunc(c.all, func(a, b Code) int {
@@ -159,5 +165,5 @@ func (c *Codes) Find(system, sub string) Code {
 
 // Apply says in e what its codes mean.
 func (c Code) Apply(e *Error) {
-	e.Class, e.Tries, e.Kind, e.Message, e.Mend = c.Class, c.Tries, c.Kind, c.Text, c.Mend
+	e.Class, e.Tries, e.Limit, e.Kind, e.Message, e.Mend = c.Class, c.Tries, c.Limit, c.Kind, c.Text, c.Mend
 }

@@ -6,7 +6,7 @@ import (
 )
 
 const table = `
-- {class: throttle, kind: throttled, sure: documented, mend: slower, codes: {"7": limited}}
+- {class: throttle, limit: app, kind: throttled, sure: documented, mend: slower, codes: {"7": limited}}
 - {class: retry, sure: client, codes: {"* isp.*": theirs, "9": nine}}
 - {class: stop stream, sure: client, codes: {"* isv.*": ours, "9 isv.*": nine of ours}}
 - {class: skip record, sure: assumed, codes: {"* isv.gone": gone}}

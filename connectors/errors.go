@@ -69,6 +69,8 @@ type Error struct {
 	RequestID string
 	// Wait is how long a Throttle lasts; 0 otherwise.
 	Wait time.Duration
+	// Limit is whose limit a Throttle met: "app", "method", "shop" or "".
+	Limit string
 	// Tries is how often the call is tried in all before Class holds; 0
 	// leaves it to the class.
 	Tries int
@@ -117,6 +119,9 @@ func (e *Error) Retry() (wait time.Duration, again bool) {
 		return 0, e.Class == Retry || e.Tries > 1
 	}
 }
+
+// Scope is whose limit a Throttle met.
+func (e *Error) Scope() string { return e.Limit }
 
 // Attempts bounds how often the call is tried in all; 0 leaves it to the
 // client.

@@ -141,7 +141,7 @@ func (c *client) once(ctx context.Context, method string, params any, token func
 			Header: http.Header{"X-Open-No-Old-Err-Code": {"1"}},
 		}, nil
 	}
-	_, err = c.http.Do(ctx, build, func(r httpclient.Response) error {
+	_, err = c.http.Do(ctx, method, build, func(r httpclient.Response) error {
 		c.learnClock(r.Header)
 		if err := c.http.StatusError(r); err != nil {
 			return err

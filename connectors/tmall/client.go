@@ -130,7 +130,7 @@ func (c *client) once(ctx context.Context, method string, params map[string]stri
 		}
 		return c.decode(method, r, out)
 	}
-	_, err := c.http.Do(ctx, build, classify)
+	_, err := c.http.Do(ctx, method, build, classify)
 	return err
 }
 

@@ -129,7 +129,7 @@ func (c *client) replace(ctx context.Context, used string) error {
 		AccessToken text  `json:"access_token"`
 		ExpireIn    whole `json:"expire_in"`
 	}
-	_, err := c.oauth.Do(ctx, func(int) (httpclient.Request, error) {
+	_, err := c.oauth.Do(ctx, "token", func(int) (httpclient.Request, error) {
 		return httpclient.Request{Query: url.Values{
 			"grant_type": {"client_credential"}, "appkey": {c.appKey}, "secret": {c.appSecret},
 		}}, nil
@@ -191,7 +191,7 @@ func (c *client) once(ctx context.Context, method, version string, token func() 
 	if err != nil {
 		return err
 	}
-	_, err = c.http.Do(ctx, func(int) (httpclient.Request, error) {
+	_, err = c.http.Do(ctx, method, func(int) (httpclient.Request, error) {
 		public := map[string]string{"method": method, "version": version, "format": "json"}
 		if token := token(); token != "" {
 			public["access_token"] = token

@@ -74,6 +74,14 @@ type Config struct {
 	// RequestsPerSecond bounds the calls of this shop; default 5, since the
 	// platform does not say what it allows.
 	RequestsPerSecond float64 `json:"requests_per_second"`
+	// AppRequestsPerSecond bounds the calls of the app, over all its shops, and
+	// MethodRequestsPerSecond those of each of its methods; 0, the default, is
+	// no bound of ours.
+	AppRequestsPerSecond    float64 `json:"app_requests_per_second"`
+	MethodRequestsPerSecond float64 `json:"method_requests_per_second"`
+	// CallsPerDay is the app's quota of calls in a day of GMT+8; 0, the
+	// default, leaves it to the platform to say when it is used up.
+	CallsPerDay int `json:"calls_per_day"`
 
 	// Transport carries the calls; nil is the network.
 	Transport http.RoundTripper `json:"-"`
@@ -133,14 +141,20 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
 	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
 	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
-	fault(cfg.RequestsPerSecond < 0, "requests_per_second must not be negative")
+	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
+	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
 	api, err := httpclient.New(httpclient.Config{
-		BaseURL: cfg.URL, Transport: cfg.Transport, PerSecond: cfg.RequestsPerSecond, Burst: max(1, int(cfg.RequestsPerSecond/10)),
+		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
+		App: httpclient.Limit{
+			Name: Platform + " app " + cfg.AppKey, PerSecond: cfg.AppRequestsPerSecond, Burst: burst(cfg.AppRequestsPerSecond),
+			PerDay: cfg.CallsPerDay, Zone: zone,
+		},
+		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond, Burst: burst(cfg.RequestsPerSecond)},
 	})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("url: %w", err))
 	}
-	token, err := httpclient.New(httpclient.Config{BaseURL: cfg.TokenURL, Transport: cfg.Transport, PerSecond: 1})
+	token, err := httpclient.New(httpclient.Config{BaseURL: cfg.TokenURL, Transport: cfg.Transport, Shop: httpclient.Limit{PerSecond: 1}})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("token_url: %w", err))
 	}
@@ -188,6 +202,13 @@ func defPointer[T any](field **T, value T) {
 		*field = &value
 	}
 }
+
+// burst is how many calls of a tenth of a second may come at once.
+func burst(perSecond float64) int { return max(1, int(perSecond/10)) }
+
+// Share lets the connector share its limits with others; call it before the
+// first call.
+func (c *Connector) Share(l *httpclient.Limits) { c.client.http.Share(l) }
 
 // Spec describes the connector.
 func (c *Connector) Spec() connectors.Spec { return Spec() }

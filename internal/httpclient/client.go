@@ -24,7 +24,6 @@ import (
 
 	"github.com/go-resty/resty/v2"
 	"github.com/hashicorp/go-retryablehttp"
-	"golang.org/x/time/rate"
 )
 
 // Config of a Client. The zero value of each field is its default.
@@ -45,14 +44,16 @@ type Config struct {
 	// attempts. Default 200 ms and 10 s.
 	MinWait, MaxWait time.Duration
 	// MaxThrottle is the longest wait that a throttle answer may ask for; a
-	// call that is told to wait longer ends at once with that answer, so that
-	// the caller can say until when. Default 2 minutes.
+	// call that is told to wait longer ends at once with that answer. Default
+	// 25 hours: a day's quota that is used up is waited for. A call whose
+	// context ends before the wait does ends at once too.
 	MaxThrottle time.Duration
-	// PerSecond limits attempts per second, all callers of this client
-	// together; 0 means no limit. Burst is how many may come at once,
-	// default 1.
-	PerSecond float64
-	Burst     int
+	// App and Shop limit all attempts of this client: those of the app, and
+	// those for the shop. Without a name they are this client's alone.
+	App, Shop Limit
+	// PerMethod limits the attempts a second of each method of the app; 0
+	// means no limit.
+	PerMethod float64
 	// MaxBytes bounds an answer after decompression. Default 32 MiB.
 	MaxBytes int64
 	// UserAgent of each request. Default "oneid".
@@ -85,7 +86,8 @@ type Response struct {
 
 // Retrier is an error of the caller's that says whether the same call may be
 // tried again. A positive wait means that the platform asked for a pause: all
-// calls of this client wait that long, and it does not count as a failure.
+// calls under the same limit wait that long, and it does not count as a
+// failure.
 type Retrier interface {
 	error
 	Retry() (wait time.Duration, again bool)
@@ -96,6 +98,18 @@ type Retrier interface {
 type Bounded interface {
 	Attempts() int
 }
+
+// A Scoped error says which limit its wait is of: ScopeApp, ScopeMethod, or
+// any other text for the shop's.
+type Scoped interface {
+	Scope() string
+}
+
+// The scopes of a platform's limits, besides that of the shop.
+const (
+	ScopeApp    = "app"
+	ScopeMethod = "method"
+)
 
 // Build makes the request of an attempt, counted from 1. It is called anew
 // for each attempt, after the rate limit, so it may use the present time.
@@ -111,12 +125,9 @@ type Client struct {
 	cfg   Config
 	base  *url.URL
 	resty *resty.Client
-	limit *rate.Limiter
 
-	mu sync.Mutex
-	// notBefore is until when a throttle answer asked all callers to wait;
-	// guarded by mu.
-	notBefore time.Time
+	mu     sync.Mutex
+	limits *Limits // guarded by mu
 }
 
 // New makes a client; it connects to nothing yet.
@@ -126,8 +137,9 @@ func New(cfg Config) (*Client, error) {
 	setDefault(&cfg.Throttles, 60)
 	setDefault(&cfg.MinWait, 200*time.Millisecond)
 	setDefault(&cfg.MaxWait, 10*time.Second)
-	setDefault(&cfg.MaxThrottle, 2*time.Minute)
-	setDefault(&cfg.Burst, 1)
+	setDefault(&cfg.MaxThrottle, 25*time.Hour)
+	setDefault(&cfg.App.Name, "app")
+	setDefault(&cfg.Shop.Name, "shop")
 	setDefault(&cfg.MaxBytes, 32<<20)
 	setDefault(&cfg.UserAgent, "oneid")
 	base, err := url.Parse(cfg.BaseURL)
@@ -142,10 +154,7 @@ func New(cfg Config) (*Client, error) {
 		t.MaxIdleConnsPerHost = 16
 		cfg.Transport = t
 	}
-	c := &Client{cfg: cfg, base: base, limit: rate.NewLimiter(rate.Inf, 1)}
-	if cfg.PerSecond > 0 {
-		c.limit = rate.NewLimiter(rate.Limit(cfg.PerSecond), cfg.Burst)
-	}
+	c := &Client{cfg: cfg, base: base, limits: NewLimits(nil)}
 	retry := &retryablehttp.Client{
 		HTTPClient: &http.Client{
 			Transport: attempts{c},
@@ -181,12 +190,33 @@ func setDefault[T comparable](field *T, value T) {
 // Host is the host (and port) that the client calls, for messages.
 func (c *Client) Host() string { return c.base.Host }
 
-// Do makes one call: builds, limits, sends, reads and classifies, until an
+// Share lets the client share limits with others; call it before the first
+// call.
+func (c *Client) Share(l *Limits) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limits = l
+}
+
+// under are the limits and the buckets of a method's calls: the method's, the
+// shop's, the app's.
+func (c *Client) under(method string) (*Limits, []*bucket) {
+	c.mu.Lock()
+	l := c.limits
+	c.mu.Unlock()
+	return l, []*bucket{
+		l.bucket(Limit{Name: c.cfg.App.Name + " " + method, PerSecond: c.cfg.PerMethod}),
+		l.bucket(c.cfg.Shop), l.bucket(c.cfg.App),
+	}
+}
+
+// Do makes one call of a platform's method: builds, limits, sends, reads and classifies, until an
 // attempt is good, its error is final, the attempts are used up or ctx ends.
 // The response of the last attempt is given beside its error where there was
 // one. The error wraps what Classify returned, or an *Error of this package.
-func (c *Client) Do(ctx context.Context, build Build, classify Classify) (Response, error) {
-	s := &state{client: c, build: build, classify: classify}
+func (c *Client) Do(ctx context.Context, method string, build Build, classify Classify) (Response, error) {
+	s := &state{build: build, classify: classify}
+	s.limits, s.buckets = c.under(method)
 	_, err := c.resty.R().SetContext(context.WithValue(ctx, stateKey{}, s)).Get(c.base.Scheme + "://" + c.base.Host)
 	switch {
 	case ctx.Err() != nil:
@@ -204,7 +234,8 @@ func (c *Client) Do(ctx context.Context, build Build, classify Classify) (Respon
 // state is one call on its way through its attempts. One goroutine at a time
 // touches it: the attempts of a call follow one another.
 type state struct {
-	client    *Client
+	limits    *Limits
+	buckets   []*bucket // of the method, the shop, the app
 	build     Build
 	classify  Classify
 	attempt   int
@@ -233,11 +264,11 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := stateOf(ctx)
 	s.attempt++
 	s.response, s.err, s.again, s.wait = Response{}, nil, false, 0
-	if s.err = a.c.await(ctx); s.err == nil {
+	if s.err = s.limits.await(ctx, a.c.base.Host, s.buckets); s.err == nil {
 		s.err = a.try(ctx, s)
 	}
 	if s.err != nil && ctx.Err() == nil {
-		a.decide(s)
+		a.decide(ctx, s)
 	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -275,7 +306,7 @@ func (a attempts) try(ctx context.Context, s *state) error {
 }
 
 // decide says whether the call is tried again, and after what pause.
-func (a attempts) decide(s *state) {
+func (a attempts) decide(ctx context.Context, s *state) {
 	var r Retrier
 	if !errors.As(s.err, &r) {
 		return
@@ -284,15 +315,15 @@ func (a attempts) decide(s *state) {
 	switch {
 	case !again:
 	case wait > 0:
-		s.throttles++
-		if wait > a.c.cfg.MaxThrottle || s.throttles > a.c.cfg.Throttles {
-			return
-		}
 		// A little more than asked for, so that callers do not come back
 		// all at once.
-		s.wait = wait + rand.N(wait/10+50*time.Millisecond)
-		s.again = true
-		a.c.pause(s.wait)
+		wait += rand.N(min(wait/10, maxJitter) + 50*time.Millisecond)
+		until := time.Now().Add(wait)
+		s.limits.ban(ctx, s.scope(), until, "the platform allows no calls")
+		s.throttles++
+		end, bounded := ctx.Deadline()
+		// The next attempt waits for the end of the ban.
+		s.again = wait <= a.c.cfg.MaxThrottle && s.throttles <= a.c.cfg.Throttles && (!bounded || until.Before(end))
 	default:
 		s.failures++
 		if s.failures >= a.c.attempts(s.err) {
@@ -321,33 +352,23 @@ func backoff(resp *http.Response) time.Duration {
 	return stateOf(resp.Request.Context()).wait
 }
 
-// pause makes all callers wait that long.
-func (c *Client) pause(wait time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if until := time.Now().Add(wait); until.After(c.notBefore) {
-		c.notBefore = until
+// scope is the bucket that a wait is of.
+func (s *state) scope() *bucket {
+	var scoped Scoped
+	if !errors.As(s.err, &scoped) {
+		return s.buckets[1]
 	}
+	switch scoped.Scope() {
+	case ScopeMethod:
+		return s.buckets[0]
+	case ScopeApp:
+		return s.buckets[2]
+	}
+	return s.buckets[1]
 }
 
-// await waits for the end of a throttle and for the rate limit.
-func (c *Client) await(ctx context.Context) error {
-	for {
-		c.mu.Lock()
-		wait := time.Until(c.notBefore)
-		c.mu.Unlock()
-		if wait <= 0 {
-			return c.limit.Wait(ctx)
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-	}
-}
+// maxJitter bounds what is added to a wait that the platform asked for.
+const maxJitter = time.Minute
 
 // request makes the HTTP request of r.
 func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) {

@@ -51,7 +51,7 @@ func TestEachAttemptIsBuiltAnew(t *testing.T) {
 			w.WriteHeader(http.StatusBadGateway)
 		}
 	})
-	r, err := c.Do(t.Context(), form, c.StatusError)
+	r, err := c.Do(t.Context(), "m", form, c.StatusError)
 	if err != nil || r.Status != 200 || strings.Join(seen, "") != "123" {
 		t.Fatalf("status %d, error %v, attempts %v", r.Status, err, seen)
 	}
@@ -74,7 +74,7 @@ func TestWhichAnswersAreTriedAgain(t *testing.T) {
 			t.Parallel()
 			var calls atomic.Int32
 			client := serve(t, c.cfg, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
-			_, err := client.Do(t.Context(), form, func(Response) error { return c.answer })
+			_, err := client.Do(t.Context(), "m", form, func(Response) error { return c.answer })
 			if !errors.Is(err, c.answer) || int(calls.Load()) != c.attempts {
 				t.Errorf("error %v after %d attempts, want %v after %d", err, calls.Load(), c.answer, c.attempts)
 			}
@@ -104,7 +104,7 @@ func TestNoAddressInErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := serve(t, Config{MaxBytes: 1000, Timeout: 200 * time.Millisecond, Attempts: 2}, h)
-			_, err := c.Do(t.Context(), build, c.StatusError)
+			_, err := c.Do(t.Context(), "m", build, c.StatusError)
 			if err == nil || strings.Contains(err.Error(), secret) {
 				t.Errorf("error = %v", err)
 			}
@@ -145,7 +145,7 @@ func TestCancelEndsAWaitAtOnce(t *testing.T) {
 				c := timed(t, Config{MinWait: time.Minute, MaxWait: time.Minute, MaxThrottle: time.Hour})
 				ctx, cancel := context.WithCancel(t.Context())
 				start := time.Now()
-				_, err := c.Do(ctx, form, func(Response) error { time.AfterFunc(20*time.Millisecond, cancel); return answer })
+				_, err := c.Do(ctx, "m", form, func(Response) error { time.AfterFunc(20*time.Millisecond, cancel); return answer })
 				if !errors.Is(err, context.Canceled) || time.Since(start) != 20*time.Millisecond {
 					t.Errorf("%v after %s, want canceled after 20ms", err, time.Since(start))
 				}
@@ -160,7 +160,7 @@ func TestAThrottleHoldsAllCallers(t *testing.T) {
 		told := make(chan struct{})
 		go func() {
 			throttled := false
-			if _, err := c.Do(t.Context(), form, func(Response) error {
+			if _, err := c.Do(t.Context(), "m", form, func(Response) error {
 				if throttled {
 					return nil
 				}
@@ -174,7 +174,7 @@ func TestAThrottleHoldsAllCallers(t *testing.T) {
 		<-told
 		synctest.Wait() // the first caller waits now
 		start := time.Now()
-		if _, err := c.Do(t.Context(), form, func(Response) error { return nil }); err != nil || time.Since(start) < 300*time.Millisecond {
+		if _, err := c.Do(t.Context(), "m", form, func(Response) error { return nil }); err != nil || time.Since(start) < 300*time.Millisecond {
 			t.Errorf("%v after %s, want no sooner than 300ms", err, time.Since(start))
 		}
 		synctest.Wait()
@@ -183,10 +183,10 @@ func TestAThrottleHoldsAllCallers(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := timed(t, Config{PerSecond: 100})
+		c := timed(t, Config{Shop: Limit{PerSecond: 100}})
 		start := time.Now()
 		for range 11 {
-			if _, err := c.Do(t.Context(), form, c.StatusError); err != nil {
+			if _, err := c.Do(t.Context(), "m", form, c.StatusError); err != nil {
 				t.Fatal(err)
 			}
 		}

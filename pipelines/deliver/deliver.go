@@ -135,7 +135,7 @@ func (c Config) hooks(webhooks []Webhook) ([]*hook, error) {
 		seen[w.Name] = true
 		// The Router waits between attempts, and keeps the order of an
 		// account's changes meanwhile.
-		client, err := httpclient.New(httpclient.Config{BaseURL: w.URL, Timeout: c.Timeout, Attempts: 1})
+		client, err := httpclient.New(httpclient.Config{BaseURL: w.URL, Timeout: c.Timeout, Attempts: 1, MaxThrottle: 2 * time.Minute})
 		if err != nil {
 			return fail(err.Error())
 		}
@@ -228,7 +228,7 @@ func (d *Deliverer) tell(ctx context.Context, h *hook, change *events.IdentityCh
 
 // post posts an event to a webhook, once.
 func (d *Deliverer) post(ctx context.Context, h *hook, id string, body []byte) error {
-	_, err := h.client.Do(ctx,
+	_, err := h.client.Do(ctx, "webhook",
 		func(int) (httpclient.Request, error) {
 			return httpclient.Request{Body: body, Header: signed(id, time.Now(), body, h.Secret)}, nil
 		},
