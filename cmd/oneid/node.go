@@ -17,6 +17,7 @@ import (
 	"oneid/internal/clickhouse"
 	"oneid/internal/customer/profile"
 	"oneid/internal/embedded/chdb"
+	"oneid/internal/httpclient"
 	"oneid/internal/kafka"
 	"oneid/internal/state"
 	"oneid/internal/telemetry"
@@ -34,6 +35,7 @@ type node struct {
 	publisher *kafka.Publisher
 	cursors   *pull.Cursors
 	shops     sync.Map // platform/shop → *pull.Shop
+	limits    *httpclient.Limits
 
 	// With a resolver in this process; nil beside an owner.
 	store    *state.Store
@@ -94,6 +96,9 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 	node.pulls = node.metrics.Pulls()
 	i.closers = append(i.closers, node.publisher.Close)
 	if node.cursors, err = pull.OpenCursors(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
+		return nil, err
+	}
+	if err := node.openLimits(ctx); err != nil {
 		return nil, err
 	}
 	if node.rules, err = i.identityRules(); err != nil {
@@ -210,6 +215,9 @@ func (n *node) measure() {
 // puller pulls one stream.
 func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pull.Puller {
 	of := n.pulls.Of(platform, shop, stream)
+	if limited, ok := c.(interface{ Share(*httpclient.Limits) }); ok {
+		limited.Share(n.limits)
+	}
 	shared, _ := n.shops.LoadOrStore(platform+"/"+shop, new(pull.Shop))
 	return &pull.Puller{
 		Connector: c, Platform: platform, Shop: shop, Stream: stream, SharedShop: shared.(*pull.Shop),

@@ -116,6 +116,9 @@ func (n *node) note() string {
 	if n.memory.over.Load() {
 		text += "\n" + n.memoryNote()
 	}
+	if waits := n.limitsNote(); waits != "" {
+		text += "\n" + waits
+	}
 	return text
 }
 

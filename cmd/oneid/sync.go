@@ -19,7 +19,7 @@ type syncCmd struct {
 
 // Help shows below the usage.
 func (syncCmd) Help() string {
-	return "Reads each stream from where it was left, publishes what changed, and writes its cursor only after that: a crash repeats a page and loses nothing. Without --once it asks again and again (pull.every) until Ctrl-C. Another process resolves: `oneid resolve`, or `oneid up`."
+	return "Reads each stream from where it was left, publishes what changed, and writes its cursor only after that: a crash repeats a page and loses nothing. While a platform allows no more calls it waits, says until when (also /readyz at metrics.listen), and goes on. Without --once it asks again and again (pull.every) until Ctrl-C. Another process resolves: `oneid resolve`, or `oneid up`."
 }
 
 // Run pulls.
@@ -31,7 +31,7 @@ func (c syncCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return err
 	}
-	err = n.observed(ctx, n.kafka.Ping, nil, func(ctx context.Context) error { return c.run(ctx, n) })
+	err = n.observed(ctx, n.kafka.Ping, n.limitsNote, func(ctx context.Context) error { return c.run(ctx, n) })
 	return errors.Join(err, n.close())
 }
 

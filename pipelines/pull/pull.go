@@ -16,11 +16,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"oneid/connectors"
 	"oneid/internal/fault"
+	"oneid/internal/httpclient"
 	"oneid/internal/kafka"
 	"oneid/pipelines"
 	"oneid/schemas/events"
@@ -68,6 +70,10 @@ type Puller struct {
 	// Refused, if set, is called for each dead letter: where it came from and
 	// what is wrong with it.
 	Refused func(origin string, err error)
+
+	mu      sync.Mutex
+	waiting int  // calls that wait for a limit; guarded by mu
+	told    bool // that they wait; guarded by mu
 }
 
 // Summary counts what a pull did.
@@ -100,6 +106,7 @@ type sealed struct {
 // other for Kafka. What was read before an error is published. The summary
 // counts what was acknowledged.
 func (p *Puller) Once(ctx context.Context) (Summary, error) {
+	ctx = httpclient.WithWaits(ctx, p.waits)
 	key := p.Platform + "/" + p.Shop + "/" + p.Stream
 	pages := make(chan sealed, pagesAhead)
 	var sum Summary
@@ -120,6 +127,30 @@ func (p *Puller) Once(ctx context.Context) (Summary, error) {
 	}
 	return sum, err
 }
+
+// waits notes a wait for a limit of the platform: a state of the run, with its
+// end, and no error. Of several at the same time the first is told.
+func (p *Puller) waits(w httpclient.Wait, begins bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !begins {
+		p.waiting--
+		if p.waiting == 0 && p.told {
+			p.told = false
+			p.Log.Info("stream goes on after its wait", "platform", p.Platform, "shop", p.Shop, "stream", p.Stream)
+		}
+		return
+	}
+	p.waiting++
+	if !p.told && time.Until(w.Until) >= toldWait {
+		p.told = true
+		p.Log.Info("stream waits for a limit of the platform", "platform", p.Platform, "shop", p.Shop, "stream", p.Stream,
+			"limit", w.Name, "why", w.Why, "until", w.Until.Format(time.RFC3339))
+	}
+}
+
+// toldWait is the shortest wait that is worth a line in the log.
+const toldWait = 10 * time.Second
 
 func (p *Puller) cursorKey() string {
 	if p.CursorKey != "" {

@@ -1,0 +1,190 @@
+package all
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oneid/connectors"
+	"oneid/connectors/douyin"
+	"oneid/connectors/simulator"
+	"oneid/connectors/tmall"
+	"oneid/connectors/weidian"
+)
+
+var china = time.FixedZone("GMT+8", 8*60*60)
+
+// meter is a network of one simulated platform, in the process, that counts.
+type meter struct {
+	face http.Handler
+
+	mu      sync.Mutex
+	days    map[string]int         // calls a day of GMT+8
+	methods map[string][]time.Time // when each method was called
+	refused []string               // what was refused for rate
+}
+
+func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
+	rec := httptest.NewRecorder()
+	m.face.ServeHTTP(rec, r)
+	body := rec.Body.String()
+	method := r.URL.Query().Get("method")
+	if r.Form != nil {
+		method += r.Form.Get("method")
+		if public := r.Form.Get("public"); public != "" {
+			var p struct{ Method string }
+			if err := json.Unmarshal([]byte(public), &p); err != nil {
+				return nil, err
+			}
+			method = p.Method
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.days[time.Now().In(china).Format(time.DateOnly)]++
+	m.methods[method] = append(m.methods[method], time.Now())
+	for _, code := range []string{`"code":7,`, `"code":60000,`, `"status_code":10005,`, `"status_code":10004,`} {
+		if strings.Contains(body, code) {
+			m.refused = append(m.refused, fmt.Sprint(method, " ", code, " at ", time.Now()))
+		}
+	}
+	return rec.Result(), nil
+}
+
+// limited is a connector of a simulated shop with a quota a day and a rate of
+// each method (0: none), on a network that counts; both sides know the limits.
+func limited(t *testing.T, platform string, perDay, perSecond int) (connectors.Connector, *meter, int) {
+	t.Helper()
+	world, err := simulator.New(simulator.Config{People: 400, Seed: 3, From: time.Now().Add(-10 * 24 * time.Hour), Until: time.Now().Add(-time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	faults := simulator.Faults{PerSecond: perSecond}
+	if platform == "tmall" { // the one that documents a quota
+		faults.PerDay = perDay
+	}
+	m := &meter{days: make(map[string]int), methods: make(map[string][]time.Time)}
+	e := simulator.EndpointsOf(world, "http://tmall.example", "http://douyin.example", "http://weidian.example")
+	rate := float64(perSecond)
+	var c connectors.Connector
+	switch platform {
+	case "tmall":
+		m.face = simulator.Tmall(world, simulator.TmallOptions{Faults: faults})
+		c, err = tmall.New("1", tmall.Config{
+			URL: e.Tmall.URL, AppKey: e.Tmall.AppKey, AppSecret: e.Tmall.AppSecret, Session: e.Tmall.Session, BackfillDays: 11, PageSize: 10,
+			RequestsPerSecond: 1e6, MethodRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
+		})
+	case "douyin":
+		m.face = simulator.Douyin(world, simulator.DouyinOptions{PerSecond: perSecond})
+		c, err = douyin.New(e.Douyin.Shop, douyin.Config{
+			URL: e.Douyin.URL, AppKey: e.Douyin.AppKey, AppSecret: e.Douyin.AppSecret, BackfillDays: 11, PageSize: 2,
+			RequestsPerSecond: 1e6, AppRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
+		})
+	case "weidian":
+		m.face = simulator.Weidian(world, simulator.WeidianOptions{Faults: faults})
+		c, err = weidian.New(e.Weidian.Shop, weidian.Config{
+			URL: e.Weidian.URL, AppKey: e.Weidian.AppKey, AppSecret: e.Weidian.AppSecret, AccessToken: e.Weidian.AccessToken, BackfillDays: 11,
+			RequestsPerSecond: max(rate, 1e6*float64(1-min(perSecond, 1))), CallsPerDay: perDay, Transport: m,
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, m, world.Counts()[platform].Orders
+}
+
+// orders are the orders that a connector reads from the beginning.
+func orders(t *testing.T, c connectors.Connector) int {
+	t.Helper()
+	found := make(map[string]bool)
+	for page, err := range c.Read(t.Context(), "orders", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range page.Records {
+			list, err := c.Map(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[list[0].GetHeader().GetEntityId()] = true
+		}
+	}
+	return len(found)
+}
+
+func (m *meter) calls() int {
+	n := 0
+	for _, calls := range m.days {
+		n += calls
+	}
+	return n
+}
+
+// With a tenth of the quota that a reading needs, it ends days later and
+// complete, uses nearly all that is permitted, and is never refused.
+func TestATenthOfTheQuota(t *testing.T) {
+	t.Parallel()
+	for platform := range refusing {
+		synctest.Test(t, func(t *testing.T) {
+			free, m, want := limited(t, platform, 0, 0)
+			if got := orders(t, free); got != want {
+				t.Fatalf("%s: %d orders of %d without a quota", platform, got, want)
+			}
+			perDay := m.calls()/10 + 1
+			c, m, want := limited(t, platform, perDay, 0)
+			start := time.Now()
+			if got := orders(t, c); got != want {
+				t.Errorf("%s: %d orders, want %d", platform, got, want)
+			}
+			if took := time.Since(start); took < 7*24*time.Hour || took > 13*24*time.Hour {
+				t.Errorf("%s: took %s", platform, took)
+			}
+			days := slices.Sorted(maps.Keys(m.days))
+			for i, day := range days {
+				if n := m.days[day]; n > perDay || i < len(days)-1 && n < perDay*95/100 {
+					t.Errorf("%s: %d calls on %s of %d that are permitted", platform, n, day, perDay)
+				}
+			}
+			if len(m.refused) > 0 {
+				t.Errorf("%s: refused %q", platform, m.refused)
+			}
+		})
+	}
+}
+
+// With a limit of calls a second, nearly all that is permitted are made, and
+// none is refused.
+func TestTheRateIsUsed(t *testing.T) {
+	t.Parallel()
+	const perSecond = 5
+	for platform := range refusing {
+		synctest.Test(t, func(t *testing.T) {
+			c, m, want := limited(t, platform, 0, perSecond)
+			if got := orders(t, c); got != want {
+				t.Errorf("%s: %d orders, want %d", platform, got, want)
+			}
+			if len(m.refused) > 0 {
+				t.Errorf("%s: refused %q", platform, m.refused[:min(len(m.refused), 5)])
+			}
+			var busiest []time.Time
+			for method, times := range m.methods {
+				if len(times) > len(busiest) && method != "" {
+					busiest = times
+				}
+			}
+			took := busiest[len(busiest)-1].Sub(busiest[0]).Seconds()
+			permitted := took*perSecond + 1
+			if used := float64(len(busiest)); used < 0.95*permitted || len(busiest) < 40 {
+				t.Errorf("%s: %v calls in %vs, of %v that are permitted", platform, used, took, permitted)
+			}
+		})
+	}
+}

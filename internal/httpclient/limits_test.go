@@ -1,0 +1,199 @@
+package httpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// scoped is a throttle answer of a scope.
+type scoped struct {
+	refusal
+	scope string
+}
+
+func (s scoped) Scope() string { return s.scope }
+
+// ledger is a keeper in memory, as several processes would share it.
+type ledger struct {
+	mu     sync.Mutex
+	used   map[string]int
+	banned map[string]time.Time
+	share  int
+}
+
+func newLedger() *ledger {
+	return &ledger{used: map[string]int{}, banned: map[string]time.Time{}, share: 1}
+}
+
+func (l *ledger) Take(_ context.Context, name, day string, n, perDay int) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n = min(n, perDay-l.used[name+day])
+	l.used[name+day] += n
+	return n, nil
+}
+
+func (l *ledger) Ban(_ context.Context, name string, until time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.banned[name] = until
+	return nil
+}
+
+func (l *ledger) Banned(name string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.banned[name]
+}
+
+func (l *ledger) Share(string) int { return l.share }
+
+// clientOf is a client of a shop under shared limits.
+func clientOf(t *testing.T, l *Limits, shop string, app Limit) *Client {
+	t.Helper()
+	app.Name = "app"
+	c := timed(t, Config{App: app, Shop: Limit{Name: shop}})
+	c.Share(l)
+	return c
+}
+
+func good(Response) error { return nil }
+
+// A throttle answer holds what it is of, and nothing else.
+func TestAThrottleHoldsItsScope(t *testing.T) {
+	for scope, holds := range map[string]string{ScopeApp: "same app, shop, method", ScopeMethod: "same method", "shop": "same shop", "": "same shop"} {
+		synctest.Test(t, func(t *testing.T) {
+			l := NewLimits(nil)
+			first, second := clientOf(t, l, "one", Limit{}), clientOf(t, l, "two", Limit{})
+			ending, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			// It ends at once, since its context ends before the ban does.
+			start := time.Now()
+			if _, err := first.Do(ending, "m", form, func(Response) error { return scoped{refusal{time.Minute, true}, scope} }); err == nil || time.Since(start) != 0 {
+				t.Errorf("%s: %v", scope, err)
+			}
+			for what, c := range map[string]struct {
+				client *Client
+				method string
+			}{"same app": {second, "other"}, "same method": {second, "m"}, "same shop": {first, "other"}} {
+				start := time.Now()
+				short, cancel := context.WithTimeout(t.Context(), time.Second)
+				_, err := c.client.Do(short, c.method, form, good)
+				cancel()
+				held := err != nil
+				want := scope == ScopeApp || what == holds
+				var e *Error
+				if held != want || time.Since(start) != 0 || held && (!errors.As(err, &e) || e.Wait < 50*time.Second) {
+					t.Errorf("a throttle of %q, %s: %v after %s", scope, what, err, time.Since(start))
+				}
+			}
+		})
+	}
+}
+
+// A day's quota is used to its end, waited for until midnight of its zone, and
+// told; after a restart the day has what is left of it.
+func TestTheDaysQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newLedger()
+		zone := time.FixedZone("GMT+8", 8*60*60)
+		quota := Limit{PerDay: 1000, Zone: zone}
+		calls := make(map[string]int)
+		var mu sync.Mutex
+		var told []string
+		ctx := WithWaits(t.Context(), func(w Wait, begins bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprint(begins, " ", w))
+		})
+		l := NewLimits(book)
+		c := clientOf(t, l, "one", quota)
+		for n := range 2500 {
+			if n == 700 { // restarted
+				l = NewLimits(book)
+				c = clientOf(t, l, "one", quota)
+			}
+			if _, err := c.Do(ctx, "m", form, good); err != nil {
+				t.Fatal(err)
+			}
+			calls[time.Now().In(zone).Format(time.DateOnly)]++
+		}
+		// What a chunk had left when it was killed is lost, a five-hundredth.
+		if calls["2000-01-01"] < 998 || calls["2000-01-01"] > 1000 || calls["2000-01-02"] != 1000 || calls["2000-01-03"] < 500 {
+			t.Errorf("%v", calls)
+		}
+		want := "true app: the day's 1000 calls are used up, until 2000-01-02T00:00:00+08:00"
+		if len(told) != 4 || told[0] != want || !strings.HasPrefix(told[1], "false app: ") {
+			t.Errorf("told %q, want first %q", told, want)
+		}
+		if waits := l.Waits(); len(waits) != 0 {
+			t.Errorf("nothing waits, and it says %v", waits)
+		}
+	})
+}
+
+// A ban of hours is waited for and shown; one that another process was told
+// holds this one too.
+func TestABanIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newLedger()
+		l := NewLimits(book)
+		c := clientOf(t, l, "one", Limit{})
+		ended := make(chan error)
+		go func() {
+			throttled := false
+			_, err := c.Do(t.Context(), "m", form, func(Response) error {
+				if throttled {
+					return nil
+				}
+				throttled = true
+				return scoped{refusal{8 * time.Hour, true}, ScopeApp}
+			})
+			ended <- err
+		}()
+		start := time.Now()
+		time.Sleep(time.Minute)
+		if waits := l.Waits(); len(waits) != 1 || waits[0].Name != "app" || waits[0].Until.Sub(start) < 8*time.Hour {
+			t.Errorf("waits %v", waits)
+		}
+		other := clientOf(t, NewLimits(book), "two", Limit{})
+		if _, err := other.Do(t.Context(), "other", form, good); err != nil || time.Since(start) < 8*time.Hour {
+			t.Errorf("another process: %v after %s", err, time.Since(start))
+		}
+		if err := <-ended; err != nil || time.Since(start) > 9*time.Hour {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+	})
+}
+
+// Processes that call under one name share its rate.
+func TestProcessesShareARate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		book := newLedger()
+		c := clientOf(t, NewLimits(book), "one", Limit{PerSecond: 100})
+		took := func() time.Duration {
+			start := time.Now()
+			for range 100 {
+				if _, err := c.Do(t.Context(), "m", form, good); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return time.Since(start)
+		}
+		took()
+		if got := took(); got != time.Second {
+			t.Errorf("alone: 100 calls took %s", got)
+		}
+		book.share = 4
+		took()
+		if got := took(); got != 4*time.Second {
+			t.Errorf("one of four: 100 calls took %s", got)
+		}
+	})
+}

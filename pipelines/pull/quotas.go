@@ -1,0 +1,272 @@
+package pull
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"oneid/internal/httpclient"
+	"oneid/internal/kafka"
+	"oneid/pipelines"
+	"oneid/schemas/events"
+)
+
+// Quotas keeps what was used of the platforms' quotas and which bans stand,
+// for all processes of a brand, in the topic of the cursors: each process
+// writes its own share, and all of them read all.
+//
+// Calls of a quota are written down before they are made. The topic has one
+// partition, so all processes see the shares in one order: whoever finds the
+// quota passed by its own share gets the rest of it alone, and no two get the
+// same calls. A process that is killed has used at most what it wrote.
+type Quotas struct {
+	client    *kafka.Client
+	publisher *kafka.Publisher
+	topic     string
+	process   string
+
+	asking sync.Mutex // held by the one who writes a share and reads on to it
+
+	reading sync.Mutex
+	next    int64 // the offset to read on from; guarded by reading
+
+	mu sync.Mutex
+	// The fields below are guarded by mu.
+	shares map[string]map[string]processShare // name → process
+	called map[string]time.Time               // name → when this process called last
+}
+
+var _ httpclient.Keeper = (*Quotas)(nil)
+
+// processShare is what one process used under a name, as it is written.
+type processShare struct {
+	Day     string    `json:"day"`
+	Used    int       `json:"used"`
+	Until   time.Time `json:"until,omitzero"` // of a ban
+	written time.Time
+}
+
+const (
+	// quotaPrefix begins the keys of shares in the topic: no platform is
+	// called so.
+	quotaPrefix = "limits/"
+	// shareEvery is how often a process that calls says that it is there, and
+	// shareLasts how long it counts after that.
+	shareEvery = 30 * time.Second
+	shareLasts = 3 * shareEvery
+	// shareKept is longer than a day and any ban.
+	shareKept = 72 * time.Hour
+)
+
+// OpenQuotas reads what all processes wrote.
+func OpenQuotas(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher, topic string) (*Quotas, error) {
+	q := &Quotas{
+		client: client, publisher: publisher, topic: topic, process: uuid.NewString(),
+		shares: make(map[string]map[string]processShare), called: make(map[string]time.Time),
+	}
+	first, _, err := client.Ends(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("pull: read the quotas: %w", err)
+	}
+	q.next = first[0]
+	if err := q.catchUp(ctx, nil); err != nil {
+		return nil, fmt.Errorf("pull: read the quotas: %w", err)
+	}
+	if err := q.forget(ctx, time.Now().Add(-shareKept)); err != nil {
+		return nil, fmt.Errorf("pull: forget old quotas: %w", err)
+	}
+	return q, nil
+}
+
+// forget takes out of the topic what processes of before a moment wrote: their
+// day is over, and so are their bans.
+func (q *Quotas) forget(ctx context.Context, before time.Time) error {
+	var gone []kafka.Message
+	q.mu.Lock()
+	for name, shares := range q.shares {
+		for process, s := range shares {
+			if s.written.Before(before) {
+				gone = append(gone, kafka.Message{Topic: q.topic, Key: []byte(quotaPrefix + name + "/" + process)})
+				delete(shares, process)
+			}
+		}
+	}
+	q.mu.Unlock()
+	if len(gone) == 0 {
+		return nil
+	}
+	return q.publisher.Publish(ctx, gone)
+}
+
+// Run hears of the others, and lets them hear of this process, until ctx ends.
+// What cannot be heard while Kafka is away is heard later.
+func (q *Quotas) Run(ctx context.Context) {
+	for pipelines.Sleep(ctx, time.Second) == nil {
+		if q.catchUp(ctx, nil) != nil {
+			continue
+		}
+		for _, name := range q.toTell(time.Now()) {
+			_ = q.write(ctx, name, q.share(name)) // told the next time
+		}
+	}
+}
+
+// toTell are the names under which this process called and has not said so
+// for a while.
+func (q *Quotas) toTell(now time.Time) []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var names []string
+	for name, at := range q.called {
+		if now.Sub(at) < shareEvery && now.Sub(q.shares[name][q.process].written) >= shareEvery {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// share is this process's under a name.
+func (q *Quotas) share(name string) processShare {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.shares[name][q.process]
+}
+
+// write writes this process's share and returns once it is acknowledged.
+func (q *Quotas) write(ctx context.Context, name string, s processShare) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	key := quotaPrefix + name + "/" + q.process
+	written := &events.Cursor{Position: string(text), WrittenMs: time.Now().UnixMilli()}
+	value, err := proto.Marshal(written)
+	if err != nil {
+		return err
+	}
+	return q.publisher.Publish(ctx, []kafka.Message{{Topic: q.topic, Key: []byte(key), Value: value, Headers: kafka.Headers(events.DescribeCursor(key, written).Headers())}})
+}
+
+// catchUp reads what was written since; see, if set, is told of each share in
+// its order, under mu.
+func (q *Quotas) catchUp(ctx context.Context, see func(name, process string)) error {
+	q.reading.Lock()
+	defer q.reading.Unlock()
+	_, next, err := q.client.Ends(ctx, q.topic)
+	if err != nil {
+		return err
+	}
+	err = q.client.ReadRange(ctx, q.topic, 0, q.next, next[0], true, func(m kafka.Fetched) error {
+		name, process, s, ok := readShare(m)
+		if !ok {
+			return nil
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.shares[name] == nil {
+			q.shares[name] = make(map[string]processShare)
+		}
+		q.shares[name][process] = s
+		if see != nil {
+			see(name, process)
+		}
+		return nil
+	})
+	if errors.Is(err, kafka.ErrTrimmed) { // the oldest left while they were read
+		err = nil
+	}
+	if err == nil {
+		q.next = next[0]
+	}
+	return err
+}
+
+// readShare reads a share; false for a message that is a stream's cursor.
+func readShare(m kafka.Fetched) (name, process string, s processShare, ok bool) {
+	rest, ok := strings.CutPrefix(string(m.Key), quotaPrefix)
+	slash := strings.LastIndexByte(rest, '/')
+	var c events.Cursor
+	if !ok || slash < 0 || proto.Unmarshal(m.Value, &c) != nil || json.Unmarshal([]byte(c.GetPosition()), &s) != nil {
+		return "", "", s, false
+	}
+	s.written = time.UnixMilli(c.GetWrittenMs())
+	return rest[:slash], rest[slash+1:], s, true
+}
+
+// used is how many calls of a day all processes wrote down; mu is held.
+func (q *Quotas) used(name, day string) int {
+	sum := 0
+	for _, s := range q.shares[name] {
+		if s.Day == day {
+			sum += s.Used
+		}
+	}
+	return sum
+}
+
+// Take implements httpclient.Keeper.
+func (q *Quotas) Take(ctx context.Context, name, day string, n, perDay int) (int, error) {
+	q.asking.Lock()
+	defer q.asking.Unlock()
+	mine := q.share(name)
+	if mine.Day != day {
+		mine.Day, mine.Used = day, 0
+	}
+	mine.Used += n
+	if err := q.write(ctx, name, mine); err != nil {
+		return 0, err
+	}
+	granted := 0
+	err := q.catchUp(ctx, func(of, process string) {
+		if of == name && process == q.process && q.shares[of][process].Used == mine.Used {
+			granted = max(n-max(q.used(name, day)-perDay, 0), 0)
+		}
+	})
+	return granted, err
+}
+
+// Ban implements httpclient.Keeper.
+func (q *Quotas) Ban(ctx context.Context, name string, until time.Time) error {
+	q.asking.Lock()
+	defer q.asking.Unlock()
+	mine := q.share(name)
+	mine.Until = until.UTC()
+	if err := q.write(ctx, name, mine); err != nil {
+		return err
+	}
+	return q.catchUp(ctx, nil)
+}
+
+// Banned implements httpclient.Keeper.
+func (q *Quotas) Banned(name string) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.called[name] = time.Now()
+	var until time.Time
+	for _, s := range q.shares[name] {
+		if s.Until.After(until) {
+			until = s.Until
+		}
+	}
+	return until
+}
+
+// Share implements httpclient.Keeper.
+func (q *Quotas) Share(name string) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, now := 1, time.Now()
+	for process, s := range q.shares[name] {
+		if process != q.process && now.Sub(s.written) < shareLasts {
+			n++
+		}
+	}
+	return n
+}
