@@ -52,7 +52,7 @@ func TestATableNamesAllItsFaults(t *testing.T) {
 			t.Errorf("the error does not name %s: %v", want, err)
 		}
 	}
-	if _, err := ParseCodes([]byte("- {clas: retry}")); err == nil {
+	if _, err := ParseCodes([]byte("- {mood: retry}")); err == nil {
 		t.Error("an unknown key is no fault")
 	}
 }

@@ -112,12 +112,10 @@ func (e *Error) Unwrap() error { return e.Kind }
 // Retry says whether the same call may be tried again at once (0, true),
 // after a wait, or not. A Throttle without a Wait waits a second.
 func (e *Error) Retry() (wait time.Duration, again bool) {
-	switch {
-	case e.Class == Throttle:
+	if e.Class == Throttle {
 		return max(e.Wait, time.Second), true
-	default:
-		return 0, e.Class == Retry || e.Tries > 1
 	}
+	return 0, e.Class == Retry || e.Tries > 1
 }
 
 // Scope is whose limit a Throttle met.

@@ -188,3 +188,34 @@ func TestTheRateIsUsed(t *testing.T) {
 		})
 	}
 }
+
+// A quota that the platform alone knows is learnt from its refusal, which says
+// until when: the reading waits, and asks no more before.
+func TestAQuotaThatThePlatformTells(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		free, m, want := limited(t, "tmall", 0, 0)
+		orders(t, free)
+		perDay := m.calls()/4 + 1
+		world, err := simulator.New(simulator.Config{People: 400, Seed: 3, From: time.Now().Add(-10 * 24 * time.Hour), Until: time.Now().Add(-time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = &meter{days: make(map[string]int), methods: make(map[string][]time.Time)}
+		m.face = simulator.Tmall(world, simulator.TmallOptions{Faults: simulator.Faults{PerDay: perDay}})
+		e := simulator.EndpointsOf(world, "http://tmall.example", "", "").Tmall
+		c, err := tmall.New("1", tmall.Config{
+			URL: e.URL, AppKey: e.AppKey, AppSecret: e.AppSecret, Session: e.Session, BackfillDays: 11, PageSize: 10, RequestsPerSecond: 1e6, Parallel: 4, Transport: m,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := orders(t, c); got != want {
+			t.Errorf("%d orders, want %d", got, want)
+		}
+		// Each of the windows that are read at the same time is refused once.
+		if days := len(m.days); days < 4 || len(m.refused) > 4*days {
+			t.Errorf("%d refusals in %d days", len(m.refused), days)
+		}
+	})
+}

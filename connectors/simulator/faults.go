@@ -263,12 +263,11 @@ func (f *faulty) spoil(w http.ResponseWriter, r *http.Request, kind Fault) {
 		text = twice(text, f.face.lists())
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	switch kind {
-	case FaultTruncated:
+	if kind == FaultTruncated || kind == FaultCut {
 		text = text[:len(text)/2]
+	}
+	if kind == FaultTruncated {
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	case FaultCut:
-		text = text[:len(text)/2]
 	}
 	if whole.status != 0 {
 		w.WriteHeader(whole.status)
