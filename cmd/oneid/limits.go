@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"oneid/connectors"
 	"oneid/internal/httpclient"
 	"oneid/pipelines/pull"
 )
@@ -28,6 +29,13 @@ func (n *node) openLimits(ctx context.Context) error {
 		return nil
 	})
 	return nil
+}
+
+// limit lets a connector share the brand's limits, if it calls a platform.
+func (n *node) limit(c connectors.Connector) {
+	if limited, ok := c.(interface{ Share(l *httpclient.Limits) }); ok {
+		limited.Share(n.limits)
+	}
 }
 
 // limitsNote says which limits of platforms are waited for, and until when;

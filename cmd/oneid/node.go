@@ -215,9 +215,7 @@ func (n *node) measure() {
 // puller pulls one stream.
 func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pull.Puller {
 	of := n.pulls.Of(platform, shop, stream)
-	if limited, ok := c.(interface{ Share(*httpclient.Limits) }); ok {
-		limited.Share(n.limits)
-	}
+	n.limit(c)
 	shared, _ := n.shops.LoadOrStore(platform+"/"+shop, new(pull.Shop))
 	return &pull.Puller{
 		Connector: c, Platform: platform, Shop: shop, Stream: stream, SharedShop: shared.(*pull.Shop),

@@ -194,10 +194,16 @@ func (n *node) reconciler() *reconcile.Reconciler {
 	}
 }
 
-// withShops calls work with the shops of the settings and, in a folder that
+// withShops calls task with the shops of the settings and, in a folder that
 // `demo` made, those of its simulators: the owner's while one runs, else of
 // its own.
-func (n *node) withShops(ctx context.Context, work func(context.Context, []shop) error) error {
+func (n *node) withShops(ctx context.Context, task func(context.Context, []shop) error) error {
+	work := func(ctx context.Context, shops []shop) error {
+		for _, s := range shops {
+			n.limit(s.connector)
+		}
+		return task(ctx, shops)
+	}
 	shops, err := n.folder.shops(n.settings)
 	if err != nil {
 		return err
