@@ -15,11 +15,13 @@ import (
 type syncCmd struct {
 	Shop []string `arg:"" optional:"" help:"PLATFORM/SHOP of oneid.yaml; none means all."`
 	Once bool     `help:"Pull what there is, then end."`
+
+	Estimate bool `help:"Say what pulling will cost in calls, time and quota, and end."`
 }
 
 // Help shows below the usage.
 func (syncCmd) Help() string {
-	return "Reads each stream from where it was left, publishes what changed, and writes its cursor only after that: a crash repeats a page and loses nothing. While a platform allows no more calls it waits, says until when (also /readyz at metrics.listen), and goes on. Without --once it asks again and again (pull.every) until Ctrl-C. Another process resolves: `oneid resolve`, or `oneid up`."
+	return "Reads each stream from where it was left, publishes what changed, and writes its cursor only after that: a crash repeats a page and loses nothing. While a platform allows no more calls it waits, says until when (also /readyz at metrics.listen), and goes on. Without --once it asks again and again (pull.every) until Ctrl-C. A first reading says what it will cost before it starts. Another process resolves: `oneid resolve`, or `oneid up`."
 }
 
 // Run pulls.
@@ -48,11 +50,23 @@ func (c syncCmd) run(ctx context.Context, n *node) error {
 	if len(shops) == 0 {
 		return hinted{errors.New("no shops are configured"), "name them under shops in " + n.folder.path(settingsFile)}
 	}
+	if len(c.Shop) > 0 {
+		shops = slices.DeleteFunc(shops, func(s shop) bool { return !slices.Contains(c.Shop, s.platform+"/"+s.name) })
+	}
+	if c.Estimate {
+		var faults []error
+		for _, s := range shops {
+			faults = append(faults, n.estimate(ctx, os.Stdout, s, false))
+		}
+		return errors.Join(faults...)
+	}
 	var all errgroup.Group
 	for _, s := range shops {
-		if len(c.Shop) > 0 && !slices.Contains(c.Shop, s.platform+"/"+s.name) {
-			continue
+		asking, cancel := context.WithTimeout(ctx, estimatePatience)
+		if err := n.estimate(asking, os.Stderr, s, true); err != nil {
+			n.log.Info("what the first reading costs is not known", "error", err) // the reading says what is wrong
 		}
+		cancel()
 		for _, stream := range s.connector.Spec().Streams {
 			p := n.puller(s.connector, s.platform, s.name, stream.Name)
 			all.Go(func() error {

@@ -219,3 +219,26 @@ func TestAQuotaThatThePlatformTells(t *testing.T) {
 		}
 	})
 }
+
+// What a reading is said to cost beforehand is about what it costs.
+func TestEstimate(t *testing.T) {
+	t.Parallel()
+	for platform := range refusing {
+		synctest.Test(t, func(t *testing.T) {
+			c, m, want := limited(t, platform, 5000, 0)
+			e, err := c.(connectors.Estimator).Estimate(t.Context(), "orders", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := m.calls()
+			orders(t, c)
+			calls := m.calls() - asked
+			if e.Records < want*8/10 || e.Records > want*12/10 || e.PerDay != 5000 {
+				t.Errorf("%s: %+v for %d orders", platform, e, want)
+			}
+			if asked > 15 || e.Calls < calls*8/10 || e.Calls > calls*13/10 {
+				t.Errorf("%s: %d calls are estimated with %d calls; it took %d", platform, e.Calls, asked, calls)
+			}
+		})
+	}
+}

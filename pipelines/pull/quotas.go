@@ -248,7 +248,6 @@ func (q *Quotas) Ban(ctx context.Context, name string, until time.Time) error {
 func (q *Quotas) Banned(name string) time.Time {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.called[name] = time.Now()
 	var until time.Time
 	for _, s := range q.shares[name] {
 		if s.Until.After(until) {
@@ -263,6 +262,7 @@ func (q *Quotas) Share(name string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, now := 1, time.Now()
+	q.called[name] = now
 	for process, s := range q.shares[name] {
 		if process != q.process && now.Sub(s.written) < shareLasts {
 			n++

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"oneid/connectors"
+)
+
+// estimatePatience is how long a first reading waits for its estimate.
+const estimatePatience = 30 * time.Second
+
+// estimate says what reading a shop's streams from where they were left will
+// cost; with firstOnly, those alone that were never read.
+func (n *node) estimate(ctx context.Context, out io.Writer, s shop, firstOnly bool) error {
+	estimator, ok := s.connector.(connectors.Estimator)
+	if !ok {
+		return nil
+	}
+	n.limit(s.connector)
+	var all connectors.Estimate
+	var faults []error
+	name, said := s.platform+"/"+s.name, 0
+	for _, stream := range s.connector.Spec().Streams {
+		from := n.cursors.Get(name + "/" + stream.Name)
+		if firstOnly && from != "" {
+			continue
+		}
+		e, err := estimator.Estimate(ctx, stream.Name, from)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("estimate %s/%s: %w", name, stream.Name, err))
+			continue
+		}
+		fmt.Fprintf(out, "%s %s: about %d records in %d calls\n", name, stream.Name, e.Records, e.Calls)
+		all.Records, all.Calls, all.PerSecond, all.PerDay = all.Records+e.Records, all.Calls+e.Calls, e.PerSecond, e.PerDay
+		said++
+	}
+	if said > 0 {
+		fmt.Fprintf(out, "%s in all: %s\n", name, cost(all))
+	}
+	return errors.Join(faults...)
+}
+
+// cost says how long an estimated reading takes, as far as the limits say.
+func cost(e connectors.Estimate) string {
+	text := fmt.Sprintf("about %d records in %d calls", e.Records, e.Calls)
+	if e.PerSecond > 0 {
+		takes := time.Duration(float64(e.Calls) / e.PerSecond * float64(time.Second)).Round(time.Second)
+		text += fmt.Sprintf(", at least %s at %g a second", takes, e.PerSecond)
+	}
+	if e.PerDay > 0 {
+		text += fmt.Sprintf(", %d days of the quota of %d a day", (e.Calls+e.PerDay-1)/e.PerDay, e.PerDay)
+	}
+	return text
+}

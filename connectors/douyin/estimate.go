@@ -1,0 +1,40 @@
+package douyin
+
+import (
+	"context"
+	"time"
+
+	"oneid/connectors"
+)
+
+// Estimate implements connectors.Estimator: a list says how many rows there
+// are; those that name no buyer take a call each, and members one for ten.
+func (c *Connector) Estimate(ctx context.Context, stream string, from connectors.Cursor) (connectors.Estimate, error) {
+	l := orderListing
+	switch stream {
+	case Aftersales:
+		l = aftersaleListing
+	case Services:
+		l = serviceListing
+	}
+	reached, err := c.start(from)
+	if err != nil {
+		return connectors.Estimate{}, err
+	}
+	rows, err := c.count(ctx, l, reached)
+	if err != nil {
+		return connectors.Estimate{}, err
+	}
+	windows := int(c.client.now().Sub(reached)/(24*time.Hour)) + 1
+	e := connectors.Estimate{
+		Records: rows, Calls: 1 + connectors.PagedCalls(windows, rows, c.cfg.PageSize),
+		PerSecond: c.cfg.RequestsPerSecond, PerDay: c.cfg.CallsPerDay,
+	}
+	switch {
+	case stream == Aftersales, stream == Services:
+		e.Calls += rows
+	case stream == Users && c.cfg.AppID != 0:
+		e.Calls += (rows + memberBatch - 1) / memberBatch
+	}
+	return e, nil
+}

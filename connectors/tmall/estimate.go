@@ -1,0 +1,75 @@
+package tmall
+
+import (
+	"context"
+
+	"oneid/connectors"
+)
+
+// sampled is how many windows an estimate asks for: each costs a call.
+const sampled = 10
+
+// Estimate implements connectors.Estimator: a few of the windows say how many
+// rows there are in all. Each page of orders takes another of the simple list,
+// which names the buyers.
+func (c *Connector) Estimate(ctx context.Context, stream string, from connectors.Cursor) (connectors.Estimate, error) {
+	e := connectors.Estimate{PerSecond: c.cfg.RequestsPerSecond, PerDay: c.cfg.CallsPerDay}
+	l := c.orderListing()
+	switch {
+	case stream == Users && from == "":
+		a, err := c.rows(ctx, memberSearch, map[string]string{"current_page": "1", "page_size": "1"}, "members", "crm_member", "total_result")
+		e.Records, e.Calls = a.total, 1+(a.total+c.cfg.PageSize-1)/c.cfg.PageSize
+		return e, err
+	case stream == Users:
+		l = c.memberListing()
+	case stream == Tickets:
+		l = c.refundListing()
+	}
+	windows, err := c.planned(ctx, from)
+	if err != nil {
+		return e, err
+	}
+	asked := 0
+	for i := 0; i < len(windows); i += max(len(windows)/sampled, 1) {
+		a, err := c.list(ctx, l, windows[i], 1, false)
+		if err != nil {
+			return e, err
+		}
+		asked++
+		e.Records += a.total
+	}
+	if asked > 0 {
+		e.Records = e.Records * len(windows) / asked
+	}
+	e.Calls = 1 + connectors.PagedCalls(len(windows), e.Records, c.cfg.PageSize)
+	if stream == Orders {
+		e.Calls += len(windows) * (e.Records / max(len(windows)*c.cfg.PageSize, 1))
+		if e.Records > 0 {
+			e.Calls += len(windows)
+		}
+	}
+	return e, nil
+}
+
+// planned are the windows that a reading from a cursor begins with.
+func (c *Connector) planned(ctx context.Context, from connectors.Cursor) ([]connectors.Window, error) {
+	server, err := c.client.serverTime(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan := c.windows()
+	reached := server.Add(-plan.Oldest)
+	if from != "" {
+		if reached, err = parseCursor(from); err != nil {
+			return nil, err
+		}
+	}
+	var windows []connectors.Window
+	for {
+		w, ok := plan.After(reached, server, len(windows) == 0)
+		if !ok {
+			return windows, nil
+		}
+		windows, reached = append(windows, w), w.To
+	}
+}
