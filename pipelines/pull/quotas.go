@@ -40,7 +40,7 @@ type Quotas struct {
 	mu sync.Mutex
 	// The fields below are guarded by mu.
 	shares map[string]map[string]processShare // name → process
-	called map[string]time.Time               // name → when this process called last
+	called map[string]time.Time               // name of a rate → when this process called last
 }
 
 var _ httpclient.Keeper = (*Quotas)(nil)
