@@ -25,6 +25,8 @@ var china = time.FixedZone("GMT+8", 8*60*60)
 // meter is a network of one simulated platform, in the process, that counts.
 type meter struct {
 	face http.Handler
+	// late is how long each answer takes.
+	late time.Duration
 
 	mu      sync.Mutex
 	days    map[string]int         // calls a day of GMT+8
@@ -35,6 +37,7 @@ type meter struct {
 func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
 	m.face.ServeHTTP(rec, r)
+	time.Sleep(m.late)
 	body := rec.Body.String()
 	method := r.URL.Query().Get("method")
 	if r.Form != nil {
@@ -63,11 +66,17 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 // each method (0: none), on a network that counts; both sides know the limits.
 func limited(t *testing.T, platform string, perDay, perSecond int) (connectors.Connector, *meter, int) {
 	t.Helper()
+	return limitedBy(t, platform, perDay, perSecond, perSecond)
+}
+
+// limitedBy is limited with a rate of the platform's own.
+func limitedBy(t *testing.T, platform string, perDay, perSecond, platforms int) (connectors.Connector, *meter, int) {
+	t.Helper()
 	world, err := simulator.New(simulator.Config{People: 400, Seed: 3, From: time.Now().Add(-10 * 24 * time.Hour), Until: time.Now().Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	faults := simulator.Faults{PerSecond: perSecond}
+	faults := simulator.Faults{PerSecond: platforms}
 	if platform == "tmall" { // the one that documents a quota
 		faults.PerDay = perDay
 	}
@@ -83,7 +92,7 @@ func limited(t *testing.T, platform string, perDay, perSecond int) (connectors.C
 			RequestsPerSecond: 1e6, MethodRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
 		})
 	case "douyin":
-		m.face = simulator.Douyin(world, simulator.DouyinOptions{PerSecond: perSecond})
+		m.face = simulator.Douyin(world, simulator.DouyinOptions{PerSecond: platforms})
 		c, err = douyin.New(e.Douyin.Shop, douyin.Config{
 			URL: e.Douyin.URL, AppKey: e.Douyin.AppKey, AppSecret: e.Douyin.AppSecret, BackfillDays: 11, PageSize: 2,
 			RequestsPerSecond: 1e6, AppRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
@@ -238,6 +247,31 @@ func TestEstimate(t *testing.T) {
 			}
 			if asked > 15 || e.Calls < calls*8/10 || e.Calls > calls*13/10 {
 				t.Errorf("%s: %d calls are estimated with %d calls; it took %d", platform, e.Calls, asked, calls)
+			}
+		})
+	}
+}
+
+// Calls that are refused at the same time are one refusal: a platform that
+// allows less than is configured is not waited for ever longer.
+func TestRefusalsAtTheSameTimeAreOne(t *testing.T) {
+	t.Parallel()
+	const perSecond = 5
+	for platform := range refusing {
+		synctest.Test(t, func(t *testing.T) {
+			free, m, _ := limited(t, platform, 0, 0)
+			orders(t, free)
+			least := time.Duration(m.calls()/perSecond) * time.Second
+			c, m, want := limitedBy(t, platform, 0, 0, perSecond)
+			m.late = 100 * time.Millisecond
+			start := time.Now()
+			if got := orders(t, c); got != want {
+				t.Errorf("%s: %d orders, want %d", platform, got, want)
+			}
+			took := time.Since(start)
+			t.Logf("%s: %s, at least %s, %d refusals of %d calls", platform, took, least, len(m.refused), m.calls())
+			if took > 5*least {
+				t.Errorf("%s: took %s with %d refusals, and might have taken %s", platform, took, len(m.refused), least)
 			}
 		})
 	}

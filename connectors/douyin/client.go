@@ -25,13 +25,12 @@ type client struct {
 	signMethod string
 	tokens     *tokens
 
+	pauses connectors.Pauses
+
 	mu sync.Mutex
 	// offset is the platform's clock less ours, as last learnt from an
 	// answer's Date; guarded by mu.
 	offset time.Duration
-	// throttled counts the throttle answers since the last good one; guarded
-	// by mu.
-	throttled int
 }
 
 func newClient(http *httpclient.Client, shop string, cfg Config) *client {
@@ -146,34 +145,14 @@ func (c *client) once(ctx context.Context, method string, params any, token func
 		if err := c.http.StatusError(r); err != nil {
 			return err
 		}
-		return c.throttle(c.decode(method, r, out))
+		return c.pauses.Note(c.decode(method, r, out))
 	})
 	return err
 }
 
-const (
-	// maxWait is the longest pause after a throttle answer.
-	maxWait = time.Minute
-	// maxRenewals bounds how often a call is repeated because another one
-	// renewed the token.
-	maxRenewals = 3
-)
-
-// throttle sets how long a throttle lasts: a second, doubled with each that
-// follows without a good answer between.
-func (c *client) throttle(err error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var refused *connectors.Error
-	switch {
-	case err == nil:
-		c.throttled = 0
-	case errors.As(err, &refused) && refused.Class == connectors.Throttle:
-		refused.Wait = min(time.Second<<min(c.throttled, 10), maxWait)
-		c.throttled++
-	}
-	return err
-}
+// maxRenewals bounds how often a call is repeated because another one renewed
+// the token.
+const maxRenewals = 3
 
 // The codes of success: all of it, or a part of a batch.
 const (

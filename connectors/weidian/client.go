@@ -20,8 +20,6 @@ const (
 	renewAfter = 20 * time.Hour
 	// keysFor is how long the AES keys are kept.
 	keysFor = 10 * time.Minute
-	// maxWait is the longest pause after a throttle answer.
-	maxWait = time.Minute
 	// maxRenewals bounds how often a call is repeated because another one
 	// renewed the token.
 	maxRenewals = 3
@@ -39,15 +37,15 @@ type client struct {
 	// a context can give up on.
 	renewing chan struct{}
 
+	pauses connectors.Pauses
+
 	mu sync.Mutex
 	// The fields below are guarded by mu.
 	access string
 	// renewAt is when to get a new token, zero for one that was given.
 	renewAt time.Time
 	// offset is the platform's clock less ours, as last learnt.
-	offset time.Duration
-	// throttled counts the throttle answers since the last good one.
-	throttled int
+	offset    time.Duration
 	keys      []aesKey
 	keysUntil time.Time
 }
@@ -212,24 +210,8 @@ func (c *client) classify(method string, out any) httpclient.Classify {
 		if err := c.http.StatusError(r); err != nil {
 			return err
 		}
-		return c.throttle(c.decode(method, r, out))
+		return c.pauses.Note(c.decode(method, r, out))
 	}
-}
-
-// throttle sets how long a throttle lasts: a second, doubled with each that
-// follows without a good answer between.
-func (c *client) throttle(err error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var refused *connectors.Error
-	switch {
-	case err == nil:
-		c.throttled = 0
-	case errors.As(err, &refused) && refused.Class == connectors.Throttle:
-		refused.Wait = min(time.Second<<min(c.throttled, 10), maxWait)
-		c.throttled++
-	}
-	return err
 }
 
 // decode reads an answer, which may be JSON within a JSON text. A result that
