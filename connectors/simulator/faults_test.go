@@ -220,3 +220,28 @@ func TestFaultsThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// Each face refuses more calls a second than it is told to allow.
+func TestCallsTooMany(t *testing.T) {
+	t.Parallel()
+	w := faceWorld(t, 60, 3)
+	faults := Faults{PerSecond: 3}
+	tmall := Tmall(w, TmallOptions{Now: func() time.Time { return faceUntil }, Faults: faults})
+	douyin := newDouyinClient(t, w, DouyinOptions{Faults: faults})
+	douyin.signIn()
+	weidian := newWeidianClient(t, w, WeidianOptions{Faults: faults})
+	for n := range 5 {
+		refused := n >= 3
+		text := askTmall(t, tmall, w, map[string]string{"method": "taobao.user.seller.get", "fields": "nick", "timestamp": faceUntil.In(tmallZone).Format(time.DateTime)})
+		if strings.Contains(text, "limited-by-api-access-count") != refused {
+			t.Errorf("tmall, call %d: %s", n+1, text)
+		}
+		if answer := douyin.call("shop.brandList", map[string]any{}); (answer.Code == 60000) != refused {
+			t.Errorf("douyin, call %d: %d", n+1, answer.Code)
+		}
+		answer := weidian.call("vdian.order.list.get", "1.5", map[string]any{"update_start": "2020-01-01 00:00:00"})
+		if (answer.Status.Code == 10005) != refused {
+			t.Errorf("weidian, call %d: %d", n+1, answer.Status.Code)
+		}
+	}
+}
