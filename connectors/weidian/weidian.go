@@ -203,8 +203,8 @@ func defPointer[T any](field **T, value T) {
 	}
 }
 
-// burst is how many calls of a tenth of a second may come at once.
-func burst(perSecond float64) int { return max(1, int(perSecond/10)) }
+// burst is how many calls of a hundredth of a second may come at once.
+func burst(perSecond float64) int { return max(1, int(perSecond/100)) }
 
 // Share lets the connector share its limits with others; call it before the
 // first call.

@@ -16,8 +16,8 @@ type Limit struct {
 	// Name of what is limited; clients that share Limits share what bears the
 	// same name. It appears in messages: no secret.
 	Name string
-	// PerSecond is how many calls a second; 0 means no limit. Burst is how many
-	// of them may come at once; default 1.
+	// PerSecond is how many calls there may be in any second; 0 means no limit.
+	// Burst is how many of them may come at once; default 1.
 	PerSecond float64
 	Burst     int
 	// PerDay is how many calls in a day of Zone; 0 means no limit.
@@ -84,11 +84,20 @@ func (l *Limits) bucket(limit Limit) *bucket {
 			b.limit.Zone = time.UTC
 		}
 		if limit.PerSecond > 0 {
-			b.rate = rate.NewLimiter(rate.Limit(limit.PerSecond), max(limit.Burst, 1))
+			b.rate = rate.NewLimiter(b.perSecond(), max(limit.Burst, 1))
 		}
 		l.buckets[limit.Name] = b
 	}
 	return b
+}
+
+// perSecond is the rate at which tokens come, for this process's share of the
+// limit: what comes at once is taken off it, so that no second has more than
+// the limit.
+func (b *bucket) perSecond() rate.Limit {
+	all := b.limit.PerSecond / float64(b.share)
+	// A thousandth less, so that rounding puts no call into the second before.
+	return rate.Limit(0.999 * max(all-float64(max(b.limit.Burst, 1)-1), all/2))
 }
 
 // ban holds all calls under a name until then; a shorter ban than the one that
@@ -285,7 +294,7 @@ func (l *Limits) awaitRate(ctx context.Context, buckets []*bucket) error {
 			b.mu.Lock()
 			if share := max(l.keeper.Share(b.limit.Name), 1); share != b.share {
 				b.share = share
-				b.rate.SetLimit(rate.Limit(b.limit.PerSecond / float64(share)))
+				b.rate.SetLimit(b.perSecond())
 			}
 			b.mu.Unlock()
 		}

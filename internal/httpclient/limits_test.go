@@ -187,13 +187,50 @@ func TestProcessesShareARate(t *testing.T) {
 			return time.Since(start)
 		}
 		took()
-		if got := took(); got != time.Second {
+		if got := took(); got < time.Second || got > 1010*time.Millisecond {
 			t.Errorf("alone: 100 calls took %s", got)
 		}
 		book.share = 4
 		took()
-		if got := took(); got != 4*time.Second {
+		if got := took(); got < 4*time.Second || got > 4040*time.Millisecond {
 			t.Errorf("one of four: 100 calls took %s", got)
 		}
 	})
+}
+
+// In no second are there more calls than the limit, the first one too, and
+// nearly all that are permitted are made.
+func TestNoSecondHasMore(t *testing.T) {
+	for _, perSecond := range []int{1, 7, 100, 250, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			c := clientOf(t, NewLimits(nil), "one", Limit{PerSecond: float64(perSecond), Burst: max(perSecond/100, 1)})
+			var mu sync.Mutex
+			seconds := make(map[int64]int)
+			var callers sync.WaitGroup
+			for range 4 {
+				callers.Go(func() {
+					for range perSecond * 5 / 2 {
+						if _, err := c.Do(t.Context(), "m", form, good); err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						seconds[time.Now().Unix()]++
+						mu.Unlock()
+					}
+				})
+			}
+			start := time.Now()
+			callers.Wait()
+			all := 0
+			for second, n := range seconds {
+				if n > perSecond {
+					t.Errorf("%d calls in second %d, want at most %d", n, second-start.Unix(), perSecond)
+				}
+				all += n
+			}
+			if took := time.Since(start).Seconds(); float64(all) < 0.95*float64(perSecond)*took {
+				t.Errorf("%d calls in %.1fs at %d a second", all, took, perSecond)
+			}
+		})
+	}
 }
