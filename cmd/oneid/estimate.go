@@ -8,17 +8,20 @@ import (
 	"time"
 
 	"oneid/connectors"
+	"oneid/pipelines/pull"
 )
 
 // estimatePatience is how long a first reading waits for its estimate.
 const estimatePatience = 30 * time.Second
 
 // estimate says what reading a shop's streams from where they were left will
-// cost; with firstOnly, those alone that were never read.
-func (n *node) estimate(ctx context.Context, out io.Writer, s shop, firstOnly bool) error {
+// cost; with firstOnly, those alone that were never read. It gives about how
+// many records each of them has.
+func (n *node) estimate(ctx context.Context, out io.Writer, s shop, firstOnly bool) (map[string]int, error) {
+	records := make(map[string]int)
 	estimator, ok := s.connector.(connectors.Estimator)
 	if !ok {
-		return nil
+		return records, nil
 	}
 	n.limit(s.connector)
 	var all connectors.Estimate
@@ -36,12 +39,34 @@ func (n *node) estimate(ctx context.Context, out io.Writer, s shop, firstOnly bo
 		}
 		fmt.Fprintf(out, "%s %s: about %d records in %d calls\n", name, stream.Name, e.Records, e.Calls)
 		all.Records, all.Calls, all.PerSecond, all.PerDay = all.Records+e.Records, all.Calls+e.Calls, e.PerSecond, e.PerDay
+		records[stream.Name] = max(e.Records, 1)
 		said++
 	}
 	if said > 0 {
 		fmt.Fprintf(out, "%s in all: %s\n", name, cost(all))
 	}
-	return errors.Join(faults...)
+	return records, errors.Join(faults...)
+}
+
+// progressEvery is how often a first reading says how far it is.
+const progressEvery = 10 * time.Second
+
+// readingFirst lets a puller say now and then how far its first reading is, of
+// about so many records.
+func (n *node) readingFirst(p *pull.Puller, about int) {
+	said := time.Now()
+	ended := p.Ended
+	first := true // Ended and Progress are called one after the other
+	p.Ended = func(err error) {
+		first = first && err != nil
+		ended(err)
+	}
+	p.Progress = func(sum pull.Summary) {
+		if first && time.Since(said) >= progressEvery {
+			said = time.Now()
+			n.log.Info("a first reading goes on", "platform", p.Platform, "shop", p.Shop, "stream", p.Stream, "records", sum.Records, "of_about", max(about, sum.Total))
+		}
+	}
 }
 
 // cost says how long an estimated reading takes, as far as the limits say.

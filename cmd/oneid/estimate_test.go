@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oneid/connectors"
 	"oneid/connectors/simulator"
+	"oneid/pipelines/pull"
 )
 
 func TestCost(t *testing.T) {
@@ -51,4 +55,27 @@ func TestSyncEstimates(t *testing.T) {
 	if second := must(t, "sync", "--once", "--dir", dir); strings.Contains(second.stderr, "about ") {
 		t.Errorf("the second reading: %s", second.stderr)
 	}
+}
+
+// A first reading says now and then how far it is, until it has ended well.
+func TestAFirstReadingSaysHowFarItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log buffer
+		n := &node{instance: &instance{log: slog.New(slog.NewTextHandler(&log, nil))}}
+		p := &pull.Puller{Platform: "tmall", Shop: "mine", Stream: "orders", Ended: func(error) {}}
+		n.readingFirst(p, 900)
+		p.Progress(pull.Summary{Records: 100})
+		time.Sleep(progressEvery)
+		p.Progress(pull.Summary{Records: 300})
+		p.Ended(errors.New("away"))
+		time.Sleep(progressEvery)
+		p.Progress(pull.Summary{Records: 500, Total: 1000})
+		p.Ended(nil)
+		time.Sleep(progressEvery)
+		p.Progress(pull.Summary{Records: 1000})
+		said := log.String()
+		if strings.Count(said, "a first reading goes on") != 2 || !strings.Contains(said, "records=300 of_about=900") || !strings.Contains(said, "records=500 of_about=1000") {
+			t.Errorf("it said:\n%s", said)
+		}
+	})
 }

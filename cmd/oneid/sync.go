@@ -56,19 +56,24 @@ func (c syncCmd) run(ctx context.Context, n *node) error {
 	if c.Estimate {
 		var faults []error
 		for _, s := range shops {
-			faults = append(faults, n.estimate(ctx, os.Stdout, s, false))
+			_, err := n.estimate(ctx, os.Stdout, s, false)
+			faults = append(faults, err)
 		}
 		return errors.Join(faults...)
 	}
 	var all errgroup.Group
 	for _, s := range shops {
 		asking, cancel := context.WithTimeout(ctx, estimatePatience)
-		if err := n.estimate(asking, os.Stderr, s, true); err != nil {
+		first, err := n.estimate(asking, os.Stderr, s, true)
+		if err != nil {
 			n.log.Info("what the first reading costs is not known", "error", err) // the reading says what is wrong
 		}
 		cancel()
 		for _, stream := range s.connector.Spec().Streams {
 			p := n.puller(s.connector, s.platform, s.name, stream.Name)
+			if about := first[stream.Name]; about > 0 {
+				n.readingFirst(p, about)
+			}
 			all.Go(func() error {
 				if !c.Once {
 					return p.Run(ctx, time.Duration(n.settings.Pull.Every))
