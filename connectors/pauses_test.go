@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,8 +13,8 @@ func TestPauses(t *testing.T) {
 		wait := func(after time.Duration) time.Duration {
 			time.Sleep(after)
 			e := &Error{Class: Throttle}
-			if p.Note(e) != e {
-				t.Error("another error came back")
+			if err := p.Note(e); !errors.Is(err, e) {
+				t.Errorf("another error came back: %v", err)
 			}
 			return e.Wait
 		}
@@ -44,7 +45,8 @@ func TestPauses(t *testing.T) {
 		if got := wait(0); got != time.Second {
 			t.Errorf("after a good answer it waits %s", got)
 		}
-		if err := p.Note(&Error{Class: Retry}); err.(*Error).Wait != 0 {
+		busy := &Error{Class: Retry}
+		if err := p.Note(busy); !errors.Is(err, busy) || busy.Wait != 0 {
 			t.Error("an error that is no refusal for rate waits")
 		}
 	})
