@@ -20,6 +20,7 @@ import (
 	"oneid/identity/match"
 	"oneid/identity/match/compare"
 	"oneid/identity/match/guess"
+	"oneid/internal/tablefile"
 )
 
 // matchCmd finds which rows of tables are one entity.
