@@ -410,6 +410,6 @@ Look a customer up over the API:
 Point a BI tool at (ClickHouse over HTTP):
   %[4]s  database %[5]s, user %[6]s, password in %[1]s/%[7]s
 A query worth running:
-  oneid query --dir %[1]s 'SELECT length(platforms) AS platforms, count() AS customers, sum(net_amount) AS net FROM customer_360 GROUP BY 1 ORDER BY 1'
+  oneid query --dir %[1]s 'SELECT length(platforms) AS platforms, currency, count() AS customers, sum(net_amount) AS net FROM customer_360 GROUP BY 1, 2 ORDER BY 1, 2'
 `+next+"\n", n.folder, e.API.URL, e.API.KeyFile, e.BI.URL, e.BI.Database, e.BI.User, e.BI.SecretFile)
 }

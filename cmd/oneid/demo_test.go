@@ -251,6 +251,20 @@ func sorted(t *testing.T, path string) []string {
 	return lines
 }
 
+// An instance that somebody made for shops of their own gets no invented
+// people, from neither command, and is left as it was.
+func TestNoInventedPeopleInARealInstance(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, "init", "--dir", dir)
+	wantRefused(t, oneid(t, demoArgs(dir, 100, 4)...), 1, "an instance of its own", "hint: take another --dir")
+	wantRefused(t, oneid(t, "simulate", "--dir", dir, "--people", "100"), 1, "an instance of its own", "hint: take another --dir")
+	if _, err := os.Stat(filepath.Join(dir, "simulator.json")); err == nil {
+		t.Error("the folder has a world now")
+	}
+	wantRefused(t, oneid(t, append(demoArgs(filepath.Join(t.TempDir(), "x"), 100, 4), "--until", "2999-01-01T00:00:00Z")...), 1, "future")
+}
+
 func TestDemoRefusesAnotherWorld(t *testing.T) {
 	t.Parallel()
 	dir := demoFolder(t)

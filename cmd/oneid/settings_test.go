@@ -158,6 +158,40 @@ func TestSettingsFaults(t *testing.T) {
 	}
 }
 
+// What a shop lacks is named, with the place where it belongs.
+func TestShopsFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		says []string
+	}{
+		"no settings":    {"shops:\n  - platform: tmall\n    shop: x\n", []string{"oneid.yaml:2:5: settings: ", "app_key", "app_secret_file (the path of a file that holds it)"}},
+		"some settings":  {"shops:\n  - platform: tmall\n    shop: x\n    settings: {app_key: \"1\"}\n", []string{"oneid.yaml:4:1", "app_secret_file"}},
+		"no platform":    {"shops:\n  - platform: tmal\n    shop: x\n", []string{"oneid.yaml:2:5: ", "tmal"}},
+		"unknown key":    {"shops:\n  - platform: tmall\n    shop: x\n    settings: {app_kee: \"1\"}\n", []string{"oneid.yaml:4:16: ", "app_kee"}},
+		"secret in YAML": {"shops:\n  - platform: tmall\n    shop: x\n    settings: {app_key: \"1\", app_secret: s3cret}\n", []string{"oneid.yaml:4:30: ", "app_secret is a secret"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := folder(t.TempDir())
+			if err := os.WriteFile(f.path(settingsFile), []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			settings, err := loadSettings(string(f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.shops(settings)
+			for _, text := range c.says {
+				if err == nil || !strings.Contains(err.Error(), text) {
+					t.Errorf("shops = %v, want an error with %q", err, text)
+				}
+			}
+			if err != nil && strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("the error tells a secret: %v", err)
+			}
+		})
+	}
+}
+
 // A secret's path in endpoints.json starts from the folder, however the folder
 // was named.
 func TestSecretsLieRelativeToTheFolder(t *testing.T) {

@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"oneid/connectors"
 	"oneid/connectors/all"
@@ -27,15 +31,27 @@ func (f folder) shops(settings Settings) ([]shop, error) {
 	var list []shop
 	var faults []error
 	file := filepath.Join(string(f), settingsFile)
-	for _, s := range settings.Shops {
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the settings: %w", err)
+	}
+	for i, s := range settings.Shops {
+		at := fmt.Sprintf("shops[%d]", i)
 		spec, err := all.Spec(s.Platform)
 		if err != nil {
-			faults = append(faults, err)
+			line, column := config.Locate(data, at+".platform")
+			faults = append(faults, &config.Problem{File: file, Line: line, Column: column, Message: err.Error()})
 			continue
+		}
+		place := func(key string) (line, column int) {
+			if line, column = s.Settings.Place(key); line == 0 { // the shop has no settings
+				return config.Locate(data, at)
+			}
+			return line, column
 		}
 		raw, err := s.Settings.JSON(file, string(f), secretsOf(spec))
 		if err == nil {
-			err = validateShop(file, s, spec, raw)
+			err = validateShop(file, s, spec, raw, place)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("shop %s/%s: %w", s.Platform, s.Shop, err))
@@ -74,7 +90,8 @@ func secretsOf(spec connectors.Spec) map[string]bool {
 }
 
 // validateShop checks a shop's settings against its connector's schema.
-func validateShop(file string, s ShopSettings, spec connectors.Spec, raw json.RawMessage) error {
+// place is where a key stands, or would.
+func validateShop(file string, s ShopSettings, spec connectors.Spec, raw json.RawMessage, place func(key string) (line, column int)) error {
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(spec.Settings))
 	if err != nil {
 		return err
@@ -99,7 +116,7 @@ func validateShop(file string, s ShopSettings, spec connectors.Spec, raw json.Ra
 	var unknown []error
 	for name := range given {
 		if _, ok := known.Properties[name]; !ok {
-			line, column := s.Settings.Place(name)
+			line, column := place(name)
 			unknown = append(unknown, &config.Problem{File: file, Line: line, Column: column, Message: fmt.Sprintf("the connector of %s knows no setting %s", s.Platform, name)})
 		}
 	}
@@ -116,12 +133,28 @@ func validateShop(file string, s ShopSettings, spec connectors.Spec, raw json.Ra
 		if unit.Error == nil {
 			continue
 		}
-		line, column := s.Settings.Place(key(unit.InstanceLocation))
+		line, column := place(key(unit.InstanceLocation))
 		// The message never repeats a value: settings may hold secrets.
 		message := fmt.Sprintf("settings%s: %s", unit.InstanceLocation, keywordOf(unit.KeywordLocation))
+		if required, ok := unit.Error.Kind.(*kind.Required); ok {
+			message = fmt.Sprintf("settings%s: %s", unit.InstanceLocation, missing(required.Missing, secretsOf(spec)))
+		}
 		faults = append(faults, &config.Problem{File: file, Line: line, Column: column, Message: message})
 	}
 	return errors.Join(faults...)
+}
+
+// missing says which settings must be there and are not, and where secrets
+// belong.
+func missing(names []string, secrets map[string]bool) string {
+	said := make([]string, len(names))
+	for i, name := range names {
+		said[i] = name
+		if secrets[name] {
+			said[i] = name + "_file (the path of a file that holds it)"
+		}
+	}
+	return strings.Join(said, ", ") + " must be there"
 }
 
 // key is the first key of a JSON pointer.

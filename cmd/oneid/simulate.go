@@ -16,7 +16,7 @@ import (
 type simulateCmd struct {
 	People  int       `help:"How many people to invent." default:"1000"`
 	Seed    uint64    `help:"Which people: the same seed invents the same." default:"1"`
-	Until   time.Time `help:"Where the data end (RFC 3339); default: now, or what the folder recorded. As on the platforms, windows are counted from now: Tmall lists orders of the last three months (older ones in its history), Douyin of the last 90 days, and the data reach back 80 days from their end. So an end more than 10 days ago hides some, and one of three months ago all." format:"2006-01-02T15:04:05Z07:00"`
+	Until   time.Time `help:"Where the data end (RFC 3339); default: now, or what the folder recorded. As on the platforms, windows are counted from now: Tmall lists orders of the last three months (older ones in its history), Douyin of the last 90 days, and the data reach back 80 days from their end; a stream is read from 90 days ago on. So an end more than 10 days ago hides some, and one of three months ago all." format:"2006-01-02T15:04:05Z07:00"`
 	Tmall   string    `help:"Address of Tmall's face." default:"127.0.0.1:0"`
 	Douyin  string    `help:"Address of Douyin's face." default:"127.0.0.1:0"`
 	Weidian string    `help:"Address of Weidian's face." default:"127.0.0.1:0"`
@@ -85,11 +85,20 @@ func (c simulateCmd) Run(ctx context.Context, f folder, given dirGiven) error {
 
 // world is the world of the folder: the one that its simulator.json records,
 // or else the wanted one, recorded there. It refuses another seed or size
-// than the recorded.
+// than the recorded, and a folder that somebody made for shops of their own.
 func (f folder) world(want simulator.Config) (simulator.Config, error) {
 	recorded, err := simulator.Load(string(f))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(f.path(settingsFile)); err == nil {
+			return want, hinted{
+				fmt.Errorf("%s is an instance of its own, and no invented people are put into it", f),
+				"take another --dir: a folder that the demo makes, or one that does not exist",
+			}
+		}
+		if want.Until.After(time.Now().Add(time.Minute)) {
+			return want, hinted{errors.New("--until lies in the future"), "leave it out, or name a moment that has been: the platforms answer for what has happened"}
+		}
 		if want.Until.IsZero() {
 			want.Until = time.Now().UTC().Truncate(time.Second)
 		}

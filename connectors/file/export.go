@@ -97,7 +97,7 @@ func (x *Export) Find(ctx context.Context) (found []Found, err error) {
 		Table: func(t *tablefile.Table) error {
 			one := Found{Name: t.Name, Sheet: x.cfg.Exports.Sheet(t.Header())}
 			if one.Sheet == nil {
-				one.Why = fmt.Errorf("its columns are of no export of %s that is known; it has %s", x.cfg.Exports.Platform, strings.Join(quoteAll(t.Header()), ", "))
+				one.Why = fmt.Errorf("its columns are of no export of %s that is known; it has %s", x.cfg.Exports.Platform, headerOf(t.Header(), nil))
 			}
 			found = append(found, one)
 			return nil

@@ -20,6 +20,7 @@ import (
 	"io"
 	"iter"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,23 +250,37 @@ func (c *Connector) open(of *tablefile.Table) (*table, error) {
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("it has no column %s; it has %s. Name the right ones in the mapping",
-			strings.Join(missing, ", "), strings.Join(quoteAll(t.names), ", "))
+			strings.Join(missing, ", "), headerOf(t.names, c.cfg.Mapping.columnNames()))
 	}
 	return t, nil
 }
 
-// quoteAll quotes the names of a header; a file with no header has a row of
-// values there, so long and numeric names are not repeated.
-func quoteAll(names []string) []string {
-	out := make([]string, 0, min(len(names), 40))
-	for _, name := range names[:min(len(names), 40)] {
-		if len(name) > 60 || strings.ContainsAny(name, "0123456789@") && !strings.ContainsAny(name, "_abcdefghijklmnopqrstuvwxyz") {
-			name = "…"
+// headerOf says what a header holds. A file with no header has a person's
+// values there, so only names that are known, and those that could stand in a
+// program, are repeated; of the others the number.
+func headerOf(names, known []string) string {
+	var said []string
+	others := 0
+	for _, name := range names {
+		if slices.Contains(known, name) || columnName.MatchString(name) {
+			said = append(said, strconv.Quote(name))
+		} else {
+			others++
 		}
-		out = append(out, strconv.Quote(name))
 	}
-	return out
+	text := strings.Join(said[:min(len(said), 40)], ", ")
+	switch {
+	case others == 0:
+		return text
+	case text == "":
+		return fmt.Sprintf("%d columns by other names (is its first line the header?)", others)
+	}
+	return fmt.Sprintf("%s and %d by other names (is its first line the header?)", text, others)
 }
+
+// columnName is a name as programs write one, of several words: customer_id.
+// A word alone may be a person's.
+var columnName = regexp.MustCompile(`^[a-z]{1,20}(_[a-z]{1,20}){1,4}$`)
 
 // readTable yields the pages of one table, without its first skip rows.
 func (c *Connector) readTable(ctx context.Context, path string, t *table, skip int, yield func(connectors.Page, error) bool) error {

@@ -321,6 +321,25 @@ func TestFilesThatWillNotDo(t *testing.T) {
 	}
 }
 
+// A file without a header has a person in its first line: nothing of it is told.
+func TestAHeaderThatIsAPersonIsNotTold(t *testing.T) {
+	t.Parallel()
+	values := []string{"李小明", "浙江省杭州市西湖区文三路", "xiaoming", "xiaoming.li@mail.invalid", "oX7YzUNIONID_abcd", "13900001112", "Li Xiaoming"}
+	c, err := New(Config{Mapping: example(t, "cdnow", ""), Hash: testHash, Files: tablefile.Files{Paths: []string{write(t, "customer_id,"+strings.Join(values, ",")+"\n1,2,3,4,5,6,7,8\n")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `"customer_id" and 7 by other names (is its first line the header?)`) {
+		t.Fatalf("Check = %v", err)
+	}
+	for _, value := range values {
+		if strings.Contains(err.Error(), value) {
+			t.Errorf("the error tells %q", value)
+		}
+	}
+}
+
 func FuzzParseMapping(f *testing.F) {
 	f.Add("shop: a\nkind: users\ncolumns: {account: a}\n")
 	f.Add(sample)

@@ -287,8 +287,8 @@ func (g *guessing) mapping() string {
 	}
 	if len(rest) > 0 {
 		line("# Columns that are kept in the raw payload only:")
-		for _, name := range quoteAll(rest) {
-			line("#   %s", strings.ReplaceAll(name, "\n", " "))
+		for _, name := range rest[:min(len(rest), 40)] {
+			line("#   %s", strconv.Quote(name))
 		}
 		line("# Fields that %s may have: %s", g.kind, strings.Join(sortedFields(g.kind), ", "))
 	}

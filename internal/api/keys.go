@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -77,9 +78,11 @@ func (k *Keys) Create(name string, scopes []Scope, now time.Time) (key string, m
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.load(); err != nil {
+	release, err := k.alone()
+	if err != nil {
 		return "", Key{}, err
 	}
+	defer release()
 	secret, id := make([]byte, 32), make([]byte, 4)
 	_, _ = rand.Read(secret)
 	_, _ = rand.Read(id)
@@ -93,14 +96,33 @@ func (k *Keys) Create(name string, scopes []Scope, now time.Time) (key string, m
 func (k *Keys) Revoke(id string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.load(); err != nil {
+	release, err := k.alone()
+	if err != nil {
 		return err
 	}
+	defer release()
 	left := slices.DeleteFunc(slices.Clone(k.keys), func(key Key) bool { return key.ID == id })
 	if len(left) == len(k.keys) {
 		return fmt.Errorf("api: revoke: there is no key %q", id)
 	}
 	return k.save(left)
+}
+
+// alone keeps other processes from changing the keys until release, and reads
+// what they have made of them; mu is held.
+func (k *Keys) alone() (release func(), err error) {
+	lock, err := os.OpenFile(k.path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("api: change the keys: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("api: change the keys: %w", err), lock.Close())
+	}
+	k.loaded = time.Time{} // two changes may lie within one tick of the file's clock
+	if err := k.load(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return func() { _ = lock.Close() }, nil
 }
 
 // List is what is kept of all keys.

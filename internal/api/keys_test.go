@@ -2,6 +2,8 @@ package api
 
 import (
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,4 +42,32 @@ func TestKeysOfAnotherProcess(t *testing.T) {
 			t.Error("a key that another process revoked still opens after a second")
 		}
 	})
+}
+
+// Processes that change the keys at the same time lose none of each other's
+// changes.
+func TestKeysOfManyWriters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api-keys.json")
+	_, old, err := NewKeys(path).Create("old", []Scope{ScopeRead}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			if _, _, err := NewKeys(path).Create("new", []Scope{ScopeRead}, time.Now()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Go(func() {
+		if err := NewKeys(path).Revoke(old.ID); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Wait()
+	list, err := NewKeys(path).List()
+	if err != nil || len(list) != 16 || slices.ContainsFunc(list, func(k Key) bool { return k.ID == old.ID }) {
+		t.Errorf("%d keys are there (%v), want 16 and not the one that was revoked", len(list), err)
+	}
 }

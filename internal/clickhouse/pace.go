@@ -12,9 +12,12 @@ const (
 	// freshest is how long customer_360 rests between two refreshes at least:
 	// what the schema begins with.
 	freshest = 20 * time.Second
-	// restShare is how many times as long as it ran a refresh rests, so that
-	// it takes a tenth of the engine at most.
+	// restShare is how many times as long as it ran a refresh rests, where that
+	// is not too long, so that it takes a tenth of the engine.
 	restShare = 9
+	// oldest is what a view shows at most, where a refresh is short enough: the
+	// rest before it and the refresh itself.
+	oldest = time.Minute
 	// longest is how long it rests at most, and while nothing changes.
 	longest = time.Hour
 	// settled is after how many seconds a change is in everything that a
@@ -115,12 +118,14 @@ func quoted(names []string) string {
 	return strings.Join(all, ", ")
 }
 
-// restAfter is freshest, doubled until it is long enough for a refresh that
-// took so long, and longest at most.
+// restAfter is how long customer_360 rests after a refresh that took so long:
+// freshest, doubled until the refresh takes a tenth of the engine, as far as
+// the view is no older than a minute by it; but for as long as the refresh took
+// at least, so that it never takes more than half.
 func restAfter(took time.Duration) time.Duration {
 	rest := freshest
-	for rest < restShare*took && rest < longest {
+	for rest < restShare*took && rest < oldest {
 		rest *= 2
 	}
-	return min(rest, longest)
+	return min(max(min(rest, oldest-took), took), longest)
 }

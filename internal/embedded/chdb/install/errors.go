@@ -38,12 +38,12 @@ func noClient() *Error {
 
 func unsupported(platform string) *Error {
 	return &Error{code: Unsupported, text: "there is no engine for " + platform,
-		hint: "use Linux on x86-64, or set clickhouse.addresses in oneid.yaml to a ClickHouse server"}
+		hint: "use Linux on x86-64, or set clickhouse.url in oneid.yaml to a ClickHouse server"}
 }
 
 func noAVX2() *Error {
 	return &Error{code: NoAVX2, text: "this CPU has no AVX2 instructions, which the engine is built with",
-		hint: "use a CPU made since about 2015 (in a virtual machine: pass the host's CPU through), or set clickhouse.addresses in oneid.yaml to a ClickHouse server"}
+		hint: "use a CPU made since about 2015 (in a virtual machine: pass the host's CPU through), or set clickhouse.url in oneid.yaml to a ClickHouse server"}
 }
 
 func damaged(file, want, got string) *Error {
