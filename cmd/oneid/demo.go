@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"text/tabwriter"
 	"time"
 
@@ -399,9 +400,13 @@ func (n *node) printAddresses(out io.Writer, stays bool) {
 	if err != nil {
 		return
 	}
-	next := "Ctrl-C ends; oneid up --dir %[1]s goes on from here."
+	program := "oneid"
+	if _, err := exec.LookPath(program); err != nil {
+		program = os.Args[0] // as it was called
+	}
+	next := "Ctrl-C ends; %[8]s up --dir %[1]s goes on from here."
 	if !stays {
-		next = "There is no terminal, so the demo ends here. oneid up --dir %[1]s goes on, at the addresses that %[1]s/endpoints.json names then."
+		next = "There is no terminal, so the demo ends here. %[8]s up --dir %[1]s goes on, at the addresses that %[1]s/endpoints.json names then."
 	}
 	fmt.Fprintf(out, `
 Look a customer up over the API:
@@ -410,6 +415,6 @@ Look a customer up over the API:
 Point a BI tool at (ClickHouse over HTTP):
   %[4]s  database %[5]s, user %[6]s, password in %[1]s/%[7]s
 A query worth running:
-  oneid query --dir %[1]s 'SELECT length(platforms) AS platforms, currency, count() AS customers, sum(net_amount) AS net FROM customer_360 GROUP BY 1, 2 ORDER BY 1, 2'
-`+next+"\n", n.folder, e.API.URL, e.API.KeyFile, e.BI.URL, e.BI.Database, e.BI.User, e.BI.SecretFile)
+  %[8]s query --dir %[1]s 'SELECT length(platforms) AS platforms, currency, count() AS customers, sum(net_amount) AS net FROM customer_360 GROUP BY 1, 2 ORDER BY 1, 2'
+`+next+"\n", n.folder, e.API.URL, e.API.KeyFile, e.BI.URL, e.BI.Database, e.BI.User, e.BI.SecretFile, program)
 }

@@ -51,7 +51,8 @@ type Config struct {
 	// NoSync: see ServeConfig. For tests and throw-away data.
 	NoSync bool
 	// Command starts the child; default: this program with "engine", "serve".
-	// Environment is added to the child's, which is empty but for the time zone.
+	// Environment is added to the child's, which is empty but for the time zone and
+	// the folder of temporary files.
 	Command     []string
 	Environment []string
 	// Log gets each change of state once; OnState too, if it is set, in order.
@@ -389,7 +390,7 @@ func (s *Server) spawn() (*child, error) {
 	//nolint:noctx // the child outlives any one context: stop asks it to end before it kills
 	command := exec.Command(s.config.Command[0], s.config.Command[1:]...)
 	command.Dir = s.config.Folder
-	command.Env = append([]string{"TZ=UTC", "LC_ALL=C.UTF-8"}, s.config.Environment...)
+	command.Env = append([]string{"TZ=UTC", "LC_ALL=C.UTF-8", "TMPDIR=" + filepath.Join(s.config.Folder, "tmp")}, s.config.Environment...)
 	command.Stderr = &s.messages
 	command.ExtraFiles = []*os.File{settingsRead, lifetimeRead, s.app, bi, s.lock}
 	command.SysProcAttr = ownGroup()
