@@ -302,7 +302,7 @@ func TestDemoTable(t *testing.T) {
 	if strings.Contains(a.stdout, "DIFFERENT") {
 		t.Errorf("counts differ:\n%s", a.stdout)
 	}
-	addresses := []string{"curl -s http://127.0.0.1:", "database oneid, user bi", "oneid query --dir " + dir, "oneid up --dir " + dir}
+	addresses := []string{"curl -s http://127.0.0.1:", "database oneid, user bi", " query --dir " + dir, " up --dir " + dir}
 	for _, text := range addresses {
 		if !strings.Contains(a.stdout, text) {
 			t.Errorf("the addresses do not say %q:\n%s", text, a.stdout)
