@@ -30,6 +30,7 @@ type Settings struct {
 	Kafka      KafkaSettings      `yaml:"kafka" doc:"Where Kafka is."`
 	ClickHouse ClickHouseSettings `yaml:"clickhouse" doc:"Where ClickHouse is."`
 	API        APISettings        `yaml:"api" doc:"The look-up API."`
+	Callbacks  CallbacksSettings  `yaml:"callbacks" doc:"Where the platforms call OneID."`
 	Pull       PullSettings       `yaml:"pull" doc:"How often the platforms are asked."`
 	Resolve    ResolveSettings    `yaml:"resolve" doc:"How batches are cut."`
 	Reconcile  ReconcileSettings  `yaml:"reconcile" doc:"How often all is compared with the platforms."`
@@ -98,6 +99,11 @@ type APISettings struct {
 	Listen       string          `yaml:"listen" doc:"Address of the API; port 0 takes a free one."`
 	MaxBodyBytes int             `yaml:"max_body_bytes" doc:"Largest request body, in bytes."`
 	Timeout      config.Duration `yaml:"timeout" doc:"Longest time for one request."`
+}
+
+// CallbacksSettings is about what platforms call by themselves.
+type CallbacksSettings struct {
+	Listen string `yaml:"listen" doc:"Address at which up answers the platforms' own calls, behind your TLS; empty means nowhere."`
 }
 
 // PullSettings is about asking the platforms.
@@ -225,9 +231,9 @@ func (s *Settings) validate(data []byte) error {
 			fault(key, "must be of the form host:port, such as 127.0.0.1:0")
 		}
 	}
-	if s.Metrics.Listen != "" {
-		if _, port, err := net.SplitHostPort(s.Metrics.Listen); err != nil || port == "" {
-			fault("metrics.listen", "must be of the form host:port, such as 127.0.0.1:9464")
+	for key, address := range map[string]string{"metrics.listen": s.Metrics.Listen, "callbacks.listen": s.Callbacks.Listen} {
+		if _, port, err := net.SplitHostPort(address); address != "" && (err != nil || port == "") {
+			fault(key, "must be of the form host:port, such as 127.0.0.1:9464")
 		}
 	}
 	if s.Resolve.MemoryMiB < 64 {

@@ -85,6 +85,13 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		return err
 	}
 	group.Go(func() error { return server.serve(ctx) })
+	callbacks, err := n.listenCallbacks(ctx, shops)
+	if err != nil {
+		return err
+	}
+	if callbacks != nil {
+		group.Go(func() error { return callbacks.serve(ctx) })
+	}
 	group.Go(func() error {
 		n.loadBuyers(ctx)
 		return nil
