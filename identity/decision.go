@@ -14,6 +14,9 @@ const (
 	Same      DecisionKind = iota + 1 // both accounts are one person: stronger than any rule
 	Different                         // they are two: never in one customer
 	Undo                              // takes another decision back
+	// Adopt takes rules into force, in place of those that were. Its number is
+	// that of the message's; between lie kinds that do not bear on who is who.
+	Adopt DecisionKind = 6
 )
 
 // String names the kind as tables do.
@@ -25,6 +28,8 @@ func (k DecisionKind) String() string {
 		return "different"
 	case Undo:
 		return "undo"
+	case Adopt:
+		return "adopt"
 	}
 	return "unknown"
 }
@@ -37,6 +42,7 @@ type Decision struct {
 	Kind   DecisionKind
 	A, B   Account // of Same and Different
 	Undoes string  // the ID that an Undo takes back; an Undo can be undone by a later one
+	Rules  *Rules  `json:",omitempty"` // of Adopt
 	At     int64   // when it was decided, Unix milliseconds
 }
 
@@ -77,10 +83,12 @@ type Decisions struct {
 	undos   map[string][]*Decision // by what they undo
 	pairs   map[Pair][]*Decision
 	partner map[Account][]Account
+	adopts  []*Decision
 }
 
 // Add puts d into the set and returns the accounts whose customers it may
-// change; none if the set has its ID already.
+// change; none if the set has its ID already. Whether other rules are in force
+// after it, Adopted says.
 func (s *Decisions) Add(d Decision) []Account {
 	if s.byID == nil {
 		s.byID, s.undos = map[string]*Decision{}, map[string][]*Decision{}
@@ -103,6 +111,8 @@ func (s *Decisions) Add(d Decision) []Account {
 		}
 		s.pairs[pair] = append(s.pairs[pair], own)
 		return []Account{pair.A, pair.B}
+	case Adopt:
+		s.adopts = append(s.adopts, own)
 	case Undo:
 		s.undos[d.Undoes] = append(s.undos[d.Undoes], own)
 		// What it takes back may be an undo in its turn: follow to the end.
@@ -111,7 +121,7 @@ func (s *Decisions) Add(d Decision) []Account {
 			seen[target.ID] = true
 			target = s.byID[target.Undoes]
 		}
-		if target != nil && target.Kind != Undo {
+		if target != nil && (target.Kind == Same || target.Kind == Different) {
 			return []Account{target.A, target.B}
 		}
 	}
@@ -120,6 +130,32 @@ func (s *Decisions) Add(d Decision) []Account {
 
 // Len counts the decisions.
 func (s *Decisions) Len() int { return len(s.byID) }
+
+// Pairs counts the pairs of accounts that anything was decided about.
+func (s *Decisions) Pairs() int { return len(s.pairs) }
+
+// Adopted is the decision whose rules are in force: of those that were not
+// taken back the last. False if there is none.
+func (s *Decisions) Adopted() (Decision, bool) {
+	var last *Decision
+	for _, d := range s.adopts {
+		if (last == nil || d.later(last)) && s.stands(d) {
+			last = d
+		}
+	}
+	if last == nil {
+		return Decision{}, false
+	}
+	return *last, true
+}
+
+// Rules are those in force: adopted ones, or else those given.
+func (s *Decisions) Rules(given *Rules) *Rules {
+	if d, ok := s.Adopted(); ok {
+		return d.Rules
+	}
+	return given
+}
 
 // stands says whether d was not taken back. Of two undos only the later can
 // take back the other, so that no circle has two answers.
@@ -181,7 +217,7 @@ type Standing string
 const (
 	Stands    Standing = "stands"
 	Undone    Standing = "undone"
-	Overruled Standing = "overruled" // a later one about the same pair stands
+	Overruled Standing = "overruled" // a later one about the same pair, or of rules, stands
 )
 
 // Get returns the decision of that ID, and what has become of it.
@@ -193,7 +229,10 @@ func (s *Decisions) Get(id string) (Decision, Standing, bool) {
 	if !s.stands(d) {
 		return *d, Undone, true
 	}
-	if d.Kind != Undo && d.A != d.B {
+	if last, _ := s.Adopted(); d.Kind == Adopt && last.ID != id {
+		return *d, Overruled, true
+	}
+	if (d.Kind == Same || d.Kind == Different) && d.A != d.B {
 		if v, _ := s.Verdict(PairOf(d.A, d.B)); v.ID != id {
 			return *d, Overruled, true
 		}
@@ -207,6 +246,9 @@ func (s *Decisions) Get(id string) (Decision, Standing, bool) {
 // those who are the same as A and those who are the same as B. Nothing of it
 // is resolved silently: who decides takes one of them back first.
 func (s *Decisions) Against(d Decision) []Verdict {
+	if d.Kind != Same && d.Kind != Different {
+		return nil
+	}
 	pair := PairOf(d.A, d.B)
 	if v, ok := s.Verdict(pair); ok && v.Kind != d.Kind {
 		return []Verdict{v}

@@ -400,8 +400,14 @@ func (p *partitioner) join(a, b int) {
 
 // Resolve finds the customers in all evidence and decisions. The result is a
 // function of the sets: of neither order, nor repetition, nor any clock.
-// Accounts that only a decision names are no part of it.
+// Accounts that only a decision names are no part of it. The rules are in force
+// unless a decision has adopted others.
 func Resolve(evidence []Evidence, decisions []Decision, rules *Rules) Resolution {
+	var set Decisions
+	for _, d := range decisions {
+		set.Add(d)
+	}
+	rules = set.Rules(rules)
 	accounts := make([]Account, len(evidence))
 	for i, e := range evidence {
 		accounts[i] = e.Account
@@ -453,10 +459,6 @@ func Resolve(evidence []Evidence, decisions []Decision, rules *Rules) Resolution
 		return cmp.Or(a.Identifier.Compare(b.Identifier), cmp.Compare(a.Span, b.Span))
 	})
 
-	var set Decisions
-	for _, d := range decisions {
-		set.Add(d)
-	}
 	for _, v := range set.All() {
 		_, okA := number[v.Pair.A]
 		_, okB := number[v.Pair.B]

@@ -25,6 +25,8 @@ type Rules struct {
 	// Types holds the rule of each type that joins; one that is absent is kept
 	// as evidence and joins nothing.
 	Types map[IdentifierType]*TypeRule `yaml:"types"`
+
+	source []byte // the YAML that they were read from
 }
 
 // TypeRule is how one type of identifier joins; see rules.yaml. In the
@@ -65,10 +67,12 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 			rules, err = nil, errors.New("identity: read rules: this is no YAML that can be read")
 		}
 	}()
-	var r Rules
-	if err := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict()).Decode(&r); err != nil {
+	type fields Rules // without UnmarshalText, which comes here
+	var read fields
+	if err := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict()).Decode(&read); err != nil {
 		return nil, fmt.Errorf("identity: read rules: %w", err)
 	}
+	r := Rules(read)
 	var faults []error
 	fault := func(path, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("identity: read rules: %s%s: %s", position(source, path), path[2:], fmt.Sprintf(format, args...)))
@@ -112,7 +116,63 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	r.source = bytes.Clone(source)
 	return &r, nil
+}
+
+// MarshalText is the YAML that the rules were read from.
+func (r *Rules) MarshalText() ([]byte, error) { return bytes.Clone(r.source), nil }
+
+// UnmarshalText reads rules as ParseRules does.
+func (r *Rules) UnmarshalText(text []byte) error {
+	read, err := ParseRules(text)
+	if err == nil {
+		*r = *read
+	}
+	return err
+}
+
+// Alike says whether both rule alike, however they are written.
+func (r *Rules) Alike(other *Rules) bool {
+	if r.LargestCustomer != other.LargestCustomer || len(r.Types) != len(other.Types) {
+		return false
+	}
+	for typ := range r.Types {
+		if !r.AlikeOf(other, typ) {
+			return false
+		}
+	}
+	return true
+}
+
+// AlikeOf says whether both rule alike about a type.
+func (r *Rules) AlikeOf(other *Rules, typ IdentifierType) bool {
+	a, b := r.Types[typ], other.Types[typ]
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Priority == b.Priority && a.strength == b.strength && a.Exclusive == b.Exclusive && a.Accounts == b.Accounts &&
+		a.PerShop == b.PerShop && a.gap == b.gap && slices.Equal(a.Never, b.Never)
+}
+
+// NeverDiffers lists the types of which other values never join.
+func (r *Rules) NeverDiffers(other *Rules) []IdentifierType {
+	never := func(r *Rules, typ IdentifierType) []string {
+		if rule := r.Types[typ]; rule != nil {
+			return rule.Never
+		}
+		return nil
+	}
+	var types []IdentifierType
+	for _, rules := range []*Rules{r, other} {
+		for typ := range rules.Types {
+			if !slices.Equal(never(r, typ), never(other, typ)) {
+				types = append(types, typ)
+			}
+		}
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
 }
 
 // position is "line:column: " of a path in a YAML source, "" if it isn't there.
@@ -131,26 +191,6 @@ func position(source []byte, path string) string {
 	}
 	at := node.GetToken().Position
 	return fmt.Sprintf("%d:%d: ", at.Line, at.Column)
-}
-
-// WithNever returns rules that also never join the given normalised values of
-// a type: the brand's own phones, for instance.
-func (r *Rules) WithNever(typ IdentifierType, values ...string) *Rules {
-	rule, ok := r.Types[typ]
-	if !ok || len(values) == 0 {
-		return r
-	}
-	own := *rule
-	own.Never, own.never = slices.Clone(rule.Never), slices.Clone(rule.never)
-	for _, value := range values {
-		pattern := "^" + regexp.QuoteMeta(value) + "$"
-		own.Never = append(own.Never, pattern)
-		own.never = append(own.never, regexp.MustCompile(pattern))
-	}
-	copied := *r
-	copied.Types = maps.Clone(r.Types)
-	copied.Types[typ] = &own
-	return &copied
 }
 
 // Never says whether a normalised value of a type never joins.

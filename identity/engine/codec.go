@@ -22,6 +22,7 @@ const (
 	tableDecisions   Table = 'd' // decision ID → JSON
 	tableOutbox      Table = 'o' // sequence → encoded Changes
 	tableSequence    Table = 'q' // empty → sequence
+	tableRules       Table = 'r' // empty → YAML of the rules that hold where none were adopted
 	tableUnsettled   Table = 'u' // number → empty: accounts that the next batch resolves anew
 )
 
@@ -112,6 +113,14 @@ func decisionRow(d identity.Decision) Row {
 		panic(err) // texts and numbers only
 	}
 	return Row{tableDecisions, []byte(d.ID), value}
+}
+
+func givenRow(rules *identity.Rules) Row {
+	text, err := rules.MarshalText()
+	if err != nil {
+		panic(err) // a copy of bytes
+	}
+	return Row{tableRules, []byte{}, text}
 }
 
 func sequenceRow(sequence uint64) Row {
@@ -236,9 +245,6 @@ func (e *Engine) load() error {
 				if r.bad {
 					return
 				}
-				if e.rules.Strength(identity.IdentifierType(t.names[t.identifiers.at(s.identifier).typ.name()]), s.role()) > 0 && !e.joined(s.account, s.identifier) {
-					t.identifiers.at(s.identifier).joins++
-				}
 				t.addSighting(s)
 			})
 		},
@@ -251,6 +257,18 @@ func (e *Engine) load() error {
 				e.decisions.Add(d)
 				return nil
 			})
+		},
+		func() error {
+			err := e.store.Scan(tableRules, func(_, value []byte) (err error) {
+				e.givenStored = true
+				e.given, err = identity.ParseRules(value)
+				return err
+			})
+			if err == nil {
+				rules := e.decisions.Rules(e.given)
+				e.rule(rules, e.joins(rules))
+			}
+			return err
 		},
 		func() error {
 			return e.store.Scan(tableUnsettled, func(key, _ []byte) error {

@@ -97,7 +97,7 @@ func sameGroups(a, b []identity.Group) bool {
 // alone says whether nothing can connect an account with another: most that
 // were born just now.
 func (e *Engine) alone(account uint32) bool {
-	if e.decisions.Len() > 0 {
+	if e.decisions.Pairs() > 0 {
 		return false
 	}
 	t := &e.tables
@@ -145,7 +145,7 @@ func (e *Engine) component(account uint32) (numbers []uint32, c identity.Compone
 				}
 			}
 		}
-		if e.decisions.Len() > 0 {
+		if e.decisions.Pairs() > 0 {
 			for _, v := range e.decisions.Of(t.accountKey(numbers[i])) {
 				if v.Kind != identity.Same {
 					continue
@@ -177,7 +177,7 @@ func (e *Engine) component(account uint32) (numbers []uint32, c identity.Compone
 			group.Members[i].Account = in[uint32(group.Members[i].Account)]
 		}
 	}
-	if e.decisions.Len() > 0 {
+	if e.decisions.Pairs() > 0 {
 		for _, a := range c.Accounts {
 			for _, v := range e.decisions.Of(a) {
 				other := v.Pair.B

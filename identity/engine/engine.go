@@ -84,7 +84,9 @@ type Customer struct {
 // batch or as after it.
 type Engine struct {
 	store Store
-	rules *identity.Rules
+	// given are the rules that hold where no decision has adopted others.
+	given       *identity.Rules
+	givenStored bool // guarded by applying
 
 	applying  sync.Mutex // one Apply at a time; guards unsaved and unsettled
 	unsaved   *batch     // applied in memory, refused by the store
@@ -92,6 +94,7 @@ type Engine struct {
 
 	mu     sync.RWMutex // guards all below; held for writing in short turns
 	tables tables
+	rules  *identity.Rules // in force; written under applying and mu both
 	// decisions is written under applying and mu both.
 	decisions identity.Decisions
 	outbox    map[uint64][]byte // Changes not yet delivered, encoded
@@ -100,10 +103,10 @@ type Engine struct {
 	applied   bool // whether there was any sequence
 }
 
-// New loads the state that the store holds. The rules must be those of the
-// time when the state was made: other rules need a rebuild.
+// New loads the state that the store holds. The rules are those of a state that
+// begins: one that has begun keeps its own, until a decision adopts others.
 func New(store Store, rules *identity.Rules) (*Engine, error) {
-	e := &Engine{store: store, rules: rules, outbox: map[uint64][]byte{}}
+	e := &Engine{store: store, given: rules, rules: rules, outbox: map[uint64][]byte{}}
 	e.tables.init()
 	if err := e.load(); err != nil {
 		return nil, fmt.Errorf("engine: load the state: %w", err)
@@ -181,6 +184,9 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	e.mu.Lock()
 	e.decide(b, decisions)
 	e.mu.Unlock()
+	if rules := e.decisions.Rules(e.given); rules != e.rules {
+		e.adopt(b, rules)
+	}
 	e.settle(b) // reads only, and nobody else writes
 	seen := map[uint32]bool{}
 	for _, account := range b.dirty {
@@ -231,7 +237,7 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 			a := t.accounts.at(n)
 			a.birth, a.moved = b.sequence, b.sequence
 			a.why.set(t.name("born"))
-			if e.decisions.Len() > 0 && len(e.decisions.Of(child.account)) > 0 {
+			if e.decisions.Pairs() > 0 && len(e.decisions.Of(child.account)) > 0 {
 				b.soil(n)
 			}
 		}
@@ -444,6 +450,10 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	b.rows = numbered.rows
 	for _, d := range decisions {
 		b.rows = append(b.rows, decisionRow(d))
+	}
+	if !e.givenStored {
+		b.rows = append(b.rows, givenRow(e.given))
+		e.givenStored = true
 	}
 	for _, n := range e.unsettled {
 		b.rows = append(b.rows, Row{Table: tableUnsettled, Key: key32(n)})

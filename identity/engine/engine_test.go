@@ -37,6 +37,28 @@ func rules(t testing.TB) *identity.Rules {
 	return r
 }
 
+// otherRules join other types, more loosely and more strictly.
+var otherRules = []string{`
+largest_customer: 3
+types:
+  email:   {priority: 1, join: {member: 90, agent: 70}}
+  unruled: {priority: 2, join: {buyer: 60}, exclusive: 1}
+`, `
+largest_customer: 20
+types:
+  unionid: {priority: 2, join: {member: 96}}
+  phone:   {priority: 1, join: {member: 90, buyer: 90, receiver: 50}, accounts: 9}
+`}
+
+// adopted is a decision for one of them.
+func adopted(r *rand.Rand, id string) identity.Decision {
+	rules, err := identity.ParseRules([]byte(otherRules[r.IntN(len(otherRules))]))
+	if err != nil {
+		panic(err)
+	}
+	return identity.Decision{ID: id, Kind: identity.Adopt, Rules: rules, At: int64(r.IntN(5))}
+}
+
 // A history is what came in, in one order.
 type history struct {
 	updates   []engine.Update
@@ -73,6 +95,8 @@ func randomHistory(r *rand.Rand) history {
 		d := identity.Decision{ID: fmt.Sprint("d", i), Kind: identity.DecisionKind(1 + r.IntN(3)), At: int64(r.IntN(5))}
 		if d.Kind == identity.Undo {
 			d.Undoes = fmt.Sprint("d", r.IntN(8))
+		} else if r.IntN(6) == 0 {
+			d = adopted(r, d.ID)
 		} else {
 			d.A, d.B = accounts[r.IntN(n)], accounts[r.IntN(n)]
 		}
@@ -225,6 +249,39 @@ func TestResolveIgnoresOrder(t *testing.T) {
 		doubled := append(evidence(s), evidence(h)...)
 		if d := cmp.Diff(want, identity.Resolve(doubled, s.decisions, rules)); d != "" {
 			t.Fatalf("seed %d: order or repetition changed the resolution:\n%s", seed, d)
+		}
+	}
+}
+
+// What other rules did, an undo takes back: as if never adopted.
+func TestUndoneIsNeverAdopted(t *testing.T) {
+	t.Parallel()
+	for seed := range *seedCount {
+		r := rand.New(rand.NewPCG(uint64(seed), 8))
+		h := randomHistory(r)
+		e, err := engine.New(engine.NewMemory(), rules(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := []struct {
+			updates   []engine.Update
+			decisions []identity.Decision
+		}{{h.updates, h.decisions}, {nil, []identity.Decision{adopted(r, "rules")}}, {nil, []identity.Decision{{ID: "undo", Kind: identity.Undo, Undoes: "rules", At: 101}}}}
+		steps[1].decisions[0].At = 100
+		var customers []map[identity.Account]identity.CustomerID
+		var moved []int
+		for i, step := range steps {
+			changes, err := e.Apply(uint64(i), step.updates, step.decisions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			customers, moved = append(customers, held(e)), append(moved, len(changes.Moved))
+		}
+		if d := cmp.Diff(customers[0], customers[2]); d != "" {
+			t.Fatalf("seed %d: after adopting rules and taking them back (-before +after):\n%s", seed, d)
+		}
+		if moved[1] != moved[2] {
+			t.Fatalf("seed %d: %d accounts moved, %d moved back", seed, moved[1], moved[2])
 		}
 	}
 }

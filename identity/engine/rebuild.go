@@ -94,16 +94,13 @@ func (r *Rebuilder) bear() {
 // there.
 func (r *Rebuilder) Evidence(ev identity.Evidence) bool {
 	r.bear()
-	e, t := r.engine, &r.engine.tables
+	t := &r.engine.tables
 	account, ok := t.findAccount(ev.Account)
 	if !ok {
 		r.report.Strangers++
 		return false
 	}
 	id := t.identifier(ev.Identifier)
-	if e.rules.Strength(ev.Identifier.Type, ev.Role) > 0 && !e.joined(account, id) {
-		t.identifiers.at(id).joins++
-	}
 	t.addSighting(seen(account, id, ev.Role, t.name(ev.Source), ev.First, ev.Last))
 	return true
 }
@@ -118,6 +115,8 @@ func (r *Rebuilder) Decision(d identity.Decision) {
 func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	r.bear()
 	e, t := r.engine, &r.engine.tables
+	rules := e.decisions.Rules(e.given)
+	e.rule(rules, e.joins(rules))
 	unsettled := r.place()
 	r.unsettle(unsettled)
 	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.sightings.len(), len(r.decisions), len(unsettled)
@@ -157,7 +156,7 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 			return r.report, err
 		}
 	}
-	if err := e.store.Commit(append(rows, sequenceRow(sequence))); err != nil {
+	if err := e.store.Commit(append(rows, givenRow(e.given), sequenceRow(sequence))); err != nil {
 		return r.report, fmt.Errorf("engine: rebuild: %w", err)
 	}
 	return r.report, nil
@@ -293,6 +292,9 @@ func (e *Engine) compareDecisions(other *Engine) string {
 	}
 	if !slices.Equal(e.decisions.All(), other.decisions.All()) {
 		return "the decisions about a pair of accounts differ"
+	}
+	if !e.rules.Alike(other.rules) {
+		return "the rules in force differ"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"testing"
 
@@ -17,7 +18,11 @@ func hash(typ identity.IdentifierType, scope, value string) identity.Hash {
 
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	x := Extractor{Hash: hash, Rules: identity.DefaultRules().WithNever(identity.Phone, "13900002222"), MixMobileKey: "key"}
+	rules, err := identity.ParseRules(bytes.Replace(identity.DefaultRulesYAML(), []byte("13800138000"), []byte("13900002222"), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := Extractor{Hash: hash, Rules: rules, MixMobileKey: "key"}
 	e := &events.Event{
 		Header: &events.Header{Platform: "weidian", Shop: "7", Account: "42", Person: &events.Person{Sightings: []*events.Sighting{
 			{Type: "phone", Value: "+86 13812345670", Role: events.Role_ROLE_BUYER},

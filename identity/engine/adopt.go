@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"slices"
+
+	"oneid/identity"
+)
+
+// Rules are those in force.
+func (e *Engine) Rules() *identity.Rules {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.rules
+}
+
+// adopt takes other rules into force: what each identifier joins is counted
+// anew, and every account is resolved anew. Only what differs then moves, since
+// an account whose customer is the same stays as it is.
+func (e *Engine) adopt(b *batch, rules *identity.Rules) {
+	t := &e.tables
+	// What identifiers joined before, of types that are ruled otherwise.
+	for id := range uint32(t.identifiers.len()) {
+		if typ := e.typeOf(id); !e.rules.AlikeOf(rules, typ) {
+			e.touch(b, id)
+		}
+	}
+	joins := e.joins(rules) // counted beside the look-ups
+	for account := range uint32(t.accounts.len()) {
+		b.soil(account)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rule(rules, joins)
+}
+
+// joins counts for each identifier the accounts that bear it in a role that
+// joins.
+func (e *Engine) joins(rules *identity.Rules) []uint32 {
+	t := &e.tables
+	joins := make([]uint32, t.identifiers.len())
+	var borne []uint32
+	for account := range uint32(t.accounts.len()) {
+		borne = borne[:0]
+		for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
+			s := t.sightings.at(n)
+			if rules.Strength(e.typeOf(s.identifier), s.role()) > 0 && !slices.Contains(borne, s.identifier) {
+				borne = append(borne, s.identifier)
+				joins[s.identifier]++
+			}
+		}
+	}
+	return joins
+}
+
+// rule takes rules into force, and what identifiers join by them.
+func (e *Engine) rule(rules *identity.Rules, joins []uint32) {
+	for id, n := range joins {
+		e.tables.identifiers.at(uint32(id)).joins = n
+	}
+	e.rules = rules
+}
+
+func (e *Engine) typeOf(id uint32) identity.IdentifierType {
+	return identity.IdentifierType(e.tables.names[e.tables.identifiers.at(id).typ.name()])
+}
