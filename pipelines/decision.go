@@ -32,6 +32,11 @@ func checkDecision(d *events.Decision) error {
 		if d.GetUndoes() == "" {
 			return errors.New("decision: the undo does not say what it takes back")
 		}
+	case events.DecisionKind_DECISION_KIND_ADOPT:
+		want = 0
+		if _, err := identity.ParseRules(d.GetRules()); err != nil {
+			return fmt.Errorf("decision: the rules to adopt cannot be read: %w", err)
+		}
 	default: // erase and consent are of one account
 	}
 	if d.GetDecisionId() == "" {

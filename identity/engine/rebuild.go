@@ -111,7 +111,8 @@ func (r *Rebuilder) Decision(d identity.Decision) {
 	r.decisions = append(r.decisions, d)
 }
 
-// Finish writes the state that contains the batches up to a sequence.
+// Finish writes the state that contains the batches up to a sequence. Its
+// Engine goes on from there.
 func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	r.bear()
 	e, t := r.engine, &r.engine.tables
@@ -159,8 +160,12 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	if err := e.store.Commit(append(rows, givenRow(e.given), sequenceRow(sequence))); err != nil {
 		return r.report, fmt.Errorf("engine: rebuild: %w", err)
 	}
+	e.sequence, e.applied, e.unsettled, e.givenStored = sequence, true, moved, true
 	return r.report, nil
 }
+
+// Engine is the state that was made.
+func (r *Rebuilder) Engine() *Engine { return r.engine }
 
 // rebuildRows bounds one write of a rebuild: a few megabytes.
 const rebuildRows = 50_000

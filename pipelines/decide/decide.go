@@ -10,6 +10,7 @@
 package decide
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ import (
 
 // MaxText bounds who decided and why, in bytes.
 const MaxText = 1000
+
+// MaxRules bounds the text of rules, in bytes.
+const MaxRules = 256 << 10
 
 // What a caller can do nothing about but ask differently.
 var (
@@ -63,7 +67,7 @@ func (*ConflictError) Hint() string {
 // Decision is a person's word as it is listed.
 type Decision struct {
 	ID string `json:"decision_id"`
-	// Kind is same, different or undo.
+	// Kind is same, different, adopt or undo.
 	Kind     string   `json:"kind"`
 	Accounts []string `json:"accounts,omitempty"`
 	// Undoes is the decision that an undo takes back.
@@ -72,7 +76,7 @@ type Decision struct {
 	Why    string    `json:"why"`
 	At     time.Time `json:"decided_at"`
 	// Standing is stands, undone, or overruled by a later one about the same
-	// accounts.
+	// accounts, or of rules.
 	Standing identity.Standing `json:"standing"`
 	// Resolved is false while the resolver has not taken it.
 	Resolved bool `json:"resolved"`
@@ -108,6 +112,38 @@ func (d *Desk) Same(ctx context.Context, a, b, who, why string) (made Decision, 
 // Different decides that two accounts are two persons, as Same does.
 func (d *Desk) Different(ctx context.Context, a, b, who, why string) (made Decision, already bool, err error) {
 	return d.decide(ctx, identity.Different, a, b, who, why)
+}
+
+// Adopt takes rules into force, in place of those that are: every account is
+// resolved anew where the decision stands in the journal. It returns the
+// decision that says so: an earlier one, if the same rules are in force by it
+// already, and already is true then.
+func (d *Desk) Adopt(ctx context.Context, rules *identity.Rules, who, why string) (made Decision, already bool, err error) {
+	if !texts(who, why) {
+		return made, false, errTexts
+	}
+	text, err := rules.MarshalText()
+	switch {
+	case err != nil:
+		return made, false, err
+	case len(text) == 0 || len(text) > MaxRules:
+		return made, false, fmt.Errorf("%w: the rules have %d bytes; between 1 and %d are taken", ErrWrong, len(text), MaxRules)
+	}
+	d.deciding.Lock()
+	defer d.deciding.Unlock()
+	known, err := d.load(ctx)
+	if err != nil {
+		return made, false, err
+	}
+	at := time.Now().UnixMilli()
+	if last, ok := known.set.Adopted(); ok {
+		if last.Rules.Alike(rules) {
+			return known.get(last.ID), true, nil
+		}
+		at = max(at, last.At+1) // whatever the clocks of two machines say
+	}
+	made, err = d.publish(ctx, &events.Decision{Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: text, Who: who, Why: why, DecidedMs: at})
+	return made, false, err
 }
 
 func (d *Desk) decide(ctx context.Context, kind identity.DecisionKind, a, b, who, why string) (made Decision, already bool, err error) {
@@ -262,26 +298,27 @@ func (d *Desk) load(ctx context.Context) (*register, error) {
 		Kind     string    `ch:"kind"`
 		Accounts []string  `ch:"accounts"`
 		Undoes   string    `ch:"undoes"`
+		Rules    string    `ch:"rules"`
 		Who      string    `ch:"who"`
 		Why      string    `ch:"why"`
 		At       time.Time `ch:"decided_at"`
 	}
 	err = d.ClickHouse.Select(ctx, "list decisions", &rows,
-		"SELECT decision_id, toString(kind) AS kind, accounts, undoes, who, why, decided_at FROM "+d.ClickHouse.Database()+".decisions FINAL"+
-			" WHERE kind IN ('same', 'different', 'undo')")
+		"SELECT decision_id, toString(kind) AS kind, accounts, undoes, rules, who, why, decided_at FROM "+d.ClickHouse.Database()+".decisions FINAL"+
+			" WHERE kind IN ('same', 'different', 'undo', 'adopt')")
 	if err != nil {
 		return nil, err
 	}
 	r := new(register)
 	for _, row := range rows {
-		r.add(Decision{ID: row.ID, Kind: row.Kind, Accounts: row.Accounts, Undoes: row.Undoes, Who: row.Who, Why: row.Why, At: row.At.UTC(), Resolved: true})
+		r.add(Decision{ID: row.ID, Kind: row.Kind, Accounts: row.Accounts, Undoes: row.Undoes, Who: row.Who, Why: row.Why, At: row.At.UTC(), Resolved: true}, []byte(row.Rules))
 	}
 	// A topic that was made anew begins at 0 again.
 	from := min(max(committed[d.Topics.Decisions][0], first[0]), next[0])
 	err = d.Kafka.ReadRange(ctx, d.Topics.Decisions, 0, from, next[0], false, func(m kafka.Fetched) error {
 		e := new(events.Decision)
 		if pipelines.DecodeDecision(m.Value, e) == nil { // what is none is on its way to the dead letters
-			r.add(listed(e))
+			r.add(listed(e), e.GetRules())
 		}
 		return nil
 	})
@@ -301,14 +338,21 @@ func (d *Desk) load(ctx context.Context) (*register, error) {
 }
 
 // kinds are those that bear on who is who, as the table writes them.
-var kinds = map[string]identity.DecisionKind{"same": identity.Same, "different": identity.Different, "undo": identity.Undo}
+var kinds = map[string]identity.DecisionKind{"same": identity.Same, "different": identity.Different, "undo": identity.Undo, "adopt": identity.Adopt}
 
-func (r *register) add(d Decision) {
+func (r *register) add(d Decision, rules []byte) {
 	word := identity.Decision{ID: d.ID, Kind: kinds[d.Kind], Undoes: d.Undoes, At: d.At.UnixMilli()}
 	if _, _, twice := r.set.Get(d.ID); twice || word.Kind == 0 {
 		return
 	}
-	if word.Kind != identity.Undo {
+	switch word.Kind {
+	case identity.Undo:
+	case identity.Adopt:
+		var err error
+		if word.Rules, err = identity.ParseRules(rules); err != nil {
+			return // of a later version
+		}
+	default:
 		if len(d.Accounts) < 2 {
 			return
 		}
@@ -384,7 +428,7 @@ func (d *Desk) publish(ctx context.Context, e *events.Decision) (Decision, error
 	if err := d.ClickHouse.Insert(ctx, note, "audit/"+id.String()); err != nil {
 		return Decision{}, fmt.Errorf("decide: the audit cannot be written, so nothing is decided: %w", err)
 	}
-	key := e.GetUndoes()
+	key := cmp.Or(e.GetUndoes(), made.Kind)
 	if len(e.GetAccounts()) > 0 {
 		key = e.GetAccounts()[0]
 	}

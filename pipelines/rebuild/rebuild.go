@@ -22,6 +22,7 @@ import (
 	"oneid/identity"
 	"oneid/identity/engine"
 	"oneid/internal/clickhouse"
+	"oneid/internal/customer/decided"
 	"oneid/internal/kafka"
 	"oneid/internal/state"
 	"oneid/schemas/events"
@@ -53,6 +54,23 @@ type Report struct {
 
 // Into fills an empty state. On an error the state is of no use.
 func (r *Rebuild) Into(ctx context.Context, store *state.Store) (Report, error) {
+	builder, err := engine.NewRebuilder(store, r.Rules)
+	if err != nil {
+		return Report{}, err
+	}
+	report, err := r.read(ctx, builder)
+	if err != nil {
+		return report, err
+	}
+	if report.Values, err = r.values(ctx, store); err != nil {
+		return report, err
+	}
+	report.Rebuilt, err = builder.Finish(report.Sequence)
+	return report, err
+}
+
+// read gives a builder who is who, and reports up to which batch.
+func (r *Rebuild) read(ctx context.Context, builder *engine.Rebuilder) (Report, error) {
 	var report Report
 	// How far it is comes first: what is inserted meanwhile lies behind it.
 	position, err := r.position(ctx)
@@ -82,22 +100,16 @@ func (r *Rebuild) Into(ctx context.Context, store *state.Store) (Report, error) 
 		report.Sequence = max(report.Sequence, journal.before(newest), journal.delivered)
 	}
 
-	builder, err := engine.NewRebuilder(store, r.Rules)
-	if err != nil {
-		return report, err
-	}
 	for _, step := range []func() error{
 		func() error { return r.accounts(ctx, builder, report.Sequence, valid) },
 		func() error { return r.evidence(ctx, builder) },
 		func() error { return r.decisions(ctx, builder) },
-		func() (err error) { report.Values, err = r.values(ctx, store); return err },
 	} {
 		if err := step(); err != nil {
 			return report, err
 		}
 	}
-	report.Rebuilt, err = builder.Finish(report.Sequence)
-	return report, err
+	return report, nil
 }
 
 // LostJournalError says that the journal ends before what ClickHouse holds.
@@ -189,31 +201,11 @@ func (r *Rebuild) evidence(ctx context.Context, to *engine.Rebuilder) error {
 }
 
 func (r *Rebuild) decisions(ctx context.Context, to *engine.Rebuilder) error {
-	query := "SELECT decision_id, kind, accounts, undoes, toUnixTimestamp64Milli(decided_at) FROM " + r.table("decisions") + " FINAL WHERE kind IN ('same', 'different', 'undo')"
-	return r.ClickHouse.Rows(ctx, "read the decisions", query, func(scan func(...any) error) error {
-		var d identity.Decision
-		var kind string
-		var accounts []string
-		if err := scan(&d.ID, &kind, &accounts, &d.Undoes, &d.At); err != nil {
-			return err
-		}
-		switch d.Kind = map[string]identity.DecisionKind{"same": identity.Same, "different": identity.Different, "undo": identity.Undo}[kind]; d.Kind {
-		case identity.Undo:
-		default:
-			if len(accounts) < 2 {
-				return fmt.Errorf("decision %s names %d accounts, want 2", d.ID, len(accounts))
-			}
-			var err error
-			if d.A, err = identity.ParseAccount(accounts[0]); err != nil {
-				return fmt.Errorf("decision %s: %w", d.ID, err)
-			}
-			if d.B, err = identity.ParseAccount(accounts[1]); err != nil {
-				return fmt.Errorf("decision %s: %w", d.ID, err)
-			}
-		}
+	decisions, err := decided.Read(ctx, r.ClickHouse, nil)
+	for _, d := range decisions {
 		to.Decision(d)
-		return nil
-	})
+	}
+	return err
 }
 
 // valuesAtOnce bounds one write of values: about a megabyte.

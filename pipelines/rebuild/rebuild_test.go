@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
+	"oneid/identity"
 	"oneid/identity/engine"
 	"oneid/internal/embedded/chdb/chdbtest"
 	"oneid/internal/kafka"
@@ -38,13 +41,27 @@ func messages(t testing.TB, f *flowtest.Flow, r *rand.Rand, round int) []kafka.M
 		if d.Kind == events.DecisionKind_DECISION_KIND_UNDO {
 			d.Undoes = fmt.Sprintf("%d-%d", r.IntN(round+1), r.IntN(5))
 		}
-		value, err := proto.Marshal(d)
-		if err != nil {
-			t.Fatal(err)
+		if r.IntN(4) == 0 {
+			d.Kind, d.Accounts, d.Undoes, d.Rules = events.DecisionKind_DECISION_KIND_ADOPT, nil, "", []byte(looser[r.IntN(len(looser))])
 		}
-		all = append(all, kafka.Message{Topic: f.Topics.Decisions, Key: []byte("k"), Value: value})
+		all = append(all, decision(t, f, d))
 	}
 	return all
+}
+
+// looser and stricter rules about phones than those that ship.
+var looser = []string{
+	"largest_customer: 50\ntypes:\n  phone: {priority: 1, join: {member: 90}}\n",
+	"largest_customer: 2\ntypes:\n  phone: {priority: 1, join: {member: 90}, per_shop: 1, gap_days: 30}\n",
+}
+
+func decision(t testing.TB, f *flowtest.Flow, d *events.Decision) kafka.Message {
+	t.Helper()
+	value, err := proto.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kafka.Message{Topic: f.Topics.Decisions, Key: []byte("k"), Value: value}
 }
 
 func into(t testing.TB, f *flowtest.Flow) (*state.Store, *engine.Engine, Report) {
@@ -174,5 +191,92 @@ func TestJournal(t *testing.T) {
 	var lost *LostJournalError
 	if _, err := rebuildOf(f).Into(t.Context(), f.State(t)); !errors.As(err, &lost) {
 		t.Errorf("Into = %v, want that the journal was lost", err)
+	}
+}
+
+// A plan says what adopting the rules does, and does nothing itself; taking
+// them back brings everything back.
+func TestPlanIsWhatAdoptingDoes(t *testing.T) {
+	f := flowtest.New(t)
+	store := f.State(t)
+	run := func(messages ...kafka.Message) map[identity.Account]identity.CustomerID {
+		t.Helper()
+		f.Publish(t, messages...)
+		resolver, present := f.Resolver(t, store, nil)
+		if err := flowtest.Run(t, resolver); err != nil {
+			t.Fatal(err)
+		}
+		again, rebuilt, _ := into(t, f)
+		wantEqual(t, f, present, rebuilt, store, again)
+		out := map[identity.Account]identity.CustomerID{}
+		for c := range present.Customers {
+			for _, a := range c.Accounts {
+				out[a] = c.ID
+			}
+		}
+		return out
+	}
+	ids := func(customers map[identity.Account]identity.CustomerID) map[identity.CustomerID]bool {
+		out := map[identity.CustomerID]bool{}
+		for _, id := range customers {
+			out[id] = true
+		}
+		return out
+	}
+	r := rand.New(rand.NewPCG(3, 3))
+	before := run(messages(t, f, r, 0)...)
+	moved := 0
+	for i, text := range looser {
+		rules, err := identity.ParseRules([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := rebuildOf(f).Plan(t.Context(), rules, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := rebuildOf(f).Plan(t.Context(), rules, 1000); err != nil || !reflect.DeepEqual(plan, again) {
+			t.Fatalf("the second plan is another (%v):\n%+v\n%+v", err, plan, again)
+		}
+		id := fmt.Sprint("rules-", i)
+		after := run(decision(t, f, &events.Decision{DecisionId: id, Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: []byte(text), DecidedMs: 5000}))
+		back := run(decision(t, f, &events.Decision{DecisionId: id + "-undo", Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: id, DecidedMs: 6000}))
+		if !maps.Equal(before, back) {
+			t.Errorf("%s: taken back, the customers are not what they were", id)
+		}
+		want := Plan{Accounts: len(before), Customers: len(ids(before)), CustomersAfter: len(ids(after))}
+		from, to := map[identity.CustomerID]map[identity.CustomerID]bool{}, map[identity.CustomerID]map[identity.CustomerID]bool{}
+		for a, was := range before {
+			if after[a] != was {
+				want.Moved++
+			}
+			for of, pair := range map[*map[identity.CustomerID]map[identity.CustomerID]bool][2]identity.CustomerID{&from: {was, after[a]}, &to: {after[a], was}} {
+				if (*of)[pair[0]] == nil {
+					(*of)[pair[0]] = map[identity.CustomerID]bool{}
+				}
+				(*of)[pair[0]][pair[1]] = true
+			}
+		}
+		for _, parts := range from {
+			if len(parts) > 1 {
+				want.SplitFrom, want.SplitTo = want.SplitFrom+1, want.SplitTo+len(parts)
+			}
+		}
+		for _, parts := range to {
+			if len(parts) > 1 {
+				want.JoinedFrom, want.JoinedTo = want.JoinedFrom+len(parts), want.JoinedTo+1
+			}
+		}
+		if len(plan.Joins) != want.JoinedTo || len(plan.Splits) != want.SplitFrom {
+			t.Errorf("%s: %d joins and %d splits are shown, want %d and %d", id, len(plan.Joins), len(plan.Splits), want.JoinedTo, want.SplitFrom)
+		}
+		plan.Joins, plan.Splits = nil, nil
+		if plan.Never = nil; !reflect.DeepEqual(plan, want) {
+			t.Errorf("%s: planned %+v, and it came to %+v", id, plan, want)
+		}
+		moved += want.Moved
+	}
+	if moved == 0 {
+		t.Error("no rules moved anything: the test shows less than it says")
 	}
 }

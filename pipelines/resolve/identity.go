@@ -66,6 +66,9 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	again := b.Sequence <= last || b.Sequence == i.tried
 	i.tried = b.Sequence
 	defer i.forget()
+	// What a batch adopts holds for its own evidence too, but not for which
+	// values are none: that is said by the rules before it.
+	i.Extract.Rules = i.Engine.Rules()
 	updates, values := i.extract(b.Events, again)
 	decisions := make([]identity.Decision, 0, len(b.Decisions))
 	for _, d := range b.Decisions {
@@ -177,6 +180,11 @@ func decisionOf(d *events.Decision) (identity.Decision, bool) {
 	case events.DecisionKind_DECISION_KIND_UNDO:
 		out.Kind = identity.Undo
 		return out, true
+	case events.DecisionKind_DECISION_KIND_ADOPT:
+		out.Kind = identity.Adopt
+		var err error
+		out.Rules, err = identity.ParseRules(d.GetRules())
+		return out, err == nil
 	default:
 		return out, false
 	}

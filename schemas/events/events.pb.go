@@ -335,6 +335,7 @@ const (
 	DecisionKind_DECISION_KIND_UNDO        DecisionKind = 3
 	DecisionKind_DECISION_KIND_ERASE       DecisionKind = 4
 	DecisionKind_DECISION_KIND_CONSENT     DecisionKind = 5
+	DecisionKind_DECISION_KIND_ADOPT       DecisionKind = 6
 )
 
 // Enum value maps for DecisionKind.
@@ -346,6 +347,7 @@ var (
 		3: "DECISION_KIND_UNDO",
 		4: "DECISION_KIND_ERASE",
 		5: "DECISION_KIND_CONSENT",
+		6: "DECISION_KIND_ADOPT",
 	}
 	DecisionKind_value = map[string]int32{
 		"DECISION_KIND_UNSPECIFIED": 0,
@@ -354,6 +356,7 @@ var (
 		"DECISION_KIND_UNDO":        3,
 		"DECISION_KIND_ERASE":       4,
 		"DECISION_KIND_CONSENT":     5,
+		"DECISION_KIND_ADOPT":       6,
 	}
 )
 
@@ -1975,13 +1978,16 @@ type Decision struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	DecisionId string                 `protobuf:"bytes,1,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
 	Kind       DecisionKind           `protobuf:"varint,2,opt,name=kind,proto3,enum=oneid.events.v1.DecisionKind" json:"kind,omitempty"`
-	// Written platform/shop/id; two for same and different, one otherwise.
+	// Written platform/shop/id; two for same and different, none for undo and
+	// adopt, one otherwise.
 	Accounts []string `protobuf:"bytes,3,rep,name=accounts,proto3" json:"accounts,omitempty"`
 	// The decision that an undo takes back.
-	Undoes        string `protobuf:"bytes,4,opt,name=undoes,proto3" json:"undoes,omitempty"`
-	Who           string `protobuf:"bytes,5,opt,name=who,proto3" json:"who,omitempty"`
-	Why           string `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`
-	DecidedMs     int64  `protobuf:"varint,7,opt,name=decided_ms,json=decidedMs,proto3" json:"decided_ms,omitempty"`
+	Undoes    string `protobuf:"bytes,4,opt,name=undoes,proto3" json:"undoes,omitempty"`
+	Who       string `protobuf:"bytes,5,opt,name=who,proto3" json:"who,omitempty"`
+	Why       string `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`
+	DecidedMs int64  `protobuf:"varint,7,opt,name=decided_ms,json=decidedMs,proto3" json:"decided_ms,omitempty"`
+	// The rules that an adopt takes into force, as YAML.
+	Rules         []byte `protobuf:"bytes,8,opt,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2063,6 +2069,13 @@ func (x *Decision) GetDecidedMs() int64 {
 		return x.DecidedMs
 	}
 	return 0
+}
+
+func (x *Decision) GetRules() []byte {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
 }
 
 // JournalRecord is the value of a message on <brand>.journal: what the active
@@ -2806,7 +2819,7 @@ const file_events_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\x04R\aversion\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"changed_ms\x18\x06 \x01(\x03R\tchangedMs\"\xd5\x01\n" +
+	"changed_ms\x18\x06 \x01(\x03R\tchangedMs\"\xeb\x01\n" +
 	"\bDecision\x12\x1f\n" +
 	"\vdecision_id\x18\x01 \x01(\tR\n" +
 	"decisionId\x121\n" +
@@ -2816,7 +2829,8 @@ const file_events_proto_rawDesc = "" +
 	"\x03who\x18\x05 \x01(\tR\x03who\x12\x10\n" +
 	"\x03why\x18\x06 \x01(\tR\x03why\x12\x1d\n" +
 	"\n" +
-	"decided_ms\x18\a \x01(\x03R\tdecidedMs\"\x92\x01\n" +
+	"decided_ms\x18\a \x01(\x03R\tdecidedMs\x12\x14\n" +
+	"\x05rules\x18\b \x01(\fR\x05rules\"\x92\x01\n" +
 	"\rJournalRecord\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12.\n" +
 	"\x06ranges\x18\x02 \x03(\v2\x16.oneid.events.v1.RangeR\x06ranges\x12\x1d\n" +
@@ -2913,14 +2927,15 @@ const file_events_proto_rawDesc = "" +
 	"\x14TICKET_STATUS_SOLVED\x10\x03\x12\x18\n" +
 	"\x14TICKET_STATUS_CLOSED\x10\x04\x12\x19\n" +
 	"\x15TICKET_STATUS_DELETED\x10\x05\x12\x19\n" +
-	"\x15TICKET_STATUS_UNKNOWN\x10\x06*\xae\x01\n" +
+	"\x15TICKET_STATUS_UNKNOWN\x10\x06*\xc7\x01\n" +
 	"\fDecisionKind\x12\x1d\n" +
 	"\x19DECISION_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DECISION_KIND_SAME\x10\x01\x12\x1b\n" +
 	"\x17DECISION_KIND_DIFFERENT\x10\x02\x12\x16\n" +
 	"\x12DECISION_KIND_UNDO\x10\x03\x12\x17\n" +
 	"\x13DECISION_KIND_ERASE\x10\x04\x12\x19\n" +
-	"\x15DECISION_KIND_CONSENT\x10\x05*Z\n" +
+	"\x15DECISION_KIND_CONSENT\x10\x05\x12\x17\n" +
+	"\x13DECISION_KIND_ADOPT\x10\x06*Z\n" +
 	"\n" +
 	"AlertState\x12\x1b\n" +
 	"\x17ALERT_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +

@@ -220,7 +220,8 @@ type Decisions struct {
 	columns
 	decision, kind   *[]string
 	accounts         *[][]string
-	undoes, who, why *[]string
+	undoes, rules    *[]string
+	who, why         *[]string
 	at               *[]time.Time
 	version          *[]uint64
 }
@@ -230,7 +231,8 @@ func NewDecisions() *Decisions {
 	d := new(Decisions)
 	c := &d.columns
 	d.decision, d.kind, d.accounts = slice[string](c, "decision_id"), slice[string](c, "kind"), slice[[]string](c, "accounts")
-	d.undoes, d.who, d.why = slice[string](c, "undoes"), slice[string](c, "who"), slice[string](c, "why")
+	d.undoes, d.rules = slice[string](c, "undoes"), slice[string](c, "rules")
+	d.who, d.why = slice[string](c, "who"), slice[string](c, "why")
 	d.at, d.version = slice[time.Time](c, "decided_at"), slice[uint64](c, "version")
 	return d
 }
@@ -240,12 +242,13 @@ func (*Decisions) Table() string { return "decisions" }
 
 // Append keeps a decision.
 func (d *Decisions) Append(e *events.Decision, version uint64) {
-	kinds := [...]string{"unknown", "same", "different", "undo", "erase", "consent"}
+	kinds := [...]string{"unknown", "same", "different", "undo", "erase", "consent", "adopt"}
 	d.rows++
 	add(d.decision, e.GetDecisionId())
 	add(d.kind, name(kinds[:], e.GetKind()))
 	add(d.accounts, e.GetAccounts())
 	add(d.undoes, e.GetUndoes())
+	add(d.rules, string(e.GetRules()))
 	add(d.who, e.GetWho())
 	add(d.why, e.GetWhy())
 	add(d.at, time.UnixMilli(max(e.GetDecidedMs(), 0)).UTC())

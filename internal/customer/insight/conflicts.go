@@ -12,6 +12,7 @@ import (
 
 	"oneid/identity"
 	"oneid/internal/clickhouse"
+	"oneid/internal/customer/decided"
 )
 
 // mostConflicts bounds the identifiers whose reasons are looked for.
@@ -134,7 +135,7 @@ func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID,
 	evidence = slices.DeleteFunc(evidence, func(e identity.Evidence) bool {
 		return len(here[e.Identifier]) > 0 && len(here[e.Identifier]) < counts[e.Identifier]
 	})
-	words, err := r.words(ctx)
+	words, err := decided.Read(ctx, r.ClickHouse, nil)
 	if err != nil {
 		return identity.Resolution{}, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"oneid/identity"
 	"oneid/internal/clickhouse"
+	"oneid/internal/customer/decided"
 )
 
 // Decisions compare what people decided about pairs of accounts with what
@@ -43,44 +44,8 @@ func (d Decisions) Precision() (share, low, high float64, ok bool) {
 	return share, (middle - width) / (1 + z*z/n), (middle + width) / (1 + z*z/n), true
 }
 
-// words reads what people decided. They are few: people made them.
-func (r *Reporter) words(ctx context.Context) ([]identity.Decision, error) {
-	var rows []struct {
-		ID       string    `ch:"decision_id"`
-		Kind     string    `ch:"kind"`
-		Accounts []string  `ch:"accounts"`
-		Undoes   string    `ch:"undoes"`
-		At       time.Time `ch:"decided_at"`
-	}
-	if err := r.ClickHouse.Select(ctx, "read the decisions", &rows, "SELECT decision_id, toString(kind) AS kind, accounts, undoes, decided_at FROM "+r.table("decisions")+" FINAL WHERE kind IN ('same', 'different', 'undo') ORDER BY decision_id"); err != nil {
-		return nil, err
-	}
-	var out []identity.Decision
-	for _, row := range rows {
-		d := identity.Decision{ID: row.ID, Undoes: row.Undoes, At: row.At.UnixMilli()}
-		for _, kind := range []identity.DecisionKind{identity.Same, identity.Different, identity.Undo} {
-			if kind.String() == row.Kind {
-				d.Kind = kind
-			}
-		}
-		if d.Kind != identity.Undo {
-			if len(row.Accounts) != 2 {
-				continue // of a later version
-			}
-			var errA, errB error
-			d.A, errA = identity.ParseAccount(row.Accounts[0])
-			d.B, errB = identity.ParseAccount(row.Accounts[1])
-			if errA != nil || errB != nil {
-				continue
-			}
-		}
-		out = append(out, d)
-	}
-	return out, nil
-}
-
 func (r *Reporter) decisions(ctx context.Context, out *Report) error {
-	words, err := r.words(ctx)
+	words, err := decided.Read(ctx, r.ClickHouse, nil)
 	if err != nil || len(words) == 0 {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"oneid/identity"
 	"oneid/internal/clickhouse"
+	"oneid/internal/customer/decided"
 )
 
 // Report is the quality of an instance's customers at a moment.
@@ -123,7 +124,8 @@ var sizes = []int{1, 2, 3, 4, 5, 6, 11, 21, 51}
 // Reporter makes reports of one instance.
 type Reporter struct {
 	ClickHouse *clickhouse.Conn
-	Rules      *identity.Rules
+	// Rules hold where no decision has adopted others.
+	Rules *identity.Rules
 	// Progress, if set, is told what is asked for.
 	Progress func(what string)
 }
@@ -142,6 +144,11 @@ var spill = []clickhouse.Setting{
 // last refresh they are as old as.
 func (r *Reporter) Take(ctx context.Context) (*Report, error) {
 	out := &Report{Taken: time.Now().UTC().Truncate(time.Second)}
+	rules, err := decided.Rules(ctx, r.ClickHouse, r.Rules)
+	if err != nil {
+		return nil, err
+	}
+	r = &Reporter{ClickHouse: r.ClickHouse, Rules: rules, Progress: r.Progress}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context, *Report) error

@@ -13,6 +13,7 @@ import (
 
 	"oneid/identity"
 	"oneid/internal/clickhouse"
+	"oneid/internal/customer/decided"
 )
 
 // Customer is a living customer.
@@ -246,50 +247,16 @@ func (s *Stored) SealedValues(ctx context.Context, ids []identity.Identifier) (m
 
 // Decisions returns what people decided about accounts, with the undos of
 // those decisions, in the order of their ids: what identity.Explain needs.
-func (s *Stored) Decisions(ctx context.Context, accounts []identity.Account) ([]identity.Decision, error) {
+func (s *Stored) Decisions(ctx context.Context, accounts []identity.Account, given *identity.Rules) ([]identity.Decision, *identity.Rules, error) {
 	if len(accounts) == 0 {
-		return nil, nil
+		return nil, given, nil
 	}
-	list := make([]string, len(accounts))
-	for i, a := range accounts {
-		list[i] = clickhouse.Quote(a.String())
+	decisions, err := decided.Read(ctx, s.db, accounts, lookup...)
+	var set identity.Decisions
+	for _, d := range decisions {
+		set.Add(d)
 	}
-	var rows []struct {
-		ID       string    `ch:"decision_id"`
-		Kind     string    `ch:"kind"`
-		Accounts []string  `ch:"accounts"`
-		Undoes   string    `ch:"undoes"`
-		At       time.Time `ch:"decided_at"`
-	}
-	// Decisions are few: people made them.
-	db := s.db.Database()
-	err := s.db.Select(ctx, "read decisions", &rows, "SELECT decision_id, CAST(kind AS String) AS kind, accounts, undoes, decided_at FROM "+db+".decisions FINAL"+
-		" WHERE kind = 'undo' OR kind IN ('same', 'different') AND hasAny(accounts, ["+strings.Join(list, ",")+"])", lookup...)
-	if err != nil {
-		return nil, err
-	}
-	kinds := map[string]identity.DecisionKind{"same": identity.Same, "different": identity.Different, "undo": identity.Undo}
-	decisions := make([]identity.Decision, 0, len(rows))
-	for _, r := range rows {
-		d := identity.Decision{ID: r.ID, Kind: kinds[r.Kind], Undoes: r.Undoes, At: r.At.UnixMilli()}
-		if d.Kind != identity.Undo {
-			if len(r.Accounts) != 2 {
-				continue
-			}
-			a, err := identity.ParseAccount(r.Accounts[0])
-			if err != nil {
-				continue
-			}
-			b, err := identity.ParseAccount(r.Accounts[1])
-			if err != nil {
-				continue
-			}
-			d.A, d.B = a, b
-		}
-		decisions = append(decisions, d)
-	}
-	slices.SortFunc(decisions, func(a, b identity.Decision) int { return strings.Compare(a.ID, b.ID) })
-	return decisions, nil
+	return decisions, set.Rules(given), err
 }
 
 // AccountOfOrder returns the account to which the newest version of an order

@@ -21,8 +21,9 @@ type Source interface {
 	Identity
 	// Known returns those of the accounts that were ever seen.
 	Known(ctx context.Context, accounts []identity.Account) ([]identity.Account, error)
-	// Decisions returns what people decided about accounts.
-	Decisions(ctx context.Context, accounts []identity.Account) ([]identity.Decision, error)
+	// Decisions returns what people decided about accounts, and the rules in
+	// force: given ones where none were adopted.
+	Decisions(ctx context.Context, accounts []identity.Account, given *identity.Rules) ([]identity.Decision, *identity.Rules, error)
 	// SealedValues returns the sealed values of identifiers that are kept.
 	SealedValues(ctx context.Context, ids []identity.Identifier) (map[identity.Identifier][]byte, error)
 }
@@ -35,7 +36,8 @@ type Profiles struct {
 	// Buyers spare asking History whose an order is; may be nil.
 	Buyers *Buyers
 	Keys   *keyring.Ring
-	Rules  *identity.Rules
+	// Rules hold where no decision has adopted others.
+	Rules *identity.Rules
 }
 
 // Lookup finds the customer of a key and reads the profile; whoOnly leaves
@@ -300,9 +302,13 @@ func (p *Profiles) reasons(ctx context.Context, accounts []identity.Account, evi
 	if len(accounts) < 2 {
 		return reasons, nil
 	}
+	decisions, rules, err := p.Source.Decisions(ctx, accounts, p.Rules)
+	if err != nil {
+		return nil, err
+	}
 	around, asked := slices.Clone(accounts), make(map[identity.Identifier]bool)
 	for _, e := range evidence {
-		if asked[e.Identifier] || p.Rules.Strength(e.Identifier.Type, e.Role) == 0 {
+		if asked[e.Identifier] || rules.Strength(e.Identifier.Type, e.Role) == 0 {
 			continue
 		}
 		asked[e.Identifier] = true
@@ -320,11 +326,7 @@ func (p *Profiles) reasons(ctx context.Context, accounts []identity.Account, evi
 	if err != nil {
 		return nil, err
 	}
-	decisions, err := p.Source.Decisions(ctx, accounts)
-	if err != nil {
-		return nil, err
-	}
-	links := identity.Resolve(all, decisions, p.Rules).Links
+	links := identity.Resolve(all, decisions, rules).Links
 	seen := make(map[customer.Reason]bool)
 	for _, to := range accounts[1:] {
 		for _, step := range identity.Path(links, accounts[0], to) {

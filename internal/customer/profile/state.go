@@ -63,7 +63,7 @@ func (s *State) Known(_ context.Context, accounts []identity.Account) ([]identit
 }
 
 // Decisions implements Source.
-func (s *State) Decisions(_ context.Context, accounts []identity.Account) ([]identity.Decision, error) {
+func (s *State) Decisions(_ context.Context, accounts []identity.Account, _ *identity.Rules) ([]identity.Decision, *identity.Rules, error) {
 	var decisions []identity.Decision
 	asked := make(map[identity.CustomerID]bool)
 	for _, a := range accounts {
@@ -78,7 +78,7 @@ func (s *State) Decisions(_ context.Context, accounts []identity.Account) ([]ide
 			}
 		}
 	}
-	return decisions, nil
+	return decisions, s.Engine.Rules(), nil
 }
 
 // SealedValues implements Source.
