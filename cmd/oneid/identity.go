@@ -21,6 +21,8 @@ import (
 type identityCmd struct {
 	Report  identityReportCmd  `cmd:"" help:"How good the customers are: sizes, conflicts, what joins too much."`
 	History identityHistoryCmd `cmd:"" help:"Which customer an account was, and where an id went."`
+	Plan    identityPlanCmd    `cmd:"" help:"What other rules would change, before they do."`
+	Apply   identityApplyCmd   `cmd:"" help:"Adopt other rules; a decision that can be taken back."`
 }
 
 // identityReportCmd reports the quality of the customers.

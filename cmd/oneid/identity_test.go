@@ -7,6 +7,45 @@ import (
 	"testing"
 )
 
+// Other rules are planned, adopted beside a running owner, and taken back.
+func adoptAndTakeBack(t *testing.T, dir string) {
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	customers := func() string {
+		t.Helper()
+		return one(t, dir, "SELECT uniqExact(customer_id) FROM identity_map_current")
+	}
+	write("largest_customer: none\n")
+	wantRefused(t, oneid(t, "identity", "plan", "--dir", dir, "--rules", rules), 1, "rules.yaml", "largest_customer")
+	write("largest_customer: 100\ntypes:\n  email: {priority: 1, join: {member: 90}}\n")
+	plan := must(t, "identity", "plan", "--dir", dir, "--rules", rules, "--samples", "2").stdout
+	for _, part := range []string{"10 customers with 20 accounts would be 20", "10 customers would come apart, as 20", "1 → 2  ", "values of email, phone would never join"} {
+		if !strings.Contains(plan, part) {
+			t.Errorf("the plan lacks %q:\n%s", part, plan)
+		}
+	}
+	wantRefused(t, oneid(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "x"), 1, "not adopted", "--yes")
+	adopted := decode[decided](t, must(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "strangers", "--yes", "--json").stdout)
+	if got := customers(); adopted.Kind != "adopt" || !adopted.Resolved || got != "20" {
+		t.Errorf("adopting says %+v, and leaves %s customers", adopted, got)
+	}
+	if out := must(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "x", "--yes").stdout; !strings.Contains(out, "already") || !strings.Contains(out, "strangers") {
+		t.Errorf("adopted again it says\n%s", out)
+	}
+	if list := must(t, "decide", "list", "--dir", dir).stdout; !strings.Contains(list, adopted.ID) || !strings.Contains(list, "adopt") {
+		t.Errorf("the list lacks it:\n%s", list)
+	}
+	must(t, "decide", "undo", "--dir", dir, "--reason", "it was worse", adopted.ID)
+	if got := customers(); got != "10" {
+		t.Errorf("taken back, there are %s customers", got)
+	}
+}
+
 // The report and the past, beside `oneid up` and without it.
 func TestIdentityReportAndHistory(t *testing.T) {
 	t.Parallel()
@@ -28,6 +67,7 @@ func TestIdentityReportAndHistory(t *testing.T) {
 		t.Errorf("the page: %v\n%s", err, html)
 	}
 	wantRefused(t, oneid(t, "identity", "report", "--dir", dir, "--html", filepath.Join(t.TempDir(), "no", "folder.html")), 1, "folder.html")
+	adoptAndTakeBack(t, dir)
 	down(t, dir, running)
 
 	history := decode[struct {

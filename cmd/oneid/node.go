@@ -139,6 +139,9 @@ func (n *node) openResolver(lookups bool) error {
 	if n.engine, err = engine.New(n.store, n.rules); err != nil {
 		return err
 	}
+	if given, inForce := n.engine.Rules(); !n.rules.Alike(given) && !n.rules.Alike(inForce) {
+		n.log.Warn("the rules of identity in the settings are not in force: an instance that has begun keeps its own until others are adopted; see `oneid identity plan --help`", "identity.rules_file", n.settings.Identity.RulesFile)
+	}
 	hash := func(kind identity.IdentifierType, scope, value string) identity.Hash {
 		return n.keys.Hash(string(kind), scope, value)
 	}

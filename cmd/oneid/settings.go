@@ -127,7 +127,7 @@ type ReconcileSettings struct {
 
 // IdentitySettings says what joins accounts.
 type IdentitySettings struct {
-	RulesFile string        `yaml:"rules_file" doc:"YAML file with rules in place of those that ship."`
+	RulesFile string        `yaml:"rules_file" doc:"YAML file with the rules that an instance begins with, in place of those that ship."`
 	MixKey    config.Secret `yaml:"tmall_mix_key_file" doc:"File that holds the key of Tmall's mix_mobile hash."`
 }
 

@@ -6,11 +6,11 @@ import (
 	"oneid/identity"
 )
 
-// Rules are those in force.
-func (e *Engine) Rules() *identity.Rules {
+// Rules are those that the state began with, and those in force.
+func (e *Engine) Rules() (given, inForce *identity.Rules) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.rules
+	return e.given, e.rules
 }
 
 // adopt takes other rules into force: what each identifier joins is counted

@@ -36,13 +36,13 @@ type Word struct {
 // Decision is a person's word.
 type Decision struct {
 	ID       string    `json:"decision_id"`
-	Kind     string    `json:"kind" doc:"same, different or undo"`
-	Accounts []string  `json:"accounts,omitempty" doc:"As platform/shop/id; absent for an undo."`
+	Kind     string    `json:"kind" doc:"same, different, adopt (of rules, by the command line alone) or undo"`
+	Accounts []string  `json:"accounts,omitempty" doc:"As platform/shop/id; absent for an undo and for rules."`
 	Undoes   string    `json:"undoes,omitempty" doc:"The decision that an undo takes back."`
 	Who      string    `json:"who"`
 	Reason   string    `json:"reason"`
 	At       time.Time `json:"decided_at"`
-	Standing string    `json:"standing" doc:"stands, undone, or overruled by a later one about the same accounts"`
+	Standing string    `json:"standing" doc:"stands, undone, or overruled by a later one about the same accounts, or of rules"`
 	Resolved bool      `json:"resolved" doc:"false while the customers do not follow it yet, which takes about a second."`
 }
 

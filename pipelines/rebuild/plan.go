@@ -73,7 +73,8 @@ func (r *Rebuild) Plan(ctx context.Context, rules *identity.Rules, samples int) 
 	if _, err := e.Apply(report.Sequence+1, nil, nil); err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Accounts: e.Size().Accounts, Never: e.Rules().NeverDiffers(rules)}
+	_, inForce := e.Rules()
+	plan := Plan{Accounts: e.Size().Accounts, Never: inForce.NeverDiffers(rules)}
 	for range e.Customers {
 		plan.Customers++
 	}

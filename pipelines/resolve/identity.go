@@ -68,7 +68,7 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	defer i.forget()
 	// What a batch adopts holds for its own evidence too, but not for which
 	// values are none: that is said by the rules before it.
-	i.Extract.Rules = i.Engine.Rules()
+	_, i.Extract.Rules = i.Engine.Rules()
 	updates, values := i.extract(b.Events, again)
 	decisions := make([]identity.Decision, 0, len(b.Decisions))
 	for _, d := range b.Decisions {

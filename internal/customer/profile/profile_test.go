@@ -213,7 +213,7 @@ func TestStoredIdentity(t *testing.T) {
 	want("Evidence, widened", got, []identity.Evidence{{Account: a, Identifier: phone, Role: identity.RoleReceiver, Source: "tmall", First: 50, Last: 200}}, err)
 	sealed, err := s.SealedValues(t.Context(), []identity.Identifier{phone})
 	want("SealedValues", sealed, map[identity.Identifier][]byte{phone: []byte("sealed\x00")}, err)
-	decided, err := s.Decisions(t.Context(), []identity.Account{a})
+	decided, _, err := s.Decisions(t.Context(), []identity.Account{a}, identity.DefaultRules())
 	want("Decisions", decided, []identity.Decision{{ID: "d1", Kind: identity.Same, A: a, B: b, At: 5}, {ID: "d2", Kind: identity.Undo, Undoes: "d1", At: 6}}, err)
 }
 

@@ -78,7 +78,8 @@ func (s *State) Decisions(_ context.Context, accounts []identity.Account, _ *ide
 			}
 		}
 	}
-	return decisions, s.Engine.Rules(), nil
+	_, rules := s.Engine.Rules()
+	return decisions, rules, nil
 }
 
 // SealedValues implements Source.

@@ -1034,3 +1034,6 @@ AS SELECT
     if(toUnixTimestamp(toDateTime(s.changed_at)) = 0, NULL, toTimeZone(toDateTime(s.changed_at), 'Asia/Shanghai')) AS changed_at
 FROM oneid.dead_letter_states AS s FINAL
 COMMENT 'What could not be loaded, and why. Its bytes are not here: they are sealed, and shown by `oneid deadletter show` to who may see them. BI may read this view: it holds no personal value';
+
+-- 009_adopted_rules
+ALTER TABLE oneid.decisions ON CLUSTER 'main' ADD COLUMN IF NOT EXISTS rules String CODEC(ZSTD(3)) AFTER undoes;
