@@ -194,6 +194,18 @@ func (s *Decisions) Of(a Account) []Verdict {
 	return verdicts
 }
 
+// Apart says whether a Different that stands is about an account of each side.
+func (s *Decisions) Apart(as, bs []Account) bool {
+	for _, a := range as {
+		for _, v := range s.Of(a) {
+			if v.Kind == Different && slices.Contains(bs, v.Pair.other(a)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // All returns every verdict that stands, ordered by pair.
 func (s *Decisions) All() []Verdict {
 	var verdicts []Verdict

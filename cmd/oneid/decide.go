@@ -16,6 +16,7 @@ import (
 	"oneid/internal/api"
 	"oneid/internal/clickhouse"
 	"oneid/internal/customer"
+	"oneid/internal/customer/insight"
 	"oneid/internal/kafka"
 	"oneid/internal/pubsub"
 	"oneid/pipelines/decide"
@@ -293,8 +294,11 @@ func (i *instance) decisions() *decide.Desk {
 	return &decide.Desk{Brand: i.settings.Brand, Kafka: i.kafka, Publisher: publisher, Topics: i.topics, ClickHouse: i.clickhouse}
 }
 
-// decisionsAPI is a Desk in the API's words.
-type decisionsAPI struct{ desk *decide.Desk }
+// decisionsAPI is a Desk, and what is to be decided there, in the API's words.
+type decisionsAPI struct {
+	desk     *decide.Desk
+	reporter *insight.Reporter
+}
 
 var _ api.Decisions = decisionsAPI{}
 
@@ -320,6 +324,19 @@ func (a decisionsAPI) ListDecisions(ctx context.Context, limit int) (api.Decisio
 	out := api.DecisionList{Decisions: []api.Decision{}, Conflicts: list.Conflicts}
 	for _, d := range list.Decisions[:min(limit, len(list.Decisions))] {
 		out.Decisions = append(out.Decisions, asAPI(d))
+	}
+	return out, wordAPI(err)
+}
+
+// Reviews implements api.Decisions.
+func (a decisionsAPI) Reviews(ctx context.Context, limit int) ([]api.Review, error) {
+	questions, err := a.reporter.Queue(ctx, limit)
+	out := make([]api.Review, len(questions))
+	for i, q := range questions {
+		out[i] = api.Review{Accounts: q.Accounts, Customers: [2]string{q.Customers[0].String(), q.Customers[1].String()}, Paid: q.Paid, Currency: q.Currency, Orders: q.Orders, Reasons: q.Reasons}
+		for _, typ := range q.Shares {
+			out[i].Shares = append(out[i].Shares, string(typ))
+		}
 	}
 	return out, wordAPI(err)
 }

@@ -21,6 +21,7 @@ import (
 type identityCmd struct {
 	Report  identityReportCmd  `cmd:"" help:"How good the customers are: sizes, conflicts, what joins too much."`
 	History identityHistoryCmd `cmd:"" help:"Which customer an account was, and where an id went."`
+	Review  identityReviewCmd  `cmd:"" help:"Pairs of customers that may be one, most valuable first."`
 	Plan    identityPlanCmd    `cmd:"" help:"What other rules would change, before they do."`
 	Apply   identityApplyCmd   `cmd:"" help:"Adopt other rules; a decision that can be taken back."`
 }
@@ -43,12 +44,12 @@ func (c identityReportCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	defer func() { _ = i.close() }() // what was asked for is read already
-	rules, err := i.identityRules()
+	taker, err := i.reporter()
 	if err != nil {
 		return err
 	}
 	show := newProgress(c.JSON)
-	taker := &insight.Reporter{ClickHouse: i.clickhouse, Rules: rules, Progress: func(what string) { show.start("looking at "+what, 0) }}
+	taker.Progress = func(what string) { show.start("looking at "+what, 0) }
 	report, err := taker.Take(ctx)
 	show.finish()
 	if err != nil {

@@ -31,6 +31,9 @@ func adoptAndTakeBack(t *testing.T, dir string) {
 	}
 	wantRefused(t, oneid(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "x"), 1, "not adopted", "--yes")
 	adopted := decode[decided](t, must(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "strangers", "--yes", "--json").stdout)
+	if out := must(t, "identity", "review", "--dir", dir).stdout; !strings.Contains(out, "nothing to look at") {
+		t.Errorf("without a conflict the queue says\n%s", out)
+	}
 	if got := customers(); adopted.Kind != "adopt" || !adopted.Resolved || got != "20" {
 		t.Errorf("adopting says %+v, and leaves %s customers", adopted, got)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"oneid/internal/api"
+	"oneid/internal/customer/insight"
 	"oneid/internal/customer/profile"
 	"oneid/internal/telemetry"
 	"oneid/pipelines"
@@ -79,7 +80,8 @@ type apiServer struct {
 func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 	source := &profile.State{Engine: n.engine, Values: n.store}
 	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Buyers: n.buyers, Keys: n.keys, Rules: n.rules}
-	return n.listen(ctx, profiles, n.showLetter, decisionsAPI{n.decisions()}, n.ready, n.note, n.metrics)
+	reporter := &insight.Reporter{ClickHouse: n.clickhouse, Rules: n.rules}
+	return n.listen(ctx, profiles, n.showLetter, decisionsAPI{n.decisions(), reporter}, n.ready, n.note, n.metrics)
 }
 
 // loadBuyers reads whose the orders are, until that has worked or ctx ends.

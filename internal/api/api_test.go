@@ -78,6 +78,10 @@ func (words) Undo(_ context.Context, id, who, _ string) (Decision, bool, error) 
 	return Decision{ID: "d-4", Kind: "undo", Undoes: id, Who: who}, true, nil
 }
 
+func (words) Reviews(context.Context, int) ([]Review, error) {
+	return []Review{{Accounts: [2]string{"tmall/s/1", "douyin/s/2"}, Shares: []string{"phone"}, Reasons: []string{"per_shop"}}}, nil
+}
+
 func (words) ListDecisions(context.Context, int) (DecisionList, error) {
 	return DecisionList{Decisions: []Decision{{ID: "d-1"}}, Conflicts: [][]string{{"d-1", "d-2"}}}, nil
 }
@@ -160,6 +164,8 @@ func TestAnswers(t *testing.T) {
 		"words need their scope":    {"POST", "/v1/decisions", reader, `{"kind":"same","accounts":["tmall/s/1","tmall/s/2"],"reason":"x"}`, 403, `customers:decide`},
 		"an undo":                   {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-1","reason":"x"}`, 201, `"undoes":"d-1"`},
 		"an undo of nothing":        {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-9","reason":"x"}`, 404, `decision`},
+		"reviews":                   {"GET", "/v1/reviews?limit=3", decider, "", 200, `"accounts":["tmall/s/1","douyin/s/2"]`},
+		"reviews need their scope":  {"GET", "/v1/reviews", letters, "", 403, `customers:decide`},
 		"undos need their scope":    {"POST", "/v1/decisions:undo", letters, `{"decision_id":"d-1","reason":"x"}`, 403, `customers:decide`},
 		"what was said":             {"GET", "/v1/decisions", decider, "", 200, `"conflicts":[["d-1","d-2"]]`},
 		"the list needs its scope":  {"GET", "/v1/decisions", reader, "", 403, `customers:decide`},

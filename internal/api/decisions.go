@@ -23,6 +23,8 @@ type Decisions interface {
 	Undo(ctx context.Context, id, who, reason string) (d Decision, made bool, err error)
 	// ListDecisions lists the newest ones, limit at most.
 	ListDecisions(ctx context.Context, limit int) (DecisionList, error)
+	// Reviews lists the pairs whose answers are worth most, limit at most.
+	Reviews(ctx context.Context, limit int) ([]Review, error)
 }
 
 // Word is what a person decides.
@@ -52,6 +54,22 @@ type DecisionList struct {
 	Conflicts [][]string `json:"conflicts" doc:"Decisions that stand and contradict each other, which people who decide at once bring about: a different, then the sames across it. The different wins until one of them is undone."`
 }
 
+// Review is a pair of customers that share something and are kept apart.
+type Review struct {
+	Accounts  [2]string `json:"accounts" doc:"One account of each, as a decision names them."`
+	Customers [2]string `json:"customers" doc:"customer_id of each."`
+	Paid      [2]string `json:"paid" doc:"What each has paid, as a decimal number."`
+	Currency  [2]string `json:"currency" doc:"Of what each has paid; empty without a paid order."`
+	Orders    [2]uint64 `json:"orders" doc:"Paid orders of each."`
+	Shares    []string  `json:"shares" doc:"Types of the identifiers that both bear."`
+	Reasons   []string  `json:"reasons" doc:"Why these did not join them: accounts, per_shop, exclusive, largest_customer, or apart (in time)."`
+}
+
+// ReviewList is what a person should look at.
+type ReviewList struct {
+	Pairs []Review `json:"pairs" doc:"Those first in which the customer who has paid less has paid most."`
+}
+
 // ConflictError names the decisions that stand and that a word contradicts.
 type ConflictError struct{ IDs []string }
 
@@ -77,6 +95,12 @@ type undoInput struct {
 type decisionsInput struct {
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
+
+type reviewsInput struct {
+	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"20"`
+}
+
+type reviewsOutput struct{ Body ReviewList }
 
 type decisionOutput struct {
 	Status int
@@ -141,6 +165,17 @@ func (c Config) registerDecisions(api huma.API, operation func(id, method, path,
 				return nil, c.decisionProblem(ctx, err)
 			}
 			return &decisionsOutput{list}, nil
+		})
+	huma.Register(api, operation("reviews", http.MethodGet, "/v1/reviews", "Pairs of customers that may be one person, most valuable first; answer by a decision", ScopeDecide),
+		func(ctx context.Context, in *reviewsInput) (*reviewsOutput, error) {
+			if c.Decisions == nil {
+				return nil, none()
+			}
+			pairs, err := c.Decisions.Reviews(ctx, in.Limit)
+			if err != nil {
+				return nil, c.decisionProblem(ctx, err)
+			}
+			return &reviewsOutput{ReviewList{append([]Review{}, pairs...)}}, nil
 		})
 }
 

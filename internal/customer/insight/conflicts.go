@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"oneid/identity"
-	"oneid/internal/clickhouse"
 	"oneid/internal/customer/decided"
 )
 
@@ -29,6 +28,14 @@ const (
 // customersEach bounds the customers of one identifier that are resolved.
 const customersEach = 200
 
+// parted is the SQL of the identifiers whose accounts belong to several
+// customers.
+func (r *Reporter) parted() string {
+	return "SELECT toString(e.type) AS type, e.hash AS hash, groupUniqArray(m.customer_id) AS customers FROM (SELECT DISTINCT type, hash, platform, shop, account FROM " + r.table("evidence_by_identifier") +
+		" WHERE " + r.joining() + " AND (hash, type) IN (SELECT hash, type FROM (" + r.shared() + ") WHERE n > 1)) AS e INNER JOIN (SELECT platform, shop, account, customer_id FROM " + r.table("identity_map") +
+		" FINAL) AS m ON e.platform = m.platform AND e.shop = m.shop AND e.account = m.account GROUP BY type, hash HAVING length(customers) > 1"
+}
+
 // conflicts finds the identifiers whose accounts belong to several customers,
 // and asks the rules why.
 func (r *Reporter) conflicts(ctx context.Context, out *Report) error {
@@ -36,9 +43,7 @@ func (r *Reporter) conflicts(ctx context.Context, out *Report) error {
 		Type   string `ch:"type"`
 		Parted uint64 `ch:"parted"`
 	}
-	parted := "SELECT toString(e.type) AS type, e.hash AS hash, groupUniqArray(m.customer_id) AS customers FROM (SELECT DISTINCT type, hash, platform, shop, account FROM " + r.table("evidence_by_identifier") +
-		" WHERE " + r.joining() + " AND (hash, type) IN (SELECT hash, type FROM (" + r.shared() + ") WHERE n > 1)) AS e INNER JOIN (SELECT platform, shop, account, customer_id FROM " + r.table("identity_map") +
-		" FINAL) AS m ON e.platform = m.platform AND e.shop = m.shop AND e.account = m.account GROUP BY type, hash HAVING length(customers) > 1"
+	parted := r.parted()
 	if err := r.ClickHouse.Select(ctx, "count conflicts", &totals, "SELECT type, count() AS parted FROM ("+parted+") GROUP BY type", spill...); err != nil {
 		return err
 	}
@@ -145,11 +150,7 @@ func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID,
 // evidence reads what is known of the accounts of customers, and how many
 // accounts each of their identifiers bears.
 func (r *Reporter) evidence(ctx context.Context, customers []identity.CustomerID, counts map[identity.Identifier]int) ([]identity.Evidence, error) {
-	ids := make([]string, len(customers))
-	for i, id := range customers {
-		ids[i] = "toUUID(" + clickhouse.Quote(id.String()) + ")"
-	}
-	in := strings.Join(ids, ",")
+	in := quoted(customers)
 	// An account that has moved on is listed under its former customer too.
 	accounts := "SELECT platform, shop, account FROM " + r.table("identity_map") + " FINAL WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM " +
 		r.table("identity_map_by_customer") + " WHERE customer_id IN (" + in + ")) AND customer_id IN (" + in + ")"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/identity"
@@ -179,5 +180,82 @@ func TestReportFindsWhatWasPutIn(t *testing.T) {
 	}
 	if _, err := past.Of(t.Context(), f.ClickHouse, identity.Account{Platform: "tmall", Shop: "s", ID: "nobody"}); err == nil {
 		t.Error("an account that never was has a past")
+	}
+}
+
+// bought is a paid order of an account.
+func bought(t *testing.T, f *flowtest.Flow, account string, minor int64) kafka.Message {
+	t.Helper()
+	a, err := identity.ParseAccount(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := flowtest.User(0, "", 1_700_000_000_000)
+	e.Header.Platform, e.Header.Shop, e.Header.EntityId, e.Header.Account, e.Header.Stream = a.Platform, a.Shop, "o-"+a.ID, a.ID, "orders"
+	e.Header.Person.Sightings = nil
+	e.Body = &events.Event_Order{Order: &events.Order{
+		Status: events.OrderStatus_ORDER_STATUS_FINISHED, CreatedMs: 1_690_000_000_000, PaidMs: 1_690_000_000_000, Currency: "CNY", PaidMinor: minor, PayableMinor: minor,
+	}}
+	return f.Message(t, e)
+}
+
+// The queue asks each pair once, first where most would be counted for the
+// wrong person, and nothing that was answered.
+func TestQueueAsksWhatIsWorthMost(t *testing.T) {
+	f := flowtest.New(t)
+	store := f.State(t)
+	settle := func(messages ...kafka.Message) {
+		t.Helper()
+		f.Publish(t, messages...)
+		r, _ := f.Resolver(t, store, nil)
+		if err := flowtest.Run(t, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.ClickHouse.RefreshViews(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []kafka.Message
+	for i := range 12 { // a warehouse's number asks nothing
+		all = append(all, seen(t, f, fmt.Sprintf("weidian/w%d/w", i), 10, "phone:13911111112"), bought(t, f, fmt.Sprintf("weidian/w%d/w", i), 1_000_000))
+	}
+	settle(append(
+		all,
+		seen(t, f, "tmall/s/joined", 10, "phone:13900001111"), seen(t, f, "douyin/s/joined", 10, "phone:13900001111"), bought(t, f, "tmall/s/joined", 9_000_000), bought(t, f, "douyin/s/joined", 9_000_000),
+		// One side alone has bought much.
+		seen(t, f, "tmall/s/mother", 10, "phone:13933333334"), seen(t, f, "tmall/s/child", 10, "phone:13933333334"), bought(t, f, "tmall/s/mother", 500_000), bought(t, f, "tmall/s/child", 100),
+		// Two things are shared.
+		seen(t, f, "weidian/a/one", 10, "unionid:u1", "phone:13944444445", "email:x@mail.invalid"), seen(t, f, "weidian/b/two", 10, "unionid:u2", "phone:13944444445", "email:x@mail.invalid"), bought(t, f, "weidian/a/one", 20_000), bought(t, f, "weidian/b/two", 30_000),
+		// A phone that changed hands.
+		seen(t, f, "tmall/s/before", 10, "phone:13922222223"), seen(t, f, "douyin/s/after", 1000, "phone:13922222223"), bought(t, f, "tmall/s/before", 40_000), bought(t, f, "douyin/s/after", 40_000),
+	)...)
+	ask := func(limit int) []Question {
+		t.Helper()
+		got, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Queue(t.Context(), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			got[i].Customers, got[i].value = [2]identity.CustomerID{}, [2]float64{}
+		}
+		return got
+	}
+	want := []Question{
+		{Accounts: [2]string{"douyin/s/after", "tmall/s/before"}, Paid: [2]string{"400", "400"}, Currency: [2]string{"CNY", "CNY"}, Orders: [2]uint64{1, 1}, Shares: []identity.IdentifierType{"phone"}, Reasons: []string{apart}},
+		{Accounts: [2]string{"weidian/a/one", "weidian/b/two"}, Paid: [2]string{"200", "300"}, Currency: [2]string{"CNY", "CNY"}, Orders: [2]uint64{1, 1}, Shares: []identity.IdentifierType{"email", "phone"}, Reasons: []string{"exclusive"}},
+		{Accounts: [2]string{"tmall/s/child", "tmall/s/mother"}, Paid: [2]string{"1", "5000"}, Currency: [2]string{"CNY", "CNY"}, Orders: [2]uint64{1, 1}, Shares: []identity.IdentifierType{"phone"}, Reasons: []string{"per_shop"}},
+	}
+	if diff := cmp.Diff(want, ask(10), cmpopts.IgnoreUnexported(Question{})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if got := ask(1); len(got) != 1 || got[0].Accounts != want[0].Accounts {
+		t.Errorf("the first of them is %+v", got)
+	}
+	settle(
+		said(t, f, "d1", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/before", "douyin/s/after"),
+		said(t, f, "d2", events.DecisionKind_DECISION_KIND_SAME, "tmall/s/mother", "tmall/s/child"),
+	)
+	if diff := cmp.Diff(want[1:2], ask(10), cmpopts.IgnoreUnexported(Question{})); diff != "" {
+		t.Errorf("after two answers (-want +got)\n%s", diff)
 	}
 }

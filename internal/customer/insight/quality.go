@@ -144,11 +144,10 @@ var spill = []clickhouse.Setting{
 // last refresh they are as old as.
 func (r *Reporter) Take(ctx context.Context) (*Report, error) {
 	out := &Report{Taken: time.Now().UTC().Truncate(time.Second)}
-	rules, err := decided.Rules(ctx, r.ClickHouse, r.Rules)
+	r, err := r.inForce(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r = &Reporter{ClickHouse: r.ClickHouse, Rules: rules, Progress: r.Progress}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context, *Report) error
@@ -170,6 +169,15 @@ func (r *Reporter) Take(ctx context.Context) (*Report, error) {
 		}
 	}
 	return out, nil
+}
+
+// inForce is a Reporter with the rules that are in force.
+func (r *Reporter) inForce(ctx context.Context) (*Reporter, error) {
+	rules, err := decided.Rules(ctx, r.ClickHouse, r.Rules)
+	if err != nil {
+		return nil, err
+	}
+	return &Reporter{ClickHouse: r.ClickHouse, Rules: rules, Progress: r.Progress}, nil
 }
 
 func (r *Reporter) table(name string) string { return r.ClickHouse.Database() + "." + name }

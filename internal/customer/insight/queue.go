@@ -1,0 +1,208 @@
+package insight
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"oneid/identity"
+	"oneid/internal/clickhouse"
+	"oneid/internal/customer/decided"
+)
+
+// Question is a pair of customers that share something and are kept apart: one
+// person or two? A person answers it by a decision about its accounts.
+type Question struct {
+	// Accounts are one of each customer, platform/shop/id, that bear what is
+	// shared: what a decision names.
+	Accounts  [2]string              `json:"accounts"`
+	Customers [2]identity.CustomerID `json:"customers"`
+	// Paid is what each has paid, in the customer's own currency, and Currency
+	// which that is; empty without a paid order.
+	Paid     [2]string `json:"paid"`
+	Currency [2]string `json:"currency"`
+	Orders   [2]uint64 `json:"orders"`
+	// Shares are the types of the identifiers that both bear.
+	Shares []identity.IdentifierType `json:"shares"`
+	// Reasons why these did not join them, as in Conflict.
+	Reasons []string `json:"reasons"`
+
+	value [2]float64
+}
+
+// Bounds on what Queue looks at: an identifier that is borne by more customers
+// asks nothing that can be answered pair by pair.
+const (
+	mostSharers   = 8
+	mostQuestions = 1000
+)
+
+// Queue lists the questions whose answers are worth most, at most limit: those
+// first in which the customer who has paid less has paid most, since so much is
+// counted for the wrong person if they are one. Amounts are compared whatever
+// their currency. What people have decided already is not asked.
+func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
+	r, err := r.inForce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit = min(max(limit, 0), mostQuestions)
+	var rows []struct {
+		Type      string      `ch:"type"`
+		Hash      string      `ch:"hash"`
+		Customers []uuid.UUID `ch:"customers"`
+	}
+	if err := r.ClickHouse.Select(ctx, "find what is worth a look", &rows, fmt.Sprintf(
+		"SELECT type, hash, groupArray(customer_id) AS customers FROM (SELECT type, hash, arrayJoin(customers) AS customer_id FROM (%s AND length(customers) <= %d)) AS p"+
+			" INNER JOIN (SELECT customer_id, toFloat64(paid_amount) AS paid FROM %s) AS c USING (customer_id)"+
+			" GROUP BY type, hash HAVING length(customers) > 1 ORDER BY arrayReverseSort(groupArray(paid))[2] DESC, sum(paid) DESC, type, hash LIMIT %d",
+		r.parted(), mostSharers, r.table("customer_360"), 2*limit), spill...); err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	asked := map[identity.CustomerID]bool{}
+	var customers []identity.CustomerID
+	for _, row := range rows {
+		for _, c := range row.Customers {
+			if id := identity.CustomerID(c); !asked[id] {
+				asked[id] = true
+				customers = append(customers, id)
+			}
+		}
+	}
+	evidence, err := r.evidence(ctx, customers, map[identity.Identifier]int{})
+	if err != nil {
+		return nil, err
+	}
+	words, err := decided.Read(ctx, r.ClickHouse, nil)
+	if err != nil {
+		return nil, err
+	}
+	of, err := r.bought(ctx, customers)
+	if err != nil {
+		return nil, err
+	}
+	reasons := map[identity.Identifier]string{}
+	for _, v := range identity.Resolve(evidence, words, r.Rules).Reviews {
+		if reasons[v.Identifier] == "" {
+			reasons[v.Identifier] = string(v.Reason)
+		}
+	}
+	var said identity.Decisions
+	for _, d := range words {
+		said.Add(d)
+	}
+	questions := map[[2]identity.CustomerID]*Question{}
+	for _, row := range rows {
+		id := identified{Type: row.Type, Hash: row.Hash}.identifier()
+		bearers := map[identity.CustomerID]identity.Account{}
+		for _, e := range evidence {
+			if customer := of.customer[e.Account]; e.Identifier == id && r.Rules.Strength(id.Type, e.Role) > 0 && slices.Contains(row.Customers, uuid.UUID(customer)) {
+				if a, ok := bearers[customer]; !ok || e.Account.Compare(a) < 0 {
+					bearers[customer] = e.Account
+				}
+			}
+		}
+		for a, first := range bearers {
+			for b, second := range bearers {
+				if first.Compare(second) >= 0 || said.Apart(of.accounts[a], of.accounts[b]) {
+					continue
+				}
+				q := questions[[2]identity.CustomerID{a, b}]
+				if q == nil {
+					if q = questions[[2]identity.CustomerID{b, a}]; q == nil {
+						q = of.question(a, b, first, second)
+						questions[[2]identity.CustomerID{a, b}] = q
+					}
+				}
+				if !slices.Contains(q.Shares, id.Type) {
+					q.Shares = append(q.Shares, id.Type)
+				}
+				if reason := cmp.Or(reasons[id], apart); !slices.Contains(q.Reasons, reason) {
+					q.Reasons = append(q.Reasons, reason)
+				}
+			}
+		}
+	}
+	out := make([]Question, 0, len(questions))
+	for _, q := range questions {
+		slices.Sort(q.Shares)
+		slices.Sort(q.Reasons)
+		out = append(out, *q)
+	}
+	slices.SortFunc(out, func(p, q Question) int {
+		return cmp.Or(cmp.Compare(min(q.value[0], q.value[1]), min(p.value[0], p.value[1])), cmp.Compare(q.value[0]+q.value[1], p.value[0]+p.value[1]),
+			cmp.Compare(len(q.Shares), len(p.Shares)), strings.Compare(p.Accounts[0], q.Accounts[0]), strings.Compare(p.Accounts[1], q.Accounts[1]))
+	})
+	return out[:min(limit, len(out))], nil
+}
+
+// buyers are customers with their accounts and what they bought.
+type buyers struct {
+	customer map[identity.Account]identity.CustomerID
+	accounts map[identity.CustomerID][]identity.Account
+	paid     map[identity.CustomerID]purchase
+}
+
+type purchase struct {
+	Customer uuid.UUID `ch:"customer_id"`
+	Paid     string    `ch:"paid"`
+	Value    float64   `ch:"value"`
+	Currency string    `ch:"money"`
+	Orders   uint64    `ch:"bought"`
+}
+
+func (b *buyers) question(a, c identity.CustomerID, first, second identity.Account) *Question {
+	p, q := b.paid[a], b.paid[c]
+	return &Question{
+		Accounts: [2]string{first.String(), second.String()}, Customers: [2]identity.CustomerID{a, c},
+		Paid: [2]string{p.Paid, q.Paid}, Currency: [2]string{p.Currency, q.Currency}, Orders: [2]uint64{p.Orders, q.Orders}, value: [2]float64{p.Value, q.Value},
+	}
+}
+
+// bought reads the accounts of customers, and what they have bought.
+func (r *Reporter) bought(ctx context.Context, customers []identity.CustomerID) (*buyers, error) {
+	out := &buyers{map[identity.Account]identity.CustomerID{}, map[identity.CustomerID][]identity.Account{}, map[identity.CustomerID]purchase{}}
+	for chunk := range slices.Chunk(customers, 1000) {
+		in := quoted(chunk)
+		var placed []struct {
+			Platform string    `ch:"platform"`
+			Shop     string    `ch:"shop"`
+			Account  string    `ch:"account"`
+			Customer uuid.UUID `ch:"customer_id"`
+		}
+		if err := r.ClickHouse.Select(ctx, "read the accounts of customers", &placed, "SELECT toString(platform) AS platform, toString(shop) AS shop, account, customer_id FROM "+r.table("identity_map")+" FINAL WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM "+
+			r.table("identity_map_by_customer")+" WHERE customer_id IN ("+in+")) ORDER BY platform, shop, account", spill...); err != nil {
+			return nil, err
+		}
+		for _, p := range placed {
+			a, id := identity.Account{Platform: p.Platform, Shop: p.Shop, ID: p.Account}, identity.CustomerID(p.Customer)
+			out.customer[a] = id
+			out.accounts[id] = append(out.accounts[id], a)
+		}
+		var paid []purchase
+		if err := r.ClickHouse.Select(ctx, "read what customers paid", &paid, "SELECT customer_id, toString(paid_amount) AS paid, toFloat64(paid_amount) AS value, toString(currency) AS money, orders AS bought FROM "+
+			r.table("customer_360")+" WHERE customer_id IN ("+in+")", spill...); err != nil {
+			return nil, err
+		}
+		for _, p := range paid {
+			out.paid[identity.CustomerID(p.Customer)] = p
+		}
+	}
+	return out, nil
+}
+
+// quoted are ids as SQL.
+func quoted(customers []identity.CustomerID) string {
+	ids := make([]string, len(customers))
+	for i, id := range customers {
+		ids[i] = "toUUID(" + clickhouse.Quote(id.String()) + ")"
+	}
+	return strings.Join(ids, ",")
+}
