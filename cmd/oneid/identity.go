@@ -23,6 +23,7 @@ type identityCmd struct {
 	History identityHistoryCmd `cmd:"" help:"Which customer an account was, and where an id went."`
 	Review  identityReviewCmd  `cmd:"" help:"Pairs of customers that may be one, most valuable first."`
 	Plan    identityPlanCmd    `cmd:"" help:"What other rules would change, before they do."`
+	Resolve identityResolveCmd `cmd:"" help:"Resolve all that is stored anew, here or as SQL on ClickHouse, and compare."`
 	Apply   identityApplyCmd   `cmd:"" help:"Adopt other rules; a decision that can be taken back."`
 }
 

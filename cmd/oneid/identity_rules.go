@@ -67,31 +67,91 @@ func (c identityPlanCmd) Run(ctx context.Context, f folder) error {
 
 // plan says what rules would change, by what is resolved.
 func (f folder) plan(ctx context.Context, rules *identity.Rules, samples int, quiet bool) (plan rebuild.Plan, err error) {
+	err = f.rebuilding(ctx, quiet, func(r *rebuild.Rebuild) (err error) {
+		plan, err = r.Plan(ctx, rules, samples)
+		return err
+	})
+	return plan, err
+}
+
+// rebuilding opens what is stored, to be resolved anew.
+func (f folder) rebuilding(ctx context.Context, quiet bool, work func(*rebuild.Rebuild) error) (err error) {
 	if err := f.mustExist(); err != nil {
-		return plan, err
+		return err
 	}
 	show := newProgress(quiet)
 	n, err := openMover(ctx, f, need{quiet: true}, show)
 	if err != nil {
-		return plan, err
+		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	what := ""
-	again := &rebuild.Rebuild{
-		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Log: n.log,
-		Progress: func(now string, rows int) {
-			if now != what {
-				what = now
-				show.start("reading "+now, 0)
-			}
-			show.set(int64(rows), 0)
-		},
-	}
-	plan, err = again.Plan(ctx, rules, samples)
+	err = work(n.rebuild(show))
 	show.fail(err)
 	show.finish()
-	return plan, err
+	return err
 }
+
+// identityResolveCmd resolves everything anew.
+type identityResolveCmd struct {
+	rulesFlag
+	Engine string `help:"go: in this program's memory; clickhouse: as SQL, for what no machine's memory holds." enum:"go,clickhouse" default:"go"`
+	JSON   bool   `help:"Print one JSON object."`
+}
+
+// Help shows below the usage.
+func (identityResolveCmd) Help() string {
+	return "Finds all customers from all that is stored, as if nothing were known, and compares them with those that there are. Both engines find the same. Nothing changes: to make the resolver's state anew, see `oneid rebuild`; to change the rules, `oneid identity apply`. With --rules it is by other rules, and the differences are what these would move.\n\nOn ClickHouse labels are passed on between accounts that share an identifier until none changes; components that a constraint may split are partitioned here by the rules, a part at a time.\n\nExit code: 0 no difference, or other rules; 3 there are differences; 1 failed. What arrives while it runs may count as one."
+}
+
+// Run resolves.
+func (c identityResolveCmd) Run(ctx context.Context, f folder) error {
+	var rules *identity.Rules
+	if c.Rules != "" {
+		var err error
+		if rules, err = c.read(); err != nil {
+			return err
+		}
+	}
+	var found rebuild.Bulk
+	err := f.rebuilding(ctx, c.JSON, func(r *rebuild.Rebuild) (err error) {
+		if c.Engine == "clickhouse" {
+			found, err = r.Bulk(ctx, rules)
+		} else {
+			found, err = r.Again(ctx, rules)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := printJSON(found); err != nil {
+			return err
+		}
+	} else {
+		fmt.Printf("%d accounts are %d customers; %d accounts have another customer_id than this\n", found.Accounts, found.Customers, found.Differences)
+		if found.Rounds > 0 {
+			fmt.Printf("%d groups in %d rounds; %d components with %d accounts were contested\n", found.Groups, found.Rounds, found.Contested, found.ContestedAccounts)
+		}
+		for _, s := range found.Steps {
+			fmt.Printf("  %-30s %8.1f s\n", s.What, s.Seconds)
+		}
+	}
+	if rules == nil && found.Differences > 0 {
+		return &differentCustomersError{found.Differences}
+	}
+	return nil
+}
+
+// differentCustomersError says that what is stored resolves to other customers.
+type differentCustomersError struct{ accounts int }
+
+func (d *differentCustomersError) Error() string {
+	return fmt.Sprintf("%d accounts are in another customer than what is stored says; if nothing arrived meanwhile, `oneid rebuild --check` says more", d.accounts)
+}
+
+// ExitCode says that the command did its work, and found differences.
+func (*differentCustomersError) ExitCode() int { return 3 }
 
 func printPlan(out io.Writer, p rebuild.Plan) {
 	fmt.Fprintf(out, "%d customers with %d accounts would be %d\n", p.Customers, p.Accounts, p.CustomersAfter)

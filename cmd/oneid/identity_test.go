@@ -29,6 +29,14 @@ func adoptAndTakeBack(t *testing.T, dir string) {
 			t.Errorf("the plan lacks %q:\n%s", part, plan)
 		}
 	}
+	for _, engine := range []string{"go", "clickhouse"} {
+		if out := must(t, "identity", "resolve", "--dir", dir, "--engine", engine).stdout; !strings.Contains(out, "20 accounts are 10 customers; 0 accounts") {
+			t.Errorf("resolved anew by %s:\n%s", engine, out)
+		}
+		if out := must(t, "identity", "resolve", "--dir", dir, "--engine", engine, "--rules", rules).stdout; !strings.Contains(out, "20 accounts are 20 customers; 10 accounts") {
+			t.Errorf("by other rules and %s:\n%s", engine, out)
+		}
+	}
 	wantRefused(t, oneid(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "x"), 1, "not adopted", "--yes")
 	adopted := decode[decided](t, must(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "strangers", "--yes", "--json").stdout)
 	if out := must(t, "identity", "review", "--dir", dir).stdout; !strings.Contains(out, "nothing to look at") {

@@ -121,6 +121,21 @@ func (n *node) presentState(ctx context.Context, check bool) error {
 	return nil
 }
 
+// rebuild reads what is stored, and shows what it reads.
+func (n *node) rebuild(show *progress) *rebuild.Rebuild {
+	what := ""
+	return &rebuild.Rebuild{
+		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Log: n.log,
+		Progress: func(now string, rows int) {
+			if now != what {
+				what = now
+				show.start(now, 0)
+			}
+			show.set(int64(rows), 0)
+		},
+	}
+}
+
 func (c rebuildCmd) rebuild(ctx context.Context, n *node, show *progress) (report rebuildReport, err error) {
 	building := n.folder.path(buildingFolder)
 	store, err := state.Open(building)
@@ -138,17 +153,7 @@ func (c rebuildCmd) rebuild(ctx context.Context, n *node, show *progress) (repor
 	}
 	defer func() { err = errors.Join(err, closed()) }()
 
-	what := ""
-	again := &rebuild.Rebuild{
-		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Log: n.log,
-		Progress: func(now string, rows int) {
-			if now != what {
-				what = now
-				show.start("reading "+now, 0)
-			}
-			show.set(int64(rows), 0)
-		},
-	}
+	again := n.rebuild(show)
 	made, err := again.Into(ctx, store)
 	show.fail(err)
 	if err != nil {

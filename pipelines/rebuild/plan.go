@@ -57,20 +57,12 @@ func (forgetful) Scan(engine.Table, func(key, value []byte) error) error { retur
 // state anew in memory and adopts them there, by the code of the real adoption.
 // samples bounds the shifts of each kind.
 func (r *Rebuild) Plan(ctx context.Context, rules *identity.Rules, samples int) (Plan, error) {
-	builder, err := engine.NewRebuilder(forgetful{}, r.Rules)
+	e, sequence, err := r.inMemory(ctx)
 	if err != nil {
 		return Plan{}, err
 	}
-	report, err := r.read(ctx, builder)
-	if err != nil {
-		return Plan{}, err
-	}
-	if _, err := builder.Finish(report.Sequence); err != nil {
-		return Plan{}, err
-	}
-	e := builder.Engine()
 	// What a batch that is under way has left is none of the plan's.
-	if _, err := e.Apply(report.Sequence+1, nil, nil); err != nil {
+	if _, err := e.Apply(sequence+1, nil, nil); err != nil {
 		return Plan{}, err
 	}
 	_, inForce := e.Rules()
@@ -78,7 +70,7 @@ func (r *Rebuild) Plan(ctx context.Context, rules *identity.Rules, samples int) 
 	for range e.Customers {
 		plan.Customers++
 	}
-	changes, err := e.Apply(report.Sequence+2, nil, []identity.Decision{{ID: "plan", Kind: identity.Adopt, Rules: rules, At: 1<<63 - 1}})
+	changes, err := e.Apply(sequence+2, nil, []identity.Decision{adoption(rules)})
 	if err != nil {
 		return Plan{}, err
 	}
@@ -88,6 +80,25 @@ func (r *Rebuild) Plan(ctx context.Context, rules *identity.Rules, samples int) 
 	plan.Moved = len(changes.Moved)
 	plan.shifts(e, changes.Moved, samples)
 	return plan, nil
+}
+
+// inMemory makes the state anew where nobody keeps it, and says up to which batch.
+func (r *Rebuild) inMemory(ctx context.Context) (*engine.Engine, uint64, error) {
+	builder, err := engine.NewRebuilder(forgetful{}, r.Rules)
+	if err != nil {
+		return nil, 0, err
+	}
+	report, err := r.read(ctx, builder)
+	if err != nil {
+		return nil, 0, err
+	}
+	_, err = builder.Finish(report.Sequence)
+	return builder.Engine(), report.Sequence, err
+}
+
+// adoption is a decision that no other overrules.
+func adoption(rules *identity.Rules) identity.Decision {
+	return identity.Decision{ID: "plan", Kind: identity.Adopt, Rules: rules, At: 1<<63 - 1}
 }
 
 // shifts finds who comes together and who comes apart.

@@ -2,11 +2,13 @@ package rebuild
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -106,6 +108,7 @@ func TestRebuiltFromClickHouse(t *testing.T) {
 				t.Fatalf("seed %d: %+v; the state is at %d", seed, report, last)
 			}
 			wantEqual(t, f, present, rebuilt, store, again)
+			wantBulk(t, f, present, nil)
 		}
 		// Cut off between the inserts of a batch, with a lot behind it.
 		done := [][]string{
@@ -194,6 +197,68 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+// wantBulk wants ClickHouse to find the customers of the state.
+func wantBulk(t testing.TB, f *flowtest.Flow, present *engine.Engine, rules *identity.Rules) Bulk {
+	t.Helper()
+	got, err := rebuildOf(f).Bulk(t.Context(), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	customers := 0
+	for range present.Customers {
+		customers++
+	}
+	if got.Accounts != present.Size().Accounts || got.Customers != customers || got.Differences > 0 {
+		t.Errorf("in bulk: %+v; the state has %d customers", got, customers)
+	}
+	if left, err := f.Database.Query(t.Context(), "SELECT count() FROM system.tables WHERE name LIKE 'bulk_%'"); err != nil || left != "0\n" {
+		t.Errorf("%s tables are left (%v)", left, err)
+	}
+	return got
+}
+
+var benchAccounts = flag.Int("accounts", 100_000, "accounts that BenchmarkResolveAnew resolves")
+
+// BenchmarkResolveAnew resolves invented accounts, two and a half of a person,
+// some of whom share an e-mail with a neighbour, by either engine: rows a second.
+func BenchmarkResolveAnew(b *testing.B) {
+	f := flowtest.New(b)
+	n := *benchAccounts
+	account := "['tmall', 'douyin', 'weidian'][number % 3 + 1] AS platform, concat('s', toString(number % 7)) AS shop, toString(number) AS account"
+	person := fmt.Sprintf("cityHash64(number) %% %d", n*2/5)
+	seen := "'member', 'bench', toDateTime('2026-01-01 00:00:00', 'UTC'), toDateTime('2026-02-01 00:00:00', 'UTC')"
+	for _, statement := range []string{
+		fmt.Sprintf("INSERT INTO identity_history (platform, shop, account, customer_id, version) SELECT %s, generateUUIDv4(), bitShiftLeft(toUInt64(1), 40) FROM numbers(%d)", account, n),
+		fmt.Sprintf("INSERT INTO evidence (platform, shop, account, type, hash, role, source, first_seen, last_seen) SELECT %s, 'phone', substring(SHA256(toString(%s)), 1, 16), %s FROM numbers(%d)", account, person, seen, n),
+		fmt.Sprintf("INSERT INTO evidence (platform, shop, account, type, hash, role, source, first_seen, last_seen) SELECT %s, 'email', substring(SHA256(concat('e', toString(intDiv(%s, 2)))), 1, 16), %s FROM numbers(%d) WHERE number %% 10 = 0", account, person, seen, n),
+	} {
+		if err := f.ClickHouse.Exec(b.Context(), "invent accounts", statement); err != nil {
+			b.Fatal(err)
+		}
+	}
+	customers := map[int]bool{}
+	for name, run := range map[string]func() (Bulk, error){
+		"clickhouse": func() (Bulk, error) { return rebuildOf(f).Bulk(b.Context(), nil) },
+		"go":         func() (Bulk, error) { return rebuildOf(f).Again(b.Context(), nil) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				got, err := run()
+				if err != nil {
+					b.Fatal(err)
+				}
+				customers[got.Customers] = true
+				b.ReportMetric(float64(got.Rounds), "rounds")
+				b.ReportMetric(float64(got.ContestedAccounts)/float64(n), "contested/account")
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "accounts/s")
+		})
+	}
+	if len(customers) != 1 {
+		b.Errorf("the engines find other customers: %v", customers)
+	}
+}
+
 // A plan says what adopting the rules does, and does nothing itself; taking
 // them back brings everything back.
 func TestPlanIsWhatAdoptingDoes(t *testing.T) {
@@ -278,5 +343,79 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 	}
 	if moved == 0 {
 		t.Error("no rules moved anything: the test shows less than it says")
+	}
+}
+
+// On ClickHouse the customers are the engine's, whatever identifiers bear, in
+// spans, families, chains and contradictions; by other rules as by those in
+// force.
+func TestBulkIsTheEngine(t *testing.T) {
+	contested, rounds := 0, 0
+	for seed := range uint64(2) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		f := flowtest.New(t)
+		store := f.State(t)
+		var all []kafka.Message
+		roles := []events.Role{events.Role_ROLE_MEMBER, events.Role_ROLE_BUYER, events.Role_ROLE_RECEIVER}
+		for i := range 250 {
+			no := i
+			if i%5 == 0 {
+				no = r.IntN(250)
+			}
+			e := flowtest.User(no, "", int64(1_500_000_000_000+r.IntN(1500)*86_400_000))
+			e.Header.Platform = []string{"tmall", "douyin", "weidian"}[no%3]
+			if no%11 == 0 {
+				e.Header.Account = "order:" + e.GetHeader().GetAccount()
+			}
+			e.Header.Person.Sightings = nil
+			for range 1 + r.IntN(3) {
+				typ := []string{"phone", "phone", "unionid", "email", "member_card"}[r.IntN(5)]
+				value := map[string]string{"phone": fmt.Sprintf("139%08d", 12_345_000+r.IntN(90)), "unionid": fmt.Sprint("u", r.IntN(120)), "email": fmt.Sprintf("p%d@mail.invalid", r.IntN(80)), "member_card": fmt.Sprint("c", r.IntN(60))}[typ]
+				e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: typ, Value: value, Role: roles[r.IntN(len(roles))]})
+			}
+			// A chain that needs more than one round.
+			if i >= 220 {
+				for _, link := range []int{i, i + 1} {
+					e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: "email", Value: fmt.Sprintf("chain%d@mail.invalid", link), Role: events.Role_ROLE_MEMBER})
+				}
+			}
+			all = append(all, f.Message(t, e))
+		}
+		all = append(all, messages(t, f, r, 0)...) // with decisions
+		f.Publish(t, all...)
+		resolver, present := f.Resolver(t, store, nil)
+		if err := flowtest.Run(t, resolver); err != nil {
+			t.Fatal(err)
+		}
+		got := wantBulk(t, f, present, nil)
+		if again, err := rebuildOf(f).Again(t.Context(), nil); err != nil || again.Customers != got.Customers || again.Differences != 0 {
+			t.Errorf("seed %d: in memory %+v (%v), in bulk %+v", seed, again, err, got)
+		}
+		contested, rounds = contested+got.Contested, max(rounds, got.Rounds)
+		for _, text := range append(slices.Clone(looser), "largest_customer: 4\ntypes:\n  email: {priority: 2, join: {member: 80, receiver: 70}}\n  unionid: {priority: 1, join: {member: 90, buyer: 90}, exclusive: 1}\n  phone: {priority: 1, join: {buyer: 80}, accounts: 4, gap_days: 100}\n") {
+			rules, err := identity.ParseRules([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := rebuildOf(f).Plan(t.Context(), rules, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bulk, err := rebuildOf(f).Bulk(t.Context(), rules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := rebuildOf(f).Again(t.Context(), rules)
+			if err != nil || again.Customers != plan.CustomersAfter || again.Differences != plan.Moved {
+				t.Errorf("seed %d, other rules: in memory %+v (%v), planned %+v", seed, again, err, plan)
+			}
+			if bulk.Customers != plan.CustomersAfter || bulk.Differences != plan.Moved {
+				t.Errorf("seed %d, other rules: in bulk %d customers and %d moved, planned %d and %d", seed, bulk.Customers, bulk.Differences, plan.CustomersAfter, plan.Moved)
+			}
+			contested += bulk.Contested
+		}
+	}
+	if contested == 0 || rounds < 3 {
+		t.Errorf("%d contested components, at most %d rounds: the test shows less than it says", contested, rounds)
 	}
 }
