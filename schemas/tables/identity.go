@@ -218,12 +218,12 @@ func (v *IdentifierValues) Append(kind string, hash [16]byte, sealed []byte) {
 // Decisions fills the table decisions.
 type Decisions struct {
 	columns
-	decision, kind   *[]string
-	accounts         *[][]string
-	undoes, rules    *[]string
-	who, why         *[]string
-	at               *[]time.Time
-	version          *[]uint64
+	decision, kind *[]string
+	accounts       *[][]string
+	undoes, rules  *[]string
+	who, why       *[]string
+	at             *[]time.Time
+	version        *[]uint64
 }
 
 // NewDecisions makes an empty block.
