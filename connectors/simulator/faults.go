@@ -244,7 +244,7 @@ func asks(r *http.Request, body []byte) uint64 {
 	if strings.HasPrefix(string(body), "{") {
 		_, _ = sum.Write(body) // a hash takes everything
 	}
-	for _, name := range []string{"timestamp", "sign", "session", "access_token", "refresh_token"} {
+	for _, name := range []string{"timestamp", "create_time", "sign", "session", "access_token", "refresh_token"} {
 		form.Del(name)
 	}
 	for i, public := range form["public"] {
