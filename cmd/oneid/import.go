@@ -114,7 +114,7 @@ func (c importCmd) load(ctx context.Context, f folder, files tablefile.Files) er
 	exports := all.Exports[platform]
 	if exports == nil || shop == "" {
 		return hinted{errors.New("without a mapping, the kind of the rows or the shop that exported them must be named"),
-			"add --shop PLATFORM/SHOP for what the back-office of " + strings.Join(all.Platforms(), ", ") + " exports, --kind orders --shop PLATFORM/SHOP for columns with OneID's own names, or --mapping FILE; oneid import --guess FILE writes a first mapping"}
+			"add --shop PLATFORM/SHOP for what the back-office of " + strings.Join(slices.Sorted(maps.Keys(all.Exports)), ", ") + " exports, --kind orders --shop PLATFORM/SHOP for columns with OneID's own names, or --mapping FILE; oneid import --guess FILE writes a first mapping"}
 	}
 	return c.byExports(ctx, f, file.ExportConfig{Files: files, Exports: exports, Shop: shop})
 }

@@ -9,6 +9,7 @@ import (
 
 	"oneid/connectors"
 	"oneid/connectors/douyin"
+	"oneid/connectors/sobot"
 	"oneid/connectors/tmall"
 	"oneid/connectors/weidian"
 )
@@ -20,6 +21,7 @@ type New func(shop string, settings json.RawMessage) (connectors.Connector, erro
 // ByPlatform is every connector that reads a platform, by its name.
 var ByPlatform = map[string]New{
 	"douyin":  with(douyin.New),
+	"sobot":   with(sobot.New),
 	"tmall":   with(tmall.New),
 	"weidian": with(weidian.New),
 }
@@ -62,6 +64,7 @@ func Open(platform, shop string, settings json.RawMessage) (connectors.Connector
 // specs describes each connector without the settings of a shop.
 var specs = map[string]func() connectors.Spec{
 	"douyin":  new(douyin.Connector).Spec,
+	"sobot":   new(sobot.Connector).Spec,
 	"tmall":   new(tmall.Connector).Spec,
 	"weidian": new(weidian.Connector).Spec,
 }

@@ -16,6 +16,7 @@ import (
 	"oneid/connectors"
 	"oneid/connectors/douyin"
 	"oneid/connectors/simulator"
+	"oneid/connectors/sobot"
 	"oneid/connectors/tmall"
 	"oneid/connectors/weidian"
 )
@@ -50,10 +51,16 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 			method = p.Method
 		}
 	}
+	if strings.HasPrefix(r.URL.Path, "/api/ws/") { // the desk's methods are paths
+		method = r.URL.Path
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.days[time.Now().In(china).Format(time.DateOnly)]++
 	m.methods[method] = append(m.methods[method], time.Now())
+	if rec.Code == http.StatusTooManyRequests {
+		m.refused = append(m.refused, fmt.Sprint(method, " at ", time.Now()))
+	}
 	for _, code := range []string{`"code":7,`, `"code":60000,`, `"status_code":10005,`, `"status_code":10004,`} {
 		if strings.Contains(body, code) {
 			m.refused = append(m.refused, fmt.Sprint(method, " ", code, " at ", time.Now()))
@@ -103,6 +110,18 @@ func limitedBy(t *testing.T, platform string, perDay, perSecond, platforms int) 
 			URL: e.Weidian.URL, AppKey: e.Weidian.AppKey, AppSecret: e.Weidian.AppSecret, AccessToken: e.Weidian.AccessToken, BackfillDays: 11,
 			RequestsPerSecond: max(rate, 1e6*float64(1-min(perSecond, 1))), CallsPerDay: perDay, Transport: m,
 		})
+	case "sobot":
+		desk := simulator.Sobot(world, simulator.SobotOptions{Faults: faults})
+		m.face = desk
+		keys := simulator.SobotCredentialsOf(world)
+		c, err = sobot.New("1", sobot.Config{
+			URL: "http://sobot.example", AppID: keys.AppID, AppKey: keys.AppKey, BackfillDays: 11, PageSize: 5,
+			RequestsPerSecond: 1e6, MethodRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, m, len(desk.Tickets())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -110,11 +129,12 @@ func limitedBy(t *testing.T, platform string, perDay, perSecond, platforms int) 
 	return c, m, world.Counts()[platform].Orders
 }
 
-// orders are the orders that a connector reads from the beginning.
+// orders are the orders (of the desk: the tickets) that a connector reads from
+// the beginning.
 func orders(t *testing.T, c connectors.Connector) int {
 	t.Helper()
 	found := make(map[string]bool)
-	for page, err := range c.Read(t.Context(), "orders", "") {
+	for page, err := range c.Read(t.Context(), c.Spec().Streams[0].Name, "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +255,7 @@ func TestEstimate(t *testing.T) {
 	for platform := range refusing {
 		synctest.Test(t, func(t *testing.T) {
 			c, m, want := limited(t, platform, 5000, 0)
-			e, err := c.(connectors.Estimator).Estimate(t.Context(), "orders", "")
+			e, err := c.(connectors.Estimator).Estimate(t.Context(), c.Spec().Streams[0].Name, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,46 @@
+package sobot
+
+import (
+	_ "embed"
+	"strings"
+
+	"oneid/connectors"
+)
+
+//go:embed codes.yaml
+var codesTable []byte
+
+// codes are what the desk's codes mean.
+var codes = connectors.MustCodes(codesTable)
+
+// tokenOp is the desk's name of the call that gives tokens.
+const tokenOp = "get_token"
+
+// refusal is the desk's refusal of a call. Whoever gets no token can read
+// nothing: that is the shop's matter and not a stream's, whatever the code.
+func refusal(shop, method, code string) *connectors.Error {
+	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: clean(code)}
+	found := codes.Find(e.SystemCode, "")
+	found.Apply(e)
+	if method == tokenOp && e.Class >= connectors.Refresh {
+		e.Class, e.Kind = connectors.StopShop, connectors.ErrUnauthorized
+		e.Mend = "look up url, app_id and app_key: Sobot's after-sales staff give them out; and let this machine's clock follow a time server (NTP)"
+	}
+	return e
+}
+
+// good says that a code is that of success. Which one that is, is not
+// documented: it is taken to be made of zeros.
+func good(code string) bool { return code != "" && strings.Trim(code, "0") == "" }
+
+// clean keeps of a code what codes are made of: an answer's text is never
+// repeated as it came.
+func clean(code string) string {
+	code = strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return -1
+	}, code)
+	return code[:min(len(code), 20)]
+}
