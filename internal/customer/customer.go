@@ -96,6 +96,13 @@ type Ticket struct {
 	Subject   string    `json:"subject"`
 	OrderID   string    `json:"order_id,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
+	// The fields below are there as far as the ticket's source says them.
+	Channel       string     `json:"channel,omitempty" doc:"The way on which it came, such as call, wechat or refund."`
+	Priority      string     `json:"priority,omitempty" doc:"In the source's words."`
+	FirstAnswerAt *time.Time `json:"first_answer_at,omitempty" doc:"When staff first answered."`
+	SolvedAt      *time.Time `json:"solved_at,omitempty"`
+	Agent         string     `json:"agent,omitempty" doc:"Who of the staff handles it."`
+	Satisfaction  int        `json:"satisfaction,omitempty" doc:"Rating by the buyer from 1 (worst) to 5."`
 }
 
 // Key is what a customer is looked up by: exactly one field is set.

@@ -88,7 +88,21 @@ type entity struct {
 	Deleted  uint8     `ch:"is_deleted"`
 	// Version in 32 hexadecimal digits.
 	Version string `ch:"version"`
+	// More is what else is known of a ticket, in the order of the places below;
+	// empty of anything else, and of a row of before migration 010.
+	More []string `ch:"more"`
 }
+
+// The places in entity.More, which stand behind aboutPlaces.
+const (
+	moreChannel = iota
+	morePriority
+	moreAnswered
+	moreSolved
+	moreAgent
+	moreSatisfaction
+	morePlaces
+)
 
 // The places in history_by_account.about.
 const (
@@ -123,7 +137,7 @@ func entityOf(account string, about []string) (entity, error) {
 	return entity{
 		Kind: about[aboutKind], Platform: a.Platform, Shop: a.Shop, ID: about[aboutID], Account: a.ID, OrderID: about[aboutOrder], Status: about[aboutStatus],
 		Word: about[aboutWord], Subject: about[aboutSubject], Created: time.Unix(created, 0).UTC(), Paid: time.Unix(paid, 0).UTC(),
-		Currency: about[aboutCurrency], Minor: minor, Deleted: uint8(deleted), Version: about[aboutVersion],
+		Currency: about[aboutCurrency], Minor: minor, Deleted: uint8(deleted), Version: about[aboutVersion], More: about[aboutPlaces:],
 	}, nil
 }
 
@@ -249,7 +263,7 @@ func newest(rows []entity) []entity {
 		case !seen:
 			at[n] = len(kept)
 			kept = append(kept, row)
-		case kept[i].Version < row.Version:
+		case kept[i].Version < row.Version, kept[i].Version == row.Version && len(kept[i].More) < len(row.More):
 			kept[i] = row
 		}
 	}
@@ -300,12 +314,15 @@ var lookup = []clickhouse.Setting{{Name: "max_threads", Value: 1}, {Name: "max_q
 // entities reads the newest version of what the keys name.
 func (h *History) entities(ctx context.Context, f *found) ([]entity, error) {
 	const (
+		nothingMore = ", CAST([] AS Array(String)) AS more"
+
 		orders = "SELECT 'order' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, order_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" CAST(platform_status AS String) AS word, '' AS subject, created_at, paid_at, CAST(currency AS String) AS currency, paid_minor AS minor, is_deleted, " + hexVersion
+			" CAST(platform_status AS String) AS word, '' AS subject, created_at, paid_at, CAST(currency AS String) AS currency, paid_minor AS minor, is_deleted, " + hexVersion + nothingMore
 		refunds = "SELECT 'refund' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, refund_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, CAST(currency AS String) AS currency, refund_minor AS minor, is_deleted, " + hexVersion
+			" '' AS word, '' AS subject, created_at, toDateTime(0, 'UTC') AS paid_at, CAST(currency AS String) AS currency, refund_minor AS minor, is_deleted, " + hexVersion + nothingMore
 		tickets = "SELECT 'ticket' AS kind, CAST(platform AS String) AS platform, CAST(shop AS String) AS shop, ticket_id AS id, account, order_id, CAST(status AS String) AS status," +
-			" CAST(t.kind AS String) AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor, is_deleted, " + hexVersion
+			" CAST(t.kind AS String) AS word, subject, created_at, toDateTime(0, 'UTC') AS paid_at, '' AS currency, toInt64(0) AS minor, is_deleted, " + hexVersion +
+			", [toString(channel), toString(priority), toString(toUnixTimestamp(first_answer_at)), toString(toUnixTimestamp(solved_at)), agent, toString(satisfaction)] AS more"
 	)
 	var parts []string
 	part := func(columns, table, id string, keys map[key]bool) {
@@ -447,9 +464,7 @@ func (f *facts) past(accounts []identity.Account) *Past {
 					of(e.Currency).refunded += e.Minor
 				}
 			case "ticket":
-				p.Tickets = append(p.Tickets, customer.Ticket{
-					Account: a.String(), TicketID: e.ID, Kind: e.Word, Status: e.Status, Subject: e.Subject, OrderID: e.OrderID, CreatedAt: e.Created.UTC(),
-				})
+				p.Tickets = append(p.Tickets, e.ticket(a))
 			}
 		}
 	}
@@ -474,6 +489,30 @@ func (f *facts) past(accounts []identity.Account) *Past {
 		return cmp.Or(cmp.Compare(b.Orders, a.Orders), strings.Compare(a.Currency, b.Currency))
 	})
 	return p
+}
+
+// ticket is a ticket as the service desk sees it.
+func (e *entity) ticket(a identity.Account) customer.Ticket {
+	t := customer.Ticket{
+		Account: a.String(), TicketID: e.ID, Kind: e.Word, Status: e.Status, Subject: e.Subject, OrderID: e.OrderID, CreatedAt: e.Created.UTC(),
+	}
+	if len(e.More) < morePlaces {
+		return t
+	}
+	t.Channel, t.Priority, t.Agent = e.More[moreChannel], e.More[morePriority], e.More[moreAgent]
+	t.FirstAnswerAt, t.SolvedAt = momentOf(e.More[moreAnswered]), momentOf(e.More[moreSolved])
+	t.Satisfaction, _ = strconv.Atoi(e.More[moreSatisfaction]) // ClickHouse wrote it
+	return t
+}
+
+// momentOf is a time in seconds as a text; nil for 0.
+func momentOf(seconds string) *time.Time {
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || n <= 0 {
+		return nil
+	}
+	t := time.Unix(n, 0).UTC()
+	return &t
 }
 
 func (s *sum) totals(currency string) customer.Totals {

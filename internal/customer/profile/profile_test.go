@@ -366,7 +366,8 @@ func TestHistoryOfBeforeItsMigration(t *testing.T) {
 	orders, refunds, tickets, users := tables.NewOrders(), tables.NewRefunds(), tables.NewTickets(), tables.NewUsers()
 	orders.Append(header(a, "o'1", 5), &events.Order{Status: events.OrderStatus_ORDER_STATUS_PAID, PlatformStatus: "已付", CreatedMs: 1_700_000_000_000, PaidMs: 1_700_000_060_000, Currency: "CNY", PaidMinor: -7}, tables.Stamp{})
 	refunds.Append(header(a, "r", 5), &events.Refund{OrderId: "o'1", Status: events.RefundStatus_REFUND_STATUS_SUCCEEDED, Currency: "CNY", RefundMinor: 3}, tables.Stamp{})
-	tickets.Append(header(a, "t", 5), &events.Ticket{OrderId: "o'1", Kind: "service", Subject: "a\tb\"c", Status: events.TicketStatus_TICKET_STATUS_OPEN, CreatedMs: 1_700_000_000_000}, tables.Stamp{})
+	tickets.Append(header(a, "t", 5), &events.Ticket{OrderId: "o'1", Kind: "service", Subject: "a\tb\"c", Status: events.TicketStatus_TICKET_STATUS_OPEN, CreatedMs: 1_700_000_000_000,
+		Channel: "call", Priority: "high", FirstAnswerMs: 1_700_000_300_000, SolvedMs: 1_700_000_600_000, Agent: "客服\"一", Satisfaction: 4}, tables.Stamp{})
 	users.Append(header(a, a.ID, 5), &events.User{Member: true}, tables.Stamp{})
 	insert(t, c, orders, refunds, tickets, users)
 	const dump = "SELECT * FROM history_by_account FINAL ORDER BY ALL"
@@ -380,14 +381,21 @@ func TestHistoryOfBeforeItsMigration(t *testing.T) {
 	past, err := NewHistory(c, NewStored(c)).Of(t.Context(), []identity.Account{a})
 	if err != nil || len(past.Orders) != 1 || past.Orders[0].PaidAmount != "-0.07" || past.Orders[0].PlatformStatus != "已付" || len(past.Tickets) != 1 || past.Tickets[0].Subject != "a\tb\"c" {
 		t.Errorf("the past is %+v, %v", past, err)
+	} else if got := past.Tickets[0]; got.Channel != "call" || got.Priority != "high" || got.FirstAnswerAt.Unix() != 1_700_000_300 || got.SolvedAt.Unix() != 1_700_000_600 || got.Agent != "客服\"一" || got.Satisfaction != 4 {
+		t.Errorf("the ticket is %+v", got)
 	}
-	for _, statement := range []string{"TRUNCATE TABLE history_by_account", "DELETE FROM schema_migrations WHERE endsWith(name, 'history_by_account')"} {
+	for _, statement := range []string{"TRUNCATE TABLE history_by_account", "DELETE FROM schema_migrations WHERE endsWith(name, 'history_by_account') OR endsWith(name, 'tickets_in_history')"} {
 		if err := d.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n, err := c.Migrate(t.Context()); n != 1 || err != nil {
+	if n, err := c.Migrate(t.Context()); n != 2 || err != nil {
 		t.Fatalf("applied %d migrations, %v", n, err)
+	}
+	// Rows of before are there beside those of the newer migration.
+	again, err := NewHistory(c, NewStored(c)).Of(t.Context(), []identity.Account{a})
+	if err != nil || len(again.Tickets) != 1 || cmp.Diff(again.Tickets, past.Tickets) != "" {
+		t.Errorf("after the migrations the past is %+v, %v", again, err)
 	}
 	got, err := d.Query(t.Context(), dump)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {

@@ -1037,3 +1037,20 @@ COMMENT 'What could not be loaded, and why. Its bytes are not here: they are sea
 
 -- 009_adopted_rules
 ALTER TABLE oneid.decisions  ADD COLUMN IF NOT EXISTS rules String CODEC(ZSTD(3)) AFTER undoes;
+
+-- 010_tickets_in_history
+DROP VIEW IF EXISTS oneid.tickets_to_history;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oneid.tickets_to_history  TO oneid.history_by_account
+AS SELECT concat(platform, '/', shop, '/', t.account) AS account, 'ticket' AS kind, ticket_id AS id, version,
+    ['ticket', ticket_id, order_id, toString(status), toString(t.kind), subject, toString(toUnixTimestamp(created_at)), '0',
+        '', '0', toString(is_deleted), leftPad(hex(version), 32, '0'),
+        toString(channel), toString(priority), toString(toUnixTimestamp(first_answer_at)), toString(toUnixTimestamp(solved_at)), agent, toString(satisfaction)] AS about
+FROM oneid.tickets AS t;
+
+INSERT INTO oneid.history_by_account
+SELECT concat(platform, '/', shop, '/', t.account) AS account, 'ticket' AS kind, ticket_id AS id, version,
+    ['ticket', ticket_id, order_id, toString(status), toString(t.kind), subject, toString(toUnixTimestamp(created_at)), '0',
+        '', '0', toString(is_deleted), leftPad(hex(version), 32, '0'),
+        toString(channel), toString(priority), toString(toUnixTimestamp(first_answer_at)), toString(toUnixTimestamp(solved_at)), agent, toString(satisfaction)] AS about
+FROM oneid.tickets AS t;
