@@ -166,7 +166,7 @@ type LogSettings struct {
 
 // ShopSettings is one shop to pull from.
 type ShopSettings struct {
-	Platform string     `yaml:"platform" doc:"tmall, douyin or weidian."`
+	Platform string     `yaml:"platform" doc:"tmall, douyin, weidian or sobot, a help-desk."`
 	Shop     string     `yaml:"shop" doc:"Name of the shop in accounts (platform/shop/id)."`
 	Settings config.Raw `yaml:"settings" doc:"The connector's own settings."`
 }

@@ -20,6 +20,7 @@ type simulateCmd struct {
 	Tmall   string    `help:"Address of Tmall's face." default:"127.0.0.1:0"`
 	Douyin  string    `help:"Address of Douyin's face." default:"127.0.0.1:0"`
 	Weidian string    `help:"Address of Weidian's face." default:"127.0.0.1:0"`
+	Sobot   string    `help:"Address of the help-desk Sobot's face." default:"127.0.0.1:0"`
 	JSON    bool      `help:"Print nothing but the line with the addresses."`
 
 	Faults faultFlags `embed:"" prefix:"fault-" group:"Faults: how the platforms misbehave; the same calls meet the same faults again"`
@@ -71,7 +72,7 @@ func (c simulateCmd) Run(ctx context.Context, f folder, given dirGiven) error {
 	if c.Faults.given() {
 		world.Faults = c.Faults.faults() // in place of those that the folder recorded
 	}
-	return simulator.Serve(ctx, world, simulator.Listen{Tmall: c.Tmall, Douyin: c.Douyin, Weidian: c.Weidian}, func(_ *simulator.World, e simulator.Endpoints) {
+	return simulator.Serve(ctx, world, simulator.Listen{Tmall: c.Tmall, Douyin: c.Douyin, Weidian: c.Weidian, Sobot: c.Sobot}, func(_ *simulator.World, e simulator.Endpoints) {
 		line, err := json.Marshal(e)
 		if err != nil {
 			panic(err) // texts and times always have a JSON form

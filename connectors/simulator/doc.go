@@ -10,7 +10,8 @@
 //
 // Every reading method of which the platform's public documents or clients give
 // the answer's shape: the keys of tmallMethods (tmall.go), of douyin.methods
-// (douyin.go) and of weidian.methods (weidian.go). Signatures, encodings of
+// (douyin.go) and of weidian.methods (weidian.go); and of the help-desk Sobot
+// the three calls of sobot.go. Signatures, encodings of
 // parameters, limits, windows, filters and refusals are the platform's. A
 // filter for something that the world has not (presales, exchanges, ratings,
 // arbitration, stores, suppliers) keeps everything or nothing, never what it
@@ -39,6 +40,10 @@
 //   - Douyin: order.searchByReceiver, order.getUserOrderList, order.mergeV2,
 //     order.batchEncrypt, order.getMCToken, and member.searchList, which is gone.
 //   - Weidian: lists of buyers, tags and conversations.
+//
+// Of the help-desk two codes are published; 999999 stands for all others. Its
+// names of what was done about a ticket are invented, and that it pushes
+// tickets (SobotDesk.Push makes such a push, for tests) is assumed.
 //
 // So are the methods that write to the platform. Nothing is pushed: neither
 // messages to an address of the client, nor SPI calls, nor Tmall's WebSocket;

@@ -17,8 +17,10 @@ type Endpoints struct {
 	Tmall   TmallEndpoint   `json:"tmall"`
 	Douyin  DouyinEndpoint  `json:"douyin"`
 	Weidian WeidianEndpoint `json:"weidian"`
-	From    time.Time       `json:"from"`
-	Until   time.Time       `json:"until"`
+	// Sobot is the help-desk's; Serve alone fills it in.
+	Sobot SobotEndpoint `json:"sobot,omitzero"`
+	From  time.Time     `json:"from"`
+	Until time.Time     `json:"until"`
 }
 
 // TmallEndpoint is Tmall's part; URL is the full address of /router/rest.
@@ -49,12 +51,22 @@ type WeidianEndpoint struct {
 	Shop        string `json:"shop"`
 }
 
-// Listen names the addresses of the faces; an empty one is 127.0.0.1:0.
-type Listen struct {
-	Tmall, Douyin, Weidian string
+// SobotEndpoint is the help-desk's part; URL is its root. With CompanyID and
+// PushSecret it signs its own calls.
+type SobotEndpoint struct {
+	URL        string `json:"url"`
+	AppID      string `json:"app_id"`
+	AppKey     string `json:"app_key"`
+	CompanyID  string `json:"company_id"`
+	PushSecret string `json:"push_secret"`
 }
 
-// Serve starts all three faces, calls ready with where they answer, and stops
+// Listen names the addresses of the faces; an empty one is 127.0.0.1:0.
+type Listen struct {
+	Tmall, Douyin, Weidian, Sobot string
+}
+
+// Serve starts all faces, calls ready with where they answer, and stops
 // them when ctx ends. It returns nil then.
 //
 // Beside its platform's own addresses each face answers
@@ -75,6 +87,7 @@ func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, En
 		{listen.Tmall, Tmall(world, TmallOptions{Faults: cfg.Faults, RefreshStays: cfg.Faults.Rate > 0})},
 		{listen.Douyin, Douyin(world, DouyinOptions{Faults: cfg.Faults})},
 		{listen.Weidian, Weidian(world, WeidianOptions{Faults: cfg.Faults})},
+		{listen.Sobot, Sobot(world, SobotOptions{Faults: cfg.Faults})},
 	}
 	var servers []*http.Server
 	var urls []string
@@ -103,7 +116,9 @@ func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, En
 		servers, urls = append(servers, server), append(urls, "http://"+listener.Addr().String())
 		go func() { ended <- server.Serve(listener) }()
 	}
-	ready(world, EndpointsOf(world, urls[0], urls[1], urls[2]))
+	endpoints, keys := EndpointsOf(world, urls[0], urls[1], urls[2]), SobotCredentialsOf(world)
+	endpoints.Sobot = SobotEndpoint{urls[3], keys.AppID, keys.AppKey, keys.CompanyID, keys.PushSecret}
+	ready(world, endpoints)
 	select {
 	case <-ctx.Done():
 		return stop()

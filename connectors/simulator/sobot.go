@@ -97,7 +97,7 @@ type SobotDesk struct {
 	handler     http.Handler
 
 	mu      sync.Mutex
-	tickets []SobotTicket // by number
+	tickets []SobotTicket // by number; nil before the first call
 	token   string
 	ends    time.Time
 	minted  int
@@ -109,9 +109,20 @@ type SobotDesk struct {
 func Sobot(world *World, opts SobotOptions) *SobotDesk {
 	opts.Now = opts.Faults.clock(opts.Now)
 	d := &SobotDesk{world: world, opts: opts, credentials: SobotCredentialsOf(world), seconds: map[string]weidianSecond{}}
+	d.handler = opts.Faults.over((*sobotFace)(d), opts.Now)
+	return d
+}
+
+// filled has the tickets in it: they are made at the first call. The caller
+// holds mu.
+func (d *SobotDesk) filled() []SobotTicket {
+	if d.tickets != nil {
+		return d.tickets
+	}
+	d.tickets = []SobotTicket{}
 	for _, platform := range Platforms {
-		for a := range world.Accounts(platform) {
-			h := world.hash("sobot ticket/"+platform, a.Index)
+		for a := range d.world.Accounts(platform) {
+			h := d.world.hash("sobot ticket/"+platform, a.Index)
 			if a.Phone == "" || h%3 != 0 {
 				continue
 			}
@@ -120,8 +131,7 @@ func Sobot(world *World, opts SobotOptions) *SobotDesk {
 			}
 		}
 	}
-	d.handler = opts.Faults.over((*sobotFace)(d), opts.Now)
-	return d
+	return d.tickets
 }
 
 // invent is the n-th ticket of an account as it stands at the data's end.
@@ -163,7 +173,7 @@ func (t *SobotTicket) step(at time.Time) bool {
 func (d *SobotDesk) Tickets() []SobotTicket {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.tickets)
+	return slices.Clone(d.filled())
 }
 
 // Change moves a ticket that a number chooses to its next state as of now, and
@@ -171,8 +181,9 @@ func (d *SobotDesk) Tickets() []SobotTicket {
 func (d *SobotDesk) Change(h uint64, now time.Time) (SobotTicket, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i := range d.tickets {
-		t := &d.tickets[(int(h%uint64(len(d.tickets)))+i)%len(d.tickets)]
+	all := d.filled()
+	for i := range all {
+		t := &all[(int(h%uint64(len(all)))+i)%len(all)]
 		at := now.UTC().Truncate(time.Millisecond)
 		if !at.After(t.Modified) {
 			at = t.Modified.Add(time.Millisecond)

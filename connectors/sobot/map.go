@@ -214,10 +214,10 @@ var plainEmail = regexp.MustCompile(`^[^\s@*]+@[^\s@*]+\.[^\s@*]+$`)
 
 // contacts are the values of a comma list that are in clear, in one form each,
 // sorted, so that their order in the list does not matter.
-func contacts(list text, clear *regexp.Regexp, form func(string) string) []string {
+func contacts(list text, plain *regexp.Regexp, form func(string) string) []string {
 	var out []string
 	for value := range strings.FieldsFuncSeq(string(list), func(r rune) bool { return r == ',' || r == '，' || r == ';' }) {
-		if value = strings.TrimSpace(value); clear.MatchString(value) {
+		if value = strings.TrimSpace(value); plain.MatchString(value) {
 			out = append(out, form(value))
 		}
 	}

@@ -144,7 +144,10 @@ func TestCustomer360(t *testing.T) {
 	s.refund("tmall/s1/a", "r2", 5, &events.Refund{OrderId: "o1", Status: events.RefundStatus_REFUND_STATUS_REQUESTED, Currency: "CNY", RefundMinor: 100})
 	s.ticket("tmall/s1/a", "t1", 5, &events.Ticket{Kind: "refund", Status: events.TicketStatus_TICKET_STATUS_OPEN})
 	s.ticket("tmall/s1/a", "t2", 5, &events.Ticket{Kind: "service", Status: events.TicketStatus_TICKET_STATUS_PENDING})
-	s.ticket("douyin/s2/b", "t3", 5, &events.Ticket{Kind: "service", Status: events.TicketStatus_TICKET_STATUS_SOLVED})
+	s.ticket("douyin/s2/b", "t3", 5, &events.Ticket{
+		Kind: "service", Status: events.TicketStatus_TICKET_STATUS_SOLVED, PlatformStatus: "3", Priority: "high", Channel: "wechat", Subject: "售后/退换货",
+		CreatedMs: day(1), FirstAnswerMs: day(1) + 90_000, SolvedMs: day(2), Agent: "演示客服", Group: "售后组", Satisfaction: 4,
+	})
 	s.user("tmall/s1/a", 2, &events.User{Member: true})
 	s.user("tmall/s1/a", 6, &events.User{}) // a source that does not know of members takes nothing back
 	s.user("douyin/s2/b", 2, &events.User{})
@@ -153,6 +156,9 @@ func TestCustomer360(t *testing.T) {
 		personID(1)+"\t1\t['douyin','tmall']\t{'douyin':1,'tmall':1}\t4\t150.01\t25\t125.01\t50\tCNY\t{'JPY':999}\t3\t2\t['tmall/s1']",
 		personID(2)+"\t1\t['tmall']\t{'tmall':1}\t0\t0\t0\t0\t0\t\t{}\t0\t0\t[]",
 		personID(3)+"\t0\t['weidian']\t{'weidian':1}\t1\t1\t0\t1\t1\tCNY\t{}\t0\t0\t[]")
+	s.want("SELECT status, platform_status, priority, channel, subject, created_at, first_answer_at, solved_at, agent, agent_group, satisfaction FROM customer_tickets WHERE ticket_id IN ('t2', 't3') ORDER BY ticket_id",
+		"pending\t\t\t\t\t1970-01-01 08:00:00\t"+`\N`+"\t"+`\N`+"\t\t\t0",
+		"solved\t3\thigh\twechat\t售后/退换货\t2026-05-01 12:00:00\t2026-05-01 12:01:30\t2026-05-02 12:00:00\t演示客服\t售后组\t4")
 	s.want("SELECT first_order_at, last_order_at FROM customer_360 WHERE orders > 1", "2026-05-01 12:00:00\t2026-05-05 12:00:00")
 	s.want("SELECT first_order_at, last_order_at FROM customer_360 WHERE orders = 0", `\N`+"\t"+`\N`)
 	s.want("SELECT toTypeName(paid_amount), toTypeName(first_order_at), toTypeName(accounts), toTypeName(customer_id) FROM customer_360 LIMIT 1",
