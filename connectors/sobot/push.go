@@ -2,7 +2,6 @@ package sobot
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -55,10 +54,7 @@ func (c *Connector) verify(header http.Header, body []byte, now time.Time) (conn
 	if at, ok := instant(timestamp); !ok || now.Sub(at).Abs() > maxPushAge {
 		return connectors.Record{}, ErrPushTime
 	}
-	var head struct {
-		ID text `json:"ticketid"`
-	}
-	if body = bytes.TrimSpace(body); len(body) == 0 || body[0] != '{' || json.Unmarshal(body, &head) != nil || head.ID == "" {
+	if body = bytes.TrimSpace(body); ticketID(body) == "" {
 		return connectors.Record{}, ErrPushBody
 	}
 	return connectors.Record{

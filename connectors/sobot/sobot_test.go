@@ -413,6 +413,20 @@ func TestPushAndPullAreOne(t *testing.T) {
 	}
 }
 
+// Who was told of a ticket fetches it, and it is the one that a reading gives.
+func TestATicketByItself(t *testing.T) {
+	t.Parallel()
+	c, d := desk(t, Config{}, simulator.SobotOptions{})
+	ticket := d.Tickets()[2]
+	page, err := c.Fetch(t.Context(), Tickets, ticket.ID)
+	if err != nil || len(page.Records) != 1 || !maps.Equal(versions(t, c, page.Records), map[string]int64{ticket.ID: ticket.Modified.UnixMilli()}) {
+		t.Errorf("%d records, %v", len(page.Records), err)
+	}
+	if _, err := c.Fetch(t.Context(), "orders", "1"); !errors.Is(err, connectors.ErrNoStream) {
+		t.Errorf("from another stream: %v", err)
+	}
+}
+
 func reversed(n int) func(func(int) bool) {
 	return func(yield func(int) bool) {
 		for i := n - 1; i >= 0 && yield(i); i-- {

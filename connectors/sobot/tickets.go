@@ -158,6 +158,17 @@ func last(rows, size int) int { return max(1, (rows+size-1)/size) }
 // errRow is what a row that is no ticket is.
 var errRow = errors.New("the row is not a JSON object with a ticketid")
 
+// ticketID is the id of a ticket; "" of what is none.
+func ticketID(raw []byte) string {
+	var head struct {
+		ID text `json:"ticketid"`
+	}
+	if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &head) != nil {
+		return ""
+	}
+	return string(head.ID)
+}
+
 // records makes records of a page's rows: of each the ticket by itself, where
 // that is asked for.
 func (c *Connector) records(ctx context.Context, w connectors.Window, n int, rows []json.RawMessage) (connectors.Page, error) {
@@ -168,10 +179,9 @@ func (c *Connector) records(ctx context.Context, w connectors.Window, n int, row
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(c.cfg.Parallel)
 	for i, row := range rows {
-		var head struct {
-			ID text `json:"ticketid"`
-		}
-		if row = bytes.TrimSpace(row); len(row) == 0 || row[0] != '{' || json.Unmarshal(row, &head) != nil || head.ID == "" {
+		row = bytes.TrimSpace(row)
+		id := ticketID(row)
+		if id == "" {
 			faults[i] = errRow
 			continue
 		}
@@ -180,7 +190,7 @@ func (c *Connector) records(ctx context.Context, w connectors.Window, n int, row
 			continue
 		}
 		group.Go(func() error {
-			raw, err := c.detail(groupCtx, string(head.ID))
+			raw, err := c.detail(groupCtx, id)
 			if errors.Is(err, errNoItem) {
 				faults[i] = err
 				return nil
