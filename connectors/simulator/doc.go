@@ -41,10 +41,6 @@
 //     order.batchEncrypt, order.getMCToken, and member.searchList, which is gone.
 //   - Weidian: lists of buyers, tags and conversations.
 //
-// Of the help-desk two codes are published; 999999 stands for all others. Its
-// names of what was done about a ticket are invented, and that it pushes
-// tickets (SobotDesk.Push makes such a push, for tests) is assumed.
-//
 // So are the methods that write to the platform. Nothing is pushed: neither
 // messages to an address of the client, nor SPI calls, nor Tmall's WebSocket;
 // Tmall's messages are pulled, and tell of Change alone. Names that the
@@ -58,4 +54,8 @@
 // of Douyin's order.searchList is one that no order has; of afterSale.List's
 // logistics_status and order_logistics_state 0 keeps everything, and
 // standard_aftersale_status has the numbers of aftersale_status.
+//
+// Of the help-desk two codes are published; 999999 stands for all others. Its
+// names of what was done about a ticket are invented, and that it pushes
+// tickets (SobotDesk.Push makes such a push, for tests) is assumed.
 package simulator
