@@ -23,25 +23,30 @@ import (
 	"oneid/internal/tablefile"
 )
 
+// tableFlags say how the records of tables are read and compared.
+type tableFlags struct {
+	ID       string  `name:"id" help:"Column that names each record (default: found by itself; without one, the rows are numbered)." placeholder:"COLUMN"`
+	Link     bool    `help:"Compare records of different sources only: each file is a source, or each value of --source."`
+	Source   string  `help:"Column that says which source a record is of; for --link." placeholder:"COLUMN"`
+	MaxPairs float64 `help:"Refuse to compare more pairs than this." default:"200e6"`
+}
+
 // matchCmd finds which rows of tables are one entity.
 type matchCmd struct {
-	Out      string   `help:"CSV file to write: id,cluster, a row for every record." default:"clusters.csv" placeholder:"FILE"`
-	Pairs    string   `help:"CSV file for the pairs that were linked: id_l,id_r,probability,weight." placeholder:"FILE"`
-	Truth    string   `help:"What is right, to measure by: a column of the input, or a file id,cluster. It is not looked at for the clusters." placeholder:"COLUMN|FILE"`
-	ID       string   `name:"id" help:"Column that names each record (default: found by itself; without one, the rows are numbered)." placeholder:"COLUMN"`
-	Link     bool     `help:"Compare records of different sources only: each file is a source, or each value of --source."`
-	Source   string   `help:"Column that says which source a record is of; for --link." placeholder:"COLUMN"`
-	Model    string   `help:"YAML file that says what is compared (default: found by itself, and written beside --out)." placeholder:"FILE"`
-	Learned  string   `help:"JSON file of an earlier run, to weigh by what was learned there instead of learning anew; for its --model." placeholder:"FILE"`
-	MaxPairs float64  `help:"Refuse to compare more pairs than this." default:"200e6"`
-	JSON     bool     `name:"json" help:"Print one JSON object with the figures."`
-	Input    []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line, and Parquet files."`
+	tableFlags
+	Out     string   `help:"CSV file to write: id,cluster, a row for every record." default:"clusters.csv" placeholder:"FILE"`
+	Pairs   string   `help:"CSV file for the pairs that were linked, and those to review: id_l,id_r,probability,weight." placeholder:"FILE"`
+	Truth   string   `help:"What is right, to measure by: a column of the input, or a file id,cluster. It is not looked at for the clusters." placeholder:"COLUMN|FILE"`
+	Model   string   `help:"YAML file that says what is compared (default: found by itself, and written beside --out)." placeholder:"FILE"`
+	Learned string   `help:"JSON file of an earlier run, to weigh by what was learned there instead of learning anew; for its --model." placeholder:"FILE"`
+	JSON    bool     `name:"json" help:"Print one JSON object with the figures."`
+	Input   []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line, and Parquet files."`
 }
 
 // Help shows below the usage.
 func (matchCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Without a model it looks at the columns, writes the model that it chose beside the output with a comment for each choice, learns from the data what agreement is worth, and goes on. No labels are needed.\n\nWith several files and without --link, duplicates are looked for within and between them. Where an id is in two files, the output calls the records FILE/ID. A cluster is called by its first record.\n\nTry: oneid match customers.csv --out clusters.csv\n     oneid match a.csv b.csv --link --out clusters.csv --pairs pairs.csv\n\nKinds of columns in a model, the levels at which two values are compared, and the parts that a blocking rule can take (NAME.PART):\n")
+	b.WriteString("Without a model it looks at the columns, writes the model that it chose beside the output with a comment for each choice, learns from the data what agreement is worth, and goes on. No labels are needed.\n\nWith several files and without --link, duplicates are looked for within and between them. Where an id is in two files, the output calls the records FILE/ID. A cluster is called by its first record.\n\nTry: oneid match customers.csv --out clusters.csv\n     oneid match a.csv b.csv --link --out clusters.csv --pairs pairs.csv\n\ndocs/match.md goes on from there: change the model, train and link apart (`oneid identity train`, `link`), measure (`evaluate`), ask why (`explain`).\n\nKinds of columns in a model, the levels at which two values are compared, and the parts that a blocking rule can take (NAME.PART):\n")
 	for _, kind := range compare.Kinds() {
 		fmt.Fprintf(&b, "  %s: %s", kind, strings.Join(compare.Levels(kind), " · "))
 		if parts := match.Parts(kind); len(parts) > 0 {
@@ -57,6 +62,7 @@ type matchReport struct {
 	Records    int      `json:"records"`
 	Candidates int64    `json:"candidates"`
 	Links      int      `json:"links"`
+	Review     int      `json:"for_review,omitempty"`
 	Refused    int      `json:"links_refused"`
 	Clusters   int      `json:"clusters"`
 	Largest    int      `json:"largest_cluster"`
@@ -107,58 +113,126 @@ type matchInput struct {
 	source []uint8
 }
 
-// Run matches.
-func (c matchCmd) Run(ctx context.Context) (err error) {
-	began := time.Now()
-	show := newProgress(c.JSON)
+// matching is one run of the matcher over the records of some files. Match,
+// train, link, evaluate and explain are all of them one.
+type matching struct {
+	tableFlags
+	input   []string
+	truth   string  // a column or a file; "" for none
+	model   string  // "" guesses one
+	learned string  // "" learns
+	seed    *uint64 // in place of the model's; nil leaves it
+	// explain names pairs of rows to explain; nil for none.
+	explain func(*matchInput) ([][2]uint32, error)
+}
+
+// matched is what came of it.
+type matched struct {
+	in     *matchInput
+	model  *match.Model
+	why    []string // of a model that was guessed
+	result *match.Result
+}
+
+// run reads the files, and matches their records.
+func (m *matching) run(ctx context.Context, show *progress) (out *matched, err error) {
+	defer func() { show.fail(err) }()
+	// Small files first: what is wrong with them is said at once.
+	out = &matched{}
+	if out.model, err = m.readModel(); err != nil {
+		return nil, err
+	}
+	learned, err := m.readLearned()
+	if err != nil {
+		return nil, err
+	}
 	show.start("reading records", 0)
-	in, err := c.read(ctx, show)
-	show.fail(err)
-	if err != nil {
-		return err
+	if out.in, err = m.read(ctx, m.input, m.truth, show); err != nil {
+		return nil, err
 	}
-	model, why, err := c.model(in.table)
-	if err != nil {
-		return err
-	}
-	var learned *match.Learned
-	if c.Learned != "" {
-		text, err := os.ReadFile(c.Learned)
-		if err != nil {
-			return fmt.Errorf("read what was learned: %w", err)
+	if out.model == nil {
+		if out.model, err = guess.Model(out.in.table); err != nil {
+			return nil, hinted{err, "name the columns and their kinds in a model, and give it with --model"}
 		}
-		if learned, err = match.ParseLearned(c.Learned, text); err != nil {
-			return err
+		for _, comparison := range out.model.Comparisons {
+			out.why = append(out.why, fmt.Sprintf("%s is compared as %s: %s", strings.Join(comparison.Columns, ", "), comparison.Kind, comparison.Why))
+		}
+	}
+	options := match.Options{MaxPairs: m.MaxPairs, Learned: learned}
+	if m.explain != nil {
+		if options.Explain, err = m.explain(out.in); err != nil {
+			return nil, err
 		}
 	}
 	step := ""
-	result, err := match.Run(ctx, in.table, model, match.Options{MaxPairs: c.MaxPairs, Learned: learned, Progress: func(name string, done, total int64) {
+	options.Progress = func(name string, done, total int64) {
 		if name != step {
 			step = name
 			show.start(name, total)
 		}
 		show.set(done, total)
-	}})
-	show.fail(err)
+	}
+	out.result, err = match.Run(ctx, out.in.table, out.model, options)
+	return out, err
+}
+
+// readModel reads the model; nil if there is none to read.
+func (m *matching) readModel() (*match.Model, error) {
+	if m.model == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(m.model)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, hinted{fmt.Errorf("read the model: %w", err), "`oneid match TABLE` writes a model beside its output, for you to change"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the model: %w", err)
+	}
+	model, err := match.ParseModel(m.model, text)
+	if err == nil && m.seed != nil {
+		model.Seed = *m.seed
+	}
+	return model, err
+}
+
+// readLearned reads what was learned; nil if there is none to read.
+func (m *matching) readLearned() (*match.Learned, error) {
+	if m.learned == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(m.learned)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, hinted{fmt.Errorf("read what was learned: %w", err), "`oneid identity train TABLE --model MODEL --out FILE` writes it"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what was learned: %w", err)
+	}
+	return match.ParseLearned(m.learned, text)
+}
+
+// Run matches.
+func (c matchCmd) Run(ctx context.Context) error {
+	began := time.Now()
+	job := matching{tableFlags: c.tableFlags, input: c.Input, truth: c.Truth, model: c.Model, learned: c.Learned}
+	out, err := job.run(ctx, newProgress(c.JSON))
 	if err != nil {
 		return err
 	}
+	in, result := out.in, out.result
 	report := matchReport{
 		Records: in.table.Len(), Candidates: result.Candidates, Threshold: result.Threshold,
-		Refused: len(result.Refused), Warnings: result.Warnings, Model: c.Model,
+		Refused: len(result.Refused), Warnings: result.Warnings, Model: c.Model, Learned: c.Learned,
 	}
 	base := strings.TrimSuffix(c.Out, filepath.Ext(c.Out))
 	if c.Model == "" {
 		report.Model = base + ".model.yaml"
-		if err := writeFile(report.Model, func(w io.Writer) error { return model.Write(w) }); err != nil {
+		if err := writeFile(report.Model, func(w io.Writer) error { return out.model.Write(w) }); err != nil {
 			return err
 		}
 	}
-	report.Learned = c.Learned
-	if learned == nil {
+	if c.Learned == "" {
 		report.Learned = base + ".learned.json"
-		result.Learned.At = began.UTC().Format(time.RFC3339)
-		if err := writeFile(report.Learned, result.Learned.Write); err != nil {
+		if err := writeLearned(report.Learned, result.Learned, began); err != nil {
 			return err
 		}
 	}
@@ -169,15 +243,22 @@ func (c matchCmd) Run(ctx context.Context) (err error) {
 	}
 	report.Clusters = len(sizes)
 	for _, l := range result.Links {
-		if l.Probability() >= result.Threshold {
+		switch p := l.Probability(); {
+		case p >= result.Threshold:
 			report.Links++
+		case out.model.Review > 0 && p >= out.model.Review:
+			report.Review++
 		}
 	}
 	if err := writeFile(c.Out, func(w io.Writer) error { return writeClusters(w, in, result) }); err != nil {
 		return err
 	}
 	if c.Pairs != "" {
-		if err := writeFile(c.Pairs, func(w io.Writer) error { return writePairs(w, in, result) }); err != nil {
+		from := result.Threshold
+		if out.model.Review > 0 {
+			from = min(from, out.model.Review)
+		}
+		if err := writeFile(c.Pairs, func(w io.Writer) error { return writePairs(w, in, result, from) }); err != nil {
 			return err
 		}
 	}
@@ -192,27 +273,13 @@ func (c matchCmd) Run(ctx context.Context) (err error) {
 	if peak, err := peakMiB(); err == nil { // known on Linux alone
 		report.PeakMiB = int64(peak)
 	}
-	return c.print(report, result, why)
+	return c.print(report, result, out.why)
 }
 
-// model reads the model, or guesses it; why lists the choices.
-func (c matchCmd) model(t *match.Table) (m *match.Model, why []string, err error) {
-	if c.Model != "" {
-		text, err := os.ReadFile(c.Model)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read the model: %w", err)
-		}
-		m, err := match.ParseModel(c.Model, text)
-		return m, nil, err
-	}
-	m, err = guess.Model(t)
-	if err != nil {
-		return nil, nil, hinted{err, "name the columns and their kinds in a model, and give it with --model"}
-	}
-	for _, comparison := range m.Comparisons {
-		why = append(why, fmt.Sprintf("%s is compared as %s: %s", strings.Join(comparison.Columns, ", "), comparison.Kind, comparison.Why))
-	}
-	return m, why, nil
+// writeLearned writes what was learned, with the time.
+func writeLearned(path string, l *match.Learned, at time.Time) error {
+	l.At = at.UTC().Format(time.RFC3339)
+	return writeFile(path, l.Write)
 }
 
 // writeFile writes a file as a whole: it has its name when it is complete.
@@ -247,13 +314,13 @@ func writeClusters(w io.Writer, in *matchInput, result *match.Result) error {
 	return out.Error()
 }
 
-func writePairs(w io.Writer, in *matchInput, result *match.Result) error {
+func writePairs(w io.Writer, in *matchInput, result *match.Result, from float64) error {
 	out := csv.NewWriter(w)
 	if err := out.Write([]string{"id_l", "id_r", "probability", "weight"}); err != nil {
 		return err
 	}
 	for _, l := range result.Links {
-		if l.Probability() < result.Threshold {
+		if l.Probability() < from {
 			break
 		}
 		row := []string{tablefile.Harmless(in.ids[l.A]), tablefile.Harmless(in.ids[l.B]), strconv.FormatFloat(l.Probability(), 'f', 6, 64), strconv.FormatFloat(float64(l.Weight), 'f', 3, 64)}
@@ -265,26 +332,27 @@ func writePairs(w io.Writer, in *matchInput, result *match.Result) error {
 	return out.Error()
 }
 
-// read reads the files into one table.
-func (c matchCmd) read(ctx context.Context, show *progress) (*matchInput, error) {
+// read reads the files into one table. truth is a column or a file of what is
+// right, or "".
+func (c tableFlags) read(ctx context.Context, input []string, truth string, show *progress) (*matchInput, error) {
 	if c.Source != "" && !c.Link {
 		return nil, hinted{errors.New("--source says which records are of one source, and without --link that changes nothing"), "add --link, or leave --source out"}
 	}
-	if c.Link && len(c.Input) == 1 && c.Source == "" {
+	if c.Link && len(input) == 1 && c.Source == "" {
 		return nil, hinted{errors.New("--link compares records of different sources, and there is one file"), "name a second file, or the column that says the source with --source"}
 	}
-	if len(c.Input) > 256 {
-		return nil, fmt.Errorf("%d files are more than 256", len(c.Input))
+	if len(input) > 256 {
+		return nil, fmt.Errorf("%d files are more than 256", len(input))
 	}
 	in := &matchInput{}
-	r := matchReader{cmd: c, in: in, sources: map[string]uint8{}}
-	for number, path := range c.Input {
+	r := matchReader{cmd: c, input: input, truth: truth, in: in, sources: map[string]uint8{}}
+	for number, path := range input {
 		if err := r.file(ctx, number, path, show); err != nil {
 			return nil, err
 		}
 	}
 	if in.table.Len() < 2 {
-		return nil, fmt.Errorf("%s: %d records; there is nothing to compare", strings.Join(c.Input, ", "), in.table.Len())
+		return nil, fmt.Errorf("%s: %d records; there is nothing to compare", strings.Join(input, ", "), in.table.Len())
 	}
 	if c.Link && !in.table.Linked() {
 		return nil, hinted{errors.New("all records are of one source"), "name the column that says the source with --source"}
@@ -292,7 +360,7 @@ func (c matchCmd) read(ctx context.Context, show *progress) (*matchInput, error)
 	if err := r.name(); err != nil {
 		return nil, err
 	}
-	if c.Truth != "" && in.truth == nil {
+	if truth != "" && in.truth == nil {
 		if err := r.truthFile(); err != nil {
 			return nil, err
 		}
@@ -302,7 +370,9 @@ func (c matchCmd) read(ctx context.Context, show *progress) (*matchInput, error)
 
 // matchReader gathers the records of several files.
 type matchReader struct {
-	cmd     matchCmd
+	cmd     tableFlags
+	input   []string
+	truth   string
 	in      *matchInput
 	columns []string // that are compared, as the first file has them
 	sources map[string]uint8
@@ -332,7 +402,7 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 	} else {
 		for _, column := range r.header {
 			if !slices.Contains(header, column) {
-				return hinted{fmt.Errorf("%s: there is no column %q, which %s has", path, column, r.cmd.Input[0]), "give the columns the same names in all files"}
+				return hinted{fmt.Errorf("%s: there is no column %q, which %s has", path, column, r.input[0]), "give the columns the same names in all files"}
 			}
 		}
 	}
@@ -366,7 +436,7 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 				if r.cmd.ID != "" {
 					id = text
 				}
-			case r.cmd.Truth:
+			case r.truth:
 				if text == "" {
 					text = "\x00" + path + strconv.Itoa(row.Line) // of nobody else
 				}
@@ -412,14 +482,14 @@ var idNames = []string{"id", "unique_id", "record_id", "rec_id", "recid", "recor
 func (r *matchReader) plan() {
 	if r.cmd.ID == "" {
 		for _, column := range r.header {
-			if slices.Contains(idNames, strings.ToLower(column)) && column != r.cmd.Truth && column != r.cmd.Source {
+			if slices.Contains(idNames, strings.ToLower(column)) && column != r.truth && column != r.cmd.Source {
 				r.cmd.ID = column
 				break
 			}
 		}
 	}
 	for _, column := range r.header {
-		if column != r.cmd.ID && column != r.cmd.Truth && column != r.cmd.Source {
+		if column != r.cmd.ID && column != r.truth && column != r.cmd.Source {
 			r.columns = append(r.columns, column)
 		}
 	}
@@ -443,7 +513,7 @@ func (r *matchReader) name() error {
 		for i, id := range r.in.ids[row : row+n] {
 			seen, ok := inFile[id]
 			if ok && seen.file == number { // an id may be a phone number: it is not told
-				return hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", r.cmd.Input[number], r.cmd.ID, seen.record, i+1), "name another column with --id"}
+				return hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", r.input[number], r.cmd.ID, seen.record, i+1), "name another column with --id"}
 			}
 			shared = shared || ok
 			inFile[id] = place{number, i + 1}
@@ -455,7 +525,7 @@ func (r *matchReader) name() error {
 	}
 	row = 0
 	for number, n := range r.rows {
-		name := filepath.Base(r.cmd.Input[number])
+		name := filepath.Base(r.input[number])
 		for i := range n {
 			r.in.ids[row+i] = name + "/" + r.in.ids[row+i]
 		}
@@ -466,47 +536,64 @@ func (r *matchReader) name() error {
 
 // truthFile reads the truth from a file of its own.
 func (r *matchReader) truthFile() error {
-	path := r.cmd.Truth
-	file, err := os.Open(path)
+	_, err := os.Stat(r.truth)
 	if errors.Is(err, os.ErrNotExist) {
-		return hinted{fmt.Errorf("--truth %s is neither a column nor a file", path), "the columns are " + strings.Join(r.header, ", ")}
+		return hinted{fmt.Errorf("--truth %s is neither a column nor a file", r.truth), "the columns are " + strings.Join(r.header, ", ")}
 	}
+	return r.in.readTruth(r.truth)
+}
+
+// readTruth reads who each record is from a file of ids and clusters.
+func (in *matchInput) readTruth(path string) error {
+	ids, clusters, err := readClusters(path, "a truth")
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	table, err := openMatchTable(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if len(table.Header()) != 2 {
-		return fmt.Errorf("%s: a truth has two columns, the id and its cluster, not %d", path, len(table.Header()))
-	}
-	truth := map[string]string{}
-	for {
-		row, err := table.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err := cmp.Or(err, row.Err); err != nil {
-			return fmt.Errorf("%s line %d: %w", path, row.Line, err)
-		}
-		truth[strings.Clone(row.Fields[0])] = strings.Clone(row.Fields[1])
+	truth := make(map[string]string, len(ids))
+	for i, id := range ids {
+		truth[id] = clusters[i]
 	}
 	missing := 0
-	r.in.truth = make([]string, len(r.in.ids))
-	for i, id := range r.in.ids {
+	in.truth = make([]string, len(in.ids))
+	for i, id := range in.ids {
 		entity, ok := truth[id]
 		if !ok {
 			missing++
 			entity = "\x00" + id
 		}
-		r.in.truth[i] = entity
+		in.truth[i] = entity
 	}
-	if missing == len(r.in.ids) {
+	if missing == len(in.ids) {
 		return hinted{fmt.Errorf("%s names none of the records", path), "its first column must have the ids that the output has"}
 	}
 	return nil
+}
+
+// readClusters reads a file with two columns, an id and its cluster, in the
+// order of its rows. What it is, is for errors.
+func readClusters(path, what string) (ids, clusters []string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	table, err := openMatchTable(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(table.Header()) != 2 {
+		return nil, nil, fmt.Errorf("%s: %s has two columns, the id and its cluster, not %d", path, what, len(table.Header()))
+	}
+	for {
+		row, err := table.Next()
+		if errors.Is(err, io.EOF) {
+			return ids, clusters, nil
+		}
+		if err := cmp.Or(err, row.Err); err != nil {
+			return nil, nil, fmt.Errorf("%s line %d: %w", path, row.Line, err)
+		}
+		ids, clusters = append(ids, strings.Clone(row.Fields[0])), append(clusters, strings.Clone(row.Fields[1]))
+	}
 }
 
 // measure compares the clusters with the truth. Where records of several
@@ -523,7 +610,7 @@ func (in *matchInput) measure(result *match.Result) *scores {
 	whole := evaluate.Compare(slices.All(in.truth), func(row int) (uint32, bool) { return result.Cluster[row], true })
 	out := &scores{BCubed: measured(whole.BCubedPrecision, whole.BCubedRecall)}
 	found, truth, right := whole.FoundPairs, whole.TruePairs, whole.RightPairs
-	if in.table.Linked() {
+	if in.table != nil && in.table.Linked() {
 		within := evaluate.Compare(func(yield func(int, cell) bool) {
 			for row, name := range in.truth {
 				if !yield(row, cell{name, in.source[row]}) {
@@ -577,17 +664,27 @@ func (c matchCmd) print(report matchReport, result *match.Result, why []string) 
 	}
 	fmt.Printf("%d records, %d pairs compared, %d links from probability %.3f (%d of them not followed), %d clusters, the largest of %d, %.1f s, at most %d MiB of memory\n",
 		report.Records, report.Candidates, report.Links, report.Threshold, report.Refused, report.Clusters, report.Largest, report.Seconds, report.PeakMiB)
-	if t := report.Truth; t != nil {
-		fmt.Printf("pairwise  precision %.4f, recall %.4f, F1 %.4f\nB-cubed   precision %.4f, recall %.4f, F1 %.4f\n",
-			t.Pairwise.Precision, t.Pairwise.Recall, t.Pairwise.F1, t.BCubed.Precision, t.BCubed.Recall, t.BCubed.F1)
-		fmt.Println("pairs alone, before they are clustered:\nfrom      precision  recall  F1")
-		for _, p := range t.Curve {
-			fmt.Printf("%-9g %.4f     %.4f  %.4f\n", p.Probability, p.Precision, p.Recall, p.F1)
-		}
+	if report.Review > 0 {
+		fmt.Printf("%d pairs that are not linked are worth a look, from the model's review up\n", report.Review)
+	}
+	if report.Truth != nil {
+		printScores(os.Stdout, report.Truth)
 	}
 	fmt.Printf("written: %s, the model %s, what was learned %s\n", c.Out, report.Model, report.Learned)
 	if report.Curve != "" {
 		fmt.Printf("the curve as a picture: %s\n", report.Curve)
 	}
 	return nil
+}
+
+func printScores(w io.Writer, t *scores) {
+	fmt.Fprintf(w, "pairwise  precision %.4f, recall %.4f, F1 %.4f\nB-cubed   precision %.4f, recall %.4f, F1 %.4f\n",
+		t.Pairwise.Precision, t.Pairwise.Recall, t.Pairwise.F1, t.BCubed.Precision, t.BCubed.Recall, t.BCubed.F1)
+	if len(t.Curve) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "pairs alone, before they are clustered:\nfrom      precision  recall  F1")
+	for _, p := range t.Curve {
+		fmt.Fprintf(w, "%-9g %.4f     %.4f  %.4f\n", p.Probability, p.Precision, p.Recall, p.F1)
+	}
 }

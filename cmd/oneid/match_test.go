@@ -261,7 +261,7 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 		"source, no link":    {[]string{good, "--source", "town"}, []string{"--link"}},
 		"other columns":      {[]string{good, write("other.csv", "id,title\n7,x\n")}, []string{"other.csv", `no column "name"`}},
 		"wrong model":        {[]string{good, "--model", write("m.yaml", "comparisons: [{columns: [surname], kind: name}]")}, []string{"surname"}},
-		"learned of another": {[]string{good, "--learned", write("l.json", `{"prior":0.1,"near":[],"fields":[{"name":"x","m":[1],"u":[1],"n":[]}]}`)}, []string{"about 1 comparisons, the model has 2"}},
+		"learned of another": {[]string{good, "--learned", write("l.json", `{"format":"oneid learned","version":1,"prior":0.1,"near":[],"fields":[{"name":"x","kind":"category","levels":["equal","else"],"m":[0.5,0.5],"u":[0.5,0.5],"n":[]}]}`)}, []string{"about 1 comparisons, and the model has 2", "train anew"}},
 		"learned is no JSON": {[]string{good, "--learned", write("l2.json", `{`)}, []string{"l2.json"}},
 		"explodes":           {[]string{good, "--max-pairs", "1"}, []string{"3 pairs", "--max-pairs"}},
 		"nothing to compare": {[]string{write("ids.csv", "id,code\n1,111\n2,112\n3,113\n")}, []string{"no column can be compared", "--model"}},

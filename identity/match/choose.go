@@ -121,7 +121,7 @@ func (r *records) chooseBlocking(ctx context.Context) ([]*block, error) {
 	keys := r.keysOf()
 	// Pairs of one entity, made up: which keys they agree on. Some entities
 	// are written down with more care than others.
-	draw := rand.New(rand.NewPCG(r.model.Seed, 17))
+	draw := rand.New(rand.NewPCG(r.seed, 17))
 	agree := make([][made / 64]uint64, len(keys))
 	for pair := range made {
 		care := []float64{0.4, 1, 1, 2.5}[pair%4]

@@ -133,7 +133,11 @@ func (t worths) find(p pattern) (sums, bool) {
 // rarity sets what equal values are worth from how many clusters have them: an
 // entity of many records does not make its own values common.
 // It says whether there is a field where rarity counts.
-func (s *scorer) rarity(l *Learned, cluster []uint32) (counts bool) {
+//
+// While it is learned, the frequencies are kept with what was learned. What
+// was learned on more values than are here adds its own, so that few new
+// records are weighed as if they had been among the many.
+func (s *scorer) rarity(l *Learned, learning bool, cluster []uint32) (counts bool) {
 	r := s.r
 	// Records by cluster, those of one beside each other.
 	order := make([]uint32, r.n)
@@ -160,9 +164,17 @@ func (s *scorer) rarity(l *Learned, cluster []uint32) (counts bool) {
 			total++
 		}
 		s.equal[i] = make([]float32, len(f.counts))
-		u := l.Fields[i].U[0]
+		learned := &l.Fields[i]
+		if learning {
+			learned.Frequencies = newFrequencies(l, f, clusters, total)
+		} else if known := learned.Frequencies; known != nil && known.Entities > total {
+			for id := 1; id < len(clusters); id++ {
+				clusters[id] += known.of(f.column.Text(uint32(id)))
+			}
+			total += known.Entities
+		}
 		for id, n := range clusters {
-			s.equal[i][id] = float32(math.Log2(u / ((n + 1) / (total + 1))))
+			s.equal[i][id] = float32(math.Log2(learned.U[0] / ((n + 1) / (total + 1))))
 		}
 	}
 	s.rare = counts
@@ -171,15 +183,18 @@ func (s *scorer) rarity(l *Learned, cluster []uint32) (counts bool) {
 
 // cluster finds the threshold and the clusters. What equal values are worth
 // depends on the clusters, so it is done twice.
-func (out *Result) cluster(ctx context.Context, r *records, s *scorer, accept float64) error {
+//
+// keep has the joining remember by which links it joined.
+func (out *Result) cluster(ctx context.Context, r *records, s *scorer, learning bool, accept float64, keep bool) (j *joining, err error) {
 	for round := range 2 {
 		sortLinks(out.Links)
-		j := newJoining(r, s)
+		j = newJoining(r, s)
+		j.keep = keep
 		if err := j.run(ctx, out.Links, accept); err != nil {
-			return err
+			return nil, err
 		}
 		out.Cluster, out.Threshold, out.Refused = j.clusters(), j.threshold, j.refused
-		if round == 0 && s.rarity(out.Learned, out.Cluster) {
+		if round == 0 && s.rarity(out.Learned, learning, out.Cluster) {
 			for i := range out.Links {
 				l := &out.Links[i]
 				l.Weight = float32(s.weight(l.levels, r.row(l.A)))
@@ -188,7 +203,7 @@ func (out *Result) cluster(ctx context.Context, r *records, s *scorer, accept fl
 		}
 		break
 	}
-	return nil
+	return j, nil
 }
 
 // sortLinks puts the best first. Equal ones are in the order of their records.
@@ -217,6 +232,10 @@ type joining struct {
 	next, last, size []uint32
 	threshold        float64
 	refused          []Link
+	// joined are the links that joined two clusters, if they are kept: a tree
+	// over each cluster.
+	keep   bool
+	joined []Link
 	// apart has two roots with their sizes that were not joined, so that their
 	// other links need not look again.
 	apart map[[4]uint32]bool
@@ -232,7 +251,7 @@ func (j *joining) reset() {
 	for i := range j.parent {
 		j.parent[i], j.next[i], j.last[i], j.size[i] = uint32(i), 0, uint32(i), 1
 	}
-	j.refused, j.apart = nil, map[[4]uint32]bool{}
+	j.refused, j.joined, j.apart = nil, nil, map[[4]uint32]bool{}
 }
 
 func (j *joining) root(i uint32) uint32 {
@@ -307,6 +326,9 @@ func (j *joining) join(ctx context.Context, links []Link) (best int, err error) 
 				j.parent[b] = a
 				j.next[j.last[a]], j.last[a] = b+1, j.last[b]
 				j.size[a] += j.size[b]
+				if j.keep {
+					j.joined = append(j.joined, l)
+				}
 			}
 		}
 		if k+1 == len(links) || links[k+1].Weight < l.Weight {

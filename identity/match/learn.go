@@ -20,13 +20,17 @@ import (
 // nothing, and what is learned as "one entity" would drift to whatever agrees
 // often.
 type Learned struct {
-	// Records that it was learned on, their fingerprint (equal for the same
-	// records in any order), and the seed.
-	Records     int    `json:"records"`
-	Fingerprint string `json:"fingerprint"`
-	Seed        uint64 `json:"seed"`
+	// Format and Version say that a file is of this kind; see ParseLearned.
+	Format  string `json:"format"`
+	Version int    `json:"version"`
 	// At is when, in RFC 3339; who runs the matcher sets it.
 	At string `json:"at,omitempty"`
+	// Seed of what was drawn at random.
+	Seed uint64 `json:"seed"`
+	// Data that it was learned on.
+	Data LearnedData `json:"data"`
+	// Blocking rules whose pairs it was learned from.
+	Blocking []Rule `json:"blocking"`
 	// Prior is the share of all pairs that are one entity, Near the shares of
 	// those that are neighbours, by kind of neighbours.
 	Prior float64   `json:"prior"`
@@ -36,17 +40,47 @@ type Learned struct {
 	// Rounds of learning, and whether the last one changed next to nothing.
 	Rounds    int  `json:"rounds"`
 	Converged bool `json:"converged"`
+	// Warnings in plain words of what was not learned as it should be.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// LearnedData describes the records without telling any: counts alone.
+type LearnedData struct {
+	// Fingerprint is equal for the same records in any order, and made of the
+	// counts here and in the fields alone: no guess at a value can be tried
+	// on it.
+	Fingerprint string `json:"fingerprint"`
+	Records     int    `json:"records"`
+	// Sources has the records of each source; empty without --link.
+	Sources []int `json:"sources,omitempty"`
 }
 
 // LearnedField is what was learned about one comparison: the probabilities of
 // its levels, of level l at [l-1], where neither value is missing.
 type LearnedField struct {
-	Name string `json:"name"`
+	// Name to Rarity are the model's comparison, so that another model is
+	// known, and how it differs can be said.
+	Name        string       `json:"name"`
+	Columns     []string     `json:"columns"`
+	Kind        compare.Kind `json:"kind"`
+	SwappedWith string       `json:"swapped_with,omitempty"`
+	Rarity      bool         `json:"rarity,omitempty"`
+	// Levels of the kind from equal to else. Kept are those that the model
+	// chose; empty is all.
+	Levels []string `json:"levels"`
+	Kept   []string `json:"kept,omitempty"`
+	// Filled are the records with a value, Distinct the different values,
+	// Equal the pairs of records that are equal.
+	Filled   int     `json:"filled"`
+	Distinct int     `json:"distinct"`
+	Equal    float64 `json:"equal_pairs"`
 	// M among pairs of one entity, U among strangers, N[k] among neighbours of
 	// kind k.
 	M []float64   `json:"m"`
 	U []float64   `json:"u"`
 	N [][]float64 `json:"n"`
+	// Frequencies of values, where rarity counts.
+	Frequencies *Frequencies `json:"frequencies,omitempty"`
 }
 
 // Weight is what a level is worth in bits, without regard to neighbours.
@@ -79,43 +113,6 @@ func start(kind compare.Kind) []float64 {
 		group[len(group)-1] += rest
 	}
 	return m
-}
-
-// fits says whether what was learned is about the comparisons of a model.
-func (out *Learned) fits(r *records) error {
-	if len(out.Fields) != len(r.fields) {
-		return fmt.Errorf("what was learned is about %d comparisons, the model has %d", len(out.Fields), len(r.fields))
-	}
-	rest := 1 - out.Prior
-	for _, near := range out.Near {
-		rest -= near
-		if near <= 0 {
-			return fmt.Errorf("what was learned has neighbours of probability %v", near)
-		}
-	}
-	if out.Prior <= 0 || rest <= 0 {
-		return fmt.Errorf("what was learned has the prior %v, and leaves %v for strangers", out.Prior, rest)
-	}
-	for i, f := range out.Fields {
-		levels := int(r.fields[i].last)
-		if f.Name != r.fields[i].name {
-			return fmt.Errorf("what was learned is about %q where the model compares %q", f.Name, r.fields[i].name)
-		}
-		if len(f.N) != len(out.Near) {
-			return fmt.Errorf("what was learned about %q has %d kinds of neighbours, not %d", f.Name, len(f.N), len(out.Near))
-		}
-		for _, p := range append([][]float64{f.M, f.U}, f.N...) {
-			if len(p) != levels {
-				return fmt.Errorf("what was learned about %q has %d levels, not %d", f.Name, len(p), levels)
-			}
-			for _, x := range p {
-				if !(x > 0 && x <= 1) {
-					return fmt.Errorf("what was learned about %q has the probability %v", f.Name, x)
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // groups cuts the levels of a kind into those of plain values and those of
@@ -154,16 +151,13 @@ type learning struct {
 
 // learn finds prior, m, u and n by expectation and maximisation, and says in
 // plain words what was not learned as it should be. seen is sorted in place.
-func (r *records) learn(seen []counted, levels counts, smallest float64, rounds int) (*Learned, []string) {
+func (r *records) learn(seen []counted, levels counts, smallest float64, rounds int) *Learned {
 	slices.SortFunc(seen, func(a, b counted) int { return cmp.Compare(a.pattern, b.pattern) })
 	n := len(r.fields)
-	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: &Learned{
-		Records: r.n, Fingerprint: fmt.Sprintf("%016x", r.fingerprint), Seed: r.model.Seed,
-		Prior: min(0.1, float64(r.n)/10/r.all),
-	}}
+	l := &learning{r: r, seen: seen, levels: levels, smallest: smallest, out: r.describe()}
+	l.out.Prior = min(0.1, float64(r.n)/10/r.all)
 	for i := range r.fields {
-		f := &r.fields[i]
-		l.out.Fields = append(l.out.Fields, LearnedField{Name: f.name, M: start(f.column.Kind()), U: make([]float64, f.last)})
+		l.out.Fields[i].M, l.out.Fields[i].U = start(l.kind(i)), make([]float64, r.fields[i].last)
 	}
 	l.expected = []counts{make(counts, n)}
 	l.strangers()
@@ -199,7 +193,8 @@ func (r *records) learn(seen []counted, levels counts, smallest float64, rounds 
 	for i := range r.fields {
 		warnings = append(warnings, l.mend(i)...)
 	}
-	return l.out, warnings
+	l.out.Warnings = warnings
+	return l.out
 }
 
 func (l *learning) kind(field int) compare.Kind { return l.r.fields[field].column.Kind() }
@@ -309,7 +304,9 @@ func (l *learning) maximise() float64 {
 		for k := range f.N {
 			normalise(l.kind(i), f.N[k])
 		}
-		oneSlip(l.kind(i), f.M)
+		if one := compare.OneSlip(l.kind(i)); one > 0 && l.r.fields[i].keeps(one) {
+			oneSlip(l.kind(i), f.M)
+		}
 		for level := range f.M {
 			change = max(change, math.Abs(f.M[level]-old[level]))
 		}
@@ -329,7 +326,7 @@ func (l *learning) maximise() float64 {
 // stand near each other were given out together, to two entities.
 func oneSlip(kind compare.Kind, m []float64) {
 	one := compare.OneSlip(kind)
-	if one == 0 || m[one] <= m[one-1] {
+	if m[one] <= m[one-1] {
 		return
 	}
 	plain := groups(kind, m)[0]
@@ -442,7 +439,7 @@ func (l *learning) mend(field int) (warnings []string) {
 	}
 	var unseen []string
 	for k := range f.M[:len(f.M)-1] {
-		if l.expected[0][field][k+1] < 0.5 && k != first-1 && l.levels[field][k+1] >= 1 {
+		if l.expected[0][field][k+1] < 0.5 && k != first-1 && l.levels[field][k+1] >= 1 && l.r.fields[field].keeps(compare.Level(k+1)) {
 			unseen = append(unseen, names[k])
 		}
 	}

@@ -20,6 +20,9 @@ type Options struct {
 	Rounds int
 	// Learned is what to weigh with instead of learning it anew; nil learns.
 	Learned *Learned
+	// Explain names pairs of rows, each below Table.Len, that the result
+	// explains.
+	Explain [][2]uint32
 	// Progress is told how far a step is, by one goroutine at a time; nil is nobody.
 	Progress func(step string, done, total int64)
 }
@@ -41,6 +44,8 @@ type Result struct {
 	Cluster []uint32
 	// Warnings in plain words.
 	Warnings []string
+	// Explained are the pairs that were asked for, in that order.
+	Explained []Explanation
 }
 
 // RuleCount says what a blocking rule makes.
@@ -84,12 +89,14 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	out := &Result{Learned: o.Learned}
 	if o.Learned != nil {
-		if err := o.Learned.fits(r); err != nil {
+		if err := o.Learned.fits(m); err != nil {
 			return nil, err
 		}
+		r.seed = o.Learned.Seed // rules that are chosen are those of the training
+		out.Warnings = o.Learned.differs(r)
 	}
-	out := &Result{Learned: o.Learned}
 	var blocks []*block
 	if len(m.Blocking) == 0 {
 		if blocks, err = r.chooseBlocking(ctx); err != nil {
@@ -130,7 +137,7 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	scale := 1.0
 	if o.Learned == nil {
 		var drawn float64
-		if levels, drawn, err = r.sample(ctx, o.RandomPairs, m.Seed); err != nil {
+		if levels, drawn, err = r.sample(ctx, o.RandomPairs, r.seed); err != nil {
 			return nil, err
 		}
 		scale = r.all / max(1, drawn)
@@ -146,8 +153,17 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := out.cluster(ctx, r, s, m.Accept); err != nil {
+	if o.Learned == nil {
+		for _, b := range blocks {
+			out.Learned.Blocking = append(out.Learned.Blocking, Rule{Keys: b.rule.Keys, Most: b.rule.Most})
+		}
+	}
+	j, err := out.cluster(ctx, r, s, o.Learned == nil, m.Accept, len(o.Explain) > 0)
+	if err != nil {
 		return nil, err
+	}
+	if len(o.Explain) > 0 {
+		out.explain(r, s, blocks, j, o.Explain)
 	}
 	out.toRows(r.rows)
 	return out, nil
@@ -194,7 +210,7 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 	all := predicted <= mostHeld
 	keep := func(unit int, a, b uint32) bool {
 		totals[unit]++
-		return all || mix(mix(r.model.Seed, uint64(a)), uint64(b)) <= uint64(mostHeld/4/predicted*math.MaxUint64)
+		return all || mix(mix(r.seed, uint64(a)), uint64(b)) <= uint64(mostHeld/4/predicted*math.MaxUint64)
 	}
 	err := c.each(ctx, units, step("comparing pairs", len(units)), keep, func(unit int, some *batch) {
 		r.compareAll(some)
@@ -219,7 +235,8 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 		seen = append(seen, counted{p, float64(n) * float64(out.Candidates) / float64(compared)})
 	}
 	if out.Learned == nil {
-		out.Learned, out.Warnings = r.learn(seen, levels, scale, rounds)
+		out.Learned = r.learn(seen, levels, scale, rounds)
+		out.Warnings = out.Learned.Warnings
 	}
 
 	s := newScorer(r, out.Learned)

@@ -12,6 +12,8 @@ import (
 // Model is what a person writes, or package guess writes for them: what is
 // compared, and which pairs. What the comparisons are worth is learned.
 type Model struct {
+	// Version of the format of the file; 0 is 1.
+	Version int `yaml:"version,omitempty"`
 	// Comparisons of two records, at most 16. What one says is taken as
 	// independent of what the others say.
 	Comparisons []Comparison `yaml:"comparisons"`
@@ -22,6 +24,9 @@ type Model struct {
 	// Accept is the probability from which two records are linked; 0 finds
 	// the one that promises the best clusters.
 	Accept float64 `yaml:"accept,omitempty"`
+	// Review is the probability from which pairs that are not linked are
+	// worth a person's look; 0 is none.
+	Review float64 `yaml:"review,omitempty"`
 	// Seed of what is drawn at random. The same seed, records and model give
 	// the same result.
 	Seed uint64 `yaml:"seed,omitempty"`
@@ -37,6 +42,10 @@ type Comparison struct {
 	Columns []string `yaml:"columns,flow"`
 	// Kind says how values are compared; see compare.Kinds.
 	Kind compare.Kind `yaml:"kind"`
+	// Levels of the kind that are told apart; empty is all. One that is left
+	// out counts as the next weaker one that is not. The first and the last,
+	// and the last of masked values, are always there.
+	Levels []string `yaml:"levels,flow,omitempty"`
 	// SwappedWith names the comparison of the column that is filled in place
 	// of this one now and then, as a surname is in place of a first name.
 	SwappedWith string `yaml:"swapped_with,omitempty"`
@@ -51,12 +60,12 @@ type Comparison struct {
 type Rule struct {
 	// Keys are names of comparisons, or NAME.PART; see Parts. Without keys
 	// the rule holds for all pairs.
-	Keys []string `yaml:"on,flow"`
+	Keys []string `yaml:"on,flow" json:"on"`
 	// Most leaves out what more records agree on, and says how many pairs that
 	// were; 0 leaves nothing out.
-	Most int `yaml:"most,omitempty"`
+	Most int `yaml:"most,omitempty" json:"most,omitempty"`
 	// Why is a comment for who reads the file.
-	Why string `yaml:"-"`
+	Why string `yaml:"-" json:"-"`
 }
 
 // String names the rule by its keys.
@@ -71,58 +80,120 @@ func (r Rule) String() string {
 // comparison.
 const maxComparisons = 16
 
+// fault is one thing that is wrong with a model, and where in the file.
+type fault struct {
+	path string // as $.comparisons[0].kind
+	text string
+}
+
 // check finds what is wrong with a model by itself, all of it at once, and
 // fills in the defaults.
 func (m *Model) check() error {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	var list []error
+	for _, f := range m.faults() {
+		list = append(list, errors.New(f.text))
+	}
+	return errors.Join(list...)
+}
+
+func (m *Model) faults() (list []fault) {
+	fault := func(path, format string, args ...any) {
+		list = append(list, fault{"$." + path, fmt.Sprintf(format, args...)})
+	}
 	if len(m.Comparisons) == 0 {
-		fault("there are no comparisons")
+		fault("comparisons", "there are no comparisons")
 	}
 	if len(m.Comparisons) > maxComparisons {
-		fault("there are %d comparisons; at most %d are possible", len(m.Comparisons), maxComparisons)
+		fault("comparisons", "there are %d comparisons; at most %d are possible", len(m.Comparisons), maxComparisons)
 	}
 	names := map[string]compare.Kind{}
 	for i := range m.Comparisons {
 		c := &m.Comparisons[i]
+		at := fmt.Sprintf("comparisons[%d]", i)
 		if len(c.Columns) == 0 {
-			fault("comparison %d names no column", i+1)
+			fault(at, "comparison %d names no column", i+1)
 			continue
 		}
 		if c.Name == "" {
 			c.Name = c.Columns[0]
 		}
 		if _, ok := names[c.Name]; ok {
-			fault("two comparisons are called %q", c.Name)
+			fault(at, "two comparisons are called %q", c.Name)
 		}
 		names[c.Name] = c.Kind
 		if compare.Levels(c.Kind) == nil {
-			fault("comparison %q: there is no kind %q; there are %q", c.Name, c.Kind, compare.Kinds())
+			fault(at+".kind", "comparison %q: there is no kind %q; there are %q", c.Name, c.Kind, compare.Kinds())
+			continue
 		}
 		if len(c.Columns) > 1 && c.Kind != compare.Date && c.Kind != compare.Place {
-			fault("comparison %q: only a date and a place may have several columns", c.Name)
+			fault(at+".columns", "comparison %q: only a date and a place may have several columns", c.Name)
+		}
+		for _, level := range c.Levels {
+			if !slices.Contains(compare.Levels(c.Kind), level) {
+				fault(at+".levels", "comparison %q: a %s has no level %q; it has %q", c.Name, c.Kind, level, compare.Levels(c.Kind))
+			}
 		}
 	}
-	for _, c := range m.Comparisons {
-		if c.SwappedWith != "" && (names[c.SwappedWith] != compare.Name || c.Kind != compare.Name || c.SwappedWith == c.Name) {
-			fault("comparison %q: swapped_with must name another comparison, and both must be of kind name", c.Name)
+	for i, c := range m.Comparisons {
+		if c.SwappedWith == "" {
+			continue
+		}
+		at := fmt.Sprintf("comparisons[%d].swapped_with", i)
+		if names[c.SwappedWith] != compare.Name || c.Kind != compare.Name || c.SwappedWith == c.Name {
+			fault(at, "comparison %q: swapped_with must name another comparison, and both must be of kind name", c.Name)
+			continue
+		}
+		for _, one := range []*Comparison{&m.Comparisons[i], &m.Comparisons[m.comparison(c.SwappedWith)]} {
+			if swapped, slip := compare.Swapped, compare.Swapped+1; one.folds() != nil && (one.folds()[swapped] != swapped || one.folds()[slip] != slip) {
+				fault(at, "comparison %q: swapped_with needs the levels %q in %q", c.Name, compare.Levels(c.Kind)[swapped-1:slip], one.Name)
+			}
 		}
 	}
-	for _, r := range m.Blocking {
+	for i, r := range m.Blocking {
+		at := fmt.Sprintf("blocking[%d]", i)
 		for _, key := range r.Keys {
 			name, part := m.key(key)
 			kind, ok := names[name]
 			if !ok {
-				fault("blocking rule %q: there is no comparison %q", r, name)
+				fault(at, "blocking rule %q: there is no comparison %q", r, name)
 			} else if parts := Parts(kind); part != "" && !slices.Contains(parts, part) {
-				fault("blocking rule %q: a %s has no part %q; it has %q", r, kind, part, parts)
+				fault(at, "blocking rule %q: a %s has no part %q; it has %q", r, kind, part, parts)
 			}
 		}
+		if r.Most < 0 {
+			fault(at+".most", "blocking rule %q: most must not be negative", r)
+		}
 	}
-	if m.Accept < 0 || m.Accept >= 1 {
-		fault("accept must be a probability from 0 to below 1, not %v", m.Accept)
+	// Written so that what is no number is a fault, too.
+	if !(m.Accept >= 0 && m.Accept < 1) {
+		fault("accept", "accept must be a probability from 0 to below 1, not %v", m.Accept)
 	}
-	return errors.Join(faults...)
+	if !(m.Review >= 0 && m.Review < 1) {
+		fault("review", "review must be a probability from 0 to below 1, not %v", m.Review)
+	}
+	if m.Accept > 0 && m.Review > m.Accept {
+		fault("review", "review is %v, above accept, %v: what is linked needs no look", m.Review, m.Accept)
+	}
+	return list
+}
+
+// folds says what each level counts as where some were chosen, nil where none
+// were.
+func (c *Comparison) folds() *[16]compare.Level {
+	if len(c.Levels) == 0 {
+		return nil
+	}
+	names, masked := compare.Levels(c.Kind), int(compare.FirstMasked(c.Kind))
+	var folds [16]compare.Level
+	for l := len(names); l > 0; l-- {
+		last := l == len(names) || l == masked-1
+		if last || l == 1 || slices.Contains(c.Levels, names[l-1]) {
+			folds[l] = compare.Level(l)
+		} else {
+			folds[l] = folds[l+1]
+		}
+	}
+	return &folds
 }
 
 // key cuts a key of a blocking rule into a comparison's name and the part of

@@ -26,8 +26,8 @@ type records struct {
 	sources []uint8 // nil unless only pairs of two sources count
 	all     float64 // pairs that may be one entity
 
-	// fingerprint of the records, the same in any order.
-	fingerprint uint64
+	// seed of what is drawn at random: the model's, or that of the training.
+	seed uint64
 
 	mu sync.Mutex // guards partNumbers
 	// partNumbers of the values of a field, by its name and the part.
@@ -46,10 +46,19 @@ type field struct {
 	// counts of records by value.
 	counts []uint32
 	filled int
+	// folds says what each level counts as where the model chose some of
+	// them; nil leaves them as they are.
+	folds *[16]compare.Level
 }
 
+// keeps says that a level can occur.
+func (f *field) keeps(l compare.Level) bool { return f.folds == nil || f.folds[l] == l }
+
 func newRecords(t *Table, m *Model) (*records, error) {
-	r := &records{model: m, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs(), partNumbers: map[[2]string][]uint32{}}
+	r := &records{model: m, seed: m.Seed, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs(), partNumbers: map[[2]string][]uint32{}}
+	if err := t.lacks(m); err != nil {
+		return nil, err
+	}
 	columns := make([][]uint32, len(m.Comparisons))
 	for i := range m.Comparisons {
 		if r.fields[i].column != nil {
@@ -84,6 +93,7 @@ func newRecords(t *Table, m *Model) (*records, error) {
 			f := field{
 				name: m.Comparisons[g].Name, column: column, last: compare.Level(len(compare.Levels(column.Kind()))),
 				rarity: m.Comparisons[g].Rarity, partner: -1, counts: make([]uint32, column.Len()),
+				folds: m.Comparisons[g].folds(),
 			}
 			if k == 0 && len(group) > 1 {
 				f.partner = group[1]
@@ -138,7 +148,6 @@ func (r *records) order(columns [][]uint32, t *Table) {
 	}
 	for record, e := range entries {
 		r.rows[record] = e.row
-		r.fingerprint += mix(e.hash, 1)
 		for i, column := range columns {
 			r.ids[record*r.width+i] = column[e.row]
 		}
@@ -164,7 +173,11 @@ func (r *records) compare(a, b uint32) pattern {
 	x, y := r.row(a), r.row(b)
 	var p pattern
 	for i := range r.fields {
-		p |= pattern(r.fields[i].column.Compare(x[i], y[i])) << (4 * i)
+		level := r.fields[i].column.Compare(x[i], y[i])
+		if folds := r.fields[i].folds; folds != nil {
+			level = folds[level]
+		}
+		p |= pattern(level) << (4 * i)
 	}
 	for i, j := range r.partners() {
 		p = r.uncross(p, i, j, x[i], x[j], y[i], y[j])
@@ -200,6 +213,11 @@ func (r *records) compareAll(b *batch) {
 	}
 	for i := range r.fields {
 		r.fields[i].column.CompareAll(b.x[i][:b.n], b.y[i][:b.n], &b.single)
+		if folds := r.fields[i].folds; folds != nil {
+			for k := range b.n {
+				b.single[k] = folds[b.single[k]]
+			}
+		}
 		for k := range b.n {
 			b.levels[k] |= pattern(b.single[k]) << (4 * i)
 		}

@@ -95,6 +95,22 @@ func (t *Table) column(name string) (int, error) {
 	return 0, fmt.Errorf("there is no column %q; there are %q", name, t.columns)
 }
 
+// lacks names the columns of a model that are not there.
+func (t *Table) lacks(m *Model) error {
+	var missing []string
+	for _, c := range m.Comparisons {
+		for _, name := range c.Columns {
+			if !slices.Contains(t.columns, name) && !slices.Contains(missing, name) {
+				missing = append(missing, name)
+			}
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the model compares the columns %q, which are not there; there are %q", missing, t.columns)
+}
+
 // joined gives the columns' values of each record as one column: as they are
 // for a single one, with a dash between them otherwise. A record that lacks
 // one of them has none.
