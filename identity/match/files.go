@@ -46,7 +46,13 @@ const (
 
 // ParseModel reads a model file. name is how errors call it. Errors are
 // FileErrors, all of a file at once, joined.
-func ParseModel(name string, text []byte) (*Model, error) {
+func ParseModel(name string, text []byte) (m *Model, err error) {
+	// The YAML library does so over some files that nobody would write.
+	defer func() {
+		if recover() != nil {
+			m, err = nil, &FileError{File: name, Text: "it cannot be read as YAML", hint: modelHint}
+		}
+	}()
 	whole := func(text, hint string) error { return &FileError{File: name, Text: text, hint: hint} }
 	// The tree is looked at first, which follows no references: what the file
 	// is, and of which version, is told before what is wrong within.
@@ -84,7 +90,13 @@ func ParseModel(name string, text []byte) (*Model, error) {
 	if !known {
 		return nil, whole("it is no model: there are no comparisons in it", modelHint)
 	}
-	m := &Model{}
+	for _, d := range file.Docs {
+		if tag := findTag(d.Body); tag != nil {
+			at := tag.GetToken().Position
+			return nil, &FileError{File: name, Line: at.Line, Column: at.Column, Text: "a model has no tags (!…)", hint: modelHint}
+		}
+	}
+	m = &Model{}
 	if err := yaml.UnmarshalWithOptions(text, m, yaml.Strict()); err != nil {
 		return nil, yamlError(name, err)
 	}
@@ -101,6 +113,17 @@ func ParseModel(name string, text []byte) (*Model, error) {
 		return nil, errors.Join(faults...)
 	}
 	return m, nil
+}
+
+// findTag finds the first tag below a node; nil if there is none.
+func findTag(node ast.Node) ast.Node {
+	if node == nil {
+		return nil
+	}
+	if found := ast.Filter(ast.TagType, node); len(found) > 0 {
+		return found[0]
+	}
+	return nil
 }
 
 // yamlError says what the YAML parser found, without the lines around it.

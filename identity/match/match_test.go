@@ -635,8 +635,9 @@ func TestWrongModelsAreShownTheirPlace(t *testing.T) {
 		"comparisons:\n  - columns: [a]\n    kind: name\naccept: high\n":                        "m.yaml line 4, column 9",
 		"comparisons:\n  - {columns: [a], kind: name}\naccept: 0.5\nreview: 0.7\n":              "m.yaml line 4, column 9",
 		"version: 2\nfuture: 1\ncomparisons: []\n":                                              "version 2; this oneid reads up to version 1",
-		"id,name\n1,zoe\n": "it is no model",
-		"name: zoe\n":      "it is no model",
+		"id,name\n1,zoe\n":     "it is no model",
+		"comparisons: !zoe 00": "line 1, column 14: a model has no tags",
+		"name: zoe\n":          "it is no model",
 		"comparisons: [{columns: [a], kind: name}]\n---\ncomparisons: [{columns: [a], kind: name}]\n":                       "2 YAML documents",
 		"comparisons:\n  - {columns: [a], kind: name, swapped_with: b, levels: [one slip]}\n  - {columns: [b], kind: name}": "swapped_with needs the levels",
 	} {
@@ -683,6 +684,7 @@ func FuzzParseModel(f *testing.F) {
 	f.Add(b.Bytes())
 	f.Add([]byte("comparisons: [{columns: [a], kind: name}]"))
 	f.Add([]byte("{"))
+	f.Add([]byte("comparisons: !zoe 00"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := ParseModel("m", text)
 		if err != nil {
