@@ -25,6 +25,11 @@ type identityCmd struct {
 	Plan    identityPlanCmd    `cmd:"" help:"What other rules would change, before they do."`
 	Resolve identityResolveCmd `cmd:"" help:"Resolve all that is stored anew, here or as SQL on ClickHouse, and compare."`
 	Apply   identityApplyCmd   `cmd:"" help:"Adopt other rules; a decision that can be taken back."`
+	// Of any tables, not of the instance.
+	Train    identityTrainCmd    `cmd:"" help:"Learn from tables what a model's comparisons are worth."`
+	Link     identityLinkCmd     `cmd:"" help:"Link tables with what was learned, without learning."`
+	Evaluate identityEvaluateCmd `cmd:"" help:"Measure clusters of tables against the truth."`
+	Explain  identityExplainCmd  `cmd:"" help:"Say why two records of a table are one entity, or not."`
 }
 
 // identityReportCmd reports the quality of the customers.

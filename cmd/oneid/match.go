@@ -552,11 +552,17 @@ func (in *matchInput) readTruth(path string) error {
 	truth := make(map[string]string, len(ids))
 	for i, id := range ids {
 		truth[id] = clusters[i]
+		if written := tablefile.Harmless(id); written != id {
+			truth[written] = clusters[i] // as it stands in what oneid writes
+		}
 	}
 	missing := 0
 	in.truth = make([]string, len(in.ids))
 	for i, id := range in.ids {
 		entity, ok := truth[id]
+		if !ok {
+			entity, ok = truth[tablefile.Harmless(id)]
+		}
 		if !ok {
 			missing++
 			entity = "\x00" + id

@@ -86,6 +86,18 @@ type LearnedField struct {
 // Weight is what a level is worth in bits, without regard to neighbours.
 func (f *LearnedField) Weight(level int) float64 { return math.Log2(f.M[level-1] / f.U[level-1]) }
 
+// Keeps says that a level is one that the model tells apart.
+func (f *LearnedField) Keeps(level int) bool {
+	folds := (&Comparison{Kind: f.Kind, Levels: f.Kept}).folds()
+	return folds == nil || folds[level] == compare.Level(level)
+}
+
+// PriorBits is what the prior is worth against strangers.
+func (out *Learned) PriorBits() float64 {
+	_, shares := out.classes()
+	return shares[0] / math.Ln2
+}
+
 const (
 	// enough is the change of a probability below which learning ends.
 	enough = 1e-5

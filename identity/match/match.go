@@ -155,7 +155,7 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	}
 	if o.Learned == nil {
 		for _, b := range blocks {
-			out.Learned.Blocking = append(out.Learned.Blocking, Rule{Keys: b.rule.Keys, Most: b.rule.Most})
+			out.Learned.Blocking = append(out.Learned.Blocking, Rule{Keys: append([]string{}, b.rule.Keys...), Most: b.rule.Most})
 		}
 	}
 	j, err := out.cluster(ctx, r, s, o.Learned == nil, m.Accept, len(o.Explain) > 0)
