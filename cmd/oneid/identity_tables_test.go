@@ -236,3 +236,41 @@ func TestTablesAndModelsThatDoNotFitAreRefused(t *testing.T) {
 		t.Errorf("no note about other data:\n%s", got.stdout)
 	}
 }
+
+// The commands of the guide work, in its order, and print what it shows.
+func TestMatchGuide(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text, err := os.ReadFile("../../docs/match.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer("deploy/", "../../deploy/", "oneid-data/match", dir)
+	var block, printed string
+	commands, shown := 0, 0
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		if kind, ok := strings.CutPrefix(line, "```"); ok {
+			if block = kind; kind == "sh" {
+				printed = ""
+			}
+			continue
+		}
+		switch block {
+		case "sh":
+			if args := strings.Fields(here.Replace(line)); args[0] == "bin/oneid" {
+				for line := range strings.Lines(must(t, args[1:]...).stdout) {
+					printed += strings.TrimRight(line, " \n") + "\n" // an empty last cell
+				}
+				commands++
+			}
+		case "text":
+			if shown++; !strings.Contains(printed, line+"\n") {
+				t.Errorf("the guide shows %q, which is not in\n%s", line, printed)
+			}
+		}
+	}
+	if commands < 6 || shown < 10 {
+		t.Errorf("%d commands and %d lines of output: the test shows less than it should", commands, shown)
+	}
+}
