@@ -24,8 +24,8 @@ type twoValues [2]string
 // Decode takes them from the command line.
 func (v *twoValues) Decode(c *kong.DecodeContext) error {
 	for i := range v {
-		if err := c.Scan.PopValueInto("value", &v[i]); err != nil {
-			return err
+		if c.Scan.PopValueInto("value", &v[i]) != nil {
+			return errors.New("it takes two values, one for each record")
 		}
 	}
 	return nil

@@ -230,6 +230,8 @@ func TestTablesAndModelsThatDoNotFitAreRefused(t *testing.T) {
 			}
 		})
 	}
+	wantRefused(t, oneid(t, with("explain", in)...), 2, "--pair=ID_L ID_R", "--records=N M", "see: oneid identity explain --help")
+	wantRefused(t, oneid(t, with("explain", in, "--pair", "c1")...), 2, "two values")
 	// Records that differ much are linked, with a note.
 	few := write("other.csv", "id,first_name,surname,born,town,phone,email\n1,anna,,1980-01-01,,,\n2,anne,,1980-01-01,,,\n3,otto,,1970-01-01,,,\n")
 	if got := must(t, with("link", few, "--out", out)...); !strings.Contains(got.stdout, "note: surname has a value in 0 % of the records, in training in 100 %") || !strings.Contains(got.stdout, "note: there are 3 records") {

@@ -75,7 +75,7 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "oneid: %v\n", err)
 		var usage *kong.ParseError
 		if errors.As(err, &usage) && usage.Context != nil && usage.Context.Selected() != nil {
-			fmt.Fprintf(os.Stderr, "see: oneid %s --help\n", usage.Context.Selected().Name)
+			fmt.Fprintf(os.Stderr, "see: %s --help\n", usage.Context.Selected().FullPath())
 		} else {
 			fmt.Fprintln(os.Stderr, "see: oneid --help")
 		}

@@ -172,8 +172,13 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 		}
 		show.set(done, total)
 	}
-	out.result, err = match.Run(ctx, out.in.table, out.model, options)
-	return out, err
+	if out.result, err = match.Run(ctx, out.in.table, out.model, options); err != nil {
+		return nil, err
+	}
+	if learned != nil && len(learned.Warnings) > 0 { // none is used in silence
+		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("not all was learned well: %d notes of the training stand in %s, under warnings", len(learned.Warnings), m.learned))
+	}
+	return out, nil
 }
 
 // readModel reads the model; nil if there is none to read.
