@@ -40,10 +40,14 @@ const (
 	TmallOUID        IdentifierType = "tmall_ouid"        // buyer × shop
 	TmallOpenUID     IdentifierType = "tmall_open_uid"    // buyer × app key
 	TmallOMID        IdentifierType = "tmall_omid"        // buyer × brand
+	TmallUnionID     IdentifierType = "tmall_union_id"    // buyer × brand, in older membership calls
 	DouyinOpenID     IdentifierType = "douyin_open_id"    // buyer × shop
 	DouyinUnionID    IdentifierType = "douyin_union_id"   // buyer × brand
 	WeidianBuyerID   IdentifierType = "weidian_buyer_id"  // buyer × shop
 	ExternalCustomer IdentifierType = "external_customer" // a customer number of another system of the brand
+	// Membership is an account's own membership in its shop: it joins nothing.
+	// Seen as member, the buyer has joined; as buyer, has left.
+	Membership IdentifierType = "membership"
 )
 
 // Hash is the keyed hash (HMAC-SHA-256 under the brand's key, the first 16

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -20,6 +21,9 @@ func (n *node) listenCallbacks(ctx context.Context, shops []shop) (*apiServer, e
 		return nil, hinted{fmt.Errorf("listen for the platforms' calls: %w", err), "another program has that address; change callbacks.listen"}
 	}
 	mux := http.NewServeMux()
+	if err := n.answerMemberships(mux, shops); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
 	n.log.Info("the platforms' calls are answered", "address", listener.Addr().String(), "shops", len(shops))
 	return n.server(listener, mux), nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"oneid/internal/config"
 	"oneid/internal/kafka"
+	"oneid/pipelines/membership"
 	"oneid/pipelines/resolve"
 	"oneid/schemas/events"
 )
@@ -31,6 +32,7 @@ type Settings struct {
 	ClickHouse ClickHouseSettings `yaml:"clickhouse" doc:"Where ClickHouse is."`
 	API        APISettings        `yaml:"api" doc:"The look-up API."`
 	Callbacks  CallbacksSettings  `yaml:"callbacks" doc:"Where the platforms call OneID."`
+	Membership MembershipSettings `yaml:"membership" doc:"What the answers to platforms' calls about members carry."`
 	Pull       PullSettings       `yaml:"pull" doc:"How often the platforms are asked."`
 	Resolve    ResolveSettings    `yaml:"resolve" doc:"How batches are cut."`
 	Reconcile  ReconcileSettings  `yaml:"reconcile" doc:"How often all is compared with the platforms."`
@@ -106,6 +108,15 @@ type CallbacksSettings struct {
 	Listen string `yaml:"listen" doc:"Address at which up answers the platforms' own calls, behind your TLS; empty means nowhere."`
 }
 
+// MembershipSettings is about the calls of platforms about members.
+type MembershipSettings struct {
+	Source  string          `yaml:"source_url" doc:"Your service that knows points and levels: it is posted who is meant; empty means the constants below."`
+	Secret  config.Secret   `yaml:"source_secret_file" doc:"File that holds the secret of the signatures, at least 16 bytes."`
+	Timeout config.Duration `yaml:"source_timeout" doc:"Longest time for one question to that service, at most 800ms: platforms wait 1.2 seconds for all of it."`
+	Points  int             `yaml:"points" doc:"Points of every member, where there is no service."`
+	Level   string          `yaml:"level" doc:"Level of every member, where there is no service."`
+}
+
 // PullSettings is about asking the platforms.
 type PullSettings struct {
 	Every config.Duration `yaml:"every" doc:"How often the platforms are asked for what changed."`
@@ -178,6 +189,7 @@ func defaultSettings() Settings {
 		Kafka:      KafkaSettings{Partitions: 4, Replication: 1},
 		ClickHouse: ClickHouseSettings{Database: "oneid", User: "default", MemoryMiB: 2048, Listen: "127.0.0.1:0", BI: BISettings{Listen: "127.0.0.1:0", User: "bi"}},
 		API:        APISettings{Listen: "127.0.0.1:0", MaxBodyBytes: 64 << 10, Timeout: config.Duration(5 * time.Second)},
+		Membership: MembershipSettings{Timeout: config.Duration(membership.DefaultSourceTimeout), Level: "1"},
 		Pull:       PullSettings{Every: config.Duration(2 * time.Second)},
 		Resolve:    ResolveSettings{BatchEvents: resolve.DefaultBatchEvents, BatchWait: config.Duration(300 * time.Millisecond), MemoryMiB: 1024, SquashEvery: config.Duration(24 * time.Hour)},
 		Reconcile:  ReconcileSettings{Every: config.Duration(24 * time.Hour)},
@@ -243,6 +255,15 @@ func (s *Settings) validate(data []byte) error {
 		if d <= 0 {
 			fault(key, "must be longer than nothing")
 		}
+	}
+	if t := time.Duration(s.Membership.Timeout); t <= 0 || t > 800*time.Millisecond {
+		fault("membership.source_timeout", "must be from 1ms to 800ms: platforms wait 1.2 seconds for an answer")
+	}
+	if s.Membership.Source != "" && !s.Membership.Secret.IsSet() {
+		fault("membership.source_secret_file", "is missing: name the file of the secret, or set ONEID_MEMBERSHIP_SOURCE_SECRET")
+	}
+	if s.Membership.Points < 0 {
+		fault("membership.points", "must not be negative")
 	}
 	if s.Kafka.TLSCAFile != "" && !s.Kafka.TLS {
 		fault("kafka.tls_ca_file", "needs kafka.tls: true")

@@ -40,6 +40,8 @@ func mapRecord(r connectors.Record) ([]*events.Event, error) {
 		return mapAftersale(r)
 	case Services:
 		return mapService(r)
+	case connectors.MembershipStream:
+		return mapMembership(r)
 	}
 	return nil, connectors.ErrNoStream
 }

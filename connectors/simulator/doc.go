@@ -41,8 +41,9 @@
 //     order.batchEncrypt, order.getMCToken, and member.searchList, which is gone.
 //   - Weidian: lists of buyers, tags and conversations.
 //
-// So are the methods that write to the platform. Nothing is pushed: neither
-// messages to an address of the client, nor SPI calls, nor Tmall's WebSocket;
+// So are the methods that write to the platform. Nothing is pushed but the
+// calls about members (CallMembers): neither messages to an address of the
+// client, nor Tmall's WebSocket;
 // Tmall's messages are pulled, and tell of Change alone. Names that the
 // documents lack are invented, each where its method is defined: of Tmall's
 // crm.grade.get and member.hismemberdata.get.privy, and of Weidian's order.ids,

@@ -74,7 +74,9 @@ type Listen struct {
 // GET /_simulator/counts (what a complete reader finds, as JSON), and
 // POST /_simulator/change with {"platform","shop","order"} (shop and order may
 // be left out), which moves an order on and answers its number, status and
-// modified.
+// modified. POST /_simulator/spi with {"platform","url","seed","members",
+// "repeats"} lets a platform call the brand's server about its members (see
+// CallMembers) and answers the MemberReport.
 func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, Endpoints)) error {
 	world, err := New(cfg)
 	if err != nil {
@@ -162,6 +164,19 @@ func WithControl(w *World, face http.Handler) http.Handler {
 			return
 		}
 		answerJSON(rw, map[string]any{"platform": o.Platform, "shop": o.Shop, "order": o.Number, "status": o.Status, "modified": o.Modified})
+	})
+	mux.HandleFunc("POST /_simulator/spi", func(rw http.ResponseWriter, r *http.Request) {
+		ask := MemberCalls{Repeats: 1}
+		if err := json.NewDecoder(http.MaxBytesReader(rw, r.Body, 1<<16)).Decode(&ask); err != nil {
+			http.Error(rw, "the body is not JSON of platform, url, seed, members and repeats", http.StatusBadRequest)
+			return
+		}
+		report, err := w.CallMembers(r.Context(), ask)
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusBadGateway)
+			return
+		}
+		answerJSON(rw, report)
 	})
 	mux.HandleFunc("GET /_simulator/counts", func(rw http.ResponseWriter, _ *http.Request) { answerJSON(rw, w.Counts()) })
 	mux.HandleFunc("GET /_simulator/{file}", func(rw http.ResponseWriter, r *http.Request) {

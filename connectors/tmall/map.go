@@ -55,6 +55,8 @@ func (m mapper) mapRecord(record connectors.Record) ([]*events.Event, error) {
 		list, err = m.user(record)
 	case Tickets:
 		list, err = m.refund(record)
+	case connectors.MembershipStream:
+		list, err = m.membership(record)
 	default:
 		err = connectors.ErrNoStream
 	}

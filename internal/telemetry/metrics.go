@@ -278,3 +278,23 @@ func (m *Metrics) Engine(answers func() bool) {
 			return 0
 		}))
 }
+
+// Memberships registers the calls of platforms about members, for which shops
+// are then named by the first function it returns; the second counts a call.
+func (m *Metrics) Memberships(kinds, outcomes []string) (of func(platform, shop string), count func(platform, shop, kind, outcome string, took time.Duration)) {
+	calls := m.counter("oneid_membership_calls_total", "Calls of platforms about members that were answered.", "platform", "shop", "kind", "outcome")
+	// A platform waits 1.2 seconds, and is promised an answer within 0.3.
+	seconds := m.histogram("oneid_membership_seconds", "Time that the answer to a call of a platform about a member took.", []float64{.005, .01, .025, .05, .1, .2, .3, .5, .8, 1, 1.2, 2.5}, "platform", "shop", "kind")
+	of = func(platform, shop string) {
+		for _, kind := range kinds {
+			seconds.WithLabelValues(platform, shop, kind)
+			for _, outcome := range outcomes {
+				calls.WithLabelValues(platform, shop, kind, outcome)
+			}
+		}
+	}
+	return of, func(platform, shop, kind, outcome string, took time.Duration) {
+		calls.WithLabelValues(platform, shop, kind, outcome).Inc()
+		seconds.WithLabelValues(platform, shop, kind).Observe(took.Seconds())
+	}
+}

@@ -1,0 +1,48 @@
+package douyin
+
+import (
+	"errors"
+
+	"oneid/connectors"
+	"oneid/schemas/events"
+)
+
+// mapMembership maps a membership call. A phone that is no plain number (some
+// contracts send it encrypted) is left out: the payload keeps it. The old
+// number of a change is no new sighting: whoever has it now is somebody else.
+func mapMembership(r connectors.Record) ([]*events.Event, error) {
+	var call memberCall
+	rec, err := connectors.ReadMembershipRecord(r.Raw, &call)
+	if err != nil {
+		return nil, err
+	}
+	account := memberAccount(string(call.OpenID))
+	if account == "" {
+		return nil, errors.New("the call has no open_id")
+	}
+	joined := rec.Kind == connectors.MemberBind || rec.Kind == connectors.MemberPhone
+	role := events.Role_ROLE_BUYER
+	if joined {
+		role = events.Role_ROLE_MEMBER
+	}
+	var sightings []*events.Sighting
+	see := func(kind string, value text, scope string) {
+		if value != "" {
+			sightings = append(sightings, &events.Sighting{Type: kind, Value: string(value), Role: role, Scope: scope})
+		}
+	}
+	see("douyin_union_id", call.UnionID, "")
+	if rec.Kind != connectors.MemberQuery {
+		see("membership", text(account), r.Shop)
+	}
+	if phone := call.phone(); joined && mobile.MatchString(string(phone)) {
+		see("phone", phone, "")
+	}
+	h := header(r, account, account, rec.ModifiedMs())
+	h.Person = &events.Person{Sightings: sightings}
+	user := &events.User{Member: joined || rec.Bound}
+	if rec.Kind == connectors.MemberBind {
+		user.MemberSinceMs = rec.At * 1000
+	}
+	return []*events.Event{{Header: h, Body: &events.Event_User{User: user}}}, nil
+}

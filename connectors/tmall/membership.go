@@ -1,0 +1,222 @@
+package tmall
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"oneid/connectors"
+)
+
+var _ connectors.MemberSPI = (*Connector)(nil)
+
+// memberCall are the parameters that a call of the member centre may carry.
+type memberCall struct {
+	Nick      text `json:"nick"`
+	OpenID    text `json:"open_id"`
+	UnionID   text `json:"union_id"`
+	Mobile    text `json:"mobile"`
+	MixMobile text `json:"mix_mobile"`
+	OUID      text `json:"ouid"`
+	OMID      text `json:"omid"`
+}
+
+// account is the buyer's: the ouid, as everywhere. Older calls carry none; the
+// account is then named by the open_id, and evidence joins it to the ouid's.
+func (c memberCall) account() string {
+	switch {
+	case c.OUID != "":
+		return string(c.OUID)
+	case c.OpenID != "":
+		return "open_id:" + string(c.OpenID)
+	}
+	return ""
+}
+
+// ReadMembership implements connectors.MemberSPI.
+func (c *Connector) ReadMembership(call connectors.SPICall, now time.Time) (connectors.Membership, error) {
+	return readMembership(c.cfg.AppSecret, call, now)
+}
+
+func readMembership(secret string, call connectors.SPICall, now time.Time) (connectors.Membership, error) {
+	fail := func(kind error, why string) (connectors.Membership, error) {
+		return connectors.Membership{}, fmt.Errorf("tmall: membership call: %w: %s", kind, why)
+	}
+	form, err := spiForm(call)
+	if err != nil {
+		return fail(connectors.ErrNotUnderstood, "its form cannot be read")
+	}
+	if !connectors.SameSignature(call.Query.Get("sign"), spiSign(secret, call, form)) {
+		return fail(connectors.ErrForged, "is the app_secret that of the app which the member centre calls for?")
+	}
+	at, ok := spiTime(call.Query.Get("timestamp"), now)
+	if !ok {
+		return fail(connectors.ErrForged, "its timestamp is none of these ten minutes")
+	}
+	kind, ok := memberKinds[spiMethod(call)]
+	if !ok {
+		return fail(connectors.ErrNotUnderstood, "it names no method that is known")
+	}
+	m := connectors.Membership{Kind: kind, Call: spiMethod(call), At: at, Body: call.Body}
+	if form != nil {
+		plain := make(map[string]string, len(form))
+		for name := range form {
+			plain[name] = form.Get(name)
+		}
+		if m.Body, err = json.Marshal(plain); err != nil {
+			return fail(connectors.ErrNotUnderstood, "its form cannot be read")
+		}
+	}
+	var params memberCall
+	if json.Unmarshal(m.Body, &params) != nil {
+		return fail(connectors.ErrNotUnderstood, "its body is not the JSON that the platform promises")
+	}
+	if m.Account = params.account(); m.Account == "" || len(m.Account) > maxAccount {
+		return fail(connectors.ErrNotUnderstood, "it has neither ouid nor open_id")
+	}
+	m.Phone, m.MixMobile, m.Nick = string(params.Mobile), string(params.MixMobile), string(params.Nick)
+	return m, nil
+}
+
+// maxAccount bounds an id: the platform's have some 30 bytes.
+const maxAccount = 200
+
+// memberKinds are the calls that the brand implements. The names of the member
+// query and of the unbinding are assumed: the documentation that could be read
+// names the two calls and not their methods.
+var memberKinds = map[string]connectors.MembershipKind{
+	"tmall.mei.crm.member.bind.query": connectors.MemberQuery,
+	"tmall.mei.crm.member.query":      connectors.MemberQuery,
+	"tmall.mei.crm.bind":              connectors.MemberBind,
+	"tmall.mei.crm.member.register":   connectors.MemberBind,
+	"qimen.alibaba.member.activate":   connectors.MemberBind,
+	"tmall.mei.crm.unbind":            connectors.MemberUnbind,
+	"tmall.mei.crm.member.unbind":     connectors.MemberUnbind,
+}
+
+// spiMethod is which method a call is of: the gateway's method parameter, or
+// the last part of the address where the console asks for one a call. Assumed.
+func spiMethod(call connectors.SPICall) string {
+	if method := call.Query.Get("method"); method != "" {
+		return method
+	}
+	return call.Name
+}
+
+// spiTime is when a call was signed, by the gateway's timestamp parameter; now
+// for a call without one. That it carries one is assumed. False for one that
+// is not of these ten minutes.
+func spiTime(value string, now time.Time) (time.Time, bool) {
+	if value == "" {
+		return now.UTC().Truncate(time.Second), true
+	}
+	at, err := time.ParseInLocation(timeLayout, value, zone)
+	if err != nil {
+		ms, bad := strconv.ParseInt(value, 10, 64)
+		if bad != nil {
+			return time.Time{}, false
+		}
+		at = time.UnixMilli(ms)
+	}
+	return at.UTC().Truncate(time.Second), now.Sub(at).Abs() <= connectors.MaxCallAge
+}
+
+// spiForm are the parameters of a call whose body is a form; nil for JSON.
+func spiForm(call connectors.SPICall) (url.Values, error) {
+	kind, _, err := mime.ParseMediaType(call.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, nil
+	}
+	return url.ParseQuery(string(call.Body))
+}
+
+// spiSign is the signature of a call of the platform: the secret, then name
+// and value of what the query, the form and the headers listed in
+// top-sign-list hold, sorted by name, without sign and without empty ones,
+// then the body unless it is a form, then the secret; MD5, in upper-case
+// hexadecimal.
+func spiSign(secret string, call connectors.SPICall, form url.Values) string {
+	signed := make(map[string]string, len(call.Query)+len(form))
+	for _, name := range strings.Split(call.Header.Get("top-sign-list"), ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			signed[name] = call.Header.Get(name)
+		}
+	}
+	for _, values := range []url.Values{call.Query, form} {
+		for name := range values {
+			signed[name] = values.Get(name)
+		}
+	}
+	var b bytes.Buffer
+	b.WriteString(secret)
+	for _, name := range slices.Sorted(maps.Keys(signed)) {
+		if value := signed[name]; name != "" && value != "" && name != "sign" {
+			b.WriteString(name)
+			b.WriteString(value)
+		}
+	}
+	if form == nil {
+		b.Write(call.Body)
+	}
+	b.WriteString(secret)
+	sum := md5.Sum(b.Bytes()) // as the platform prescribes
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
+}
+
+// CarriesPoints implements connectors.MemberSPI: only the query's answer is
+// documented to carry points and level.
+func (c *Connector) CarriesPoints(kind connectors.MembershipKind) bool {
+	return kind == connectors.MemberQuery
+}
+
+// answerCode is under which name the answer to a method carries its code.
+// query_code is documented, of the member query; the others are assumed, after
+// the last word of the method.
+func answerCode(method string) string {
+	if i := strings.LastIndexByte(method, '.'); i >= 0 && method[i+1:] != "" {
+		return method[i+1:] + "_code"
+	}
+	return "query_code"
+}
+
+// memberCodes are the documented codes of the query's answer; that the others
+// have the same is assumed.
+var memberCodes = map[connectors.MembershipOutcome]string{
+	connectors.MembershipDone:      "SUC",
+	connectors.MembershipNobody:    "E01",
+	connectors.MembershipUnbound:   "E02",
+	connectors.MembershipAgain:     "E04", // our fault: the platform tries again
+	connectors.MembershipMalformed: "E04", // an unknown form may be known by the time it tries again
+	connectors.MembershipForged:    "E04", // with the right secret the next try succeeds
+}
+
+// AnswerMembership implements connectors.MemberSPI.
+func (c *Connector) AnswerMembership(m connectors.Membership, a connectors.MembershipAnswer) connectors.SPIReply {
+	answer := map[string]any{answerCode(m.Call): memberCodes[a.Outcome]}
+	if a.Outcome == connectors.MembershipDone && m.Kind == connectors.MemberQuery {
+		extend := map[string]string{}
+		if a.Card != "" {
+			extend["card_no"] = a.Card
+		}
+		text, _ := json.Marshal(extend) // texts always have a JSON form
+		answer["member"] = map[string]string{
+			"point": strconv.FormatInt(a.Points, 10), "level": a.Level, "nick": m.Nick, "mobile": m.Phone, "extend": string(text),
+		}
+	}
+	body, _ := json.Marshal(answer) // as above
+	status := http.StatusOK
+	if a.Outcome == connectors.MembershipForged {
+		status = http.StatusForbidden
+	}
+	return connectors.SPIReply{Status: status, Body: body}
+}

@@ -1,0 +1,168 @@
+package membership
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"oneid/connectors"
+	"oneid/identity"
+)
+
+// known is what is known of one account.
+type known struct {
+	// last is when each identifier was last seen in a role, in Unix seconds.
+	last map[sighting]int64
+	// joined and left are when the account was last seen to do so; 0 for never.
+	joined, left int64
+	// phone is when the phone that was bound last was bound.
+	phone int64
+}
+
+type sighting struct {
+	identifier identity.Identifier
+	role       identity.Role
+}
+
+func newKnown(evidence []identity.Evidence) *known {
+	k := &known{last: make(map[sighting]int64, len(evidence))}
+	k.add(evidence)
+	return k
+}
+
+func (k *known) add(evidence []identity.Evidence) {
+	for _, e := range evidence {
+		s := sighting{e.Identifier, e.Role}
+		k.last[s] = max(k.last[s], e.Last)
+		switch {
+		case e.Identifier.Type == identity.Membership && e.Role == identity.RoleBuyer:
+			k.left = max(k.left, e.Last)
+		case e.Role != identity.RoleMember:
+		case e.Identifier.Type == identity.Phone:
+			k.phone = max(k.phone, e.Last)
+			k.joined = max(k.joined, e.Last)
+		// A member list says the same by its phones and cards.
+		case e.Identifier.Type == identity.Membership, e.Identifier.Type == identity.TmallMixMobile, e.Identifier.Type == identity.MemberCard:
+			k.joined = max(k.joined, e.Last)
+		}
+	}
+}
+
+// bound says whether the account is a member. Who joined and left within one
+// second has left: a withdrawn consent is the safer word.
+func (k *known) bound() bool { return k.joined > 0 && k.joined > k.left }
+
+// says whether what a call brings is known already.
+func (k *known) says(kind connectors.MembershipKind, evidence []identity.Evidence) bool {
+	covered := true
+	for _, e := range evidence {
+		last, ok := k.last[sighting{e.Identifier, e.Role}]
+		if !ok {
+			return false
+		}
+		covered = covered && last >= e.Last
+		// A number that was given up and taken again is news; a late word of an
+		// earlier change is not.
+		if kind == connectors.MemberPhone && e.Identifier.Type == identity.Phone && last < k.phone && e.Last > last {
+			return false
+		}
+	}
+	if covered {
+		return true
+	}
+	switch kind {
+	case connectors.MemberBind, connectors.MemberPhone:
+		return k.bound()
+	case connectors.MemberUnbind:
+		return k.left > 0 && !k.bound()
+	default:
+		return true
+	}
+}
+
+const (
+	// recentCalls bounds how many accounts are remembered in each of two halves:
+	// some 100 MB if all are in use.
+	recentCalls = 50_000
+	// recentFor is how long, at least: the resolver needs a second, and Kafka may
+	// be away meanwhile.
+	recentFor = 10 * time.Minute
+)
+
+// recent remembers what calls of the last minutes brought, until the state has
+// it. What is forgotten too early costs an event that says the same with
+// another time.
+type recent struct {
+	mu         sync.Mutex
+	now, older map[identity.Account]*remembered
+	since      time.Time
+}
+
+type remembered struct {
+	evidence []identity.Evidence // acknowledged
+	// print and at are of the last attempt, until it is acknowledged.
+	print [sha256.Size]byte
+	at    time.Time
+}
+
+// of is what was acknowledged of an account lately.
+func (r *recent) of(account identity.Account) []identity.Evidence {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.find(account); m != nil {
+		return m.evidence // only ever appended to
+	}
+	return nil
+}
+
+func (r *recent) find(account identity.Account) *remembered {
+	if m := r.now[account]; m != nil {
+		return m
+	}
+	return r.older[account]
+}
+
+// keep is find in the newer half.
+func (r *recent) keep(account identity.Account, now time.Time) *remembered {
+	if r.now == nil || now.Sub(r.since) > recentFor || len(r.now) >= recentCalls {
+		r.older, r.now, r.since = r.now, make(map[identity.Account]*remembered), now
+	}
+	m := r.find(account)
+	if m == nil {
+		m = new(remembered)
+	}
+	r.now[account] = m
+	return m
+}
+
+// try notes an attempt and returns its time: that of the last one, if that said
+// the same and was not acknowledged, for it may have been written. One from
+// before the account left says nothing of a joining since.
+func (r *recent) try(account identity.Account, kind connectors.MembershipKind, evidence []identity.Evidence, left int64, at, now time.Time) time.Time {
+	hash := sha256.New()
+	fmt.Fprintln(hash, kind)
+	for _, e := range evidence {
+		fmt.Fprintln(hash, e.Identifier.Type, e.Identifier.Hash, e.Role)
+	}
+	print := [sha256.Size]byte(hash.Sum(nil))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.keep(account, now)
+	if m.print == print && m.at.Unix() > left {
+		return m.at
+	}
+	m.print, m.at = print, at
+	return at
+}
+
+// acknowledged notes that the evidence of an attempt is in Kafka.
+func (r *recent) acknowledged(account identity.Account, evidence []identity.Evidence, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.keep(account, now)
+	m.print = [sha256.Size]byte{}
+	if len(m.evidence) < 64 { // more calls than a person makes
+		m.evidence = append(m.evidence, evidence...)
+	}
+}
