@@ -21,7 +21,7 @@ func recordOf(stream string, raw []byte) connectors.Record {
 // TestMap compares events with files: go test -update writes them anew.
 func TestMap(t *testing.T) {
 	t.Parallel()
-	for _, stream := range []string{Orders, Users, Aftersales, Services} {
+	for _, stream := range []string{Orders, Users, Aftersales, Services, connectors.MembershipStream} {
 		for file, raw := range golden.Inputs(t, "testdata/"+stream+"/*.json") {
 			mapped, err := mapRecord(recordOf(stream, raw))
 			if err != nil {

@@ -22,7 +22,7 @@ func record(stream string, raw []byte) connectors.Record {
 
 func TestMapGolden(t *testing.T) {
 	t.Parallel()
-	for _, stream := range []string{Orders, Tickets, Users} {
+	for _, stream := range []string{Orders, Tickets, Users, connectors.MembershipStream} {
 		for file, raw := range golden.Inputs(t, "testdata/"+stream+"/*.json") {
 			list, err := testMapper.mapRecord(record(stream, raw))
 			if err != nil {

@@ -26,6 +26,8 @@ func all() *Metrics {
 	m.Reconciled()("tmall", "s", "orders", 2)
 	m.Pulls().Of("tmall", "s", "orders")
 	m.Engine(func() bool { return true })
+	shop, _ := m.Memberships([]string{"bind"}, []string{"done"})
+	shop("tmall", "s")
 	return m
 }
 
@@ -71,7 +73,7 @@ func TestDocumentedMetrics(t *testing.T) {
 
 var (
 	named  = regexp.MustCompile(`^oneid_[a-z]+(_[a-z]+)+$`)
-	labels = map[string]bool{"topic": true, "partition": true, "stage": true, "reason": true, "state": true, "platform": true, "shop": true, "stream": true, "version": true}
+	labels = map[string]bool{"topic": true, "partition": true, "stage": true, "reason": true, "state": true, "platform": true, "shop": true, "stream": true, "version": true, "kind": true, "outcome": true}
 )
 
 // Names end with their unit, counters with _total, and labels are of the few

@@ -1,0 +1,163 @@
+package douyin
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"oneid/connectors"
+)
+
+const (
+	spiKey    = "7000000000000000001"
+	spiSecret = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+	spiParam  = `{"mobile":"13912345671","open_id":"1@#A&B<>"}`
+	spiStamp  = "1767229260"
+)
+
+var spiNow = time.Unix(1767229260, 0)
+
+// The signatures were computed by another program from the description.
+func TestSPISignature(t *testing.T) {
+	t.Parallel()
+	const (
+		plainMD5, plainHMAC     = "d6be78e81ee89afd1ae4a8325e0b72bd", "ca848b002e7df1824b5890f6a1b7cb8b08ec29a11c4fcded28db27521df64d05"
+		escapedMD5, escapedHMAC = "d0373d337d02f010ffc1392cb9c705da", "d6c1c111c57491496b1615202d18663e16723311b0a6a03b7f19136cc208caa0"
+	)
+	for name, c := range map[string]struct {
+		param string
+		query url.Values
+		body  bool
+		ok    bool
+	}{
+		"md5 by default":            {spiParam, url.Values{"sign": {plainMD5}}, true, true},
+		"in the query":              {spiParam, url.Values{"sign": {plainMD5}}, false, true},
+		"hmac":                      {spiParam, url.Values{"sign": {plainHMAC}, "sign_method": {"hmac-sha256"}}, true, true},
+		"sign_v2":                   {spiParam, url.Values{"sign": {"0"}, "sign_v2": {plainMD5}}, true, true},
+		"signed with escapes":       {spiParam, url.Values{"sign": {escapedMD5}}, true, true},
+		"signed with escapes, hmac": {spiParam, url.Values{"sign": {escapedHMAC}, "sign_method": {"hmac-sha256"}}, true, true},
+		"keys in another order":     {`{"open_id":"1@#A&B<>", "mobile":"13912345671"}`, url.Values{"sign": {plainMD5}}, true, true},
+		"another body":              {`{"mobile":"13912345672","open_id":"1@#A&B<>"}`, url.Values{"sign": {plainMD5}}, true, false},
+		"another app":               {spiParam, url.Values{"sign": {plainMD5}, "app_key": {"1"}}, true, false},
+		"another method of signing": {spiParam, url.Values{"sign": {plainMD5}, "sign_method": {"hmac-sha256"}}, true, false},
+		"no signature":              {spiParam, url.Values{}, true, false},
+		"another time":              {spiParam, url.Values{"sign": {plainMD5}, "timestamp": {"1767229261"}}, true, false},
+	} {
+		call := connectors.SPICall{Name: "join", Query: url.Values{"app_key": {spiKey}, "timestamp": {spiStamp}}}
+		for key, values := range c.query {
+			call.Query[key] = values
+		}
+		if c.body {
+			call.Body = []byte(c.param)
+		} else {
+			call.Query.Set("param_json", c.param)
+		}
+		m, err := readMembership("4463798", spiKey, spiSecret, call, spiNow)
+		switch {
+		case c.ok && (err != nil || m.Account != "1@#A&B<>" || m.Kind != connectors.MemberBind || m.Phone != "13912345671"):
+			t.Errorf("%s: read %v (%v)", name, m, err)
+		case !c.ok && !errors.Is(err, connectors.ErrForged):
+			t.Errorf("%s: %v, want %v", name, err, connectors.ErrForged)
+		}
+	}
+	call := connectors.SPICall{Name: "join", Query: url.Values{"app_key": {spiKey}, "timestamp": {spiStamp}, "sign": {plainMD5}}, Body: []byte(spiParam)}
+	if _, err := readMembership("4463798", spiKey, spiSecret, call, spiNow.Add(11*time.Minute)); !errors.Is(err, connectors.ErrForged) {
+		t.Errorf("eleven minutes later: %v", err)
+	}
+}
+
+// signedSPI is a call with a right signature.
+func signedSPI(name, param string) connectors.SPICall {
+	return connectors.SPICall{Name: name, Body: []byte(param), Query: url.Values{
+		"app_key": {spiKey}, "timestamp": {spiStamp}, "sign": {spiSign("", spiKey, spiSecret, param, spiStamp)},
+	}}
+}
+
+func TestReadMembership(t *testing.T) {
+	t.Parallel()
+	const change = `{"open_id":"a","update_time":"1767220000","info":{"mobile":{"old_mobile":"13912345671","new_mobile":"15012345672"}}}`
+	for name, c := range map[string]struct {
+		call connectors.SPICall
+		want connectors.Membership
+		err  error
+	}{
+		"leave":                   {signedSPI("leave", `{"open_id":"a","shop_id":"4463798"}`), connectors.Membership{Kind: connectors.MemberUnbind, Account: "a", At: spiNow}, nil},
+		"phone, its own time":     {signedSPI("update", change), connectors.Membership{Kind: connectors.MemberPhone, Account: "a", Phone: "15012345672", At: time.Unix(1767220000, 0)}, nil},
+		"phone, by its form":      {signedSPI("", change), connectors.Membership{Kind: connectors.MemberPhone, Account: "a", Phone: "15012345672", At: time.Unix(1767220000, 0)}, nil},
+		"a time still to come":    {signedSPI("join", `{"open_id":"a","update_time":4000000000}`), connectors.Membership{Kind: connectors.MemberBind, Account: "a", At: spiNow}, nil},
+		"another shop's":          {signedSPI("join", `{"open_id":"a","shop_id":7}`), connectors.Membership{}, connectors.ErrNotUnderstood},
+		"nobody's":                {signedSPI("join", `{"mobile":"13912345671"}`), connectors.Membership{}, connectors.ErrNotUnderstood},
+		"a call that has no name": {signedSPI("", `{"open_id":"a"}`), connectors.Membership{}, connectors.ErrNotUnderstood},
+		"no object":               {signedSPI("join", `[]`), connectors.Membership{}, connectors.ErrNotUnderstood},
+	} {
+		m, err := readMembership("4463798", spiKey, spiSecret, c.call, spiNow)
+		if !errors.Is(err, c.err) || m.Kind != c.want.Kind || m.Account != c.want.Account || m.Phone != c.want.Phone || c.err == nil && !m.At.Equal(c.want.At) {
+			t.Errorf("%s: read %v of %q at %s (%v)", name, m, m.Account, m.At, err)
+		}
+	}
+}
+
+func TestSPIAnswers(t *testing.T) {
+	t.Parallel()
+	c := new(Connector)
+	join, leave := connectors.Membership{Kind: connectors.MemberBind}, connectors.Membership{Kind: connectors.MemberUnbind}
+	for name, want := range map[string]struct {
+		call    connectors.Membership
+		outcome connectors.MembershipOutcome
+		level   string
+		body    string
+	}{
+		"joined":         {join, connectors.MembershipDone, "2", `{"code":0,"data":{"description":"success","error_code":0,"level":2,"point_cent":12000},"message":"success"}`},
+		"a named level":  {join, connectors.MembershipDone, "gold", `{"code":0,"data":{"description":"success","error_code":0,"level":"gold","point_cent":12000},"message":"success"}`},
+		"left":           {leave, connectors.MembershipDone, "2", `{"code":0,"data":{"description":"success","error_code":0},"message":"success"}`},
+		"again":          {join, connectors.MembershipAgain, "2", `{"code":0,"data":{"description":"try again","error_code":100},"message":"success"}`},
+		"not understood": {join, connectors.MembershipMalformed, "2", `{"code":0,"data":{"description":"try again","error_code":100},"message":"success"}`},
+		"no member":      {join, connectors.MembershipNobody, "2", `{"code":0,"data":{"description":"not a member","error_code":200},"message":"success"}`},
+		"forged":         {connectors.Membership{}, connectors.MembershipForged, "2", `{"code":100001,"data":{"description":"sign check failed","error_code":100},"message":"sign check failed"}`},
+	} {
+		got := c.AnswerMembership(want.call, connectors.MembershipAnswer{Outcome: want.outcome, Points: 120, Level: want.level})
+		if got.Status != 200 || string(got.Body) != want.body {
+			t.Errorf("%s: %d %s, want %s", name, got.Status, got.Body, want.body)
+		}
+	}
+}
+
+// Every call is read or refused, and what is read becomes an event.
+func FuzzMembership(f *testing.F) {
+	f.Add("join", spiStamp, []byte(spiParam))
+	f.Add("", "2026-01-01 09:01:00", []byte(`{"open_id":1,"info":"{\"mobile\":{\"new_mobile\":\"15012345672\"}}","update_time":1767229260}`))
+	f.Add("leave", "x", []byte(`{"open_id":"a","union_id":[],"shop_id":4463798.0}`))
+	c := &Connector{shop: "4463798", cfg: Config{AppKey: spiKey, AppSecret: spiSecret}}
+	f.Fuzz(func(t *testing.T, name, stamp string, body []byte) {
+		call := connectors.SPICall{Name: name, Body: body, Query: url.Values{"app_key": {spiKey}, "timestamp": {stamp}}}
+		if _, err := c.ReadMembership(call, spiNow); err == nil {
+			t.Fatal("a call without a signature is taken")
+		}
+		call.Query.Set("sign", spiSign("", spiKey, spiSecret, string(body), stamp))
+		m, err := c.ReadMembership(call, spiNow)
+		c.AnswerMembership(m, connectors.MembershipAnswer{Outcome: connectors.MembershipDone})
+		if err != nil {
+			if strings.Contains(err.Error(), "13912345671") {
+				t.Fatal("the error repeats a value")
+			}
+			return
+		}
+		record, err := m.Record("4463798", true, spiNow)
+		if err != nil {
+			return
+		}
+		list, err := c.Map(record)
+		if err != nil {
+			return
+		}
+		again, err := c.Map(record)
+		if err != nil || len(list) != 1 || !proto.Equal(list[0], again[0]) || list[0].GetHeader().GetAccount() != m.Account {
+			t.Fatalf("%v maps to %v, then to %v (%v)", m, list, again, err)
+		}
+		wantSound(t, list[0])
+	})
+}
