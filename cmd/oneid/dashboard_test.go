@@ -256,6 +256,7 @@ func TestDashboardAsksForWhatIsExported(t *testing.T) {
 	dir := demoFolder(t)
 	key := strings.TrimSpace(must(t, "apikey", "create", "prometheus", "--dir", dir, "--scope", "metrics:read").stdout)
 	p, e := up(t, dir, "ONEID_RECONCILE_EVERY=1s", "ONEID_CALLBACKS_LISTEN=127.0.0.1:0")
+	tellMembers(t, dir, p)
 	var seen exported
 	eventually(t, 30*time.Second, "all was pulled and reconciled once", func() (bool, string) {
 		seen = scrape(t, e.API.URL, key)

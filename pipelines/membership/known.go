@@ -12,10 +12,11 @@ import (
 
 // known is what is known of one account.
 type known struct {
+	evidence []identity.Evidence
 	// last is when each identifier was last seen in a role, in Unix seconds.
 	last map[sighting]int64
-	// joined and left are when the account was last seen to do so; 0 for never.
-	joined, left int64
+	// left is when the account was last seen to leave; 0 for never.
+	left int64
 	// phone is when the phone that was bound last was bound.
 	phone int64
 }
@@ -32,26 +33,19 @@ func newKnown(evidence []identity.Evidence) *known {
 }
 
 func (k *known) add(evidence []identity.Evidence) {
+	k.evidence = append(k.evidence, evidence...)
+	_, k.left = identity.MembershipOf(k.evidence)
 	for _, e := range evidence {
 		s := sighting{e.Identifier, e.Role}
 		k.last[s] = max(k.last[s], e.Last)
-		switch {
-		case e.Identifier.Type == identity.Membership && e.Role == identity.RoleBuyer:
-			k.left = max(k.left, e.Last)
-		case e.Role != identity.RoleMember:
-		case e.Identifier.Type == identity.Phone:
+		if e.Role == identity.RoleMember && e.Identifier.Type == identity.Phone {
 			k.phone = max(k.phone, e.Last)
-			k.joined = max(k.joined, e.Last)
-		// A member list says the same by its phones and cards.
-		case e.Identifier.Type == identity.Membership, e.Identifier.Type == identity.TmallMixMobile, e.Identifier.Type == identity.MemberCard:
-			k.joined = max(k.joined, e.Last)
 		}
 	}
 }
 
-// bound says whether the account is a member. Who joined and left within one
-// second has left: a withdrawn consent is the safer word.
-func (k *known) bound() bool { return k.joined > 0 && k.joined > k.left }
+// bound says whether the account is a member.
+func (k *known) bound() bool { return identity.Bound(k.evidence) }
 
 // says whether what a call brings is known already.
 func (k *known) says(kind connectors.MembershipKind, evidence []identity.Evidence) bool {

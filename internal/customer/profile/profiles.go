@@ -49,7 +49,8 @@ func (p *Profiles) Lookup(ctx context.Context, key customer.Key, whoOnly bool) (
 		return customer.Profile{}, unavailable(err)
 	}
 	var profile customer.Profile
-	if profile.Who, err = p.who(ctx, found); err != nil {
+	var left []string
+	if profile.Who, left, err = p.who(ctx, found); err != nil {
 		return customer.Profile{}, unavailable(err)
 	}
 	profile.Others = others
@@ -61,7 +62,8 @@ func (p *Profiles) Lookup(ctx context.Context, key customer.Key, whoOnly bool) (
 		return customer.Profile{}, unavailable(err)
 	}
 	profile.History = past.History()
-	profile.Memberships = merged(profile.Memberships, past.Memberships)
+	// What ClickHouse lists are the shops whose member an account ever was.
+	profile.Memberships = without(merged(profile.Memberships, past.Memberships), left)
 	return profile, nil
 }
 
@@ -193,14 +195,14 @@ func (p *Profiles) ofAccounts(ctx context.Context, accounts []identity.Account) 
 }
 
 // who puts the first half of a profile together.
-func (p *Profiles) who(ctx context.Context, c Customer) (customer.Who, error) {
+func (p *Profiles) who(ctx context.Context, c Customer) (_ customer.Who, left []string, err error) {
 	accounts, err := p.History.Living(ctx, c.Accounts)
 	if err != nil {
-		return customer.Who{}, err
+		return customer.Who{}, nil, err
 	}
 	evidence, err := p.Source.Evidence(ctx, accounts)
 	if err != nil {
-		return customer.Who{}, err
+		return customer.Who{}, nil, err
 	}
 	who := customer.Who{CustomerID: c.ID.String(), Memberships: []string{}, Accounts: []customer.Account{}}
 	if c.RedirectedFrom != (identity.CustomerID{}) {
@@ -212,7 +214,7 @@ func (p *Profiles) who(ctx context.Context, c Customer) (customer.Who, error) {
 	}
 	masked, err := p.masked(ctx, evidence)
 	if err != nil {
-		return customer.Who{}, err
+		return customer.Who{}, nil, err
 	}
 	who.Identifiers = identifiersOf(evidence, masked)
 	for _, e := range evidence {
@@ -221,8 +223,34 @@ func (p *Profiles) who(ctx context.Context, c Customer) (customer.Who, error) {
 		}
 	}
 	slices.Sort(who.Memberships)
+	left = leftShops(evidence)
+	who.Memberships = without(who.Memberships, left)
 	who.Reasons, err = p.reasons(ctx, accounts, evidence, masked)
-	return who, err
+	return who, left, err
+}
+
+// leftShops are the shops whose membership the customer has left, with every
+// account that was a member of it.
+func leftShops(evidence []identity.Evidence) []string {
+	of := make(map[identity.Account][]identity.Evidence)
+	for _, e := range evidence {
+		of[e.Account] = append(of[e.Account], e)
+	}
+	var left, bound []string
+	for account, evidence := range of {
+		shop := account.Platform + "/" + account.Shop
+		if identity.Bound(evidence) {
+			bound = append(bound, shop)
+		} else if _, at := identity.MembershipOf(evidence); at > 0 {
+			left = append(left, shop)
+		}
+	}
+	return without(left, bound)
+}
+
+// without are the texts of a list that are not among others.
+func without(list, others []string) []string {
+	return slices.DeleteFunc(list, func(text string) bool { return slices.Contains(others, text) })
 }
 
 // masked are the identifiers of evidence as they may be shown.
@@ -271,6 +299,9 @@ func identifiersOf(evidence []identity.Evidence, masked map[identity.Identifier]
 	list := []customer.Identifier{}
 	at := make(map[identity.Identifier]int)
 	for _, e := range evidence {
+		if e.Identifier.Type == identity.Membership {
+			continue // it says the account once more
+		}
 		i, ok := at[e.Identifier]
 		if !ok {
 			i = len(list)
