@@ -90,8 +90,7 @@ type knownMembers struct {
 }
 
 func (k knownMembers) source() profile.Identity {
-	switch state, _, _ := k.node.resolver.Health(); state {
-	case pipelines.Working, pipelines.Standby:
+	if state, _, _ := k.node.resolver.Health(); state == pipelines.Working || state == pipelines.Standby {
 		return k.state
 	}
 	return k.stored

@@ -95,9 +95,9 @@ type recent struct {
 
 type remembered struct {
 	evidence []identity.Evidence // acknowledged
-	// print and at are of the last attempt, until it is acknowledged.
-	print [sha256.Size]byte
-	at    time.Time
+	// said and at are of the last attempt, until it is acknowledged.
+	said [sha256.Size]byte
+	at   time.Time
 }
 
 // of is what was acknowledged of an account lately.
@@ -139,14 +139,14 @@ func (r *recent) try(account identity.Account, kind connectors.MembershipKind, e
 	for _, e := range evidence {
 		fmt.Fprintln(hash, e.Identifier.Type, e.Identifier.Hash, e.Role)
 	}
-	print := [sha256.Size]byte(hash.Sum(nil))
+	said := [sha256.Size]byte(hash.Sum(nil))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.keep(account, now)
-	if m.print == print && m.at.Unix() > left {
+	if m.said == said && m.at.Unix() > left {
 		return m.at
 	}
-	m.print, m.at = print, at
+	m.said, m.at = said, at
 	return at
 }
 
@@ -155,7 +155,7 @@ func (r *recent) acknowledged(account identity.Account, evidence []identity.Evid
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.keep(account, now)
-	m.print = [sha256.Size]byte{}
+	m.said = [sha256.Size]byte{}
 	if len(m.evidence) < 64 { // more calls than a person makes
 		m.evidence = append(m.evidence, evidence...)
 	}

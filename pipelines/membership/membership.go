@@ -122,6 +122,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := s.now()
 	ctx, cancel := context.WithTimeout(r.Context(), s.within())
 	defer cancel()
+	// A body that trickles in is cut off too.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.within()))
 	kind := Unknown
 	var answer connectors.MembershipAnswer
 	var call connectors.Membership

@@ -250,7 +250,7 @@ func TestBindAgainIsOneEvent(t *testing.T) {
 	r.want(r.tmall("tmall.mei.crm.bind", r.now, buyer("a", phoneP)), "E04")
 	r.away, r.lose = nil, false
 	for n := range 9 {
-		r.now = start.Add(time.Duration(n) * time.Minute)
+		r.now = start.Add(time.Duration(n+1) * time.Minute)
 		r.want(r.tmall("tmall.mei.crm.bind", r.now, buyer("a", phoneP)), "SUC")
 		if n > 3 {
 			r.resolve()
