@@ -86,12 +86,8 @@ func (c *Connector) readWithBuyers(ctx context.Context, l listing, name string, 
 		group.SetLimit(c.cfg.Parallel)
 		for i := range page.Records {
 			record := &page.Records[i]
-			group.Go(func() error {
-				buyer, err := c.buyerOf(inner, orderOf(record.Raw))
-				if err != nil {
-					return err
-				}
-				record.Raw, err = plain(map[string]any{name: record.Raw, "doudian_open_id": buyer})
+			group.Go(func() (err error) {
+				record.Raw, err = c.withBuyer(inner, name, record.Raw)
 				return err
 			})
 		}
@@ -103,6 +99,15 @@ func (c *Connector) readWithBuyers(ctx context.Context, l listing, name string, 
 		}
 		return nil
 	})
+}
+
+// withBuyer is a row that names an order, as {"<name>":row,"doudian_open_id":buyer}.
+func (c *Connector) withBuyer(ctx context.Context, name string, row json.RawMessage) (json.RawMessage, error) {
+	buyer, err := c.buyerOf(ctx, orderOf(row))
+	if err != nil {
+		return nil, err
+	}
+	return plain(map[string]any{name: row, "doudian_open_id": buyer})
 }
 
 // orderOf is the order that a row of after-sales or service tickets names.

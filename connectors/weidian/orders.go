@@ -21,27 +21,35 @@ func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, yiel
 	return c.walk(ctx, orderListing, from, func(p part, expected int) error {
 		page := c.records(Orders, p, p.rows)
 		page.Total = expected
-		details, err := c.details(ctx, page.Records)
-		if err != nil {
+		if err := c.addDetails(ctx, &page); err != nil {
 			return err
 		}
-		kept := page.Records[:0]
-		for i, record := range page.Records {
-			if details[i] == nil {
-				page.Bad = append(page.Bad, connectors.BadRecord{Raw: record.Raw, Origin: record.Origin, Err: errNoDetail})
-				continue
-			}
-			if record.Raw, err = both(record.Raw, details[i]); err != nil {
-				return err
-			}
-			kept = append(kept, record)
-		}
-		page.Records = kept
 		if !yield(page, nil) {
 			return errStopped
 		}
 		return nil
 	})
+}
+
+// addDetails joins the list's rows of a page with their details.
+func (c *Connector) addDetails(ctx context.Context, page *connectors.Page) error {
+	details, err := c.details(ctx, page.Records)
+	if err != nil {
+		return err
+	}
+	kept := page.Records[:0]
+	for i, record := range page.Records {
+		if details[i] == nil {
+			page.Bad = append(page.Bad, connectors.BadRecord{Raw: record.Raw, Origin: record.Origin, Err: errNoDetail})
+			continue
+		}
+		if record.Raw, err = both(record.Raw, details[i]); err != nil {
+			return err
+		}
+		kept = append(kept, record)
+	}
+	page.Records = kept
+	return nil
 }
 
 // both is the raw payload of an order.

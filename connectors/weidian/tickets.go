@@ -15,12 +15,17 @@ import (
 // the two ways; both give the same entities.
 func (c *Connector) readTickets(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
 	err := c.readRefunds(ctx, from, yield)
-	var refused *connectors.Error
-	if errors.As(err, &refused) && refused.Op == refundListing.method && withoutRefundList(refused.SystemCode) {
+	if withoutRefunds(err) {
 		c.log.WarnContext(ctx, "refunds are read from the orders: the app may not list them", "error", err)
 		return c.readRefundsOfOrders(ctx, from, yield)
 	}
 	return err
+}
+
+// withoutRefunds says of an error that the app may not list refunds.
+func withoutRefunds(err error) bool {
+	var refused *connectors.Error
+	return errors.As(err, &refused) && refused.Op == refundListing.method && withoutRefundList(refused.SystemCode)
 }
 
 // readRefunds reads the list of refunds. A record is
@@ -32,34 +37,7 @@ func (c *Connector) readRefunds(ctx context.Context, from connectors.Cursor, yie
 	return c.walk(ctx, refundListing, from, func(p part, expected int) error {
 		page := c.records(Tickets, p, p.rows)
 		page.Total = expected
-		group, inner := errgroup.WithContext(ctx)
-		group.SetLimit(c.cfg.Parallel)
-		for i := range page.Records {
-			record := &page.Records[i]
-			group.Go(func() error {
-				var r struct {
-					OrderID text `json:"orderId"`
-					BuyerID text `json:"buyerId"`
-				}
-				if json.Unmarshal(record.Raw, &r) != nil {
-					r.OrderID, r.BuyerID = "", ""
-				}
-				who := buyer{ID: string(r.BuyerID)}
-				if (who.ID == "" || who.ID == "0") && r.OrderID != "" {
-					var err error
-					if who, err = c.buyerOf(inner, listed{OrderID: r.OrderID}); err != nil {
-						return err
-					}
-				}
-				var err error
-				record.Raw, err = marshal(struct {
-					Refund  json.RawMessage `json:"refund"`
-					BuyerID string          `json:"buyer_id"`
-				}{record.Raw, who.ID})
-				return err
-			})
-		}
-		if err := group.Wait(); err != nil {
+		if err := c.addBuyers(ctx, &page); err != nil {
 			return err
 		}
 		if !yield(page, nil) {
@@ -67,6 +45,38 @@ func (c *Connector) readRefunds(ctx context.Context, from connectors.Cursor, yie
 		}
 		return nil
 	})
+}
+
+// addBuyers makes of each refund of a page {"refund":{…},"buyer_id":"…"}.
+func (c *Connector) addBuyers(ctx context.Context, page *connectors.Page) error {
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(c.cfg.Parallel)
+	for i := range page.Records {
+		record := &page.Records[i]
+		group.Go(func() error {
+			var r struct {
+				OrderID text `json:"orderId"`
+				BuyerID text `json:"buyerId"`
+			}
+			if json.Unmarshal(record.Raw, &r) != nil {
+				r.OrderID, r.BuyerID = "", ""
+			}
+			who := buyer{ID: string(r.BuyerID)}
+			if (who.ID == "" || who.ID == "0") && r.OrderID != "" {
+				var err error
+				if who, err = c.buyerOf(inner, listed{OrderID: r.OrderID}); err != nil {
+					return err
+				}
+			}
+			var err error
+			record.Raw, err = marshal(struct {
+				Refund  json.RawMessage `json:"refund"`
+				BuyerID string          `json:"buyer_id"`
+			}{record.Raw, who.ID})
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // buyerOf is who bought an order; nobody when the platform does not know it.
@@ -91,31 +101,39 @@ func (c *Connector) buyerOf(ctx context.Context, order listed) (buyer, error) {
 func (c *Connector) readRefundsOfOrders(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
 	return c.walk(ctx, orderListing, from, func(p part, _ int) error {
 		page := c.records(Tickets, p, p.rows)
-		details, err := c.details(ctx, page.Records)
-		if err != nil {
+		if err := c.refundsOfOrders(ctx, &page); err != nil {
 			return err
-		}
-		items := page.Records
-		page.Records = nil
-		for i, detail := range details {
-			for _, number := range refundNumbers(detail) {
-				record := items[i]
-				record.Raw, err = marshal(struct {
-					List     json.RawMessage `json:"list"`
-					Detail   json.RawMessage `json:"detail"`
-					RefundNo string          `json:"refund_no"`
-				}{items[i].Raw, detail, number})
-				if err != nil {
-					return err
-				}
-				page.Records = append(page.Records, record)
-			}
 		}
 		if !yield(page, nil) {
 			return errStopped
 		}
 		return nil
 	})
+}
+
+// refundsOfOrders makes records of the refunds that a page's orders name.
+func (c *Connector) refundsOfOrders(ctx context.Context, page *connectors.Page) error {
+	details, err := c.details(ctx, page.Records)
+	if err != nil {
+		return err
+	}
+	items := page.Records
+	page.Records = nil
+	for i, detail := range details {
+		for _, number := range refundNumbers(detail) {
+			record := items[i]
+			record.Raw, err = marshal(struct {
+				List     json.RawMessage `json:"list"`
+				Detail   json.RawMessage `json:"detail"`
+				RefundNo string          `json:"refund_no"`
+			}{items[i].Raw, detail, number})
+			if err != nil {
+				return err
+			}
+			page.Records = append(page.Records, record)
+		}
+	}
+	return nil
 }
 
 // refundNumbers lists the refunds that an order's items name, each once.

@@ -82,6 +82,9 @@ type Config struct {
 	// CallsPerDay is the app's quota of calls in a day of GMT+8; 0, the
 	// default, leaves it to the platform to say when it is used up.
 	CallsPerDay int `json:"calls_per_day"`
+	// PushSecret is the last part of the address that is registered for pushes:
+	// the platform signs none. Empty takes no pushes.
+	PushSecret string `json:"push_secret"`
 
 	// Transport carries the calls; nil is the network.
 	Transport http.RoundTripper `json:"-"`
@@ -143,6 +146,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
 	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
 	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
+	fault(cfg.PushSecret != "" && !pushSecret.MatchString(cfg.PushSecret), "push_secret must be 20 or more letters, digits, - and _: it is a part of an address")
 	api, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
 		App: httpclient.Limit{

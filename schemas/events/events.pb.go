@@ -2663,6 +2663,103 @@ func (x *Redelivery) GetAskedMs() int64 {
 	return 0
 }
 
+// Push is the value of a message on <brand>.pushes: a platform told by itself
+// that an entity has changed, and it is to be read from the platform.
+type Push struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Platform string                 `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
+	Shop     string                 `protobuf:"bytes,2,opt,name=shop,proto3" json:"shop,omitempty"`
+	Stream   string                 `protobuf:"bytes,3,opt,name=stream,proto3" json:"stream,omitempty"`
+	// The entity's number at the platform.
+	EntityId string `protobuf:"bytes,4,opt,name=entity_id,json=entityId,proto3" json:"entity_id,omitempty"`
+	// The platform's own name of what happened.
+	Type       string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
+	ReceivedMs int64  `protobuf:"varint,6,opt,name=received_ms,json=receivedMs,proto3" json:"received_ms,omitempty"`
+	// What the platform sent, sealed.
+	SealedRaw     []byte `protobuf:"bytes,7,opt,name=sealed_raw,json=sealedRaw,proto3" json:"sealed_raw,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Push) Reset() {
+	*x = Push{}
+	mi := &file_events_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Push) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Push) ProtoMessage() {}
+
+func (x *Push) ProtoReflect() protoreflect.Message {
+	mi := &file_events_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Push.ProtoReflect.Descriptor instead.
+func (*Push) Descriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Push) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Push) GetShop() string {
+	if x != nil {
+		return x.Shop
+	}
+	return ""
+}
+
+func (x *Push) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Push) GetEntityId() string {
+	if x != nil {
+		return x.EntityId
+	}
+	return ""
+}
+
+func (x *Push) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Push) GetReceivedMs() int64 {
+	if x != nil {
+		return x.ReceivedMs
+	}
+	return 0
+}
+
+func (x *Push) GetSealedRaw() []byte {
+	if x != nil {
+		return x.SealedRaw
+	}
+	return nil
+}
+
 var File_events_proto protoreflect.FileDescriptor
 
 const file_events_proto_rawDesc = "" +
@@ -2887,7 +2984,17 @@ const file_events_proto_rawDesc = "" +
 	"\x06stream\x18\x04 \x01(\tR\x06stream\x12\x14\n" +
 	"\x05value\x18\x05 \x01(\fR\x05value\x12\x10\n" +
 	"\x03who\x18\x06 \x01(\tR\x03who\x12\x19\n" +
-	"\basked_ms\x18\a \x01(\x03R\aaskedMs*A\n" +
+	"\basked_ms\x18\a \x01(\x03R\aaskedMs\"\xbf\x01\n" +
+	"\x04Push\x12\x1a\n" +
+	"\bplatform\x18\x01 \x01(\tR\bplatform\x12\x12\n" +
+	"\x04shop\x18\x02 \x01(\tR\x04shop\x12\x16\n" +
+	"\x06stream\x18\x03 \x01(\tR\x06stream\x12\x1b\n" +
+	"\tentity_id\x18\x04 \x01(\tR\bentityId\x12\x12\n" +
+	"\x04type\x18\x05 \x01(\tR\x04type\x12\x1f\n" +
+	"\vreceived_ms\x18\x06 \x01(\x03R\n" +
+	"receivedMs\x12\x1d\n" +
+	"\n" +
+	"sealed_raw\x18\a \x01(\fR\tsealedRaw*A\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSOURCE_FILE\x10\x01\x12\x0e\n" +
@@ -2959,7 +3066,7 @@ func file_events_proto_rawDescGZIP() []byte {
 }
 
 var file_events_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_events_proto_goTypes = []any{
 	(Source)(0),            // 0: oneid.events.v1.Source
 	(Role)(0),              // 1: oneid.events.v1.Role
@@ -2989,6 +3096,7 @@ var file_events_proto_goTypes = []any{
 	(*DeadLetter)(nil),     // 25: oneid.events.v1.DeadLetter
 	(*Alert)(nil),          // 26: oneid.events.v1.Alert
 	(*Redelivery)(nil),     // 27: oneid.events.v1.Redelivery
+	(*Push)(nil),           // 28: oneid.events.v1.Push
 }
 var file_events_proto_depIdxs = []int32{
 	9,  // 0: oneid.events.v1.Event.header:type_name -> oneid.events.v1.Header
@@ -3038,7 +3146,7 @@ func file_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_events_proto_rawDesc), len(file_events_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,6 +11,7 @@ type Topics struct {
 	Orders, Users, Tickets, Spend                     string
 	Journal, Decisions, Identity, Cursors, DeadLetter string
 	Alerts, Redeliver                                 string
+	Pushes                                            string
 }
 
 // TopicsOf names the topics of a brand.
@@ -20,6 +21,7 @@ func TopicsOf(brand string) Topics {
 		Journal: brand + ".journal", Decisions: brand + ".decisions", Identity: brand + ".identity",
 		Cursors: brand + ".cursors", DeadLetter: brand + ".deadletter",
 		Alerts: brand + ".alerts", Redeliver: brand + ".redeliver",
+		Pushes: brand + ".pushes",
 	}
 }
 
