@@ -69,5 +69,7 @@ type Pushed interface {
 // confirmed to the platform only when take returned nil.
 type Listening interface {
 	Fetcher
+	// Listens says whether the settings ask for it.
+	Listens() bool
 	Listen(ctx context.Context, take func(context.Context, []Message) error) error
 }

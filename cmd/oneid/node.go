@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors"
+	"oneid/connectors/simulator"
 	"oneid/identity"
 	"oneid/identity/engine"
 	"oneid/identity/extract"
@@ -50,6 +51,9 @@ type node struct {
 
 	// alerts tells people what needs them; nil but in `up`.
 	alerts *alert.Alerts
+
+	// simulated is the world of the folder's simulators; nil without them.
+	simulated *simulator.World
 
 	// letters keeps the view of dead letters; nil beside an owner.
 	letters *deadletter.Recorder

@@ -209,7 +209,7 @@ func simulated(e simulator.Endpoints) ([]shop, error) {
 	}{
 		{"tmall", e.Tmall.Shop, with(map[string]any{"url": e.Tmall.URL, "app_key": e.Tmall.AppKey, "app_secret": e.Tmall.AppSecret, "session": e.Tmall.Session, "refresh_token": e.Tmall.RefreshToken})},
 		{"douyin", e.Douyin.Shop, with(map[string]any{"url": e.Douyin.URL, "app_key": e.Douyin.AppKey, "app_secret": e.Douyin.AppSecret, "app_id": 1})},
-		{"weidian", e.Weidian.Shop, with(map[string]any{"url": e.Weidian.URL, "app_key": e.Weidian.AppKey, "app_secret": e.Weidian.AppSecret, "access_token": e.Weidian.AccessToken})},
+		{"weidian", e.Weidian.Shop, with(map[string]any{"url": e.Weidian.URL, "app_key": e.Weidian.AppKey, "app_secret": e.Weidian.AppSecret, "access_token": e.Weidian.AccessToken, "push_secret": simulatedPushSecret})},
 	}
 	var list []shop
 	for _, s := range settings {

@@ -85,12 +85,19 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		return err
 	}
 	group.Go(func() error { return server.serve(ctx) })
-	callbacks, err := n.listenCallbacks(ctx, shops)
+	pushes := n.receiver(shops)
+	callbacks, err := n.listenCallbacks(ctx, shops, pushes)
 	if err != nil {
 		return err
 	}
+	group.Go(func() error { return pushes.Run(ctx) })
 	if callbacks != nil {
 		group.Go(func() error { return callbacks.serve(ctx) })
+	}
+	if callbacks != nil && n.simulated != nil {
+		for platform, secret := range map[string]string{simulator.PlatformDouyin: "", simulator.PlatformWeidian: "/" + simulatedPushSecret} {
+			group.Go(func() error { return simulatePushes(ctx, n.simulated, callbacks.url, platform, secret) })
+		}
 	}
 	group.Go(func() error {
 		n.loadBuyers(ctx)
@@ -213,6 +220,7 @@ func (n *node) withSimulators(ctx context.Context, work func(context.Context, *s
 			if err := n.folder.writeSimulators(s.endpoints); err != nil {
 				return err
 			}
+			n.simulated = s.world
 			err = work(groupCtx, s)
 			return errors.Join(err, os.Remove(n.folder.path(simulatorsFile)))
 		case <-groupCtx.Done():

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func TestUp(t *testing.T) {
 	dir := demoFolder(t)
 	// What an up that was killed says of itself is no obstacle.
 	writeText(t, filepath.Join(dir, endpointsFile), `{"api":{"url":"http://127.0.0.1:1"}}`)
-	p, e := up(t, dir)
+	p, e := up(t, dir, "ONEID_CALLBACKS_LISTEN=127.0.0.1:0")
 
 	t.Run("endpoints.json has the documented shape", func(t *testing.T) { wantEndpoints(t, dir) })
 	t.Run("API says that it is ready", func(t *testing.T) {
@@ -50,6 +51,16 @@ func TestUp(t *testing.T) {
 	})
 	t.Run("every message is a CloudEvent", func(t *testing.T) { wantCloudEvents(t, e.Kafka.Brokers) })
 	t.Run("a changed order is there within 5 s of being read", func(t *testing.T) { wantChange(t, dir) })
+	t.Run("the platforms told of it too", func(t *testing.T) {
+		key := strings.TrimSpace(must(t, "apikey", "create", "pushes", "--dir", dir, "--scope", "metrics:read").stdout)
+		for _, platform := range []string{"douyin", "weidian"} {
+			told := regexp.MustCompile(`oneid_pushes_total\{outcome="(read|left_to_pull)",platform="` + platform + `",shop="[0-9]+"\} [1-9]`)
+			eventually(t, 20*time.Second, platform+": the push is read", func() (bool, string) {
+				text := metricsText(t, e.API.URL, key)
+				return told.MatchString(text), text
+			})
+		}
+	})
 	t.Run("a second up refuses", func(t *testing.T) {
 		wantRefused(t, oneid(t, "up", "--dir", dir), 1, "another oneid process owns the data folder", "hint: ")
 		wantRefused(t, oneid(t, "resolve", "--dir", dir), 1, "another oneid process owns the data folder", "hint: ")

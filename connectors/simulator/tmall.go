@@ -40,6 +40,13 @@ type TmallOptions struct {
 	// use is read in a post alone. A client that is killed after a refresh
 	// needs it, or a new consent.
 	RefreshStays bool
+	// MessagesAgain is after how long a message comes again that was not
+	// confirmed; 0 is tmallRepeat.
+	MessagesAgain time.Duration
+	// TellExisting lets messages tell of all that the world holds, too.
+	TellExisting bool
+	// GzipMessages lets the long connection give contents compressed.
+	GzipMessages bool
 	// Faults says how the gateway misbehaves.
 	Faults Faults
 }
@@ -122,6 +129,9 @@ type tmall struct {
 	today            int                 // calls of day
 	delivered        map[int64]time.Time // messages, when last
 	confirmed        map[int64]bool
+	connections      int // of the message service, ever
+	existing         sync.Once
+	held             []tmallNews // set by existing
 }
 
 type tmallSecond struct {
@@ -188,6 +198,10 @@ var tmallMethods = map[string]tmallMethod{
 
 // ServeHTTP answers one call: always with status 200, also when it refuses.
 func (t *tmall) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isSocket(r) {
+		t.socket(w, r)
+		return
+	}
 	params, ok := readTmall(w, r)
 	if r.URL.Path == "/token" {
 		t.oauth(w, params)

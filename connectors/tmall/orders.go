@@ -112,6 +112,23 @@ func (n *naming) records(ctx context.Context, at pageOf, rows []json.RawMessage)
 	return out, nil
 }
 
+// one is the record of one order, which is asked for alone; none of no order.
+func (n *naming) one(ctx context.Context, row json.RawMessage) ([]json.RawMessage, error) {
+	if len(row) == 0 {
+		return nil, nil
+	}
+	var b buyerOf
+	_ = json.Unmarshal(row, &b) // of a row that is no order, Map says so
+	n.resolve(&b)
+	if n.asks(b) && !n.isDenied() {
+		if err := n.askOne(ctx, &b); err != nil {
+			return nil, err
+		}
+	}
+	raw, err := json.Marshal(orderRecord{Trade: row, OUID: string(b.OUID)})
+	return []json.RawMessage{raw}, err
+}
+
 // asks says that the platform knows more of this buyer than we.
 func (n *naming) asks(b buyerOf) bool { return b.OUID == "" && b.TID != "" && b.OpenUID != "" }
 

@@ -14,6 +14,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -79,6 +80,12 @@ type Config struct {
 	CallsPerDay int `json:"calls_per_day"`
 	// OrderTypes are the values of the type parameter; default all known.
 	OrderTypes []string `json:"order_types"`
+	// Messages: the message service is connected to, which tells of changes at
+	// once. MessageURL is its address, default the platform's; MessageGroup the
+	// group of sellers whose messages come, default "default".
+	Messages     bool   `json:"messages"`
+	MessageURL   string `json:"message_url"`
+	MessageGroup string `json:"message_group"`
 
 	// OnToken is called with the new tokens after a refresh, to be kept: the
 	// old refresh token is dead then. May be nil.
@@ -101,6 +108,7 @@ type Connector struct {
 	cfg    Config
 	client *client
 	buyers *buyers
+	named  *naming // of orders that are read by their number
 	log    *slog.Logger
 }
 
@@ -113,6 +121,8 @@ var (
 // names every fault of the settings at once.
 func New(shop string, cfg Config) (*Connector, error) {
 	def(&cfg.URL, gateway)
+	def(&cfg.MessageURL, messageService)
+	def(&cfg.MessageGroup, "default")
 	def(&cfg.BackfillDays, maxBackfillDays)
 	def(&cfg.PageSize, 100)
 	def(&cfg.WindowPages, 50)
@@ -143,6 +153,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.WindowPages < 1, "window_pages must be at least 1")
 	fault(cfg.Parallel < 1 || cfg.Parallel > 32, "parallel must be 1 to 32")
 	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
+	fault(!strings.HasPrefix(cfg.MessageURL, "ws://") && !strings.HasPrefix(cfg.MessageURL, "wss://"), "message_url must begin with ws:// or wss://")
 	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
 	calls, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
@@ -159,14 +170,16 @@ func New(shop string, cfg Config) (*Connector, error) {
 		return nil, err
 	}
 	log := cfg.Log.With("platform", Platform, "shop", shop)
-	return &Connector{
+	c := &Connector{
 		shop: shop, cfg: cfg, log: log,
 		client: &client{
 			http: calls, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret,
 			session: cfg.Session, refreshToken: cfg.RefreshToken, onToken: cfg.OnToken,
 		},
 		buyers: newBuyers(),
-	}, nil
+	}
+	c.named = &naming{c: c}
+	return c, nil
 }
 
 func def[T comparable](field *T, value T) {

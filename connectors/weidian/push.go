@@ -45,7 +45,13 @@ func (c *Connector) Open(p connectors.Push) ([]connectors.Message, error) {
 	if c.cfg.PushSecret == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return nil, connectors.ErrRefused
 	}
-	return readPush(p.Body), nil
+	messages := readPush(p.Body)
+	if orderNumber(text(c.shop)) == "" {
+		for i := range messages {
+			messages[i].Shop = "" // the settings name the shop by a word, the platform by its number
+		}
+	}
+	return messages, nil
 }
 
 var (

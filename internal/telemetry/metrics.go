@@ -221,6 +221,17 @@ func (m *Metrics) Letters(states []string) func(reason, state string) {
 	}
 }
 
+// Pushes registers what became of messages that platforms sent by themselves,
+// and returns what counts one; outcomes are all there are.
+func (m *Metrics) Pushes(outcomes []string) func(platform, shop, outcome string) {
+	seen := m.counter("oneid_pushes_total", "Messages that platforms sent by themselves, and requests that were refused or could not be kept, by what became of them.", "platform", "shop", "outcome")
+	return func(platform, shop, outcome string) {
+		if slices.Contains(outcomes, outcome) {
+			seen.WithLabelValues(platform, shop, outcome).Inc()
+		}
+	}
+}
+
 // Reconciled registers the differences between what the platforms list and
 // what is stored, and returns what notes those of a stream. A stream is there
 // once it was compared.

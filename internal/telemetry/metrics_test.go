@@ -23,6 +23,7 @@ func all() *Metrics {
 	m.WatchResolver([]string{"working", "waiting", "standby"}, func() Resolver { return Resolver{State: "waiting", OverBudget: true, Accounts: 7} },
 		func(context.Context) ([]Lag, error) { return []Lag{{"oneid.orders", 3, 41}}, nil })
 	m.Letters([]string{"open"})
+	m.Pushes([]string{"noted"})("tmall", "s", "noted")
 	m.Reconciled()("tmall", "s", "orders", 2)
 	m.Pulls().Of("tmall", "s", "orders")
 	m.Engine(func() bool { return true })

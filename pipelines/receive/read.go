@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,23 +34,28 @@ func (r *Receiver) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	router, err := pubsub.NewRouter(pubsub.RouterConfig{
-		Log: r.config.Log, Attempts: r.attempts(), MinWait: r.config.MinWait, MaxWait: r.config.MaxWait, Away: isAway,
-		Poison: letters{r}, PoisonTopic: r.topics.DeadLetter, Remember: remember,
-	})
-	if err != nil {
-		return err
-	}
 	platforms := make(map[string]bool)
 	for _, shop := range r.shops {
 		platforms[shop.Platform] = true
 	}
-	for _, platform := range slices.Sorted(maps.Keys(platforms)) {
+	var routers []*pubsub.Router
+	for platform := range platforms {
+		// A router of its own: what one passes over as another's it remembers.
+		router, err := pubsub.NewRouter(pubsub.RouterConfig{
+			Log: r.config.Log, Attempts: r.attempts(), MinWait: r.config.MinWait, MaxWait: r.config.MaxWait, Away: isAway,
+			Poison: letters{r}, PoisonTopic: r.topics.DeadLetter, Remember: remember,
+		})
+		if err != nil {
+			return err
+		}
 		from := pubsub.NewSubscriber(r.config.Kafka, Group(r.config.Brand, platform), 0, r.config.Log)
 		router.Handle("pushes-"+platform, r.topics.Pushes, from, func(m *message.Message) error { return r.read(m, platform) })
+		routers = append(routers, router)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return router.Run(ctx) })
+	for _, router := range routers {
+		group.Go(func() error { return router.Run(ctx) })
+	}
 	for _, shop := range r.shops {
 		if listening, ok := shop.Connector.(connectors.Listening); ok {
 			group.Go(func() error { return r.listen(ctx, shop, listening) })

@@ -214,40 +214,46 @@ type shopOf struct {
 	shop     string
 	open     func(t *testing.T) connectors.Connector
 	changed  map[string]bool
+	changes  int
 	streams  []string
 }
 
 func newShop(t *testing.T, platform string, seed uint64) shopOf {
 	t.Helper()
-	world, err := simulator.New(simulator.Config{People: 100, Seed: seed, Until: time.Now().Add(-time.Hour)})
+	world, err := simulator.New(simulator.Config{People: 120, Seed: seed, Until: time.Now().Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := shopOf{platform: platform, world: world, shop: world.Shop(platform).ID, changed: make(map[string]bool)}
-	var face http.Handler
-	settings := map[string]any{"requests_per_second": 100000, "settle_seconds": 1}
-	switch platform {
-	case simulator.PlatformDouyin:
-		face, s.streams = simulator.Douyin(world, simulator.DouyinOptions{}), []string{"orders", "aftersales"}
-	case simulator.PlatformWeidian:
-		face, s.streams = simulator.Weidian(world, simulator.WeidianOptions{}), []string{"orders", "tickets"}
-		settings["push_secret"] = testSecret
-	}
-	server := httptest.NewServer(face)
-	t.Cleanup(server.Close)
-	e := simulator.EndpointsOf(world, server.URL, server.URL, server.URL)
-	settings["url"] = server.URL
-	switch platform {
-	case simulator.PlatformDouyin:
-		settings["app_key"], settings["app_secret"] = e.Douyin.AppKey, e.Douyin.AppSecret
-	case simulator.PlatformWeidian:
-		settings["app_key"], settings["app_secret"], settings["access_token"] = e.Weidian.AppKey, e.Weidian.AppSecret, e.Weidian.AccessToken
-	}
-	raw, err := json.Marshal(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.streams = map[string][]string{
+		simulator.PlatformDouyin: {"orders", "aftersales"}, simulator.PlatformWeidian: {"orders", "tickets"}, simulator.PlatformTmall: {"orders", "tickets"},
+	}[platform]
 	s.open = func(t *testing.T) connectors.Connector {
+		face := map[string]func() http.Handler{
+			simulator.PlatformDouyin:  func() http.Handler { return simulator.Douyin(world, simulator.DouyinOptions{}) },
+			simulator.PlatformWeidian: func() http.Handler { return simulator.Weidian(world, simulator.WeidianOptions{}) },
+			simulator.PlatformTmall: func() http.Handler {
+				return simulator.Tmall(world, simulator.TmallOptions{TellExisting: true, MessagesAgain: 200 * time.Millisecond, GzipMessages: seed%2 == 0})
+			},
+		}[platform]()
+		server := httptest.NewServer(face)
+		t.Cleanup(server.Close)
+		e := simulator.EndpointsOf(world, server.URL, server.URL, server.URL)
+		settings := map[string]any{"requests_per_second": 100000, "settle_seconds": 1, "url": server.URL}
+		switch platform {
+		case simulator.PlatformTmall:
+			settings["url"], settings["message_url"], settings["messages"] = e.Tmall.URL, strings.Replace(server.URL, "http", "ws", 1), true
+			settings["app_key"], settings["app_secret"], settings["session"] = e.Tmall.AppKey, e.Tmall.AppSecret, e.Tmall.Session
+		case simulator.PlatformDouyin:
+			settings["app_key"], settings["app_secret"] = e.Douyin.AppKey, e.Douyin.AppSecret
+		case simulator.PlatformWeidian:
+			settings["app_key"], settings["app_secret"], settings["access_token"] = e.Weidian.AppKey, e.Weidian.AppSecret, e.Weidian.AccessToken
+			settings["push_secret"] = testSecret
+		}
+		raw, err := json.Marshal(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
 		c, err := all.Open(platform, s.shop, raw)
 		if err != nil {
 			t.Fatal(err)
@@ -258,10 +264,10 @@ func newShop(t *testing.T, platform string, seed uint64) shopOf {
 }
 
 // change lets some orders change, some of them twice.
-func (s shopOf) change(t *testing.T, n int, seed uint64) {
+func (s *shopOf) change(t *testing.T, n int, seed uint64) {
 	t.Helper()
 	for i := range n {
-		o, err := s.world.ChangeAny(s.platform, seed*1_000_003+uint64(i)<<40, time.Now().Add(-30*time.Second))
+		o, err := s.world.ChangeAny(s.platform, (seed*1000+uint64(i)+1)*0x9e3779b97f4a7c15, time.Now().Add(-30*time.Second))
 		if errors.Is(err, simulator.ErrNoOrder) {
 			break
 		}
@@ -269,6 +275,7 @@ func (s shopOf) change(t *testing.T, n int, seed uint64) {
 			t.Fatal(err)
 		}
 		s.changed[o.Number] = true
+		s.changes++
 	}
 }
 
@@ -279,6 +286,21 @@ func (s shopOf) pull(t *testing.T, r *rig) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// messages are how many things Tmall's messages name: an order each, and of a
+// refund its order too.
+func (s shopOf) messages() int {
+	n := s.changes
+	for index := range s.world.OrderCount(s.platform) {
+		if o, ok := s.world.OrderAt(s.platform, index); ok {
+			n++
+			if o.Refund != nil {
+				n += 2
+			}
+		}
+	}
+	return n
 }
 
 // isTold says whether a push tells enough of an event for it to be read:
@@ -299,13 +321,22 @@ func (s shopOf) isTold(id string) bool {
 // The same changes by pull, by push, and by both, in any order and repeated,
 // are the same events under the same ids.
 func TestPullAndPushAreOneChange(t *testing.T) {
-	for _, platform := range []string{simulator.PlatformDouyin, simulator.PlatformWeidian} {
+	for _, platform := range simulator.Platforms {
 		for seed := range uint64(2) {
 			t.Run(fmt.Sprintf("%s seed %d", platform, seed), func(t *testing.T) {
 				t.Parallel()
 				s := newShop(t, platform, seed+1)
 				s.change(t, 25, seed)
+				if len(s.changed) < 2 {
+					t.Fatalf("%d orders changed: the test tests nothing", len(s.changed))
+				}
 				push := func(r *rig, n uint64) {
+					if platform == simulator.PlatformTmall {
+						start(t, r.Run)
+						eventually(t, fmt.Sprintf("all %d messages are noted", s.messages()), func() bool { return r.count(Noted) >= s.messages() })
+						r.settled(t)
+						return
+					}
 					pusher := &simulator.Pusher{World: s.world, Platform: platform, URL: r.url, Seed: seed*10 + n, Repeat: 0.4, Spread: 300 * time.Millisecond, Again: 50 * time.Millisecond, Existing: true}
 					start(t, r.Run)
 					start(t, pusher.Run)
@@ -457,6 +488,33 @@ func TestTooLargeAndUnknownAddresses(t *testing.T) {
 		}
 		if answer.Body.Close(); answer.StatusCode != c.want { //nolint:errcheck // nothing is read of it
 			t.Errorf("%s: %d, want %d", name, answer.StatusCode, c.want)
+		}
+	}
+}
+
+// Each platform's pushes are read by themselves: what is passed over as
+// another's is not taken for read.
+func TestPushesOfSeveralPlatforms(t *testing.T) {
+	shown := func(id string, _ int) (connectors.Page, error) {
+		return connectors.Page{Records: []connectors.Record{{Stream: "orders", Shop: "s", Raw: []byte(id), Observed: time.UnixMilli(1)}}}, nil
+	}
+	one, other := &script{tries: make(map[string]int), fetch: shown}, &script{tries: make(map[string]int), fetch: shown}
+	r := newRig(t, "jd", "s", one, func(c *Config) { c.Shops = append(c.Shops, Shop{"pdd", "s", other}) })
+	start(t, r.Run)
+	for i := range 10 {
+		for _, platform := range []string{"jd", "pdd"} {
+			url := strings.Replace(r.url, "/jd/", "/"+platform+"/", 1)
+			answer, err := http.Post(url, "text/plain", strings.NewReader(fmt.Sprint(platform, i))) //nolint:noctx // a test's
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+		}
+	}
+	eventually(t, "all twenty are read", func() bool { return r.count(Read) == 20 })
+	for _, s := range []*script{one, other} {
+		if len(s.tries) != 10 {
+			t.Errorf("a platform was asked for %v, want its ten", s.tries)
 		}
 	}
 }
