@@ -34,6 +34,10 @@ test-times: ## promised times of restarts and take-overs, and 50 kills; alone on
 test-faults: ## nothing is lost under faults: 20 seeds of 5,000 orders a platform
 	ONEID_TEST_FAULTS=20 $(GO) test -count=1 -parallel 8 -timeout 60m -run '^TestNothingIsLostUnderFaults$$' ./pipelines/pull
 
+.PHONY: test-sdk
+test-sdk: build ## the platforms' public SDKs read from the simulators (Node with npm, Python with pip)
+	connectors/simulator/sdk/run $(BIN)
+
 .PHONY: test-kafka
 test-kafka: build ## what talks to Kafka, against a real Apache Kafka (Java 17; Maven, once)
 	$(BIN) engine install
