@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"oneid/connectors/simulator"
 )
 
@@ -22,6 +24,10 @@ type simulateCmd struct {
 	Weidian string    `help:"Address of Weidian's face." default:"127.0.0.1:0"`
 	Sobot   string    `help:"Address of the help-desk Sobot's face." default:"127.0.0.1:0"`
 	JSON    bool      `help:"Print nothing but the line with the addresses."`
+
+	PushDouyin  string `help:"Address to which Douyin pushes what changes, such as http://127.0.0.1:8443/push/douyin/4463798; default: nowhere." placeholder:"URL"`
+	PushWeidian string `help:"Address to which Weidian pushes what changes; default: nowhere." placeholder:"URL"`
+	PushSign    string `help:"How Douyin signs pushes: md5 or hmac-sha256; default: both by turns." placeholder:"METHOD"`
 
 	Faults faultFlags `embed:"" prefix:"fault-" group:"Faults: how the platforms misbehave; the same calls meet the same faults again"`
 }
@@ -52,7 +58,7 @@ func (f faultFlags) given() bool {
 
 // Help shows below the usage.
 func (simulateCmd) Help() string {
-	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. With --dir the folder records where the data end, and the same world comes back from it. An order can be made to change: POST /_simulator/change on any face. With the --fault flags, or faults in the folder's simulator.json, the platforms misbehave as real ones do on a bad day; off by default. Served is what reads and whose answer's shape the platforms publish. Limits: methods that write, and those of which no shape is published (such as Tmall's traderates.get, Douyin's order.searchByReceiver; the whole list is `go doc oneid/connectors/simulator`), answer as methods that do not exist, and nothing is pushed."
+	return "First prints one line of JSON: where each platform's face answers, and the keys for it. Any client of a platform that is pointed there is served as by the platform, and refused as by the platform. Runs until Ctrl-C. With --dir the folder records where the data end, and the same world comes back from it. An order can be made to change: POST /_simulator/change on any face. With the --fault flags, or faults in the folder's simulator.json, the platforms misbehave as real ones do on a bad day; off by default. Served is what reads and whose answer's shape the platforms publish. Limits: methods that write, and those of which no shape is published (such as Tmall's traderates.get, Douyin's order.searchByReceiver; the whole list is `go doc oneid/connectors/simulator`), answer as methods that do not exist. Douyin and Weidian push what changes to the addresses of --push-douyin and --push-weidian, some of it twice and out of order, and again until it is answered as the platform wants; Tmall's message service is connected to at its face (ws://…)."
 }
 
 // Run serves the faces.
@@ -72,7 +78,23 @@ func (c simulateCmd) Run(ctx context.Context, f folder, given dirGiven) error {
 	if c.Faults.given() {
 		world.Faults = c.Faults.faults() // in place of those that the folder recorded
 	}
-	return simulator.Serve(ctx, world, simulator.Listen{Tmall: c.Tmall, Douyin: c.Douyin, Weidian: c.Weidian, Sobot: c.Sobot}, func(_ *simulator.World, e simulator.Endpoints) {
+	group, ctx := errgroup.WithContext(ctx)
+	push := func(world *simulator.World, platform, url string) {
+		if url == "" {
+			return
+		}
+		pusher := &simulator.Pusher{World: world, Platform: platform, URL: url, Seed: world.Config().Seed, Repeat: 0.1, Spread: 200 * time.Millisecond, SignMethod: c.PushSign}
+		group.Go(func() error { return pusher.Run(ctx) })
+	}
+	group.Go(func() error { return c.serve(ctx, world, push) })
+	return group.Wait()
+}
+
+// serve serves the faces of a world until ctx ends, and has pushed what changes.
+func (c simulateCmd) serve(ctx context.Context, world simulator.Config, push func(world *simulator.World, platform, url string)) error {
+	return simulator.Serve(ctx, world, simulator.Listen{Tmall: c.Tmall, Douyin: c.Douyin, Weidian: c.Weidian, Sobot: c.Sobot}, func(w *simulator.World, e simulator.Endpoints) {
+		push(w, simulator.PlatformDouyin, c.PushDouyin)
+		push(w, simulator.PlatformWeidian, c.PushWeidian)
 		line, err := json.Marshal(e)
 		if err != nil {
 			panic(err) // texts and times always have a JSON form

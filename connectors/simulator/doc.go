@@ -26,6 +26,16 @@
 // network, the gateway and the platform's limits, seeded, so that the same
 // calls meet the same faults again. Off by default.
 //
+// # What is told
+//
+// A Pusher posts messages of Douyin and Weidian to an address, signed where the
+// platform signs: seeded, some twice and out of order, and again until the
+// answer is the one that the platform wants. Tmall's messages come by its
+// methods and over its long connection (a WebSocket at the face's own address),
+// until they are confirmed. Messages tell of Change, and of what the world
+// holds where that is asked for. How often and how long the platforms send
+// again, and what status a refused connection gets, is published nowhere.
+//
 // # Limits
 //
 // Answered as methods that do not exist, since the shape of their answer, or
@@ -41,11 +51,8 @@
 //     order.batchEncrypt, order.getMCToken, and member.searchList, which is gone.
 //   - Weidian: lists of buyers, tags and conversations.
 //
-// So are the methods that write to the platform. Nothing is pushed but the
-// calls about members (CallMembers): neither messages to an address of the
-// client, nor Tmall's WebSocket;
-// Tmall's messages are pulled, and tell of Change alone. Names that the
-// documents lack are invented, each where its method is defined: of Tmall's
+// So are the methods that write to the platform. Names that the documents lack
+// are invented, each where its method is defined: of Tmall's
 // crm.grade.get and member.hismemberdata.get.privy, and of Weidian's order.ids,
 // refund list, goods' SKUs and customer.
 //

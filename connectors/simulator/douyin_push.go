@@ -59,7 +59,7 @@ func douyinPushes(p *Pusher) pushFace {
 			request.Header.Set("Content-Type", "application/json")
 			request.Header.Set("app-id", app.AppKey)
 			signed := app.AppKey + string(body) + app.AppSecret
-			if len(body)%2 == 0 {
+			if p.SignMethod == "md5" || p.SignMethod == "" && len(body)%2 == 0 {
 				sum := md5.Sum([]byte(signed)) // as above
 				request.Header.Set("event-sign", hex.EncodeToString(sum[:]))
 				return request, nil

@@ -37,6 +37,9 @@ type Pusher struct {
 	// Existing tells of all that the world holds at the start, besides what
 	// changes: a message an order, and one a refund.
 	Existing bool
+	// SignMethod is how Douyin signs: md5, hmac-sha256, or both by turns if it
+	// is empty.
+	SignMethod string
 	// Secret signs in place of the app's; empty is the app's. For tests.
 	Secret string
 

@@ -60,6 +60,7 @@ var onlyIn = map[string][]string{
 	"github.com/ebitengine/purego":               {"internal/embedded/chdb"},
 	"github.com/go-resty/resty/v2":               {"internal/httpclient", "connectors"},
 	"github.com/hashicorp/go-retryablehttp":      {"internal/httpclient"},
+	"github.com/coder/websocket":                 {"connectors"},
 	"github.com/danielgtaylor/huma/v2":           {"internal/api"},
 	"github.com/xuri/excelize/v2":                {"internal/tablefile"},
 	"github.com/yeka/zip":                        {"internal/tablefile"},
