@@ -40,7 +40,7 @@ type Answer struct {
 	Body string
 }
 
-// ErrRefused: a push is not signed as the platform signs, or not at all.
+// ErrRefused says that a push is not signed as the platform signs, or not at all.
 var ErrRefused = errors.New("the push is not signed by the platform")
 
 // A Fetcher reads one entity by its number, as Read gives it: Map makes the
