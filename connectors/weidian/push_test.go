@@ -1,13 +1,17 @@
 package weidian
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"oneid/connectors"
+	"oneid/schemas/events"
 )
 
 const pushedRefund = `{"type":"weidian.order.buyers_apply_refund","shopId":1800000001,"aesKeyVersion":1,"message":{"order_id":"800000000000001","status":"shiped_refunding","refund_status_ori":1,"user_phone":"qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=","weixin":"4S4DSdPxkgKNJUZQE1OZZtt9oAoOFYF03p+twaLkEZY=","buyer_info":{"buyer_id":"190000001","province":"浙江省"}}}` //nolint:misspell // the platform's
@@ -84,6 +88,80 @@ func TestPushSecret(t *testing.T) {
 			t.Errorf("push_secret %q is taken", bad)
 		}
 	}
+}
+
+// What is read by its number is what a pull reads: also the time of change,
+// which stands in the list only; also refunds where the app may not list them.
+// An order that changed before the look back is left to the pull, at few calls.
+func TestFetchReadsWhatAPullReads(t *testing.T) {
+	t.Parallel()
+	for name, denied := range map[string]bool{"with the list of refunds": false, "without it": true} {
+		f, c := newFake(t, Config{}, 300)
+		f.before = func(method string, _ int, _ string, w http.ResponseWriter) bool {
+			if denied && method == refundListing.method {
+				answer(w, 10009, nil)
+				return true
+			}
+			return false
+		}
+		late := f.orders[len(f.orders)-2:]
+		late[0]["update_time"], late[1]["update_time"] = wallClock(time.Now().Add(-30*time.Minute)), wallClock(time.Now().Add(-70*time.Second))
+		pulled := make(map[string][]*events.Event)
+		for _, stream := range []string{Orders, Tickets} {
+			records, _, err := read(t, c, stream, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range records {
+				for _, e := range mapped(t, c, r) {
+					id := events.Describe(e).ID
+					pulled[id] = append(pulled[id], e)
+				}
+			}
+		}
+		fetched := 0
+		for _, stream := range []string{Orders, Tickets} {
+			for _, o := range late {
+				page, err := c.Fetch(t.Context(), stream, o["order_id"].(string))
+				if err != nil || len(page.Bad) > 0 || page.Next != "" {
+					t.Fatalf("%s: %v, %d bad, cursor %q", name, err, len(page.Bad), page.Next)
+				}
+				for _, r := range page.Records {
+					for _, e := range mapped(t, c, r) {
+						fetched++
+						same := pulled[events.Describe(e).ID]
+						if len(same) == 0 {
+							t.Errorf("%s: no pull has the id %s", name, events.Describe(e).ID)
+							continue
+						}
+						e.Header.Version.ObservedMs = same[0].Header.Version.ObservedMs
+						if !proto.Equal(e, same[0]) {
+							t.Errorf("%s: %s is another event than the pull's", name, events.Describe(e).ID)
+						}
+					}
+				}
+			}
+		}
+		if want := map[bool]int{false: 2, true: 6}[denied]; fetched != want {
+			t.Errorf("%s: %d events were fetched, want %d", name, fetched, want)
+		}
+		before := f.calls[orderListing.method]
+		if page, err := c.Fetch(t.Context(), Orders, "800000000000000"); err != nil || len(page.Records)+len(page.Bad) != 0 {
+			t.Errorf("%s: an order of yesterday: %v, %v", name, page, err)
+		}
+		if calls := f.calls[orderListing.method] - before; calls > 2*lookPages {
+			t.Errorf("%s: looked at %d pages", name, calls)
+		}
+	}
+}
+
+func mapped(t *testing.T, c *Connector, r connectors.Record) []*events.Event {
+	t.Helper()
+	list, err := c.Map(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 func FuzzPush(f *testing.F) {
