@@ -1,0 +1,77 @@
+package conformance
+
+import (
+	"testing"
+	"time"
+)
+
+// china is the zone in which these platforms count a day.
+var china = time.FixedZone("GMT+8", 8*60*60)
+
+// With a limit of calls a second nearly all that is permitted are made, and
+// none more.
+func testRate(t *testing.T, s Subject) {
+	const perSecond = 5
+	b := open(t, s, func(ask *Ask, o *Options) {
+		ask.Orders, ask.PerSecond, o.PerSecond = 3*smallShop, perSecond, perSecond
+	})
+	stream := b.Spec().Streams[0].Name
+	whole(t, b, stream, "")
+	busiest := ""
+	calls := make(map[string][]time.Time)
+	all := b.net.made(func(c Call) bool { return !c.Token })
+	for _, c := range all {
+		calls[c.Method] = append(calls[c.Method], c.at)
+		if len(calls[c.Method]) > len(calls[busiest]) {
+			busiest = c.Method
+		}
+	}
+	for method, times := range calls {
+		for i := range times {
+			if i >= perSecond && times[i].Sub(times[i-perSecond]) < time.Second-time.Millisecond {
+				t.Fatalf("%s: %d calls within %s, of %d a second that are permitted", method, perSecond+1, times[i].Sub(times[i-perSecond]), perSecond)
+			}
+		}
+	}
+	// Where the bound is on all calls together, no method of several reaches it.
+	times := calls[busiest]
+	permitted := times[len(times)-1].Sub(times[0]).Seconds()*perSecond + 1
+	if used := float64(len(all)); used < 0.95*permitted || used < 4*perSecond {
+		t.Errorf("%v calls, %d of them of %s, where %.0f were permitted", used, len(times), busiest, permitted)
+	}
+}
+
+// With a tenth of the quota that it needs a reading ends days later and
+// complete, with nearly all of each day's quota used and none more.
+func testQuota(t *testing.T, s Subject) {
+	small := func(ask *Ask, _ *Options) { ask.Orders = 3 * smallShop }
+	free := open(t, s, small)
+	stream := free.Spec().Streams[0].Name
+	want := whole(t, free, stream, "").newest
+	any := func(c Call) bool { return !c.Token }
+	perDay := len(free.net.made(any))/10 + 1
+	b := open(t, s, func(ask *Ask, o *Options) { small(ask, o); o.PerDay = perDay })
+	r := whole(t, b, stream, "")
+	for key := range want {
+		if _, ok := r.newest[key]; !ok {
+			t.Errorf("%s did not come", key)
+		}
+	}
+	days := make(map[string]int)
+	var order []string
+	for _, c := range b.net.made(any) {
+		day := c.at.In(china).Format(time.DateOnly)
+		if days[day] == 0 {
+			order = append(order, day)
+		}
+		days[day]++
+	}
+	for i, day := range order {
+		if n := days[day]; n > perDay || i < len(order)-1 && n < perDay*95/100 {
+			t.Errorf("%d calls on %s, of %d that are permitted", n, day, perDay)
+		}
+	}
+	if len(order) < 8 {
+		t.Errorf("a tenth of the quota, and it took %d days", len(order))
+	}
+}

@@ -1,0 +1,313 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"oneid/connectors"
+)
+
+// refused is an answer with a code.
+func (s Subject) refused(code connectors.Code) *answer {
+	status, body := s.Refusal(code)
+	return &answer{status: status, body: []byte(body)}
+}
+
+// codes are the table's, and one that it does not know. Of one that stands for
+// whatever begins so, something that does.
+func (s Subject) codes(t *testing.T) []connectors.Code {
+	t.Helper()
+	table, err := connectors.ParseCodes(s.Codes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := append(table.All(), table.Find("987654", ""))
+	for i := range all {
+		all[i].Sub = strings.Replace(all[i].Sub, "*", "something", 1)
+	}
+	return all
+}
+
+// ofClass is a code of a class; false where the table has none that is tried
+// as its class says.
+func (s Subject) ofClass(t *testing.T, class connectors.Class) (connectors.Code, bool) {
+	t.Helper()
+	for _, code := range s.codes(t) {
+		if code.Class == class && code.Tries <= 1 && !errors.Is(code.Kind, connectors.ErrClock) && (s.Halves == nil || !s.Halves(code)) {
+			return code, true
+		}
+	}
+	return connectors.Code{}, false
+}
+
+// tries is how often a call is made in all that is always refused with a code.
+func (s Subject) tries(code connectors.Code) int {
+	switch {
+	case code.Class == connectors.Retry:
+		return 5
+	case code.Class == connectors.Refresh, errors.Is(code.Kind, connectors.ErrClock) && !s.OwnClock:
+		return 2
+	case code.Tries > 0:
+		return code.Tries
+	}
+	return 1
+}
+
+// Each code of the table: how often the call is made, each time signed anew,
+// whether the token is renewed, and what the error says at last.
+func testCodes(t *testing.T, s Subject) {
+	for _, code := range s.codes(t) {
+		if code.Class > connectors.SkipRecord && code.Mend == "" {
+			t.Errorf("%s: says not what to do", code.Name())
+		}
+		synctest.Test(t, func(t *testing.T) { testCode(t, s, code) })
+	}
+}
+
+func testCode(t *testing.T, s Subject, code connectors.Code) {
+	b := open(t, s, func(ask *Ask, o *Options) { ask.Orders, o.Serial = 10, true })
+	stream := b.Spec().Streams[0].Name
+	listing := lists(stream)
+	throttle := code.Class == connectors.Throttle
+	b.net.late = 1100 * time.Millisecond // so that each attempt has another timestamp
+	var times atomic.Int32
+	b.net.before = func(c Call) *answer {
+		if listing(c) && (!throttle || times.Add(1) <= 2) {
+			return s.refused(code)
+		}
+		return nil
+	}
+	start := time.Now()
+	_, err := read(t.Context(), b, stream, "", -1)
+	b.quiet(t, err)
+	calls := b.net.made(listing)
+	switch {
+	case throttle:
+		if took := time.Since(start) - time.Duration(len(b.net.made(func(Call) bool { return true })))*b.net.late; err != nil || took < 0 {
+			t.Errorf("%s: %v: it is called too often, and goes on after a wait", code.Name(), err)
+		}
+		if len(calls) < 3 || calls[2].at.Sub(calls[0].at) < 2*time.Second+2*b.net.late {
+			t.Errorf("%s: refused for rate twice, and called again at once", code.Name())
+		}
+		return
+	case s.Halves != nil && s.Halves(code):
+		if len(calls) < 10 || connectors.ClassOf(err) != code.Class {
+			t.Errorf("%s: %d calls, then %v: want shorter windows", code.Name(), len(calls), err)
+		}
+		return
+	}
+	want, signatures := s.tries(code), make(map[string]bool)
+	for _, c := range calls {
+		signatures[c.Signature] = true
+	}
+	if len(calls) != want || !s.Unsigned && len(signatures) != want {
+		t.Errorf("%s: called %d times with %d signatures, want %d", code.Name(), len(calls), len(signatures), want)
+	}
+	class := code.Class
+	if class == connectors.Refresh {
+		class = connectors.StopShop
+		renewals := 0
+		for _, c := range b.net.made(func(c Call) bool { return c.Token }) {
+			if c.at.After(calls[0].at) {
+				renewals++
+			}
+		}
+		if renewals != 1 {
+			t.Errorf("%s: a new token was asked for %d times, want once", code.Name(), renewals)
+		}
+	}
+	var refused *connectors.Error
+	if !errors.As(err, &refused) || connectors.ClassOf(err) != class || code.Kind != nil && !errors.Is(refused, code.Kind) || (refused.Kind == nil) != (code.Kind == nil) {
+		t.Errorf("%s: %v; want class %s, kind %v", code.Name(), err, class, code.Kind)
+		return
+	}
+	if !strings.Contains(err.Error(), code.Text) {
+		t.Errorf("%s: the error says %v", code.Name(), err)
+	}
+}
+
+// A token ends in the middle of a reading: one new one, and nothing is lost.
+func testTokenEnds(t *testing.T, s Subject) {
+	code, ok := s.ofClass(t, connectors.Refresh)
+	if !ok {
+		return // the platform has no tokens that end
+	}
+	b := open(t, s, func(_ *Ask, o *Options) { o.Serial = true })
+	truth, stream := b.Truth(), b.Spec().Streams[0]
+	want := whole(t, b, stream.Name, "").newest
+	calls := 0
+	var mu sync.Mutex
+	b.net.before = func(c Call) *answer {
+		mu.Lock()
+		defer mu.Unlock()
+		if calls++; calls == 8 && !c.Token {
+			return s.refused(code)
+		}
+		return nil
+	}
+	tokens := len(b.net.made(func(c Call) bool { return c.Token }))
+	r := whole(t, b, stream.Name, "")
+	if n := len(b.net.made(func(c Call) bool { return c.Token })) - tokens; n != 1 {
+		t.Errorf("a token ended once, and %d were asked for", n)
+	}
+	complete(t, want, r.newest)
+	if len(truth) == 0 {
+		t.Fatal("the shop is empty")
+	}
+}
+
+// What stops one stream leaves the others alone.
+func testOneStreamStops(t *testing.T, s Subject) {
+	code, ok := s.ofClass(t, connectors.StopStream)
+	if !ok {
+		t.Fatal("the table of codes stops no stream")
+	}
+	b := open(t, s, nil)
+	streams := b.Spec().Streams
+	stopped := streams[0].Name
+	b.net.before = func(c Call) *answer {
+		if c.Stream == stopped {
+			return s.refused(code)
+		}
+		return nil
+	}
+	_, err := read(t.Context(), b, stopped, "", -1)
+	if connectors.ClassOf(err) != connectors.StopStream || !connectors.Stops(err) {
+		t.Errorf("%s: %v, want class %s", stopped, err, connectors.StopStream)
+	}
+	for _, stream := range streams[1:] {
+		if len(b.net.made(lists(stream.Name))) > 0 {
+			whole(t, b, stream.Name, "")
+		}
+	}
+	if len(b.net.made(lists(stopped))) == 0 {
+		t.Fatal("nothing was asked for")
+	}
+}
+
+// One entity of a list cannot be had: the rest comes, and it goes to the dead
+// letter, or comes without what was asked for.
+func testMissingEntity(t *testing.T, s Subject) {
+	code, ok := s.ofClass(t, connectors.SkipRecord)
+	if !ok || !s.Details {
+		return // the platform has no such answer, or lists say all
+	}
+	tried := false
+	for _, stream := range open(t, s, nil).Spec().Streams {
+		b := open(t, s, nil)
+		want := whole(t, b, stream.Name, "")
+		b = open(t, s, nil)
+		var once atomic.Bool
+		b.net.before = func(c Call) *answer {
+			if c.Detail && once.CompareAndSwap(false, true) {
+				return s.refused(code)
+			}
+			return nil
+		}
+		r, err := read(t.Context(), b, stream.Name, "", -1)
+		if err != nil {
+			t.Errorf("%s: one entity cannot be had, and the reading ends: %v", stream.Name, err)
+			continue
+		}
+		tried = tried || once.Load()
+		if r.next != want.next {
+			t.Errorf("%s: the cursor ends at %q, want %q", stream.Name, r.next, want.next)
+		}
+		if lost := missing(want.newest, r.newest); len(lost) > 2 {
+			t.Errorf("%s: one entity cannot be had, and %d do not come: %v", stream.Name, len(lost), lost)
+		}
+	}
+	if !tried {
+		t.Error("no stream asks for details: Call.Detail is never true")
+	}
+}
+
+// networkFaults are the ways in which calls go wrong on the way.
+var networkFaults = map[string]func(a *answer){
+	"502 with a page": func(a *answer) { a.status, a.body = 502, []byte("<html>502 Bad Gateway</html>") },
+	"503, no body":    func(a *answer) { a.status, a.body = 503, nil },
+	"HTML for JSON":   func(a *answer) { a.body = []byte("<html>busy</html>") },
+	"truncated":       func(a *answer) { a.body = a.body[:len(a.body)/2] },
+	"cut":             func(a *answer) { a.body, a.cut = a.body[:len(a.body)/2], true },
+	"nothing":         func(a *answer) { a.body = nil },
+	"slow":            func(*answer) { time.Sleep(20 * time.Second) },
+	"timeout":         func(a *answer) { time.Sleep(2 * time.Minute); a.cut = true },
+}
+
+// One call in eight goes wrong, in every way in turn: all comes.
+func testNetwork(t *testing.T, s Subject) {
+	names := make([]string, 0, len(networkFaults))
+	for name := range networkFaults {
+		names = append(names, name)
+	}
+	b := open(t, s, nil)
+	chance, done := rand.New(rand.NewPCG(1, 1)), make(map[string]int)
+	var mu sync.Mutex
+	b.net.after = func(c Call, a *answer) {
+		mu.Lock()
+		hit, name := chance.IntN(8) == 0, names[chance.IntN(len(names))]
+		if hit && !c.Token { // what becomes of a token whose answer is lost is another matter
+			done[name]++
+		}
+		mu.Unlock()
+		if hit && !c.Token {
+			networkFaults[name](a)
+		}
+	}
+	truth := b.Truth()
+	for round := 0; len(done) < len(networkFaults); round++ {
+		if round == 20 {
+			t.Fatalf("of %d faults there were %v", len(networkFaults), done)
+		}
+		complete(t, truth, everything(t, b.again()))
+	}
+	// And one that lasts ends the reading, after a few attempts.
+	b = open(t, s, func(_ *Ask, o *Options) { o.Serial = true })
+	stream := b.Spec().Streams[0].Name
+	b.net.after = func(c Call, a *answer) {
+		if c.Stream == stream {
+			networkFaults["502 with a page"](a)
+		}
+	}
+	_, err := read(t.Context(), b, stream, "", -1)
+	if n := len(b.net.made(lists(stream))); connectors.ClassOf(err) != connectors.Retry || err == nil || n < 3 || n > 10 {
+		t.Errorf("a platform that is away: %d calls, then %v", n, err)
+	}
+	b.quiet(t, err)
+}
+
+// A wrong secret reads nothing, and says so; a request that is changed on its
+// way is refused.
+func testSignature(t *testing.T, s Subject) {
+	b := open(t, s, func(_ *Ask, o *Options) { o.WrongSecret = true })
+	for _, stream := range b.Spec().Streams {
+		r, err := read(t.Context(), b, stream.Name, "", -1)
+		if len(r.records) > 0 || !errors.Is(err, connectors.ErrUnauthorized) || connectors.ClassOf(err) != connectors.StopShop {
+			t.Errorf("%s: a wrong secret read %d records, %v; want none, connectors.ErrUnauthorized and class %s", stream.Name, len(r.records), err, connectors.StopShop)
+		}
+		b.quiet(t, err)
+	}
+	if err := b.Check(t.Context()); !errors.Is(err, connectors.ErrUnauthorized) {
+		t.Errorf("Check with a wrong secret: %v", err)
+	} else {
+		b.quiet(t, err)
+	}
+	if s.Unsigned {
+		return
+	}
+	b = open(t, s, nil)
+	whole(t, b, b.Spec().Streams[0].Name, "")
+	for _, c := range b.net.made(lists(b.Spec().Streams[0].Name)) {
+		if c.Signature == "" {
+			t.Error(fmt.Errorf("a call of %s without a signature, of a platform that wants one", c.Method))
+			return
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package conformance
+
+import (
+	"testing"
+	"time"
+
+	"oneid/connectors/simulator"
+)
+
+// World makes an invented population for a platform of the simulator, and what
+// of its Shop follows from it. The caller adds Face, Open and Secrets.
+func World(t *testing.T, platform string, ask Ask) (*simulator.World, Shop) {
+	t.Helper()
+	until := ask.Now().Add(-time.Minute)
+	cfg := simulator.Config{Seed: ask.Seed, From: until.Add(-3 * 24 * time.Hour), Until: until}
+	var world *simulator.World
+	for cfg.People = 10; ; cfg.People += 10 {
+		var err error
+		if world, err = simulator.New(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if world.OrderCount(platform) >= ask.Orders && (platform != simulator.PlatformDouyin || hasService(world)) {
+			break
+		}
+	}
+	return world, Shop{
+		Truth:  func() map[string]int64 { return truth(world, platform) },
+		Change: func(h uint64) { _, _ = world.ChangeAny(platform, h, ask.Now()) }, // all may have changed as far as they can
+	}
+}
+
+// hasService says that a world has a service ticket: few orders have one.
+func hasService(world *simulator.World) bool {
+	for i := range world.OrderCount(simulator.PlatformDouyin) {
+		if _, ok := world.ServiceAt(simulator.PlatformDouyin, i); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// truth is what the platform has of a world.
+func truth(world *simulator.World, platform string) map[string]int64 {
+	all := make(map[string]int64)
+	for i := range world.OrderCount(platform) {
+		o, ok := world.OrderAt(platform, i)
+		if !ok {
+			continue
+		}
+		all["order "+o.Number] = o.Modified.UnixMilli()
+		if o.Refund != nil {
+			all["refund "+o.Refund.Number] = o.Refund.Modified.UnixMilli()
+			all["ticket "+o.Refund.Number] = o.Refund.Modified.UnixMilli()
+		}
+		if s, ok := world.ServiceAt(platform, i); ok && platform == simulator.PlatformDouyin {
+			all["ticket service:"+s.Number] = s.Modified.UnixMilli()
+		}
+	}
+	for a := range world.Accounts(platform) {
+		all["user "+a.ID] = 0 // the platforms give users no version
+	}
+	return all
+}

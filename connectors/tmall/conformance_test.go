@@ -1,0 +1,71 @@
+package tmall_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"testing"
+
+	"oneid/connectors"
+	"oneid/connectors/conformance"
+	"oneid/connectors/simulator"
+	"oneid/connectors/tmall"
+)
+
+// streamOf are the methods that list, by what they list.
+var streamOf = map[string]string{
+	"taobao.trades.sold.increment.get": tmall.Orders, "taobao.refunds.receive.get": tmall.Tickets,
+	"taobao.crm.members.search": tmall.Users, "taobao.crm.members.increment.get": tmall.Users,
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	codes, err := os.ReadFile("codes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conformance.Run(t, conformance.Subject{
+		Platform: tmall.Platform, Codes: codes,
+		Rows: []string{"trade", "refund", "crm_member", "basic_member"},
+		Call: func(_ *http.Request, body []byte) conformance.Call {
+			form, _ := url.ParseQuery(string(body)) // what is no form names no method
+			method := form.Get("method")
+			return conformance.Call{
+				Stream: streamOf[method], Detail: method == "taobao.trade.simple.get", Method: method,
+				Token: method == "taobao.top.auth.token.refresh", Signature: form.Get("sign"),
+			}
+		},
+		Refusal: func(code connectors.Code) (int, string) {
+			return http.StatusOK, fmt.Sprintf(`{"error_response":{"code":%s,"msg":%q,"sub_code":%q,"sub_msg":%q}}`,
+				cmp.Or(code.System, "15"), conformance.Words, code.Sub, "2 more seconds, "+conformance.Words)
+		},
+		// These are answered with shorter windows.
+		Halves: func(code connectors.Code) bool {
+			return code.Sub == "isp.runtime-max-limit" || code.Sub == "isv.trade-service-rejection"
+		},
+		Serve: func(t *testing.T, ask conformance.Ask) conformance.Shop {
+			world, shop := conformance.World(t, tmall.Platform, ask)
+			keys := simulator.TmallCredentialsOf(world)
+			shop.Face = simulator.Tmall(world, simulator.TmallOptions{Now: ask.Now, PerSecond: ask.PerSecond})
+			shop.Secrets = []string{keys.AppSecret, keys.Session, keys.RefreshToken, "sign="}
+			shop.Open = func(o conformance.Options) (connectors.Connector, error) {
+				settle, overlap := 2, 10
+				cfg := tmall.Config{
+					URL: "http://tmall.example/router/rest", AppKey: keys.AppKey, AppSecret: keys.AppSecret, Session: keys.Session, RefreshToken: keys.RefreshToken,
+					BackfillDays: 4, PageSize: 5, WindowPages: 4, SettleSeconds: &settle, OverlapSeconds: &overlap,
+					RequestsPerSecond: 1e6, MethodRequestsPerSecond: o.PerSecond, CallsPerDay: o.PerDay, Transport: o.Transport,
+				}
+				if o.Serial {
+					cfg.Parallel = 1
+				}
+				if o.WrongSecret {
+					cfg.AppSecret = "another"
+				}
+				return tmall.New(keys.Shop, cfg)
+			}
+			return shop
+		},
+	})
+}
