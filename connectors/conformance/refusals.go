@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -85,7 +86,9 @@ func testCode(t *testing.T, s Subject, code connectors.Code) {
 		return nil
 	}
 	start := time.Now()
-	_, err := read(t.Context(), b, stream, "", -1)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Hour) // one that asks for ever
+	defer cancel()
+	_, err := read(ctx, b, stream, "", -1)
 	b.quiet(t, err)
 	calls := b.net.made(listing)
 	switch {

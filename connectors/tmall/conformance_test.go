@@ -54,7 +54,7 @@ func TestConformance(t *testing.T) {
 				settle, overlap := 2, 10
 				cfg := tmall.Config{
 					URL: "http://tmall.example/router/rest", AppKey: keys.AppKey, AppSecret: keys.AppSecret, Session: keys.Session, RefreshToken: keys.RefreshToken,
-					BackfillDays: 4, PageSize: 5, WindowPages: 4, SettleSeconds: &settle, OverlapSeconds: &overlap,
+					BackfillDays: 4, PageSize: 2, WindowPages: 20, SettleSeconds: &settle, OverlapSeconds: &overlap,
 					RequestsPerSecond: 1e6, MethodRequestsPerSecond: o.PerSecond, CallsPerDay: o.PerDay, Transport: o.Transport,
 				}
 				if o.Serial {
