@@ -25,6 +25,7 @@ type cli struct {
 	Up         upCmd         `cmd:"" help:"Run everything: pull, resolve, look-up API, SQL for BI."`
 	Simulate   simulateCmd   `cmd:"" help:"Run the simulators of the three platforms alone."`
 	Sync       syncCmd       `cmd:"" help:"Pull what changed at the platforms into Kafka."`
+	Connector  connectorCmd  `cmd:"" help:"Run a connector for another scheduler: Airbyte, Singer."`
 	Resolve    resolveCmd    `cmd:"" help:"Resolve what lies in Kafka into ClickHouse."`
 	Serve      serveCmd      `cmd:"" help:"Serve the look-up API alone, from ClickHouse."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring ClickHouse's tables and views up to date."`

@@ -13,6 +13,7 @@ import (
 	"oneid/internal/clickhouse"
 	"oneid/internal/customer"
 	"oneid/internal/keyring"
+	"oneid/schemas/events"
 )
 
 // Source is where the first half of a profile comes from: Stored, or State
@@ -273,25 +274,10 @@ func (p *Profiles) masked(ctx context.Context, evidence []identity.Evidence) (ma
 			if err != nil {
 				return nil, fmt.Errorf("profile: show an identifier: %w", err)
 			}
-			masked[id] = Mask(string(plain))
+			masked[id] = events.Mask(string(plain))
 		}
 	}
 	return masked, nil
-}
-
-// Mask hides the middle of a value: of a mainland phone it shows the first
-// three and last four digits, of anything else at most a third.
-func Mask(value string) string {
-	r := []rune(value)
-	n := len(r)
-	switch {
-	case n == 11 && r[0] == '1':
-		return string(r[:3]) + "****" + string(r[7:])
-	case n < 6:
-		return "***"
-	}
-	ends := min(n/6, 4)
-	return string(r[:ends]) + "***" + string(r[n-ends:])
 }
 
 // identifiersOf gathers the evidence by identifier.
