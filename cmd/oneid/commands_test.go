@@ -149,7 +149,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	front := must(t, "--help").stdout
 	for _, command := range []string{
-		"init", "demo", "up", "simulate", "sync", "resolve", "serve", "migrate", "import", "lookup", "explain", "query",
+		"init", "demo", "up", "simulate", "sync", "connector spec", "connector check", "connector discover", "connector read", "resolve", "serve", "migrate", "import", "lookup", "explain", "query",
 		"rebuild", "replay", "backup", "restore", "doctor", "deadletter list", "deadletter show", "deadletter replay", "deadletter drop", "reconcile",
 		"engine install", "decide same", "decide different", "decide undo", "decide list", "apikey create", "apikey list", "apikey revoke", "bench", "version",
 	} {

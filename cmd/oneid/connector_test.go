@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"oneid/connectors/simulator"
+)
+
+// spoken are the lines of a command by type; each must be JSON.
+func spoken(t *testing.T, text string) map[string][]map[string]any {
+	t.Helper()
+	all := make(map[string][]map[string]any)
+	for line := range strings.Lines(text) {
+		var message map[string]any
+		if err := json.Unmarshal([]byte(line), &message); err != nil {
+			t.Fatalf("standard output holds a line that is none of the protocol's: %q", line)
+		}
+		kind, _ := message["type"].(string)
+		all[kind] = append(all[kind], message)
+	}
+	return all
+}
+
+// With nothing but a file of settings: as Airbyte calls it, and as Singer's
+// runners do; broken off, and gone on with.
+func TestConnectorForOtherSchedulers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	shops := start(t, "simulate", "--people", "50", "--json")
+	eventually(t, time.Minute, "the simulators answer", func() (bool, string) {
+		return strings.Contains(shops.stdout.String(), "\n"), shops.stderr.String()
+	})
+	at := decode[simulator.Endpoints](t, shops.stdout.String()).Weidian
+	file := func(name string, value any) string {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		writeText(t, path, string(text))
+		return path
+	}
+	settings := map[string]any{"shop": at.Shop, "url": at.URL, "app_key": at.AppKey, "app_secret": at.AppSecret, "requests_per_second": 10000, "airbyte_own": true}
+	config := file("config.json", settings)
+
+	if out := spoken(t, must(t, "connector", "spec", "weidian").stdout); len(out["SPEC"]) != 1 || len(out) != 1 {
+		t.Errorf("spec says %v", out)
+	}
+	checked := must(t, "connector", "check", "weidian", "--config", config)
+	if !strings.Contains(checked.stdout, `"SUCCEEDED"`) || !strings.Contains(checked.stderr, `no setting "airbyte_own"`) {
+		t.Errorf("check says %s%s", checked.stdout, checked.stderr)
+	}
+	settings["app_secret"] = "another"
+	if out := must(t, "connector", "check", "weidian", "--config", file("wrong.json", settings)); !strings.Contains(out.stdout, `"FAILED"`) || strings.Contains(out.stdout, "another") {
+		t.Errorf("check of a wrong secret says %s", out.stdout)
+	}
+	settings["app_secret"] = at.AppSecret
+
+	found := spoken(t, must(t, "connector", "discover", "weidian", "--config", config).stdout)["CATALOG"]
+	var configured []any
+	for _, stream := range found[0]["catalog"].(map[string]any)["streams"].([]any) {
+		configured = append(configured, map[string]any{"stream": stream, "sync_mode": "incremental", "destination_sync_mode": "append"})
+	}
+	catalog := file("catalog.json", map[string]any{"streams": configured})
+	whole := spoken(t, must(t, "connector", "read", "weidian", "--config", config, "--catalog", catalog).stdout)
+	if len(whole["RECORD"]) < 50 || len(whole["STATE"]) < len(configured) {
+		t.Fatalf("%d records and %d states", len(whole["RECORD"]), len(whole["STATE"]))
+	}
+	var states []any
+	for _, s := range whole["STATE"] {
+		states = append(states, s["state"])
+	}
+	again := spoken(t, must(t, "connector", "read", "weidian", "--config", config, "--catalog", catalog, "--state", file("state.json", states)).stdout)
+	if len(again["RECORD"]) > len(whole["RECORD"])/4 {
+		t.Errorf("a second reading gave %d records of %d", len(again["RECORD"]), len(whole["RECORD"]))
+	}
+
+	// Ctrl-C in the middle of a slow reading.
+	settings["requests_per_second"] = 20
+	slow := start(t, "connector", "read", "weidian", "--config", file("slow.json", settings), "--catalog", catalog)
+	eventually(t, time.Minute, "a record comes", func() (bool, string) {
+		return strings.Contains(slow.stdout.String(), `"RECORD"`), slow.stderr.String()
+	})
+	stopped := slow.signal(t, syscall.SIGINT)
+	spoken(t, stopped.stdout)
+	if stopped.code != 130 || !strings.Contains(stopped.stdout, `"INCOMPLETE"`) || strings.Contains(stopped.stdout, `"ERROR"`) {
+		t.Errorf("after Ctrl-C: exit code %d:\n%s", stopped.code, stopped.stderr)
+	}
+
+	// What the scheduler gave is wrong: an error in its own words, and exit code 1.
+	writeText(t, filepath.Join(dir, "broken.json"), "{")
+	for _, args := range [][]string{
+		{"--config", filepath.Join(dir, "broken.json"), "--catalog", catalog}, {"--config", config}, {"--config", config, "--catalog", config, "--state", catalog},
+	} {
+		a := oneid(t, append([]string{"connector", "read", "weidian"}, args...)...)
+		if a.code != 1 || len(spoken(t, a.stdout)["TRACE"]) != 1 || !strings.Contains(a.stdout, "config_error") {
+			t.Errorf("%v: exit code %d:\n%s%s", args, a.code, a.stdout, a.stderr)
+		}
+	}
+	wantRefused(t, oneid(t, "connector", "spec", "nowhere"), 1, "no connector for platform", "hint:")
+
+	// A Singer tap.
+	cat := must(t, "connector", "read", "weidian", "--singer", "--config", config, "--discover").stdout
+	writeText(t, filepath.Join(dir, "singer.json"), cat)
+	tapped := spoken(t, must(t, "connector", "read", "weidian", "--singer", "--config", config, "--catalog", filepath.Join(dir, "singer.json")).stdout)
+	if len(tapped["RECORD"]) != len(whole["RECORD"]) || len(tapped["SCHEMA"]) != len(configured) {
+		t.Errorf("Singer is given %d records and %d schemas; Airbyte %d and %d", len(tapped["RECORD"]), len(tapped["SCHEMA"]), len(whole["RECORD"]), len(configured))
+	}
+	last := tapped["STATE"][len(tapped["STATE"])-1]["value"]
+	next := spoken(t, must(t, "connector", "read", "weidian", "--singer", "--config", config, "--properties", filepath.Join(dir, "singer.json"), "--state", file("bookmarks.json", last)).stdout)
+	if len(next["RECORD"]) > len(tapped["RECORD"])/4 {
+		t.Errorf("a second reading gave %d records of %d", len(next["RECORD"]), len(tapped["RECORD"]))
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 12 {
+		t.Errorf("the commands left %d files, %v", len(entries), err)
+	}
+}
+
+// A token that the platform renewed goes back into Singer's settings file,
+// whole, and with the file's mode.
+func TestSettingsAreWrittenBack(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(file, []byte(`{"shop":"1","session":"old"}`), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeBack(file, map[string]any{"shop": "1", "session": "new"}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	info, statErr := os.Stat(file)
+	if err != nil || statErr != nil || !strings.Contains(string(text), `"session": "new"`) || info.Mode().Perm() != 0o640 {
+		t.Errorf("%s, mode %v, %v %v", text, info.Mode(), err, statErr)
+	}
+}
