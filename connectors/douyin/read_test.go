@@ -12,35 +12,6 @@ import (
 	"oneid/connectors"
 )
 
-func TestRowsThatMoveWhilePagingAreNotLost(t *testing.T) {
-	t.Parallel()
-	f, c := newFakeWith(t, Config{PageSize: 10})
-	s := newShop(250, time.Now().Add(-20*time.Hour), time.Minute)
-	f.answer["order.searchList"] = func(n int, param map[string]any, w http.ResponseWriter) {
-		s.search(n, param, w)
-		// After each page an order from the front of the window changes now.
-		s.orders[n*3%100]["update_time"] = time.Now().Unix()
-	}
-	records, next, err := read(t, c, Orders, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := 0
-	got := distinct(t, records)
-	for _, o := range s.orders {
-		if time.Since(time.Unix(o["update_time"].(int64), 0)) < time.Minute {
-			changed++ // belongs to a later window
-			continue
-		}
-		if got[o["order_id"].(string)] == 0 {
-			t.Errorf("order %s was not read", o["order_id"])
-		}
-	}
-	if changed == 0 || next == "" {
-		t.Fatalf("changed %d orders, next cursor %q: the test tests nothing", changed, next)
-	}
-}
-
 func TestWindowWithTooManyRowsIsCut(t *testing.T) {
 	t.Parallel()
 	for name, told := range map[string]bool{"refused": false, "told by the total": true} {
@@ -57,27 +28,6 @@ func TestWindowWithTooManyRowsIsCut(t *testing.T) {
 				t.Errorf("read %d orders, want 300", got)
 			}
 		})
-	}
-}
-
-func TestCursorGoesOn(t *testing.T) {
-	t.Parallel()
-	f, c := newFakeWith(t, Config{})
-	s := newShop(30, time.Now().Add(-20*time.Hour), time.Minute)
-	f.answer["order.searchList"] = s.search
-	_, next, err := read(t, c, Orders, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	records, _, err := read(t, c, Orders, next)
-	if err != nil || len(records) != 0 {
-		t.Errorf("a second reading gave %d orders, %v; want none", len(records), err)
-	}
-	if _, _, err := read(t, c, Orders, "2 what"); !errors.Is(err, connectors.ErrCursor) {
-		t.Errorf("a foreign cursor: %v", err)
-	}
-	if _, _, err := read(t, c, "spend", ""); !errors.Is(err, connectors.ErrNoStream) {
-		t.Errorf("a foreign stream: %v", err)
 	}
 }
 
@@ -137,25 +87,6 @@ func TestTokenIsRefreshedInItsLastHour(t *testing.T) {
 	}
 	if f.count("token.create") != 1 || f.count("token.refresh") != 1 {
 		t.Errorf("created %d, refreshed %d, want 1 and 1", f.count("token.create"), f.count("token.refresh"))
-	}
-}
-
-func TestThrottleWaitsAndGoesOn(t *testing.T) {
-	t.Parallel()
-	f, c := newFake(t)
-	f.answer["order.searchList"] = func(n int, _ map[string]any, w http.ResponseWriter) {
-		if n == 1 {
-			refuse(w, 60000, "isv.traffic-limited")
-			return
-		}
-		ok(w, map[string]any{"total": 0})
-	}
-	began := time.Now()
-	if _, _, err := read(t, c, Orders, ""); err != nil {
-		t.Fatal(err)
-	}
-	if waited := time.Since(began); waited < time.Second {
-		t.Errorf("waited %s, want a second at least", waited)
 	}
 }
 

@@ -130,31 +130,6 @@ func TestStreamsReadEverything(t *testing.T) {
 	}
 }
 
-func TestRowsThatMoveWhilePagingAreNotLost(t *testing.T) {
-	t.Parallel()
-	f, c := newFake(t, Config{PageSize: 10}, 250)
-	moved := make(map[string]bool)
-	f.after = func(f *fake, method string, n int) {
-		if method == orderListing.method {
-			i := n * 3 % 100
-			o := f.orders[i]
-			o["update_time"] = wallClock(time.Now())
-			f.orders = append(append(f.orders[:i:i], f.orders[i+1:]...), o)
-			moved[o["order_id"].(string)] = true
-		}
-	}
-	records, _, err := read(t, c, Orders, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := entities(t, c, records)
-	for _, o := range f.orders {
-		if id := o["order_id"].(string); !got[id] && !moved[id] {
-			t.Errorf("order %s was not read", id)
-		}
-	}
-}
-
 func TestTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{10013, 10016, 10026, 10021} {
@@ -210,22 +185,6 @@ func TestRefundsComeFromOrdersWithoutTheRight(t *testing.T) {
 		if err != nil || len(entities(t, c, records)) != 12 {
 			t.Errorf("%d: %d refunds, %v", code, len(records), err)
 		}
-	}
-}
-
-func TestUnknownOrderGoesToTheDeadLetter(t *testing.T) {
-	t.Parallel()
-	f, c := newFake(t, Config{Parallel: 1}, 3)
-	f.before = func(method string, n int, _ string, w http.ResponseWriter) bool {
-		if method == "vdian.order.get" && n == 2 {
-			answer(w, 20018, nil)
-			return true
-		}
-		return false
-	}
-	records, last, err := read(t, c, Orders, "")
-	if err != nil || len(records) != 2 || len(last.Bad) != 1 {
-		t.Errorf("%d orders, %d bad, %v; want 2 and 1", len(records), len(last.Bad), err)
 	}
 }
 
