@@ -48,8 +48,8 @@ func testQuota(t *testing.T, s Subject) {
 	free := open(t, s, small)
 	stream := free.Spec().Streams[0].Name
 	want := whole(t, free, stream, "").newest
-	any := func(c Call) bool { return !c.Token }
-	perDay := len(free.net.made(any))/10 + 1
+	business := func(c Call) bool { return !c.Token }
+	perDay := len(free.net.made(business))/10 + 1
 	b := open(t, s, func(ask *Ask, o *Options) { small(ask, o); o.PerDay = perDay })
 	r := whole(t, b, stream, "")
 	for key := range want {
@@ -59,7 +59,7 @@ func testQuota(t *testing.T, s Subject) {
 	}
 	days := make(map[string]int)
 	var order []string
-	for _, c := range b.net.made(any) {
+	for _, c := range b.net.made(business) {
 		day := c.at.In(china).Format(time.DateOnly)
 		if days[day] == 0 {
 			order = append(order, day)

@@ -282,8 +282,8 @@ func TestPersonalValuesAreMasked(t *testing.T) {
 			}
 			return n
 		}
-		if masked, clear := found(false), found(true); masked != 0 || clear != len(values) || clear < 20 {
-			t.Errorf("of %d values %d can be read, and %d where they were asked for", len(values), masked, clear)
+		if masked, plain := found(false), found(true); masked != 0 || plain != len(values) || plain < 20 {
+			t.Errorf("of %d values %d can be read, and %d where they were asked for", len(values), masked, plain)
 		}
 	})
 }

@@ -22,7 +22,7 @@ var zone = time.FixedZone("GMT+8", 8*60*60)
 // Map turns a record into events. It is pure: what it needs is in the record.
 func (*Connector) Map(r connectors.Record) ([]*events.Event, error) {
 	var event *events.Event
-	err := error(connectors.ErrNoStream)
+	err := connectors.ErrNoStream
 	switch r.Stream {
 	case Orders:
 		event, err = mapOrder(r)
