@@ -354,7 +354,7 @@ func (n *node) mapper(mapping string) (func(*events.DeadLetter, []byte) (connect
 	// The shops of a folder that `demo` made, while its owner is up.
 	var simulators simulator.Endpoints
 	if readJSON(n.folder.path(simulatorsFile), &simulators) == nil {
-		more, err := simulated(simulators)
+		more, err := simulated(simulators, false)
 		if err != nil {
 			return nil, err
 		}

@@ -513,7 +513,7 @@ func (d *doctor) shops(ctx context.Context, settings Settings, running bool) {
 		var e simulator.Endpoints
 		if err := readJSON(d.folder.path(simulatorsFile), &e); err != nil {
 			d.fail("simulators", err, "")
-		} else if simulators, err := simulated(e); err != nil {
+		} else if simulators, err := simulated(e, false); err != nil {
 			d.fail("simulators", err, "")
 		} else {
 			shops = append(shops, simulators...)

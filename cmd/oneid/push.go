@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -54,6 +55,11 @@ func mountPushes(mux *http.ServeMux, r *receive.Receiver) {
 
 // simulatedPushSecret ends the address to which the simulated Weidian pushes.
 const simulatedPushSecret = "pushes-of-the-simulator"
+
+// simulatedMessages is where the simulated Tmall's message service is connected to.
+func simulatedMessages(e simulator.Endpoints) string {
+	return "ws" + strings.TrimSuffix(strings.TrimPrefix(e.Tmall.URL, "http"), "router/rest")
+}
 
 // simulatePushes lets the simulated platforms push what changes to url until
 // ctx ends, some of it twice and out of order.

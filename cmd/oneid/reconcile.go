@@ -212,7 +212,7 @@ func (n *node) withShops(ctx context.Context, task func(context.Context, []shop)
 		var running simulator.Endpoints
 		err := readJSON(n.folder.path(simulatorsFile), &running)
 		if err == nil {
-			more, err := simulated(running)
+			more, err := simulated(running, false)
 			if err != nil {
 				return err
 			}

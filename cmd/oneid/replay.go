@@ -187,7 +187,7 @@ func (c replayCmd) mappers(n *node) (map[mapperKey]connectors.Connector, error) 
 	case err != nil:
 		return nil, err
 	default:
-		more, err := simulated(e)
+		more, err := simulated(e, false)
 		if err != nil {
 			return nil, err
 		}

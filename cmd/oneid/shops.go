@@ -190,8 +190,9 @@ func keywordOf(location string) string {
 }
 
 // simulated are the shops of running simulators: their own settings, with no
-// limit on calls and hardly a pause behind the present.
-func simulated(e simulator.Endpoints) ([]shop, error) {
+// limit on calls and hardly a pause behind the present. told: they tell of what
+// changes by themselves, too.
+func simulated(e simulator.Endpoints, told bool) ([]shop, error) {
 	common := map[string]any{"requests_per_second": 100000, "settle_seconds": 1, "overlap_seconds": 5, "backfill_days": 90}
 	with := func(own map[string]any) json.RawMessage {
 		for name, value := range common {
@@ -207,7 +208,7 @@ func simulated(e simulator.Endpoints) ([]shop, error) {
 		platform, shop string
 		raw            json.RawMessage
 	}{
-		{"tmall", e.Tmall.Shop, with(map[string]any{"url": e.Tmall.URL, "app_key": e.Tmall.AppKey, "app_secret": e.Tmall.AppSecret, "session": e.Tmall.Session, "refresh_token": e.Tmall.RefreshToken})},
+		{"tmall", e.Tmall.Shop, with(map[string]any{"url": e.Tmall.URL, "app_key": e.Tmall.AppKey, "app_secret": e.Tmall.AppSecret, "session": e.Tmall.Session, "refresh_token": e.Tmall.RefreshToken, "messages": told, "message_url": simulatedMessages(e)})},
 		{"douyin", e.Douyin.Shop, with(map[string]any{"url": e.Douyin.URL, "app_key": e.Douyin.AppKey, "app_secret": e.Douyin.AppSecret, "app_id": 1})},
 		{"weidian", e.Weidian.Shop, with(map[string]any{"url": e.Weidian.URL, "app_key": e.Weidian.AppKey, "app_secret": e.Weidian.AppSecret, "access_token": e.Weidian.AccessToken, "push_secret": simulatedPushSecret})},
 	}

@@ -214,7 +214,7 @@ func (n *node) withSimulators(ctx context.Context, work func(context.Context, *s
 		select {
 		case s := <-ready:
 			var err error
-			if s.shops, err = simulated(s.endpoints); err != nil {
+			if s.shops, err = simulated(s.endpoints, n.settings.Callbacks.Listen != ""); err != nil {
 				return err
 			}
 			if err := n.folder.writeSimulators(s.endpoints); err != nil {

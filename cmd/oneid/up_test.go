@@ -53,7 +53,7 @@ func TestUp(t *testing.T) {
 	t.Run("a changed order is there within 5 s of being read", func(t *testing.T) { wantChange(t, dir) })
 	t.Run("the platforms told of it too", func(t *testing.T) {
 		key := strings.TrimSpace(must(t, "apikey", "create", "pushes", "--dir", dir, "--scope", "metrics:read").stdout)
-		for _, platform := range []string{"douyin", "weidian"} {
+		for _, platform := range simulator.Platforms {
 			told := regexp.MustCompile(`oneid_pushes_total\{outcome="(read|left_to_pull)",platform="` + platform + `",shop="[0-9]+"\} [1-9]`)
 			eventually(t, 20*time.Second, platform+": the push is read", func() (bool, string) {
 				text := metricsText(t, e.API.URL, key)
