@@ -145,6 +145,8 @@ func TestSettingsFaults(t *testing.T) {
 		"shop twice":    {"shops:\n  - {platform: tmall, shop: s}\n  - {platform: tmall, shop: s}\n", "twice"},
 		"shop unnamed":  {"shops:\n  - {platform: tmall}\n", "oneid.yaml:2:6: shops[0] needs both"},
 		"log level":     {"log:\n  level: loud\n", "oneid.yaml:2:3: log.level"},
+		"slow points":   {"membership:\n  source_timeout: 2s\n", "oneid.yaml:2:3: membership.source_timeout"},
+		"no secret":     {"membership:\n  source_url: https://a.example\n", "membership.source_secret_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := folder(t.TempDir())
