@@ -194,14 +194,14 @@ func (c identityExplainCmd) value(t *match.Table, row uint32, columns []string) 
 	return strings.Join(parts, " ")
 }
 
-// masked leaves the first character of a value, and nothing of one that is
-// hardly longer. It does not tell how long the value is.
+// masked leaves the first character of a value, and nothing of one that has no
+// other. It does not tell how long the value is.
 func masked(text string) string {
 	first, _ := utf8.DecodeRuneInString(text)
-	switch n := utf8.RuneCountInString(text); {
-	case n == 0:
+	switch utf8.RuneCountInString(text) {
+	case 0:
 		return ""
-	case n == 1:
+	case 1:
 		return "***"
 	}
 	return string(first) + "***"
