@@ -27,6 +27,7 @@ func Compare[A, C, P comparable](truth iter.Seq2[A, P], customer func(A) (C, boo
 	}
 	customers, people := map[C]int{}, map[P]int{}
 	cells := map[cell]int64{}
+	var order []cell // so that sums, and what is printed of them, are the same each time
 	var sizes, persons []int64
 	var s Score
 	for account, person := range truth {
@@ -48,7 +49,9 @@ func Compare[A, C, P comparable](truth iter.Seq2[A, P], customer func(A) (C, boo
 		}
 		sizes[c]++
 		persons[p]++
-		cells[cell{c, p}]++
+		if cells[cell{c, p}]++; cells[cell{c, p}] == 1 {
+			order = append(order, cell{c, p})
+		}
 	}
 	s.Customers, s.People = len(sizes), len(persons)
 	for _, n := range sizes {
@@ -57,7 +60,8 @@ func Compare[A, C, P comparable](truth iter.Seq2[A, P], customer func(A) (C, boo
 	for _, n := range persons {
 		s.TruePairs += n * (n - 1) / 2
 	}
-	for at, n := range cells {
+	for _, at := range order {
+		n := cells[at]
 		s.RightPairs += n * (n - 1) / 2
 		s.BCubedPrecision += float64(n*n) / float64(sizes[at.customer])
 		s.BCubedRecall += float64(n*n) / float64(persons[at.person])
