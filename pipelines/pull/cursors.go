@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +16,14 @@ import (
 
 // Cursors keeps how far each stream was read, in a compacted topic.
 type Cursors struct {
+	client    *kafka.Client
 	publisher *kafka.Publisher
 	topic     string
+
+	// reading is held by who refreshes, and shared by who writes: what a refresh
+	// reads must not be older than what was written meanwhile.
+	reading sync.RWMutex
+	next    []int64 // by partition, the offset to read on from; guarded by reading
 
 	mu sync.Mutex
 	at map[string]connectors.Cursor
@@ -24,42 +31,39 @@ type Cursors struct {
 
 // OpenCursors reads all cursors of the topic.
 func OpenCursors(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher, topic string) (*Cursors, error) {
-	c := &Cursors{publisher: publisher, topic: topic, at: make(map[string]connectors.Cursor)}
-	partitions, err := client.Partitions(ctx, topic)
-	if err != nil {
-		return nil, fmt.Errorf("pull: read the cursors: %w", err)
-	}
-	first, next, err := client.Ends(ctx, topic)
-	if err != nil {
-		return nil, fmt.Errorf("pull: read the cursors: %w", err)
-	}
-	for partition := range partitions {
-		if err := c.load(ctx, client, partition, first[partition], next[partition]); err != nil {
-			return nil, fmt.Errorf("pull: read the cursors: %w", err)
-		}
+	c := &Cursors{client: client, publisher: publisher, topic: topic, at: make(map[string]connectors.Cursor)}
+	if err := c.Refresh(ctx); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Cursors) load(ctx context.Context, client *kafka.Client, partition int, from, to int64) error {
-	fetcher := client.Fetcher(c.topic, partition, true)
-	defer fetcher.Close()
-	for from < to {
-		messages, next, err := fetcher.Fetch(ctx, from, 10000, 100*time.Millisecond)
-		if err != nil {
-			return err
-		}
-		if len(messages) == 0 && from >= next-1 {
-			return nil // the rest was compacted away
-		}
-		for _, m := range messages {
+// Refresh reads what other processes have written since.
+func (c *Cursors) Refresh(ctx context.Context) error {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	first, next, err := c.client.Ends(ctx, c.topic)
+	if err != nil {
+		return fmt.Errorf("pull: read the cursors: %w", err)
+	}
+	if c.next == nil {
+		c.next = first
+	}
+	for partition := range next {
+		err := c.client.ReadRange(ctx, c.topic, partition, max(c.next[partition], first[partition]), next[partition], true, func(m kafka.Fetched) error {
 			var cursor events.Cursor
 			if err := proto.Unmarshal(m.Value, &cursor); err != nil {
 				return fmt.Errorf("the cursor at offset %d: %w", m.Offset, err)
 			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.at[string(m.Key)] = connectors.Cursor(cursor.GetPosition())
-			from = m.Offset + 1
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("pull: read the cursors: %w", err)
 		}
+		c.next[partition] = next[partition]
 	}
 	return nil
 }
@@ -71,8 +75,23 @@ func (c *Cursors) Get(key string) connectors.Cursor {
 	return c.at[key]
 }
 
+// All are the cursors whose keys begin with prefix.
+func (c *Cursors) All(prefix string) map[string]connectors.Cursor {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make(map[string]connectors.Cursor)
+	for key, cursor := range c.at {
+		if strings.HasPrefix(key, prefix) {
+			all[key] = cursor
+		}
+	}
+	return all
+}
+
 // Put keeps a cursor; it returns once it is acknowledged.
 func (c *Cursors) Put(ctx context.Context, key string, cursor connectors.Cursor) error {
+	c.reading.RLock()
+	defer c.reading.RUnlock()
 	written := &events.Cursor{Position: string(cursor), WrittenMs: time.Now().UnixMilli()}
 	value, err := proto.Marshal(written)
 	if err != nil {

@@ -67,6 +67,9 @@ type Puller struct {
 	// how each Once ended, unless it was asked to stop.
 	Count func(Summary)
 	Ended func(error)
+	// Turn, if set, calls the work of each round of Run when it is this process's
+	// turn, and gives its error; ErrLost when the turn was taken away meanwhile.
+	Turn func(ctx context.Context, work func(ctx context.Context) error) error
 	// Refused, if set, is called for each dead letter: where it came from and
 	// what is wrong with it.
 	Refused func(origin string, err error)
@@ -244,12 +247,15 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 		var sum Summary
 		err, left := shop.stopped()
 		if err == nil {
-			sum, err = p.Once(ctx)
+			sum, err = p.round(ctx)
 		} else if p.Ended != nil {
 			p.Ended(err)
 		}
 		if ctx.Err() != nil {
 			return nil // it was asked to end: what broke off is read again
+		}
+		if errors.Is(err, ErrLost) {
+			continue // whoever has the turn reads it again
 		}
 		stops := connectors.Stops(err)
 		switch {
@@ -284,6 +290,21 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 			return nil
 		}
 	}
+}
+
+// ErrLost says that another process reads the stream now.
+var ErrLost = errors.New("pull: another process reads the stream now")
+
+// round is Once when it is this process's turn.
+func (p *Puller) round(ctx context.Context) (sum Summary, err error) {
+	if p.Turn == nil {
+		return p.Once(ctx)
+	}
+	err = p.Turn(ctx, func(ctx context.Context) error {
+		sum, err = p.Once(ctx)
+		return err
+	})
+	return sum, err
 }
 
 // seal maps one page and seals its events, and counts it in sum.
