@@ -45,6 +45,12 @@ type Seeker interface {
 	Since(moment time.Time) (Cursor, time.Time)
 }
 
+// A Dated connector can say up to which moment a cursor has read: what was
+// changed before it has come. ok is false for a cursor that it cannot read.
+type Dated interface {
+	Reached(cursor Cursor) (moment time.Time, ok bool)
+}
+
 // Cursor says how far a stream was read: a text that only its connector
 // understands. The zero Cursor reads from the stream's configured beginning.
 type Cursor string

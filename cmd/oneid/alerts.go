@@ -16,6 +16,10 @@ import (
 // told: most of what is away is back by then.
 const alertAfter = 30 * time.Second
 
+// failingAfter is how long a stream may fail before people are told: a platform
+// that is away is back in most cases.
+const failingAfter = 5 * time.Minute
+
 // startAlerts makes what publishes alerts; they are published by alerting.
 func (n *node) startAlerts() {
 	publisher := pubsub.NewPublisher(n.kafka)
@@ -66,9 +70,15 @@ func (n *node) alertStream(platform, shop, stream string, err error) {
 	subject := platform + "/" + shop + "/" + stream
 	switch {
 	case err == nil:
+		n.failing.Delete(subject)
 		n.alerts.Set(alert.Connector, subject, "")
 	case connectors.Stops(err):
 		n.alerts.Set(alert.Connector, subject, err.Error())
+	default:
+		since, _ := n.failing.LoadOrStore(subject, time.Now())
+		if began := since.(time.Time); time.Since(began) >= failingAfter {
+			n.alerts.Set(alert.Connector, subject, fmt.Sprintf("the stream stands still since %s: %v", began.UTC().Format(time.RFC3339), err))
+		}
 	}
 }
 

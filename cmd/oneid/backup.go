@@ -58,17 +58,36 @@ func (c backupCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	report, err := c.backup(ctx, n, show)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(report)
+	}
+	fmt.Printf("backup %d: %d files, %.1f MB, of which %.1f MB are new\n", report.Number, report.Files, mega(report.Bytes), mega(report.Added))
+	if c.WithKeys {
+		fmt.Fprintln(os.Stderr, "THE KEYS ARE IN IT: whoever has this folder can read all personal data")
+	} else {
+		fmt.Fprintf(os.Stderr, "THE KEYS ARE NOT IN IT: without a copy of %s nothing sealed in it can ever be opened\n", f.path("keys"))
+	}
+	return nil
+}
+
+// backup copies the instance of a node.
+func (c backupCmd) backup(ctx context.Context, n *node, show *progress) (backupReport, error) {
+	f := n.folder
 	if len(n.settings.Kafka.Brokers) > 0 || n.settings.ClickHouse.URL != "" {
-		return errOwnServers
+		return backupReport{}, errOwnServers
 	}
 	alone, err := f.lockBackups()
 	if err != nil {
-		return err
+		return backupReport{}, err
 	}
 	defer alone()
 	store, err := backup.OpenStore(c.To)
 	if err != nil {
-		return err
+		return backupReport{}, err
 	}
 	what := ""
 	b := &backup.Backup{
@@ -86,20 +105,7 @@ func (c backupCmd) Run(ctx context.Context, f folder) (err error) {
 	what = "clickhouse"
 	made, err := b.Run(ctx, store, c.WithKeys)
 	show.finish()
-	if err != nil {
-		return err
-	}
-	report := backupReport{made.Number, made.Files, made.Bytes, made.Added, c.WithKeys}
-	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(report)
-	}
-	fmt.Printf("backup %d: %d files, %.1f MB, of which %.1f MB are new\n", report.Number, report.Files, mega(report.Bytes), mega(report.Added))
-	if c.WithKeys {
-		fmt.Fprintln(os.Stderr, "THE KEYS ARE IN IT: whoever has this folder can read all personal data")
-	} else {
-		fmt.Fprintf(os.Stderr, "THE KEYS ARE NOT IN IT: without a copy of %s nothing sealed in it can ever be opened\n", f.path("keys"))
-	}
-	return nil
+	return backupReport{made.Number, made.Files, made.Bytes, made.Added, c.WithKeys}, err
 }
 
 // lockBackups lets one backup of the folder run at a time.

@@ -34,6 +34,9 @@ type importCmd struct {
 	Guess        bool     `help:"Write a first mapping for the file to standard output, with comments, and load nothing."`
 	JSON         bool     `help:"Print one JSON object with the counts."`
 	File         []string `arg:"" help:"Files and folders: CSV in UTF-8 or GBK, XLSX, and zips of them."`
+
+	// inside, if set, has the instance already: it loads and keeps the report.
+	inside func(ctx context.Context, report *importReport, load func(context.Context, *node, *progress) error) error
 }
 
 // Help shows below the usage.
@@ -282,6 +285,9 @@ func (c importCmd) puller(n *node, connector connectors.Connector, platform, sho
 // into loads into an instance, waits until all is in the views, and prints the
 // report.
 func (c importCmd) into(ctx context.Context, f folder, report *importReport, load func(context.Context, *node, *progress) error) (err error) {
+	if c.inside != nil {
+		return c.inside(ctx, report, load)
+	}
 	if err := f.make(config.Sample); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 	"oneid/pipelines/deadletter"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/resolve"
+	"oneid/pipelines/runs"
 )
 
 // node is an instance that moves data: it can publish, and, when it owns its
@@ -49,8 +50,13 @@ type node struct {
 	// memory is what the state takes, against resolve.memory_mib.
 	memory stateMemory
 
-	// alerts tells people what needs them; nil but in `up`.
+	// alerts tells people what needs them; nil but in `up` and `sync`.
 	alerts *alert.Alerts
+	// failing is since when a stream fails: platform/shop/stream → time.Time.
+	failing sync.Map
+	// locks and history are those of the pipelines' jobs.
+	locks   locks
+	history *runs.Recorder
 
 	// simulated is the world of the folder's simulators; nil without them.
 	simulated *simulator.World
@@ -98,7 +104,7 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 	}
 	node := &node{instance: i, publisher: i.kafka.Publisher(), metrics: telemetry.NewMetrics(version())}
 	node.pulls = node.metrics.Pulls()
-	i.closers = append(i.closers, node.publisher.Close)
+	i.closers = append(i.closers, node.publisher.Close, node.closeLocks)
 	if node.cursors, err = pull.OpenCursors(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
 		return nil, err
 	}

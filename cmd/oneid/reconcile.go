@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"oneid/connectors/simulator"
-	"oneid/pipelines"
 	"oneid/pipelines/reconcile"
 	"oneid/schemas/events"
 	"oneid/schemas/tables"
@@ -229,29 +228,4 @@ func (n *node) withShops(ctx context.Context, task func(context.Context, []shop)
 		}
 		return work(ctx, shops)
 	})
-}
-
-// reconciling reconciles shops now and then; it returns nil when ctx ends.
-// What fails is tried again the next time.
-func (n *node) reconciling(ctx context.Context, shops []shop) error {
-	wanted, err := reconcileCmd{}.wanted(shops)
-	if err != nil {
-		return nil //nolint:nilerr // no shops: nothing to compare with
-	}
-	r := n.reconciler()
-	note := n.metrics.Reconciled()
-	r.Note = func(platform, shop, stream string, entities uint64) {
-		note(platform, shop, stream, entities)
-		n.alertDifference(platform, shop, stream, entities)
-	}
-	for pipelines.Sleep(ctx, time.Duration(n.settings.Reconcile.Every)) == nil {
-		from, to, err := reconcileCmd{}.days(n.settings.Timezone, time.Now())
-		if err == nil {
-			_, err = r.Run(ctx, wanted, from, to)
-		}
-		if err != nil && ctx.Err() == nil {
-			n.log.Warn("what the platforms list could not be compared with what is stored; it is tried again", "error", err)
-		}
-	}
-	return nil
 }

@@ -61,21 +61,30 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	run, err := c.begin(n)
+	report, err := c.replay(ctx, n, show, n.resolving)
 	if err != nil {
 		return err
+	}
+	return c.print(report)
+}
+
+// replay replays within resolving.
+func (c replayCmd) replay(ctx context.Context, n *node, show *progress, resolving func(context.Context, func(context.Context) error) error) (replayReport, error) {
+	run, err := c.begin(n)
+	if err != nil {
+		return replayReport{}, err
 	}
 	mappers, err := c.mappers(n)
 	if err != nil {
-		return err
+		return replayReport{}, err
 	}
 	found, err := replay.Find(ctx, n.clickhouse, run.From, run.To)
 	if err != nil {
-		return err
+		return replayReport{}, err
 	}
 	report := replayReport{Number: run.Number, DryRun: c.DryRun}
 	began := time.Now()
-	err = n.resolving(ctx, func(ctx context.Context) error {
+	err = resolving(ctx, func(ctx context.Context) error {
 		if !c.DryRun {
 			if err := n.putReplay(ctx, run); err != nil {
 				return err
@@ -107,11 +116,8 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 		run.Done = true
 		return errors.Join(n.settle(ctx), n.putReplay(ctx, run))
 	})
-	if err != nil {
-		return err
-	}
 	report.Seconds = time.Since(began).Seconds()
-	return c.print(report)
+	return report, err
 }
 
 // begin is the replay to run: the last one, if it was not ended and asked for

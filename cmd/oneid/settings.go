@@ -26,21 +26,22 @@ const settingsFile = "oneid.yaml"
 // Settings is what oneid.yaml holds; schemas/config has the commented sample
 // and the JSON Schema of it.
 type Settings struct {
-	Brand      string             `yaml:"brand" doc:"Prefix of the topics; one instance serves one brand."`
-	Timezone   string             `yaml:"timezone" doc:"IANA zone in which a day begins."`
-	Kafka      KafkaSettings      `yaml:"kafka" doc:"Where Kafka is."`
-	ClickHouse ClickHouseSettings `yaml:"clickhouse" doc:"Where ClickHouse is."`
-	API        APISettings        `yaml:"api" doc:"The look-up API."`
-	Callbacks  CallbacksSettings  `yaml:"callbacks" doc:"Where the platforms call OneID."`
-	Membership MembershipSettings `yaml:"membership" doc:"What the answers to platforms' calls about members carry."`
-	Pull       PullSettings       `yaml:"pull" doc:"How often the platforms are asked."`
-	Resolve    ResolveSettings    `yaml:"resolve" doc:"How batches are cut."`
-	Reconcile  ReconcileSettings  `yaml:"reconcile" doc:"How often all is compared with the platforms."`
-	Identity   IdentitySettings   `yaml:"identity" doc:"What joins accounts."`
-	Deliver    DeliverSettings    `yaml:"deliver" doc:"Who is told of identity changes and of alerts."`
-	Metrics    MetricsSettings    `yaml:"metrics" doc:"What Prometheus asks of resolve and sync."`
-	Log        LogSettings        `yaml:"log" doc:"What is logged, and how."`
-	Shops      []ShopSettings     `yaml:"shops" doc:"The shops to pull from."`
+	Brand       string              `yaml:"brand" doc:"Prefix of the topics; one instance serves one brand."`
+	Timezone    string              `yaml:"timezone" doc:"IANA zone in which a day begins."`
+	Kafka       KafkaSettings       `yaml:"kafka" doc:"Where Kafka is."`
+	ClickHouse  ClickHouseSettings  `yaml:"clickhouse" doc:"Where ClickHouse is."`
+	API         APISettings         `yaml:"api" doc:"The look-up API."`
+	Callbacks   CallbacksSettings   `yaml:"callbacks" doc:"Where the platforms call OneID."`
+	Membership  MembershipSettings  `yaml:"membership" doc:"What the answers to platforms' calls about members carry."`
+	Pull        PullSettings        `yaml:"pull" doc:"How often the platforms are asked."`
+	Resolve     ResolveSettings     `yaml:"resolve" doc:"How batches are cut."`
+	Reconcile   ReconcileSettings   `yaml:"reconcile" doc:"How often all is compared with the platforms."`
+	Identity    IdentitySettings    `yaml:"identity" doc:"What joins accounts."`
+	Deliver     DeliverSettings     `yaml:"deliver" doc:"Who is told of identity changes and of alerts."`
+	OpenLineage OpenLineageSettings `yaml:"openlineage" doc:"Who is told of each run of a pipeline."`
+	Metrics     MetricsSettings     `yaml:"metrics" doc:"What Prometheus asks of resolve and sync."`
+	Log         LogSettings         `yaml:"log" doc:"What is logged, and how."`
+	Shops       []ShopSettings      `yaml:"shops" doc:"The shops to pull from."`
 }
 
 // KafkaSettings says where Kafka is.
@@ -162,6 +163,13 @@ type WebhookSettings struct {
 	Name   string        `yaml:"name" doc:"What its consumer group is called by; a new name is told everything from the start."`
 	URL    string        `yaml:"url" doc:"Address that takes the POST; without password and query."`
 	Secret config.Secret `yaml:"secret_file" doc:"File that holds the secret of the signatures, at least 16 bytes."`
+}
+
+// OpenLineageSettings says who is told of each run of a pipeline.
+type OpenLineageSettings struct {
+	URL       string        `yaml:"url" doc:"Address that takes OpenLineage events, such as http://marquez:5000/api/v1/lineage; empty means nobody."`
+	Namespace string        `yaml:"namespace" doc:"Namespace of the jobs; empty means the brand."`
+	APIKey    config.Secret `yaml:"api_key_file" doc:"File that holds the bearer token for it."`
 }
 
 // MetricsSettings is about what Prometheus asks.

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors/simulator"
-	"oneid/pipelines"
 	"oneid/pipelines/deliver"
-	"oneid/pipelines/squash"
 	"oneid/schemas/config"
 )
 
@@ -103,15 +100,7 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		n.loadBuyers(ctx)
 		return nil
 	})
-	for _, s := range shops {
-		for _, stream := range s.connector.Spec().Streams {
-			group.Go(func() error {
-				return n.puller(s.connector, s.platform, s.name, stream.Name).Run(ctx, time.Duration(n.settings.Pull.Every))
-			})
-		}
-	}
-	group.Go(func() error { return n.squashing(ctx) })
-	group.Go(func() error { return n.reconciling(ctx, shops) })
+	group.Go(func() error { return n.scheduling(ctx, shops, nil) })
 	group.Go(func() error {
 		if err := n.settleStart(ctx); err != nil {
 			return err
@@ -156,28 +145,6 @@ func (n *node) deliverer() (*deliver.Deliverer, error) {
 func (n *node) settleStart(ctx context.Context) error {
 	if err := n.resolver.CaughtUp(ctx); err != nil && ctx.Err() == nil {
 		return err
-	}
-	return nil
-}
-
-// squashing folds the overrides of moved accounts into the facts, now and
-// then; it returns nil when ctx ends. What fails is tried again the next time:
-// the views are right without it.
-func (n *node) squashing(ctx context.Context) error {
-	every := time.Duration(n.settings.Resolve.SquashEvery)
-	for pipelines.Sleep(ctx, every) == nil {
-		if !n.resolver.Active() {
-			continue // the one that is active does it
-		}
-		folding := squash.Squash{ClickHouse: n.clickhouse, Log: n.log}
-		report, err := folding.Run(ctx, n.resolver.Done())
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			n.log.Warn("overrides could not be folded into the facts; it is tried again", "error", err)
-		default:
-			n.log.Info("overrides are folded into the facts", "accounts", report.Accounts, "partitions", report.Partitions)
-		}
 	}
 	return nil
 }

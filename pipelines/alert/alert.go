@@ -28,12 +28,14 @@ import (
 const (
 	// Resolver: it waits for a store, or has stopped. The subject is its machine.
 	Resolver = "resolver"
-	// Connector: a stream that a platform refuses until a person acts. The
-	// subject is platform/shop/stream.
+	// Connector: a stream that a platform refuses until a person acts, or that
+	// fails for minutes. The subject is platform/shop/stream.
 	Connector = "connector"
 	// Reconciliation: what a platform lists and what is stored differ. The
 	// subject is platform/shop/stream.
 	Reconciliation = "reconciliation"
+	// Pipeline: one whose last run failed. The subject is its name.
+	Pipeline = "pipeline"
 )
 
 // maxDetail bounds what an alert says, in bytes.

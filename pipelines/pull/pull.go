@@ -69,14 +69,16 @@ type Puller struct {
 	Ended func(error)
 	// Turn, if set, calls the work of each round of Run when it is this process's
 	// turn, and gives its error; ErrLost when the turn was taken away meanwhile.
-	Turn func(ctx context.Context, work func(ctx context.Context) error) error
+	Turn func(ctx context.Context, work func(ctx context.Context) (Summary, error)) error
 	// Refused, if set, is called for each dead letter: where it came from and
 	// what is wrong with it.
 	Refused func(origin string, err error)
 
 	mu      sync.Mutex
-	waiting int  // calls that wait for a limit; guarded by mu
-	told    bool // that they wait; guarded by mu
+	waiting int           // calls that wait for a limit; guarded by mu
+	told    bool          // that they wait; guarded by mu
+	since   time.Time     // when the first of them began; guarded by mu
+	waited  time.Duration // of this reading; guarded by mu
 }
 
 // Summary counts what a pull did.
@@ -85,6 +87,8 @@ type Summary struct {
 	// Total is how many records the platform says there are to read; 0 when
 	// it does not say.
 	Total int
+	// Waited is how long it waited for limits of the platform.
+	Waited time.Duration
 }
 
 // since is what came after earlier.
@@ -125,6 +129,9 @@ func (p *Puller) Once(ctx context.Context) (Summary, error) {
 		return err
 	})
 	err := group.Wait()
+	p.mu.Lock()
+	sum.Waited, p.waited = p.waited, 0
+	p.mu.Unlock()
 	if p.Ended != nil && ctx.Err() == nil {
 		p.Ended(err)
 	}
@@ -138,13 +145,18 @@ func (p *Puller) waits(w httpclient.Wait, begins bool) {
 	defer p.mu.Unlock()
 	if !begins {
 		p.waiting--
+		if p.waiting == 0 {
+			p.waited += time.Since(p.since)
+		}
 		if p.waiting == 0 && p.told {
 			p.told = false
 			p.Log.Info("stream goes on after its wait", "platform", p.Platform, "shop", p.Shop, "stream", p.Stream)
 		}
 		return
 	}
-	p.waiting++
+	if p.waiting++; p.waiting == 1 {
+		p.since = time.Now()
+	}
 	if !p.told && time.Until(w.Until) >= toldWait {
 		p.told = true
 		p.Log.Info("stream waits for a limit of the platform", "platform", p.Platform, "shop", p.Shop, "stream", p.Stream,
@@ -300,9 +312,9 @@ func (p *Puller) round(ctx context.Context) (sum Summary, err error) {
 	if p.Turn == nil {
 		return p.Once(ctx)
 	}
-	err = p.Turn(ctx, func(ctx context.Context) error {
+	err = p.Turn(ctx, func(ctx context.Context) (Summary, error) {
 		sum, err = p.Once(ctx)
-		return err
+		return sum, err
 	})
 	return sum, err
 }

@@ -14,3 +14,13 @@ var Sample []byte
 //
 //go:embed oneid.schema.json
 var Schema []byte
+
+// PipelineSample is a commented file of pipelines/.
+//
+//go:embed pipeline.yaml
+var PipelineSample []byte
+
+// PipelineSchema is the JSON Schema (draft 2020-12) of a file of pipelines/.
+//
+//go:embed pipeline.schema.json
+var PipelineSchema []byte

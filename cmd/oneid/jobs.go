@@ -1,0 +1,453 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"oneid/connectors"
+	"oneid/internal/kafka"
+	"oneid/pipelines/alert"
+	"oneid/pipelines/pull"
+	"oneid/pipelines/reconcile"
+	"oneid/pipelines/runs"
+	"oneid/pipelines/schedule"
+	"oneid/pipelines/squash"
+	"oneid/schemas/tables"
+)
+
+// job is what one process does at a time: a stream that is pulled, or a task
+// of another kind.
+type job struct {
+	pipeline pipeline
+	// key names it, and its lock: two pipelines that pull one stream do not do
+	// it at the same time.
+	key string
+	// Of pull alone.
+	shop   shop
+	stream string
+}
+
+// jobsOf are the jobs of a pipeline. What runs with no file pulls the streams
+// that no file does.
+func jobsOf(p pipeline, all []pipeline, shops []shop) []job {
+	if p.Task != taskPull {
+		key := p.Task
+		if p.Task == taskImport || p.Task == taskBackup {
+			key += "/" + p.Name // of other folders
+		}
+		return []job{{pipeline: p, key: key}}
+	}
+	var jobs []job
+	for _, s := range shops {
+		name := s.platform + "/" + s.name
+		for _, stream := range s.connector.Spec().Streams {
+			taken := p.File == "" && slices.ContainsFunc(all, func(other pipeline) bool {
+				return other.File != "" && !other.Paused && other.pulls(name, stream.Name)
+			})
+			if p.pulls(name, stream.Name) && !taken {
+				jobs = append(jobs, job{pipeline: p, key: taskPull + "/" + name + "/" + stream.Name, shop: s, stream: stream.Name})
+			}
+		}
+	}
+	return jobs
+}
+
+// often says whether the job runs so often that a run which finds nothing is
+// not worth a row.
+func (j job) often() bool {
+	every := j.pipeline.schedule.Interval()
+	return every > 0 && every < 10*time.Minute
+}
+
+// begun is the row of a run that begins.
+func (j job) begun(f schedule.Firing) *tables.Run {
+	run := &tables.Run{Pipeline: j.pipeline.Name, Job: j.key, Task: j.pipeline.Task, Reason: f.Why, Scheduled: f.For}
+	if j.pipeline.Task == taskPull {
+		run.Platform, run.Shop, run.Stream = j.shop.platform, j.shop.name, j.stream
+	}
+	return run
+}
+
+// done keeps up to which time of its schedule each job was done, beside the
+// cursors.
+type done struct{ cursors *pull.Cursors }
+
+// donePrefix begins their keys: no platform is called so.
+const donePrefix = "runs/"
+
+// Done implements schedule.Store.
+func (d done) Done(ctx context.Context, job string) (time.Time, error) {
+	if err := d.cursors.Refresh(ctx); err != nil {
+		return time.Time{}, err
+	}
+	return d.known(job)
+}
+
+// known is Done as it was read last.
+func (d done) known(job string) (time.Time, error) {
+	text := string(d.cursors.Get(donePrefix + job))
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return at, fmt.Errorf("read when job %s was done: %w", job, err)
+	}
+	return at, nil
+}
+
+// SetDone implements schedule.Store.
+func (d done) SetDone(ctx context.Context, job string, at time.Time) error {
+	return d.cursors.Put(ctx, donePrefix+job, connectors.Cursor(at.UTC().Format(time.RFC3339Nano)))
+}
+
+// locks are the locks of jobs that this process has asked for.
+type locks struct {
+	mu sync.Mutex
+	of map[string]*kafka.Lock
+}
+
+// lock is that of a job.
+func (n *node) lock(key string, byHand bool) (*kafka.Lock, error) {
+	n.locks.mu.Lock()
+	defer n.locks.mu.Unlock()
+	if l := n.locks.of[key]; l != nil {
+		return l, nil
+	}
+	l, err := n.kafka.Lock(n.settings.Brand+".run."+key, n.topics.Cursors, byHand)
+	if err != nil {
+		return nil, err
+	}
+	if n.locks.of == nil {
+		n.locks.of = make(map[string]*kafka.Lock)
+	}
+	n.locks.of[key] = l
+	return l, nil
+}
+
+// closeLocks lets all locks go, at the same time: each asks a broker.
+func (n *node) closeLocks() error {
+	n.locks.mu.Lock()
+	defer n.locks.mu.Unlock()
+	var all errgroup.Group
+	for _, l := range n.locks.of {
+		all.Go(l.Close)
+	}
+	n.locks.of = nil
+	return all.Wait()
+}
+
+// openHistory makes what keeps the history of runs, if it is not there yet.
+func (n *node) openHistory() error {
+	if n.history != nil {
+		return nil
+	}
+	machine, err := os.Hostname()
+	if err != nil {
+		machine = "unknown"
+	}
+	n.history = &runs.Recorder{ClickHouse: n.clickhouse, Log: n.log, Machine: machine}
+	o := n.settings.OpenLineage
+	if o.URL == "" {
+		return nil
+	}
+	key, err := o.APIKey.Load(string(n.folder))
+	if err != nil {
+		return err
+	}
+	namespace := o.Namespace
+	if namespace == "" {
+		namespace = n.settings.Brand
+	}
+	n.history.Lineage, err = runs.NewLineage(runs.LineageConfig{URL: o.URL, Namespace: namespace, APIKey: key, Version: version(), Log: n.log})
+	if err != nil {
+		return hinted{err, "mend openlineage.url in " + settingsFile}
+	}
+	return nil
+}
+
+// recording keeps the history of what work does.
+func (n *node) recording(ctx context.Context, work func(context.Context) error) error {
+	if err := n.openHistory(); err != nil {
+		return err
+	}
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSending()
+	var group errgroup.Group
+	group.Go(func() error { // what is left is sent and kept before it ends
+		defer stopSending()
+		return n.history.Run(keeping)
+	})
+	if n.history.Lineage != nil {
+		group.Go(func() error { return n.history.Lineage.Run(sending) })
+	}
+	err := work(ctx)
+	stop()
+	return errors.Join(err, group.Wait())
+}
+
+// scheduling runs the pipelines at their times until ctx ends; it returns nil
+// then. Of the tasks besides pull only those of wanted run, all for none.
+func (n *node) scheduling(ctx context.Context, shops []shop, wanted []string) error {
+	all, err := n.folder.loadPipelines(n.settings, shops)
+	if err != nil {
+		return err
+	}
+	return n.recording(ctx, func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, p := range all {
+			if p.Paused || len(wanted) > 0 && !slices.Contains(wanted, p.Task) || p.Task == taskReconcile && len(shops) == 0 {
+				continue
+			}
+			for _, j := range jobsOf(p, all, shops) {
+				group.Go(func() error { return n.runJob(ctx, j, shops, nil) })
+			}
+		}
+		err := group.Wait()
+		return errors.Join(err, n.closeLocks())
+	})
+}
+
+// runJob runs a job at its times until ctx ends. first, if set, is told the
+// puller of a stream before it pulls.
+func (n *node) runJob(ctx context.Context, j job, shops []shop, first func(*pull.Puller)) error {
+	lock, err := n.lock(j.key, false)
+	if err != nil {
+		return err
+	}
+	if every := j.pipeline.schedule.Interval(); every > 0 && j.pipeline.Task == taskPull {
+		p := n.puller(j.shop.connector, j.shop.platform, j.shop.name, j.stream)
+		if first != nil {
+			first(p)
+		}
+		p.Turn = func(ctx context.Context, work func(context.Context) (pull.Summary, error)) error {
+			err := lock.Do(ctx, func(ctx context.Context, gained bool) error {
+				if gained { // another process may have read on
+					if err := n.cursors.Refresh(ctx); err != nil {
+						return err
+					}
+				}
+				return n.recorded(ctx, j, schedule.Firing{Why: schedule.OnSchedule}, func(ctx context.Context, run *tables.Run) error {
+					return n.pullInto(ctx, run, p, work)
+				})
+			})
+			if errors.Is(err, kafka.ErrFenced) {
+				return pull.ErrLost
+			}
+			return err
+		}
+		return p.Run(ctx, every)
+	}
+	s := schedule.Job{
+		Key: j.pipeline.Name + "/" + j.key, Schedule: j.pipeline.schedule, CatchUp: j.pipeline.CatchUp,
+		Store: done{n.cursors}, Lock: lock, Final: connectors.Stops, Log: n.log,
+		Work: func(ctx context.Context, f schedule.Firing) error {
+			return n.doJob(ctx, j, f, shops, newProgress(true))
+		},
+	}
+	if j.pipeline.Task == taskSquash {
+		s.Ready = n.resolver.Active // the one that is active does it
+	}
+	return s.Run(ctx)
+}
+
+// recorded keeps a run of a job in the history, and tells people when its
+// state has changed.
+func (n *node) recorded(ctx context.Context, j job, f schedule.Firing, work func(context.Context, *tables.Run) error) error {
+	run := j.begun(f)
+	n.history.Begin(run, j.often())
+	err := work(ctx, run)
+	n.history.End(run, j.often(), ctx.Err() != nil, err)
+	if ctx.Err() == nil && j.pipeline.Task != taskPull {
+		n.alertPipeline(j.pipeline.Name, err)
+	}
+	return err
+}
+
+// pullInto pulls a stream and counts what it did.
+func (n *node) pullInto(ctx context.Context, run *tables.Run, p *pull.Puller, once func(context.Context) (pull.Summary, error)) error {
+	sum, err := once(ctx)
+	run.Pages, run.Records, run.Events, run.DeadLetters, run.Waited = sum.Pages, sum.Records, sum.Events, sum.DeadLetters, sum.Waited
+	run.Lag = n.lag(p.Connector, p.Platform+"/"+p.Shop+"/"+p.Stream, time.Now())
+	return err
+}
+
+// lag is how far behind the present a stream was read, by its cursor; negative
+// if that cannot be said.
+func (n *node) lag(c connectors.Connector, stream string, now time.Time) time.Duration {
+	dated, ok := c.(connectors.Dated)
+	if !ok {
+		return -1
+	}
+	reached, ok := dated.Reached(n.cursors.Get(stream))
+	if !ok {
+		return -1
+	}
+	return max(now.Sub(reached), 0)
+}
+
+// alertPipeline notes how a run of a pipeline ended.
+func (n *node) alertPipeline(name string, err error) {
+	if n.alerts == nil {
+		return
+	}
+	detail := ""
+	if err != nil {
+		detail = "the pipeline failed: " + err.Error()
+	}
+	n.alerts.Set(alert.Pipeline, name, detail)
+}
+
+// doJob does a job once and records it. The lock is held.
+func (n *node) doJob(ctx context.Context, j job, f schedule.Firing, shops []shop, show *progress) error {
+	return n.recorded(ctx, j, f, func(ctx context.Context, run *tables.Run) error {
+		err := n.task(ctx, j, run, shops, show)
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("a pipeline failed", "pipeline", j.pipeline.Name, "job", j.key, "error", err)
+		}
+		return err
+	})
+}
+
+// task does what a job is about.
+func (n *node) task(ctx context.Context, j job, run *tables.Run, shops []shop, show *progress) error {
+	p := j.pipeline
+	switch p.Task {
+	case taskPull:
+		if err := n.cursors.Refresh(ctx); err != nil { // another process may have read on
+			return err
+		}
+		puller := n.puller(j.shop.connector, j.shop.platform, j.shop.name, j.stream)
+		shown := show.begin(j.shop.platform+"/"+j.shop.name+" "+j.stream, 0)
+		puller.Progress = func(sum pull.Summary) { shown.set(int64(sum.Records), int64(sum.Total)) }
+		err := n.pullInto(ctx, run, puller, puller.Once)
+		shown.end(err)
+		return err
+	case taskReconcile:
+		return n.reconcileOnce(ctx, p, run, shops)
+	case taskSquash:
+		folding := squash.Squash{ClickHouse: n.clickhouse, Log: n.log}
+		report, err := folding.Run(ctx, n.resolver.Done())
+		run.Records = int(report.Accounts)
+		if err == nil {
+			n.log.Info("overrides are folded into the facts", "accounts", report.Accounts, "partitions", report.Partitions)
+		}
+		return err
+	case taskBackup:
+		report, err := backupCmd{To: n.folder.resolve(p.To), WithKeys: p.WithKeys}.backup(ctx, n, show)
+		run.Records = report.Files
+		return err
+	case taskReplay:
+		to := time.Now().UTC().Truncate(time.Second)
+		c := replayCmd{From: to.Add(-time.Duration(p.Window)).Format(time.RFC3339), To: to.Format(time.RFC3339), Shop: p.Shops, Stream: p.Streams}
+		report, err := c.replay(ctx, n, show, func(ctx context.Context, work func(context.Context) error) error { return work(ctx) })
+		run.Records, run.Events, run.DeadLetters = report.Rows, report.Events, report.Refused
+		return err
+	case taskImport:
+		return n.importFolder(ctx, p, run)
+	}
+	return fmt.Errorf("there is no task %q", p.Task)
+}
+
+// reconcileOnce compares the days of a pipeline.
+func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, shops []shop) error {
+	wanted, err := reconcileCmd{Shop: p.Shops}.wanted(shops)
+	if err != nil {
+		return err
+	}
+	zone, err := time.LoadLocation(n.settings.Timezone)
+	if err != nil {
+		return err
+	}
+	r := n.reconciler()
+	note := n.metrics.Reconciled()
+	r.Note = func(platform, shop, stream string, entities uint64) {
+		note(platform, shop, stream, entities)
+		n.alertDifference(platform, shop, stream, entities)
+	}
+	today := time.Now().In(zone)
+	from := today.AddDate(0, 0, 1-p.Days)
+	var report reconcile.Report
+	if p.Repair {
+		report, err = r.Repair(ctx, wanted, from, today)
+	} else {
+		report, err = r.Run(ctx, wanted, from, today)
+	}
+	for _, day := range report.Days {
+		run.Records += int(day.Source.Count)
+	}
+	run.Events = report.Repaired
+	return err
+}
+
+// importFolder loads each file of a folder, and moves it away: to done, or to
+// failed if it is none that can be read. Two files that are one export are two
+// imports, which changes nothing of what is there in the end.
+func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) error {
+	dir := n.folder.resolve(p.Folder)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("read the watched folder: %w", err)
+	}
+	var faults []error
+	for _, entry := range entries {
+		info, err := entry.Info()
+		// One that was changed just now may still be written.
+		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") || time.Since(info.ModTime()) < settledFile {
+			continue
+		}
+		c := importCmd{Shop: p.Shop, File: []string{filepath.Join(dir, entry.Name())}}
+		if p.Mapping != "" {
+			c.Mapping = n.folder.resolve(p.Mapping)
+		}
+		c.inside = func(ctx context.Context, report *importReport, load func(context.Context, *node, *progress) error) error {
+			err := load(ctx, n, newProgress(true))
+			run.Records, run.DeadLetters = run.Records+report.Rows, run.DeadLetters+report.Refused
+			run.Events += report.Loaded
+			return err
+		}
+		err = c.Run(ctx, n.folder)
+		to := "done"
+		if err != nil {
+			if ctx.Err() != nil || kafka.IsAway(err) {
+				return err // the file stays for the next time
+			}
+			to = "failed"
+			faults = append(faults, fmt.Errorf("import %s: %w", entry.Name(), err))
+		}
+		if err := moveInto(filepath.Join(dir, to), c.File[0]); err != nil {
+			return errors.Join(append(faults, err)...)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// settledFile is how long a file must not have been changed to be loaded.
+const settledFile = 5 * time.Second
+
+// moveInto moves a file into a folder, under a name of its own there.
+func moveInto(dir, file string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	to := filepath.Join(dir, filepath.Base(file))
+	if _, err := os.Lstat(to); err == nil {
+		to = filepath.Join(dir, time.Now().UTC().Format("20060102T150405.000-")+filepath.Base(file))
+	}
+	return os.Rename(file, to)
+}
