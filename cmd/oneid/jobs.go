@@ -16,6 +16,7 @@ import (
 
 	"oneid/connectors"
 	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/pipelines/alert"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/reconcile"
@@ -55,11 +56,15 @@ func jobsOf(p pipeline, all []pipeline, shops []shop) []job {
 				return other.File != "" && !other.Paused && other.pulls(name, stream.Name)
 			})
 			if p.pulls(name, stream.Name) && !taken {
-				jobs = append(jobs, job{pipeline: p, key: taskPull + "/" + name + "/" + stream.Name, shop: s, stream: stream.Name})
+				jobs = append(jobs, pullJob(p, s, stream.Name))
 			}
 		}
 	}
 	return jobs
+}
+
+func pullJob(p pipeline, s shop, stream string) job {
+	return job{pipeline: p, key: taskPull + "/" + s.platform + "/" + s.name + "/" + stream, shop: s, stream: stream}
 }
 
 // often says whether the job runs so often that a run which finds nothing is
@@ -118,13 +123,13 @@ type locks struct {
 }
 
 // lock is that of a job.
-func (n *node) lock(key string, byHand bool) (*kafka.Lock, error) {
+func (n *node) lock(key string) (*kafka.Lock, error) {
 	n.locks.mu.Lock()
 	defer n.locks.mu.Unlock()
 	if l := n.locks.of[key]; l != nil {
 		return l, nil
 	}
-	l, err := n.kafka.Lock(n.settings.Brand+".run."+key, n.topics.Cursors, byHand)
+	l, err := n.kafka.Lock(n.settings.Brand+".run."+key, n.topics.Cursors, false)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +138,43 @@ func (n *node) lock(key string, byHand bool) (*kafka.Lock, error) {
 	}
 	n.locks.of[key] = l
 	return l, nil
+}
+
+// errElsewhere says that another process does a job just now.
+type errElsewhere struct{ job string }
+
+func (e errElsewhere) Error() string {
+	return fmt.Sprintf("%s runs in another process just now", e.job)
+}
+
+// Code names the kind of error for CLI and API.
+func (errElsewhere) Code() string { return "running" }
+
+// Hint says what to do.
+func (errElsewhere) Hint() string {
+	return "wait until it has ended (`oneid status`), or give --wait 10m; what runs again and again needs no help"
+}
+
+// byHand works under a job's lock before any scheduler that rests. While
+// another process does the job it tries again, for patience.
+func (n *node) byHand(ctx context.Context, key string, patience time.Duration, work func(context.Context) error) error {
+	for deadline := time.Now().Add(patience); ; {
+		l, err := n.kafka.Lock(n.settings.Brand+".run."+key, n.topics.Cursors, true)
+		if err != nil {
+			return err
+		}
+		err = l.Try(ctx, func(ctx context.Context, _ bool) error { return work(ctx) })
+		err = errors.Join(err, l.Close())
+		if !errors.Is(err, kafka.ErrHeld) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errElsewhere{key}
+		}
+		if err := pipelines.Sleep(ctx, time.Second/2); err != nil {
+			return err
+		}
+	}
 }
 
 // closeLocks lets all locks go, at the same time: each asks a broker.
@@ -223,7 +265,7 @@ func (n *node) scheduling(ctx context.Context, shops []shop, wanted []string) er
 // runJob runs a job at its times until ctx ends. first, if set, is told the
 // puller of a stream before it pulls.
 func (n *node) runJob(ctx context.Context, j job, shops []shop, first func(*pull.Puller)) error {
-	lock, err := n.lock(j.key, false)
+	lock, err := n.lock(j.key)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"oneid/pipelines/pull"
+	"oneid/pipelines/schedule"
+	"oneid/schemas/tables"
 )
 
 // syncCmd pulls what changed at the platforms into Kafka.
@@ -21,7 +25,7 @@ type syncCmd struct {
 
 // Help shows below the usage.
 func (syncCmd) Help() string {
-	return "Reads each stream from where it was left, publishes what changed, and writes its cursor only after that: a crash repeats a page and loses nothing. While a platform allows no more calls it waits, says until when (also /readyz at metrics.listen), and goes on. Without --once it asks again and again (pull.every) until Ctrl-C. A first reading says what it will cost before it starts. Another process resolves: `oneid resolve`, or `oneid up`."
+	return "Reads each stream from where it was left, publishes what changed, and writes its cursor only after that: a crash repeats a page and loses nothing. While a platform allows no more calls it waits, says until when (also /readyz at metrics.listen), and goes on. Without --once it asks again and again (pull.every, or as the files of pipelines/ say) until Ctrl-C. Any number may run: each stream is read by one process at a time. A first reading says what it will cost before it starts. Another process resolves: `oneid resolve`, or `oneid up`."
 }
 
 // Run pulls.
@@ -50,6 +54,7 @@ func (c syncCmd) run(ctx context.Context, n *node) error {
 	if len(shops) == 0 {
 		return hinted{errors.New("no shops are configured"), "name them under shops in " + n.folder.path(settingsFile)}
 	}
+	every := slices.Clone(shops)
 	if len(c.Shop) > 0 {
 		shops = slices.DeleteFunc(shops, func(s shop) bool { return !slices.Contains(c.Shop, s.platform+"/"+s.name) })
 	}
@@ -61,6 +66,27 @@ func (c syncCmd) run(ctx context.Context, n *node) error {
 		}
 		return errors.Join(faults...)
 	}
+	return n.recording(ctx, func(ctx context.Context) error { return c.pull(ctx, n, every, shops) })
+}
+
+// oncePatience is how long --once waits for another process that reads the
+// same stream.
+const oncePatience = 10 * time.Minute
+
+// pull pulls the streams of shops, of every that are configured.
+func (c syncCmd) pull(ctx context.Context, n *node, every, shops []shop) error {
+	pipelines, err := n.folder.loadPipelines(n.settings, every)
+	if err != nil {
+		return err
+	}
+	n.startAlerts()
+	alerting, stop := context.WithCancel(ctx)
+	told := make(chan error, 1)
+	go func() { told <- n.alerts.Run(alerting) }()
+	defer func() {
+		stop()
+		<-told
+	}()
 	var all errgroup.Group
 	for _, s := range shops {
 		asking, cancel := context.WithTimeout(ctx, estimatePatience)
@@ -69,22 +95,53 @@ func (c syncCmd) run(ctx context.Context, n *node) error {
 			n.log.Info("what the first reading costs is not known", "error", err) // the reading says what is wrong
 		}
 		cancel()
-		for _, stream := range s.connector.Spec().Streams {
-			p := n.puller(s.connector, s.platform, s.name, stream.Name)
-			if about := first[stream.Name]; about > 0 {
-				n.readingFirst(p, about)
+		if c.Once {
+			for _, stream := range s.connector.Spec().Streams {
+				j := pullJob(pipeline{Name: taskPull, PipelineSettings: PipelineSettings{Task: taskPull}}, s, stream.Name)
+				all.Go(func() error { return c.once(ctx, n, j, first[j.stream]) })
 			}
-			all.Go(func() error {
-				if !c.Once {
-					return p.Run(ctx, time.Duration(n.settings.Pull.Every))
-				}
-				sum, err := p.Once(ctx)
-				fmt.Fprintf(os.Stderr, "%s/%s %s: %d records, %d events, %d dead letters\n", s.platform, s.name, stream.Name, sum.Records, sum.Events, sum.DeadLetters)
-				return err
-			})
+			continue
+		}
+		for _, p := range pipelines {
+			if p.Task != taskPull || p.Paused {
+				continue
+			}
+			for _, j := range jobsOf(p, pipelines, []shop{s}) {
+				all.Go(func() error { return n.runJob(ctx, j, every, n.firstReading(first[j.stream])) })
+			}
 		}
 	}
-	return all.Wait()
+	err = all.Wait()
+	return errors.Join(err, n.closeLocks())
+}
+
+// firstReading lets a puller say how far its first reading is, if it is one.
+func (n *node) firstReading(about int) func(*pull.Puller) {
+	return func(p *pull.Puller) {
+		if about > 0 {
+			n.readingFirst(p, about)
+		}
+	}
+}
+
+// once pulls a stream once.
+func (c syncCmd) once(ctx context.Context, n *node, j job, about int) error {
+	p := n.puller(j.shop.connector, j.shop.platform, j.shop.name, j.stream)
+	n.firstReading(about)(p)
+	var sum pull.Summary
+	err := n.byHand(ctx, j.key, oncePatience, func(ctx context.Context) error {
+		if err := n.cursors.Refresh(ctx); err != nil { // another process may have read on
+			return err
+		}
+		return n.recorded(ctx, j, schedule.Firing{Why: schedule.ByHand}, func(ctx context.Context, run *tables.Run) error {
+			return n.pullInto(ctx, run, p, func(ctx context.Context) (_ pull.Summary, err error) {
+				sum, err = p.Once(ctx)
+				return sum, err
+			})
+		})
+	})
+	fmt.Fprintf(os.Stderr, "%s/%s %s: %d records, %d events, %d dead letters\n", j.shop.platform, j.shop.name, j.stream, sum.Records, sum.Events, sum.DeadLetters)
+	return err
 }
 
 // resolveCmd resolves what lies in Kafka.

@@ -2,9 +2,10 @@
 // does no longer: once each, whatever happens how often in between. An alert
 // goes into the topic <brand>.alerts, from where webhooks are told of it.
 //
-// What stands lies in the topic: a process that starts goes on from there, so
-// that an alert which it finds mended is cleared, and one which goes on is not
-// raised again. While Kafka is away alerts wait, the last state of each.
+// What stands lies in the topic: each process reads on there before it tells
+// anything, so that an alert which it finds mended is cleared, and one which
+// goes on is not raised again, whichever process has raised it. While Kafka is
+// away alerts wait, the last state of each.
 package alert
 
 import (
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -50,7 +52,7 @@ type Alerts struct {
 	Log       *slog.Logger
 
 	mu     sync.Mutex
-	wanted map[subject]string // what is wrong; empty if nothing is
+	wanted map[subject]string // what is wrong, empty if nothing is, until it is told
 	moved  chan struct{}      // holds one thing while wanted has changed
 }
 
@@ -82,54 +84,67 @@ func (a *Alerts) Run(ctx context.Context) error {
 	a.mu.Lock()
 	a.start()
 	a.mu.Unlock()
-	var raised map[subject]bool
+	s := standing{raised: make(map[subject]bool)}
 	var wait pipelines.Backoff
 	for {
-		err := a.publish(ctx, &raised)
+		err := a.publish(ctx, &s)
 		switch {
 		case ctx.Err() != nil:
+			// What was set last is told by nobody else.
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			if err := a.publish(ending, &s); err != nil && !kafka.IsAway(err) && ending.Err() == nil {
+				return err
+			}
 			return nil
 		case err != nil && !kafka.IsAway(err):
 			return err
 		case err != nil:
-			if wait.Wait(ctx) != nil {
-				return nil
-			}
+			_ = wait.Wait(ctx) // cut short by the end alone
 			continue
 		}
 		wait.Reset()
 		select {
 		case <-a.moved:
+			_ = pipelines.Sleep(ctx, gather) // cut short by the end alone
 		case <-ctx.Done():
-			return nil
 		}
 	}
 }
 
-// publish publishes whatever is not as it was told last. raised is what stands,
-// nil before it was read.
-func (a *Alerts) publish(ctx context.Context, raised *map[subject]bool) error {
-	if *raised == nil {
-		standing, err := a.standing(ctx)
-		if err != nil {
-			return err
-		}
-		*raised = standing
-	}
+// gather is how long changes wait for others: each reading of the topic costs.
+const gather = 200 * time.Millisecond
+
+// standing is which alerts stand, as of an offset of the topic.
+type standing struct {
+	raised map[subject]bool
+	next   int64
+}
+
+// publish publishes whatever is not as it was told last, by any process.
+func (a *Alerts) publish(ctx context.Context, s *standing) error {
 	a.mu.Lock()
-	now := make(map[subject]string, len(a.wanted))
-	for s, detail := range a.wanted {
-		now[s] = detail
-	}
+	now := maps.Clone(a.wanted)
 	a.mu.Unlock()
-	for s, detail := range now {
-		if (detail != "") == (*raised)[s] {
-			continue
+	if len(now) == 0 {
+		return nil
+	}
+	if err := a.catchUp(ctx, s); err != nil {
+		return err
+	}
+	for about, detail := range now {
+		if (detail != "") != s.raised[about] {
+			if err := a.tell(ctx, about, detail); err != nil {
+				return err
+			}
+			s.raised[about] = detail != ""
 		}
-		if err := a.tell(ctx, s, detail); err != nil {
-			return err
+		// From here on another process may have other news of it.
+		a.mu.Lock()
+		if a.wanted[about] == detail {
+			delete(a.wanted, about)
 		}
-		(*raised)[s] = detail != ""
+		a.mu.Unlock()
 	}
 	return nil
 }
@@ -158,25 +173,25 @@ func (a *Alerts) tell(ctx context.Context, s subject, detail string) error {
 	return nil
 }
 
-// standing reads from the topic which alerts were raised and not cleared.
-func (a *Alerts) standing(ctx context.Context) (map[subject]bool, error) {
+// catchUp reads from the topic which alerts were raised and not cleared.
+func (a *Alerts) catchUp(ctx context.Context, s *standing) error {
 	first, next, err := a.Kafka.Ends(ctx, a.Topic)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	raised := make(map[subject]bool)
-	err = a.Kafka.ReadRange(ctx, a.Topic, 0, first[0], next[0], false, func(m kafka.Fetched) error {
+	err = a.Kafka.ReadRange(ctx, a.Topic, 0, max(s.next, first[0]), next[0], false, func(m kafka.Fetched) error {
 		alert := new(events.Alert)
 		if proto.Unmarshal(m.Value, alert) == nil {
-			raised[subject{alert.GetKind(), alert.GetSubject()}] = alert.GetState() == events.AlertState_ALERT_STATE_RAISED
+			s.raised[subject{alert.GetKind(), alert.GetSubject()}] = alert.GetState() == events.AlertState_ALERT_STATE_RAISED
 		}
 		return nil
 	})
 	if errors.Is(err, kafka.ErrTrimmed) { // the oldest left while they were read
-		return a.standing(ctx)
+		return a.catchUp(ctx, s)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("alert: read which alerts stand: %w", err)
+		return fmt.Errorf("alert: read which alerts stand: %w", err)
 	}
-	return raised, nil
+	s.next = next[0]
+	return nil
 }
