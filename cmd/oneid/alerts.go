@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -89,4 +90,14 @@ func (n *node) alertDifference(platform, shop, stream string, entities uint64) {
 		detail = fmt.Sprintf("%d entities differ from what the platform lists; `oneid reconcile` names them, with --repair they are read again", entities)
 	}
 	n.alerts.Set(alert.Reconciliation, platform+"/"+shop+"/"+stream, detail)
+}
+
+// telling publishes alerts while work runs, and what it said last after it.
+func (n *node) telling(ctx context.Context, work func(context.Context) error) error {
+	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	told := make(chan error, 1)
+	go func() { told <- n.alerts.Run(telling) }()
+	err := work(ctx)
+	stop()
+	return errors.Join(err, <-told)
 }

@@ -309,9 +309,13 @@ func (n *node) runJob(ctx context.Context, j job, shops []shop, first func(*pull
 // state has changed.
 func (n *node) recorded(ctx context.Context, j job, f schedule.Firing, work func(context.Context, *tables.Run) error) error {
 	run := j.begun(f)
-	n.history.Begin(run, j.often())
+	n.history.Begin(run, j.often() && f.Why != schedule.ByHand)
 	err := work(ctx, run)
-	n.history.End(run, j.often(), ctx.Err() != nil, err)
+	// By hand each run is worth a row.
+	n.history.End(run, j.often() && f.Why != schedule.ByHand, ctx.Err() != nil, err)
+	if n.finished != nil {
+		n.finished(*run)
+	}
 	if ctx.Err() == nil && j.pipeline.Task != taskPull {
 		n.alertPipeline(j.pipeline.Name, err)
 	}

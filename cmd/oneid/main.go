@@ -26,6 +26,8 @@ type cli struct {
 	Simulate   simulateCmd   `cmd:"" help:"Run the simulators of the three platforms alone."`
 	Sync       syncCmd       `cmd:"" help:"Pull what changed at the platforms into Kafka."`
 	Connector  connectorCmd  `cmd:"" help:"Run a connector for another scheduler: Airbyte, Singer."`
+	Run        runCmd        `cmd:"" help:"Run one pipeline now."`
+	Status     statusCmd     `cmd:"" help:"Show each stream's lag, runs, dead letters and alerts."`
 	Resolve    resolveCmd    `cmd:"" help:"Resolve what lies in Kafka into ClickHouse."`
 	Serve      serveCmd      `cmd:"" help:"Serve the look-up API alone, from ClickHouse."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring ClickHouse's tables and views up to date."`

@@ -28,6 +28,7 @@ import (
 	"oneid/pipelines/pull"
 	"oneid/pipelines/resolve"
 	"oneid/pipelines/runs"
+	"oneid/schemas/tables"
 )
 
 // node is an instance that moves data: it can publish, and, when it owns its
@@ -57,6 +58,8 @@ type node struct {
 	// locks and history are those of the pipelines' jobs.
 	locks   locks
 	history *runs.Recorder
+	// finished, if set, is told of each run that has ended.
+	finished func(tables.Run)
 
 	// simulated is the world of the folder's simulators; nil without them.
 	simulated *simulator.World

@@ -208,16 +208,8 @@ func (n *node) withShops(ctx context.Context, task func(context.Context, []shop)
 		return err
 	}
 	if !n.owner {
-		var running simulator.Endpoints
-		err := readJSON(n.folder.path(simulatorsFile), &running)
-		if err == nil {
-			more, err := simulated(running, false)
-			if err != nil {
-				return err
-			}
-			return work(ctx, append(shops, more...))
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		shops, err := n.folder.shopsBeside(n.settings)
+		if err != nil {
 			return err
 		}
 		return work(ctx, shops)
@@ -228,4 +220,21 @@ func (n *node) withShops(ctx context.Context, task func(context.Context, []shop)
 		}
 		return work(ctx, shops)
 	})
+}
+
+// shopsBeside are the shops of the settings and those of simulators that run.
+func (f folder) shopsBeside(settings Settings) ([]shop, error) {
+	shops, err := f.shops(settings)
+	if err != nil {
+		return nil, err
+	}
+	var running simulator.Endpoints
+	switch err := readJSON(f.path(simulatorsFile), &running); {
+	case errors.Is(err, fs.ErrNotExist):
+		return shops, nil
+	case err != nil:
+		return nil, err
+	}
+	more, err := simulated(running, false)
+	return append(shops, more...), err
 }

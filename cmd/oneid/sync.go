@@ -66,7 +66,10 @@ func (c syncCmd) run(ctx context.Context, n *node) error {
 		}
 		return errors.Join(faults...)
 	}
-	return n.recording(ctx, func(ctx context.Context) error { return c.pull(ctx, n, every, shops) })
+	n.startAlerts()
+	return n.recording(ctx, func(ctx context.Context) error {
+		return n.telling(ctx, func(ctx context.Context) error { return c.pull(ctx, n, every, shops) })
+	})
 }
 
 // oncePatience is how long --once waits for another process that reads the
@@ -79,14 +82,6 @@ func (c syncCmd) pull(ctx context.Context, n *node, every, shops []shop) error {
 	if err != nil {
 		return err
 	}
-	n.startAlerts()
-	alerting, stop := context.WithCancel(ctx)
-	told := make(chan error, 1)
-	go func() { told <- n.alerts.Run(alerting) }()
-	defer func() {
-		stop()
-		<-told
-	}()
 	var all errgroup.Group
 	for _, s := range shops {
 		asking, cancel := context.WithTimeout(ctx, estimatePatience)

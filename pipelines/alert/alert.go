@@ -9,11 +9,13 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -194,4 +196,29 @@ func (a *Alerts) catchUp(ctx context.Context, s *standing) error {
 	}
 	s.next = next[0]
 	return nil
+}
+
+// Standing reads which alerts stand now, by kind and subject.
+func Standing(ctx context.Context, client *kafka.Client, topic string) ([]*events.Alert, error) {
+	last := make(map[subject]*events.Alert)
+	err := client.ReadAll(ctx, topic, func(_ int, m kafka.Fetched) error {
+		alert := new(events.Alert)
+		if proto.Unmarshal(m.Value, alert) == nil {
+			last[subject{alert.GetKind(), alert.GetSubject()}] = alert
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("alert: read which alerts stand: %w", err)
+	}
+	var list []*events.Alert
+	for _, alert := range last {
+		if alert.GetState() == events.AlertState_ALERT_STATE_RAISED {
+			list = append(list, alert)
+		}
+	}
+	slices.SortFunc(list, func(a, b *events.Alert) int {
+		return cmp.Or(cmp.Compare(a.GetKind(), b.GetKind()), cmp.Compare(a.GetSubject(), b.GetSubject()))
+	})
+	return list, nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -209,6 +211,37 @@ func (q *Quotas) used(name, day string) int {
 		}
 	}
 	return sum
+}
+
+// Usage is what was used under one name.
+type Usage struct {
+	Name string
+	// Used are the calls of the newest day that anybody wrote down and that is
+	// today somewhere; 0 for a limit without a quota.
+	Used int
+	// Until is the end of a ban; zero for none.
+	Until time.Time
+}
+
+// Usage is what all processes used of each quota, by name, as it was read last.
+func (q *Quotas) Usage(now time.Time) []Usage {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var list []Usage
+	for _, name := range slices.Sorted(maps.Keys(q.shares)) {
+		u, day := Usage{Name: name}, ""
+		for _, s := range q.shares[name] {
+			day = max(day, s.Day)
+			if s.Until.After(u.Until) {
+				u.Until = s.Until
+			}
+		}
+		if day >= now.Add(-12*time.Hour).UTC().Format(time.DateOnly) {
+			u.Used = q.used(name, day)
+		}
+		list = append(list, u)
+	}
+	return list
 }
 
 // Take implements httpclient.Keeper.
