@@ -15,6 +15,7 @@ import (
 
 	"oneid/internal/config"
 	"oneid/internal/kafka"
+	"oneid/pipelines/deliver"
 	"oneid/pipelines/membership"
 	"oneid/pipelines/resolve"
 	"oneid/schemas/events"
@@ -160,9 +161,11 @@ func (d DeliverSettings) has(stream, name string) bool {
 
 // WebhookSettings is one address that something is posted to.
 type WebhookSettings struct {
-	Name   string        `yaml:"name" doc:"What its consumer group is called by; a new name is told everything from the start."`
-	URL    string        `yaml:"url" doc:"Address that takes the POST; without password and query."`
-	Secret config.Secret `yaml:"secret_file" doc:"File that holds the secret of the signatures, at least 16 bytes."`
+	Name    string        `yaml:"name" doc:"What its consumer group is called by; a new name is told everything from the start."`
+	URL     string        `yaml:"url" doc:"Address that takes the POST; without password and query."`
+	Secret  config.Secret `yaml:"secret_file" doc:"File that holds the secret of the signatures, at least 16 bytes; of a robot, the one of its page, if it signs."`
+	Format  string        `yaml:"format" doc:"Of alerts: empty for OneID's own, or wecom, dingtalk or feishu for a group chat's robot."`
+	Address config.Secret `yaml:"url_file" doc:"File that holds a robot's whole address, which is a secret."`
 }
 
 // OpenLineageSettings says who is told of each run of a pipeline.
@@ -290,6 +293,22 @@ func (s *Settings) validate(data []byte) error {
 	}
 	if s.Log.Format != "text" && s.Log.Format != "json" {
 		fault("log.format", "must be text or json")
+	}
+	for i, w := range s.Deliver.Webhooks {
+		if w.Format != "" {
+			fault(fmt.Sprintf("deliver.webhooks[%d].format", i), "is of robots, who are told of alerts alone: put it under deliver.alerts")
+		}
+	}
+	for i, w := range s.Deliver.Alerts {
+		key := fmt.Sprintf("deliver.alerts[%d]", i)
+		switch {
+		case w.Format != "" && !slices.Contains(deliver.Formats, w.Format):
+			fault(key+".format", "must be %s, or empty for OneID's own", strings.Join(deliver.Formats, ", "))
+		case w.Format != "" && (w.URL != "" || !w.Address.IsSet()):
+			fault(key, "is a robot, whose address is a secret: put it into a file and name that with url_file, in place of url")
+		case w.Format == "" && w.Address.IsSet():
+			fault(key+".url_file", "is of robots: name the format, or write url")
+		}
 	}
 	seen := make(map[string]bool)
 	for i, shop := range s.Shops {

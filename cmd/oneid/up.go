@@ -131,7 +131,13 @@ func (n *node) deliverer() (*deliver.Deliverer, error) {
 			if err != nil {
 				return nil, err
 			}
-			*of.to = append(*of.to, deliver.Webhook{Name: w.Name, URL: w.URL, Secret: secret})
+			address := w.URL
+			if w.Format != "" {
+				if address, err = w.Address.Load(string(n.folder)); err != nil {
+					return nil, err
+				}
+			}
+			*of.to = append(*of.to, deliver.Webhook{Name: w.Name, URL: address, Secret: secret, Format: w.Format})
 		}
 	}
 	d, err := deliver.New(c)

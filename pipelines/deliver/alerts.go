@@ -3,10 +3,12 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"oneid/internal/httpclient"
 	"oneid/schemas/events"
 )
 
@@ -32,9 +34,24 @@ func (d *Deliverer) alert(ctx context.Context, h *hook, value []byte) error {
 	if time.Since(time.UnixMilli(alert.GetChangedMs())) > staleAlert {
 		return nil
 	}
+	if h.robot != nil {
+		return d.say(ctx, h, h.robot.text(d.config.Brand, alert))
+	}
 	body, err := alertEvent(d.config.Brand, alert)
 	if err != nil {
 		return err
 	}
 	return d.post(ctx, h, alert.GetAlertId(), body)
+}
+
+// say says a text to a robot, once.
+func (d *Deliverer) say(ctx context.Context, h *hook, text string) error {
+	_, err := h.client.Do(ctx, "robot",
+		func(int) (httpclient.Request, error) { return h.robot.request(text, time.Now()) },
+		func(r httpclient.Response) error { return h.robot.check(h.client, r) })
+	d.note(h, err)
+	if err != nil {
+		return fmt.Errorf("deliver: tell robot %s: %w", h.Name, err)
+	}
+	return nil
 }

@@ -45,8 +45,11 @@ type Webhook struct {
 	Name string
 	// URL takes a POST; it holds no password and no query.
 	URL string
-	// Secret signs what is sent: at least 16 bytes.
+	// Secret signs what is sent: at least 16 bytes. A robot may have none.
 	Secret string
+	// Format of a webhook of alerts: empty for OneID's own, or WeCom, DingTalk or
+	// Feishu for a robot, whose URL with its query is a secret.
+	Format string
 }
 
 // Group is the consumer group of a webhook.
@@ -71,6 +74,9 @@ type Config struct {
 	MinWait, MaxWait time.Duration
 	// Timeout of one attempt. Default 10 s.
 	Timeout time.Duration
+	// RobotsPerSecond is how many messages a robot is sent. Default 0.25, below
+	// what all of them allow.
+	RobotsPerSecond float64
 }
 
 // Deliverer delivers identity changes and alerts to webhooks.
@@ -86,7 +92,8 @@ type hook struct {
 	Webhook
 	client *httpclient.Client
 	health pipelines.Health
-	told   *told // nil for one of alerts
+	told   *told  // nil for one of alerts
+	robot  *robot // nil for one that is none
 }
 
 // New checks the webhooks; it connects to nothing.
@@ -102,6 +109,14 @@ func New(c Config) (*Deliverer, error) {
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 10 * time.Second
+	}
+	if c.RobotsPerSecond <= 0 {
+		c.RobotsPerSecond = robotsPerSecond
+	}
+	for _, w := range c.Webhooks {
+		if w.Format != "" {
+			return nil, fmt.Errorf("deliver: webhook %q: robots take alerts alone", w.Name)
+		}
 	}
 	d := &Deliverer{config: c, topics: events.TopicsOf(c.Brand)}
 	d.newest = newNewest(c.Kafka, d.topics.Identity)
@@ -129,17 +144,28 @@ func (c Config) hooks(webhooks []Webhook) ([]*hook, error) {
 			return fail("its name must be made of letters, digits, - and _")
 		case seen[w.Name]:
 			return fail("another has the same name")
-		case len(w.Secret) < 16:
+		case len(w.Secret) < 16 && w.Format == "":
 			return fail("its secret must have at least 16 bytes")
 		}
 		seen[w.Name] = true
+		h := &hook{Webhook: w}
+		limits := httpclient.Config{BaseURL: w.URL, Timeout: c.Timeout, Attempts: 1, MaxThrottle: 2 * time.Minute}
+		if w.Format != "" {
+			var err error
+			if h.robot, limits.BaseURL, err = newRobot(w.Format, w.URL, w.Secret); err != nil {
+				return fail(err.Error())
+			}
+			h.URL = limits.BaseURL
+			limits.MaxThrottle, limits.Shop = 15*time.Minute, httpclient.Limit{Name: "robot " + w.Name, PerSecond: c.RobotsPerSecond}
+		}
 		// The Router waits between attempts, and keeps the order of an
 		// account's changes meanwhile.
-		client, err := httpclient.New(httpclient.Config{BaseURL: w.URL, Timeout: c.Timeout, Attempts: 1, MaxThrottle: 2 * time.Minute})
+		client, err := httpclient.New(limits)
 		if err != nil {
 			return fail(err.Error())
 		}
-		hooks = append(hooks, &hook{Webhook: w, client: client})
+		h.client = client
+		hooks = append(hooks, h)
 	}
 	return hooks, nil
 }
