@@ -274,21 +274,11 @@ func (n *node) runJob(ctx context.Context, j job, shops []shop, first func(*pull
 		if first != nil {
 			first(p)
 		}
-		p.Turn = func(ctx context.Context, work func(context.Context) (pull.Summary, error)) error {
-			err := lock.Do(ctx, func(ctx context.Context, gained bool) error {
-				if gained { // another process may have read on
-					if err := n.cursors.Refresh(ctx); err != nil {
-						return err
-					}
-				}
-				return n.recorded(ctx, j, schedule.Firing{Why: schedule.OnSchedule}, func(ctx context.Context, run *tables.Run) error {
-					return n.pullInto(ctx, run, p, work)
-				})
+		p.Lock = lock
+		p.Round = func(ctx context.Context, once func(context.Context) (pull.Summary, error)) error {
+			return n.recorded(ctx, j, schedule.Firing{Why: schedule.OnSchedule}, func(ctx context.Context, run *tables.Run) error {
+				return n.pullInto(ctx, run, p, once)
 			})
-			if errors.Is(err, kafka.ErrFenced) {
-				return pull.ErrLost
-			}
-			return err
 		}
 		return p.Run(ctx, every)
 	}

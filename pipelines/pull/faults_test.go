@@ -36,7 +36,7 @@ import (
 const faultsVariable = "ONEID_TEST_FAULTS"
 
 func TestMain(m *testing.M) {
-	crashtest.Main(map[string]func() int{"puller": bePuller})
+	crashtest.Main(map[string]func() int{"puller": bePuller, "turn": beTurn})
 	os.Exit(m.Run())
 }
 

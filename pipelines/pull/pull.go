@@ -67,9 +67,11 @@ type Puller struct {
 	// how each Once ended, unless it was asked to stop.
 	Count func(Summary)
 	Ended func(error)
-	// Turn, if set, calls the work of each round of Run when it is this process's
-	// turn, and gives its error; ErrLost when the turn was taken away meanwhile.
-	Turn func(ctx context.Context, work func(ctx context.Context) (Summary, error)) error
+	// Lock, if set, is what each round of Run holds: of all processes that ask for
+	// it one reads the stream. It goes on where the others were.
+	Lock *kafka.Lock
+	// Round, if set, is given each round of Run to do it with once.
+	Round func(ctx context.Context, once func(context.Context) (Summary, error)) error
 	// Refused, if set, is called for each dead letter: where it came from and
 	// what is wrong with it.
 	Refused func(origin string, err error)
@@ -266,8 +268,8 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 		if ctx.Err() != nil {
 			return nil // it was asked to end: what broke off is read again
 		}
-		if errors.Is(err, ErrLost) {
-			continue // whoever has the turn reads it again
+		if errors.Is(err, kafka.ErrFenced) {
+			continue // another process reads on from the cursor
 		}
 		stops := connectors.Stops(err)
 		switch {
@@ -304,18 +306,29 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// ErrLost says that another process reads the stream now.
-var ErrLost = errors.New("pull: another process reads the stream now")
-
-// round is Once when it is this process's turn.
+// round is Once, when it is this process's turn.
 func (p *Puller) round(ctx context.Context) (sum Summary, err error) {
-	if p.Turn == nil {
-		return p.Once(ctx)
-	}
-	err = p.Turn(ctx, func(ctx context.Context) (Summary, error) {
+	once := func(ctx context.Context) (Summary, error) {
 		sum, err = p.Once(ctx)
 		return sum, err
-	})
+	}
+	work := func(ctx context.Context, gained bool) error {
+		if gained && p.Cursors != nil { // another process may have read on
+			if err := p.Cursors.Refresh(ctx); err != nil {
+				return err
+			}
+		}
+		if p.Round != nil {
+			return p.Round(ctx, once)
+		}
+		_, err := once(ctx)
+		return err
+	}
+	if p.Lock == nil {
+		err = work(ctx, false)
+	} else {
+		err = p.Lock.Do(ctx, work)
+	}
 	return sum, err
 }
 

@@ -74,8 +74,13 @@ type rig struct {
 
 func newRig(t *testing.T) rig {
 	t.Helper()
+	return newRigAt(t, brokertest.Brokers(t))
+}
+
+func newRigAt(t *testing.T, brokers []string) rig {
+	t.Helper()
 	brand := brokertest.Brand()
-	client, err := kafka.New(kafka.Config{Brokers: brokertest.Brokers(t)})
+	client, err := kafka.New(kafka.Config{Brokers: brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
