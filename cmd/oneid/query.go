@@ -21,7 +21,7 @@ type queryCmd struct {
 
 // Help shows below the usage.
 func (queryCmd) Help() string {
-	return "The BI user reads the public views and nothing else: customer_360, customer_orders, customer_order_items, customer_refunds, customer_tickets, identity_map_current, dead_letters, reconciliation_days. `oneid query 'DESCRIBE TABLE customer_360'` explains each column."
+	return "The BI user reads the public views and nothing else: customer_360, customer_orders, customer_order_items, customer_refunds, customer_tickets, identity_map_current, dead_letters, reconciliation_days, pipeline_runs. `oneid query 'DESCRIBE TABLE customer_360'` explains each column."
 }
 
 // Run prints the answer.
