@@ -299,6 +299,7 @@ func (n *node) runJob(ctx context.Context, j job, shops []shop, first func(*pull
 // state has changed.
 func (n *node) recorded(ctx context.Context, j job, f schedule.Firing, work func(context.Context, *tables.Run) error) error {
 	run := j.begun(f)
+	defer n.marking(ctx, j.key)()
 	n.history.Begin(run, j.often() && f.Why != schedule.ByHand)
 	err := work(ctx, run)
 	// By hand each run is worth a row.
@@ -310,6 +311,56 @@ func (n *node) recorded(ctx context.Context, j job, f schedule.Firing, work func
 		n.alertPipeline(j.pipeline.Name, err)
 	}
 	return err
+}
+
+const (
+	// beganPrefix begins the keys, among the cursors, of when a long run began: no
+	// platform is called so.
+	beganPrefix = "began/"
+	// longRun is how long a run takes to be a long one.
+	longRun = 30 * time.Second
+)
+
+// marking lets others see that a job runs, once that takes long, until ended.
+// What a process that was killed has left stands until the next run.
+func (n *node) marking(ctx context.Context, key string) (ended func()) {
+	key = beganPrefix + key
+	began := connectors.Cursor(time.Now().UTC().Format(time.RFC3339))
+	waiting, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	marked := n.cursors.Get(key) != ""
+	go func() {
+		defer close(done)
+		if pipelines.Sleep(waiting, longRun) == nil {
+			marked = n.cursors.Put(waiting, key, began) == nil || marked
+		}
+	}()
+	return func() {
+		stop()
+		<-done
+		if marked {
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := n.cursors.Put(ending, key, ""); err != nil {
+				n.log.Debug("a run that has ended is still marked as running", "job", key, "error", err)
+			}
+		}
+	}
+}
+
+// running is since when a job runs; zero if it does not, or not for long. A
+// mark counts while somebody is there who could be at it.
+func (n *node) running(ctx context.Context, key string) (time.Time, error) {
+	text := n.cursors.Get(beganPrefix + key)
+	since, err := time.Parse(time.RFC3339, string(text))
+	if text == "" || err != nil {
+		return time.Time{}, nil
+	}
+	members, err := n.kafka.Members(ctx, n.settings.Brand+".run."+key)
+	if err != nil || members == 0 {
+		return time.Time{}, err
+	}
+	return since, nil
 }
 
 // pullInto pulls a stream and counts what it did.

@@ -39,7 +39,7 @@ type statusReport struct {
 type jobStatus struct {
 	Pipeline string `json:"pipeline"`
 	Job      string `json:"job"`
-	// State is green, red, or new: it never ran.
+	// State is green, red, running (for a while already), or new: it never ran.
 	State string `json:"state"`
 	// Why it is red.
 	Why string `json:"why,omitempty"`
@@ -48,6 +48,8 @@ type jobStatus struct {
 	LastRun    *lastRun   `json:"last_run,omitempty"`
 	NextRun    *time.Time `json:"next_run,omitempty"`
 	Letters    uint64     `json:"dead_letters"`
+	// Running is since when it runs, where that takes long.
+	Running *time.Time `json:"running_since,omitempty"`
 }
 
 type lastRun struct {
@@ -79,6 +81,7 @@ const (
 	green = "green"
 	red   = "red"
 	fresh = "new"
+	busy  = "running"
 )
 
 // Run shows the status.
@@ -145,7 +148,11 @@ func (n *node) status(ctx context.Context, shops []shop, now time.Time) (statusR
 	}
 	for _, p := range all {
 		for _, j := range jobsOf(p, all, shops) {
-			one := n.jobStatus(j, last[j.key], now)
+			since, err := n.running(ctx, j.key)
+			if err != nil {
+				return s, err
+			}
+			one := n.jobStatus(j, last[j.key], since, now)
 			of := alert.Pipeline + " " + p.Name
 			if p.Task == taskPull {
 				stream := strings.TrimPrefix(j.key, taskPull+"/")
@@ -172,7 +179,7 @@ func (n *node) status(ctx context.Context, shops []shop, now time.Time) (statusR
 }
 
 // jobStatus is how one job is, by its last run and its schedule.
-func (n *node) jobStatus(j job, last *lastRun, now time.Time) jobStatus {
+func (n *node) jobStatus(j job, last *lastRun, running, now time.Time) jobStatus {
 	p := j.pipeline
 	one := jobStatus{Pipeline: p.Name, Job: j.key, State: fresh, LastRun: last}
 	if p.Task == taskPull {
@@ -186,6 +193,13 @@ func (n *node) jobStatus(j job, last *lastRun, now time.Time) jobStatus {
 		if last.State == tables.RunFailed {
 			one.State, one.Why = red, last.Error
 		}
+	}
+	if !running.IsZero() {
+		one.Running = &running
+		if one.State != red {
+			one.State = busy
+		}
+		return one
 	}
 	if p.Paused {
 		return one
@@ -305,6 +319,9 @@ func (s statusReport) print() error {
 		}
 		if j.LastRun != nil {
 			last = fmt.Sprintf("%s ago, %s", s.At.Sub(j.LastRun.Ended).Round(time.Second), j.LastRun.State)
+		}
+		if j.Running != nil {
+			next = "runs for " + s.At.Sub(*j.Running).Round(time.Second).String()
 		}
 		if j.NextRun != nil {
 			switch left := j.NextRun.Sub(s.At).Round(time.Second); {

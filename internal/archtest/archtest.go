@@ -64,6 +64,7 @@ var onlyIn = map[string][]string{
 	"github.com/danielgtaylor/huma/v2":           {"internal/api"},
 	"github.com/xuri/excelize/v2":                {"internal/tablefile"},
 	"github.com/yeka/zip":                        {"internal/tablefile"},
+	"github.com/robfig/cron/v3":                  {"pipelines/schedule"},
 	"github.com/alecthomas/kong":                 {"cmd/oneid"},
 	"github.com/ThreeDotsLabs/watermill":         {"internal/pubsub", "pipelines"},
 	"github.com/prometheus/client_golang":        {"internal/telemetry", "internal/pubsub", "pipelines/deliver"},

@@ -226,6 +226,22 @@ func (l *Lock) watch(ctx context.Context, lost context.CancelCauseFunc) {
 	}
 }
 
+// Members is how many members a consumer group has now, of a lock or of any
+// other; those that died are among them until their session ends.
+func (c *Client) Members(ctx context.Context, group string) (int, error) {
+	described, err := c.admin.DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{group}})
+	if err != nil {
+		return 0, fmt.Errorf("kafka: describe group %s: %w", group, err)
+	}
+	for _, g := range described.Groups {
+		if g.Error != nil {
+			return 0, fmt.Errorf("kafka: describe group %s: %w", group, g.Error)
+		}
+		return len(g.Members), nil
+	}
+	return 0, nil
+}
+
 // Close leaves the group, so that others need not wait for a dead member. No
 // work may be under way.
 func (l *Lock) Close() error {

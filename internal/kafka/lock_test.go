@@ -93,6 +93,13 @@ func TestLockByHand(t *testing.T) {
 	topic, client := lockRig(t)
 	resting := newLock(t, client(), topic, false)
 	gains := 0
+	wantMembers := func(want int) {
+		t.Helper()
+		if got, err := client().Members(t.Context(), topic+".lock"); err != nil || got != want {
+			t.Errorf("the group has %d members (%v), want %d", got, err, want)
+		}
+	}
+	wantMembers(0)
 	count := func(_ context.Context, gained bool) error {
 		if gained {
 			gains++
@@ -104,6 +111,7 @@ func TestLockByHand(t *testing.T) {
 			t.Fatalf("gained %d times (%v), want once", gains, err)
 		}
 	}
+	wantMembers(1)
 	nothing := func(context.Context, bool) error { return nil }
 	err := resting.Do(t.Context(), func(ctx context.Context, _ bool) error {
 		hand := newLock(t, client(), topic, true)

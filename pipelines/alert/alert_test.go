@@ -163,3 +163,32 @@ func TestAlertsWaitForKafka(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Two processes, to each of which the same stream belongs for a while: what one
+// has raised the other clears, and nobody raises again what was cleared.
+func TestWhatOneRaisesAnotherClears(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, stopA := r.running()
+	b, stopB := r.running()
+	const stream = "tmall/s/orders"
+	b.Set(Connector, stream, "") // it had the stream, and all was well
+	a.Set(Connector, stream, "re-authorise")
+	r.wants("connector tmall/s/orders +re-authorise")
+	b.Set(Connector, stream, "re-authorise") // it fails there, too
+	b.Set(Connector, "other", "away")
+	r.wants("connector tmall/s/orders +re-authorise", "connector other +away")
+	b.Set(Connector, stream, "")
+	r.wants("connector tmall/s/orders +re-authorise", "connector other +away", "connector tmall/s/orders -")
+	a.Set(Connector, "third", "away") // what it said of the stream is out of date
+	r.wants("connector tmall/s/orders +re-authorise", "connector other +away", "connector tmall/s/orders -", "connector third +away")
+	stopA()
+	stopB()
+	if got := len(r.told()); got != 4 {
+		t.Errorf("%d alerts were told, want 4", got)
+	}
+	standing, err := Standing(t.Context(), r.client, r.topic)
+	if err != nil || len(standing) != 2 || standing[0].GetSubject() != "other" || standing[1].GetSubject() != "third" {
+		t.Errorf("standing are %v (%v)", standing, err)
+	}
+}
