@@ -140,18 +140,18 @@ func (n *node) lock(key string) (*kafka.Lock, error) {
 	return l, nil
 }
 
-// errElsewhere says that another process does a job just now.
-type errElsewhere struct{ job string }
+// elsewhereError says that another process does a job just now.
+type elsewhereError struct{ job string }
 
-func (e errElsewhere) Error() string {
+func (e elsewhereError) Error() string {
 	return fmt.Sprintf("%s runs in another process just now", e.job)
 }
 
 // Code names the kind of error for CLI and API.
-func (errElsewhere) Code() string { return "running" }
+func (elsewhereError) Code() string { return "running" }
 
 // Hint says what to do.
-func (errElsewhere) Hint() string {
+func (elsewhereError) Hint() string {
 	return "wait until it has ended (`oneid status`), or give --wait 10m; what runs again and again needs no help"
 }
 
@@ -169,7 +169,7 @@ func (n *node) byHand(ctx context.Context, key string, patience time.Duration, w
 			return err
 		}
 		if time.Now().After(deadline) {
-			return errElsewhere{key}
+			return elsewhereError{key}
 		}
 		if err := pipelines.Sleep(ctx, time.Second/2); err != nil {
 			return err

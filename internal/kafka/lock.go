@@ -233,13 +233,14 @@ func (c *Client) Members(ctx context.Context, group string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("kafka: describe group %s: %w", group, err)
 	}
+	members := 0
 	for _, g := range described.Groups {
 		if g.Error != nil {
 			return 0, fmt.Errorf("kafka: describe group %s: %w", group, g.Error)
 		}
-		return len(g.Members), nil
+		members += len(g.Members)
 	}
-	return 0, nil
+	return members, nil
 }
 
 // Close leaves the group, so that others need not wait for a dead member. No

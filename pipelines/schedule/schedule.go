@@ -88,8 +88,8 @@ func (s Schedule) After(t time.Time) time.Time {
 		if wall.IsZero() || !best.IsZero() && !wall.Before(wallOf(best)) {
 			return best
 		}
-		if real := onWall(wall, s.zone); real.After(t) && (best.IsZero() || real.Before(best)) {
-			best = real
+		if moment := onWall(wall, s.zone); moment.After(t) && (best.IsZero() || moment.Before(best)) {
+			best = moment
 		}
 	}
 }
