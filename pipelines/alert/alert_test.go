@@ -182,10 +182,14 @@ func TestWhatOneRaisesAnotherClears(t *testing.T) {
 	r.wants("connector tmall/s/orders +re-authorise", "connector other +away", "connector tmall/s/orders -")
 	a.Set(Connector, "third", "away") // what it said of the stream is out of date
 	r.wants("connector tmall/s/orders +re-authorise", "connector other +away", "connector tmall/s/orders -", "connector third +away")
+	a.Set(Connector, stream, "re-authorise") // it has the stream again, and did not clear it itself
+	r.wants("connector tmall/s/orders +re-authorise", "connector other +away", "connector tmall/s/orders -", "connector third +away", "connector tmall/s/orders +re-authorise")
+	b.Set(Connector, stream, "") // it cleared an earlier one, and clears this one too
+	r.wants(append(r.told()[:5:5], "connector tmall/s/orders -")...)
 	stopA()
 	stopB()
-	if got := len(r.told()); got != 4 {
-		t.Errorf("%d alerts were told, want 4", got)
+	if got := len(r.told()); got != 6 {
+		t.Errorf("%d alerts were told, want 6", got)
 	}
 	standing, err := Standing(t.Context(), r.client, r.topic)
 	if err != nil || len(standing) != 2 || standing[0].GetSubject() != "other" || standing[1].GetSubject() != "third" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -133,6 +134,24 @@ func TestJobOnceForEachTime(t *testing.T) {
 			if !f.For.After(r.firings[i].For) {
 				t.Errorf("run %d is for %s, after one for %s", i+1, f.For, r.firings[i].For)
 			}
+		}
+	})
+}
+
+// Three processes wake up at the same moments: each is done by one of them.
+func TestJobOnceThoughAllWakeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newShared(), new(ran)
+		var stops []func()
+		for range 3 {
+			stops = append(stops, start(t, r.job(t, s, cronOf(t, "0 * * * *", "UTC"), time.Second, nil)))
+		}
+		time.Sleep(10*time.Hour + time.Minute)
+		for _, stop := range stops {
+			stop()
+		}
+		if got := r.whys(); got != strings.Repeat("schedule ", 10) {
+			t.Errorf("in ten hours it ran as %s", got)
 		}
 	})
 }
