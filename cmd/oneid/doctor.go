@@ -20,6 +20,7 @@ import (
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/pipelines"
+	"oneid/schemas/events"
 )
 
 // doctorCmd checks an instance.
@@ -355,6 +356,7 @@ func (d *doctor) kafka(ctx context.Context, i *instance, running bool) {
 		}
 	}
 	d.ok(name, "%s answers", at)
+	d.drift(ctx, client, events.TopicsOf(i.settings.Brand).Cursors)
 }
 
 // clickhouse checks the server that is configured, or the running engine, as

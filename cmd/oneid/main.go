@@ -43,6 +43,7 @@ type cli struct {
 	Decide     decideCmd     `cmd:"" help:"Say which accounts are one person, or two."`
 	Query      queryCmd      `cmd:"" help:"Ask ClickHouse as the BI user."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platforms list with what is stored."`
+	Drift      driftCmd      `cmd:"" help:"How payloads differ from what OneID knows of them."`
 	Deadletter deadletterCmd `cmd:"" help:"What could not be loaded: list, show, replay, drop."`
 	Doctor     doctorCmd     `cmd:"" help:"Check each address, key, clock and permission."`
 	Engine     engineCmd     `cmd:"" help:"The embedded ClickHouse."`

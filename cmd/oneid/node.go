@@ -37,6 +37,7 @@ type node struct {
 	*instance
 	publisher *kafka.Publisher
 	cursors   *pull.Cursors
+	drifts    *pull.Drifts
 	shops     sync.Map // platform/shop → *pull.Shop
 	limits    *httpclient.Limits
 
@@ -109,6 +110,9 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 	node.pulls = node.metrics.Pulls()
 	i.closers = append(i.closers, node.publisher.Close, node.closeLocks)
 	if node.cursors, err = pull.OpenCursors(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
+		return nil, err
+	}
+	if node.drifts, err = pull.OpenDrifts(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
 		return nil, err
 	}
 	if err := node.openLimits(ctx); err != nil {
@@ -235,15 +239,19 @@ func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pu
 	shared, _ := n.shops.LoadOrStore(platform+"/"+shop, new(pull.Shop))
 	return &pull.Puller{
 		Connector: c, Platform: platform, Shop: shop, Stream: stream, SharedShop: shared.(*pull.Shop),
-		Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Cursors: n.cursors, Log: n.log,
+		Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Cursors: n.cursors, Drifts: n.drifts, Log: n.log,
 		Count: func(sum pull.Summary) {
 			of.Pages(sum.Pages)
 			of.Records(sum.Records)
 			of.Events(sum.Events)
 			of.DeadLetters(sum.DeadLetters)
+			of.Drift(sum.Drift)
 		},
 		Ended: func(err error) {
 			n.alertStream(platform, shop, stream, err)
+			differ := n.drifts.Open(platform + "/" + shop + "/" + stream)
+			of.Differ(len(differ))
+			n.alertDrift(platform, shop, stream, differ)
 			if err != nil {
 				of.Errors(1)
 				return

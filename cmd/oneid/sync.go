@@ -136,6 +136,9 @@ func (c syncCmd) once(ctx context.Context, n *node, j job, about int) error {
 		})
 	})
 	fmt.Fprintf(os.Stderr, "%s/%s %s: %d records, %d events, %d dead letters\n", j.shop.platform, j.shop.name, j.stream, sum.Records, sum.Events, sum.DeadLetters)
+	if differ := n.drifts.Open(j.shop.platform + "/" + j.shop.name + "/" + j.stream); len(differ) > 0 {
+		fmt.Fprintf(os.Stderr, "%s/%s %s: payloads are not as OneID knows them: %s; see `oneid drift`\n", j.shop.platform, j.shop.name, j.stream, driftSaid(differ))
+	}
 	return err
 }
 

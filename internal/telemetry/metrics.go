@@ -244,8 +244,8 @@ func (m *Metrics) Reconciled() func(platform, shop, stream string, entities uint
 
 // Pulls are the metrics of all streams that are pulled.
 type Pulls struct {
-	pages, records, events, letters, errors *prometheus.CounterVec
-	success                                 *prometheus.GaugeVec
+	pages, records, events, letters, errors, drift *prometheus.CounterVec
+	success, differ                                *prometheus.GaugeVec
 }
 
 // Pulls registers the metrics of streams.
@@ -257,23 +257,29 @@ func (m *Metrics) Pulls() *Pulls {
 		events:  m.counter("oneid_pull_events_total", "Events that were made of records and are in Kafka.", of...),
 		letters: m.counter("oneid_pull_dead_letters_total", "Records that could not be read or mapped.", of...),
 		errors:  m.counter("oneid_pull_errors_total", "Rounds that ended with an error; each is tried again.", of...),
+		drift:   m.counter("oneid_pull_drift_total", "Fields that are not as the connector knows them, in the payloads that were looked at.", of...),
+		differ:  m.gauge("oneid_pull_drift_fields", "Fields of the stream's payloads that differ now and that nobody accepted (oneid drift).", of...),
 		success: m.gauge("oneid_pull_last_success_timestamp_seconds", "When a round last ended without an error, as Unix time; 0 before the first.", of...),
 	}
 }
 
 // Pull is what one stream counts.
 type Pull struct {
-	Pages, Records, Events, DeadLetters, Errors func(n int)
+	Pages, Records, Events, DeadLetters, Errors, Drift func(n int)
+	// Differ notes how many fields differ now.
+	Differ func(fields int)
 	// Succeeded notes that a round ended well, now.
 	Succeeded func()
 }
 
 // Of is the metrics of one stream of one shop.
 func (p *Pulls) Of(platform, shop, stream string) Pull {
-	success := p.success.WithLabelValues(platform, shop, stream)
+	success, differ := p.success.WithLabelValues(platform, shop, stream), p.differ.WithLabelValues(platform, shop, stream)
 	return Pull{
 		Pages: adds(p.pages, platform, shop, stream), Records: adds(p.records, platform, shop, stream), Events: adds(p.events, platform, shop, stream),
 		DeadLetters: adds(p.letters, platform, shop, stream), Errors: adds(p.errors, platform, shop, stream),
+		Drift:     adds(p.drift, platform, shop, stream),
+		Differ:    func(fields int) { differ.Set(float64(fields)) },
 		Succeeded: success.SetToCurrentTime,
 	}
 }

@@ -40,6 +40,9 @@ const (
 	Reconciliation = "reconciliation"
 	// Pipeline: one whose last run failed. The subject is its name.
 	Pipeline = "pipeline"
+	// Drift: payloads are not of the form that their connector knows. The
+	// subject is platform/shop/stream. Each change of what differs is told.
+	Drift = "drift"
 )
 
 // maxDetail bounds what an alert says, in bytes.
@@ -86,7 +89,7 @@ func (a *Alerts) Run(ctx context.Context) error {
 	a.mu.Lock()
 	a.start()
 	a.mu.Unlock()
-	s := standing{raised: make(map[subject]bool)}
+	s := standing{raised: make(map[subject]string)}
 	var wait pipelines.Backoff
 	for {
 		err := a.publish(ctx, &s)
@@ -117,9 +120,10 @@ func (a *Alerts) Run(ctx context.Context) error {
 // gather is how long changes wait for others: each reading of the topic costs.
 const gather = 200 * time.Millisecond
 
-// standing is which alerts stand, as of an offset of the topic.
+// standing is which alerts stand and what was said of them, as of an offset of
+// the topic.
 type standing struct {
-	raised map[subject]bool
+	raised map[subject]string
 	next   int64
 }
 
@@ -135,11 +139,11 @@ func (a *Alerts) publish(ctx context.Context, s *standing) error {
 		return err
 	}
 	for about, detail := range now {
-		if (detail != "") != s.raised[about] {
+		if told := s.raised[about]; (detail != "") != (told != "") || detail != told && about.kind == Drift {
 			if err := a.tell(ctx, about, detail); err != nil {
 				return err
 			}
-			s.raised[about] = detail != ""
+			s.raised[about] = detail
 		}
 		// From here on another process may have other news of it.
 		a.mu.Lock()
@@ -184,7 +188,11 @@ func (a *Alerts) catchUp(ctx context.Context, s *standing) error {
 	err = a.Kafka.ReadRange(ctx, a.Topic, 0, max(s.next, first[0]), next[0], false, func(m kafka.Fetched) error {
 		alert := new(events.Alert)
 		if proto.Unmarshal(m.Value, alert) == nil {
-			s.raised[subject{alert.GetKind(), alert.GetSubject()}] = alert.GetState() == events.AlertState_ALERT_STATE_RAISED
+			detail := ""
+			if alert.GetState() == events.AlertState_ALERT_STATE_RAISED {
+				detail = alert.GetDetail()
+			}
+			s.raised[subject{alert.GetKind(), alert.GetSubject()}] = detail
 		}
 		return nil
 	})

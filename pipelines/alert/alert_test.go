@@ -196,3 +196,24 @@ func TestWhatOneRaisesAnotherClears(t *testing.T) {
 		t.Errorf("standing are %v (%v)", standing, err)
 	}
 }
+
+// How payloads differ is told whenever it is another difference, also by a
+// process that starts later, and once more when there is none.
+func TestEachDriftIsTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, stop := r.running()
+	a.Set(Drift, "tmall/s/orders", "gained a")
+	r.wants("drift tmall/s/orders +gained a")
+	a.Set(Drift, "tmall/s/orders", "gained a")
+	a.Set(Drift, "tmall/s/orders", "gained a; lost b")
+	r.wants("drift tmall/s/orders +gained a", "drift tmall/s/orders +gained a; lost b")
+	stop()
+	a, stop = r.running()
+	a.Set(Drift, "tmall/s/orders", "gained a; lost b")
+	a.Set(Resolver, "host", "waits")
+	r.wants("drift tmall/s/orders +gained a", "drift tmall/s/orders +gained a; lost b", "resolver host +waits")
+	a.Set(Drift, "tmall/s/orders", "")
+	r.wants(append(r.told()[:3:3], "drift tmall/s/orders -")...)
+	stop()
+}

@@ -58,6 +58,9 @@ type Puller struct {
 	Cursors *Cursors
 	// SharedShop is what the pullers of the shop share; nil is one of its own.
 	SharedShop *Shop
+	// Drifts, if set, keeps how payloads differ from what the connector knows of
+	// them.
+	Drifts *Drifts
 	// CursorKey is that of the stream's cursor; default: platform/shop/stream.
 	CursorKey string
 	Log       *slog.Logger
@@ -76,6 +79,8 @@ type Puller struct {
 	// what is wrong with it.
 	Refused func(origin string, err error)
 
+	looker *looker // made by the first Once
+
 	mu      sync.Mutex
 	waiting int           // calls that wait for a limit; guarded by mu
 	told    bool          // that they wait; guarded by mu
@@ -86,6 +91,9 @@ type Puller struct {
 // Summary counts what a pull did.
 type Summary struct {
 	Pages, Records, Events, DeadLetters int
+	// Drift counts the fields that are not as the connector knows them, in the
+	// payloads that were looked at.
+	Drift int
 	// Total is how many records the platform says there are to read; 0 when
 	// it does not say.
 	Total int
@@ -95,7 +103,7 @@ type Summary struct {
 
 // since is what came after earlier.
 func (s Summary) since(earlier Summary) Summary {
-	return Summary{Pages: s.Pages - earlier.Pages, Records: s.Records - earlier.Records, Events: s.Events - earlier.Events, DeadLetters: s.DeadLetters - earlier.DeadLetters, Total: s.Total}
+	return Summary{Pages: s.Pages - earlier.Pages, Records: s.Records - earlier.Records, Events: s.Events - earlier.Events, DeadLetters: s.DeadLetters - earlier.DeadLetters, Drift: s.Drift - earlier.Drift, Total: s.Total}
 }
 
 // pagesAhead bounds how many pages, mapped and sealed, wait for those before
@@ -116,7 +124,10 @@ type sealed struct {
 // counts what was acknowledged.
 func (p *Puller) Once(ctx context.Context) (Summary, error) {
 	ctx = httpclient.WithWaits(ctx, p.waits)
-	key := p.Platform + "/" + p.Shop + "/" + p.Stream
+	key := p.key()
+	if p.looker == nil {
+		p.looker = newLooker(p)
+	}
 	pages := make(chan sealed, pagesAhead)
 	var sum Summary
 	group, reading := errgroup.WithContext(ctx)
@@ -134,6 +145,11 @@ func (p *Puller) Once(ctx context.Context) (Summary, error) {
 	p.mu.Lock()
 	sum.Waited, p.waited = p.waited, 0
 	p.mu.Unlock()
+	if p.looker != nil && ctx.Err() == nil {
+		if err := p.Drifts.keep(ctx, key); err != nil {
+			p.Log.Debug("how payloads differ is noted with the next round", "error", err)
+		}
+	}
 	if p.Ended != nil && ctx.Err() == nil {
 		p.Ended(err)
 	}
@@ -169,12 +185,10 @@ func (p *Puller) waits(w httpclient.Wait, begins bool) {
 // toldWait is the shortest wait that is worth a line in the log.
 const toldWait = 10 * time.Second
 
-func (p *Puller) cursorKey() string {
-	if p.CursorKey != "" {
-		return p.CursorKey
-	}
-	return p.Platform + "/" + p.Shop + "/" + p.Stream
-}
+// key names the stream for people, and its cursor.
+func (p *Puller) key() string { return p.Platform + "/" + p.Shop + "/" + p.Stream }
+
+func (p *Puller) cursorKey() string { return cmp.Or(p.CursorKey, p.key()) }
 
 // read maps and seals the stream's pages into out.
 func (p *Puller) read(ctx context.Context, key string, out chan<- sealed) error {
@@ -353,7 +367,8 @@ func (p *Puller) seal(page connectors.Page, sum *Summary) ([]kafka.Message, erro
 		}
 	}
 	published := 0
-	for _, record := range page.Records {
+	for i, record := range page.Records {
+		sum.Drift += p.looker.look(record.Raw, i == 0)
 		mapped, err := p.Connector.Map(record)
 		if err != nil {
 			if err := refuse(record, events.ReasonMap, err); err != nil {
