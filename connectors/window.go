@@ -49,6 +49,18 @@ type Windows struct {
 	Overlap time.Duration
 	// Oldest is how far back the platform lets one look; 0 means any time.
 	Oldest time.Duration
+	// Until is where the reading ends, if that is before the server's present;
+	// zero means at the present.
+	Until time.Time
+}
+
+// End is where a reading ends at the server's present, whatever may have become
+// visible.
+func (p Windows) End(now time.Time) time.Time {
+	if !p.Until.IsZero() && p.Until.Before(now) {
+		return p.Until.Truncate(time.Second)
+	}
+	return now
 }
 
 // After gives the next window of a stream that was read up to the moment
@@ -57,7 +69,7 @@ type Windows struct {
 // looks back by Overlap, the following ones begin where it ended. All moments
 // are whole seconds, since that is what platforms count in.
 func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
-	end := now.Add(-p.Settle).Truncate(time.Second)
+	end := p.End(now.Add(-p.Settle).Truncate(time.Second))
 	w := Window{From: reached.Truncate(time.Second)}
 	if first {
 		w.From = w.From.Add(-p.Overlap)
@@ -74,5 +86,5 @@ func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
 	}
 	// A run that looks back only to find the present already read has
 	// nothing to do.
-	return w, w.To.After(reached)
+	return w, w.To.After(reached) && !w.Empty()
 }

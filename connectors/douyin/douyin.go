@@ -103,11 +103,12 @@ type Connector struct {
 	client *client
 	buyers *buyers
 	log    *slog.Logger
+	until  time.Time // where Read ends; zero: at the present
 }
 
 var (
-	_ connectors.Connector = (*Connector)(nil)
-	_ connectors.Seeker    = (*Connector)(nil)
+	_ connectors.Connector  = (*Connector)(nil)
+	_ connectors.Backfiller = (*Connector)(nil)
 )
 
 // New makes the connector of a shop (its number); it connects to nothing yet.
@@ -237,7 +238,16 @@ func (c *Connector) windows() connectors.Windows {
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
 		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		Until:   c.until,
 	}
+}
+
+// Until implements connectors.Backfiller. It reaches as far back as the platform
+// shows, whatever backfill_days says of the first reading.
+func (c *Connector) Until(moment time.Time) connectors.Connector {
+	bounded := *c
+	bounded.until, bounded.cfg.BackfillDays = moment, maxBackfillDays
+	return &bounded
 }
 
 // Check tries the address, the keys, the clock and the right to each stream.

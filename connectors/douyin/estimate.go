@@ -25,7 +25,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	if err != nil {
 		return connectors.Estimate{}, err
 	}
-	windows := int(c.client.now().Sub(reached)/(24*time.Hour)) + 1
+	windows := int(max(c.windows().End(c.client.now()).Sub(reached), 0)/(24*time.Hour)) + 1
 	e := connectors.Estimate{
 		Records: rows, Calls: 1 + connectors.PagedCalls(windows, rows, c.cfg.PageSize),
 		PerSecond: c.cfg.RequestsPerSecond, PerDay: c.cfg.CallsPerDay,

@@ -107,7 +107,11 @@ func (c *Connector) count(ctx context.Context, l listing, since time.Time) (int,
 	if oldest := now.Add(-c.windows().Oldest + time.Minute); since.Before(oldest) {
 		since = oldest
 	}
-	p, err := c.page(ctx, l, connectors.Window{From: since, To: now}, 0, 1)
+	w := connectors.Window{From: since, To: c.windows().End(now)}
+	if w.Empty() {
+		return 0, nil
+	}
+	p, err := c.page(ctx, l, w, 0, 1)
 	if class := connectors.ClassOf(err); class == connectors.StopStream || class == connectors.SkipRecord {
 		// If it is more than a count that cannot be had, the first window
 		// will say so.

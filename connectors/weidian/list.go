@@ -138,7 +138,11 @@ func (c *Connector) walk(ctx context.Context, l listing, from connectors.Cursor,
 // count is how many rows changed since, for the progress; 0 when the platform
 // does not say.
 func (c *Connector) count(ctx context.Context, l listing, since time.Time) (int, error) {
-	p, err := c.page(ctx, l, connectors.Window{From: since, To: c.client.now()}, 0, 1)
+	w := connectors.Window{From: since, To: c.windows().End(c.client.now())}
+	if w.Empty() {
+		return 0, nil
+	}
+	p, err := c.page(ctx, l, w, 0, 1)
 	if class := connectors.ClassOf(err); class == connectors.StopStream && !errors.Is(err, connectors.ErrForbidden) {
 		// If it is more than a count that cannot be had, the first window
 		// will say so.

@@ -95,6 +95,7 @@ type Config struct {
 const (
 	gateway       = "https://api.vdian.com/api"
 	tokenGateway  = "https://oauth.open.weidian.com/token"
+	longAgoDays   = 3650
 	maxPages      = 400 // of a window, before it is cut in two
 	maxSkew       = 5 * time.Minute
 	defaultDetail = "1.0"
@@ -107,11 +108,12 @@ type Connector struct {
 	client *client
 	buyers *buyers
 	log    *slog.Logger
+	until  time.Time // where Read ends; zero: at the present
 }
 
 var (
-	_ connectors.Connector = (*Connector)(nil)
-	_ connectors.Seeker    = (*Connector)(nil)
+	_ connectors.Connector  = (*Connector)(nil)
+	_ connectors.Backfiller = (*Connector)(nil)
 )
 
 // New makes the connector of a shop (its number); it connects to nothing yet.
@@ -265,7 +267,17 @@ func (c *Connector) windows() connectors.Windows {
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
 		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		Until:   c.until,
 	}
+}
+
+// Until implements connectors.Backfiller. It reaches as far back as anybody can
+// mean, whatever backfill_days says of the first reading: how far the platform
+// shows orders is not documented.
+func (c *Connector) Until(moment time.Time) connectors.Connector {
+	bounded := *c
+	bounded.until, bounded.cfg.BackfillDays = moment, max(c.cfg.BackfillDays, longAgoDays)
+	return &bounded
 }
 
 // Check tries the address, the keys, the clock and the right to each stream.

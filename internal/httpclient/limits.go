@@ -29,16 +29,54 @@ type Limit struct {
 // A Keeper keeps what was used of the quotas and which bans stand, beyond the
 // process and for all that share them. It may be used concurrently.
 type Keeper interface {
-	// Take asks for n calls of a day's quota under a name and returns how many
-	// of them are granted, 0 when the quota is used up.
-	Take(ctx context.Context, name, day string, n, perDay int) (int, error)
+	// Take asks for n calls of a day under a name, of which there are to be no
+	// more than limit in all, and returns how many of them are granted; 0 when
+	// there are that many.
+	Take(ctx context.Context, name, day string, n, limit int) (int, error)
 	// Ban notes until when nothing may be called under a name.
 	Ban(ctx context.Context, name string, until time.Time) error
 	// Banned is until when nothing may be called under a name; zero: no ban.
 	Banned(name string) time.Time
-	// Share is how many processes call under a name now, this one included.
-	Share(name string) int
+	// Share is the part of a name's rate, above 0 and at most 1, that is this
+	// process's now: it calls under the name.
+	Share(name string, demand Demand) float64
 }
+
+// Demand is what a process calls for under a name.
+type Demand int
+
+const (
+	// Patient: only for what can wait.
+	Patient Demand = iota
+	// Urgent: for what cannot wait.
+	Urgent
+	// Pressed: for what cannot wait, and it had to wait for its share.
+	Pressed
+)
+
+type patientKey struct{}
+
+// WithPatience is a context whose calls can wait: they are made with what other
+// calls under the same limits leave, of the rate at each moment and of the
+// day's quota.
+func WithPatience(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patientKey{}, true)
+}
+
+func isPatient(ctx context.Context) bool { return ctx.Value(patientKey{}) != nil }
+
+const (
+	// urgentLasts is how long a process counts as one that calls for what cannot
+	// wait after it did.
+	urgentLasts = 90 * time.Second
+	// pressedWait is the wait for a rate after which a process is pressed, and
+	// pressedLasts how long it is so after that.
+	pressedWait  = 500 * time.Millisecond
+	pressedLasts = 30 * time.Second
+	// keptPart is the part of the quota of the rest of a day that is kept for
+	// what cannot wait: one in keptPart.
+	keptPart = 2
+)
 
 // Limits holds token buckets, bans and quotas by name. It may be used
 // concurrently.
@@ -65,12 +103,20 @@ type bucket struct {
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
-	share     int       // of how many processes this is one
+	share     float64   // this process's part of the rate
+	urgent    int       // calls that cannot wait, and wait for the rate
+	urgentAt  time.Time // when the last such call was made
+	pressedAt time.Time // when such a call had to wait
 	notBefore time.Time // the end of a ban
 	why       string    // what banned it
 	day       string    // the day that granted is of
 	granted   int       // calls of day that may be made without asking
+	patient   int       // of those, how many were granted for what can wait
 	usedUp    bool      // day has no more
+	keptUntil time.Time // what is left until then is for what cannot wait
+
+	// turn is held by the one patient call that waits for the rate.
+	turn chan struct{}
 }
 
 // bucket is that of a limit. Of several limits of one name the first counts.
@@ -79,7 +125,7 @@ func (l *Limits) bucket(limit Limit) *bucket {
 	defer l.mu.Unlock()
 	b := l.buckets[limit.Name]
 	if b == nil {
-		b = &bucket{limit: limit, rate: rate.NewLimiter(rate.Inf, 1), share: 1}
+		b = &bucket{limit: limit, rate: rate.NewLimiter(rate.Inf, 1), share: 1, turn: make(chan struct{}, 1)}
 		if limit.Zone == nil {
 			b.limit.Zone = time.UTC
 		}
@@ -95,7 +141,7 @@ func (l *Limits) bucket(limit Limit) *bucket {
 // limit: what comes at once is taken off it, so that no second has more than
 // the limit.
 func (b *bucket) perSecond() rate.Limit {
-	all := b.limit.PerSecond / float64(b.share)
+	all := b.limit.PerSecond * b.share
 	// A thousandth less, so that rounding puts no call into the second before.
 	return rate.Limit(0.999 * max(all-float64(max(b.limit.Burst, 1)-1), all/2))
 }
@@ -142,7 +188,7 @@ func WithWaits(ctx context.Context, f func(w Wait, begins bool)) context.Context
 }
 
 // held is until when no call may be made under a name, as known now.
-func (l *Limits) held(b *bucket, now time.Time) Wait {
+func (l *Limits) held(b *bucket, now time.Time, patient bool) Wait {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if l.keeper != nil {
@@ -155,6 +201,9 @@ func (l *Limits) held(b *bucket, now time.Time) Wait {
 		if midnight := b.midnight(now); midnight.After(w.Until) {
 			w.Why, w.Until = fmt.Sprintf("the day's %d calls are used up", b.limit.PerDay), midnight
 		}
+	}
+	if patient && b.keptUntil.After(w.Until) {
+		w.Why, w.Until = fmt.Sprintf("what is left of the day's %d calls is kept for what changes now", b.limit.PerDay), b.keptUntil
 	}
 	return w
 }
@@ -171,44 +220,73 @@ func (b *bucket) midnight(now time.Time) time.Time {
 // what a killed process has not used is no loss.
 func (b *bucket) chunk() int { return min(max(b.limit.PerDay/500, 1), 1000) }
 
-// take takes one call of the day's quota; false when it is used up.
-func (l *Limits) take(ctx context.Context, b *bucket) (bool, error) {
+// kept is how many calls of a day are left to those that cannot wait: of the
+// quota a part that shrinks with the rest of the day.
+func (b *bucket) kept(now time.Time) int {
+	return int(float64(b.limit.PerDay) / keptPart * float64(b.midnight(now).Sub(now)) / float64(24*time.Hour))
+}
+
+// take takes one call of the day's quota; false when it is used up, or what is
+// left is kept for others.
+func (l *Limits) take(ctx context.Context, b *bucket, patient bool) (bool, error) {
 	if b.limit.PerDay == 0 {
 		return true, nil
 	}
 	b.taking.Lock()
 	defer b.taking.Unlock()
-	day := b.today(time.Now())
+	now := time.Now()
+	day, limit := b.today(now), b.limit.PerDay
+	if patient {
+		limit -= b.kept(now)
+	}
 	b.mu.Lock()
 	if b.day != day {
-		b.day, b.granted, b.usedUp = day, 0, false
+		b.day, b.granted, b.patient, b.usedUp = day, 0, 0, false
 		if l.keeper == nil {
 			b.granted = b.limit.PerDay
 		}
 	}
-	ask := b.granted == 0 && !b.usedUp && l.keeper != nil
+	// Where others have a part, what they leave to patient calls is apart: or
+	// those would use up what was asked for the others.
+	pool, left := &b.granted, 0
+	if patient && l.keeper != nil {
+		pool = &b.patient
+	} else if patient {
+		left = b.kept(now)
+	}
+	ask := *pool == 0 && !b.usedUp && l.keeper != nil
 	b.mu.Unlock()
 	granted := 0
 	if ask {
 		var err error
-		if granted, err = l.keeper.Take(ctx, b.limit.Name, day, b.chunk(), b.limit.PerDay); err != nil {
+		if granted, err = l.keeper.Take(ctx, b.limit.Name, day, b.chunk(), limit); err != nil {
 			return false, fmt.Errorf("ask for calls of %s's quota: %w", b.limit.Name, err)
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.granted += granted
-	if b.granted == 0 {
+	*pool += granted
+	switch {
+	case *pool > left:
+		*pool--
+		return true, nil
+	case patient && b.kept(now) > 0:
+		// A chunk more is left to patient calls after this long.
+		wait := time.Duration(float64(24*time.Hour) * keptPart * float64(b.chunk()) / float64(b.limit.PerDay))
+		b.keptUntil = now.Add(max(wait, time.Second))
+		if midnight := b.midnight(now); b.keptUntil.After(midnight) {
+			b.keptUntil = midnight
+		}
+	default:
 		b.usedUp = true
-		return false, nil
 	}
-	b.granted--
-	return true, nil
+	return false, nil
 }
 
 // await waits until a call may be made under all of the buckets, and counts it.
 // It returns a *Error that says until when to wait, where ctx ends before.
 func (l *Limits) await(ctx context.Context, host string, buckets []*bucket) error {
+	patient := isPatient(ctx)
 	for {
 		if err := l.awaitHeld(ctx, host, buckets); err != nil {
 			return err
@@ -217,11 +295,11 @@ func (l *Limits) await(ctx context.Context, host string, buckets []*bucket) erro
 			return err
 		}
 		now := time.Now()
-		if slices.ContainsFunc(buckets, func(b *bucket) bool { return l.held(b, now).Until.After(now) }) {
+		if slices.ContainsFunc(buckets, func(b *bucket) bool { return l.held(b, now, patient).Until.After(now) }) {
 			continue // banned while it waited for its turn
 		}
 		for _, b := range buckets {
-			ok, err := l.take(ctx, b)
+			ok, err := l.take(ctx, b, patient)
 			if err != nil {
 				return err
 			}
@@ -241,7 +319,7 @@ func (l *Limits) awaitHeld(ctx context.Context, host string, buckets []*bucket) 
 		now := time.Now()
 		var longest Wait
 		for _, b := range buckets {
-			if w := l.held(b, now); w.Until.After(longest.Until) {
+			if w := l.held(b, now, isPatient(ctx)); w.Until.After(longest.Until) {
 				longest = w
 			}
 		}
@@ -290,19 +368,87 @@ func (l *Limits) sleep(ctx context.Context, w Wait, left time.Duration) error {
 // awaitRate waits for the buckets' tokens.
 func (l *Limits) awaitRate(ctx context.Context, buckets []*bucket) error {
 	for _, b := range buckets {
-		if b.limit.PerSecond > 0 && l.keeper != nil {
-			b.mu.Lock()
-			if share := max(l.keeper.Share(b.limit.Name), 1); share != b.share {
-				b.share = share
-				b.rate.SetLimit(b.perSecond())
-			}
-			b.mu.Unlock()
+		if b.limit.PerSecond == 0 {
+			continue
 		}
-		if err := b.rate.Wait(ctx); err != nil {
+		patient := isPatient(ctx)
+		b.reshare(l.keeper, patient)
+		wait := b.wait
+		if patient {
+			wait = b.waitPatiently
+		}
+		if err := wait(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reshare takes this process's part of the rate, for a call.
+func (b *bucket) reshare(keeper Keeper, patient bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if !patient {
+		b.urgentAt = now
+	}
+	if keeper == nil {
+		return
+	}
+	demand := Patient
+	switch {
+	case now.Sub(b.pressedAt) < pressedLasts:
+		demand = Pressed
+	case now.Sub(b.urgentAt) < urgentLasts:
+		demand = Urgent
+	}
+	if share := keeper.Share(b.limit.Name, demand); share != b.share {
+		b.share = share
+		b.rate.SetLimit(b.perSecond())
+	}
+}
+
+// wait waits for a token, before all patient calls.
+func (b *bucket) wait(ctx context.Context) error {
+	begun := time.Now()
+	b.mu.Lock()
+	b.urgent++
+	b.mu.Unlock()
+	err := b.rate.Wait(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.urgent--
+	if now := time.Now(); now.Sub(begun) >= pressedWait {
+		b.pressedAt = now
+	}
+	return err
+}
+
+// waitPatiently waits for a token that nobody else waits for. It takes none
+// before there is one, so that others never wait for it.
+func (b *bucket) waitPatiently(ctx context.Context) error {
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.turn }()
+	for {
+		b.mu.Lock()
+		free := b.urgent == 0 && b.rate.Allow()
+		b.mu.Unlock()
+		if free {
+			return nil
+		}
+		lacks := 1 - b.rate.Tokens()
+		timer := time.NewTimer(max(time.Duration(lacks/float64(b.rate.Limit())*float64(time.Second)), time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
 }
 
 // Waits are the waits of now, those of one name once, by name.

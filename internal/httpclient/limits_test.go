@@ -24,7 +24,7 @@ type ledger struct {
 	mu     sync.Mutex
 	used   map[string]int
 	banned map[string]time.Time
-	share  int
+	share  float64
 }
 
 func newLedger() *ledger {
@@ -52,7 +52,7 @@ func (l *ledger) Banned(name string) time.Time {
 	return l.banned[name]
 }
 
-func (l *ledger) Share(string) int { return l.share }
+func (l *ledger) Share(string, Demand) float64 { return l.share }
 
 // clientOf is a client of a shop under shared limits.
 func clientOf(t *testing.T, l *Limits, shop string, app Limit) *Client {
@@ -190,7 +190,7 @@ func TestProcessesShareARate(t *testing.T) {
 		if got := took(); got < time.Second || got > 1010*time.Millisecond {
 			t.Errorf("alone: 100 calls took %s", got)
 		}
-		book.share = 4
+		book.share = 0.25
 		took()
 		if got := took(); got < 4*time.Second || got > 4040*time.Millisecond {
 			t.Errorf("one of four: 100 calls took %s", got)
@@ -230,6 +230,126 @@ func TestNoSecondHasMore(t *testing.T) {
 			}
 			if took := time.Since(start).Seconds(); float64(all) < 0.95*float64(perSecond)*took {
 				t.Errorf("%d calls in %.1fs at %d a second", all, took, perSecond)
+			}
+		})
+	}
+}
+
+// What can wait waits: beside calls that take all they can get now and then,
+// the patient ones take what those leave, nearly all of it, and make none of
+// them wait.
+func TestPatientCallsTakeWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const perSecond, minutes = 10, 10
+		c := clientOf(t, NewLimits(nil), "one", Limit{PerSecond: perSecond})
+		ctx, cancel := context.WithTimeout(t.Context(), minutes*time.Minute)
+		defer cancel()
+		var mu sync.Mutex
+		seconds, patient := make(map[int64]int), 0
+		call := func(ctx context.Context) bool {
+			_, err := c.Do(ctx, "m", form, good)
+			if err != nil {
+				return false
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seconds[time.Now().Unix()]++
+			return true
+		}
+		var callers sync.WaitGroup
+		for range 8 {
+			callers.Go(func() {
+				for call(WithPatience(ctx)) {
+					mu.Lock()
+					patient++
+					mu.Unlock()
+				}
+			})
+		}
+		var slowest time.Duration
+		for ctx.Err() == nil {
+			begun := time.Now()
+			for range 2 * perSecond {
+				call(ctx)
+			}
+			if ctx.Err() == nil {
+				slowest = max(slowest, time.Since(begun))
+			}
+			time.Sleep(10 * time.Second)
+		}
+		callers.Wait()
+		all := 0
+		for second, n := range seconds {
+			all += n
+			if n > perSecond {
+				t.Errorf("%d calls in second %d", n, second)
+			}
+		}
+		if permitted := perSecond * 60 * minutes; all < permitted*95/100 {
+			t.Errorf("%d calls of %d that are permitted", all, permitted)
+		}
+		if slowest > 2200*time.Millisecond || patient < all/2 {
+			t.Errorf("twenty calls took up to %s beside patient ones, want 2 s; %d of %d were patient", slowest, patient, all)
+		}
+	})
+}
+
+// Of a day's quota the patient calls leave enough to the others until the end
+// of the day, and use the rest, alone and beside other processes.
+func TestPatientCallsLeaveQuota(t *testing.T) {
+	for name, keeper := range map[string]Keeper{"alone": nil, "shared": newLedger()} {
+		synctest.Test(t, func(t *testing.T) {
+			const perDay = 1000
+			quota := Limit{PerDay: perDay}
+			live := clientOf(t, NewLimits(keeper), "one", quota)
+			past := live
+			if keeper != nil {
+				past = clientOf(t, NewLimits(keeper), "one", quota) // another process
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 3*24*time.Hour-time.Second)
+			defer cancel()
+			var mu sync.Mutex
+			days, patient := make(map[int]int), 0
+			var callers sync.WaitGroup
+			for range 4 {
+				callers.Go(func() {
+					for {
+						if _, err := past.Do(WithPatience(ctx), "m", form, good); err != nil {
+							return
+						}
+						mu.Lock()
+						days[time.Now().YearDay()]++
+						patient++
+						mu.Unlock()
+						select { // a platform takes its time
+						case <-time.After(time.Second):
+						case <-ctx.Done():
+							return
+						}
+					}
+				})
+			}
+			// Two fifths of the quota, all day long.
+			for n := 0; ctx.Err() == nil; n++ {
+				begun := time.Now()
+				if _, err := live.Do(ctx, "m", form, good); err == nil {
+					mu.Lock()
+					days[begun.YearDay()]++
+					mu.Unlock()
+					if waited := time.Since(begun); waited > 0 {
+						t.Errorf("%s: call %d waited %s", name, n, waited)
+					}
+				}
+				time.Sleep(220 * time.Second)
+			}
+			callers.Wait()
+			for day, n := range days {
+				if n > perDay || n < perDay*95/100 {
+					t.Errorf("%s: %d calls on day %d, of %d", name, n, day, perDay)
+				}
+			}
+			if len(days) != 3 || patient < perDay*3/2 {
+				t.Errorf("%s: %v, %d patient", name, days, patient)
 			}
 		})
 	}

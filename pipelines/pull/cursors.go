@@ -88,6 +88,17 @@ func (c *Cursors) All(prefix string) map[string]connectors.Cursor {
 	return all
 }
 
+// Remove forgets a cursor; it returns once that is acknowledged.
+func (c *Cursors) Remove(ctx context.Context, key string) error {
+	if err := c.publisher.Publish(ctx, []kafka.Message{{Topic: c.topic, Key: []byte(key)}}); err != nil {
+		return fmt.Errorf("remove the cursor: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.at, key)
+	return nil
+}
+
 // Put keeps a cursor; it returns once it is acknowledged.
 func (c *Cursors) Put(ctx context.Context, key string, cursor connectors.Cursor) error {
 	c.reading.RLock()

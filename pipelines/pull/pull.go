@@ -63,7 +63,10 @@ type Puller struct {
 	Drifts *Drifts
 	// CursorKey is that of the stream's cursor; default: platform/shop/stream.
 	CursorKey string
-	Log       *slog.Logger
+	// Start is where a stream begins that has no cursor yet; default: at its
+	// configured beginning.
+	Start connectors.Cursor
+	Log   *slog.Logger
 	// Progress, if set, is called when pages were acknowledged.
 	Progress func(Summary)
 	// Count, if set, is told what was acknowledged since the last call, and Ended
@@ -197,6 +200,7 @@ func (p *Puller) read(ctx context.Context, key string, out chan<- sealed) error 
 	if p.Cursors != nil {
 		from = p.Cursors.Get(p.cursorKey())
 	}
+	from = cmp.Or(from, p.Start)
 	for page, err := range p.Connector.Read(ctx, p.Stream, from) {
 		if err != nil {
 			return fmt.Errorf("pull: read %s: %w", key, err)

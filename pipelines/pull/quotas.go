@@ -43,15 +43,21 @@ type Quotas struct {
 	// The fields below are guarded by mu.
 	shares map[string]map[string]processShare // name → process
 	called map[string]time.Time               // name of a rate → when this process called last
+	wants  map[string]httpclient.Demand       // name of a rate → what for
 }
 
 var _ httpclient.Keeper = (*Quotas)(nil)
 
 // processShare is what one process used under a name, as it is written.
 type processShare struct {
-	Day     string    `json:"day"`
-	Used    int       `json:"used"`
-	Until   time.Time `json:"until,omitzero"` // of a ban
+	Day   string    `json:"day"`
+	Used  int       `json:"used"`
+	Until time.Time `json:"until,omitzero"` // of a ban
+	// Demand is what it calls for. One that does not say calls for what cannot
+	// wait.
+	Demand httpclient.Demand `json:"demand"`
+	// Pressed is since when it has been pressed.
+	Pressed time.Time `json:"pressed,omitzero"`
 	written time.Time
 }
 
@@ -71,7 +77,7 @@ const (
 func OpenQuotas(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher, topic string) (*Quotas, error) {
 	q := &Quotas{
 		client: client, publisher: publisher, topic: topic, process: uuid.NewString(),
-		shares: make(map[string]map[string]processShare), called: make(map[string]time.Time),
+		shares: make(map[string]map[string]processShare), called: make(map[string]time.Time), wants: make(map[string]httpclient.Demand),
 	}
 	first, _, err := client.Ends(ctx, topic)
 	if err != nil {
@@ -127,18 +133,31 @@ func (q *Quotas) toTell(now time.Time) []string {
 	defer q.mu.Unlock()
 	var names []string
 	for name, at := range q.called {
-		if now.Sub(at) < shareEvery && now.Sub(q.shares[name][q.process].written) >= shareEvery {
+		mine, told := q.shares[name][q.process]
+		if now.Sub(at) < shareEvery && (now.Sub(mine.written) >= shareEvery || !told || mine.Demand != q.wants[name]) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// share is this process's under a name.
+// share is this process's under a name, as it is to be written now.
 func (q *Quotas) share(name string) processShare {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.shares[name][q.process]
+	mine := q.shares[name][q.process]
+	demand, calls := q.wants[name]
+	if !calls {
+		demand = httpclient.Urgent
+	}
+	switch {
+	case demand != httpclient.Pressed:
+		mine.Pressed = time.Time{}
+	case mine.Pressed.IsZero():
+		mine.Pressed = time.Now().UTC()
+	}
+	mine.Demand = demand
+	return mine
 }
 
 // write writes this process's share and returns once it is acknowledged.
@@ -245,12 +264,19 @@ func (q *Quotas) Usage(now time.Time) []Usage {
 }
 
 // Take implements httpclient.Keeper.
-func (q *Quotas) Take(ctx context.Context, name, day string, n, perDay int) (int, error) {
+func (q *Quotas) Take(ctx context.Context, name, day string, n, limit int) (int, error) {
 	q.asking.Lock()
 	defer q.asking.Unlock()
 	mine := q.share(name)
 	if mine.Day != day {
 		mine.Day, mine.Used = day, 0
+	}
+	// What cannot be granted is not written down as used.
+	q.mu.Lock()
+	n = min(n, limit-q.used(name, day))
+	q.mu.Unlock()
+	if n <= 0 {
+		return 0, nil
 	}
 	mine.Used += n
 	if err := q.write(ctx, name, mine); err != nil {
@@ -259,7 +285,7 @@ func (q *Quotas) Take(ctx context.Context, name, day string, n, perDay int) (int
 	granted := 0
 	err := q.catchUp(ctx, func(of, process string) {
 		if of == name && process == q.process && q.shares[of][process].Used == mine.Used {
-			granted = max(n-max(q.used(name, day)-perDay, 0), 0)
+			granted = max(n-max(q.used(name, day)-limit, 0), 0)
 		}
 	})
 	return granted, err
@@ -291,15 +317,57 @@ func (q *Quotas) Banned(name string) time.Time {
 }
 
 // Share implements httpclient.Keeper.
-func (q *Quotas) Share(name string) int {
+func (q *Quotas) Share(name string, demand httpclient.Demand) float64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n, now := 1, time.Now()
-	q.called[name] = now
+	now := time.Now()
+	q.called[name], q.wants[name] = now, demand
+	patient, urgent := 0, 0
+	var pressed time.Duration // since when somebody is pressed
 	for process, s := range q.shares[name] {
-		if process != q.process && now.Sub(s.written) < shareLasts {
-			n++
+		if process != q.process && now.Sub(s.written) >= shareLasts {
+			continue
+		}
+		if !s.Pressed.IsZero() && (process != q.process || demand == httpclient.Pressed) {
+			pressed = max(pressed, now.Sub(s.Pressed), 1)
+		}
+		switch {
+		case process == q.process:
+		case s.Demand == httpclient.Patient:
+			patient++
+		default:
+			urgent++
 		}
 	}
-	return n
+	if demand == httpclient.Patient {
+		patient++
+		return part(patient, urgent, pressed > 0) / float64(patient)
+	}
+	urgent++
+	// The others gave way once they have heard of it.
+	return (1 - part(patient, urgent, pressed >= pressedHeard)) / float64(urgent)
+}
+
+const (
+	// pressedHeard is after what time every process has heard that one is
+	// pressed.
+	pressedHeard = 3 * time.Second
+	// patientPart is the part of a rate of those that can wait while the others
+	// do with the rest, and pressedPart while they do not.
+	patientPart = 0.8
+	pressedPart = 0.05
+)
+
+// part is the part of a rate that all processes have together that call for
+// what can wait.
+func part(patient, urgent int, pressed bool) float64 {
+	switch {
+	case patient == 0:
+		return 0
+	case urgent == 0:
+		return 1
+	case pressed:
+		return pressedPart
+	}
+	return patientPart
 }

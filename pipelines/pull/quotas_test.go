@@ -1,10 +1,12 @@
 package pull
 
 import (
+	"math"
 	"sync"
 	"testing"
 	"time"
 
+	"oneid/internal/httpclient"
 	"oneid/internal/kafka"
 )
 
@@ -89,8 +91,8 @@ func TestABanIsSharedAndSurvives(t *testing.T) {
 			t.Errorf("%s: another app is banned until %s", name, got)
 		}
 	}
-	if got := other.Share("app"); got != 2 {
-		t.Errorf("%d processes call, want 2: the other has written", got)
+	if got := other.Share("app", httpclient.Urgent); got != 0.5 {
+		t.Errorf("its share is %g, want 0.5: the other has written", got)
 	}
 	if again, err := OpenCursors(t.Context(), r.client, r.publisher, r.topics.Cursors); err != nil || again.Get("tmall/s/orders") != "here" {
 		t.Errorf("the cursor is %q, %v", again.Get("tmall/s/orders"), err)
@@ -113,4 +115,64 @@ func TestABanIsSharedAndSurvives(t *testing.T) {
 	if size, there := last[quotaPrefix+"app/"+one.process]; !there || size != 0 {
 		t.Errorf("the old share is %d bytes, %v; want it gone", size, there)
 	}
+}
+
+// Processes that read the past have what those leave that read what changes
+// now: little while one of these lacks calls, and never more than the rate
+// together.
+func TestThePastGivesWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	live, other, past := r.quotas(t), r.quotas(t), r.quotas(t)
+	tell := func(q *Quotas) {
+		t.Helper()
+		for _, name := range q.toTell(time.Now()) {
+			if err := q.write(t.Context(), name, q.share(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, q := range []*Quotas{live, other, past} {
+			if err := q.catchUp(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	shares := func(demand httpclient.Demand) (lives, pasts float64) {
+		return live.Share("app", demand) + other.Share("app", httpclient.Urgent), past.Share("app", httpclient.Patient)
+	}
+	want := func(what string, demand httpclient.Demand, wantLive, wantPast float64) {
+		t.Helper()
+		lives, pasts := shares(demand)
+		if math.Abs(lives-wantLive) > 1e-9 || math.Abs(pasts-wantPast) > 1e-9 {
+			t.Errorf("%s: %g for what changes now and %g for the past, want %g and %g", what, lives, pasts, wantLive, wantPast)
+		}
+	}
+	if got := past.Share("app", httpclient.Patient); got != 1 {
+		t.Errorf("alone, the past has %g", got)
+	}
+	shares(httpclient.Urgent)
+	tell(live)
+	tell(other)
+	tell(past)
+	want("all calm", httpclient.Urgent, 1-patientPart, patientPart)
+	shares(httpclient.Pressed)
+	tell(live)
+	want("pressed a moment ago", httpclient.Pressed, 1-patientPart, pressedPart)
+	live.mu.Lock()
+	for _, q := range []*Quotas{live, other} {
+		if q != live {
+			q.mu.Lock()
+		}
+		mine := q.shares["app"][live.process]
+		mine.Pressed = mine.Pressed.Add(-pressedHeard)
+		q.shares["app"][live.process] = mine
+		if q != live {
+			q.mu.Unlock()
+		}
+	}
+	live.mu.Unlock()
+	want("pressed", httpclient.Pressed, 1-pressedPart, pressedPart)
+	shares(httpclient.Urgent)
+	tell(live)
+	want("calm again", httpclient.Urgent, 1-patientPart, patientPart)
 }
