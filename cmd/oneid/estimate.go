@@ -18,31 +18,45 @@ const estimatePatience = 30 * time.Second
 // cost; with firstOnly, those alone that were never read. It gives about how
 // many records each of them has.
 func (n *node) estimate(ctx context.Context, out io.Writer, s shop, firstOnly bool) (map[string]int, error) {
-	records := make(map[string]int)
-	estimator, ok := s.connector.(connectors.Estimator)
-	if !ok {
-		return records, nil
-	}
 	n.limit(s.connector)
+	var readings []reading
+	for _, stream := range s.connector.Spec().Streams {
+		from := n.cursors.Get(s.platform + "/" + s.name + "/" + stream.Name)
+		if !firstOnly || from == "" {
+			readings = append(readings, reading{s.connector, stream.Name, from})
+		}
+	}
+	return estimate(ctx, out, s.platform+"/"+s.name, readings)
+}
+
+// reading is what an estimate is about: a stream, from a cursor on.
+type reading struct {
+	connector connectors.Connector
+	stream    string
+	from      connectors.Cursor
+}
+
+// estimate says what readings of a shop will cost, each and all together. It
+// gives about how many records each stream has.
+func estimate(ctx context.Context, out io.Writer, name string, readings []reading) (map[string]int, error) {
+	records := make(map[string]int)
 	var all connectors.Estimate
 	var faults []error
-	name, said := s.platform+"/"+s.name, 0
-	for _, stream := range s.connector.Spec().Streams {
-		from := n.cursors.Get(name + "/" + stream.Name)
-		if firstOnly && from != "" {
+	for _, r := range readings {
+		estimator, ok := r.connector.(connectors.Estimator)
+		if !ok {
 			continue
 		}
-		e, err := estimator.Estimate(ctx, stream.Name, from)
+		e, err := estimator.Estimate(ctx, r.stream, r.from)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("estimate %s/%s: %w", name, stream.Name, err))
+			faults = append(faults, fmt.Errorf("estimate %s/%s: %w", name, r.stream, err))
 			continue
 		}
-		fmt.Fprintf(out, "%s %s: about %d records in %d calls\n", name, stream.Name, e.Records, e.Calls)
+		fmt.Fprintf(out, "%s %s: about %d records in %d calls\n", name, r.stream, e.Records, e.Calls)
 		all.Records, all.Calls, all.PerSecond, all.PerDay = all.Records+e.Records, all.Calls+e.Calls, e.PerSecond, e.PerDay
-		records[stream.Name] = max(e.Records, 1)
-		said++
+		records[r.stream] = max(e.Records, 1)
 	}
-	if said > 0 {
+	if len(records) > 0 {
 		fmt.Fprintf(out, "%s in all: %s\n", name, cost(all))
 	}
 	return records, errors.Join(faults...)

@@ -28,6 +28,7 @@ type cli struct {
 	Connector  connectorCmd  `cmd:"" help:"Run a connector for another scheduler: Airbyte, Singer."`
 	Run        runCmd        `cmd:"" help:"Run one pipeline now."`
 	Status     statusCmd     `cmd:"" help:"Show each stream's lag, runs, dead letters and alerts."`
+	Backfill   backfillCmd   `cmd:"" help:"Read a stretch of the platforms' past, beside the live reading."`
 	Resolve    resolveCmd    `cmd:"" help:"Resolve what lies in Kafka into ClickHouse."`
 	Serve      serveCmd      `cmd:"" help:"Serve the look-up API alone, from ClickHouse."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring ClickHouse's tables and views up to date."`

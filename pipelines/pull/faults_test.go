@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"oneid/connectors/all"
 	"oneid/connectors/simulator"
 	"oneid/internal/crashtest"
@@ -36,7 +38,7 @@ import (
 const faultsVariable = "ONEID_TEST_FAULTS"
 
 func TestMain(m *testing.M) {
-	crashtest.Main(map[string]func() int{"puller": bePuller, "turn": beTurn})
+	crashtest.Main(map[string]func() int{"puller": bePuller, "turn": beTurn, "backfiller": beBackfiller})
 	os.Exit(m.Run())
 }
 
@@ -46,20 +48,26 @@ type pulling struct {
 	Brand, Keys    string
 	Platform, Shop string
 	Settings       json.RawMessage
+	From, To       time.Time // of a backfill
 }
 
 // bePuller pulls all streams of a shop until SIGTERM.
-func bePuller() int {
+func bePuller() int { return be(pullAll) }
+
+// beBackfiller reads a stretch of all streams of a shop.
+func beBackfiller() int { return be(backfillAll) }
+
+func be(work func(ctx context.Context, pullers []*Puller, s pulling) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := pullAll(ctx, os.Args[1]); err != nil {
+	if err := withPullers(ctx, os.Args[1], work); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
 
-func pullAll(ctx context.Context, text string) error {
+func withPullers(ctx context.Context, text string, work func(ctx context.Context, pullers []*Puller, s pulling) error) error {
 	var s pulling
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return err
@@ -83,17 +91,48 @@ func pullAll(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	var running sync.WaitGroup
+	drifts, err := OpenDrifts(ctx, client, publisher, topics.Cursors)
+	if err != nil {
+		return err
+	}
+	var pullers []*Puller
 	shared := new(Shop)
 	for _, stream := range connector.Spec().Streams {
-		p := &Puller{
+		pullers = append(pullers, &Puller{
 			Connector: connector, Platform: s.Platform, Shop: s.Shop, Stream: stream.Name, SharedShop: shared,
-			Publisher: publisher, Topics: topics, Keys: keys, Cursors: cursors, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		}
+			Publisher: publisher, Topics: topics, Keys: keys, Cursors: cursors, Drifts: drifts, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		})
+	}
+	return work(ctx, pullers, s)
+}
+
+func pullAll(ctx context.Context, pullers []*Puller, _ pulling) error {
+	var running sync.WaitGroup
+	for _, p := range pullers {
 		running.Go(func() { _ = p.Run(ctx, 100*time.Millisecond) }) // never an error
 	}
 	running.Wait()
 	return nil
+}
+
+func backfillAll(ctx context.Context, pullers []*Puller, s pulling) error {
+	var running errgroup.Group
+	for _, p := range pullers {
+		b, err := NewBackfill(p, s.From, s.To)
+		if err != nil {
+			return err
+		}
+		running.Go(func() error {
+			var err error
+			for range 10 { // as a person would: a token that ends twice in a row looks dead
+				if _, err = b.Run(ctx); err == nil || ctx.Err() != nil {
+					return err
+				}
+			}
+			return err
+		})
+	}
+	return running.Wait()
 }
 
 // platform is a simulated shop and what it has to give.
@@ -311,8 +350,9 @@ func peopleFor(t *testing.T, name string, orders int) int {
 	}
 }
 
-func underFaults(t *testing.T, name string, people, days, kills int, seed uint64) {
-	p := serve(t, name, people, days, seed)
+// setUp makes a brand of its own, into which a child can pull from p.
+func setUp(t *testing.T, p *platform) (pulling, *arrivals) {
+	t.Helper()
 	brokers, brand, keys := brokertest.Brokers(t), brokertest.Brand(), t.TempDir()
 	client, err := kafka.New(kafka.Config{Brokers: brokers})
 	if err != nil {
@@ -333,15 +373,27 @@ func underFaults(t *testing.T, name string, people, days, kills int, seed uint64
 	if err != nil {
 		t.Fatal(err)
 	}
-	told, err := json.Marshal(pulling{brokers, brand, keys, name, p.shop, settings})
+	return pulling{Brokers: brokers, Brand: brand, Keys: keys, Platform: p.name, Shop: p.shop, Settings: settings},
+		&arrivals{client: client, topics: events.TopicsOf(brand), next: make(map[string][]int64), newest: make(map[string]int64)}
+}
+
+// String is what a child is told.
+func (s pulling) String() string {
+	text, err := json.Marshal(s)
 	if err != nil {
-		t.Fatal(err)
+		panic(err) // texts and times always have a JSON form
 	}
-	got := &arrivals{client: client, topics: events.TopicsOf(brand), next: make(map[string][]int64), newest: make(map[string]int64)}
+	return string(text)
+}
+
+func underFaults(t *testing.T, name string, people, days, kills int, seed uint64) {
+	p := serve(t, name, people, days, seed)
+	told, got := setUp(t, p)
+	client := got.client
 	chance := rand.New(rand.NewPCG(seed, 2))
 	for kill := range kills {
 		before := got.count
-		c := crashtest.Child{Role: "puller", Args: []string{string(told)}}
+		c := crashtest.Child{Role: "puller", Args: []string{told.String()}}
 		if kill%2 == 0 {
 			c.Fault = crashtest.Fault{Point: "pull/published", Hit: 1 + chance.IntN(4)}
 		}
@@ -361,7 +413,7 @@ func underFaults(t *testing.T, name string, people, days, kills int, seed uint64
 		child.Kill()
 	}
 	// A last reading, while which orders go on changing for a while.
-	child := crashtest.Start(t, crashtest.Child{Role: "puller", Args: []string{string(told)}})
+	child := crashtest.Start(t, crashtest.Child{Role: "puller", Args: []string{told.String()}})
 	time.Sleep(time.Second)
 	p.changing.Store(false)
 	least, progress := math.MaxInt, time.Now()
@@ -389,6 +441,10 @@ func underFaults(t *testing.T, name string, people, days, kills int, seed uint64
 	}
 	if _, next, err := client.Ends(t.Context(), got.topics.DeadLetter); err != nil || next[0] != 0 {
 		t.Errorf("seed %d: %d dead letters, %v", seed, next[0], err)
+	}
+	drifts, err := OpenDrifts(t.Context(), client, nil, got.topics.Cursors)
+	if err != nil || len(drifts.All()) != 0 {
+		t.Errorf("seed %d: payloads are not as they are known: %v, %v", seed, drifts.All(), err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
