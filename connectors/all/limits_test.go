@@ -19,6 +19,7 @@ import (
 	"oneid/connectors/sobot"
 	"oneid/connectors/tmall"
 	"oneid/connectors/weidian"
+	"oneid/internal/httpclient"
 )
 
 var china = time.FixedZone("GMT+8", 8*60*60)
@@ -73,13 +74,13 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 // each method (0: none), on a network that counts; both sides know the limits.
 func limited(t *testing.T, platform string, perDay, perSecond int) (connectors.Connector, *meter, int) {
 	t.Helper()
-	return limitedBy(t, platform, perDay, perSecond, perSecond)
+	return limitedBy(t, platform, perDay, perSecond, perSecond, 400)
 }
 
 // limitedBy is limited with a rate of the platform's own.
-func limitedBy(t *testing.T, platform string, perDay, perSecond, platforms int) (connectors.Connector, *meter, int) {
+func limitedBy(t *testing.T, platform string, perDay, perSecond, platforms, people int) (connectors.Connector, *meter, int) {
 	t.Helper()
-	world, err := simulator.New(simulator.Config{People: 400, Seed: 3, From: time.Now().Add(-10 * 24 * time.Hour), Until: time.Now().Add(-time.Hour)})
+	world, err := simulator.New(simulator.Config{People: people, Seed: 3, From: time.Now().Add(-10 * 24 * time.Hour), Until: time.Now().Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +283,7 @@ func TestRefusalsAtTheSameTimeAreOne(t *testing.T) {
 			free, m, _ := limited(t, platform, 0, 0)
 			orders(t, free)
 			least := time.Duration(m.calls()/perSecond) * time.Second
-			c, m, want := limitedBy(t, platform, 0, 0, perSecond)
+			c, m, want := limitedBy(t, platform, 0, 0, perSecond, 400)
 			m.late = 100 * time.Millisecond
 			start := time.Now()
 			if got := orders(t, c); got != want {
@@ -292,6 +293,81 @@ func TestRefusalsAtTheSameTimeAreOne(t *testing.T) {
 			t.Logf("%s: %s, at least %s, %d refusals of %d calls", platform, took, least, len(m.refused), m.calls())
 			if took > 5*least {
 				t.Errorf("%s: took %s with %d refusals, and might have taken %s", platform, took, len(m.refused), least)
+			}
+		})
+	}
+}
+
+// A backfill with a tenth of the quota that it needs, beside live reading:
+// each live round goes on as if there were no backfill, the backfill ends days
+// later and complete, nearly all of the quota is used, and nothing is refused.
+func TestABackfillBesideLiveReading(t *testing.T) {
+	t.Parallel()
+	for platform := range refusing {
+		synctest.Test(t, func(t *testing.T) {
+			people := map[string]int{"tmall": 4000, "douyin": 2000, "weidian": 1000}[platform]
+			free, m, want := limitedBy(t, platform, 0, 0, 0, people)
+			orders(t, free)
+			perDay := m.calls()/10 + 1
+			c, m, want := limitedBy(t, platform, perDay, 0, 0, people)
+			begun := time.Now()
+			past := c.(connectors.Backfiller).Until(begun)
+			from, _ := past.(connectors.Backfiller).Since(begun.Add(-11 * 24 * time.Hour))
+			live, _ := c.(connectors.Backfiller).Since(begun)
+			found := make(map[string]bool)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for page, err := range past.Read(httpclient.WithPatience(t.Context()), "orders", from) {
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for _, record := range page.Records {
+						list, err := c.Map(record)
+						if err != nil {
+							t.Error(err)
+							continue
+						}
+						found[list[0].GetHeader().GetEntityId()] = true
+					}
+				}
+			}()
+			var slowest time.Duration
+			rounds := 0
+			for done := false; !done; rounds++ {
+				round := time.Now()
+				for page, err := range c.Read(t.Context(), "orders", live) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if page.Next != "" {
+						live = page.Next
+					}
+				}
+				slowest = max(slowest, time.Since(round))
+				select {
+				case <-ended:
+					done = true
+				case <-time.After(3*time.Hour - time.Minute):
+				}
+			}
+			took := time.Since(begun)
+			t.Logf("%s: %d calls a day, %s, %d live rounds, the slowest took %s", platform, perDay, took, rounds, slowest)
+			if len(found) != want || took < 7*24*time.Hour || took > 40*24*time.Hour {
+				t.Errorf("%s: %d orders of %d after %s", platform, len(found), want, took)
+			}
+			if slowest > time.Minute {
+				t.Errorf("%s: a live round took %s", platform, slowest)
+			}
+			days := slices.Sorted(maps.Keys(m.days))
+			for i, day := range days {
+				if n := m.days[day]; n > perDay || i < len(days)-1 && n < perDay*95/100 {
+					t.Errorf("%s: %d calls on %s of %d that are permitted", platform, n, day, perDay)
+				}
+			}
+			if len(m.refused) > 0 {
+				t.Errorf("%s: refused %q", platform, m.refused)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -76,6 +77,8 @@ const (
 	// keptPart is the part of the quota of the rest of a day that is kept for
 	// what cannot wait: one in keptPart.
 	keptPart = 2
+	// keptLast is the part of a day's quota that is kept to its end.
+	keptLast = 0.04
 )
 
 // Limits holds token buckets, bans and quotas by name. It may be used
@@ -221,9 +224,10 @@ func (b *bucket) midnight(now time.Time) time.Time {
 func (b *bucket) chunk() int { return min(max(b.limit.PerDay/500, 1), 1000) }
 
 // kept is how many calls of a day are left to those that cannot wait: of the
-// quota a part that shrinks with the rest of the day.
+// quota a part that shrinks with the rest of the day, and a few until its end.
 func (b *bucket) kept(now time.Time) int {
-	return int(float64(b.limit.PerDay) / keptPart * float64(b.midnight(now).Sub(now)) / float64(24*time.Hour))
+	rest := float64(b.midnight(now).Sub(now)) / float64(24*time.Hour)
+	return int(math.Ceil(float64(b.limit.PerDay) * (rest/keptPart + keptLast)))
 }
 
 // take takes one call of the day's quota; false when it is used up, or what is
