@@ -31,11 +31,13 @@ import (
 
 // benchCmd measures this machine; each of its commands is one measurement.
 type benchCmd struct {
-	Lookup benchLookupCmd `cmd:"" help:"Measure the look-up API, over HTTP."`
-	Flow   benchFlowCmd   `cmd:"" help:"Measure the flow from Kafka into ClickHouse."`
-	Broker benchBrokerCmd `cmd:"" hidden:"" help:"Be the embedded broker of a measurement."`
-	Fill   benchFillCmd   `cmd:"" hidden:"" help:"Publish the events of a measurement."`
-	List   benchListCmd   `cmd:"" default:"1" hidden:"" help:"List the measurements."`
+	Lookup benchLookupCmd   `cmd:"" help:"Measure the look-up API, over HTTP."`
+	Flow   benchFlowCmd     `cmd:"" help:"Measure the flow from Kafka into ClickHouse."`
+	Pull   benchPullCmd     `cmd:"" help:"Measure the connectors, from the platform's answer into Kafka."`
+	Shop   benchPullShopCmd `cmd:"" name:"pull-shop" hidden:"" help:"Be the puller of a measurement."`
+	Broker benchBrokerCmd   `cmd:"" hidden:"" help:"Be the embedded broker of a measurement."`
+	Fill   benchFillCmd     `cmd:"" hidden:"" help:"Publish the events of a measurement."`
+	List   benchListCmd     `cmd:"" default:"1" hidden:"" help:"List the measurements."`
 }
 
 type benchListCmd struct{}
