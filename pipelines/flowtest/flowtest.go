@@ -40,6 +40,9 @@ type Flow struct {
 	ClickHouse *clickhouse.Conn
 	Database   chdbtest.Database
 	Rules      *identity.Rules
+	// Brokers and KeysDir are for children that publish.
+	Brokers []string
+	KeysDir string
 }
 
 // New starts a flow that ends with the test.
@@ -54,7 +57,7 @@ func New(t testing.TB) *Flow {
 	b, err := broker.Start(t.TempDir(), "127.0.0.1:0")
 	must(err)
 	t.Cleanup(b.Close)
-	f := &Flow{Topics: events.TopicsOf(Brand), Database: chdbtest.Start(t)}
+	f := &Flow{Topics: events.TopicsOf(Brand), Database: chdbtest.Start(t), Brokers: b.Addresses(), KeysDir: t.TempDir()}
 	f.Client, err = kafka.New(kafka.Config{Brokers: b.Addresses()})
 	must(err)
 	t.Cleanup(f.Client.Close)
@@ -65,7 +68,7 @@ func New(t testing.TB) *Flow {
 	must(f.Client.EnsureTopics(t.Context(), topics))
 	f.Publisher = f.Client.Publisher()
 	t.Cleanup(func() { _ = f.Publisher.Close() })
-	f.Keys, err = keyring.Create(t.TempDir())
+	f.Keys, err = keyring.Create(f.KeysDir)
 	must(err)
 	d := f.Database
 	f.ClickHouse, err = clickhouse.Open(t.Context(), clickhouse.Config{URL: d.URL, Database: d.Name, User: d.User, Password: d.Password})

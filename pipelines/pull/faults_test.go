@@ -27,9 +27,11 @@ import (
 	"oneid/connectors/simulator"
 	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker/brokertest"
+	"oneid/internal/embedded/chdb/chdbtest"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/pipelines"
+	"oneid/pipelines/flowtest"
 	"oneid/schemas/events"
 )
 
@@ -39,7 +41,7 @@ const faultsVariable = "ONEID_TEST_FAULTS"
 
 func TestMain(m *testing.M) {
 	crashtest.Main(map[string]func() int{"puller": bePuller, "turn": beTurn, "backfiller": beBackfiller})
-	os.Exit(m.Run())
+	chdbtest.Main(m)
 }
 
 // pulling is what a child is told.
@@ -318,19 +320,19 @@ func differ(want, got map[string]int64) []string {
 // newest version of each entity, none that never was, and no dead letter.
 func TestNothingIsLostUnderFaults(t *testing.T) {
 	t.Parallel()
-	seeds, orders, days, kills := 1, 300, 3, 4
+	seeds, orders, days, kills, stored := 1, 300, 3, 4, 0
 	if text := os.Getenv(faultsVariable); text != "" {
 		var err error
 		if seeds, err = strconv.Atoi(text); err != nil {
 			t.Fatalf("%s is %q, want a number of seeds", faultsVariable, text)
 		}
-		orders, days, kills = 5000, 30, 10
+		orders, days, kills, stored = 5000, 30, 10, 4
 	}
 	for seed := range uint64(seeds) {
 		for _, name := range simulator.Platforms {
 			t.Run(fmt.Sprintf("%s, seed %d", name, seed), func(t *testing.T) {
 				t.Parallel()
-				underFaults(t, name, peopleFor(t, name, orders), days, kills, seed+1)
+				underFaults(t, name, peopleFor(t, name, orders), days, kills, seed+1, stored > 0 && seed%uint64(stored) == 0)
 			})
 		}
 	}
@@ -386,9 +388,47 @@ func (s pulling) String() string {
 	return string(text)
 }
 
-func underFaults(t *testing.T, name string, people, days, kills int, seed uint64) {
+// inClickHouse resolves what lies in Kafka, and gives the version of each entity
+// in the tables of facts.
+func inClickHouse(t *testing.T, flow *flowtest.Flow) map[string]int64 {
+	t.Helper()
+	r, _ := flow.Resolver(t, flow.State(t), nil)
+	r.BatchEvents = 5000
+	if err := flowtest.Run(t, r); err != nil {
+		t.Fatal(err)
+	}
+	var each []string
+	for _, kind := range []events.Kind{events.KindOrder, events.KindRefund, events.KindTicket, events.KindUser} {
+		version := "toInt64(bitShiftRight(max(version), 62))"
+		if kind == events.KindUser {
+			version = "toInt64(0)"
+		}
+		each = append(each, fmt.Sprintf("SELECT concat('%[1]s ', %[1]s_id) AS entity, %[2]s AS modified FROM %[1]ss GROUP BY %[1]s_id", kind, version))
+	}
+	var rows []struct {
+		Entity   string `ch:"entity"`
+		Modified int64  `ch:"modified"`
+	}
+	if err := flow.ClickHouse.Select(t.Context(), "list what is stored", &rows, strings.Join(each, " UNION ALL ")); err != nil {
+		t.Fatal(err)
+	}
+	stored := make(map[string]int64, len(rows))
+	for _, row := range rows {
+		stored[row.Entity] = row.Modified
+	}
+	return stored
+}
+
+// underFaults pulls from one platform; stored: into ClickHouse.
+func underFaults(t *testing.T, name string, people, days, kills int, seed uint64, stored bool) {
 	p := serve(t, name, people, days, seed)
 	told, got := setUp(t, p)
+	var flow *flowtest.Flow
+	if stored {
+		flow = flowtest.New(t)
+		told.Brokers, told.Brand, told.Keys = flow.Brokers, flowtest.Brand, flow.KeysDir
+		got.client, got.topics = flow.Client, flow.Topics
+	}
 	client := got.client
 	chance := rand.New(rand.NewPCG(seed, 2))
 	for kill := range kills {
@@ -445,6 +485,11 @@ func underFaults(t *testing.T, name string, people, days, kills int, seed uint64
 	drifts, err := OpenDrifts(t.Context(), client, nil, got.topics.Cursors)
 	if err != nil || len(drifts.All()) != 0 {
 		t.Errorf("seed %d: payloads are not as they are known: %v, %v", seed, drifts.All(), err)
+	}
+	if flow != nil {
+		if wrong := differ(p.truth(), inClickHouse(t, flow)); len(wrong) > 0 {
+			t.Errorf("seed %d: %d entities are not in ClickHouse as the platform has them: %s", seed, len(wrong), strings.Join(wrong[:min(len(wrong), 20)], "\n"))
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
