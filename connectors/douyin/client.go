@@ -161,6 +161,7 @@ const (
 )
 
 // decode reads an answer, in the new envelope, the old one, or both at once.
+// A *json.RawMessage takes what is in it as it is, valid JSON.
 func (c *client) decode(method string, r httpclient.Response, out any) error {
 	var code, sub, errNo, logID text
 	var data json.RawMessage
@@ -188,6 +189,10 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 		data = bytes.TrimSpace([]byte(inner))
 	}
 	if len(data) == 0 || data[0] != '{' {
+		return nil
+	}
+	if whole, ok := out.(*json.RawMessage); ok {
+		*whole = data
 		return nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {

@@ -28,24 +28,25 @@ type page struct {
 
 // page asks for one page.
 func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n, size int) (page, error) {
-	var answer struct {
-		Total whole `json:"total"`
-		// The name differs with the method.
-		Orders list[json.RawMessage] `json:"shop_order_list"`
-		Items  list[json.RawMessage] `json:"items"`
-		List   list[json.RawMessage] `json:"list"`
-	}
-	if err := c.client.call(ctx, l.method, l.params(w, n, size), &answer); err != nil {
+	// Nearly all that is read comes by here: it is cut and not decoded.
+	var answer json.RawMessage
+	err := c.client.call(ctx, l.method, l.params(w, n, size), &answer)
+	var total whole
+	var rows []json.RawMessage
+	connectors.Members(answer, func(name string, value json.RawMessage) {
+		switch name {
+		case "total":
+			err = errors.Join(err, total.UnmarshalJSON(value))
+		case "shop_order_list", "items", "list": // the name differs with the method
+			if list := connectors.Elements(value); list != nil {
+				rows = list
+			}
+		}
+	})
+	if err != nil {
 		return page{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
 	}
-	rows := []json.RawMessage(answer.Orders)
-	if rows == nil {
-		rows = answer.Items
-	}
-	if rows == nil {
-		rows = answer.List
-	}
-	return page{rows: rows, total: max(int(answer.Total), len(rows))}, nil
+	return page{rows: rows, total: max(int(total), len(rows))}, nil
 }
 
 // part is one page of a window as a stream gets it.

@@ -55,30 +55,26 @@ type page struct {
 
 // page asks for one page.
 func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n, size int) (page, error) {
-	var answer struct {
-		TotalNum *whole `json:"total_num"`
-		Total    *whole `json:"total"`
-		// The name differs with the method; that of refunds is not documented.
-		Orders  list[json.RawMessage] `json:"orders"`
-		List    list[json.RawMessage] `json:"list"`
-		Refunds list[json.RawMessage] `json:"refundList"`
-		Infos   list[json.RawMessage] `json:"refundInfoList"`
-	}
-	if err := c.client.call(ctx, l.method, l.version, l.params(w, n, size), &answer); err != nil {
-		return page{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
-	}
+	// It is cut and not decoded.
+	var answer json.RawMessage
+	err := c.client.call(ctx, l.method, l.version, l.params(w, n, size), &answer)
 	p := page{total: -1}
-	for _, rows := range []list[json.RawMessage]{answer.Orders, answer.List, answer.Refunds, answer.Infos} {
-		if rows != nil {
-			p.rows = rows
-			break
+	connectors.Members(answer, func(name string, value json.RawMessage) {
+		switch name {
+		case "total_num", "total":
+			var total whole
+			if string(value) != "null" {
+				err = errors.Join(err, total.UnmarshalJSON(value))
+				p.total = max(int(total), 0)
+			}
+		case "orders", "list", "refundList", "refundInfoList": // the name differs with the method; that of refunds is not documented
+			if rows := connectors.Elements(value); rows != nil && len(p.rows) == 0 {
+				p.rows = rows
+			}
 		}
-	}
-	for _, total := range []*whole{answer.TotalNum, answer.Total} {
-		if total != nil {
-			p.total = max(int(*total), 0)
-			break
-		}
+	})
+	if err != nil {
+		return page{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
 	}
 	return p, nil
 }
