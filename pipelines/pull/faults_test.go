@@ -36,8 +36,12 @@ import (
 )
 
 // faultsVariable is for how many seeds TestNothingIsLostUnderFaults reads
-// 5,000 orders a platform; without it reads a few of one seed.
-const faultsVariable = "ONEID_TEST_FAULTS"
+// 5,000 orders a platform; without it reads a few of one seed. ordersVariable
+// is how many orders instead of 5,000: 100,000 by hand.
+const (
+	faultsVariable = "ONEID_TEST_FAULTS"
+	ordersVariable = "ONEID_TEST_FAULTS_ORDERS"
+)
 
 func TestMain(m *testing.M) {
 	crashtest.Main(map[string]func() int{"puller": bePuller, "turn": beTurn, "backfiller": beBackfiller})
@@ -327,6 +331,11 @@ func TestNothingIsLostUnderFaults(t *testing.T) {
 			t.Fatalf("%s is %q, want a number of seeds", faultsVariable, text)
 		}
 		orders, days, kills, stored = 5000, 30, 10, 4
+		if text := os.Getenv(ordersVariable); text != "" {
+			if orders, err = strconv.Atoi(text); err != nil {
+				t.Fatalf("%s is %q, want a number of orders", ordersVariable, text)
+			}
+		}
 	}
 	for seed := range uint64(seeds) {
 		for _, name := range simulator.Platforms {
@@ -341,7 +350,7 @@ func TestNothingIsLostUnderFaults(t *testing.T) {
 // peopleFor is how many people make so many orders of a platform.
 func peopleFor(t *testing.T, name string, orders int) int {
 	t.Helper()
-	for people := 100; ; people += 100 {
+	for people := 100; ; people += max(100, people/10) {
 		world, err := simulator.New(simulator.Config{People: people, Until: time.Now()})
 		if err != nil {
 			t.Fatal(err)
