@@ -462,6 +462,7 @@ func (f *learned) learn(raw json.RawMessage) {
 			}
 			f.elements.learn(element)
 		}
+	case kindText, kindNumber, kindTruth: // nothing is in them
 	}
 }
 

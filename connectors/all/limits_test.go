@@ -306,7 +306,7 @@ func TestABackfillBesideLiveReading(t *testing.T) {
 	for platform := range refusing {
 		synctest.Test(t, func(t *testing.T) {
 			people := map[string]int{"tmall": 4000, "douyin": 2000, "weidian": 1000}[platform]
-			free, m, want := limitedBy(t, platform, 0, 0, 0, people)
+			free, m, _ := limitedBy(t, platform, 0, 0, 0, people)
 			orders(t, free)
 			perDay := m.calls()/10 + 1
 			c, m, want := limitedBy(t, platform, perDay, 0, 0, people)

@@ -47,11 +47,11 @@ type Keeper interface {
 type Demand int
 
 const (
-	// Patient: only for what can wait.
+	// Patient calls only for what can wait.
 	Patient Demand = iota
-	// Urgent: for what cannot wait.
+	// Urgent calls for what cannot wait.
 	Urgent
-	// Pressed: for what cannot wait, and it had to wait for its share.
+	// Pressed is Urgent, and had to wait for its share.
 	Pressed
 )
 

@@ -15,7 +15,7 @@ import (
 // called so.
 const backfillPrefix = "backfill/"
 
-// ErrNoBackfill: the connector cannot read a stretch of the past.
+// ErrNoBackfill says that the connector cannot read a stretch of the past.
 var ErrNoBackfill = errors.New("its connector reads no stretch of the past")
 
 // A Backfill reads what was changed in a stretch of a stream's past, beside the
