@@ -70,7 +70,7 @@ func (c benchPullShopCmd) Run(ctx context.Context, f folder) (err error) {
 	if err := json.NewDecoder(os.Stdin).Decode(&e); err != nil {
 		return err
 	}
-	shops, err := simulated(e)
+	shops, err := simulated(e, false)
 	if err != nil {
 		return err
 	}
