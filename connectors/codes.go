@@ -56,7 +56,7 @@ var sureness = []string{"documented", "client", "post", "assumed"}
 var limits = []string{"", "app", "shop", "method"}
 
 // kinds are the words for the sentinels.
-var kinds = map[string]error{"": nil, "unauthorised": ErrUnauthorized, "forbidden": ErrForbidden, "throttled": ErrThrottled, "clock": ErrClock}
+var kinds = map[string]error{"": nil, "unauthorised": ErrUnauthorized, "re-authorise": ErrReauthorise, "forbidden": ErrForbidden, "throttled": ErrThrottled, "clock": ErrClock}
 
 // Codes is a platform's table of codes. It may be used concurrently.
 type Codes struct {
@@ -166,4 +166,7 @@ func (c *Codes) Find(system, sub string) Code {
 // Apply says in e what its codes mean.
 func (c Code) Apply(e *Error) {
 	e.Class, e.Tries, e.Limit, e.Kind, e.Message, e.Mend = c.Class, c.Tries, c.Limit, c.Kind, c.Text, c.Mend
+	if c.Kind == ErrReauthorise { //nolint:errorlint // the table's own word
+		e.Mend = reauthoriseMend(e.Platform, e.Shop)
+	}
 }

@@ -157,13 +157,12 @@ func ClassOf(err error) Class {
 func Stops(err error) bool { return err != nil && ClassOf(err) >= SkipRecord }
 
 // Renewed is a call's error after its token was renewed: a platform that asks
-// for a new token once more wants a person. Any other error stays as it is.
+// for a new token once more wants a person to authorise it. Any other error
+// stays as it is.
 func Renewed(err error) error {
 	var e *Error
 	if !errors.As(err, &e) || e.Class != Refresh {
 		return err
 	}
-	stop := *e
-	stop.Class, stop.Kind = StopShop, ErrUnauthorized
-	return &stop
+	return Reauthorise(e.Platform, e.Shop, e.Op, err)
 }

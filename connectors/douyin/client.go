@@ -23,7 +23,9 @@ type client struct {
 	appKey     string
 	secret     string
 	signMethod string
-	tokens     *tokens
+	tokens     *connectors.Tokens
+	// serviceID is that of an app of the service market; "" for the brand's own.
+	serviceID string
 
 	pauses connectors.Pauses
 
@@ -34,8 +36,8 @@ type client struct {
 }
 
 func newClient(http *httpclient.Client, shop string, cfg Config) *client {
-	c := &client{http: http, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret, signMethod: cfg.SignMethod}
-	c.tokens = &tokens{grant: c.grant, now: c.now, shop: shop, store: cfg.Tokens, renewing: make(chan struct{}, 1)}
+	c := &client{http: http, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret, signMethod: cfg.SignMethod, serviceID: cfg.ServiceID}
+	c.tokens = &connectors.Tokens{Platform: Platform, Shop: shop, Now: c.now, RenewAt: renewAt, Renew: c.renew}
 	return c
 }
 
@@ -67,16 +69,16 @@ func (c *client) learnClock(h http.Header) {
 }
 
 // grant calls a token method.
-func (c *client) grant(ctx context.Context, method string, params any) (pair, error) {
+func (c *client) grant(ctx context.Context, method string, params any) (connectors.Token, error) {
 	var answer grantAnswer
 	err := c.once(ctx, method, params, noToken, &answer)
 	if errors.Is(err, connectors.ErrClock) {
 		err = c.once(ctx, method, params, noToken, &answer)
 	}
 	if err != nil {
-		return pair{}, err
+		return connectors.Token{}, err
 	}
-	return answer.pair(c.now()), nil
+	return answer.token(c.now())
 }
 
 // call calls a method and decodes its data into out. A token that the
@@ -85,14 +87,14 @@ func (c *client) grant(ctx context.Context, method string, params any) (pair, er
 func (c *client) call(ctx context.Context, method string, params, out any) error {
 	var renewed, resynced bool
 	for tries := 1; ; tries++ {
-		if _, err := c.tokens.valid(ctx); err != nil {
+		if _, err := c.tokens.Valid(ctx); err != nil {
 			return err
 		}
 		// Each attempt takes the token of its time: while it waits, another
 		// call may renew it.
 		var used string
 		err := c.once(ctx, method, params, func() string {
-			used = c.tokens.access()
+			used = c.tokens.Access()
 			return used
 		}, out)
 		switch {
@@ -102,12 +104,12 @@ func (c *client) call(ctx context.Context, method string, params, out any) error
 			resynced = true
 		case connectors.ClassOf(err) != connectors.Refresh:
 			return err
-		case c.tokens.access() != used && tries < maxRenewals: // another call renewed it meanwhile
+		case c.tokens.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
 		case renewed:
 			return connectors.Renewed(err)
 		default:
 			renewed = true
-			if err := c.tokens.replace(ctx, used); err != nil {
+			if err := c.tokens.Replace(ctx, used); err != nil {
 				return err
 			}
 		}

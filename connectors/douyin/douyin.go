@@ -47,6 +47,15 @@ type Config struct {
 	AppSecret string `json:"app_secret"`
 	// SignMethod is hmac-sha256 (default) or md5.
 	SignMethod string `json:"sign_method"`
+	// ServiceID is that of an app of the service market (工具型), which gets its
+	// token by the merchant's consent; empty for the brand's own app.
+	ServiceID string `json:"service_id"`
+	// AuthorizeURL is the page of that consent; default the platform's.
+	AuthorizeURL string `json:"authorize_url"`
+	// RedirectURI is where the platform sends the merchant's browser then: the
+	// address that the app's page names. One of this machine (http://127.0.0.1)
+	// is listened at by `oneid connect`.
+	RedirectURI string `json:"redirect_uri"`
 	// AppID is the number of the brand's outer platform in 会员通; 0 means
 	// that members are not asked for, so users come without phones.
 	AppID int64 `json:"app_id"`
@@ -75,8 +84,6 @@ type Config struct {
 	// default, leaves it to the platform to say when it is used up.
 	CallsPerDay int `json:"calls_per_day"`
 
-	// Tokens keeps the tokens beyond this process; nil keeps them in memory.
-	Tokens TokenStore `json:"-"`
 	// Transport carries the calls; nil is the network.
 	Transport http.RoundTripper `json:"-"`
 	// Log is told of changes of state; default slog.Default().
@@ -252,7 +259,7 @@ func (c *Connector) Until(moment time.Time) connectors.Connector {
 
 // Check tries the address, the keys, the clock and the right to each stream.
 func (c *Connector) Check(ctx context.Context) error {
-	if _, err := c.client.tokens.valid(ctx); err != nil {
+	if _, err := c.client.tokens.Valid(ctx); err != nil {
 		return fmt.Errorf("douyin: shop %s: get a token: %w", c.shop, err)
 	}
 	var faults []error

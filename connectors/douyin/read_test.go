@@ -79,7 +79,7 @@ func TestTokenIsRefreshedInItsLastHour(t *testing.T) {
 		}
 		ok(w, map[string]any{"total": 0})
 	}
-	if _, err := c.client.tokens.valid(t.Context()); err != nil {
+	if _, err := c.client.tokens.Valid(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := read(t, c, Orders, ""); err != nil {
@@ -125,7 +125,7 @@ func TestWrongClockIsMended(t *testing.T) {
 		}
 		f.grant(w, 604800)
 	}
-	if _, err := c.client.tokens.valid(t.Context()); err != nil {
+	if _, err := c.client.tokens.Valid(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if off := c.client.skew() - ahead; off.Abs() > 5*time.Second {

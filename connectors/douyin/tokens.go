@@ -1,187 +1,70 @@
 package douyin
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"sync"
+	"net/url"
+	"strconv"
 	"time"
 
 	"oneid/connectors"
 )
-
-// TokenStore keeps a shop's tokens beyond the process. What it is given is
-// secret: seal it. Both methods may be called concurrently for different
-// shops, never for one.
-type TokenStore interface {
-	// Load gives what Save was last given for the shop; nil when there is
-	// nothing.
-	Load(ctx context.Context, shop string) ([]byte, error)
-	Save(ctx context.Context, shop string, tokens []byte) error
-}
 
 // renewBefore is how long before its end a token is refreshed. It lies within
 // the last hour, in which a refresh gives a new pair while the old one goes on
 // working for an hour; before that hour a refresh changes nothing.
 const renewBefore = 40 * time.Minute
 
-// pair is an access token and what renews it.
-type pair struct {
-	Access  string    `json:"access"`
-	Refresh string    `json:"refresh"`
-	Expires time.Time `json:"expires"`
+// consentPage is where the merchant authorises an app of the service market.
+const consentPage = "https://fuwu.jinritemai.com/authorize"
+
+// codeLasts is how long the code of a consent is taken.
+const codeLasts = 10 * time.Minute
+
+// renewAt is when a token is refreshed. One that had not a minute when it was
+// given is of no platform that anyone has documented: in its last tenth.
+func renewAt(t connectors.Token) time.Time {
+	if t.Expires.IsZero() {
+		return time.Time{}
+	}
+	if had := t.Expires.Sub(t.Obtained); had < time.Minute {
+		return t.Expires.Add(-had / 10)
+	}
+	return t.Expires.Add(-renewBefore)
 }
 
-// tokens holds a shop's token and renews it, one renewal at a time.
-type tokens struct {
-	// grant calls token.create or token.refresh.
-	grant func(ctx context.Context, method string, params any) (pair, error)
-	now   func() time.Time
-	shop  string
-	store TokenStore
-
-	// renewing holds one element while somebody renews: a lock that a
-	// context can give up on.
-	renewing chan struct{}
-	// loaded says that the store was asked; guarded by renewing.
-	loaded bool
-
-	mu      sync.Mutex
-	current pair // guarded by mu
-}
-
-// access is the present token, which may have expired; "" before the first.
-func (t *tokens) access() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.current.Access
-}
-
-// fresh gives the present token if it need not be renewed yet.
-func (t *tokens) fresh(margin time.Duration) (string, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.current.Access, t.current.Access != "" && t.now().Add(margin).Before(t.current.Expires)
-}
-
-// valid gives a token that is good for a while, creating or refreshing it
-// when needed.
-func (t *tokens) valid(ctx context.Context) (string, error) {
-	if access, ok := t.fresh(renewBefore); ok {
-		return access, nil
-	}
-	if err := t.lock(ctx); err != nil {
-		return "", err
-	}
-	defer t.unlock()
-	if !t.loaded {
-		if err := t.load(ctx); err != nil {
-			return "", err
-		}
-	}
-	if access, ok := t.fresh(renewBefore); ok {
-		return access, nil
-	}
-	err := t.renewLocked(ctx)
-	if err == nil {
-		return t.access(), nil
-	}
-	if access, ok := t.fresh(0); ok && ctx.Err() == nil {
-		// It could not be refreshed ahead of time, but it still works.
-		return access, nil
-	}
-	return "", err
-}
-
-// replace renews the token that a call used and found refused; when somebody
-// else has renewed it since, there is nothing to do.
-func (t *tokens) replace(ctx context.Context, used string) error {
-	if err := t.lock(ctx); err != nil {
-		return err
-	}
-	defer t.unlock()
-	if t.access() != used {
-		return nil
-	}
-	return t.renewLocked(ctx)
-}
-
-func (t *tokens) lock(ctx context.Context) error {
-	select {
-	case t.renewing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (t *tokens) unlock() { <-t.renewing }
-
-// renewLocked refreshes the pair, or creates one where there is none or the
-// platform no longer takes its refresh token. The caller holds the lock.
-func (t *tokens) renewLocked(ctx context.Context) error {
-	t.mu.Lock()
-	old := t.current
-	t.mu.Unlock()
-	var next pair
-	var err error
-	refreshed := false
+// renew refreshes a token. Where there is none, or the platform no longer takes
+// its refresh token, the brand's own app creates one; an app of the service
+// market needs the merchant's consent.
+func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
 	if old.Refresh != "" {
-		next, err = t.grant(ctx, "token.refresh", map[string]any{"grant_type": "refresh_token", "refresh_token": old.Refresh})
-		if err != nil && (ctx.Err() != nil || connectors.ClassOf(err) < connectors.Refresh) {
-			return err
+		next, err := c.grant(ctx, "token.refresh", map[string]any{"grant_type": "refresh_token", "refresh_token": old.Refresh})
+		if err == nil || ctx.Err() != nil || connectors.ClassOf(err) < connectors.Refresh {
+			return next, err
 		}
-		refreshed = err == nil
-	}
-	if !refreshed {
-		next, err = t.grant(ctx, "token.create", map[string]any{"code": "", "grant_type": "authorization_self", "shop_id": t.shop})
-		if err != nil {
-			return err
+		if c.serviceID != "" {
+			return next, c.dead(err)
 		}
 	}
-	if next.Access == "" {
-		return errors.New("the platform answered with no access token")
+	if c.serviceID != "" {
+		return connectors.Token{}, connectors.Reauthorise(Platform, c.shop, "token.create", nil)
 	}
-	if next.Refresh == "" {
-		next.Refresh = old.Refresh
-	}
-	t.mu.Lock()
-	t.current = next
-	t.mu.Unlock()
-	return t.save(ctx, next)
+	return c.create(ctx)
 }
 
-// load takes what was kept by an earlier process. What cannot be read is as
-// good as nothing: the platform gives the same tokens again.
-func (t *tokens) load(ctx context.Context) error {
-	t.loaded = true
-	if t.store == nil {
-		return nil
+// dead is the error of a refresh that the platform refused: by its own code, or
+// because it takes the token no longer.
+func (c *client) dead(err error) error {
+	if connectors.ClassOf(err) == connectors.Refresh {
+		return connectors.Reauthorise(Platform, c.shop, "token.refresh", err)
 	}
-	kept, err := t.store.Load(ctx, t.shop)
-	if err != nil {
-		t.loaded = false
-		return err
-	}
-	var p pair
-	if json.Unmarshal(kept, &p) != nil || p.Access == "" {
-		return nil
-	}
-	t.mu.Lock()
-	t.current = p
-	t.mu.Unlock()
-	return nil
+	return err
 }
 
-func (t *tokens) save(ctx context.Context, p pair) error {
-	if t.store == nil {
-		return nil
-	}
-	kept, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	return t.store.Save(ctx, t.shop, kept)
+// create gets the token of the brand's own app.
+func (c *client) create(ctx context.Context) (connectors.Token, error) {
+	return c.grant(ctx, "token.create", map[string]any{"code": "", "grant_type": "authorization_self", "shop_id": c.shop})
 }
 
 // grantAnswer is the data of token.create and token.refresh.
@@ -189,15 +72,66 @@ type grantAnswer struct {
 	AccessToken  text  `json:"access_token"`
 	RefreshToken text  `json:"refresh_token"`
 	ExpiresIn    whole `json:"expires_in"`
+	Scope        text  `json:"scope"`
+	ShopID       text  `json:"shop_id"`
+	ShopName     text  `json:"shop_name"`
 }
 
-// pair reads the answer at the platform's present. expires_in is seconds left,
+// token reads the answer at the platform's present. expires_in is seconds left,
 // though one page calls it a timestamp: what is large enough is taken for one.
-func (a grantAnswer) pair(now time.Time) pair {
+func (a grantAnswer) token(now time.Time) (connectors.Token, error) {
+	if a.AccessToken == "" {
+		return connectors.Token{}, errors.New("the platform answered with no access token")
+	}
 	const instant = 1_000_000_000
 	expires := now.Add(time.Duration(min(int64(a.ExpiresIn), instant)) * time.Second)
 	if a.ExpiresIn >= instant {
 		expires = time.Unix(int64(a.ExpiresIn), 0)
 	}
-	return pair{Access: string(a.AccessToken), Refresh: string(a.RefreshToken), Expires: expires.UTC()}
+	t := connectors.Token{
+		Access: string(a.AccessToken), Refresh: string(a.RefreshToken), Obtained: now.UTC(), Expires: expires.UTC(),
+		Holder: string(a.ShopID), HolderName: string(a.ShopName),
+	}
+	if a.Scope != "" {
+		t.Rights = map[string]time.Time{"scope " + string(a.Scope): {}}
+	}
+	return t, nil
 }
+
+// UseTokens implements connectors.TokenUser.
+func (c *Connector) UseTokens(store connectors.TokenStore) { c.client.tokens.Use(store) }
+
+// Consent implements connectors.Authoriser: the brand's own app needs none.
+func (c *Connector) Consent(state string) connectors.Consent {
+	if c.cfg.ServiceID == "" {
+		return connectors.Consent{}
+	}
+	page := cmp.Or(c.cfg.AuthorizeURL, consentPage)
+	return connectors.Consent{
+		Address:  page + "?" + url.Values{"service_id": {c.cfg.ServiceID}, "state": {state}}.Encode(),
+		Redirect: c.cfg.RedirectURI, CodeLasts: codeLasts,
+	}
+}
+
+// Authorise implements connectors.Authoriser.
+func (c *Connector) Authorise(ctx context.Context, code string) (connectors.Token, error) {
+	var t connectors.Token
+	var err error
+	if c.cfg.ServiceID == "" {
+		t, err = c.client.create(ctx)
+	} else {
+		t, err = c.client.grant(ctx, "token.create", map[string]any{"code": code, "grant_type": "authorization_code"})
+	}
+	if err != nil {
+		return connectors.Token{}, err
+	}
+	if _, err := strconv.ParseUint(c.shop, 10, 64); err == nil && t.Holder != "" && t.Holder != c.shop {
+		return connectors.Token{}, &connectors.Error{
+			Platform: Platform, Shop: c.shop, Op: "token.create", Class: connectors.StopShop, Kind: connectors.ErrUnauthorized,
+			Message: "the consent is of another shop, " + t.Holder, Mend: "let the owner of shop " + c.shop + " consent, or name shop " + t.Holder,
+		}
+	}
+	return t, c.client.tokens.Put(ctx, t)
+}
+
+var _ connectors.Authoriser = (*Connector)(nil)

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,16 +33,20 @@ type client struct {
 	shop    string
 	appKey  string
 	secret  string
-	onToken func(session, refreshToken string)
+	tokens  *connectors.Tokens
 
 	mu sync.Mutex
-	// The fields below are guarded by mu.
-	session, refreshToken string
-	// offset is the platform's clock less ours, as last learnt.
+	// offset is the platform's clock less ours, as last learnt; guarded by mu.
 	offset time.Duration
-	// renewed counts the refreshes, so that of many calls that find the
-	// session expired only the first renews it.
-	renewed int
+}
+
+func newClient(http *httpclient.Client, shop string, cfg Config) *client {
+	c := &client{http: http, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret}
+	c.tokens = &connectors.Tokens{
+		Platform: Platform, Shop: shop, Given: connectors.Token{Access: cfg.Session, Refresh: cfg.RefreshToken},
+		Now: c.now, RenewAt: renewAt, Renew: c.renew,
+	}
+	return c
 }
 
 // now is the platform's clock, as far as it is known.
@@ -51,12 +54,6 @@ func (c *client) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.offset)
-}
-
-func (c *client) token() (session string, renewed int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.session, c.renewed
 }
 
 // learnClock notes the platform's present.
@@ -73,36 +70,44 @@ func (c *client) learnClock(server time.Time) {
 func (c *client) call(ctx context.Context, method string, params map[string]string, out any) error {
 	var renewed, resynced bool
 	for tries := 1; ; tries++ {
-		_, count := c.token()
-		err := c.once(ctx, method, params, true, out)
-		var refusal *connectors.Error
-		if !errors.As(err, &refusal) {
+		if _, err := c.tokens.Valid(ctx); err != nil {
 			return err
 		}
-		_, now := c.token()
+		// Each attempt takes the session of its time: while it waits, another
+		// call may renew it.
+		var used string
+		err := c.once(ctx, method, params, func() string {
+			used = c.tokens.Access()
+			return used
+		}, out)
 		switch {
+		case err == nil:
+			return nil
 		case errors.Is(err, connectors.ErrClock) && !resynced:
 			resynced = true
-		case refusal.Class != connectors.Refresh:
+		case connectors.ClassOf(err) != connectors.Refresh:
 			return err
-		case now != count && tries < maxRenewals: // another call renewed it meanwhile
+		case c.tokens.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
 		case renewed:
 			return connectors.Renewed(err)
 		default:
 			renewed = true
-			if err := c.renew(ctx, refusal, count); err != nil {
+			if err := c.tokens.Replace(ctx, used); err != nil {
 				return err
 			}
 		}
 	}
 }
 
+// noToken is for the methods that need no session.
+func noToken() string { return "" }
+
 // maxRenewals bounds how often a call is repeated because another one renewed
 // the session.
 const maxRenewals = 3
 
-// once calls a method, with or without a session.
-func (c *client) once(ctx context.Context, method string, params map[string]string, withSession bool, out any) error {
+// once calls a method with the session of each attempt.
+func (c *client) once(ctx context.Context, method string, params map[string]string, token func() string, out any) error {
 	build := func(int) (httpclient.Request, error) {
 		form := make(map[string]string, len(params)+8)
 		maps.Copy(form, params)
@@ -112,9 +117,7 @@ func (c *client) once(ctx context.Context, method string, params map[string]stri
 		form["v"] = "2.0"
 		form["format"] = "json"
 		form["sign_method"] = "hmac-sha256"
-		if withSession {
-			form["session"], _ = c.token()
-		}
+		form["session"] = token()
 		values := make(url.Values, len(form)+1)
 		for name, value := range form {
 			if value != "" {
@@ -210,9 +213,9 @@ func (c *client) serverTime(ctx context.Context) (time.Time, error) {
 	var answer struct {
 		Time string `json:"time"`
 	}
-	err := c.once(ctx, method, nil, false, &answer)
+	err := c.once(ctx, method, nil, noToken, &answer)
 	if errors.Is(err, connectors.ErrClock) {
-		err = c.once(ctx, method, nil, false, &answer)
+		err = c.once(ctx, method, nil, noToken, &answer)
 	}
 	if err != nil {
 		return time.Time{}, err
@@ -223,50 +226,4 @@ func (c *client) serverTime(ctx context.Context) (time.Time, error) {
 	}
 	c.learnClock(t)
 	return t.UTC(), nil
-}
-
-// renew renews an expired session where there is a refresh token. expired is
-// the refusal, renewed the count of refreshes when the call began.
-func (c *client) renew(ctx context.Context, expired *connectors.Error, renewed int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.renewed != renewed {
-		return nil
-	}
-	stop := *expired
-	stop.Class, stop.Kind = connectors.StopShop, connectors.ErrUnauthorized
-	stop.Mend = "the session has expired: let the seller authorise the app again and put the new session into the settings"
-	if c.refreshToken == "" {
-		return &stop
-	}
-	var answer struct {
-		Result string `json:"token_result"`
-	}
-	var token struct {
-		AccessToken  string `json:"access_token"`
-		RefreshToken string `json:"refresh_token"`
-	}
-	err := c.refresh(ctx, c.refreshToken, &answer)
-	if err == nil && (json.Unmarshal([]byte(answer.Result), &token) != nil || token.AccessToken == "") {
-		err = errors.New("the answer holds no token")
-	}
-	if err != nil {
-		return fmt.Errorf("%w (and it could not be renewed: %w)", &stop, err)
-	}
-	c.session = token.AccessToken
-	if token.RefreshToken != "" {
-		c.refreshToken = token.RefreshToken
-	}
-	c.renewed++
-	if c.onToken != nil {
-		c.onToken(c.session, c.refreshToken)
-	}
-	return nil
-}
-
-// refresh asks for a new session. It is called under mu, so it signs with a
-// copy that has a lock of its own.
-func (c *client) refresh(ctx context.Context, refreshToken string, out any) error {
-	plain := &client{http: c.http, shop: c.shop, appKey: c.appKey, secret: c.secret, offset: c.offset}
-	return plain.once(ctx, "taobao.top.auth.token.refresh", map[string]string{"refresh_token": refreshToken}, false, out)
 }

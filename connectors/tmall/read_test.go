@@ -295,18 +295,19 @@ func TestExpiredSession(t *testing.T) {
 	}
 	f.before = expired
 	_, _, err := readAll(t, c, "")
-	if !errors.Is(err, connectors.ErrUnauthorized) || connectors.ClassOf(err) != connectors.StopShop || !strings.Contains(err.Error(), "authorise the app again") {
+	if !errors.Is(err, connectors.ErrUnauthorized) || connectors.ClassOf(err) != connectors.StopShop || !errors.Is(err, connectors.ErrReauthorise) || !strings.Contains(err.Error(), "oneid connect tmall --shop demo") {
 		t.Fatalf("error = %v", err)
 	}
 	if strings.Contains(err.Error(), "demo-session") {
 		t.Fatalf("the error holds the session")
 	}
-	var kept string
-	c.client.refreshToken, c.client.onToken = "refresh-1", func(session, refresh string) { kept = session + " " + refresh }
+	if err := c.client.tokens.Put(t.Context(), connectors.Token{Access: "demo-session", Refresh: "refresh-1"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := readAll(t, c, ""); err != nil {
 		t.Fatal(err)
 	}
-	if kept != "new-session refresh-2" || f.calls["taobao.top.auth.token.refresh"] != 1 {
-		t.Errorf("kept %q after %d refreshes", kept, f.calls["taobao.top.auth.token.refresh"])
+	if got := c.client.tokens.Access(); got != "new-session" || f.calls["taobao.top.auth.token.refresh"] != 1 {
+		t.Errorf("the session is %q after %d refreshes", got, f.calls["taobao.top.auth.token.refresh"])
 	}
 }

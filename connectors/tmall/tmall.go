@@ -44,7 +44,15 @@ type Config struct {
 	URL       string `json:"url"`
 	AppKey    string `json:"app_key"`
 	AppSecret string `json:"app_secret"`
-	// Session is the seller's access token.
+	// AuthorizeURL is the page on which the seller authorises the app; default
+	// the platform's.
+	AuthorizeURL string `json:"authorize_url"`
+	// RedirectURI is where the platform sends the seller's browser then: of the
+	// callback domain that the app's page names. One of this machine
+	// (http://127.0.0.1) is listened at by `oneid connect`.
+	RedirectURI string `json:"redirect_uri"`
+	// Session is an access token that was got otherwise than by `oneid connect`;
+	// may be empty.
 	Session string `json:"session"`
 	// RefreshToken renews the session where the app may do that (apps sold
 	// by subscription); may be empty.
@@ -87,9 +95,6 @@ type Config struct {
 	MessageURL   string `json:"message_url"`
 	MessageGroup string `json:"message_group"`
 
-	// OnToken is called with the new tokens after a refresh, to be kept: the
-	// old refresh token is dead then. May be nil.
-	OnToken func(session, refreshToken string) `json:"-"`
 	// Transport carries the calls; nil is the network.
 	Transport http.RoundTripper `json:"-"`
 	// Log is told of changes of state; default slog.Default().
@@ -146,7 +151,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(shop == "", "the shop's name is missing")
 	fault(cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.taobao.com")
 	fault(cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.taobao.com")
-	fault(cfg.Session == "", "session is missing: the seller's access token, from authorising the app")
+	fault(cfg.RefreshToken != "" && cfg.Session == "", "refresh_token is there without the session that it renews")
 	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
 	fault(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
 	fault(*cfg.SettleSeconds < 1, "settle_seconds must be at least 1")
@@ -173,10 +178,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	log := cfg.Log.With("platform", Platform, "shop", shop)
 	c := &Connector{
 		shop: shop, cfg: cfg, log: log,
-		client: &client{
-			http: calls, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret,
-			session: cfg.Session, refreshToken: cfg.RefreshToken, onToken: cfg.OnToken,
-		},
+		client: newClient(calls, shop, cfg),
 		buyers: newBuyers(),
 	}
 	c.named = &naming{c: c}

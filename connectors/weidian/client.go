@@ -15,9 +15,6 @@ import (
 )
 
 const (
-	// renewAfter is how long a token is used; it lives 25 hours, and the
-	// number of tokens that one may get is limited.
-	renewAfter = 20 * time.Hour
 	// keysFor is how long the AES keys are kept.
 	keysFor = 10 * time.Minute
 	// maxRenewals bounds how often a call is repeated because another one
@@ -32,29 +29,31 @@ type client struct {
 	shop      string
 	appKey    string
 	appSecret string
-
-	// renewing holds one element while somebody renews the token: a lock that
-	// a context can give up on.
-	renewing chan struct{}
+	// service is the client for the tokens of service apps, redirectURI where a
+	// merchant's browser is sent; "" for a self-use app.
+	service     *httpclient.Client
+	redirectURI string
+	tokens      *connectors.Tokens
 
 	pauses connectors.Pauses
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
-	access string
-	// renewAt is when to get a new token, zero for one that was given.
-	renewAt time.Time
 	// offset is the platform's clock less ours, as last learnt.
 	offset    time.Duration
 	keys      []aesKey
 	keysUntil time.Time
 }
 
-func newClient(api, oauth *httpclient.Client, shop string, cfg Config) *client {
-	return &client{
-		http: api, oauth: oauth, shop: shop, appKey: cfg.AppKey, appSecret: cfg.AppSecret,
-		access: cfg.AccessToken, renewing: make(chan struct{}, 1),
+func newClient(api, oauth, service *httpclient.Client, shop string, cfg Config) *client {
+	c := &client{
+		http: api, oauth: oauth, service: service, shop: shop, appKey: cfg.AppKey, appSecret: cfg.AppSecret, redirectURI: cfg.RedirectURI,
 	}
+	c.tokens = &connectors.Tokens{
+		Platform: Platform, Shop: shop, Given: connectors.Token{Access: cfg.AccessToken},
+		Now: c.now, RenewAt: renewAt, Renew: c.renew,
+	}
+	return c
 }
 
 // now is the platform's clock, as far as it is known.
@@ -84,96 +83,32 @@ func (c *client) learnClock(h http.Header) {
 	c.offset = offset
 }
 
-// held is the token to use; false when a new one is due.
-func (c *client) held() (string, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.access, c.access != "" && (c.renewAt.IsZero() || time.Now().Before(c.renewAt))
-}
-
-// token gives the access token, getting one when there is none or it is old.
-func (c *client) token(ctx context.Context) (string, error) {
-	access, ok := c.held()
-	if ok {
-		return access, nil
-	}
-	if err := c.replace(ctx, access); err != nil {
-		return "", err
-	}
-	access, _ = c.held()
-	return access, nil
-}
-
-// replace gets a token in place of used; when somebody else has done so since,
-// there is nothing to do.
-func (c *client) replace(ctx context.Context, used string) error {
-	select {
-	case c.renewing <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-c.renewing }()
-	if access, _ := c.held(); access != used {
-		return nil
-	}
-	if c.appKey == "" || c.appSecret == "" {
-		return &connectors.Error{
-			Platform: Platform, Shop: c.shop, Op: "token", Class: connectors.StopShop, Kind: connectors.ErrUnauthorized,
-			Message: "the access token is no longer taken",
-			Mend:    "put a new access_token into the settings, or app_key and app_secret, with which OneID gets one itself",
-		}
-	}
-	var answer struct {
-		AccessToken text  `json:"access_token"`
-		ExpireIn    whole `json:"expire_in"`
-	}
-	_, err := c.oauth.Do(ctx, "token", func(int) (httpclient.Request, error) {
-		return httpclient.Request{Query: url.Values{
-			"grant_type": {"client_credential"}, "appkey": {c.appKey}, "secret": {c.appSecret},
-		}}, nil
-	}, c.classify("token", &answer))
-	if err != nil {
-		return err
-	}
-	if answer.AccessToken == "" {
-		return errors.New("the platform answered with no access token")
-	}
-	lives := renewAfter
-	if answer.ExpireIn > 0 {
-		lives = min(lives, max(time.Duration(min(answer.ExpireIn, 1<<30))*time.Second-5*time.Minute, time.Minute))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.access, c.renewAt = string(answer.AccessToken), time.Now().Add(lives)
-	return nil
-}
-
 // call calls a method and decodes its result into out. A token that the
 // platform no longer takes is renewed once, and the call repeated once.
 func (c *client) call(ctx context.Context, method, version string, params, out any) error {
 	renewed := false
 	for tries := 1; ; tries++ {
-		if _, err := c.token(ctx); err != nil {
+		if _, err := c.tokens.Valid(ctx); err != nil {
 			return err
 		}
 		// Each attempt takes the token of its time: while it waits, another
 		// call may renew it.
 		var used string
 		err := c.once(ctx, method, version, func() string {
-			used, _ = c.held()
+			used = c.tokens.Access()
 			return used
 		}, params, out)
 		if connectors.ClassOf(err) != connectors.Refresh {
 			return err
 		}
-		if now, _ := c.held(); now != used && tries < maxRenewals {
+		if c.tokens.Access() != used && tries < maxRenewals {
 			continue // another call renewed it meanwhile
 		}
 		if renewed {
 			return connectors.Renewed(err)
 		}
 		renewed = true
-		if err := c.replace(ctx, used); err != nil {
+		if err := c.tokens.Replace(ctx, used); err != nil {
 			return err
 		}
 	}

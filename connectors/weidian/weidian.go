@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -48,6 +49,13 @@ type Config struct {
 	TokenURL  string `json:"token_url"`
 	AppKey    string `json:"app_key"`
 	AppSecret string `json:"app_secret"`
+	// RedirectURI makes the app a service app (服务型), which each merchant
+	// authorises: where the platform sends the merchant's browser then, of a
+	// domain that the app's page lists. One of this machine (http://127.0.0.1)
+	// is listened at by `oneid connect`. Empty for a self-use app.
+	RedirectURI string `json:"redirect_uri"`
+	// AuthorizeURL is the page of that consent; default beside TokenURL.
+	AuthorizeURL string `json:"authorize_url"`
 	// AccessToken to begin with; needed only by an app without a secret. It
 	// is replaced by a new one when the platform no longer takes it and there
 	// is a secret.
@@ -140,6 +148,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(shop == "", "the shop's number is missing")
 	fault(cfg.AccessToken == "" && cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.weidian.com")
 	fault(cfg.AccessToken == "" && cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.weidian.com")
+	fault(cfg.RedirectURI != "" && noKeys, "redirect_uri, of a service app, needs app_key and app_secret")
 	fault(cfg.Decrypt && noKeys, "decrypt needs app_key and app_secret")
 	fault(cfg.DetailVersion != "1.0" && cfg.DetailVersion != "2.0", "detail_version must be 1.0 or 2.0")
 	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > 3660, "backfill_days must be 1 to 3660")
@@ -164,11 +173,15 @@ func New(shop string, cfg Config) (*Connector, error) {
 	if err != nil {
 		faults = append(faults, fmt.Errorf("token_url: %w", err))
 	}
+	service, err := httpclient.New(httpclient.Config{BaseURL: strings.TrimSuffix(cfg.TokenURL, "/token"), Transport: cfg.Transport, Shop: httpclient.Limit{PerSecond: 1}})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("token_url: %w", err))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
 	return &Connector{
-		shop: shop, cfg: cfg, client: newClient(api, token, shop, cfg), buyers: newBuyers(),
+		shop: shop, cfg: cfg, client: newClient(api, token, service, shop, cfg), buyers: newBuyers(),
 		log: cfg.Log.With("platform", Platform, "shop", shop),
 	}, nil
 }
@@ -282,7 +295,7 @@ func (c *Connector) Until(moment time.Time) connectors.Connector {
 
 // Check tries the address, the keys, the clock and the right to each stream.
 func (c *Connector) Check(ctx context.Context) error {
-	if _, err := c.client.token(ctx); err != nil {
+	if _, err := c.client.tokens.Valid(ctx); err != nil {
 		return fmt.Errorf("weidian: shop %s: get a token: %w", c.shop, err)
 	}
 	var faults []error

@@ -1,0 +1,151 @@
+package tmall
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"oneid/connectors"
+)
+
+// consentPage is where the seller authorises the app.
+const consentPage = "https://oauth.taobao.com/authorize"
+
+// codeLasts is how long the code of a consent is taken, at least: the posts say
+// 10 or 30 minutes.
+const codeLasts = 10 * time.Minute
+
+// The methods that give tokens.
+const (
+	tokenCreate  = "taobao.top.auth.token.create"
+	tokenRefresh = "taobao.top.auth.token.refresh"
+)
+
+// renewAt is when a session is renewed that can be: in the last tenth of its
+// life, and at most a day before its end. When the platform wants it is not
+// documented.
+func renewAt(t connectors.Token) time.Time {
+	if t.Refresh == "" || t.Expires.IsZero() || t.Obtained.IsZero() {
+		return time.Time{}
+	}
+	return t.Expires.Add(-min(t.Expires.Sub(t.Obtained)/10, 24*time.Hour))
+}
+
+// renew renews a session where there is a refresh token: only apps sold by
+// subscription have one.
+func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
+	if old.Refresh == "" {
+		return old, connectors.Reauthorise(Platform, c.shop, tokenRefresh, nil)
+	}
+	next, err := c.grant(ctx, tokenRefresh, map[string]string{"refresh_token": old.Refresh})
+	if deadRefresh(err) {
+		err = connectors.Reauthorise(Platform, c.shop, tokenRefresh, err)
+	}
+	return next, err
+}
+
+// deadRefresh says that a refresh was refused for its refresh token. Which code
+// says so is not documented: it is a refusal of the session, or one of the
+// argument.
+func deadRefresh(err error) bool {
+	var e *connectors.Error
+	if !errors.As(err, &e) || errors.Is(err, connectors.ErrClock) {
+		return false
+	}
+	return e.Class == connectors.Refresh || strings.HasPrefix(e.SubCode, "isv.") && e.Class > connectors.Refresh && e.Kind == nil
+}
+
+// grantAnswer is the token_result of both methods. The times are milliseconds
+// since 1970.
+type grantAnswer struct {
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	ExpireTime   int64  `json:"expire_time"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	ReExpiresIn  int64  `json:"re_expires_in"`
+	RefreshUntil int64  `json:"refresh_token_valid_time"`
+	R1           int64  `json:"r1_valid"`
+	R2           int64  `json:"r2_valid"`
+	W1           int64  `json:"w1_valid"`
+	W2           int64  `json:"w2_valid"`
+	UserID       text   `json:"taobao_user_id"`
+	UserNick     string `json:"taobao_user_nick"`
+}
+
+func (a grantAnswer) token(now time.Time) (connectors.Token, error) {
+	if a.AccessToken == "" {
+		return connectors.Token{}, errors.New("the platform answered with no access token")
+	}
+	t := connectors.Token{Access: a.AccessToken, Refresh: a.RefreshToken, Obtained: now.UTC(), Holder: string(a.UserID)}
+	switch {
+	case a.ExpireTime > 0:
+		t.Expires = time.UnixMilli(a.ExpireTime).UTC()
+	case a.ExpiresIn > 0:
+		t.Expires = now.Add(time.Duration(a.ExpiresIn) * time.Second).UTC()
+	}
+	if a.ReExpiresIn > 0 && a.RefreshUntil > 0 {
+		t.RefreshExpires = time.UnixMilli(a.RefreshUntil).UTC()
+	}
+	if name, err := url.QueryUnescape(a.UserNick); err == nil {
+		t.HolderName = name
+	}
+	for name, end := range map[string]int64{"R1": a.R1, "R2": a.R2, "W1": a.W1, "W2": a.W2} {
+		if end <= 0 {
+			continue
+		}
+		if t.Rights == nil {
+			t.Rights = make(map[string]time.Time)
+		}
+		t.Rights[name] = time.UnixMilli(end).UTC().Truncate(time.Second)
+	}
+	return t, nil
+}
+
+// grant calls a method that gives a token: a text of JSON within the answer.
+func (c *client) grant(ctx context.Context, method string, params map[string]string) (connectors.Token, error) {
+	var answer struct {
+		Result string `json:"token_result"`
+	}
+	err := c.once(ctx, method, params, noToken, &answer)
+	if errors.Is(err, connectors.ErrClock) {
+		err = c.once(ctx, method, params, noToken, &answer)
+	}
+	if err != nil {
+		return connectors.Token{}, err
+	}
+	var token grantAnswer
+	if json.Unmarshal([]byte(answer.Result), &token) != nil {
+		return connectors.Token{}, errors.New("the platform answered with no token")
+	}
+	return token.token(c.now())
+}
+
+// UseTokens implements connectors.TokenUser.
+func (c *Connector) UseTokens(store connectors.TokenStore) { c.client.tokens.Use(store) }
+
+// Consent implements connectors.Authoriser.
+func (c *Connector) Consent(state string) connectors.Consent {
+	query := url.Values{"response_type": {"code"}, "client_id": {c.cfg.AppKey}, "state": {state}, "view": {"web"}}
+	if c.cfg.RedirectURI != "" {
+		query.Set("redirect_uri", c.cfg.RedirectURI)
+	}
+	return connectors.Consent{
+		Address:  cmp.Or(c.cfg.AuthorizeURL, consentPage) + "?" + query.Encode(),
+		Redirect: c.cfg.RedirectURI, CodeLasts: codeLasts,
+	}
+}
+
+// Authorise implements connectors.Authoriser.
+func (c *Connector) Authorise(ctx context.Context, code string) (connectors.Token, error) {
+	t, err := c.client.grant(ctx, tokenCreate, map[string]string{"code": code})
+	if err != nil {
+		return connectors.Token{}, err
+	}
+	return t, c.client.tokens.Put(ctx, t)
+}
+
+var _ connectors.Authoriser = (*Connector)(nil)

@@ -1,0 +1,423 @@
+package connectors
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Token is what a platform gave for one shop. It is secret: it prints as when
+// it ends, and whoever keeps its JSON seals it.
+type Token struct {
+	Access string `json:"access"`
+	// Refresh renews it; empty where the platform gives none.
+	Refresh string `json:"refresh,omitempty"`
+	// Obtained is when it was given; zero for one of the settings.
+	Obtained time.Time `json:"obtained,omitzero"`
+	// Expires is when Access ends, and RefreshExpires when Refresh does; zero
+	// where the platform does not say.
+	Expires        time.Time `json:"expires,omitzero"`
+	RefreshExpires time.Time `json:"refresh_expires,omitzero"`
+	// Holder is the shop's id at the platform, and HolderName its name there;
+	// empty where the platform does not say.
+	Holder     string `json:"holder,omitempty"`
+	HolderName string `json:"holder_name,omitempty"`
+	// Rights are what the token may do, in the platform's words, each with its
+	// end (zero: that of Access). Nil where the platform does not say.
+	Rights map[string]time.Time `json:"rights,omitempty"`
+	// Settings is the fingerprint of the token of the settings that stood there
+	// when this one was kept: another one there is newer than this.
+	Settings string `json:"settings,omitempty"`
+}
+
+// String tells nothing of what is secret.
+func (t Token) String() string {
+	switch {
+	case t.Access == "":
+		return "no token"
+	case t.Expires.IsZero():
+		return "a token without an end"
+	}
+	return "a token until " + t.Expires.UTC().Format(time.RFC3339)
+}
+
+// GoString is String.
+func (t Token) GoString() string { return t.String() }
+
+// LogValue is String.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// RightsText is the rights for people: "r1, r2 (until 2027-01-01)".
+func (t Token) RightsText() string {
+	var said []string
+	for _, name := range slices.Sorted(maps.Keys(t.Rights)) {
+		if end := t.Rights[name]; !end.IsZero() && !end.Equal(t.Expires) {
+			name += " (until " + end.UTC().Format(time.RFC3339) + ")"
+		}
+		said = append(said, name)
+	}
+	return strings.Join(said, ", ")
+}
+
+// A TokenStore keeps one shop's token for all processes of a brand. It may be
+// used concurrently.
+type TokenStore interface {
+	// Load gives the newest token; the zero Token where there is none.
+	Load(ctx context.Context) (Token, error)
+	// Renew calls renew with the newest token while nobody else of the brand is
+	// in Renew for the shop. A token that renew gives and that differs is kept,
+	// durably, before Renew returns it: until then nobody uses it. ctx ends the
+	// waiting for others; what renew gave is kept all the same.
+	Renew(ctx context.Context, renew func(ctx context.Context, newest Token) (Token, error)) (Token, error)
+}
+
+// A TokenUser is a connector that keeps its token in a store. UseTokens is
+// called before the first call; without it the token lives in memory.
+type TokenUser interface {
+	UseTokens(store TokenStore)
+}
+
+// An Authoriser is a connector whose platform hands out tokens by consent.
+type Authoriser interface {
+	TokenUser
+	// Consent says where the shop's owner consents; state comes back beside the
+	// code. Its address is empty where the app needs no consent of its own:
+	// then Authorise takes no code.
+	Consent(state string) Consent
+	// Authorise trades the code for a token and keeps it, in place of any other.
+	// Its error holds neither.
+	Authorise(ctx context.Context, code string) (Token, error)
+}
+
+// Consent is where a shop's owner consents.
+type Consent struct {
+	// Address to open in a browser; it holds no secret.
+	Address string
+	// Redirect is where the platform sends the browser then, with the code; ""
+	// where only the platform knows.
+	Redirect string
+	// CodeLasts is how long the code is taken, for people.
+	CodeLasts time.Duration
+}
+
+// ErrReauthorise: the token is dead and nothing but the consent of the shop's
+// owner brings another.
+var ErrReauthorise = fmt.Errorf("re-authorise: %w", ErrUnauthorized)
+
+// reauthoriseMend is what to do about ErrReauthorise.
+func reauthoriseMend(platform, shop string) string {
+	return fmt.Sprintf("re-authorise: run `oneid connect %s --shop %s` and let the shop's owner consent; the other shops go on", platform, cmp.Or(shop, "SHOP"))
+}
+
+// Reauthorise is the error of a shop whose token is dead. cause may be a refusal
+// of the platform, whose codes it keeps, or nil.
+func Reauthorise(platform, shop, op string, cause error) error {
+	e := &Error{Platform: platform, Shop: shop, Op: op, Message: "the token is no longer taken"}
+	var refusal *Error
+	if errors.As(cause, &refusal) {
+		*e = *refusal
+	}
+	e.Class, e.Kind, e.Wait, e.Limit, e.Tries = StopShop, ErrReauthorise, 0, "", 0
+	e.Mend = reauthoriseMend(platform, shop)
+	return e
+}
+
+const (
+	// renewalTakes bounds one renewal, with what it has to wait for.
+	renewalTakes = 45 * time.Second
+	// deadFor is how long a refused renewal is not asked for again by the same
+	// process, so that many calls which find the token dead ask once.
+	deadFor = 30 * time.Second
+	// aheadAgain is how long after a renewal ahead of time that failed the next
+	// is tried, at most: until then the token that still works is used.
+	aheadAgain = time.Minute
+)
+
+// Tokens hands a connector its shop's token and renews it: ahead of time where
+// it knows when, or when the platform refused it. Of all callers, in all
+// processes that share the Store, one renews, and the others take what it got.
+// Fill it before the first call; it may be used concurrently then.
+type Tokens struct {
+	// Platform and Shop name whose token it is, in errors.
+	Platform, Shop string
+	// Given is the token of the settings, if there is one: it is used until a
+	// newer one is in Store.
+	Given Token
+	// Now is the platform's clock.
+	Now func() time.Time
+	// RenewAt is when a token is to be renewed although it still works; the zero
+	// time means not before it is refused.
+	RenewAt func(Token) time.Time
+	// Renew gets a token in place of one, which is the zero Token where there is
+	// none. ErrReauthorise says that the platform gives none without consent.
+	Renew func(ctx context.Context, old Token) (Token, error)
+
+	renewing chan struct{} // holds one thing while somebody renews: a lock that a context can give up on
+
+	mu sync.Mutex
+	// The fields below are guarded by mu.
+	store   TokenStore
+	current Token
+	// ahead is when a renewal ahead of time may be tried again.
+	ahead time.Time
+	// dead is why deadToken cannot be renewed, until deadUntil.
+	dead      error
+	deadToken Token
+	deadUntil time.Time
+}
+
+// Use sets where the token is kept; nil is in memory. Call it before the first
+// call.
+func (t *Tokens) Use(store TokenStore) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.store = store
+}
+
+// kept is the store, and the lock of those who renew.
+func (t *Tokens) kept() (TokenStore, chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.store == nil {
+		t.store = new(memoryTokens)
+	}
+	if t.renewing == nil {
+		t.renewing = make(chan struct{}, 1)
+	}
+	return t.store, t.renewing
+}
+
+// Access is the token in use, which may have ended; "" before the first.
+func (t *Tokens) Access() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current.Access
+}
+
+// Valid gives a token to call with, renewing it if it is time.
+func (t *Tokens) Valid(ctx context.Context) (string, error) {
+	if access, ok := t.fresh(); ok {
+		return access, nil
+	}
+	_, renewing := t.kept()
+	if access, ok := t.working(); ok && len(renewing) > 0 {
+		return access, nil // somebody renews it ahead of time; it still works
+	}
+	return t.renew(ctx, "")
+}
+
+// working is the present token if it has not ended.
+func (t *Tokens) working() (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current.Access, works(t.current, t.Now())
+}
+
+// Replace renews the token that a call used and found refused. When somebody
+// has renewed it since, here or elsewhere, theirs is taken.
+func (t *Tokens) Replace(ctx context.Context, used string) error {
+	_, err := t.renew(ctx, used)
+	return err
+}
+
+// Put keeps a token that the shop's owner consented to, in place of any other.
+func (t *Tokens) Put(ctx context.Context, token Token) error {
+	store, renewing := t.kept()
+	if err := lock(ctx, renewing); err != nil {
+		return err
+	}
+	defer func() { <-renewing }()
+	token.Settings = fingerprint(t.Given.Access)
+	kept, err := store.Renew(ctx, func(context.Context, Token) (Token, error) { return token, nil })
+	if err != nil {
+		return err
+	}
+	t.take(kept)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dead = nil
+	return nil
+}
+
+// fresh gives the present token if it need not be renewed.
+func (t *Tokens) fresh() (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.Now()
+	return t.current.Access, t.current.Access != "" && (!t.due(t.current, now) || now.Before(t.ahead) && works(t.current, now))
+}
+
+// due says that a token is to be renewed.
+func (t *Tokens) due(token Token, now time.Time) bool {
+	if t.RenewAt == nil {
+		return false
+	}
+	at := t.RenewAt(token)
+	return !at.IsZero() && !now.Before(at)
+}
+
+// works says that a token has not ended, as far as one knows.
+func works(token Token, now time.Time) bool {
+	return token.Access != "" && (token.Expires.IsZero() || now.Before(token.Expires))
+}
+
+func lock(ctx context.Context, renewing chan struct{}) error {
+	select {
+	case renewing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// renew gives a token that is neither due nor the one that was found refused.
+func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
+	store, renewing := t.kept()
+	if err := lock(ctx, renewing); err != nil {
+		return "", err
+	}
+	defer func() { <-renewing }()
+	if access, ok := t.fresh(); ok && access != refused {
+		return access, nil // another one renewed it meanwhile
+	}
+	ahead := false
+	token, err := store.Renew(ctx, func(ctx context.Context, newest Token) (Token, error) {
+		newest = t.newer(newest)
+		now := t.Now()
+		if newest.Access != "" && newest.Access != refused && !t.due(newest, now) {
+			return newest, nil // another process has renewed it, or it is the first look
+		}
+		ahead = newest.Access != refused && works(newest, now)
+		if err := t.isDead(newest, now); err != nil {
+			return newest, err
+		}
+		// A renewal that was begun is ended whatever becomes of the call that
+		// needed it: the platform may have ended the old token already.
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTakes)
+		defer cancel()
+		next, err := t.Renew(ending, newest)
+		if err != nil {
+			t.notes(newest, err, ahead, now)
+			return newest, err
+		}
+		next.Obtained, next.Settings = now.UTC(), newest.Settings
+		return next.after(newest), nil
+	})
+	if err == nil || ahead {
+		t.take(token) // one that could not be renewed ahead of time still works
+		return token.Access, nil
+	}
+	if access, ok := t.working(); ok && access != refused {
+		return access, nil // the store is away
+	}
+	return "", err
+}
+
+// newer is the token of the settings where the one that is kept was not made
+// from it, and otherwise the one that is kept.
+func (t *Tokens) newer(kept Token) Token {
+	if print := fingerprint(t.Given.Access); print != "" && kept.Settings != print {
+		given := t.Given
+		given.Settings = print
+		return given
+	}
+	return kept
+}
+
+// same says that two are one token, given at the same time.
+func (t Token) same(o Token) bool {
+	return t.Access == o.Access && t.Refresh == o.Refresh && t.Obtained.Equal(o.Obtained)
+}
+
+// after fills in what a renewal does not say again.
+func (t Token) after(old Token) Token {
+	t.Refresh = cmp.Or(t.Refresh, old.Refresh)
+	t.Holder, t.HolderName = cmp.Or(t.Holder, old.Holder), cmp.Or(t.HolderName, old.HolderName)
+	if t.RefreshExpires.IsZero() && t.Refresh == old.Refresh {
+		t.RefreshExpires = old.RefreshExpires
+	}
+	if t.Rights == nil {
+		t.Rights = old.Rights
+	}
+	return t
+}
+
+func (t *Tokens) take(token Token) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.current = token
+}
+
+// isDead is why a token cannot be renewed, if that was found out just now.
+func (t *Tokens) isDead(old Token, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead != nil && t.deadToken.same(old) && now.Before(t.deadUntil) {
+		return t.dead
+	}
+	return nil
+}
+
+// notes notes a renewal that failed.
+func (t *Tokens) notes(old Token, err error, ahead bool, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ahead {
+		wait := aheadAgain
+		if !old.Expires.IsZero() {
+			wait = min(wait, old.Expires.Sub(now)/4)
+		}
+		t.ahead = now.Add(wait)
+	}
+	if ClassOf(err) == StopShop {
+		t.dead, t.deadToken, t.deadUntil = err, old, now.Add(deadFor)
+	}
+}
+
+// fingerprint tells one token of the settings from another.
+func fingerprint(access string) string {
+	if access == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("token of the settings|" + access))
+	return hex.EncodeToString(sum[:8])
+}
+
+// memoryTokens keeps a token in this process alone.
+type memoryTokens struct {
+	mu    sync.Mutex
+	token Token // guarded by mu
+}
+
+// Load implements TokenStore.
+func (m *memoryTokens) Load(context.Context) (Token, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.token, nil
+}
+
+// Renew implements TokenStore. One Tokens renews once at a time, so that nobody
+// else is there to wait for.
+func (m *memoryTokens) Renew(ctx context.Context, renew func(context.Context, Token) (Token, error)) (Token, error) {
+	newest, err := m.Load(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	next, err := renew(ctx, newest)
+	if err != nil {
+		return next, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.token = next
+	return next, nil
+}

@@ -1,0 +1,212 @@
+package connectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// granter is a platform that gives tokens of two hours, each with the next
+// number.
+type granter struct {
+	renewals atomic.Int64
+	takes    time.Duration
+	refuse   atomic.Pointer[error]
+}
+
+// shared is a store that two processes share.
+type shared struct {
+	memoryTokens
+	held chan struct{}
+}
+
+func newShared() *shared { return &shared{held: make(chan struct{}, 1)} }
+
+// Renew implements TokenStore.
+func (s *shared) Renew(ctx context.Context, renew func(context.Context, Token) (Token, error)) (Token, error) {
+	s.held <- struct{}{}
+	defer func() { <-s.held }()
+	return s.memoryTokens.Renew(ctx, renew)
+}
+
+func (g *granter) tokens(store TokenStore) *Tokens {
+	t := &Tokens{
+		Platform: "p", Shop: "s", Now: time.Now,
+		RenewAt: func(t Token) time.Time { return t.Expires.Add(-10 * time.Minute) },
+		Renew:   g.renew,
+	}
+	t.Use(store)
+	return t
+}
+
+func (g *granter) renew(ctx context.Context, _ Token) (Token, error) {
+	n := g.renewals.Add(1)
+	select {
+	case <-time.After(g.takes):
+	case <-ctx.Done():
+		return Token{}, ctx.Err()
+	}
+	if err := g.refuse.Load(); err != nil {
+		return Token{}, *err
+	}
+	return Token{Access: fmt.Sprint("token-", n), Refresh: fmt.Sprint("refresh-", n), Expires: time.Now().Add(2 * time.Hour)}, nil
+}
+
+// Many calls of two processes over a day: one renewal for each two hours less
+// ten minutes, before the token ends, and nobody is handed one that has ended.
+func TestTokensAreRenewedOnceAndAheadOfTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &granter{takes: 3 * time.Second}
+		store := newShared()
+		processes := []*Tokens{g.tokens(store), g.tokens(store)}
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				for range 24 * 60 {
+					access, err := processes[i%2].Valid(t.Context())
+					kept, _ := store.Load(t.Context())
+					if err != nil || access == "" || access == kept.Access && !time.Now().Before(kept.Expires) {
+						t.Errorf("got %q, %v, when %v was kept", access, err, kept)
+					}
+					time.Sleep(time.Minute)
+				}
+			})
+		}
+		all.Wait()
+		if got := g.renewals.Load(); got != 14 { // 1440 minutes: the first, and one each 110 and some
+			t.Errorf("%d renewals in a day, want 14", got)
+		}
+	})
+}
+
+// Calls that find the same token refused, in both processes, renew it once.
+func TestARefusedTokenIsRenewedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &granter{takes: time.Second}
+		store := newShared()
+		a, b := g.tokens(store), g.tokens(store)
+		first, err := a.Valid(t.Context())
+		if other, err2 := b.Valid(t.Context()); errors.Join(err, err2) != nil || other != first || g.renewals.Load() != 1 {
+			t.Fatalf("%q and %q after %d renewals: %v", first, other, g.renewals.Load(), errors.Join(err, err2))
+		}
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				tokens := []*Tokens{a, b}[i%2]
+				if err := tokens.Replace(t.Context(), first); err != nil || tokens.Access() != "token-2" {
+					t.Errorf("%q, %v", tokens.Access(), err)
+				}
+			})
+		}
+		all.Wait()
+		if got := g.renewals.Load(); got != 2 {
+			t.Errorf("%d renewals, want 2", got)
+		}
+	})
+}
+
+// A call that gives up does not end the renewal that it began: the platform may
+// have ended the old token already, and the new one would be lost.
+func TestARenewalOutlivesTheCallThatBeganIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &granter{takes: 5 * time.Second}
+		store := newShared()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _ = g.tokens(store).Valid(ctx)
+		if kept, _ := store.Load(t.Context()); kept.Access != "token-1" {
+			t.Errorf("%v is kept, want the first", kept)
+		}
+	})
+}
+
+// A renewal ahead of time that fails costs no call: the token works on, and it
+// is tried again after a while. One that is refused ends the shop, asks the
+// platform no more for a while, and a new consent brings it back.
+func TestRenewalsThatFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := new(granter)
+		tokens := g.tokens(new(memoryTokens))
+		if _, err := tokens.Valid(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		away := errors.New("away")
+		g.refuse.Store(&away)
+		time.Sleep(115 * time.Minute)
+		for range 100 {
+			if access, err := tokens.Valid(t.Context()); access != "token-1" || err != nil {
+				t.Fatalf("%q, %v", access, err)
+			}
+		}
+		if got := g.renewals.Load(); got != 2 {
+			t.Errorf("%d renewals, want one more", got)
+		}
+		time.Sleep(5 * time.Minute)
+		if _, err := tokens.Valid(t.Context()); !errors.Is(err, away) {
+			t.Errorf("after its end: %v", err)
+		}
+		dead := Reauthorise("p", "s", "refresh", nil)
+		g.refuse.Store(&dead)
+		asked := g.renewals.Load()
+		for range 100 {
+			_, err := tokens.Valid(t.Context())
+			if !errors.Is(err, ErrReauthorise) || !errors.Is(err, ErrUnauthorized) || ClassOf(err) != StopShop || !strings.Contains(err.Error(), "oneid connect p --shop s") {
+				t.Fatal(err)
+			}
+		}
+		if got := g.renewals.Load() - asked; got != 1 {
+			t.Errorf("a dead token was asked for %d times, want once", got)
+		}
+		if err := tokens.Put(t.Context(), Token{Access: "new", Expires: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		if access, err := tokens.Valid(t.Context()); access != "new" || err != nil {
+			t.Errorf("after a new consent: %q, %v", access, err)
+		}
+	})
+}
+
+// The token of the settings is used until there is a newer one; one that is put
+// into the settings later is newer than what is kept, and a consent newer than
+// both.
+func TestSettingsAndStore(t *testing.T) {
+	t.Parallel()
+	g, store := new(granter), new(memoryTokens)
+	valid := func(given, want string) *Tokens {
+		t.Helper()
+		tokens := g.tokens(store)
+		tokens.RenewAt = nil
+		tokens.Given = Token{Access: given}
+		if access, err := tokens.Valid(t.Context()); access != want || err != nil {
+			t.Errorf("with %q in the settings: %q, %v; want %q", given, access, err, want)
+		}
+		return tokens
+	}
+	if err := valid("old", "old").Replace(t.Context(), "old"); err != nil {
+		t.Fatal(err)
+	}
+	valid("old", "token-1")
+	if err := valid("mended", "mended").Put(t.Context(), Token{Access: "consented"}); err != nil {
+		t.Fatal(err)
+	}
+	valid("mended", "consented")
+	valid("", "consented")
+}
+
+func TestATokenPrintsNothingSecret(t *testing.T) {
+	t.Parallel()
+	token := Token{Access: "sesame", Refresh: "sesame", Expires: time.Unix(0, 0)}
+	if text := fmt.Sprintf("%v %+v %#v %s %v", token, token, token, token, []Token{token}); strings.Contains(text, "sesame") {
+		t.Error(text)
+	}
+}
