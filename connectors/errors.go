@@ -125,8 +125,12 @@ func (e *Error) Scope() string { return e.Limit }
 // client.
 func (e *Error) Attempts() int { return e.Tries }
 
-// Code is the stable name of the fault for programs: "tmall.27".
+// Code is the stable name of the fault for programs: "tmall.27"; that of a shop
+// whose token is dead is "tmall.re-authorise", whatever the platform calls it.
 func (e *Error) Code() string {
+	if errors.Is(e.Kind, ErrReauthorise) {
+		return e.Platform + ".re-authorise"
+	}
 	code := e.SystemCode
 	if e.SubCode != "" {
 		code += "." + e.SubCode

@@ -223,9 +223,18 @@ func (t *Tokens) working() (string, bool) {
 }
 
 // Replace renews the token that a call used and found refused. When somebody
-// has renewed it since, here or elsewhere, theirs is taken.
-func (t *Tokens) Replace(ctx context.Context, used string) error {
+// has renewed it since, here or elsewhere, theirs is taken. refusal is what the
+// platform said: an error that wants a consent keeps its codes.
+func (t *Tokens) Replace(ctx context.Context, used string, refusal error) error {
 	_, err := t.renew(ctx, used)
+	var e *Error
+	if errors.Is(err, ErrReauthorise) && errors.As(err, &e) && e.SystemCode == "" {
+		said := *e
+		if errors.As(refusal, &e) {
+			said.Op, said.SystemCode, said.SubCode, said.RequestID = e.Op, e.SystemCode, e.SubCode, e.RequestID
+		}
+		return &said
+	}
 	return err
 }
 
@@ -305,6 +314,9 @@ func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTakes)
 		defer cancel()
 		next, err := t.Renew(ending, newest)
+		if given := t.Given; errors.Is(err, ErrReauthorise) && given.Refresh != "" && given.Refresh != newest.Refresh {
+			next, err = t.Renew(ending, given) // what the settings hold may still be taken
+		}
 		if err != nil {
 			t.notes(newest, err, ahead, now)
 			return newest, err

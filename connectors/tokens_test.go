@@ -101,7 +101,7 @@ func TestARefusedTokenIsRenewedOnce(t *testing.T) {
 		for i := range 50 {
 			all.Go(func() {
 				tokens := []*Tokens{a, b}[i%2]
-				if err := tokens.Replace(t.Context(), first); err != nil || tokens.Access() != "token-2" {
+				if err := tokens.Replace(t.Context(), first, nil); err != nil || tokens.Access() != "token-2" {
 					t.Errorf("%q, %v", tokens.Access(), err)
 				}
 			})
@@ -192,7 +192,7 @@ func TestSettingsAndStore(t *testing.T) {
 		}
 		return tokens
 	}
-	if err := valid("old", "old").Replace(t.Context(), "old"); err != nil {
+	if err := valid("old", "old").Replace(t.Context(), "old", nil); err != nil {
 		t.Fatal(err)
 	}
 	valid("old", "token-1")

@@ -73,6 +73,9 @@ func (n *node) alertStream(platform, shop, stream string, err error) {
 	case err == nil:
 		n.failing.Delete(subject)
 		n.alerts.Set(alert.Connector, subject, "")
+		n.alerts.Set(alert.Authorisation, platform+"/"+shop, "")
+	case errors.Is(err, connectors.ErrReauthorise): // one for all streams of the shop
+		n.alerts.Set(alert.Authorisation, platform+"/"+shop, err.Error())
 	case connectors.Stops(err):
 		n.alerts.Set(alert.Connector, subject, err.Error())
 	default:

@@ -14,12 +14,14 @@ import (
 	"syscall"
 	"time"
 
+	"oneid/connectors"
 	"oneid/connectors/simulator"
 	"oneid/internal/clickhouse"
 	"oneid/internal/embedded/chdb/install"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/pipelines"
+	"oneid/pipelines/tokens"
 	"oneid/schemas/events"
 )
 
@@ -202,7 +204,7 @@ func (d *doctor) files() {
 		d.fail("files", err, hint)
 	}
 	const writable = 2 // W_OK of access(2)
-	for _, name := range []string{"", "keys", "secrets", "kafka", "clickhouse", "state"} {
+	for _, name := range []string{"", "keys", "secrets", "tokens", "kafka", "clickhouse", "state"} {
 		path := d.folder.path(name)
 		stat, err := os.Stat(path)
 		switch {
@@ -217,7 +219,7 @@ func (d *doctor) files() {
 		case syscall.Access(path, writable) != nil:
 			fault(fmt.Errorf("%s may not be written by this user", path), "run oneid as the user that owns it, or give it to this one with chown -R")
 		}
-		secret := name == "keys" || name == "secrets"
+		secret := name == "keys" || name == "secrets" || name == "tokens"
 		if secret && stat.Mode().Perm()&0o077 != 0 {
 			fault(fmt.Errorf("%s has mode %04o: others may look into it", path, stat.Mode().Perm()), "chmod 700 "+path)
 		}
@@ -524,14 +526,48 @@ func (d *doctor) shops(ctx context.Context, settings Settings, running bool) {
 	if len(settings.Shops) == 0 && !ofDemo {
 		d.warn("shops", "name them under shops in "+d.folder.path(settingsFile)+", or load files with `oneid import`", "none is configured")
 	}
+	if len(shops) == 0 {
+		return
+	}
+	if err := d.folder.withTokens(ctx, settings, func(keeping tokens.Keeping) error {
+		d.shopsWith(ctx, shops, keeping)
+		return nil
+	}); err != nil {
+		d.fail("tokens", err, "")
+	}
+}
+
+// consentSoon is how long before a consent is needed doctor reminds of it.
+const consentSoon = 14 * 24 * time.Hour
+
+func (d *doctor) shopsWith(ctx context.Context, shops []shop, keeping tokens.Keeping) {
 	for _, s := range shops {
 		name := "shop " + s.platform + "/" + s.name
+		store := keeping.Of(s.platform, s.name)
+		authoriser, authorised := s.connector.(connectors.Authoriser)
+		if authorised {
+			authoriser.UseTokens(store)
+		}
 		asking, cancel := context.WithTimeout(ctx, shopPatience)
 		err := s.connector.Check(asking)
 		cancel()
 		if err != nil {
 			d.fail(name, err, "check the shop's settings in oneid.yaml")
 			continue
+		}
+		if authorised {
+			token, err := store.Load(ctx)
+			if err != nil {
+				d.fail(name, err, "")
+				continue
+			}
+			if end, needed := tokenEnd(authoriser, token); needed && time.Until(end) < consentSoon {
+				d.warn(name, fmt.Sprintf("run `oneid connect %s --shop %s` before", s.platform, s.name), "the shop's owner must consent anew before %s", end.UTC().Format(time.RFC3339))
+				continue
+			} else if needed {
+				d.ok(name, "address, keys, rights and clock are right; its owner consents anew before %s", end.UTC().Format(time.DateOnly))
+				continue
+			}
 		}
 		d.ok(name, "address, keys, rights and clock are right")
 	}

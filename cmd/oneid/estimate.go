@@ -18,7 +18,7 @@ const estimatePatience = 30 * time.Second
 // cost; with firstOnly, those alone that were never read. It gives about how
 // many records each of them has.
 func (n *node) estimate(ctx context.Context, out io.Writer, s shop, firstOnly bool) (map[string]int, error) {
-	n.limit(s.connector)
+	n.share(s.connector, s.platform, s.name)
 	var readings []reading
 	for _, stream := range s.connector.Spec().Streams {
 		from := n.cursors.Get(s.platform + "/" + s.name + "/" + stream.Name)

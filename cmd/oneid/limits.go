@@ -31,10 +31,14 @@ func (n *node) openLimits(ctx context.Context) error {
 	return nil
 }
 
-// limit lets a connector share the brand's limits, if it calls a platform.
-func (n *node) limit(c connectors.Connector) {
+// share lets a connector share the brand's limits and its shop's token, if it
+// calls a platform.
+func (n *node) share(c connectors.Connector, platform, shop string) {
 	if limited, ok := c.(interface{ Share(l *httpclient.Limits) }); ok {
 		limited.Share(n.limits)
+	}
+	if user, ok := c.(connectors.TokenUser); ok {
+		user.UseTokens(n.tokens.Of(platform, shop))
 	}
 }
 

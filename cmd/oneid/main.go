@@ -24,6 +24,7 @@ type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Show the whole of OneID on invented people and shops."`
 	Up         upCmd         `cmd:"" help:"Run everything: pull, resolve, look-up API, SQL for BI."`
 	Simulate   simulateCmd   `cmd:"" help:"Run the simulators of the three platforms alone."`
+	Connect    connectCmd    `cmd:"" help:"Get a shop's token by its owner's consent."`
 	Sync       syncCmd       `cmd:"" help:"Pull what changed at the platforms into Kafka."`
 	Connector  connectorCmd  `cmd:"" help:"Run a connector for another scheduler: Airbyte, Singer."`
 	Run        runCmd        `cmd:"" help:"Run one pipeline now."`

@@ -28,6 +28,7 @@ import (
 	"oneid/pipelines/pull"
 	"oneid/pipelines/resolve"
 	"oneid/pipelines/runs"
+	"oneid/pipelines/tokens"
 	"oneid/schemas/tables"
 )
 
@@ -40,6 +41,7 @@ type node struct {
 	drifts    *pull.Drifts
 	shops     sync.Map // platform/shop → *pull.Shop
 	limits    *httpclient.Limits
+	tokens    tokens.Keeping
 
 	// With a resolver in this process; nil beside an owner.
 	store    *state.Store
@@ -116,6 +118,9 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 		return nil, err
 	}
 	if err := node.openLimits(ctx); err != nil {
+		return nil, err
+	}
+	if node.tokens, err = i.tokenKeeping(ctx, node.publisher); err != nil {
 		return nil, err
 	}
 	if node.rules, err = i.identityRules(); err != nil {
@@ -235,8 +240,8 @@ func (n *node) measure() {
 // puller pulls one stream.
 func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pull.Puller {
 	of := n.pulls.Of(platform, shop, stream)
-	n.limit(c)
-	shared, _ := n.shops.LoadOrStore(platform+"/"+shop, new(pull.Shop))
+	n.share(c, platform, shop)
+	shared, _ := n.shops.LoadOrStore(platform+"/"+shop, n.sharedShop(platform, shop))
 	return &pull.Puller{
 		Connector: c, Platform: platform, Shop: shop, Stream: stream, SharedShop: shared.(*pull.Shop),
 		Publisher: n.publisher, Topics: n.topics, Keys: n.keys, Cursors: n.cursors, Drifts: n.drifts, Log: n.log,

@@ -21,7 +21,7 @@ func (n *node) receiver(shops []shop) *receive.Receiver {
 		_, pushed := s.connector.(connectors.Pushed)
 		listening, ok := s.connector.(connectors.Listening)
 		if pushed && n.settings.Callbacks.Listen != "" || ok && listening.Listens() {
-			n.limit(s.connector)
+			n.share(s.connector, s.platform, s.name)
 			telling = append(telling, receive.Shop{Platform: s.platform, Name: s.name, Connector: s.connector})
 		}
 	}

@@ -199,7 +199,7 @@ func (n *node) reconciler() *reconcile.Reconciler {
 func (n *node) withShops(ctx context.Context, task func(context.Context, []shop) error) error {
 	work := func(ctx context.Context, shops []shop) error {
 		for _, s := range shops {
-			n.limit(s.connector)
+			n.share(s.connector, s.platform, s.name)
 		}
 		return task(ctx, shops)
 	}

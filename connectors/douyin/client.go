@@ -109,7 +109,7 @@ func (c *client) call(ctx context.Context, method string, params, out any) error
 			return connectors.Renewed(err)
 		default:
 			renewed = true
-			if err := c.tokens.Replace(ctx, used); err != nil {
+			if err := c.tokens.Replace(ctx, used, err); err != nil {
 				return err
 			}
 		}

@@ -65,6 +65,12 @@ type DouyinOptions struct {
 	// VirtualPhones makes order.batchDecrypt answer a virtual number for each
 	// phone, not only when it is asked for one.
 	VirtualPhones bool
+	// TokenLife is how long a token lives; 0: 7 days, with an hour in which a
+	// refresh gives a new pair, and else a tenth of it.
+	TokenLife time.Duration
+	// Callback is where /authorize, the page of the service market, sends the
+	// merchant's browser; the platform knows it from the app's page.
+	Callback string
 	// AuthCode is accepted once by token.create with authorization_code.
 	// Empty: none is.
 	AuthCode string
@@ -133,7 +139,7 @@ func (d *douyin) expire() {
 
 // isToken implements face.
 func (d *douyin) isToken(path, method string) bool {
-	return strings.HasPrefix(path, "/oauth2/") || strings.HasPrefix(method, "token.")
+	return path == "/authorize" || strings.HasPrefix(path, "/oauth2/") || strings.HasPrefix(method, "token.")
 }
 
 // lists implements face.
@@ -176,6 +182,10 @@ func (d *douyin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		d.answer(w, r, nil, douyinInvalid("isv.parameter-format-invalid", "请求参数格式错误"))
+		return
+	}
+	if r.URL.Path == "/authorize" {
+		d.authorize(w, r, query)
 		return
 	}
 	if r.URL.Path == "/oauth2/access_token" || r.URL.Path == "/oauth2/refresh_token" {

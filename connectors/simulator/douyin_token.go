@@ -25,11 +25,13 @@ type douyinTokens struct {
 	secret       string
 	now          func() time.Time
 	refreshTakes time.Duration
+	life, grace  time.Duration
 
 	refreshing sync.Mutex // held by the one refresh at work
 
 	mu       sync.Mutex
 	authCode string
+	codes    int // that were made
 	grants   []*douyinGrant // the last one is current
 }
 
@@ -42,7 +44,11 @@ type douyinGrant struct {
 }
 
 func newDouyinTokens(secret string, opts DouyinOptions) *douyinTokens {
-	return &douyinTokens{secret: secret, now: opts.Now, refreshTakes: opts.RefreshTakes, authCode: opts.AuthCode}
+	t := &douyinTokens{secret: secret, now: opts.Now, refreshTakes: opts.RefreshTakes, authCode: opts.AuthCode, life: douyinAccessLife, grace: douyinGrace}
+	if opts.TokenLife > 0 {
+		t.life, t.grace = opts.TokenLife, opts.TokenLife/10
+	}
+	return t
 }
 
 // check says whether a business call may use the access token.
@@ -85,6 +91,15 @@ func (t *douyinTokens) useCode(code string) bool {
 	return true
 }
 
+// consent makes a code.
+func (t *douyinTokens) consent() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.codes++
+	t.authCode = t.uuid("code", t.codes)
+	return t.authCode
+}
+
 // renew makes a new pair; the pair before it ends at oldEnds.
 func (t *douyinTokens) renew(oldEnds time.Time) *douyinGrant {
 	if n := len(t.grants); n > 0 {
@@ -93,7 +108,7 @@ func (t *douyinTokens) renew(oldEnds time.Time) *douyinGrant {
 	}
 	n := len(t.grants)
 	grant := &douyinGrant{access: t.uuid("access", n), refresh: t.uuid("refresh", n),
-		born: t.now(), ends: t.now().Add(douyinAccessLife)}
+		born: t.now(), ends: t.now().Add(t.life)}
 	t.grants = append(t.grants, grant)
 	return grant
 }
@@ -126,10 +141,10 @@ func (t *douyinTokens) refresh(ctx context.Context, refreshToken string) (*douyi
 			return nil, douyinBusiness(31009, "refresh_token已失效，请重新授权")
 		case !now.Before(grant.born.Add(douyinRefreshLife)):
 			return nil, douyinTokenFault("token-expired", "refresh_token已过期")
-		case left > douyinGrace:
+		case left > t.grace:
 			return grant, nil
 		case left > 0:
-			return t.renew(now.Add(douyinGrace)), nil
+			return t.renew(now.Add(t.grace)), nil
 		default:
 			return t.renew(now), nil
 		}
@@ -204,6 +219,18 @@ func (d *douyin) grantAnswer(grant *douyinGrant) map[string]any {
 		"scope":      "SCOPE", "shop_id": d.credentials.ShopID, "shop_name": d.credentials.ShopName,
 		"authority_id": strconv.FormatInt(d.credentials.ShopID, 10), "auth_subject_type": "", "token_type": 0,
 	}
+}
+
+// authorize is the page of the service market: it sends the merchant back at
+// once with a code.
+func (d *douyin) authorize(w http.ResponseWriter, r *http.Request, query url.Values) {
+	back, err := url.Parse(d.opts.Callback)
+	if err != nil || back.Host == "" || query.Get("service_id") == "" {
+		http.Error(w, "the app has no callback", http.StatusBadRequest)
+		return
+	}
+	back.RawQuery = url.Values{"code": {d.tokens.consent()}, "state": {query.Get("state")}}.Encode()
+	http.Redirect(w, r, back.String(), http.StatusFound)
 }
 
 // oldToken serves the two token addresses of 2020 with the envelope of that

@@ -29,6 +29,8 @@ type TmallOptions struct {
 	PerSecond int
 	// SessionExpires is when the session ends; zero: never.
 	SessionExpires time.Time
+	// SessionLife is how long a session that was given anew lives; 0: a year.
+	SessionLife time.Duration
 	// Denied names methods that the app has no permission for (code 11).
 	Denied []string
 	// AuthCode is accepted once for a new session. Empty: none is.
@@ -97,7 +99,7 @@ func (t *tmall) expire() {
 
 // isToken implements face.
 func (t *tmall) isToken(path, method string) bool {
-	return path == "/token" || strings.HasPrefix(method, "taobao.top.auth.token.")
+	return path == "/token" || path == "/authorize" || strings.HasPrefix(method, "taobao.top.auth.token.")
 }
 
 // lists implements face.
@@ -203,8 +205,12 @@ func (t *tmall) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	params, ok := readTmall(w, r)
-	if r.URL.Path == "/token" {
+	switch r.URL.Path {
+	case "/token":
 		t.oauth(w, params)
+		return
+	case "/authorize":
+		t.authorize(w, r, params)
 		return
 	}
 	var answer tmallTree

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -151,10 +152,13 @@ func (t *tmall) renew() tmallTree {
 	t.renewals++
 	t.session = "6200000" + t.world.hide("tmall session", 1+t.renewals)
 	t.refresh = "6202000" + t.world.hide("tmall refresh", 1+t.renewals)
-	t.expires = t.opts.Now().Add(365 * 24 * time.Hour)
+	life := cmp.Or(t.opts.SessionLife, 365*24*time.Hour)
+	t.expires = t.opts.Now().Add(life)
+	until := t.expires.UnixMilli()
 	shop := t.world.Shop(PlatformTmall)
-	return tmallTree{"access_token": t.session, "token_type": "Bearer", "expires_in": 31536000, "expire_time": t.expires.UnixMilli(),
-		"refresh_token": t.refresh, "re_expires_in": 0, "refresh_token_valid_time": t.expires.UnixMilli(),
+	return tmallTree{"access_token": t.session, "token_type": "Bearer", "expires_in": int64(life / time.Second), "expire_time": until,
+		"refresh_token": t.refresh, "re_expires_in": 0, "refresh_token_valid_time": until,
+		"r1_valid": until, "r2_valid": until, "w1_valid": until, "w2_valid": until,
 		"taobao_user_id": shop.ID, "taobao_user_nick": url.QueryEscape(shop.Name)}
 }
 
@@ -179,6 +183,22 @@ func (t *tmall) grant(given string, want *string, name string) (tmallTree, *tmal
 	}
 	*want = ""
 	return tmallTree{"token_result": jsonText(t.renew())}, nil
+}
+
+// authorize sends the seller's browser back at once with a code.
+func (t *tmall) authorize(w http.ResponseWriter, r *http.Request, p tmallParams) {
+	back, err := url.Parse(p["redirect_uri"])
+	if err != nil || back.Host == "" || p["response_type"] != "code" || p["client_id"] != t.credentials.AppKey {
+		http.Error(w, "redirect_uri is invalidate", http.StatusBadRequest)
+		return
+	}
+	t.mu.Lock()
+	t.renewals++
+	t.code = t.world.hide("tmall code", 1+t.renewals)
+	code := t.code
+	t.mu.Unlock()
+	back.RawQuery = url.Values{"code": {code}, "state": {p["state"]}}.Encode()
+	http.Redirect(w, r, back.String(), http.StatusFound)
 }
 
 // oauth is POST /token: bare JSON, no TOP envelope.

@@ -33,6 +33,8 @@ type WeidianOptions struct {
 	// they were given. Otherwise the handed-out token lives for ever, as
 	// nobody could renew it but through /token.
 	Expire bool
+	// TokenLife is how long a token that was given anew lives; 0: 25 hours.
+	TokenLife time.Duration
 	// DoubleEncoded answers each n-th call with a JSON text that holds the
 	// JSON. 0: never.
 	DoubleEncoded int

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -32,7 +33,10 @@ func (s *weidian) checkToken(token string) *weidianFault {
 	return nil
 }
 
-// mint makes a token that lives 25 hours.
+// tokenLife is how long a new token lives.
+func (s *weidian) tokenLife() time.Duration { return cmp.Or(s.opts.TokenLife, weidianTokenLife) }
+
+// mint makes a token and writes it into a book.
 func (s *weidian) mint(kind string, life time.Duration, book map[string]time.Time) string {
 	s.minted++
 	token := s.derive(fmt.Sprintf("%s %d %d", kind, s.minted, s.born.UnixNano()), 16)
@@ -50,8 +54,8 @@ func (s *weidian) selfToken(values url.Values) (any, *weidianFault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return map[string]any{"access_token": s.mint("access", weidianTokenLife, s.tokens),
-		"expire_in": int(weidianTokenLife / time.Second)}, nil
+	return map[string]any{"access_token": s.mint("access", s.tokenLife(), s.tokens),
+		"expire_in": int(s.tokenLife() / time.Second)}, nil
 }
 
 func (s *weidian) checkApp(values url.Values, withSecret bool) *weidianFault {
@@ -123,7 +127,7 @@ func (s *weidian) refreshToken(values url.Values) (any, *weidianFault) {
 }
 
 func (s *weidian) grant(refresh string, refreshEnds any) map[string]any {
-	return map[string]any{"access_token": s.mint("access", weidianTokenLife, s.tokens),
-		"expire_in": int(weidianTokenLife / time.Second), "refresh_token": refresh,
+	return map[string]any{"access_token": s.mint("access", s.tokenLife(), s.tokens),
+		"expire_in": int(s.tokenLife() / time.Second), "refresh_token": refresh,
 		"openid": s.credentials.ShopID, "refreshExpireTime": refreshEnds}
 }

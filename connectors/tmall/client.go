@@ -92,7 +92,7 @@ func (c *client) call(ctx context.Context, method string, params map[string]stri
 			return connectors.Renewed(err)
 		default:
 			renewed = true
-			if err := c.tokens.Replace(ctx, used); err != nil {
+			if err := c.tokens.Replace(ctx, used, err); err != nil {
 				return err
 			}
 		}

@@ -108,7 +108,7 @@ func (c *client) call(ctx context.Context, method, version string, params, out a
 			return connectors.Renewed(err)
 		}
 		renewed = true
-		if err := c.tokens.Replace(ctx, used); err != nil {
+		if err := c.tokens.Replace(ctx, used, err); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,9 @@ const (
 	// Connector: a stream that a platform refuses until a person acts, or that
 	// fails for minutes. The subject is platform/shop/stream.
 	Connector = "connector"
+	// Authorisation: a shop whose token is dead, until its owner consents anew.
+	// The subject is platform/shop.
+	Authorisation = "authorisation"
 	// Reconciliation: what a platform lists and what is stored differ. The
 	// subject is platform/shop/stream.
 	Reconciliation = "reconciliation"

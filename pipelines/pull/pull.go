@@ -308,11 +308,11 @@ func (p *Puller) Run(ctx context.Context, every time.Duration) error {
 			refused.Reset()
 			err = pipelines.Sleep(ctx, every)
 		case left > 0:
-			err = pipelines.Sleep(ctx, left)
+			err = shop.sleep(ctx, left)
 		case connectors.ClassOf(err) == connectors.StopShop:
 			shop.stop(p.Stream, err)
 			_, left := shop.stopped()
-			err = pipelines.Sleep(ctx, left)
+			err = shop.sleep(ctx, left)
 		case stops:
 			err = refused.Wait(ctx)
 		default:
