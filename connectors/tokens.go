@@ -60,7 +60,7 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 func (t Token) RightsText() string {
 	var said []string
 	for _, name := range slices.Sorted(maps.Keys(t.Rights)) {
-		if end := t.Rights[name]; !end.IsZero() && !end.Equal(t.Expires) {
+		if end := t.Rights[name]; !end.IsZero() && end.Sub(t.Expires).Abs() >= time.Minute {
 			name += " (until " + end.UTC().Format(time.RFC3339) + ")"
 		}
 		said = append(said, name)

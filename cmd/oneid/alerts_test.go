@@ -17,9 +17,10 @@ import (
 	"oneid/pipelines"
 )
 
-// A shop that says re-authorise is an alert, once a stream, and cleared once
-// the token is mended, also across a restart; what the webhook fails
-// at for a while it is told in the end.
+// A shop whose token is dead is one alert with the command to run, and goes on
+// after it, without a restart; one that is refused for another cause is an alert
+// a stream, cleared across a restart. What the webhook fails at for a while it
+// is told in the end, and each thing once.
 func TestUpTellsAlerts(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -43,7 +44,7 @@ func TestUpTellsAlerts(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if refuse && event.Subject == "connector/tmall/mine/users" {
+		if refuse && event.Subject == "connector/tmall/other/users" {
 			w.WriteHeader(http.StatusGone)
 			return
 		}
@@ -52,17 +53,26 @@ func TestUpTellsAlerts(t *testing.T) {
 		}
 		ids = append(ids, event.ID)
 		told = append(told, event.Subject+" "+event.Data.State)
-		if (event.Data.State == "raised") != strings.Contains(event.Data.Detail, "refused with code") {
+		if (event.Data.State == "raised") != strings.Contains(event.Data.Detail, "refused with code") ||
+			event.Subject == "authorisation/tmall/mine" && event.Data.State == "raised" && !strings.Contains(event.Data.Detail, "oneid connect tmall --shop mine") {
 			t.Errorf("%s is told with %q", told[len(told)-1], event.Data.Detail)
 		}
 	}))
 	defer server.Close()
 	writeText(t, filepath.Join(dir, "secrets", "duty"), "a secret of the test's")
 	writeText(t, filepath.Join(dir, "secrets", "app"), at.AppSecret)
-	writeText(t, filepath.Join(dir, "secrets", "session"), "one that has ended")
-	writeText(t, filepath.Join(dir, settingsFile), fmt.Sprintf("deliver:\n  alerts:\n    - name: duty\n      url: %s\n      secret_file: secrets/duty\npull:\n  every: 200ms\n"+
-		"shops:\n  - platform: tmall\n    shop: mine\n    settings:\n      url: %s\n      app_key: %q\n      app_secret_file: secrets/app\n      session_file: secrets/session\n      settle_seconds: 1\n      requests_per_second: 1000\n",
-		server.URL, at.URL, at.AppKey))
+	writeText(t, filepath.Join(dir, "secrets", "wrong"), "no secret of the app")
+	writeText(t, filepath.Join(dir, "secrets", "session"), at.Session)
+	writeText(t, filepath.Join(dir, "secrets", "dead"), "one that has ended")
+	configure := func(secret string) {
+		text := fmt.Sprintf("deliver:\n  alerts:\n    - name: duty\n      url: %s\n      secret_file: secrets/duty\npull:\n  every: 200ms\nshops:\n", server.URL)
+		for shop, files := range map[string][2]string{"mine": {"app", "dead"}, "other": {secret, "session"}} {
+			text += fmt.Sprintf("  - platform: tmall\n    shop: %s\n    settings:\n      url: %s\n      app_key: %q\n      app_secret_file: secrets/%s\n      session_file: secrets/%s\n"+
+				"      authorize_url: %s\n      redirect_uri: https://brand.example/back\n      settle_seconds: 1\n      requests_per_second: 1000\n",
+				shop, at.URL, at.AppKey, files[0], files[1], strings.Replace(at.URL, "/router/rest", "/authorize", 1))
+		}
+		writeText(t, filepath.Join(dir, settingsFile), text)
+	}
 	has := func(wanted ...string) func() (bool, string) {
 		return func() (bool, string) {
 			mu.Lock()
@@ -75,24 +85,30 @@ func TestUpTellsAlerts(t *testing.T) {
 			return true, ""
 		}
 	}
+	configure("wrong")
 	p, _ := up(t, dir)
-	eventually(t, time.Minute, "the alert is told", has("connector/tmall/mine/orders raised"))
+	eventually(t, time.Minute, "the alerts are told", has("authorisation/tmall/mine raised", "connector/tmall/other/orders raised"))
 	down(t, dir, p)
 
-	writeText(t, filepath.Join(dir, "secrets", "session"), at.Session)
+	configure("app")
 	p, _ = up(t, dir)
-	eventually(t, time.Minute, "the alert is cleared", has("connector/tmall/mine/orders cleared"))
+	eventually(t, time.Minute, "the alert is cleared", has("connector/tmall/other/orders cleared"))
+	connect(t, dir, "tmall", "mine")
+	eventually(t, time.Minute, "the shop goes on", has("authorisation/tmall/mine cleared"))
 	// What it refuses is tried ten times, which takes minutes: so ask first.
 	mu.Lock()
 	refuse = false
 	mu.Unlock()
-	eventually(t, 2*time.Minute, "the other stream is told too", has("connector/tmall/mine/users raised", "connector/tmall/mine/users cleared"))
+	eventually(t, 2*time.Minute, "the other stream is told too", has("connector/tmall/other/users raised", "connector/tmall/other/users cleared"))
 	down(t, dir, p)
 	mu.Lock()
 	defer mu.Unlock()
 	for _, one := range told {
 		if n := len(slices.DeleteFunc(slices.Clone(told), func(other string) bool { return other != one })); n != 1 {
 			t.Errorf("%s was told %d times of %q", one, n, told)
+		}
+		if strings.HasPrefix(one, "connector/tmall/mine/") {
+			t.Errorf("%s beside the alert of the shop", one)
 		}
 	}
 }

@@ -87,9 +87,7 @@ func (a grantAnswer) token(now time.Time) (connectors.Token, error) {
 	case a.ExpiresIn > 0:
 		t.Expires = now.Add(time.Duration(a.ExpiresIn) * time.Second).UTC()
 	}
-	if a.ReExpiresIn > 0 && a.RefreshUntil > 0 {
-		t.RefreshExpires = time.UnixMilli(a.RefreshUntil).UTC()
-	}
+	t.RefreshExpires = refreshEnds(a, t.Expires)
 	if name, err := url.QueryUnescape(a.UserNick); err == nil {
 		t.HolderName = name
 	}
@@ -103,6 +101,16 @@ func (a grantAnswer) token(now time.Time) (connectors.Token, error) {
 		t.Rights[name] = time.UnixMilli(end).UTC().Truncate(time.Second)
 	}
 	return t, nil
+}
+
+// refreshEnds is when the refresh token ends. The answers that are known hold one
+// and say that it lives 0 seconds: whether it is taken then is not documented,
+// so it is tried, and its owner reminded of the session's own end.
+func refreshEnds(a grantAnswer, session time.Time) time.Time {
+	if a.ReExpiresIn > 0 && a.RefreshUntil > 0 {
+		return time.UnixMilli(a.RefreshUntil).UTC()
+	}
+	return session
 }
 
 // grant calls a method that gives a token: a text of JSON within the answer.
