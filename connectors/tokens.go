@@ -109,8 +109,8 @@ type Consent struct {
 	CodeLasts time.Duration
 }
 
-// ErrReauthorise: the token is dead and nothing but the consent of the shop's
-// owner brings another.
+// ErrReauthorise says that the token is dead and nothing but the consent of the
+// shop's owner brings another.
 var ErrReauthorise = fmt.Errorf("re-authorise: %w", ErrUnauthorized)
 
 // reauthoriseMend is what to do about ErrReauthorise.
@@ -337,9 +337,9 @@ func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
 // newer is the token of the settings where the one that is kept was not made
 // from it, and otherwise the one that is kept.
 func (t *Tokens) newer(kept Token) Token {
-	if print := fingerprint(t.Given.Access); print != "" && kept.Settings != print {
+	if mark := fingerprint(t.Given.Access); mark != "" && kept.Settings != mark {
 		given := t.Given
-		given.Settings = print
+		given.Settings = mark
 		return given
 	}
 	return kept

@@ -31,7 +31,7 @@ type douyinTokens struct {
 
 	mu       sync.Mutex
 	authCode string
-	codes    int // that were made
+	codes    int            // that were made
 	grants   []*douyinGrant // the last one is current
 }
 

@@ -29,11 +29,11 @@ const timeLayout = "2006-01-02 15:04:05"
 
 // client calls the platform's methods for one shop.
 type client struct {
-	http    *httpclient.Client
-	shop    string
-	appKey  string
-	secret  string
-	tokens  *connectors.Tokens
+	http   *httpclient.Client
+	shop   string
+	appKey string
+	secret string
+	tokens *connectors.Tokens
 
 	mu sync.Mutex
 	// offset is the platform's clock less ours, as last learnt; guarded by mu.
