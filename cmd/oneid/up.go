@@ -101,6 +101,7 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		return nil
 	})
 	group.Go(func() error { return n.scheduling(ctx, shops, nil) })
+	group.Go(func() error { return n.decrypting(ctx, shops) })
 	group.Go(func() error {
 		if err := n.settleStart(ctx); err != nil {
 			return err

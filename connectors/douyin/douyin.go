@@ -84,6 +84,12 @@ type Config struct {
 	// default, leaves it to the platform to say when it is used up.
 	CallsPerDay int `json:"calls_per_day"`
 
+	// DecryptFields are the fields of receivers that the platform is asked to
+	// decrypt (phone, name, address), and DecryptPerDay how many of them in a day.
+	// None and 0, the default, decrypt nothing.
+	DecryptFields []string `json:"decrypt_fields"`
+	DecryptPerDay int      `json:"decrypt_per_day"`
+
 	// Transport carries the calls; nil is the network.
 	Transport http.RoundTripper `json:"-"`
 	// Log is told of changes of state; default slog.Default().
@@ -149,6 +155,8 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
 	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
 	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
+	wrong := decryptFault(cfg)
+	fault(wrong != "", wrong)
 	calls, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
 		App: httpclient.Limit{

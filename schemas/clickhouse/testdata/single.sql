@@ -1125,3 +1125,23 @@ AS SELECT
     quiet_runs, error, toString(machine) AS machine
 FROM oneid.runs AS r FINAL
 COMMENT 'What ran, when, for how long, and how it ended: each run of a pipeline. BI may read this view: it holds no personal value';
+
+-- 012_decryptions
+CREATE TABLE IF NOT EXISTS oneid.decryptions 
+(
+    id UUID,
+    at DateTime64(3, 'UTC'),
+    who String,
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    order_id String,
+    account String,
+    fields String,
+    texts UInt32,
+    outcome LowCardinality(String),
+    stage UInt8
+)
+ENGINE = ReplacingMergeTree(stage)
+PARTITION BY platform
+ORDER BY (platform, shop, order_id, id)
+SETTINGS non_replicated_deduplication_window = 10000;

@@ -1,0 +1,199 @@
+// Package decrypt asks the platforms for the personal fields that a shop's
+// settings name, within the day's budget: of the newest paying buyers first, of
+// each buyer once, by the newest order that was paid.
+//
+// A Stream is a connector over the stored payloads of one shop: what it reads
+// goes the way of a fresh page, sealed, through Kafka and the resolver, as the
+// order with those fields in clear. What it asks for is noted in the table
+// decryptions before the platform is called, so that a crash counts against the
+// budget and never beside it. No value is in the audit, a log or an error.
+package decrypt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"oneid/connectors"
+	"oneid/internal/clickhouse"
+	"oneid/internal/fault"
+	"oneid/schemas/events"
+	"oneid/schemas/tables"
+)
+
+// Stream decrypts orders of one shop. It implements connectors.Connector; its
+// Read ends when the budget is used or there is nobody left.
+type Stream struct {
+	// Decrypter asks and maps; its Read is not used.
+	connectors.Decrypter
+	ClickHouse     *clickhouse.Conn
+	Keys           events.Sealer
+	Platform, Shop string
+	// Who asks, for the audit.
+	Who string
+	// Now is the present.
+	Now func() time.Time
+}
+
+var _ connectors.Connector = (*Stream)(nil)
+
+// asked: the audit is written, and the platform is not called yet.
+var asked = fault.New("decrypt/asked")
+
+// zone is that of the platforms' days.
+var zone = time.FixedZone("GMT+8", 8*60*60)
+
+// candidate is an order to decrypt.
+type candidate struct {
+	order, account string
+	record         connectors.Record
+	id             uuid.UUID
+}
+
+// Read implements connectors.Connector: a page a call. from is not used: the
+// audit says what was asked before.
+func (s *Stream) Read(ctx context.Context, _ string, _ connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		plan := s.Decrypts()
+		if plan.PerDay == 0 || len(plan.Fields) == 0 {
+			return
+		}
+		for {
+			left, err := s.left(ctx, plan)
+			if err == nil && left < len(plan.Fields) {
+				return
+			}
+			var page connectors.Page
+			var more bool
+			if err == nil {
+				page, more, err = s.call(ctx, plan, min(plan.PerCall, left/len(plan.Fields)))
+			}
+			if errors.Is(err, connectors.ErrDecryptQuota) {
+				return // the budget is larger than the platform's: tomorrow again
+			}
+			if err != nil {
+				yield(connectors.Page{}, fmt.Errorf("decrypt: %s/%s: %w", s.Platform, s.Shop, err))
+				return
+			}
+			if !more || !yield(page, nil) {
+				return
+			}
+		}
+	}
+}
+
+// left is how much of today's budget is left; 0 once the platform has refused
+// for its own quota today.
+func (s *Stream) left(ctx context.Context, plan connectors.Decryption) (int, error) {
+	used, refused := uint64(0), uint64(0)
+	err := s.ClickHouse.Rows(ctx, "count what was decrypted today",
+		"SELECT toUInt64(sum(texts)), countIf(outcome = 'quota') FROM "+s.ClickHouse.Database()+".decryptions FINAL WHERE "+s.ofShop()+" AND "+s.today(),
+		func(scan func(...any) error) error { return scan(&used, &refused) })
+	if err != nil || refused > 0 {
+		return 0, err
+	}
+	return plan.PerDay - int(min(used, uint64(plan.PerDay))), nil
+}
+
+// today is the SQL condition of what was noted today.
+func (s *Stream) today() string {
+	now := s.Now().In(zone)
+	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, zone)
+	return "at >= fromUnixTimestamp64Milli(toInt64(" + strconv.FormatInt(day.UnixMilli(), 10) + "), 'UTC')"
+}
+
+func (s *Stream) ofShop() string {
+	return "platform = " + clickhouse.Quote(s.Platform) + " AND shop = " + clickhouse.Quote(s.Shop)
+}
+
+// candidates are the newest paid orders of buyers who were not asked for.
+func (s *Stream) candidates(ctx context.Context, stream string, n int) ([]candidate, error) {
+	db := s.ClickHouse.Database()
+	// An order that does not name its buyer is of nobody.
+	query := "WITH chosen AS (SELECT account, argMax(order_id, (paid_at, order_id)) AS number, max(paid_at) AS paid FROM " + db + ".orders FINAL WHERE " + s.ofShop() +
+		" AND is_deleted = 0 AND paid_at > toDateTime(0, 'UTC') AND NOT startsWith(account, 'order:')" +
+		" AND account NOT IN (SELECT account FROM " + db + ".decryptions FINAL WHERE " + s.ofShop() +
+		" AND (outcome NOT IN ('asked', 'failed', 'quota') OR " + s.today() + "))" + // what came to nothing is tried again on another day
+		" GROUP BY account ORDER BY paid DESC, account LIMIT " + strconv.Itoa(n) + ")" +
+		" SELECT c.number, c.account, argMax(r.raw, r.version) FROM " + db + ".raw_events AS r INNER JOIN chosen AS c ON r.entity_id = c.number" +
+		" WHERE r.platform = " + clickhouse.Quote(s.Platform) + " AND r.shop = " + clickhouse.Quote(s.Shop) + " AND r.kind = 'order' AND r.stream = " + clickhouse.Quote(stream) + " AND r.raw != ''" +
+		" GROUP BY c.number, c.account, c.paid ORDER BY c.paid DESC, c.account"
+	var found []candidate
+	err := s.ClickHouse.Rows(ctx, "look for orders to decrypt", query, func(scan func(...any) error) error {
+		var one candidate
+		var raw string
+		if err := scan(&one.order, &one.account, &raw); err != nil {
+			return err
+		}
+		plain, err := events.OpenRaw(&events.Event{Header: &events.Header{Platform: s.Platform, Shop: s.Shop, EntityId: one.order, Raw: []byte(raw)}}, s.Keys)
+		if err != nil {
+			return fmt.Errorf("open the payload of an order: %w", err)
+		}
+		one.record = connectors.Record{Stream: stream, Shop: s.Shop, Raw: plain, Origin: "decrypted, raw_events of " + s.Platform + "/" + s.Shop}
+		one.id = uuid.New()
+		found = append(found, one)
+		return nil
+	})
+	return found, err
+}
+
+// call decrypts up to n orders; more is false when there are none.
+func (s *Stream) call(ctx context.Context, plan connectors.Decryption, n int) (page connectors.Page, more bool, err error) {
+	chosen, err := s.candidates(ctx, plan.Stream, n)
+	if err != nil || len(chosen) == 0 {
+		return page, false, err
+	}
+	outcomes := make([]string, len(chosen))
+	for i := range outcomes {
+		outcomes[i] = "asked"
+	}
+	if err := s.note(ctx, plan, chosen, outcomes, 0); err != nil {
+		return page, false, fmt.Errorf("the audit cannot be written, so nothing is asked: %w", err)
+	}
+	if err := asked.Hit(); err != nil {
+		return page, false, err
+	}
+	records := make([]connectors.Record, len(chosen))
+	for i, one := range chosen {
+		records[i] = one.record
+	}
+	opened, failed := s.Decrypt(ctx, records)
+	for i := range outcomes {
+		switch {
+		case errors.Is(failed, connectors.ErrDecryptQuota):
+			outcomes[i] = "quota"
+		case failed != nil:
+			outcomes[i] = connectors.OpenedFailed
+		default:
+			outcomes[i] = opened[i].Outcome
+			if opened[i].Record.Raw != nil {
+				page.Records = append(page.Records, opened[i].Record)
+			}
+		}
+	}
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := s.note(noting, plan, chosen, outcomes, 1); err != nil && failed == nil {
+		return page, false, fmt.Errorf("note what was decrypted: %w", err)
+	}
+	page.Server = s.Now()
+	return page, true, failed
+}
+
+// note writes the audit.
+func (s *Stream) note(ctx context.Context, plan connectors.Decryption, chosen []candidate, outcomes []string, stage uint8) error {
+	block, at := tables.NewDecryptions(), s.Now().Truncate(time.Millisecond)
+	for i, one := range chosen {
+		block.Append(tables.Decryption{
+			ID: one.id, At: at, Who: s.Who, Platform: s.Platform, Shop: s.Shop, OrderID: one.order, Account: one.account,
+			Fields: strings.Join(plan.Fields, ","), Texts: uint32(len(plan.Fields)), Outcome: outcomes[i], Stage: stage,
+		})
+	}
+	return s.ClickHouse.Insert(ctx, block, fmt.Sprintf("decryptions/%s/%d", chosen[0].id, stage))
+}

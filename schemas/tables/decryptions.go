@@ -1,0 +1,63 @@
+package tables
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Decryption is one order that a platform was asked to decrypt fields of.
+type Decryption struct {
+	ID                      uuid.UUID
+	At                      time.Time
+	Who                     string
+	Platform, Shop, OrderID string
+	Account                 string
+	// Fields are named, with commas between; Texts is how many they are.
+	Fields string
+	Texts  uint32
+	// Outcome is "asked" before the call, Stage 0; what came of it has Stage 1.
+	Outcome string
+	Stage   uint8
+}
+
+// Decryptions fills the table decryptions.
+type Decryptions struct {
+	columns
+	id                            *[]uuid.UUID
+	at                            *[]time.Time
+	who, platform, shop, order    *[]string
+	account, fieldNames, outcomes *[]string
+	texts                         *[]uint32
+	stage                         *[]uint8
+}
+
+// NewDecryptions makes an empty block.
+func NewDecryptions() *Decryptions {
+	d := new(Decryptions)
+	c := &d.columns
+	d.id, d.at, d.who = slice[uuid.UUID](c, "id"), slice[time.Time](c, "at"), slice[string](c, "who")
+	d.platform, d.shop, d.order = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "order_id")
+	d.account, d.fieldNames, d.texts = slice[string](c, "account"), slice[string](c, "fields"), slice[uint32](c, "texts")
+	d.outcomes, d.stage = slice[string](c, "outcome"), slice[uint8](c, "stage")
+	return d
+}
+
+// Table implements Block.
+func (*Decryptions) Table() string { return "decryptions" }
+
+// Append adds one.
+func (d *Decryptions) Append(one Decryption) {
+	d.rows++
+	add(d.id, one.ID)
+	add(d.at, one.At.UTC())
+	add(d.who, one.Who)
+	add(d.platform, one.Platform)
+	add(d.shop, one.Shop)
+	add(d.order, one.OrderID)
+	add(d.account, one.Account)
+	add(d.fieldNames, one.Fields)
+	add(d.texts, one.Texts)
+	add(d.outcomes, one.Outcome)
+	add(d.stage, one.Stage)
+}
