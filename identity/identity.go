@@ -31,18 +31,21 @@ type IdentifierType string
 
 // The identifier types that the shipped connectors and rules know.
 const (
-	Phone            IdentifierType = "phone" // normalised mainland number, 11 digits; or +CC…
-	Email            IdentifierType = "email"
-	UnionID          IdentifierType = "unionid"           // WeChat unionid; scope: the brand's apps
-	OpenID           IdentifierType = "openid"            // WeChat openid; scope: one app
-	MemberCard       IdentifierType = "member_card"       // the brand's own member number
-	TmallMixMobile   IdentifierType = "tmall_mix_mobile"  // Tmall's hash of a member's phone
-	TmallOUID        IdentifierType = "tmall_ouid"        // buyer × shop
-	TmallOpenUID     IdentifierType = "tmall_open_uid"    // buyer × app key
-	TmallOMID        IdentifierType = "tmall_omid"        // buyer × brand
-	TmallUnionID     IdentifierType = "tmall_union_id"    // buyer × brand, in older membership calls
-	DouyinOpenID     IdentifierType = "douyin_open_id"    // buyer × shop
-	DouyinUnionID    IdentifierType = "douyin_union_id"   // buyer × brand
+	Phone          IdentifierType = "phone" // normalised mainland number, 11 digits; or +CC…
+	Email          IdentifierType = "email"
+	UnionID        IdentifierType = "unionid"          // WeChat unionid; scope: the brand's apps
+	OpenID         IdentifierType = "openid"           // WeChat openid; scope: one app
+	MemberCard     IdentifierType = "member_card"      // the brand's own member number
+	TmallMixMobile IdentifierType = "tmall_mix_mobile" // Tmall's hash of a member's phone
+	TmallOUID      IdentifierType = "tmall_ouid"       // buyer × shop
+	TmallOpenUID   IdentifierType = "tmall_open_uid"   // buyer × app key
+	TmallOMID      IdentifierType = "tmall_omid"       // buyer × brand
+	TmallUnionID   IdentifierType = "tmall_union_id"   // buyer × brand, in older membership calls
+	DouyinOpenID   IdentifierType = "douyin_open_id"   // buyer × shop
+	DouyinUnionID  IdentifierType = "douyin_union_id"  // buyer × brand
+	// DouyinPhoneIndex is Douyin's search index of an encrypted phone: equal
+	// phones of one shop have one. It is no phone, and never meets one.
+	DouyinPhoneIndex IdentifierType = "douyin_phone_index"
 	WeidianBuyerID   IdentifierType = "weidian_buyer_id"  // buyer × shop
 	ExternalCustomer IdentifierType = "external_customer" // a customer number of another system of the brand
 	// Membership is an account's own membership in its shop: it joins nothing.

@@ -114,6 +114,34 @@ func TestIsCiphertext(t *testing.T) {
 	}
 }
 
+// The index of a phone's ciphertext compares phones within the shop, by a type of
+// its own; the ciphertext itself, which differs each time, is nothing.
+func TestPhoneIndex(t *testing.T) {
+	t.Parallel()
+	const index = "eOi+MO6akx1Fbz2DhoHdipPwi4P7FZT+Rsty6xKPt/4="
+	for value, want := range map[string]string{
+		"$" + index + "$msNOjAq*rYfCJjsv$1$$": index, "$" + index + "$another*body$1$$": index,
+		"$$RJUTgLSJ*0c1F4KMt$1$$": "", "$body$1$$": "", "#" + index + "#Lwy#1##": "", "$3Lwy$body$1$$": "", index: "", "13800001111": "", "1********35": "", "": "",
+	} {
+		if got := phoneIndex(value); got != want {
+			t.Errorf("phoneIndex(%q) = %q, want %q", value, got, want)
+		}
+	}
+	raw := `{"order_id":"1","doudian_open_id":"a","create_time":1,"update_time":1,"encrypt_post_tel":"$` + index + `$x*y$1$$","mask_post_tel":"1********35"}`
+	mapped, err := mapRecord(recordOf(Orders, []byte(raw)))
+	if err != nil || len(mapped) == 0 {
+		t.Fatal(err)
+	}
+	for _, s := range mapped[0].GetHeader().GetPerson().GetSightings() {
+		if s.GetType() == "phone" || s.GetType() == "douyin_phone_index" && (s.GetValue() != index || s.GetRole() != events.Role_ROLE_RECEIVER) {
+			t.Errorf("a sighting of type %s in the role %s", s.GetType(), s.GetRole())
+		}
+	}
+	if n := len(mapped[0].GetHeader().GetPerson().GetSightings()); n != 1 {
+		t.Errorf("%d sightings, want the index alone", n)
+	}
+}
+
 func FuzzCiphertext(f *testing.F) {
 	f.Add("$$RJUT$1$$")
 	f.Fuzz(func(t *testing.T, value string) {

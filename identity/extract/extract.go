@@ -118,7 +118,7 @@ func (r *Result) skip(reason normalize.Reason) {
 // the source did not name the scope. World- and brand-wide types have none.
 func defaultScope(typ identity.IdentifierType, a identity.Account) string {
 	switch typ {
-	case identity.TmallOUID, identity.DouyinOpenID, identity.WeidianBuyerID:
+	case identity.TmallOUID, identity.DouyinOpenID, identity.WeidianBuyerID, identity.DouyinPhoneIndex:
 		return a.Shop
 	default:
 		return ""

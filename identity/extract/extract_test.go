@@ -62,3 +62,33 @@ func TestMemberTimeIsTheBinding(t *testing.T) {
 		t.Errorf("times = %d, %d, want 7, 7", first, last)
 	}
 }
+
+// What a platform gives in place of a phone (its search index, its hash) is
+// another identifier than the phone, also where the texts are the same; and the
+// same index in two shops is two.
+func TestAPlatformsIndexNeverMeetsAPhone(t *testing.T) {
+	t.Parallel()
+	of := func(shop, typ string, role events.Role) identity.Evidence {
+		x := &Extractor{Hash: hash, Rules: identity.DefaultRules()}
+		got := x.Extract(&events.Event{
+			Header: &events.Header{Platform: "douyin", Shop: shop, Account: "a", Person: &events.Person{Sightings: []*events.Sighting{{Type: typ, Value: "13812345670", Role: role}}}},
+			Body:   &events.Event_Order{Order: &events.Order{CreatedMs: 1000}},
+		})
+		if len(got.Evidence) != 1 {
+			t.Fatalf("%s: %d pieces of evidence", typ, len(got.Evidence))
+		}
+		return got.Evidence[0]
+	}
+	phone, index := of("1", "phone", events.Role_ROLE_BUYER), of("1", "douyin_phone_index", events.Role_ROLE_BUYER)
+	if phone.Identifier.Hash == index.Identifier.Hash || phone.Identifier.Type == index.Identifier.Type {
+		t.Error("an index is hashed as if it were a phone")
+	}
+	if other := of("2", "douyin_phone_index", events.Role_ROLE_BUYER); other.Identifier == index.Identifier {
+		t.Error("the index of another shop is the same identifier")
+	}
+	for _, role := range []identity.Role{identity.RoleMember, identity.RoleBuyer, identity.RoleReceiver, identity.RoleAgent} {
+		if identity.DefaultRules().Strength(identity.DouyinPhoneIndex, role) != 0 {
+			t.Errorf("it joins in the role %v", role)
+		}
+	}
+}
