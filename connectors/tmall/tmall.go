@@ -95,6 +95,14 @@ type Config struct {
 	MessageURL   string `json:"message_url"`
 	MessageGroup string `json:"message_group"`
 
+	// DecryptFields are the fields of receivers that the platform is asked to
+	// decrypt (phone, name, address), DecryptPerDay how many of them in a day, and
+	// DecryptScene the purpose by the platform's number. Without them, the default,
+	// nothing is decrypted.
+	DecryptFields []string `json:"decrypt_fields"`
+	DecryptPerDay int      `json:"decrypt_per_day"`
+	DecryptScene  string   `json:"decrypt_scene"`
+
 	// Transport carries the calls; nil is the network.
 	Transport http.RoundTripper `json:"-"`
 	// Log is told of changes of state; default slog.Default().
@@ -161,6 +169,8 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
 	fault(!strings.HasPrefix(cfg.MessageURL, "ws://") && !strings.HasPrefix(cfg.MessageURL, "wss://"), "message_url must begin with ws:// or wss://")
 	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
+	wrong := decryptFault(cfg)
+	fault(wrong != "", wrong)
 	calls, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
 		App: httpclient.Limit{
