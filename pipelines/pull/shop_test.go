@@ -125,3 +125,40 @@ func TestWhatStops(t *testing.T) {
 		})
 	}
 }
+
+// A shop whose token is dead goes on as soon as its owner has consented anew, and
+// not when it would be tried again; one that stopped for another cause waits.
+func TestAConsentEndsTheWait(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		want time.Duration
+	}{
+		"a dead token":  {connectors.Reauthorise("p", "s", "refresh", nil), 10 * time.Second},
+		"another cause": {&connectors.Error{Class: connectors.StopShop, Kind: connectors.ErrForbidden}, stoppedMin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				s := &Shop{Consented: func(context.Context) (time.Time, error) {
+					if time.Since(start) < 10*time.Second {
+						return start, nil
+					}
+					return start.Add(10 * time.Second), nil
+				}}
+				s.stop("orders", c.err)
+				_, left := s.stopped()
+				if err := s.sleep(t.Context(), left); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(start); took != c.want {
+					t.Errorf("it went on after %s, want %s", took, c.want)
+				}
+				if err, _ := s.stopped(); err != nil {
+					t.Errorf("it is still stopped: %v", err)
+				}
+			})
+		})
+	}
+}

@@ -308,8 +308,8 @@ func TestEachEndIsRenewedOnce(t *testing.T) {
 	}{
 		// A refresh of Tmall kills the refresh token: between the answer and its
 		// keeping there is nothing to go on from.
-		"tmall, folder":   {"tmall", 600 * time.Millisecond, false, []string{"tokens/claimed", "tokens/kept"}, 600 * time.Millisecond},
-		"tmall, topic":    {"tmall", 600 * time.Millisecond, true, []string{"tokens/claimed", "tokens/kept"}, 600 * time.Millisecond},
+		"tmall, folder":   {"tmall", 900 * time.Millisecond, false, []string{"tokens/claimed", "tokens/kept"}, 900 * time.Millisecond},
+		"tmall, topic":    {"tmall", 900 * time.Millisecond, true, []string{"tokens/claimed", "tokens/kept"}, 900 * time.Millisecond},
 		"douyin, folder":  {"douyin", 2 * time.Second, false, []string{"tokens/kept"}, time.Second},
 		"weidian, folder": {"weidian", time.Second, false, []string{"tokens/granted"}, time.Second},
 	} {
