@@ -160,6 +160,8 @@ type Tokens struct {
 	// Renew gets a token in place of one, which is the zero Token where there is
 	// none. ErrReauthorise says that the platform gives none without consent.
 	Renew func(ctx context.Context, old Token) (Token, error)
+	// Renewed is told of each token that Renew got, once it is kept; may be nil.
+	Renewed func(Token)
 
 	renewing chan struct{} // holds one thing while somebody renews: a lock that a context can give up on
 
@@ -298,7 +300,7 @@ func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
 	if access, ok := t.fresh(); ok && access != refused {
 		return access, nil // another one renewed it meanwhile
 	}
-	ahead := false
+	ahead, renewed := false, false
 	token, err := store.Renew(ctx, func(ctx context.Context, newest Token) (Token, error) {
 		newest = t.newer(newest)
 		now := t.Now()
@@ -321,9 +323,13 @@ func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
 			t.notes(newest, err, ahead, now)
 			return newest, err
 		}
+		renewed = true
 		next.Obtained, next.Settings = now.UTC(), newest.Settings
 		return next.after(newest), nil
 	})
+	if err == nil && renewed && t.Renewed != nil {
+		t.Renewed(token)
+	}
 	if err == nil || ahead {
 		t.take(token) // one that could not be renewed ahead of time still works
 		return token.Access, nil

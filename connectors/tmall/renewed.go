@@ -5,13 +5,9 @@ import "oneid/connectors"
 var _ connectors.Renewer = (*Connector)(nil)
 
 // OnRenewed implements connectors.Renewer: a refreshed session, and with it
-// perhaps another refresh token.
+// perhaps another refresh token. It is called before the first call.
 func (c *Connector) OnRenewed(tell func(settings map[string]string)) {
-	before := c.client.onToken
-	c.client.onToken = func(session, refreshToken string) {
-		if before != nil {
-			before(session, refreshToken)
-		}
-		tell(map[string]string{"session": session, "refresh_token": refreshToken})
+	c.client.tokens.Renewed = func(t connectors.Token) {
+		tell(map[string]string{"session": t.Access, "refresh_token": t.Refresh})
 	}
 }
