@@ -303,9 +303,8 @@ func TestRefusalsAtTheSameTimeAreOne(t *testing.T) {
 // later and complete, nearly all of the quota is used, and nothing is refused.
 func TestABackfillBesideLiveReading(t *testing.T) {
 	t.Parallel()
-	for platform := range refusing {
+	for platform, people := range map[string]int{"tmall": 4000, "douyin": 2000, "weidian": 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			people := map[string]int{"tmall": 4000, "douyin": 2000, "weidian": 1000}[platform]
 			free, m, _ := limitedBy(t, platform, 0, 0, 0, people)
 			orders(t, free)
 			perDay := m.calls()/10 + 1

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"oneid/connectors"
+	"oneid/internal/httpclient"
 )
 
 // renewBefore is how long before its end a token is refreshed. It lies within
@@ -38,6 +39,7 @@ func renewAt(t connectors.Token) time.Time {
 // its refresh token, the brand's own app creates one; an app of the service
 // market needs the merchant's consent.
 func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
+	ctx = httpclient.WithoutPatience(ctx)
 	if old.Refresh != "" {
 		next, err := c.grant(ctx, "token.refresh", map[string]any{"grant_type": "refresh_token", "refresh_token": old.Refresh})
 		if err == nil || ctx.Err() != nil || connectors.ClassOf(err) < connectors.Refresh {

@@ -99,12 +99,13 @@ type Connector struct {
 	cfg    Config
 	client *client
 	mapper mapper
+	until  time.Time // where Read ends; zero: at the present
 }
 
 var (
-	_ connectors.Connector = (*Connector)(nil)
-	_ connectors.Seeker    = (*Connector)(nil)
-	_ connectors.Estimator = (*Connector)(nil)
+	_ connectors.Connector  = (*Connector)(nil)
+	_ connectors.Backfiller = (*Connector)(nil)
+	_ connectors.Estimator  = (*Connector)(nil)
 )
 
 // identifierType is what a type of identifier looks like; which there are is
@@ -136,7 +137,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	fault(cfg.AppKey == "", "app_key is missing: Sobot's after-sales staff give it out")
 	fault((cfg.CompanyID == "") != (cfg.PushSecret == ""), "company_id and push_secret go together: pushes are signed with both")
 	fault(!identifierType.MatchString(cfg.PartnerIDType), "partner_id_type must be a type of identifier, such as external_customer, member_card or openid")
-	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > 3660, "backfill_days must be 1 to 3660")
+	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > longestBackfill, "backfill_days must be 1 to 3660")
 	fault(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
 	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
 	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
@@ -218,8 +219,29 @@ func (c *Connector) windows() connectors.Windows {
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
 		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		Until:   c.until,
 	}
 }
+
+// Until implements connectors.Backfiller. It reaches as far back as the settings
+// may ask for: how far the desk shows tickets is not documented.
+func (c *Connector) Until(moment time.Time) connectors.Connector {
+	bounded := *c
+	bounded.until, bounded.cfg.BackfillDays = moment, longestBackfill
+	return &bounded
+}
+
+// end is where what is read ends.
+func (c *Connector) end() time.Time {
+	now := c.client.now()
+	if !c.until.IsZero() && c.until.Before(now) {
+		return c.until
+	}
+	return now
+}
+
+// longestBackfill bounds backfill_days.
+const longestBackfill = 3660
 
 // Check tries the address, the keys, the clock and the right to the tickets.
 func (c *Connector) Check(ctx context.Context) error {

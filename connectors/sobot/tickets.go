@@ -96,7 +96,7 @@ func (c *Connector) count(ctx context.Context, since time.Time) (int, error) {
 	if now := c.client.now(); now.Before(since) {
 		since = now.Add(-time.Second)
 	}
-	for now := c.client.now(); since.Before(now); since = since.Add(countSpan) {
+	for now := c.end(); since.Before(now); since = since.Add(countSpan) {
 		to := since.Add(countSpan)
 		if to.After(now) {
 			to = now
@@ -295,7 +295,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	if err != nil {
 		return connectors.Estimate{}, err
 	}
-	span := c.client.now().Sub(reached)
+	span := c.end().Sub(reached)
 	e := connectors.Estimate{
 		Records: rows, Calls: 1 + int(span/countSpan) + connectors.PagedCalls(int(span/(24*time.Hour))+1, rows, c.cfg.PageSize),
 		PerSecond: c.cfg.RequestsPerSecond, PerDay: c.cfg.CallsPerDay,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"oneid/connectors"
+	"oneid/internal/httpclient"
 )
 
 // consentPage is where the seller authorises the app.
@@ -38,6 +39,7 @@ func renewAt(t connectors.Token) time.Time {
 // renew renews a session where there is a refresh token: only apps sold by
 // subscription have one.
 func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
+	ctx = httpclient.WithoutPatience(ctx)
 	if old.Refresh == "" {
 		return old, connectors.Reauthorise(Platform, c.shop, tokenRefresh, nil)
 	}

@@ -36,6 +36,7 @@ func (c *client) serviceApp() bool { return c.redirectURI != "" }
 // renew gets a token: a self-use app by its key and secret, a service app by
 // its refresh token.
 func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
+	ctx = httpclient.WithoutPatience(ctx)
 	switch {
 	case c.appKey == "" || c.appSecret == "":
 		return old, &connectors.Error{

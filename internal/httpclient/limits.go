@@ -64,7 +64,13 @@ func WithPatience(ctx context.Context) context.Context {
 	return context.WithValue(ctx, patientKey{}, true)
 }
 
-func isPatient(ctx context.Context) bool { return ctx.Value(patientKey{}) != nil }
+// WithoutPatience is a context whose calls cannot wait, though those around them
+// can: a token that must be renewed for them is everybody's.
+func WithoutPatience(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patientKey{}, false)
+}
+
+func isPatient(ctx context.Context) bool { return ctx.Value(patientKey{}) == true }
 
 const (
 	// urgentLasts is how long a process counts as one that calls for what cannot
