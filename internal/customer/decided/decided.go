@@ -63,6 +63,7 @@ func read(ctx context.Context, db *clickhouse.Conn, where string, settings ...cl
 		d := &decisions[i]
 		*d = identity.Decision{ID: row.ID, Kind: kinds[row.Kind], Undoes: row.Undoes, At: row.At.UnixMilli()}
 		switch d.Kind {
+		case identity.Undo:
 		case identity.Adopt:
 			if d.Rules, err = identity.ParseRules([]byte(row.Rules)); err != nil {
 				return nil, fmt.Errorf("decision %s: %w", row.ID, err)
