@@ -91,8 +91,6 @@ func TestLockIsOnes(t *testing.T) {
 func TestLockByHand(t *testing.T) {
 	t.Parallel()
 	topic, client := lockRig(t)
-	resting := newLock(t, client(), topic, false)
-	gains := 0
 	wantMembers := func(want int) {
 		t.Helper()
 		if got, err := client().Members(t.Context(), topic+".lock"); err != nil || got != want {
@@ -100,6 +98,8 @@ func TestLockByHand(t *testing.T) {
 		}
 	}
 	wantMembers(0)
+	resting := newLock(t, client(), topic, false) // which joins in the background
+	gains := 0
 	count := func(_ context.Context, gained bool) error {
 		if gained {
 			gains++
