@@ -160,6 +160,11 @@ func ClassOf(err error) Class {
 // all the same, it was no record's.
 func Stops(err error) bool { return err != nil && ClassOf(err) >= SkipRecord }
 
+// FreshFor is how long a token that was renewed is a new one: refused sooner, it
+// is dead, and a person has to act. Later it has ended in its turn, as while a
+// slow call was repeated.
+const FreshFor = 3 * time.Second
+
 // Renewed is a call's error after its token was renewed: a platform that asks
 // for a new token once more wants a person to authorise it. Any other error
 // stays as it is.

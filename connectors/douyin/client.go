@@ -82,10 +82,12 @@ func (c *client) grant(ctx context.Context, method string, params any) (connecto
 }
 
 // call calls a method and decodes its data into out. A token that the
-// platform no longer knows is renewed once, and a timestamp that it refuses is
-// mended once from the answer's Date; then the call is repeated.
+// platform no longer knows is renewed (again only if it was taken for a while),
+// and a timestamp that it refuses is mended once from the answer's Date; then the
+// call is repeated.
 func (c *client) call(ctx context.Context, method string, params, out any) error {
-	var renewed, resynced bool
+	var renewed time.Time
+	resynced := false
 	for tries := 1; ; tries++ {
 		if _, err := c.tokens.Valid(ctx); err != nil {
 			return err
@@ -105,13 +107,13 @@ func (c *client) call(ctx context.Context, method string, params, out any) error
 		case connectors.ClassOf(err) != connectors.Refresh:
 			return err
 		case c.tokens.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
-		case renewed:
+		case !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals):
 			return connectors.Renewed(err)
 		default:
-			renewed = true
 			if err := c.tokens.Replace(ctx, used, err); err != nil {
 				return err
 			}
+			renewed = time.Now()
 		}
 	}
 }

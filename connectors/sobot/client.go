@@ -140,9 +140,10 @@ func (c *client) replace(ctx context.Context, used string) error {
 }
 
 // call calls a method about tickets and decodes its answer into out. A token
-// that the desk no longer takes is renewed once, and the call repeated once.
+// that the desk no longer takes is renewed, and the call repeated; again only if
+// the new one was taken for a while.
 func (c *client) call(ctx context.Context, method string, params url.Values, out any) error {
-	renewed := false
+	var renewed time.Time
 	for tries := 1; ; tries++ {
 		if _, err := c.token(ctx); err != nil {
 			return err
@@ -160,13 +161,13 @@ func (c *client) call(ctx context.Context, method string, params url.Values, out
 		if now, _ := c.held(); now != used && tries < maxRenewals {
 			continue // another call renewed it meanwhile
 		}
-		if renewed {
+		if !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals) {
 			return connectors.Renewed(err)
 		}
-		renewed = true
 		if err := c.replace(ctx, used); err != nil {
 			return err
 		}
+		renewed = time.Now()
 	}
 }
 

@@ -65,10 +65,11 @@ func (c *client) learnClock(server time.Time) {
 
 // call calls a method with its business parameters (empty values are not
 // sent) and decodes what stands below the answer's root into out. An expired
-// session is renewed once, a wrong timestamp mended once from the answer's
-// Date.
+// session is renewed (again only if it was taken for a while), a wrong timestamp
+// mended once from the answer's Date.
 func (c *client) call(ctx context.Context, method string, params map[string]string, out any) error {
-	var renewed, resynced bool
+	var renewed time.Time
+	resynced := false
 	for tries := 1; ; tries++ {
 		if _, err := c.tokens.Valid(ctx); err != nil {
 			return err
@@ -88,13 +89,13 @@ func (c *client) call(ctx context.Context, method string, params map[string]stri
 		case connectors.ClassOf(err) != connectors.Refresh:
 			return err
 		case c.tokens.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
-		case renewed:
+		case !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals):
 			return connectors.Renewed(err)
 		default:
-			renewed = true
 			if err := c.tokens.Replace(ctx, used, err); err != nil {
 				return err
 			}
+			renewed = time.Now()
 		}
 	}
 }

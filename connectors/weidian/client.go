@@ -84,9 +84,10 @@ func (c *client) learnClock(h http.Header) {
 }
 
 // call calls a method and decodes its result into out. A token that the
-// platform no longer takes is renewed once, and the call repeated once.
+// platform no longer takes is renewed, and the call repeated; again only if the
+// new one was taken for a while.
 func (c *client) call(ctx context.Context, method, version string, params, out any) error {
-	renewed := false
+	var renewed time.Time
 	for tries := 1; ; tries++ {
 		if _, err := c.tokens.Valid(ctx); err != nil {
 			return err
@@ -104,13 +105,13 @@ func (c *client) call(ctx context.Context, method, version string, params, out a
 		if c.tokens.Access() != used && tries < maxRenewals {
 			continue // another call renewed it meanwhile
 		}
-		if renewed {
+		if !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals) {
 			return connectors.Renewed(err)
 		}
-		renewed = true
 		if err := c.tokens.Replace(ctx, used, err); err != nil {
 			return err
 		}
+		renewed = time.Now()
 	}
 }
 

@@ -448,7 +448,7 @@ func underFaults(t *testing.T, name string, people, days, kills int, seed uint64
 		}
 		child := crashtest.Start(t, c)
 		if kill%2 == 0 {
-			child.WaitKilled(t, time.Minute)
+			child.WaitKilled(t, 3*time.Minute) // a stream that stops is tried again after one
 			continue
 		}
 		for got.read(t, p); got.count == before; got.read(t, p) { // it has shown that it works
