@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -325,5 +326,41 @@ func TestEachDocumentedCodeHasItsClass(t *testing.T) {
 				t.Errorf("%s: the table's %s is not documented here", platform, code.Name())
 			}
 		}
+	}
+}
+
+// slow is a network on which each call takes a while.
+type slow struct{ http.RoundTripper }
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(2 * connectors.FreshFor)
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// A token that ended while a slow call was repeated with it has ended in its
+// turn: it is renewed once more, and not called dead.
+func TestATokenThatEndsInItsTurnIsRenewedAgain(t *testing.T) {
+	t.Parallel()
+	for platform, p := range refusing {
+		text, err := os.ReadFile("../" + platform + "/codes.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes, err := connectors.ParseCodes(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := codes.All()
+		ended := all[slices.IndexFunc(all, func(c connectors.Code) bool { return c.Class == connectors.Refresh })]
+		synctest.Test(t, func(t *testing.T) {
+			network := &refuser{answer: p.answer(ended), times: 2, signs: make(map[string]bool)}
+			c, err := p.open(slow{network})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := read(t.Context(), c); err != nil || network.renewals != 2 {
+				t.Errorf("%s: %d renewals, then %v", platform, network.renewals, err)
+			}
+		})
 	}
 }
