@@ -113,6 +113,25 @@ func TestRulesFaultsNameTheLine(t *testing.T) {
 	}
 }
 
+// A number that never joins stands in the rules, and in no fault of them: these
+// go to logs and to the dead letter.
+func TestRulesFaultsRepeatNothing(t *testing.T) {
+	t.Parallel()
+	const number = "13812345670"
+	for name, source := range map[string]string{
+		"a fault beside it": "largest_customer: 5\ntypes:\n  phone:\n    never: ['^" + number + "$']\n    priorty: 1\n",
+		"a broken pattern":  "largest_customer: 5\ntypes:\n  phone:\n    never: ['(" + number + "']\n",
+		"a wrong type":      "largest_customer: 5\ntypes:\n  phone:\n    never: {'" + number + "': 1}\n",
+		"no YAML":           "largest_customer: 5\ntypes: [ '^" + number + "$'\n  x: }\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := ParseRules([]byte(source)); err == nil || strings.Contains(err.Error(), number) {
+				t.Errorf("ParseRules = %v, want an error without the number", err)
+			}
+		})
+	}
+}
+
 func FuzzParseRules(f *testing.F) {
 	f.Add(DefaultRulesYAML())
 	f.Add([]byte("largest_customer: 3\ntypes:\n  phone: {join: {member: 9}}\n"))

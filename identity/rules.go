@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/goccy/go-yaml"
@@ -59,7 +61,7 @@ func DefaultRulesYAML() []byte { return bytes.Clone(defaultRules) }
 
 // ParseRules reads rules strictly: an unknown key, a wrong type or a value
 // out of its range is an error that names line and column, each fault of the
-// values in one joined error.
+// values in one joined error. None repeats a line of the source or a pattern.
 func ParseRules(source []byte) (rules *Rules, err error) {
 	defer func() {
 		// The YAML library panics on some text that is no YAML.
@@ -70,7 +72,7 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 	type fields Rules // without UnmarshalText, which comes here
 	var read fields
 	if err := yaml.NewDecoder(bytes.NewReader(source), yaml.Strict()).Decode(&read); err != nil {
-		return nil, fmt.Errorf("identity: read rules: %w", err)
+		return nil, fmt.Errorf("identity: read rules: %s", formFault(err))
 	}
 	r := Rules(read)
 	var faults []error
@@ -107,7 +109,7 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 		for i, pattern := range rule.Never {
 			compiled, err := regexp.Compile(pattern)
 			if err != nil {
-				fault(fmt.Sprintf("%s.never[%d]", path, i), "not an RE2 pattern: %v", err)
+				fault(fmt.Sprintf("%s.never[%d]", path, i), "not an RE2 pattern: %s", patternFault(err))
 				continue
 			}
 			rule.never = append(rule.never, compiled)
@@ -118,6 +120,25 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 	}
 	r.source = bytes.Clone(source)
 	return &r, nil
+}
+
+// formFault is where the YAML is not of the rules' form, without the lines around
+// it: what never joins may be a number.
+func formFault(err error) string {
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) && wrong.Token != nil {
+		return fmt.Sprintf("%d:%d: want a value of type %s here", wrong.Token.Position.Line, wrong.Token.Position.Column, wrong.DstType)
+	}
+	return strings.TrimSpace(yaml.FormatError(err, false, false))
+}
+
+// patternFault is what is wrong with a pattern, without the pattern.
+func patternFault(err error) string {
+	var fault *syntax.Error
+	if errors.As(err, &fault) {
+		return string(fault.Code)
+	}
+	return "it cannot be read"
 }
 
 // MarshalText is the YAML that the rules were read from.

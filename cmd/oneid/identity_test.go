@@ -21,7 +21,7 @@ func adoptAndTakeBack(t *testing.T, dir string) {
 		return one(t, dir, "SELECT uniqExact(customer_id) FROM identity_map_current")
 	}
 	write("largest_customer: none\n")
-	wantRefused(t, oneid(t, "identity", "plan", "--dir", dir, "--rules", rules), 1, "rules.yaml", "largest_customer")
+	wantRefused(t, oneid(t, "identity", "plan", "--dir", dir, "--rules", rules), 1, "rules.yaml", "1:19", "want a value of type int")
 	write("largest_customer: 100\ntypes:\n  email: {priority: 1, join: {member: 90}}\n")
 	plan := must(t, "identity", "plan", "--dir", dir, "--rules", rules, "--samples", "2").stdout
 	for _, part := range []string{"10 customers with 20 accounts would be 20", "10 customers would come apart, as 20", "1 → 2  ", "values of email, phone would never join"} {
