@@ -170,3 +170,15 @@ func (c Code) Apply(e *Error) {
 		e.Mend = reauthoriseMend(e.Platform, e.Shop)
 	}
 }
+
+// CleanCode keeps of a code what codes are made of: an answer's text is never
+// repeated as it came.
+func CleanCode(code string) string {
+	code = strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(".-_:,", r) {
+			return r
+		}
+		return -1
+	}, code)
+	return code[:min(len(code), 100)]
+}

@@ -151,6 +151,8 @@ func ClassOf(err error) Class {
 		return e.Class
 	case errors.Is(err, ErrNoStream), errors.Is(err, ErrCursor):
 		return StopStream
+	case errors.Is(err, ErrMissing):
+		return SkipRecord
 	}
 	return Retry
 }
@@ -159,19 +161,3 @@ func ClassOf(err error) Class {
 // person has to act. Where one record is to be skipped and the reading ended
 // all the same, it was no record's.
 func Stops(err error) bool { return err != nil && ClassOf(err) >= SkipRecord }
-
-// FreshFor is how long a token that was renewed is a new one: refused sooner, it
-// is dead, and a person has to act. Later it has ended in its turn, as while a
-// slow call was repeated.
-const FreshFor = 3 * time.Second
-
-// Renewed is a call's error after its token was renewed: a platform that asks
-// for a new token once more wants a person to authorise it. Any other error
-// stays as it is.
-func Renewed(err error) error {
-	var e *Error
-	if !errors.As(err, &e) || e.Class != Refresh {
-		return err
-	}
-	return Reauthorise(e.Platform, e.Shop, e.Op, err)
-}

@@ -25,9 +25,9 @@ type Exports struct {
 	// Named is the time that a file's name says that it was exported; zero if
 	// it says none.
 	Named func(name string) time.Time
-	// Map makes the events of a record whose Raw is an ExportPayload; it is
-	// pure. Its error names columns and no value.
-	Map func(r Record) ([]*events.Event, error)
+	// Maps make the events of a record and its payload, by stream; they are
+	// pure. Their errors name columns and no value.
+	Maps map[string]func(r Record, p *ExportPayload) ([]*events.Event, error)
 	// Hint says what to do with files that are not recognised.
 	Hint string
 }
@@ -335,4 +335,21 @@ func ReadExport(r Record) (*ExportPayload, error) {
 		return nil, errors.New("it is no record of an export")
 	}
 	return &p, nil
+}
+
+// Map makes the events of a record whose Raw is an ExportPayload.
+func (e *Exports) Map(r Record) ([]*events.Event, error) {
+	p, err := ReadExport(r)
+	of := e.Maps[r.Stream]
+	if err == nil && of == nil {
+		err = ErrNoStream
+	}
+	var list []*events.Event
+	if err == nil {
+		list, err = of(r, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: map an export of %s of shop %s: %w", e.Platform, r.Stream, r.Shop, err)
+	}
+	return list, nil
 }

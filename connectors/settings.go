@@ -3,6 +3,7 @@ package connectors
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -24,3 +25,23 @@ func DecodeSettings(settings json.RawMessage, v any) error {
 	}
 	return nil
 }
+
+// Faults gathers what is wrong with settings, so that all of it is said at once.
+type Faults []error
+
+// If notes a fault where there is one.
+func (f *Faults) If(bad bool, text string) {
+	if bad {
+		*f = append(*f, errors.New(text))
+	}
+}
+
+// Add notes an error, if it is one, with the setting that it is about.
+func (f *Faults) Add(setting string, err error) {
+	if err != nil {
+		*f = append(*f, fmt.Errorf("%s: %w", setting, err))
+	}
+}
+
+// Err is all that was noted; nil if nothing was.
+func (f Faults) Err() error { return errors.Join(f...) }

@@ -152,6 +152,9 @@ type Tokens struct {
 	// Given is the token of the settings, if there is one: it is used until a
 	// newer one is in Store.
 	Given Token
+	// Mend is what to do about a token that is dead, where nobody consents to
+	// another; "" is to let the shop's owner consent.
+	Mend string
 	// Now is the platform's clock.
 	Now func() time.Time
 	// RenewAt is when a token is to be renewed although it still works; the zero
@@ -236,6 +239,55 @@ func (t *Tokens) Replace(ctx context.Context, used string, refusal error) error 
 			said.Op, said.SystemCode, said.SubCode, said.RequestID = e.Op, e.SystemCode, e.SubCode, e.RequestID
 		}
 		return &said
+	}
+	return err
+}
+
+// freshFor is how long a token that was renewed is a new one: refused sooner, it
+// is dead, and a person has to act. Later it has ended in its turn, as while a
+// slow call was repeated.
+const freshFor = 3 * time.Second
+
+// maxRenewals bounds how often a call is repeated for another token.
+const maxRenewals = 3
+
+// Call makes a call that wants a token. Each attempt of it takes the token of
+// its time from access: while it waits, another call may renew it. Refused for
+// its token (class Refresh), the call is repeated with a new one: a second time
+// only where another call renewed it, or the new one was taken for a while.
+func (t *Tokens) Call(ctx context.Context, call func(access func() string) error) error {
+	var renewed time.Time
+	for tries := 1; ; tries++ {
+		if _, err := t.Valid(ctx); err != nil {
+			return err
+		}
+		var used string
+		err := call(func() string {
+			used = t.Access()
+			return used
+		})
+		switch {
+		case err == nil || ClassOf(err) != Refresh:
+			return err
+		case t.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
+		case !renewed.IsZero() && (time.Since(renewed) < freshFor || tries >= maxRenewals):
+			return t.isRefused(err)
+		default:
+			if err := t.Replace(ctx, used, err); err != nil {
+				return err
+			}
+			renewed = time.Now()
+		}
+	}
+}
+
+// isRefused is a refusal of a token that is new: a platform that asks for
+// another one once more wants a person to act.
+func (t *Tokens) isRefused(refusal error) error {
+	err := Reauthorise(t.Platform, t.Shop, "", refusal)
+	var e *Error
+	if t.Mend != "" && errors.As(err, &e) {
+		e.Mend = t.Mend
 	}
 	return err
 }

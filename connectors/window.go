@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -87,4 +88,40 @@ func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
 	// A run that looks back only to find the present already read has
 	// nothing to do.
 	return w, w.To.After(reached) && !w.Empty()
+}
+
+// Between are the windows of a run, from a stream that was read up to the moment
+// reached to the server's present.
+func (p Windows) Between(reached, now time.Time) iter.Seq[Window] {
+	return func(yield func(Window) bool) {
+		for first := true; ; first = false {
+			w, ok := p.After(reached, now, first)
+			if !ok || !yield(w) {
+				return
+			}
+			reached = w.To
+		}
+	}
+}
+
+// Start is the moment that a cursor of CursorAt says, or the oldest one.
+func (p Windows) Start(from Cursor, now time.Time) (time.Time, error) {
+	if from == "" {
+		return now.Add(-p.Oldest), nil
+	}
+	moment, ok := from.Moment()
+	if !ok {
+		return time.Time{}, ErrCursor
+	}
+	return moment, nil
+}
+
+// Since is a moment, or the first one after it of which the platform lists what
+// was changed.
+func (p Windows) Since(moment, now time.Time) time.Time {
+	// An hour inside the bound: reading takes a while.
+	if oldest := now.Add(-p.Oldest + time.Hour); moment.Before(oldest) {
+		return oldest
+	}
+	return moment
 }

@@ -31,9 +31,8 @@ type meter struct {
 	late time.Duration
 
 	mu      sync.Mutex
-	days    map[string]int         // calls a day of GMT+8
-	methods map[string][]time.Time // when each method was called
-	refused []string               // what was refused for rate
+	days    map[string]int // calls a day of GMT+8
+	refused []string       // what was refused for rate
 }
 
 func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -58,7 +57,6 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.days[time.Now().In(china).Format(time.DateOnly)]++
-	m.methods[method] = append(m.methods[method], time.Now())
 	if rec.Code == http.StatusTooManyRequests {
 		m.refused = append(m.refused, fmt.Sprint(method, " at ", time.Now()))
 	}
@@ -70,46 +68,46 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// limited is a connector of a simulated shop with a quota a day and a rate of
-// each method (0: none), on a network that counts; both sides know the limits.
-func limited(t *testing.T, platform string, perDay, perSecond int) (connectors.Connector, *meter, int) {
+// limited is a connector of a simulated shop with a quota a day (0: none), on a
+// network that counts; both sides know it.
+func limited(t *testing.T, platform string, perDay int) (connectors.Connector, *meter, int) {
 	t.Helper()
-	return limitedBy(t, platform, perDay, perSecond, perSecond, 400)
+	return limitedBy(t, platform, perDay, 0, 400)
 }
 
-// limitedBy is limited with a rate of the platform's own.
-func limitedBy(t *testing.T, platform string, perDay, perSecond, platforms, people int) (connectors.Connector, *meter, int) {
+// limitedBy is limited of so many people, with a rate that the platform alone
+// knows.
+func limitedBy(t *testing.T, platform string, perDay, perSecond, people int) (connectors.Connector, *meter, int) {
 	t.Helper()
 	world, err := simulator.New(simulator.Config{People: people, Seed: 3, From: time.Now().Add(-10 * 24 * time.Hour), Until: time.Now().Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	faults := simulator.Faults{PerSecond: platforms}
+	faults := simulator.Faults{PerSecond: perSecond}
 	if platform == "tmall" { // the one that documents a quota
 		faults.PerDay = perDay
 	}
-	m := &meter{days: make(map[string]int), methods: make(map[string][]time.Time)}
+	m := &meter{days: make(map[string]int)}
 	e := simulator.EndpointsOf(world, "http://tmall.example", "http://douyin.example", "http://weidian.example")
-	rate := float64(perSecond)
 	var c connectors.Connector
 	switch platform {
 	case "tmall":
 		m.face = simulator.Tmall(world, simulator.TmallOptions{Faults: faults})
 		c, err = tmall.New("1", tmall.Config{
 			URL: e.Tmall.URL, AppKey: e.Tmall.AppKey, AppSecret: e.Tmall.AppSecret, Session: e.Tmall.Session, BackfillDays: 11, PageSize: 10,
-			RequestsPerSecond: 1e6, MethodRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
+			RequestsPerSecond: 1e6, CallsPerDay: perDay, Transport: m,
 		})
 	case "douyin":
-		m.face = simulator.Douyin(world, simulator.DouyinOptions{PerSecond: platforms})
+		m.face = simulator.Douyin(world, simulator.DouyinOptions{PerSecond: perSecond})
 		c, err = douyin.New(e.Douyin.Shop, douyin.Config{
 			URL: e.Douyin.URL, AppKey: e.Douyin.AppKey, AppSecret: e.Douyin.AppSecret, BackfillDays: 11, PageSize: 2,
-			RequestsPerSecond: 1e6, AppRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
+			RequestsPerSecond: 1e6, CallsPerDay: perDay, Transport: m,
 		})
 	case "weidian":
 		m.face = simulator.Weidian(world, simulator.WeidianOptions{Faults: faults})
 		c, err = weidian.New(e.Weidian.Shop, weidian.Config{
 			URL: e.Weidian.URL, AppKey: e.Weidian.AppKey, AppSecret: e.Weidian.AppSecret, AccessToken: e.Weidian.AccessToken, BackfillDays: 11,
-			RequestsPerSecond: max(rate, 1e6*float64(1-min(perSecond, 1))), CallsPerDay: perDay, Transport: m,
+			RequestsPerSecond: 1e6, CallsPerDay: perDay, Transport: m,
 		})
 	case "sobot":
 		desk := simulator.Sobot(world, simulator.SobotOptions{Faults: faults})
@@ -117,7 +115,7 @@ func limitedBy(t *testing.T, platform string, perDay, perSecond, platforms, peop
 		keys := simulator.SobotCredentialsOf(world)
 		c, err = sobot.New("1", sobot.Config{
 			URL: "http://sobot.example", AppID: keys.AppID, AppKey: keys.AppKey, BackfillDays: 11, PageSize: 5,
-			RequestsPerSecond: 1e6, MethodRequestsPerSecond: rate, CallsPerDay: perDay, Transport: m,
+			RequestsPerSecond: 1e6, CallsPerDay: perDay, Transport: m,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -158,80 +156,19 @@ func (m *meter) calls() int {
 	return n
 }
 
-// With a tenth of the quota that a reading needs, it ends days later and
-// complete, uses nearly all that is permitted, and is never refused.
-func TestATenthOfTheQuota(t *testing.T) {
-	t.Parallel()
-	for platform := range refusing {
-		synctest.Test(t, func(t *testing.T) {
-			free, m, want := limited(t, platform, 0, 0)
-			if got := orders(t, free); got != want {
-				t.Fatalf("%s: %d orders of %d without a quota", platform, got, want)
-			}
-			perDay := m.calls()/10 + 1
-			c, m, want := limited(t, platform, perDay, 0)
-			start := time.Now()
-			if got := orders(t, c); got != want {
-				t.Errorf("%s: %d orders, want %d", platform, got, want)
-			}
-			if took := time.Since(start); took < 7*24*time.Hour || took > 13*24*time.Hour {
-				t.Errorf("%s: took %s", platform, took)
-			}
-			days := slices.Sorted(maps.Keys(m.days))
-			for i, day := range days {
-				if n := m.days[day]; n > perDay || i < len(days)-1 && n < perDay*95/100 {
-					t.Errorf("%s: %d calls on %s of %d that are permitted", platform, n, day, perDay)
-				}
-			}
-			if len(m.refused) > 0 {
-				t.Errorf("%s: refused %q", platform, m.refused)
-			}
-		})
-	}
-}
-
-// With a limit of calls a second, nearly all that is permitted are made, and
-// none is refused.
-func TestTheRateIsUsed(t *testing.T) {
-	t.Parallel()
-	const perSecond = 5
-	for platform := range refusing {
-		synctest.Test(t, func(t *testing.T) {
-			c, m, want := limited(t, platform, 0, perSecond)
-			if got := orders(t, c); got != want {
-				t.Errorf("%s: %d orders, want %d", platform, got, want)
-			}
-			if len(m.refused) > 0 {
-				t.Errorf("%s: refused %q", platform, m.refused[:min(len(m.refused), 5)])
-			}
-			var busiest []time.Time
-			for method, times := range m.methods {
-				if len(times) > len(busiest) && method != "" {
-					busiest = times
-				}
-			}
-			took := busiest[len(busiest)-1].Sub(busiest[0]).Seconds()
-			permitted := took*perSecond + 1
-			if used := float64(len(busiest)); used < 0.95*permitted || len(busiest) < 40 {
-				t.Errorf("%s: %v calls in %vs, of %v that are permitted", platform, used, took, permitted)
-			}
-		})
-	}
-}
-
 // A quota that the platform alone knows is learnt from its refusal, which says
 // until when: the reading waits, and asks no more before.
 func TestAQuotaThatThePlatformTells(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		free, m, want := limited(t, "tmall", 0, 0)
+		free, m, want := limited(t, "tmall", 0)
 		orders(t, free)
 		perDay := m.calls()/4 + 1
 		world, err := simulator.New(simulator.Config{People: 400, Seed: 3, From: time.Now().Add(-10 * 24 * time.Hour), Until: time.Now().Add(-time.Hour)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m = &meter{days: make(map[string]int), methods: make(map[string][]time.Time)}
+		m = &meter{days: make(map[string]int)}
 		m.face = simulator.Tmall(world, simulator.TmallOptions{Faults: simulator.Faults{PerDay: perDay}})
 		e := simulator.EndpointsOf(world, "http://tmall.example", "", "").Tmall
 		c, err := tmall.New("1", tmall.Config{
@@ -253,9 +190,9 @@ func TestAQuotaThatThePlatformTells(t *testing.T) {
 // What a reading is said to cost beforehand is about what it costs.
 func TestEstimate(t *testing.T) {
 	t.Parallel()
-	for platform := range refusing {
+	for _, platform := range platforms {
 		synctest.Test(t, func(t *testing.T) {
-			c, m, want := limited(t, platform, 5000, 0)
+			c, m, want := limited(t, platform, 5000)
 			e, err := c.(connectors.Estimator).Estimate(t.Context(), c.Spec().Streams[0].Name, "")
 			if err != nil {
 				t.Fatal(err)
@@ -278,12 +215,12 @@ func TestEstimate(t *testing.T) {
 func TestRefusalsAtTheSameTimeAreOne(t *testing.T) {
 	t.Parallel()
 	const perSecond = 5
-	for platform := range refusing {
+	for _, platform := range platforms {
 		synctest.Test(t, func(t *testing.T) {
-			free, m, _ := limited(t, platform, 0, 0)
+			free, m, _ := limited(t, platform, 0)
 			orders(t, free)
 			least := time.Duration(m.calls()/perSecond) * time.Second
-			c, m, want := limitedBy(t, platform, 0, 0, perSecond, 400)
+			c, m, want := limitedBy(t, platform, 0, perSecond, 400)
 			m.late = 100 * time.Millisecond
 			start := time.Now()
 			if got := orders(t, c); got != want {
@@ -305,10 +242,10 @@ func TestABackfillBesideLiveReading(t *testing.T) {
 	t.Parallel()
 	for platform, people := range map[string]int{"tmall": 4000, "douyin": 2000, "weidian": 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			free, m, _ := limitedBy(t, platform, 0, 0, 0, people)
+			free, m, _ := limitedBy(t, platform, 0, 0, people)
 			orders(t, free)
 			perDay := m.calls()/10 + 1
-			c, m, want := limitedBy(t, platform, perDay, 0, 0, people)
+			c, m, want := limitedBy(t, platform, perDay, 0, people)
 			begun := time.Now()
 			past := c.(connectors.Backfiller).Until(begun)
 			from, _ := past.(connectors.Backfiller).Since(begun.Add(-11 * 24 * time.Hour))

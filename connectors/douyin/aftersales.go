@@ -10,7 +10,7 @@ var aftersaleListing = listing{
 	params: func(w connectors.Window, page, size int) map[string]any {
 		return map[string]any{
 			"update_start_time": w.From.Unix(), "update_end_time": w.To.Unix(),
-			"order_by": []string{"update_time asc"}, "page": page, "size": size,
+			"order_by": []string{"update_time asc"}, "page": page - 1, "size": size,
 		}
 	},
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"oneid/connectors"
 )
 
@@ -78,26 +76,18 @@ func (c *Connector) buyerOf(ctx context.Context, order string) (string, error) {
 
 // readWithBuyers reads a listing whose rows name an order but no buyer, and
 // wraps each row as {"<name>":row,"doudian_open_id":buyer}.
-func (c *Connector) readWithBuyers(ctx context.Context, l listing, name string, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
-	return c.walk(ctx, l, from, func(p part, expected int) error {
-		page := c.records(l.stream, p, p.rows)
-		page.Total = expected
-		group, inner := errgroup.WithContext(ctx)
-		group.SetLimit(c.cfg.Parallel)
-		for i := range page.Records {
-			record := &page.Records[i]
-			group.Go(func() (err error) {
-				record.Raw, err = c.withBuyer(inner, name, record.Raw)
-				return err
-			})
-		}
-		if err := group.Wait(); err != nil {
+func (c *Connector) readWithBuyers(ctx context.Context, l listing, name string, from connectors.Cursor, give func(connectors.Page) error) error {
+	return c.walk(ctx, l, from, func(p connectors.Part) error {
+		page := c.records(l.stream, p, p.Rows)
+		page.Total = p.Expected
+		err := page.Each(ctx, c.cfg.Parallel, func(ctx context.Context, r *connectors.Record) (err error) {
+			r.Raw, err = c.withBuyer(ctx, name, r.Raw)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		if !yield(page, nil) {
-			return errStopped
-		}
-		return nil
+		return give(page)
 	})
 }
 

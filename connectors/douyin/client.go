@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"oneid/connectors"
@@ -27,12 +25,8 @@ type client struct {
 	// serviceID is that of an app of the service market; "" for the brand's own.
 	serviceID string
 
+	clock  connectors.Clock
 	pauses connectors.Pauses
-
-	mu sync.Mutex
-	// offset is the platform's clock less ours, as last learnt from an
-	// answer's Date; guarded by mu.
-	offset time.Duration
 }
 
 func newClient(http *httpclient.Client, shop string, cfg Config) *client {
@@ -42,87 +36,28 @@ func newClient(http *httpclient.Client, shop string, cfg Config) *client {
 }
 
 // now is the platform's clock, as far as it is known.
-func (c *client) now() time.Time { return time.Now().Add(c.skew()).UTC() }
-
-// skew is how far the platform's clock is ahead of ours.
-func (c *client) skew() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.offset
-}
-
-// learnClock notes the platform's present from an answer. Date counts whole
-// seconds and the answer was under way for a while: less than two seconds are
-// no difference.
-func (c *client) learnClock(h http.Header) {
-	date, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return
-	}
-	offset := time.Until(date.Add(500 * time.Millisecond))
-	if offset.Abs() < 2*time.Second {
-		offset = 0
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset = offset
-}
+func (c *client) now() time.Time { return c.clock.Now() }
 
 // grant calls a token method.
 func (c *client) grant(ctx context.Context, method string, params any) (connectors.Token, error) {
 	var answer grantAnswer
-	err := c.once(ctx, method, params, noToken, &answer)
-	if errors.Is(err, connectors.ErrClock) {
-		err = c.once(ctx, method, params, noToken, &answer)
-	}
-	if err != nil {
+	if err := c.once(ctx, method, params, noToken, &answer); err != nil {
 		return connectors.Token{}, err
 	}
 	return answer.token(c.now())
 }
 
-// call calls a method and decodes its data into out. A token that the
-// platform no longer knows is renewed (again only if it was taken for a while),
-// and a timestamp that it refuses is mended once from the answer's Date; then the
-// call is repeated.
+// call calls a method and decodes its data into out.
 func (c *client) call(ctx context.Context, method string, params, out any) error {
-	var renewed time.Time
-	resynced := false
-	for tries := 1; ; tries++ {
-		if _, err := c.tokens.Valid(ctx); err != nil {
-			return err
-		}
-		// Each attempt takes the token of its time: while it waits, another
-		// call may renew it.
-		var used string
-		err := c.once(ctx, method, params, func() string {
-			used = c.tokens.Access()
-			return used
-		}, out)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, connectors.ErrClock) && !resynced:
-			resynced = true
-		case connectors.ClassOf(err) != connectors.Refresh:
-			return err
-		case c.tokens.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
-		case !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals):
-			return connectors.Renewed(err)
-		default:
-			if err := c.tokens.Replace(ctx, used, err); err != nil {
-				return err
-			}
-			renewed = time.Now()
-		}
-	}
+	return c.tokens.Call(ctx, func(access func() string) error { return c.once(ctx, method, params, access, out) })
 }
 
 // noToken is for the methods that give tokens.
 func noToken() string { return "" }
 
-// once calls a method with the token of each attempt; retries, throttles and
-// the rate are the HTTP client's work.
+// once calls a method with the token of each attempt, and again when the
+// platform refuses the timestamp; retries, throttles and the rate are the HTTP
+// client's work.
 func (c *client) once(ctx context.Context, method string, params any, token func() string, out any) error {
 	param, err := canonical(params)
 	if err != nil {
@@ -144,19 +79,17 @@ func (c *client) once(ctx context.Context, method string, params any, token func
 			Header: http.Header{"X-Open-No-Old-Err-Code": {"1"}},
 		}, nil
 	}
-	_, err = c.http.Do(ctx, method, build, func(r httpclient.Response) error {
-		c.learnClock(r.Header)
-		if err := c.http.StatusError(r); err != nil {
-			return err
-		}
-		return c.pauses.Note(c.decode(method, r, out))
+	return connectors.ByClock(func() error {
+		_, err := c.http.Do(ctx, method, build, func(r httpclient.Response) error {
+			c.clock.Learn(r.Header)
+			if err := c.http.StatusError(r); err != nil {
+				return err
+			}
+			return c.pauses.Note(c.decode(method, r, out))
+		})
+		return err
 	})
-	return err
 }
-
-// maxRenewals bounds how often a call is repeated because another one renewed
-// the token.
-const maxRenewals = 3
 
 // The codes of success: all of it, or a part of a batch.
 const (

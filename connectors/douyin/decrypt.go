@@ -73,7 +73,7 @@ type sealedOrder struct {
 func sealedOf(raw json.RawMessage, fields []string) (sealedOrder, error) {
 	var o sealedOrder
 	if err := json.Unmarshal(raw, &o.fields); err != nil {
-		return o, errRow
+		return o, connectors.ErrRow
 	}
 	var known struct {
 		Number text `json:"order_id"`
@@ -84,7 +84,7 @@ func sealedOf(raw json.RawMessage, fields []string) (sealedOrder, error) {
 		} `json:"post_addr"`
 	}
 	if err := json.Unmarshal(raw, &known); err != nil {
-		return o, errRow
+		return o, connectors.ErrRow
 	}
 	o.number, o.cipher = string(known.Number), make(map[string]string)
 	for field, value := range map[string]text{fieldPhone: known.Tel, fieldName: known.Name, fieldAddress: known.Addr.Detail} {
@@ -109,7 +109,7 @@ func (o sealedOrder) with(plain map[string]string) (json.RawMessage, error) {
 	if plain[fieldAddress] != "" {
 		where := make(map[string]json.RawMessage)
 		if json.Unmarshal(o.fields["post_addr"], &where) != nil {
-			return nil, errRow
+			return nil, connectors.ErrRow
 		}
 		err = errors.Join(err, set(where, "detail", plain[fieldAddress]))
 		raw, bad := json.Marshal(where)

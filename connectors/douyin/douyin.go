@@ -7,6 +7,7 @@
 package douyin
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -127,48 +128,38 @@ var (
 // New makes the connector of a shop (its number); it connects to nothing yet.
 // Its error names every fault of the settings at once.
 func New(shop string, cfg Config) (*Connector, error) {
-	def(&cfg.URL, gateway)
-	def(&cfg.SignMethod, signHMAC)
-	def(&cfg.BackfillDays, maxBackfillDays)
-	def(&cfg.PageSize, 100)
-	def(&cfg.Parallel, 8)
-	def(&cfg.RequestsPerSecond, 100)
-	defPointer(&cfg.SettleSeconds, 60)
-	defPointer(&cfg.OverlapSeconds, 120)
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	var faults []error
-	fault := func(bad bool, text string) {
-		if bad {
-			faults = append(faults, errors.New(text))
-		}
-	}
-	fault(shop == "", "the shop's number is missing")
-	fault(cfg.AppKey == "", "app_key is missing: it stands in the app's page on op.jinritemai.com")
-	fault(cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on op.jinritemai.com")
-	fault(cfg.SignMethod != signHMAC && cfg.SignMethod != signMD5, "sign_method must be hmac-sha256 or md5")
-	fault(cfg.AppID < 0, "app_id must not be negative")
-	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
-	fault(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
-	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
-	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
-	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
-	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
+	cfg.URL = cmp.Or(cfg.URL, gateway)
+	cfg.SignMethod = cmp.Or(cfg.SignMethod, signHMAC)
+	cfg.BackfillDays = cmp.Or(cfg.BackfillDays, maxBackfillDays)
+	cfg.PageSize = cmp.Or(cfg.PageSize, 100)
+	cfg.Parallel = cmp.Or(cfg.Parallel, 8)
+	cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 100)
+	cfg.SettleSeconds = cmp.Or(cfg.SettleSeconds, new(60))
+	cfg.OverlapSeconds = cmp.Or(cfg.OverlapSeconds, new(120))
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
+	var faults connectors.Faults
+	faults.If(shop == "", "the shop's number is missing")
+	faults.If(cfg.AppKey == "", "app_key is missing: it stands in the app's page on op.jinritemai.com")
+	faults.If(cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on op.jinritemai.com")
+	faults.If(cfg.SignMethod != signHMAC && cfg.SignMethod != signMD5, "sign_method must be hmac-sha256 or md5")
+	faults.If(cfg.AppID < 0, "app_id must not be negative")
+	faults.If(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
+	faults.If(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
+	faults.If(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
+	faults.If(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
+	faults.If(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
+	faults.If(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
 	wrong := decryptFault(cfg)
-	fault(wrong != "", wrong)
+	faults.If(wrong != "", wrong)
 	calls, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
 		App: httpclient.Limit{
-			Name: Platform + " app " + cfg.AppKey, PerSecond: cfg.AppRequestsPerSecond, Burst: burst(cfg.AppRequestsPerSecond),
-			PerDay: cfg.CallsPerDay, Zone: zone,
+			Name: Platform + " app " + cfg.AppKey, PerSecond: cfg.AppRequestsPerSecond, PerDay: cfg.CallsPerDay, Zone: zone,
 		},
-		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond, Burst: burst(cfg.RequestsPerSecond)},
+		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond},
 	})
-	if err != nil {
-		faults = append(faults, fmt.Errorf("url: %w", err))
-	}
-	if err := errors.Join(faults...); err != nil {
+	faults.Add("url", err)
+	if err := faults.Err(); err != nil {
 		return nil, err
 	}
 	return &Connector{
@@ -176,22 +167,6 @@ func New(shop string, cfg Config) (*Connector, error) {
 		log: cfg.Log.With("platform", Platform, "shop", shop),
 	}, nil
 }
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-func defPointer[T any](field **T, value T) {
-	if *field == nil {
-		*field = &value
-	}
-}
-
-// burst is how many calls of a hundredth of a second may come at once.
-func burst(perSecond float64) int { return max(1, int(perSecond/100)) }
 
 // Share lets the connector share its limits with others; call it before the
 // first call.
@@ -223,28 +198,20 @@ func Spec() connectors.Spec {
 
 // Read yields the pages of a stream that follow from.
 func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
-	return func(yield func(connectors.Page, error) bool) {
-		var err error
+	return connectors.Pages(Platform, stream, c.shop, func(give func(connectors.Page) error) error {
 		switch stream {
 		case Orders:
-			err = c.readOrders(ctx, from, yield)
+			return c.readOrders(ctx, from, give)
 		case Users:
-			err = c.readUsers(ctx, from, yield)
+			return c.readUsers(ctx, from, give)
 		case Aftersales:
-			err = c.readWithBuyers(ctx, aftersaleListing, "aftersale", from, yield)
+			return c.readWithBuyers(ctx, aftersaleListing, "aftersale", from, give)
 		case Services:
-			err = c.readWithBuyers(ctx, serviceListing, "service", from, yield)
-		default:
-			err = connectors.ErrNoStream
+			return c.readWithBuyers(ctx, serviceListing, "service", from, give)
 		}
-		if err != nil && !errors.Is(err, errStopped) {
-			yield(connectors.Page{}, fmt.Errorf("douyin: read %s of shop %s: %w", stream, c.shop, err))
-		}
-	}
+		return connectors.ErrNoStream
+	})
 }
-
-// errStopped: the reader of the pages wants no more.
-var errStopped = errors.New("stopped")
 
 // windows is the plan by which the streams go on.
 func (c *Connector) windows() connectors.Windows {
@@ -275,12 +242,12 @@ func (c *Connector) Check(ctx context.Context) error {
 	now := c.client.now()
 	hour := connectors.Window{From: now.Add(-time.Hour), To: now}
 	for _, l := range []listing{orderListing, aftersaleListing, serviceListing} {
-		page, err := c.page(ctx, l, hour, 0, 1)
+		page, err := c.page(ctx, l, hour, 1, 1)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: %w", c.shop, l.stream, err))
 		}
-		if l.stream == Orders && len(page.rows) > 0 {
-			_, someone, _ = orderKey(page.rows[0])
+		if l.stream == Orders && len(page.Rows) > 0 {
+			_, someone, _ = orderKey(page.Rows[0])
 		}
 	}
 	if c.cfg.AppID != 0 && someone != "" {
@@ -288,9 +255,8 @@ func (c *Connector) Check(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: phones of members: %w", c.shop, Users, err))
 		}
 	}
-	if skew := c.client.skew(); skew.Abs() > maxSkew {
-		faults = append(faults, fmt.Errorf("douyin: shop %s: this machine's clock is %s away from the platform's: %w; let it follow a time server (NTP)",
-			c.shop, skew.Abs().Round(time.Second), connectors.ErrClock))
+	if err := c.client.clock.Check(maxSkew); err != nil {
+		faults = append(faults, fmt.Errorf("douyin: shop %s: %w", c.shop, err))
 	}
 	return errors.Join(faults...)
 }

@@ -2,7 +2,6 @@ package douyin
 
 import (
 	_ "embed"
-	"strings"
 
 	"oneid/connectors"
 )
@@ -23,19 +22,7 @@ const subTooMany = "isv.parameter-invalid:20013"
 // refusal is the platform's refusal of a call; scheme is oldCode for a code of
 // the old envelope, and empty otherwise.
 func refusal(scheme, shop, method, code, sub, requestID string) *connectors.Error {
-	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: clean(code), SubCode: clean(sub), RequestID: clean(requestID)}
+	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: connectors.CleanCode(code), SubCode: connectors.CleanCode(sub), RequestID: connectors.CleanCode(requestID)}
 	codes.Find(scheme+e.SystemCode, e.SubCode).Apply(e)
 	return e
-}
-
-// clean keeps of a code what codes are made of: an answer's text is never
-// repeated as it came.
-func clean(code string) string {
-	code = strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(".-_:", r) {
-			return r
-		}
-		return -1
-	}, code)
-	return code[:min(len(code), 100)]
 }

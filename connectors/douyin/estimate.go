@@ -17,7 +17,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	case Services:
 		l = serviceListing
 	}
-	reached, err := c.start(from)
+	reached, err := c.windows().Start(from, c.client.now())
 	if err != nil {
 		return connectors.Estimate{}, err
 	}

@@ -1,12 +1,10 @@
 package douyin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -15,19 +13,12 @@ import (
 // listing is a method that lists what changed in a window, page by page.
 type listing struct {
 	stream, method string
-	// params of the page-th page, counted from 0, of so many rows.
+	// params of the page-th page, counted from 1, of so many rows.
 	params func(w connectors.Window, page, size int) map[string]any
 }
 
-// page is one page of a listing.
-type page struct {
-	rows []json.RawMessage
-	// total over all pages.
-	total int
-}
-
 // page asks for one page.
-func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n, size int) (page, error) {
+func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n, size int) (connectors.Rows, error) {
 	// Nearly all that is read comes by here: it is cut and not decoded.
 	var answer json.RawMessage
 	err := c.client.call(ctx, l.method, l.params(w, n, size), &answer)
@@ -44,61 +35,24 @@ func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n,
 		}
 	})
 	if err != nil {
-		return page{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
+		return connectors.Rows{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
 	}
-	return page{rows: rows, total: max(int(total), len(rows))}, nil
-}
-
-// part is one page of a window as a stream gets it.
-type part struct {
-	window connectors.Window
-	// number of the page, from 0.
-	number int
-	rows   []json.RawMessage
-	// last says that the window is read when this page is.
-	last bool
-}
-
-// origin names the page for people.
-func (p part) origin() string { return fmt.Sprintf("page %d of %s", p.number, p.window) }
-
-// next is the cursor behind the part.
-func (p part) next() connectors.Cursor {
-	if !p.last {
-		return ""
-	}
-	return cursorAt(p.window.To)
+	return connectors.Rows{Rows: rows, Total: int(total)}, nil
 }
 
 // walk reads a listing from a cursor to the present, window by window, and
-// gives take each page. expected is how many rows that will be, as far as the
-// platform says; 0 otherwise.
-func (c *Connector) walk(ctx context.Context, l listing, from connectors.Cursor, take func(p part, expected int) error) error {
-	plan := c.windows()
-	reached, err := c.start(from)
-	if err != nil {
-		return err
+// gives take each page.
+func (c *Connector) walk(ctx context.Context, l listing, from connectors.Cursor, take func(connectors.Part) error) error {
+	pages := connectors.Listing{
+		Plan: c.windows(), Now: c.client.now, Size: c.cfg.PageSize,
+		// That many rows may be those of more: the platform gives no others.
+		MaxRows: maxRows - 1, TooFull: refusal("", c.shop, l.method, "40004", subTooMany, ""), Shorter: isTooMany,
+		Begin: func(ctx context.Context, since time.Time) (int, error) { return c.count(ctx, l, since) },
+		Page: func(ctx context.Context, w connectors.Window, n int, _ bool) (connectors.Rows, error) {
+			return c.page(ctx, l, w, n, c.cfg.PageSize)
+		},
 	}
-	// This first call also learns the platform's clock, by which the last
-	// window ends.
-	expected, err := c.count(ctx, l, reached)
-	if err != nil {
-		return err
-	}
-	now := c.client.now()
-	if from == "" {
-		reached = now.Add(-plan.Oldest)
-	}
-	for first := true; ; first = false {
-		w, ok := plan.After(reached, now, first)
-		if !ok {
-			return nil
-		}
-		if err := c.walkWindow(ctx, l, w, func(p part) error { return take(p, expected) }); err != nil {
-			return err
-		}
-		reached = w.To
-	}
+	return pages.Read(ctx, from, take)
 }
 
 // count is how many rows changed since, for the progress; 0 when the platform
@@ -112,112 +66,35 @@ func (c *Connector) count(ctx context.Context, l listing, since time.Time) (int,
 	if w.Empty() {
 		return 0, nil
 	}
-	p, err := c.page(ctx, l, w, 0, 1)
+	p, err := c.page(ctx, l, w, 1, 1)
 	if class := connectors.ClassOf(err); class == connectors.StopStream || class == connectors.SkipRecord {
 		// If it is more than a count that cannot be had, the first window
 		// will say so.
 		return 0, nil
 	}
-	return p.total, err
-}
-
-// walkWindow reads one window from its last page back to its first. A row
-// that changes meanwhile leaves the window, and those behind it move up: read
-// this way none is missed, at worst one is read twice. A window with more
-// rows than the platform gives is cut in two.
-func (c *Connector) walkWindow(ctx context.Context, l listing, w connectors.Window, take func(part) error) error {
-	size := c.cfg.PageSize
-	p, err := c.page(ctx, l, w, 0, size)
-	if isTooMany(err) || (err == nil && p.total >= maxRows) {
-		first, second, ok := w.Halves()
-		if !ok {
-			if err != nil {
-				return err
-			}
-			return fmt.Errorf("window %s: %w", w, refusal("", c.shop, l.method, "40004", subTooMany, ""))
-		}
-		if err := c.walkWindow(ctx, l, first, take); err != nil {
-			return err
-		}
-		return c.walkWindow(ctx, l, second, take)
-	}
-	if err != nil {
-		return err
-	}
-	if p.total <= size {
-		return take(part{window: w, rows: p.rows, last: true})
-	}
-	// top is the page that is taken for the last until it was read.
-	top := (p.total - 1) / size
-	for n := top; n >= 0; {
-		p, err := c.page(ctx, l, w, n, size)
-		if err != nil {
-			return err
-		}
-		// Rows that became visible only now stand behind it.
-		if last := (p.total - 1) / size; n == top && last > top {
-			top, n = last, last
-			continue
-		}
-		if err := take(part{window: w, number: n, rows: p.rows, last: n == 0}); err != nil {
-			return err
-		}
-		n--
-	}
-	return nil
+	return p.Total, err
 }
 
 // isTooMany says that a query has more rows than the platform gives.
-func isTooMany(err error) bool {
+func isTooMany(err error) (wait time.Duration, ok bool) {
 	var refused *connectors.Error
-	return errors.As(err, &refused) && refused.SubCode == subTooMany
+	return 0, errors.As(err, &refused) && refused.SubCode == subTooMany
 }
 
-// cursorPrefix names the form of a cursor, so that a later form is told apart.
-const cursorPrefix = "1 "
-
-// cursorAt is the cursor of a stream that was read up to t.
-func cursorAt(t time.Time) connectors.Cursor {
-	return connectors.Cursor(cursorPrefix + t.UTC().Format(time.RFC3339))
-}
-
-// start is the moment that a cursor says, or the beginning of the backfill.
-func (c *Connector) start(from connectors.Cursor) (time.Time, error) {
-	if from == "" {
-		return c.client.now().Add(-c.windows().Oldest), nil
-	}
-	text, ok := strings.CutPrefix(string(from), cursorPrefix)
-	t, err := time.Parse(time.RFC3339, text)
-	if !ok || err != nil {
-		return time.Time{}, connectors.ErrCursor
-	}
-	return t, nil
-}
-
-// errRow is what a row that is no object is.
-var errRow = errors.New("the row is not a JSON object")
-
-// records makes records of a part's rows; shape gives a row's raw payload.
-func (c *Connector) records(stream string, p part, rows []json.RawMessage) connectors.Page {
-	now := c.client.now()
-	out := connectors.Page{Next: p.next(), Server: now}
-	for _, row := range rows {
-		if row = bytes.TrimSpace(row); len(row) == 0 || row[0] != '{' {
-			out.Bad = append(out.Bad, connectors.BadRecord{Raw: row, Origin: p.origin(), Err: errRow})
-			continue
-		}
-		out.Records = append(out.Records, connectors.Record{
-			Stream: stream, Shop: c.shop, Raw: row, Observed: now.Truncate(time.Millisecond), Origin: p.origin(),
-		})
-	}
-	return out
+// records makes records of a part's rows, or of what was made of them.
+func (c *Connector) records(stream string, p connectors.Part, rows []json.RawMessage) connectors.Page {
+	page := connectors.PageOf(stream, c.shop, p.Origin(), c.client.now(), rows)
+	page.Next = p.Next()
+	return page
 }
 
 // Since implements connectors.Seeker.
 func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
-	// An hour inside the bound: reading takes a while.
-	if oldest := c.client.now().Add(-c.windows().Oldest + time.Hour); moment.Before(oldest) {
-		moment = oldest
-	}
-	return cursorAt(moment), moment
+	moment = c.windows().Since(moment, c.client.now())
+	return connectors.CursorAt(moment), moment
 }
+
+// Reached implements connectors.Dated.
+func (*Connector) Reached(cursor connectors.Cursor) (time.Time, bool) { return cursor.Moment() }
+
+var _ connectors.Dated = (*Connector)(nil)

@@ -2,7 +2,6 @@ package douyin
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ var Exports = connectors.Exports{
 			Needs: []string{"主订单编号", "子订单编号", "订单状态", "订单提交时间|支付完成时间"}},
 	},
 	Named: exportNamed,
-	Map:   mapExport,
+	Maps:  map[string]func(connectors.Record, *connectors.ExportPayload) ([]*events.Event, error){Orders: mapExportedOrder, Aftersales: mapExportedAftersale},
 	Hint:  "export orders (with 主订单编号, 子订单编号, 订单状态, 订单提交时间) or after-sales from the shop's back-office, and import the files as they are; another table needs a mapping: oneid import --guess FILE writes a first one",
 }
 
@@ -62,22 +61,6 @@ func exportStatus(word string) events.OrderStatus {
 		return status
 	}
 	return events.OrderStatus_ORDER_STATUS_UNKNOWN
-}
-
-func mapExport(r connectors.Record) ([]*events.Event, error) {
-	p, err := connectors.ReadExport(r)
-	if err == nil {
-		var list []*events.Event
-		if r.Stream == Aftersales {
-			list, err = mapExportedAftersale(r, p)
-		} else {
-			list, err = mapExportedOrder(r, p)
-		}
-		if err == nil {
-			return list, nil
-		}
-	}
-	return nil, fmt.Errorf("douyin: map an export of %s of shop %s: %w", r.Stream, r.Shop, err)
 }
 
 func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*events.Event, error) {

@@ -17,24 +17,21 @@ var orderListing = listing{
 	params: func(w connectors.Window, page, size int) map[string]any {
 		return map[string]any{
 			"update_time_start": w.From.Unix(), "update_time_end": w.To.Unix(),
-			"order_by": "update_time", "order_asc": true, "page": page, "size": size,
+			"order_by": "update_time", "order_asc": true, "page": page - 1, "size": size,
 		}
 	},
 }
 
-func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
-	return c.walk(ctx, orderListing, from, func(p part, expected int) error {
-		for _, row := range p.rows {
+func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
+	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
+		for _, row := range p.Rows {
 			if id, buyer, err := orderKey(row); err == nil {
 				c.buyers.learn(id, buyer)
 			}
 		}
-		page := c.records(Orders, p, p.rows)
-		page.Total = expected
-		if !yield(page, nil) {
-			return errStopped
-		}
-		return nil
+		page := c.records(Orders, p, p.Rows)
+		page.Total = p.Expected
+		return give(page)
 	})
 }
 
@@ -42,7 +39,7 @@ func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, yiel
 // here: it is cut and not decoded.
 func orderKey(raw json.RawMessage) (id, buyer string, err error) {
 	if len(raw) == 0 || raw[0] != '{' {
-		return "", "", errRow
+		return "", "", connectors.ErrRow
 	}
 	var order, who text
 	connectors.Members(raw, func(name string, value json.RawMessage) {

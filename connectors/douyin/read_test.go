@@ -128,7 +128,7 @@ func TestWrongClockIsMended(t *testing.T) {
 	if _, err := c.client.tokens.Valid(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if off := c.client.skew() - ahead; off.Abs() > 5*time.Second {
+	if off := c.client.clock.Skew() - ahead; off.Abs() > 5*time.Second {
 		t.Errorf("learnt a clock that is %s wrong", off)
 	}
 }

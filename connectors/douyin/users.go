@@ -30,12 +30,12 @@ type mention struct {
 // readUsers reads the distinct buyers of the orders that changed, since the
 // platform lists no buyers, each once in a run. A buyer who is a member comes
 // with what the member method says of them.
-func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
+func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
 	seen := make(map[string]bool)
 	window := make(map[string]mention)
 	askMembers := c.cfg.AppID != 0
-	return c.walk(ctx, orderListing, from, func(p part, _ int) error {
-		for _, row := range p.rows {
+	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
+		for _, row := range p.Rows {
 			id, buyer, err := orderKey(row)
 			if err != nil {
 				continue // the orders stream reports it
@@ -47,7 +47,7 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, yield
 			}
 			window[buyer] = m
 		}
-		if !p.last {
+		if !p.Last {
 			return nil
 		}
 		ids := slices.Sorted(maps.Keys(window))
@@ -76,12 +76,12 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, yield
 			if chunk[len(chunk)-1] != ids[len(ids)-1] {
 				page.Next = ""
 			}
-			if !yield(page, nil) {
-				return errStopped
+			if err := give(page); err != nil {
+				return err
 			}
 		}
-		if len(ids) == 0 && !yield(c.records(Users, p, nil), nil) {
-			return errStopped
+		if len(ids) == 0 {
+			return give(c.records(Users, p, nil))
 		}
 		if len(seen)+len(ids) > maxSeen {
 			clear(seen) // some come twice then

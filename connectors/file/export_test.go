@@ -41,13 +41,12 @@ var shopExports = &connectors.Exports{
 		}
 		return time.Unix(second, 0)
 	},
-	Map: func(r connectors.Record) ([]*events.Event, error) {
-		if _, err := connectors.ReadExport(r); err != nil {
-			return nil, err
-		}
-		return nil, nil
-	},
+	Maps: map[string]func(connectors.Record, *connectors.ExportPayload) ([]*events.Event, error){"orders": mapsToNothing, "tickets": mapsToNothing},
 	Hint: "a hint",
+}
+
+func mapsToNothing(connectors.Record, *connectors.ExportPayload) ([]*events.Event, error) {
+	return nil, nil
 }
 
 // records reads a stream from a cursor; each record as text, and each refusal.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"oneid/connectors"
@@ -18,98 +17,46 @@ const (
 	// hours.
 	renewBefore = 30 * time.Minute
 	tokenLives  = 24 * time.Hour
-	// maxRenewals bounds how often a call is repeated because another one
-	// renewed the token.
-	maxRenewals = 3
 )
 
 // client calls the desk's methods for one company.
 type client struct {
-	http   *httpclient.Client
+	http *httpclient.Client
+	// grants asks for tokens: they wait for no quota.
+	grants *httpclient.Client
 	shop   string
 	appID  string
 	appKey string
-
-	// renewing holds one element while somebody renews the token: a lock that
-	// a context can give up on.
-	renewing chan struct{}
-
-	mu sync.Mutex
-	// The fields below are guarded by mu.
-	access  string
-	renewAt time.Time
-	// offset is the desk's clock less ours, as last learnt.
-	offset time.Duration
+	clock  connectors.Clock
+	tokens *connectors.Tokens
 }
 
-func newClient(api *httpclient.Client, shop string, cfg Config) *client {
-	return &client{http: api, shop: shop, appID: cfg.AppID, appKey: cfg.AppKey, renewing: make(chan struct{}, 1)}
+func newClient(api, grants *httpclient.Client, shop string, cfg Config) *client {
+	c := &client{http: api, grants: grants, shop: shop, appID: cfg.AppID, appKey: cfg.AppKey}
+	c.tokens = &connectors.Tokens{
+		Platform: Platform, Shop: shop, Now: c.now, RenewAt: renewAt, Renew: c.renew,
+		Mend: "let no other program get tokens with this app_id: the desk ends the old one with each new one",
+	}
+	return c
 }
 
 // now is the desk's clock, as far as it is known.
-func (c *client) now() time.Time { return time.Now().Add(c.skew()).UTC() }
+func (c *client) now() time.Time { return c.clock.Now() }
 
-// skew is how far the desk's clock is ahead of ours.
-func (c *client) skew() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.offset
+// renewAt is when a token is replaced: half an hour before its end, or in the
+// middle of a shorter life.
+func renewAt(t connectors.Token) time.Time {
+	life := t.Expires.Sub(t.Obtained)
+	return t.Obtained.Add(max(life-renewBefore, life/2))
 }
 
-// learnClock notes the desk's present from an answer. Date counts whole
-// seconds and the answer was under way for a while: less than two seconds are
-// no difference.
-func (c *client) learnClock(h http.Header) {
-	date, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return
-	}
-	offset := time.Until(date.Add(500 * time.Millisecond))
-	if offset.Abs() < 2*time.Second {
-		offset = 0
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset = offset
-}
-
-// held is the token to use; false when a new one is due.
-func (c *client) held() (string, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.access, c.access != "" && time.Now().Before(c.renewAt)
-}
-
-// token gives the access token, getting one when there is none or it is old.
-func (c *client) token(ctx context.Context) (string, error) {
-	access, ok := c.held()
-	if ok {
-		return access, nil
-	}
-	if err := c.replace(ctx, access); err != nil {
-		return "", err
-	}
-	access, _ = c.held()
-	return access, nil
-}
-
-// replace gets a token in place of used; when somebody else has done so since,
-// there is nothing to do. The desk ends the old token with each new one.
-func (c *client) replace(ctx context.Context, used string) error {
-	select {
-	case c.renewing <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-c.renewing }()
-	if access, _ := c.held(); access != used {
-		return nil
-	}
+// renew gets a token; the desk ends the old one with it.
+func (c *client) renew(ctx context.Context, _ connectors.Token) (connectors.Token, error) {
 	var item struct {
 		Token text  `json:"token"`
 		Lives whole `json:"expires_in"`
 	}
-	_, err := c.http.Do(ctx, tokenOp, func(int) (httpclient.Request, error) {
+	_, err := c.grants.Do(httpclient.WithoutPatience(ctx), tokenOp, func(int) (httpclient.Request, error) {
 		at := strconv.FormatInt(c.now().Unix(), 10)
 		return httpclient.Request{Path: "/api/get_token", Query: url.Values{
 			"appid": {c.appID}, "create_time": {at}, "sign": {tokenSign(c.appID, at, c.appKey)},
@@ -127,53 +74,31 @@ func (c *client) replace(ctx context.Context, used string) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return connectors.Token{}, err
 	}
 	lives := tokenLives
 	if item.Lives > 0 {
 		lives = min(lives, time.Duration(min(item.Lives, 1<<30))*time.Second)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.access, c.renewAt = string(item.Token), time.Now().Add(max(lives-renewBefore, lives/2))
-	return nil
+	return connectors.Token{Access: string(item.Token), Expires: c.now().Add(lives)}, nil
 }
 
-// call calls a method about tickets and decodes its answer into out. A token
-// that the desk no longer takes is renewed, and the call repeated; again only if
-// the new one was taken for a while.
+// UseTokens implements connectors.TokenUser.
+func (c *Connector) UseTokens(store connectors.TokenStore) { c.client.tokens.Use(store) }
+
+// call calls a method about tickets and decodes its answer into out.
 func (c *client) call(ctx context.Context, method string, params url.Values, out any) error {
-	var renewed time.Time
-	for tries := 1; ; tries++ {
-		if _, err := c.token(ctx); err != nil {
-			return err
-		}
-		// Each attempt takes the token of its time: while it waits, another
-		// call may renew it.
-		var used string
+	return c.tokens.Call(ctx, func(access func() string) error {
 		_, err := c.http.Do(ctx, method, func(int) (httpclient.Request, error) {
-			used, _ = c.held()
-			return httpclient.Request{Path: "/api/ws/5/ticket/" + method, Query: params, Header: http.Header{"Token": {used}}}, nil
+			return httpclient.Request{Path: "/api/ws/5/ticket/" + method, Query: params, Header: http.Header{"Token": {access()}}}, nil
 		}, func(r httpclient.Response) error { return c.decode(method, r, out) })
-		if connectors.ClassOf(err) != connectors.Refresh {
-			return err
-		}
-		if now, _ := c.held(); now != used && tries < maxRenewals {
-			continue // another call renewed it meanwhile
-		}
-		if !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals) {
-			return connectors.Renewed(err)
-		}
-		if err := c.replace(ctx, used); err != nil {
-			return err
-		}
-		renewed = time.Now()
-	}
+		return err
+	})
 }
 
 // decode reads an answer: its code, and of a good one the rest into out.
 func (c *client) decode(method string, r httpclient.Response, out any) error {
-	c.learnClock(r.Header)
+	c.clock.Learn(r.Header)
 	if err := c.http.StatusError(r); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const tokenOp = "get_token"
 // refusal is the desk's refusal of a call. Whoever gets no token can read
 // nothing: that is the shop's matter and not a stream's, whatever the code.
 func refusal(shop, method, code string) *connectors.Error {
-	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: clean(code)}
+	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: connectors.CleanCode(code)}
 	found := codes.Find(e.SystemCode, "")
 	found.Apply(e)
 	if method == tokenOp && e.Class >= connectors.Refresh {
@@ -32,15 +32,3 @@ func refusal(shop, method, code string) *connectors.Error {
 // good says that a code is that of success. Which one that is, is not
 // documented: it is taken to be made of zeros.
 func good(code string) bool { return code != "" && strings.Trim(code, "0") == "" }
-
-// clean keeps of a code what codes are made of: an answer's text is never
-// repeated as it came.
-func clean(code string) string {
-	code = strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r == '-' {
-			return r
-		}
-		return -1
-	}, code)
-	return code[:min(len(code), 20)]
-}

@@ -6,6 +6,7 @@
 package sobot
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -115,71 +116,48 @@ var identifierType = regexp.MustCompile(`^[a-z][a-z0-9_]{0,40}$`)
 // New makes the connector of a company under a name of the user's choice; it
 // connects to nothing yet. Its error names every fault of the settings at once.
 func New(shop string, cfg Config) (*Connector, error) {
-	def(&cfg.URL, gateway)
-	def(&cfg.ContactKey, cfg.AppKey)
-	def(&cfg.PartnerIDType, "external_customer")
-	def(&cfg.PartnerIDScope, shop)
-	def(&cfg.BackfillDays, 90)
-	def(&cfg.PageSize, 50)
-	def(&cfg.Parallel, 4)
-	def(&cfg.RequestsPerSecond, 5)
-	defPointer(&cfg.Details, true)
-	defPointer(&cfg.SettleSeconds, 60)
-	defPointer(&cfg.OverlapSeconds, 600)
-	var faults []error
-	fault := func(bad bool, text string) {
-		if bad {
-			faults = append(faults, errors.New(text))
-		}
-	}
-	fault(shop == "", "the shop's name is missing")
-	fault(cfg.AppID == "", "app_id is missing: Sobot's after-sales staff give it out")
-	fault(cfg.AppKey == "", "app_key is missing: Sobot's after-sales staff give it out")
-	fault((cfg.CompanyID == "") != (cfg.PushSecret == ""), "company_id and push_secret go together: pushes are signed with both")
-	fault(!identifierType.MatchString(cfg.PartnerIDType), "partner_id_type must be a type of identifier, such as external_customer, member_card or openid")
-	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > longestBackfill, "backfill_days must be 1 to 3660")
-	fault(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
-	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
-	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
-	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
-	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
+	cfg.URL = cmp.Or(cfg.URL, gateway)
+	cfg.ContactKey = cmp.Or(cfg.ContactKey, cfg.AppKey)
+	cfg.PartnerIDType = cmp.Or(cfg.PartnerIDType, "external_customer")
+	cfg.PartnerIDScope = cmp.Or(cfg.PartnerIDScope, shop)
+	cfg.BackfillDays = cmp.Or(cfg.BackfillDays, 90)
+	cfg.PageSize = cmp.Or(cfg.PageSize, 50)
+	cfg.Parallel = cmp.Or(cfg.Parallel, 4)
+	cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 5)
+	cfg.Details = cmp.Or(cfg.Details, new(true))
+	cfg.SettleSeconds = cmp.Or(cfg.SettleSeconds, new(60))
+	cfg.OverlapSeconds = cmp.Or(cfg.OverlapSeconds, new(600))
+	var faults connectors.Faults
+	faults.If(shop == "", "the shop's name is missing")
+	faults.If(cfg.AppID == "", "app_id is missing: Sobot's after-sales staff give it out")
+	faults.If(cfg.AppKey == "", "app_key is missing: Sobot's after-sales staff give it out")
+	faults.If((cfg.CompanyID == "") != (cfg.PushSecret == ""), "company_id and push_secret go together: pushes are signed with both")
+	faults.If(!identifierType.MatchString(cfg.PartnerIDType), "partner_id_type must be a type of identifier, such as external_customer, member_card or openid")
+	faults.If(cfg.BackfillDays < 1 || cfg.BackfillDays > longestBackfill, "backfill_days must be 1 to 3660")
+	faults.If(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
+	faults.If(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
+	faults.If(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
+	faults.If(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
+	faults.If(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
 	api, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
 		App: httpclient.Limit{
-			Name: Platform + " app " + cfg.AppID, PerSecond: cfg.AppRequestsPerSecond, Burst: burst(cfg.AppRequestsPerSecond),
-			PerDay: cfg.CallsPerDay, Zone: zone,
+			Name: Platform + " app " + cfg.AppID, PerSecond: cfg.AppRequestsPerSecond, PerDay: cfg.CallsPerDay, Zone: zone,
 		},
-		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond, Burst: burst(cfg.RequestsPerSecond)},
+		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond},
 	})
-	if err != nil {
-		faults = append(faults, fmt.Errorf("url: %w", err))
-	}
-	if err := errors.Join(faults...); err != nil {
+	faults.Add("url", err)
+	grants, err := httpclient.New(httpclient.Config{BaseURL: cfg.URL, Transport: cfg.Transport, Shop: httpclient.Limit{PerSecond: 1}})
+	if err := errors.Join(faults.Err(), err); err != nil {
 		return nil, err
 	}
 	return &Connector{
-		shop: shop, cfg: cfg, client: newClient(api, shop, cfg),
+		shop: shop, cfg: cfg, client: newClient(api, grants, shop, cfg),
 		mapper: mapper{
 			contactKey: []byte(cfg.ContactKey), partnerType: cfg.PartnerIDType, partnerScope: cfg.PartnerIDScope, staffJoins: cfg.StaffTicketsJoin,
 		},
 	}, nil
 }
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-func defPointer[T any](field **T, value T) {
-	if *field == nil {
-		*field = &value
-	}
-}
-
-// burst is how many calls of a hundredth of a second may come at once.
-func burst(perSecond float64) int { return max(1, int(perSecond/100)) }
 
 // Share lets the connector share its limits with others; call it before the
 // first call.
@@ -198,19 +176,13 @@ func (*Connector) Spec() connectors.Spec {
 
 // Read yields the pages of a stream that follow from.
 func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
-	return func(yield func(connectors.Page, error) bool) {
-		err := connectors.ErrNoStream
-		if stream == Tickets {
-			err = c.readTickets(ctx, from, yield)
+	return connectors.Pages(Platform, stream, c.shop, func(give func(connectors.Page) error) error {
+		if stream != Tickets {
+			return connectors.ErrNoStream
 		}
-		if err != nil && !errors.Is(err, errStopped) {
-			yield(connectors.Page{}, fmt.Errorf("sobot: read %s of shop %s: %w", stream, c.shop, err))
-		}
-	}
+		return c.readTickets(ctx, from, give)
+	})
 }
-
-// errStopped: the reader of the pages wants no more.
-var errStopped = errors.New("stopped")
 
 // windows is the plan by which the stream goes on.
 func (c *Connector) windows() connectors.Windows {
@@ -245,7 +217,7 @@ const longestBackfill = 3660
 
 // Check tries the address, the keys, the clock and the right to the tickets.
 func (c *Connector) Check(ctx context.Context) error {
-	if _, err := c.client.token(ctx); err != nil {
+	if _, err := c.client.tokens.Valid(ctx); err != nil {
 		return fmt.Errorf("sobot: shop %s: get a token: %w", c.shop, err)
 	}
 	var faults []error
@@ -253,9 +225,8 @@ func (c *Connector) Check(ctx context.Context) error {
 	if _, err := c.page(ctx, connectors.Window{From: now.Add(-time.Hour), To: now}, 1, 1); err != nil {
 		faults = append(faults, fmt.Errorf("sobot: shop %s: stream %s: %w", c.shop, Tickets, err))
 	}
-	if skew := c.client.skew(); skew.Abs() > maxSkew {
-		faults = append(faults, fmt.Errorf("sobot: shop %s: this machine's clock is %s away from the desk's: %w; let it follow a time server (NTP)",
-			c.shop, skew.Abs().Round(time.Second), connectors.ErrClock))
+	if err := c.client.clock.Check(maxSkew); err != nil {
+		faults = append(faults, fmt.Errorf("sobot: shop %s: %w", c.shop, err))
 	}
 	return errors.Join(faults...)
 }

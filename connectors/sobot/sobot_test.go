@@ -342,22 +342,6 @@ func TestOneHolderOfTheToken(t *testing.T) {
 	}
 }
 
-// A wrong key is refused, and so is a clock that is far off without a Date.
-func TestKeysAreChecked(t *testing.T) {
-	t.Parallel()
-	c, _ := desk(t, Config{}, simulator.SobotOptions{})
-	cfg := c.cfg
-	cfg.AppKey = "another-secret"
-	wrong, err := New("desk", cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = read(t, wrong, "", 0)
-	if !errors.Is(err, connectors.ErrUnauthorized) || connectors.ClassOf(err) != connectors.StopShop || strings.Contains(err.Error(), "another-secret") || !strings.Contains(err.Error(), "app_key") {
-		t.Errorf("error %v", err)
-	}
-}
-
 func TestSettingsNameEveryFault(t *testing.T) {
 	t.Parallel()
 	_, err := New("", Config{CompanyID: "x", PageSize: 51, Parallel: 100, BackfillDays: -1, CallsPerDay: -1, PartnerIDType: "Not A Type"})

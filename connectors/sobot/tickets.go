@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors"
 )
@@ -25,16 +22,10 @@ const (
 // countSpan bounds a window that is only counted; the desk takes a month.
 const countSpan = 28 * 24 * time.Hour
 
-// page is one page of the list.
-type page struct {
-	rows  []json.RawMessage
-	total int
-}
-
 // page asks for one page, counted from 1. The window's end is asked for as
 // well, since whether the desk counts it in is not documented: at worst its
 // rows come twice.
-func (c *Connector) page(ctx context.Context, w connectors.Window, n, size int) (page, error) {
+func (c *Connector) page(ctx context.Context, w connectors.Window, n, size int) (connectors.Rows, error) {
 	var answer struct {
 		Items list[json.RawMessage] `json:"items"`
 		Total whole                 `json:"total_count"`
@@ -44,45 +35,28 @@ func (c *Connector) page(ctx context.Context, w connectors.Window, n, size int) 
 		"page_no": {strconv.Itoa(n)}, "page_size": {strconv.Itoa(size)},
 	}, &answer)
 	if err != nil {
-		return page{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
+		return connectors.Rows{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
 	}
-	return page{answer.Items, max(int(answer.Total), len(answer.Items))}, nil
+	return connectors.Rows{Rows: answer.Items, Total: int(answer.Total)}, nil
 }
 
-// readTickets reads the tickets that changed, window by window.
-func (c *Connector) readTickets(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
-	plan := c.windows()
-	reached, err := c.start(from)
-	if err != nil {
-		return err
+// readTickets reads the tickets that changed, window by window: of each the
+// ticket by itself, where that is asked for.
+func (c *Connector) readTickets(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
+	tickets := connectors.Listing{
+		Plan: c.windows(), Now: c.client.now, Begin: c.count, Size: c.cfg.PageSize, MaxRows: maxPages * c.cfg.PageSize,
+		Page: func(ctx context.Context, w connectors.Window, n int, _ bool) (connectors.Rows, error) {
+			return c.page(ctx, w, n, c.cfg.PageSize)
+		},
 	}
-	// This first call also learns the desk's clock, by which the last window
-	// ends.
-	expected, err := c.count(ctx, reached)
-	if err != nil {
-		return err
-	}
-	now := c.client.now()
-	if from == "" {
-		reached = now.Add(-plan.Oldest)
-	}
-	for first := true; ; first = false {
-		w, ok := plan.After(reached, now, first)
-		if !ok {
-			return nil
-		}
-		err := c.readWindow(ctx, w, func(p connectors.Page) error {
-			p.Total = expected
-			if !yield(p, nil) {
-				return errStopped
-			}
-			return nil
-		})
-		if err != nil {
+	return tickets.Read(ctx, from, func(p connectors.Part) error {
+		page := connectors.PageOf(Tickets, c.shop, p.Origin(), c.client.now(), p.Rows)
+		page.Next, page.Total = p.Next(), p.Expected
+		if err := page.Each(ctx, c.cfg.Parallel, c.complete); err != nil {
 			return err
 		}
-		reached = w.To
-	}
+		return give(page)
+	})
 }
 
 // count is how many tickets changed since. It makes one call at least, and
@@ -90,7 +64,7 @@ func (c *Connector) readTickets(ctx context.Context, from connectors.Cursor, yie
 // the future.
 func (c *Connector) count(ctx context.Context, since time.Time) (int, error) {
 	total := 0
-	if _, err := c.client.token(ctx); err != nil {
+	if _, err := c.client.tokens.Valid(ctx); err != nil {
 		return 0, err
 	}
 	if now := c.client.now(); now.Before(since) {
@@ -105,58 +79,16 @@ func (c *Connector) count(ctx context.Context, since time.Time) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		total += p.total
+		total += max(p.Total, len(p.Rows))
 	}
 	return total, nil
 }
 
-// readWindow reads one window from its last page back to its first. A ticket
-// that changes meanwhile leaves the window, and those behind it move up: read
-// this way none is missed, at worst one is read twice. A window of very many
-// pages is cut in two where it can be.
-func (c *Connector) readWindow(ctx context.Context, w connectors.Window, take func(connectors.Page) error) error {
-	size := c.cfg.PageSize
-	p, err := c.page(ctx, w, 1, size)
-	if err != nil {
-		return err
-	}
-	top := last(p.total, size)
-	if first, second, ok := w.Halves(); ok && top >= maxPages {
-		if err := c.readWindow(ctx, first, take); err != nil {
-			return err
-		}
-		return c.readWindow(ctx, second, take)
-	}
-	for n := top; n >= 1; n-- {
-		if top > 1 {
-			if p, err = c.page(ctx, w, n, size); err != nil {
-				return err
-			}
-			// Tickets that became visible only now stand behind it.
-			if now := last(p.total, size); n == top && now > top {
-				top, n = now, now+1
-				continue
-			}
-		}
-		records, err := c.records(ctx, w, n, p.rows)
-		if err != nil {
-			return err
-		}
-		if n == 1 {
-			records.Next = cursorAt(w.To)
-		}
-		if err := take(records); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// last is the number of the last page of so many rows.
-func last(rows, size int) int { return max(1, (rows+size-1)/size) }
-
-// errRow is what a row that is no ticket is.
-var errRow = errors.New("the row is not a JSON object with a ticketid")
+// What keeps a ticket of the list from being read.
+var (
+	errNoID   = fmt.Errorf("%w: the row has no ticketid", connectors.ErrMissing)
+	errNoItem = fmt.Errorf("%w: the desk answers that all is well, with nothing of the ticket", connectors.ErrMissing)
+)
 
 // ticketID is the id of a ticket; "" of what is none.
 func ticketID(raw []byte) string {
@@ -169,53 +101,22 @@ func ticketID(raw []byte) string {
 	return string(head.ID)
 }
 
-// records makes records of a page's rows: of each the ticket by itself, where
-// that is asked for.
-func (c *Connector) records(ctx context.Context, w connectors.Window, n int, rows []json.RawMessage) (connectors.Page, error) {
-	now := c.client.now()
-	origin := fmt.Sprintf("page %d of %s", n, w)
-	out := connectors.Page{Server: now}
-	raws, faults := make([]json.RawMessage, len(rows)), make([]error, len(rows))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(c.cfg.Parallel)
-	for i, row := range rows {
-		row = bytes.TrimSpace(row)
-		id := ticketID(row)
-		if id == "" {
-			faults[i] = errRow
-			continue
-		}
-		raws[i] = row
-		if !*c.cfg.Details {
-			continue
-		}
-		group.Go(func() error {
-			raw, err := c.detail(groupCtx, id)
-			if errors.Is(err, errNoItem) {
-				faults[i] = err
-				return nil
-			}
-			raws[i] = raw
-			return err
-		})
+// complete puts the ticket by itself in place of the list's row, where the
+// settings ask for it.
+func (c *Connector) complete(ctx context.Context, r *connectors.Record) error {
+	id := ticketID(r.Raw)
+	if id == "" {
+		return errNoID
 	}
-	if err := group.Wait(); err != nil {
-		return connectors.Page{}, err
+	if !*c.cfg.Details {
+		return nil
 	}
-	for i, row := range rows {
-		if faults[i] != nil {
-			out.Bad = append(out.Bad, connectors.BadRecord{Raw: row, Origin: origin, Err: faults[i]})
-			continue
-		}
-		out.Records = append(out.Records, connectors.Record{
-			Stream: Tickets, Shop: c.shop, Raw: raws[i], Observed: now.Truncate(time.Millisecond), Origin: origin,
-		})
+	raw, err := c.detail(ctx, id)
+	if err == nil {
+		r.Raw = raw
 	}
-	return out, nil
+	return err
 }
-
-// errNoItem: the desk answered that all is well, with nothing.
-var errNoItem = errors.New("the desk lists the ticket and gives nothing of it by itself")
 
 // detail is one ticket as the desk gives it by itself: the fields of the list
 // and what was done about it.
@@ -252,42 +153,21 @@ func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Pa
 	return page, nil
 }
 
-// cursorPrefix names the form of a cursor, so that a later form is told apart.
-const cursorPrefix = "1 "
-
-// cursorAt is the cursor of a stream that was read up to t.
-func cursorAt(t time.Time) connectors.Cursor {
-	return connectors.Cursor(cursorPrefix + t.UTC().Format(time.RFC3339))
-}
-
-// start is the moment that a cursor says, or the beginning of the backfill.
-func (c *Connector) start(from connectors.Cursor) (time.Time, error) {
-	if from == "" {
-		return c.client.now().Add(-c.windows().Oldest), nil
-	}
-	moment, ok := strings.CutPrefix(string(from), cursorPrefix)
-	t, err := time.Parse(time.RFC3339, moment)
-	if !ok || err != nil {
-		return time.Time{}, connectors.ErrCursor
-	}
-	return t, nil
-}
-
 // Since implements connectors.Seeker.
 func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
-	// An hour inside the bound: reading takes a while.
-	if oldest := c.client.now().Add(-c.windows().Oldest + time.Hour); moment.Before(oldest) {
-		moment = oldest
-	}
-	return cursorAt(moment), moment
+	moment = c.windows().Since(moment, c.client.now())
+	return connectors.CursorAt(moment), moment
 }
+
+// Reached implements connectors.Dated.
+func (*Connector) Reached(cursor connectors.Cursor) (time.Time, bool) { return cursor.Moment() }
 
 // Estimate implements connectors.Estimator.
 func (c *Connector) Estimate(ctx context.Context, stream string, from connectors.Cursor) (connectors.Estimate, error) {
 	if stream != Tickets {
 		return connectors.Estimate{}, connectors.ErrNoStream
 	}
-	reached, err := c.start(from)
+	reached, err := c.windows().Start(from, c.client.now())
 	if err != nil {
 		return connectors.Estimate{}, err
 	}

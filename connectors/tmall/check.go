@@ -16,17 +16,14 @@ const maxSkew = 2 * time.Minute
 // Check asks for the platform's clock, the seller behind the session, and one
 // row of each list that the streams read. It names every fault at once.
 func (c *Connector) Check(ctx context.Context) error {
-	before := time.Now()
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
 		// Without the clock nothing else will answer.
 		return fmt.Errorf("tmall: check shop %s: ask %s for its clock: %w", c.shop, c.client.http.Host(), err)
 	}
 	var faults []error
-	// The platform counts whole seconds; the call itself takes time.
-	if skew := server.Sub(before); skew.Abs() > maxSkew+time.Since(before) {
-		faults = append(faults, fmt.Errorf("%w: this machine's is %s off the platform's; set it (the connector reckons with the difference, but a growing one will stop it)",
-			connectors.ErrClock, (-skew).Round(time.Second)))
+	if err := c.client.clock.Check(maxSkew); err != nil {
+		faults = append(faults, err)
 	}
 	var seller struct {
 		User struct {

@@ -10,11 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"oneid/connectors"
@@ -34,10 +32,7 @@ type client struct {
 	appKey string
 	secret string
 	tokens *connectors.Tokens
-
-	mu sync.Mutex
-	// offset is the platform's clock less ours, as last learnt; guarded by mu.
-	offset time.Duration
+	clock  connectors.Clock
 }
 
 func newClient(http *httpclient.Client, shop string, cfg Config) *client {
@@ -50,64 +45,19 @@ func newClient(http *httpclient.Client, shop string, cfg Config) *client {
 }
 
 // now is the platform's clock, as far as it is known.
-func (c *client) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset)
-}
-
-// learnClock notes the platform's present.
-func (c *client) learnClock(server time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset = time.Until(server)
-}
+func (c *client) now() time.Time { return c.clock.Now() }
 
 // call calls a method with its business parameters (empty values are not
-// sent) and decodes what stands below the answer's root into out. An expired
-// session is renewed (again only if it was taken for a while), a wrong timestamp
-// mended once from the answer's Date.
+// sent) and decodes what stands below the answer's root into out.
 func (c *client) call(ctx context.Context, method string, params map[string]string, out any) error {
-	var renewed time.Time
-	resynced := false
-	for tries := 1; ; tries++ {
-		if _, err := c.tokens.Valid(ctx); err != nil {
-			return err
-		}
-		// Each attempt takes the session of its time: while it waits, another
-		// call may renew it.
-		var used string
-		err := c.once(ctx, method, params, func() string {
-			used = c.tokens.Access()
-			return used
-		}, out)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, connectors.ErrClock) && !resynced:
-			resynced = true
-		case connectors.ClassOf(err) != connectors.Refresh:
-			return err
-		case c.tokens.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
-		case !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals):
-			return connectors.Renewed(err)
-		default:
-			if err := c.tokens.Replace(ctx, used, err); err != nil {
-				return err
-			}
-			renewed = time.Now()
-		}
-	}
+	return c.tokens.Call(ctx, func(access func() string) error { return c.once(ctx, method, params, access, out) })
 }
 
 // noToken is for the methods that need no session.
 func noToken() string { return "" }
 
-// maxRenewals bounds how often a call is repeated because another one renewed
-// the session.
-const maxRenewals = 3
-
-// once calls a method with the session of each attempt.
+// once calls a method with the session of each attempt, and again when the
+// platform refuses the timestamp.
 func (c *client) once(ctx context.Context, method string, params map[string]string, token func() string, out any) error {
 	build := func(int) (httpclient.Request, error) {
 		form := make(map[string]string, len(params)+8)
@@ -134,8 +84,10 @@ func (c *client) once(ctx context.Context, method string, params map[string]stri
 		}
 		return c.decode(method, r, out)
 	}
-	_, err := c.http.Do(ctx, method, build, classify)
-	return err
+	return connectors.ByClock(func() error {
+		_, err := c.http.Do(ctx, method, build, classify)
+		return err
+	})
 }
 
 // decode reads an answer: {"<method>_response":{…}} or {"error_response":{…}}.
@@ -147,9 +99,7 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 	if refusal, ok := envelope["error_response"]; ok {
 		err := c.refusal(method, refusal)
 		if errors.Is(err, connectors.ErrClock) {
-			if date, bad := http.ParseTime(r.Header.Get("Date")); bad == nil {
-				c.learnClock(date)
-			}
+			c.clock.Learn(r.Header) // otherwise taobao.time.get tells it
 		}
 		return err
 	}
@@ -215,9 +165,6 @@ func (c *client) serverTime(ctx context.Context) (time.Time, error) {
 		Time string `json:"time"`
 	}
 	err := c.once(ctx, method, nil, noToken, &answer)
-	if errors.Is(err, connectors.ErrClock) {
-		err = c.once(ctx, method, nil, noToken, &answer)
-	}
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -225,6 +172,6 @@ func (c *client) serverTime(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, errors.New("taobao.time.get answered with no time")
 	}
-	c.learnClock(t)
+	c.clock.Set(t)
 	return t.UTC(), nil
 }

@@ -44,7 +44,7 @@ func narrower(err error) (wait time.Duration, ok bool) {
 
 // classify makes an error of the platform's codes.
 func classify(shop, method, code, sub, subMsg, request string) error {
-	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: clean(code), SubCode: clean(sub), RequestID: clean(request)}
+	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: connectors.CleanCode(code), SubCode: connectors.CleanCode(sub), RequestID: connectors.CleanCode(request)}
 	// The argument's name stands behind a colon: isv.invalid-parameter:fields.
 	name, _, _ := strings.Cut(e.SubCode, ":")
 	codes.Find(e.SystemCode, name).Apply(e)
@@ -52,18 +52,6 @@ func classify(shop, method, code, sub, subMsg, request string) error {
 		e.Wait = banWait(subMsg)
 	}
 	return e
-}
-
-// clean keeps of a code what codes are made of: an answer's text is never
-// repeated as it came.
-func clean(code string) string {
-	code = strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(".-_:,", r) {
-			return r
-		}
-		return -1
-	}, code)
-	return code[:min(len(code), 100)]
 }
 
 // banWait reads the seconds of "This ban will last for 1 more seconds"; at

@@ -2,6 +2,7 @@ package tmall
 
 import (
 	"context"
+	"slices"
 
 	"oneid/connectors"
 )
@@ -18,7 +19,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	switch {
 	case stream == Users && from == "":
 		a, err := c.rows(ctx, memberSearch, map[string]string{"current_page": "1", "page_size": "1"}, "members", "crm_member", "total_result")
-		e.Records, e.Calls = a.total, 1+(a.total+c.cfg.PageSize-1)/c.cfg.PageSize
+		e.Records, e.Calls = a.Total, 1+(a.Total+c.cfg.PageSize-1)/c.cfg.PageSize
 		return e, err
 	case stream == Users:
 		l = c.memberListing()
@@ -36,7 +37,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 			return e, err
 		}
 		asked++
-		e.Records += a.total
+		e.Records += a.Total
 	}
 	if asked > 0 {
 		e.Records = e.Records * len(windows) / asked
@@ -64,12 +65,5 @@ func (c *Connector) planned(ctx context.Context, from connectors.Cursor) ([]conn
 			return nil, err
 		}
 	}
-	var windows []connectors.Window
-	for {
-		w, ok := plan.After(reached, server, len(windows) == 0)
-		if !ok {
-			return windows, nil
-		}
-		windows, reached = append(windows, w), w.To
-	}
+	return slices.Collect(plan.Between(reached, server)), nil
 }

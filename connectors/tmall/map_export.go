@@ -39,7 +39,7 @@ var Exports = connectors.Exports{
 			Needs: []string{"订单编号", "收货人姓名", "收货地址"}},
 	},
 	Named: exportNamed,
-	Map:   mapExport,
+	Maps:  map[string]func(connectors.Record, *connectors.ExportPayload) ([]*events.Event, error){Orders: mapExportedOrder, Tickets: mapExportedRefund},
 	Hint:  "export 订单报表 and 销售明细 (or the list of refunds) from Qianniu, and import the files as they are; another table needs a mapping: oneid import --guess FILE writes a first one",
 }
 
@@ -89,22 +89,6 @@ type exported struct {
 	lines        []connectors.Cells
 	sales        bool // lines are of the sales detail
 	err          error
-}
-
-func mapExport(r connectors.Record) ([]*events.Event, error) {
-	p, err := connectors.ReadExport(r)
-	if err == nil {
-		var list []*events.Event
-		if r.Stream == Tickets {
-			list, err = mapExportedRefund(r, p)
-		} else {
-			list, err = mapExportedOrder(r, p)
-		}
-		if err == nil {
-			return list, nil
-		}
-	}
-	return nil, fmt.Errorf("tmall: map an export of %s of shop %s: %w", r.Stream, r.Shop, err)
 }
 
 func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*events.Event, error) {

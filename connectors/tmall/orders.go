@@ -80,7 +80,7 @@ type buyerOf struct {
 // records joins a page's orders with their buyers' ouid: from what is known,
 // from the simple list's page of the same number, and for an order that has
 // moved off it by asking for it alone.
-func (n *naming) records(ctx context.Context, at pageOf, rows []json.RawMessage) ([]json.RawMessage, error) {
+func (n *naming) records(ctx context.Context, at connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
 	buyers := make([]buyerOf, len(rows))
 	unknown := false
 	for i, row := range rows {
@@ -159,12 +159,12 @@ func (n *naming) deny(err error) error {
 	return nil
 }
 
-func (n *naming) askPage(ctx context.Context, at pageOf) error {
-	a, err := n.c.list(ctx, n.simple, at.window, at.number, true)
+func (n *naming) askPage(ctx context.Context, at connectors.Part) error {
+	a, err := n.c.list(ctx, n.simple, at.Window, at.Number, true)
 	if err != nil {
 		return n.deny(err)
 	}
-	for _, row := range a.rows {
+	for _, row := range a.Rows {
 		var b buyerOf
 		if json.Unmarshal(row, &b) == nil {
 			n.c.buyers.put(string(b.OpenUID), string(b.OUID))

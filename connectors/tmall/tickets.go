@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+
+	"oneid/connectors"
 )
 
 const refundList = "taobao.refunds.receive.get"
@@ -36,7 +38,7 @@ type refundRecord struct {
 
 // refundRecords makes records of refunds, and learns from them which ouid
 // belongs to which buyer_open_uid.
-func (c *Connector) refundRecords(_ context.Context, _ pageOf, rows []json.RawMessage) ([]json.RawMessage, error) {
+func (c *Connector) refundRecords(_ context.Context, _ connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
 	out := make([]json.RawMessage, len(rows))
 	for i, row := range rows {
 		var b buyerOf

@@ -6,11 +6,10 @@
 package tmall
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -134,55 +133,45 @@ var (
 // New makes the connector of a shop; it connects to nothing yet. Its error
 // names every fault of the settings at once.
 func New(shop string, cfg Config) (*Connector, error) {
-	def(&cfg.URL, gateway)
-	def(&cfg.MessageURL, messageService)
-	def(&cfg.MessageGroup, "default")
-	def(&cfg.BackfillDays, maxBackfillDays)
-	def(&cfg.PageSize, 100)
-	def(&cfg.WindowPages, 50)
-	def(&cfg.Parallel, 4)
-	def(&cfg.RequestsPerSecond, 10)
-	defPointer(&cfg.SettleSeconds, 60)
-	defPointer(&cfg.OverlapSeconds, 120)
+	cfg.URL = cmp.Or(cfg.URL, gateway)
+	cfg.MessageURL = cmp.Or(cfg.MessageURL, messageService)
+	cfg.MessageGroup = cmp.Or(cfg.MessageGroup, "default")
+	cfg.BackfillDays = cmp.Or(cfg.BackfillDays, maxBackfillDays)
+	cfg.PageSize = cmp.Or(cfg.PageSize, 100)
+	cfg.WindowPages = cmp.Or(cfg.WindowPages, 50)
+	cfg.Parallel = cmp.Or(cfg.Parallel, 4)
+	cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 10)
+	cfg.SettleSeconds = cmp.Or(cfg.SettleSeconds, new(60))
+	cfg.OverlapSeconds = cmp.Or(cfg.OverlapSeconds, new(120))
 	if cfg.OrderTypes == nil {
 		cfg.OrderTypes = orderTypes
 	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	var faults []error
-	fault := func(bad bool, text string) {
-		if bad {
-			faults = append(faults, errors.New(text))
-		}
-	}
-	fault(shop == "", "the shop's name is missing")
-	fault(cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.taobao.com")
-	fault(cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.taobao.com")
-	fault(cfg.RefreshToken != "" && cfg.Session == "", "refresh_token is there without the session that it renews")
-	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
-	fault(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
-	fault(*cfg.SettleSeconds < 1, "settle_seconds must be at least 1")
-	fault(*cfg.OverlapSeconds < 0, "overlap_seconds must not be negative")
-	fault(cfg.WindowPages < 1, "window_pages must be at least 1")
-	fault(cfg.Parallel < 1 || cfg.Parallel > 32, "parallel must be 1 to 32")
-	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
-	fault(!strings.HasPrefix(cfg.MessageURL, "ws://") && !strings.HasPrefix(cfg.MessageURL, "wss://"), "message_url must begin with ws:// or wss://")
-	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
+	var faults connectors.Faults
+	faults.If(shop == "", "the shop's name is missing")
+	faults.If(cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.taobao.com")
+	faults.If(cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.taobao.com")
+	faults.If(cfg.RefreshToken != "" && cfg.Session == "", "refresh_token is there without the session that it renews")
+	faults.If(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
+	faults.If(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
+	faults.If(*cfg.SettleSeconds < 1, "settle_seconds must be at least 1")
+	faults.If(*cfg.OverlapSeconds < 0, "overlap_seconds must not be negative")
+	faults.If(cfg.WindowPages < 1, "window_pages must be at least 1")
+	faults.If(cfg.Parallel < 1 || cfg.Parallel > 32, "parallel must be 1 to 32")
+	faults.If(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
+	faults.If(!strings.HasPrefix(cfg.MessageURL, "ws://") && !strings.HasPrefix(cfg.MessageURL, "wss://"), "message_url must begin with ws:// or wss://")
+	faults.If(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
 	wrong := decryptFault(cfg)
-	fault(wrong != "", wrong)
+	faults.If(wrong != "", wrong)
 	calls, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
 		App: httpclient.Limit{
-			Name: Platform + " app " + cfg.AppKey, PerSecond: cfg.AppRequestsPerSecond, Burst: burst(cfg.AppRequestsPerSecond),
-			PerDay: cfg.CallsPerDay, Zone: zone,
+			Name: Platform + " app " + cfg.AppKey, PerSecond: cfg.AppRequestsPerSecond, PerDay: cfg.CallsPerDay, Zone: zone,
 		},
-		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond, Burst: burst(cfg.RequestsPerSecond)},
+		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond},
 	})
-	if err != nil {
-		faults = append(faults, fmt.Errorf("url: %w", err))
-	}
-	if err := errors.Join(faults...); err != nil {
+	faults.Add("url", err)
+	if err := faults.Err(); err != nil {
 		return nil, err
 	}
 	log := cfg.Log.With("platform", Platform, "shop", shop)
@@ -194,22 +183,6 @@ func New(shop string, cfg Config) (*Connector, error) {
 	c.named = &naming{c: c}
 	return c, nil
 }
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-func defPointer[T any](field **T, value T) {
-	if *field == nil {
-		*field = &value
-	}
-}
-
-// burst is how many calls of a hundredth of a second may come at once.
-func burst(perSecond float64) int { return max(1, int(perSecond/100)) }
 
 // Share lets the connector share its limits with others; call it before the
 // first call.
@@ -239,26 +212,18 @@ func Spec() connectors.Spec {
 
 // Read yields the pages of a stream that follow from.
 func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
-	return func(yield func(connectors.Page, error) bool) {
-		var err error
+	return connectors.Pages(Platform, stream, c.shop, func(give func(connectors.Page) error) error {
 		switch stream {
 		case Orders:
-			err = c.readWindows(ctx, c.orderListing(), from, yield)
+			return c.readWindows(ctx, c.orderListing(), from, give)
 		case Tickets:
-			err = c.readWindows(ctx, c.refundListing(), from, yield)
+			return c.readWindows(ctx, c.refundListing(), from, give)
 		case Users:
-			err = c.readMembers(ctx, from, yield)
-		default:
-			err = connectors.ErrNoStream
+			return c.readMembers(ctx, from, give)
 		}
-		if err != nil && !errors.Is(err, errStopped) {
-			yield(connectors.Page{}, fmt.Errorf("tmall: read %s of shop %s: %w", stream, c.shop, err))
-		}
-	}
+		return connectors.ErrNoStream
+	})
 }
-
-// errStopped: the reader of the pages wants no more.
-var errStopped = errors.New("stopped")
 
 // windows is the plan by which the streams go on.
 func (c *Connector) windows() connectors.Windows {

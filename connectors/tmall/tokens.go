@@ -121,9 +121,6 @@ func (c *client) grant(ctx context.Context, method string, params map[string]str
 		Result string `json:"token_result"`
 	}
 	err := c.once(ctx, method, params, noToken, &answer)
-	if errors.Is(err, connectors.ErrClock) {
-		err = c.once(ctx, method, params, noToken, &answer)
-	}
 	if err != nil {
 		return connectors.Token{}, err
 	}

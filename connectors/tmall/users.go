@@ -38,8 +38,8 @@ func (c *Connector) memberListing() listing {
 		method: memberChanges,
 		start:  "start_modify", end: "end_modify", page: "current_page",
 		list: "members", item: "basic_member", total: "total_result",
-		records: func(_ context.Context, at pageOf, rows []json.RawMessage) ([]json.RawMessage, error) {
-			return memberRecords(rows, at.window.To)
+		records: func(_ context.Context, at connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
+			return memberRecords(rows, at.Window.To)
 		},
 	}
 }
@@ -60,7 +60,7 @@ func memberRecords(rows []json.RawMessage, asOf time.Time) ([]json.RawMessage, e
 // than the platform's changes reach), and the changes after that. The cursor
 // of a full listing moves only at its end: the listing has no order that one
 // could resume in.
-func (c *Connector) readMembers(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
+func (c *Connector) readMembers(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
 		return err
@@ -71,25 +71,22 @@ func (c *Connector) readMembers(ctx context.Context, from connectors.Cursor, yie
 			return err
 		}
 		if server.Sub(reached) < c.windows().Oldest {
-			return c.readWindows(ctx, c.memberListing(), from, yield)
+			return c.readWindows(ctx, c.memberListing(), from, give)
 		}
 	}
-	s := &search{c: c, asOf: server, yield: yield}
+	s := &search{c: c, asOf: server, give: give}
 	if err := s.all(ctx); err != nil {
 		return err
 	}
 	// What is changed while the listing runs is found by the next run.
-	if !yield(connectors.Page{Next: cursorAt(server), Server: server}, nil) {
-		return errStopped
-	}
-	return nil
+	return give(connectors.Page{Next: cursorAt(server), Server: server})
 }
 
 // search lists every member through filters that each show few enough.
 type search struct {
 	c     *Connector
 	asOf  time.Time
-	yield func(connectors.Page, error) bool
+	give  func(connectors.Page) error
 	total int
 }
 
@@ -174,30 +171,26 @@ func (s *search) list(ctx context.Context, filter map[string]string) (fits bool,
 		if err != nil {
 			return false, err
 		}
-		if a.total > min(searchDepth, searchPages*s.c.cfg.PageSize) {
+		if a.Total > min(searchDepth, searchPages*s.c.cfg.PageSize) {
 			return false, nil
 		}
-		if len(a.rows) == 0 {
+		if len(a.Rows) == 0 {
 			return true, nil
 		}
 		if number == 1 {
-			s.total += a.total
+			s.total += a.Total
 		}
-		raws, err := memberRecords(a.rows, s.asOf)
+		raws, err := memberRecords(a.Rows, s.asOf)
 		if err != nil {
 			return false, err
 		}
-		page := connectors.Page{Server: s.c.client.now().UTC(), Total: s.total}
-		for _, raw := range raws {
-			page.Records = append(page.Records, connectors.Record{
-				Stream: Users, Shop: s.c.shop, Raw: raw, Observed: page.Server,
-				Origin: fmt.Sprintf("%s page %d as of %s", memberSearch, number, s.asOf.Format(time.RFC3339)),
-			})
+		origin := fmt.Sprintf("%s page %d as of %s", memberSearch, number, s.asOf.Format(time.RFC3339))
+		page := connectors.PageOf(Users, s.c.shop, origin, s.c.client.now(), raws)
+		page.Total = s.total
+		if err := s.give(page); err != nil {
+			return false, err
 		}
-		if !s.yield(page, nil) {
-			return false, errStopped
-		}
-		if number*s.c.cfg.PageSize >= a.total {
+		if number*s.c.cfg.PageSize >= a.Total {
 			return true, nil
 		}
 	}

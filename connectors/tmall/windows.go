@@ -3,8 +3,8 @@ package tmall
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"strconv"
 	"strings"
@@ -46,34 +46,18 @@ type listing struct {
 	// The names of the parameters and keys, which differ between methods.
 	start, end, page  string
 	list, item, total string
-	// hasNext: the method knows use_has_next.
+	// hasNext: the method knows use_has_next, and says then whether there is
+	// another page in place of the total, which costs it much.
 	hasNext bool
 	// records makes the records of a page's rows.
-	records func(ctx context.Context, p pageOf, rows []json.RawMessage) ([]json.RawMessage, error)
-}
-
-// pageOf names a page of a window.
-type pageOf struct {
-	window connectors.Window
-	number int
-}
-
-// answer is one page as the platform gave it.
-type answer struct {
-	rows    []json.RawMessage
-	total   int
-	hasNext bool
+	records func(ctx context.Context, p connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error)
 }
 
 // readWindows reads a listing from a cursor to the platform's present, window
 // after window. Up to cfg.Parallel windows are read at the same time; their
-// pages are yielded in the order of the windows, and the cursor moves at each
+// pages are given in the order of the windows, and the cursor moves at each
 // window's end.
-//
-// The pages of one window are read one after the other, the last first. A row
-// that is changed meanwhile leaves the window, and the rows behind it move
-// towards the first page: into pages that are still to be read.
-func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
+func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.Cursor, give func(connectors.Page) error) error {
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
 		return err
@@ -93,13 +77,13 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 	// queue holds the windows being read, in order. Each has room for two
 	// pages, so that memory is bounded by 2 × Parallel pages.
 	var queue []chan result
-	first := true
+	next, stop := iter.Pull(plan.Between(reached, server))
+	defer stop()
 	start := func() bool {
-		w, ok := plan.After(reached, server, first)
+		w, ok := next()
 		if !ok {
 			return false
 		}
-		first, reached = false, w.To
 		results := make(chan result, 2)
 		queue = append(queue, results)
 		running.Go(func() {
@@ -120,8 +104,8 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 	}
 	for len(queue) < c.cfg.Parallel && start() {
 	}
-	// ended is the cursor behind windows that held nothing: it is yielded
-	// only when nothing else moves the cursor further.
+	// ended is the cursor behind windows that held nothing: it is given only
+	// when nothing else moves the cursor further.
 	var ended connectors.Page
 	for len(queue) > 0 {
 		for r := range queue[0] {
@@ -133,8 +117,8 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 				continue
 			}
 			ended = connectors.Page{}
-			if !yield(r.page, nil) {
-				return errStopped
+			if err := give(r.page); err != nil {
+				return err
 			}
 		}
 		if err := ctx.Err(); err != nil {
@@ -143,8 +127,8 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 		queue = queue[1:]
 		start()
 	}
-	if ended.Next != "" && !yield(ended, nil) {
-		return errStopped
+	if ended.Next != "" {
+		return give(ended)
 	}
 	return nil
 }
@@ -157,24 +141,13 @@ type result struct {
 // readWindow reads one window, in halves where it is too full or the platform
 // asks for a shorter one.
 func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, emit func(connectors.Page) error) error {
-	err := c.readWhole(ctx, l, w, emit)
-	wait, shorter := narrower(err)
-	if !shorter && !errors.Is(err, errTooFull) {
-		return err
+	pages := connectors.Listing{
+		Size: c.cfg.PageSize, MaxRows: c.cfg.WindowPages * c.cfg.PageSize, TooFull: errTooFull, Shorter: narrower,
+		Page: func(ctx context.Context, w connectors.Window, number int, first bool) (connectors.Rows, error) {
+			return c.list(ctx, l, w, number, !first)
+		},
 	}
-	first, second, ok := w.Halves()
-	if !ok {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(wait):
-	}
-	if err := c.readWindow(ctx, l, first, emit); err != nil {
-		return err
-	}
-	return c.readWindow(ctx, l, second, emit)
+	return pages.Window(ctx, w, func(p connectors.Part) error { return c.emitPage(ctx, l, p, emit) })
 }
 
 // errTooFull: the window has more pages than cfg.WindowPages.
@@ -182,59 +155,16 @@ var errTooFull = &connectors.Error{
 	Platform: Platform, Class: connectors.StopStream, Message: "more records in one second than window_pages allows", Mend: "raise window_pages",
 }
 
-// readWhole reads a window's pages from the last to the first. The first call
-// tells how many there are; a window of one page is complete with it.
-func (c *Connector) readWhole(ctx context.Context, l listing, w connectors.Window, emit func(connectors.Page) error) error {
-	one, err := c.list(ctx, l, w, 1, false)
-	if err != nil {
-		return err
-	}
-	pages := (one.total + c.cfg.PageSize - 1) / c.cfg.PageSize
-	if pages > c.cfg.WindowPages {
-		return errTooFull
-	}
-	if pages <= 1 && len(one.rows) <= c.cfg.PageSize {
-		return c.emitPage(ctx, l, pageOf{w, 1}, one, true, emit)
-	}
-	last, err := c.list(ctx, l, w, pages, true)
-	for err == nil && last.hasNext {
-		// More became visible since they were counted.
-		pages++
-		last, err = c.list(ctx, l, w, pages, true)
-	}
-	if err != nil {
-		return err
-	}
-	for number := pages; number >= 1; number-- {
-		page := last
-		if number < pages {
-			if page, err = c.list(ctx, l, w, number, true); err != nil {
-				return err
-			}
-		}
-		if err := c.emitPage(ctx, l, pageOf{w, number}, page, number == 1, emit); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // emitPage makes records of a page's rows and hands them on; the window's end
 // carries the cursor.
-func (c *Connector) emitPage(ctx context.Context, l listing, at pageOf, a answer, end bool, emit func(connectors.Page) error) error {
-	rows, err := l.records(ctx, at, a.rows)
+func (c *Connector) emitPage(ctx context.Context, l listing, p connectors.Part, emit func(connectors.Page) error) error {
+	rows, err := l.records(ctx, p, p.Rows)
 	if err != nil {
 		return err
 	}
-	page := connectors.Page{Server: c.client.now().UTC(), Records: make([]connectors.Record, 0, len(rows))}
-	for _, raw := range rows {
-		page.Records = append(page.Records, connectors.Record{
-			Stream: streamOf[l.list], Shop: c.shop, Raw: raw, Observed: page.Server,
-			Origin: fmt.Sprintf("%s page %d of %s", l.method, at.number, at.window),
-		})
-	}
-	if end {
-		page.Next = cursorAt(at.window.To)
+	page := connectors.PageOf(streamOf[l.list], c.shop, l.method+" "+p.Origin(), c.client.now(), rows)
+	if p.Last {
+		page.Next = cursorAt(p.Window.To)
 	}
 	return emit(page)
 }
@@ -243,7 +173,7 @@ func (c *Connector) emitPage(ctx context.Context, l listing, at pageOf, a answer
 var streamOf = map[string]string{"trades": Orders, "refunds": Tickets, "members": Users}
 
 // list calls a listing's method for one page.
-func (c *Connector) list(ctx context.Context, l listing, w connectors.Window, number int, useHasNext bool) (answer, error) {
+func (c *Connector) list(ctx context.Context, l listing, w connectors.Window, number int, useHasNext bool) (connectors.Rows, error) {
 	params := make(map[string]string, len(l.params)+5)
 	maps.Copy(params, l.params)
 	params[l.start] = w.From.In(zone).Format(timeLayout)
@@ -257,15 +187,14 @@ func (c *Connector) list(ctx context.Context, l listing, w connectors.Window, nu
 }
 
 // rows calls a method that answers with a list.
-func (c *Connector) rows(ctx context.Context, method string, params map[string]string, list, item, total string) (answer, error) {
+func (c *Connector) rows(ctx context.Context, method string, params map[string]string, list, item, total string) (connectors.Rows, error) {
 	var body map[string]json.RawMessage
 	if err := c.client.call(ctx, method, params, &body); err != nil {
-		return answer{}, err
+		return connectors.Rows{}, err
 	}
-	a := answer{rows: unwrap(body[list], item)}
-	a.total = number(body[total])
-	a.hasNext = strings.Trim(string(body["has_next"]), `" `) == "true"
-	return a, nil
+	return connectors.Rows{
+		Rows: unwrap(body[list], item), Total: number(body[total]), More: strings.Trim(string(body["has_next"]), `" `) == "true",
+	}, nil
 }
 
 // unwrap takes the elements out of a list as the platform wraps it:
@@ -302,9 +231,6 @@ func number(raw json.RawMessage) int {
 
 // Since implements connectors.Seeker.
 func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
-	// An hour inside the bound: reading takes a while.
-	if oldest := c.client.now().Add(-c.windows().Oldest + time.Hour); moment.Before(oldest) {
-		moment = oldest
-	}
+	moment = c.windows().Since(moment, c.client.now())
 	return cursorAt(moment), moment
 }

@@ -14,13 +14,8 @@ import (
 	"oneid/internal/httpclient"
 )
 
-const (
-	// keysFor is how long the AES keys are kept.
-	keysFor = 10 * time.Minute
-	// maxRenewals bounds how often a call is repeated because another one
-	// renewed the token.
-	maxRenewals = 3
-)
+// keysFor is how long the AES keys are kept.
+const keysFor = 10 * time.Minute
 
 // client calls the platform's methods for one shop.
 type client struct {
@@ -35,12 +30,11 @@ type client struct {
 	redirectURI string
 	tokens      *connectors.Tokens
 
+	clock  connectors.Clock
 	pauses connectors.Pauses
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
-	// offset is the platform's clock less ours, as last learnt.
-	offset    time.Duration
 	keys      []aesKey
 	keysUntil time.Time
 }
@@ -57,62 +51,11 @@ func newClient(api, oauth, service *httpclient.Client, shop string, cfg Config) 
 }
 
 // now is the platform's clock, as far as it is known.
-func (c *client) now() time.Time { return time.Now().Add(c.skew()).UTC() }
+func (c *client) now() time.Time { return c.clock.Now() }
 
-// skew is how far the platform's clock is ahead of ours.
-func (c *client) skew() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.offset
-}
-
-// learnClock notes the platform's present from an answer. Date counts whole
-// seconds and the answer was under way for a while: less than two seconds are
-// no difference.
-func (c *client) learnClock(h http.Header) {
-	date, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return
-	}
-	offset := time.Until(date.Add(500 * time.Millisecond))
-	if offset.Abs() < 2*time.Second {
-		offset = 0
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset = offset
-}
-
-// call calls a method and decodes its result into out. A token that the
-// platform no longer takes is renewed, and the call repeated; again only if the
-// new one was taken for a while.
+// call calls a method and decodes its result into out.
 func (c *client) call(ctx context.Context, method, version string, params, out any) error {
-	var renewed time.Time
-	for tries := 1; ; tries++ {
-		if _, err := c.tokens.Valid(ctx); err != nil {
-			return err
-		}
-		// Each attempt takes the token of its time: while it waits, another
-		// call may renew it.
-		var used string
-		err := c.once(ctx, method, version, func() string {
-			used = c.tokens.Access()
-			return used
-		}, params, out)
-		if connectors.ClassOf(err) != connectors.Refresh {
-			return err
-		}
-		if c.tokens.Access() != used && tries < maxRenewals {
-			continue // another call renewed it meanwhile
-		}
-		if !renewed.IsZero() && (time.Since(renewed) < connectors.FreshFor || tries >= maxRenewals) {
-			return connectors.Renewed(err)
-		}
-		if err := c.tokens.Replace(ctx, used, err); err != nil {
-			return err
-		}
-		renewed = time.Now()
-	}
+	return c.tokens.Call(ctx, func(access func() string) error { return c.once(ctx, method, version, access, params, out) })
 }
 
 // noToken is for the methods that need none.
@@ -142,7 +85,7 @@ func (c *client) once(ctx context.Context, method, version string, token func() 
 // classify says what an answer to a method means, and decodes a good one.
 func (c *client) classify(method string, out any) httpclient.Classify {
 	return func(r httpclient.Response) error {
-		c.learnClock(r.Header)
+		c.clock.Learn(r.Header)
 		if err := c.http.StatusError(r); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	if stream == Tickets {
 		l = refundListing
 	}
-	reached, err := c.start(from)
+	reached, err := c.windows().Start(from, c.client.now())
 	if err != nil {
 		return connectors.Estimate{}, err
 	}

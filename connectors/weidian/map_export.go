@@ -28,7 +28,7 @@ var Exports = connectors.Exports{
 			Needs: []string{either(exportNumber), either(exportStatus), either(exportCreated), either(exportPaid)}},
 	},
 	Named: func(string) time.Time { return time.Time{} },
-	Map:   mapExport,
+	Maps:  map[string]func(connectors.Record, *connectors.ExportPayload) ([]*events.Event, error){Orders: mapExportedOrder},
 	Hint:  "the columns of Weidian's exports are published nowhere: write a mapping (oneid import --guess FILE makes a first one) and import with --mapping",
 }
 
@@ -77,21 +77,10 @@ func exportState(word string) events.OrderStatus {
 	return events.OrderStatus_ORDER_STATUS_UNKNOWN
 }
 
-// mapExport makes an order of its rows: the amounts of the order stand in each
+// mapExportedOrder makes an order of its rows: the amounts of the order stand in each
 // of them (assumed), the goods one in a row.
-func mapExport(r connectors.Record) ([]*events.Event, error) {
-	event, err := mapExportedOrder(r)
-	if err != nil {
-		return nil, fmt.Errorf("weidian: map an export of %s of shop %s: %w", r.Stream, r.Shop, err)
-	}
-	return []*events.Event{event}, nil
-}
-
-func mapExportedOrder(r connectors.Record) (*events.Event, error) {
-	p, err := connectors.ReadExport(r)
-	if err != nil {
-		return nil, err
-	}
+func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*events.Event, error) {
+	var err error
 	rows := make([]connectors.Cells, len(p.Rows))
 	for i, row := range p.Rows {
 		rows[i] = connectors.CellsOf(row, &err)
@@ -149,5 +138,5 @@ func mapExportedOrder(r connectors.Record) (*events.Event, error) {
 	if receiver.Name+receiver.Phone+receiver.Province+receiver.City+receiver.Detail != "" {
 		h.Person = &events.Person{Sightings: connectors.ReceiverPhone(receiver.Phone), Receiver: receiver}
 	}
-	return &events.Event{Header: h, Body: &events.Event_Order{Order: out}}, nil
+	return []*events.Event{{Header: h, Body: &events.Event_Order{Order: out}}}, nil
 }

@@ -17,17 +17,14 @@ var errNoDetail = errors.New("the platform lists the order but gives no detail o
 // readOrders reads the orders that changed: the list says which, and when; the
 // detail says the rest. A record is {"list":{…},"detail":{…}}, since the time
 // of the last change stands in the list only.
-func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
-	return c.walk(ctx, orderListing, from, func(p part, expected int) error {
-		page := c.records(Orders, p, p.rows)
-		page.Total = expected
+func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
+	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
+		page := c.records(Orders, p, p.Rows)
+		page.Total = p.Expected
 		if err := c.addDetails(ctx, &page); err != nil {
 			return err
 		}
-		if !yield(page, nil) {
-			return errStopped
-		}
-		return nil
+		return give(page)
 	})
 }
 

@@ -134,7 +134,7 @@ func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Pa
 		if err != nil || row == nil {
 			return connectors.Page{}, err
 		}
-		page := c.records(Orders, part{}, []json.RawMessage{row})
+		page := c.records(Orders, connectors.Part{}, []json.RawMessage{row})
 		err = c.addDetails(ctx, &page)
 		return fetched(page), err
 	case Tickets:
@@ -160,17 +160,17 @@ func (c *Connector) changedLately(ctx context.Context, id string) (json.RawMessa
 	for _, back := range lookBack {
 		now := c.client.now()
 		w := connectors.Window{From: now.Add(-back), To: now}
-		for n := range lookPages {
+		for n := 1; n <= lookPages; n++ {
 			p, err := c.page(ctx, orderListing, w, n, c.cfg.PageSize)
 			if err != nil {
 				return nil, err
 			}
-			for _, row := range p.rows {
+			for _, row := range p.Rows {
 				if l, err := readListed(row); err == nil && string(l.OrderID) == id {
 					return row, nil
 				}
 			}
-			if len(p.rows) < c.cfg.PageSize {
+			if len(p.Rows) < c.cfg.PageSize {
 				break
 			}
 		}
@@ -184,22 +184,22 @@ func (c *Connector) changedLately(ctx context.Context, id string) (json.RawMessa
 func (c *Connector) refundsOf(ctx context.Context, order string) (connectors.Page, error) {
 	byOrder := refundListing
 	byOrder.params = func(_ connectors.Window, page, size int) map[string]any {
-		return map[string]any{"orderIdList": []string{order}, "pageNum": page, "pageSize": size}
+		return map[string]any{"orderIdList": []string{order}, "pageNum": page - 1, "pageSize": size}
 	}
-	p, err := c.page(ctx, byOrder, connectors.Window{}, 0, c.cfg.PageSize)
+	p, err := c.page(ctx, byOrder, connectors.Window{}, 1, c.cfg.PageSize)
 	if withoutRefunds(err) {
 		row, err := c.changedLately(ctx, order)
 		if err != nil || row == nil {
 			return connectors.Page{}, err
 		}
-		page := c.records(Tickets, part{}, []json.RawMessage{row})
+		page := c.records(Tickets, connectors.Part{}, []json.RawMessage{row})
 		err = c.refundsOfOrders(ctx, &page)
 		return fetched(page), err
 	}
 	if err != nil {
 		return connectors.Page{}, err
 	}
-	page := c.records(Tickets, part{}, p.rows)
+	page := c.records(Tickets, connectors.Part{}, p.Rows)
 	err = c.addBuyers(ctx, &page)
 	return fetched(page), err
 }

@@ -5,19 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 
-	"golang.org/x/sync/errgroup"
-
 	"oneid/connectors"
 )
 
 // readTickets reads the refunds that changed: by their own list, or, where the
 // app may not use it, from the orders that changed. A run stays with one of
 // the two ways; both give the same entities.
-func (c *Connector) readTickets(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
-	err := c.readRefunds(ctx, from, yield)
+func (c *Connector) readTickets(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
+	err := c.readRefunds(ctx, from, give)
 	if withoutRefunds(err) {
 		c.log.WarnContext(ctx, "refunds are read from the orders: the app may not list them", "error", err)
-		return c.readRefundsOfOrders(ctx, from, yield)
+		return c.readRefundsOfOrders(ctx, from, give)
 	}
 	return err
 }
@@ -31,52 +29,43 @@ func withoutRefunds(err error) bool {
 // readRefunds reads the list of refunds. A record is
 // {"refund":{…},"buyer_id":"…"}; the buyer is asked of the order where the
 // refund does not name one.
-func (c *Connector) readRefunds(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
+func (c *Connector) readRefunds(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
 	// The count that walk begins with meets a missing right first, before
 	// any page was given.
-	return c.walk(ctx, refundListing, from, func(p part, expected int) error {
-		page := c.records(Tickets, p, p.rows)
-		page.Total = expected
+	return c.walk(ctx, refundListing, from, func(p connectors.Part) error {
+		page := c.records(Tickets, p, p.Rows)
+		page.Total = p.Expected
 		if err := c.addBuyers(ctx, &page); err != nil {
 			return err
 		}
-		if !yield(page, nil) {
-			return errStopped
-		}
-		return nil
+		return give(page)
 	})
 }
 
 // addBuyers makes of each refund of a page {"refund":{…},"buyer_id":"…"}.
 func (c *Connector) addBuyers(ctx context.Context, page *connectors.Page) error {
-	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(c.cfg.Parallel)
-	for i := range page.Records {
-		record := &page.Records[i]
-		group.Go(func() error {
-			var r struct {
-				OrderID text `json:"orderId"`
-				BuyerID text `json:"buyerId"`
-			}
-			if json.Unmarshal(record.Raw, &r) != nil {
-				r.OrderID, r.BuyerID = "", ""
-			}
-			who := buyer{ID: string(r.BuyerID)}
-			if (who.ID == "" || who.ID == "0") && r.OrderID != "" {
-				var err error
-				if who, err = c.buyerOf(inner, listed{OrderID: r.OrderID}); err != nil {
-					return err
-				}
-			}
+	return page.Each(ctx, c.cfg.Parallel, func(ctx context.Context, record *connectors.Record) error {
+		var r struct {
+			OrderID text `json:"orderId"`
+			BuyerID text `json:"buyerId"`
+		}
+		if json.Unmarshal(record.Raw, &r) != nil {
+			r.OrderID, r.BuyerID = "", ""
+		}
+		who := buyer{ID: string(r.BuyerID)}
+		if (who.ID == "" || who.ID == "0") && r.OrderID != "" {
 			var err error
-			record.Raw, err = marshal(struct {
-				Refund  json.RawMessage `json:"refund"`
-				BuyerID string          `json:"buyer_id"`
-			}{record.Raw, who.ID})
-			return err
-		})
-	}
-	return group.Wait()
+			if who, err = c.buyerOf(ctx, listed{OrderID: r.OrderID}); err != nil {
+				return err
+			}
+		}
+		var err error
+		record.Raw, err = marshal(struct {
+			Refund  json.RawMessage `json:"refund"`
+			BuyerID string          `json:"buyer_id"`
+		}{record.Raw, who.ID})
+		return err
+	})
 }
 
 // buyerOf is who bought an order; nobody when the platform does not know it.
@@ -98,16 +87,13 @@ func (c *Connector) buyerOf(ctx context.Context, order listed) (buyer, error) {
 
 // readRefundsOfOrders reads refunds from the orders that changed: each item
 // with a refund number is a record, {"list":{…},"detail":{…},"refund_no":"…"}.
-func (c *Connector) readRefundsOfOrders(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
-	return c.walk(ctx, orderListing, from, func(p part, _ int) error {
-		page := c.records(Tickets, p, p.rows)
+func (c *Connector) readRefundsOfOrders(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
+	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
+		page := c.records(Tickets, p, p.Rows)
 		if err := c.refundsOfOrders(ctx, &page); err != nil {
 			return err
 		}
-		if !yield(page, nil) {
-			return errStopped
-		}
-		return nil
+		return give(page)
 	})
 }
 

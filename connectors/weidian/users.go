@@ -33,7 +33,7 @@ func readBuyer(detail json.RawMessage) (buyer, error) {
 		ID text `json:"buyer_id"`
 	}]
 	if len(detail) == 0 || detail[0] != '{' {
-		return buyer{}, errRow
+		return buyer{}, connectors.ErrRow
 	}
 	var err error
 	connectors.Members(detail, func(name string, value json.RawMessage) {
@@ -88,11 +88,11 @@ type user struct {
 
 // readUsers reads the distinct buyers of the orders that changed, since the
 // platform lists no buyers: each once in a run, and again with another phone.
-func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, yield func(connectors.Page, error) bool) error {
+func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
 	seen := make(map[string]text) // buyer → phone
 	window := make(map[string]user)
-	return c.walk(ctx, orderListing, from, func(p part, _ int) error {
-		if err := c.collect(ctx, c.records(Users, p, p.rows).Records, seen, window); err != nil || !p.last {
+	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
+		if err := c.collect(ctx, c.records(Users, p, p.Rows).Records, seen, window); err != nil || !p.Last {
 			return err
 		}
 		ids := slices.Sorted(maps.Keys(window))
@@ -109,8 +109,8 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, yield
 			if i+userPage < len(ids) {
 				page.Next = ""
 			}
-			if !yield(page, nil) {
-				return errStopped
+			if err := give(page); err != nil {
+				return err
 			}
 		}
 		if len(seen)+len(ids) > maxSeen {

@@ -6,6 +6,7 @@
 package weidian
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -128,56 +129,42 @@ var (
 // Its error names every fault of the settings at once.
 func New(shop string, cfg Config) (*Connector, error) {
 	cfg.URL, cfg.TokenURL = addresses(cfg.URL, cfg.TokenURL)
-	def(&cfg.DetailVersion, defaultDetail)
-	def(&cfg.BackfillDays, 90)
-	def(&cfg.PageSize, 50)
-	def(&cfg.Parallel, 8)
-	def(&cfg.RequestsPerSecond, 5)
-	defPointer(&cfg.SettleSeconds, 60)
-	defPointer(&cfg.OverlapSeconds, 300)
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	var faults []error
-	fault := func(bad bool, text string) {
-		if bad {
-			faults = append(faults, errors.New(text))
-		}
-	}
+	cfg.DetailVersion = cmp.Or(cfg.DetailVersion, defaultDetail)
+	cfg.BackfillDays = cmp.Or(cfg.BackfillDays, 90)
+	cfg.PageSize = cmp.Or(cfg.PageSize, 50)
+	cfg.Parallel = cmp.Or(cfg.Parallel, 8)
+	cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 5)
+	cfg.SettleSeconds = cmp.Or(cfg.SettleSeconds, new(60))
+	cfg.OverlapSeconds = cmp.Or(cfg.OverlapSeconds, new(300))
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
+	var faults connectors.Faults
 	noKeys := cfg.AppKey == "" || cfg.AppSecret == ""
-	fault(shop == "", "the shop's number is missing")
-	fault(cfg.AccessToken == "" && cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.weidian.com")
-	fault(cfg.AccessToken == "" && cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.weidian.com")
-	fault(cfg.RedirectURI != "" && noKeys, "redirect_uri, of a service app, needs app_key and app_secret")
-	fault(cfg.Decrypt && noKeys, "decrypt needs app_key and app_secret")
-	fault(cfg.DetailVersion != "1.0" && cfg.DetailVersion != "2.0", "detail_version must be 1.0 or 2.0")
-	fault(cfg.BackfillDays < 1 || cfg.BackfillDays > 3660, "backfill_days must be 1 to 3660")
-	fault(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
-	fault(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
-	fault(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
-	fault(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
-	fault(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
-	fault(cfg.PushSecret != "" && !pushSecret.MatchString(cfg.PushSecret), "push_secret must be 20 or more letters, digits, - and _: it is a part of an address")
+	faults.If(shop == "", "the shop's number is missing")
+	faults.If(cfg.AccessToken == "" && cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.weidian.com")
+	faults.If(cfg.AccessToken == "" && cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.weidian.com")
+	faults.If(cfg.RedirectURI != "" && noKeys, "redirect_uri, of a service app, needs app_key and app_secret")
+	faults.If(cfg.Decrypt && noKeys, "decrypt needs app_key and app_secret")
+	faults.If(cfg.DetailVersion != "1.0" && cfg.DetailVersion != "2.0", "detail_version must be 1.0 or 2.0")
+	faults.If(cfg.BackfillDays < 1 || cfg.BackfillDays > 3660, "backfill_days must be 1 to 3660")
+	faults.If(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
+	faults.If(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
+	faults.If(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
+	faults.If(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
+	faults.If(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
+	faults.If(cfg.PushSecret != "" && !pushSecret.MatchString(cfg.PushSecret), "push_secret must be 20 or more letters, digits, - and _: it is a part of an address")
 	api, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport, PerMethod: cfg.MethodRequestsPerSecond,
 		App: httpclient.Limit{
-			Name: Platform + " app " + cfg.AppKey, PerSecond: cfg.AppRequestsPerSecond, Burst: burst(cfg.AppRequestsPerSecond),
-			PerDay: cfg.CallsPerDay, Zone: zone,
+			Name: Platform + " app " + cfg.AppKey, PerSecond: cfg.AppRequestsPerSecond, PerDay: cfg.CallsPerDay, Zone: zone,
 		},
-		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond, Burst: burst(cfg.RequestsPerSecond)},
+		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond},
 	})
-	if err != nil {
-		faults = append(faults, fmt.Errorf("url: %w", err))
-	}
+	faults.Add("url", err)
 	token, err := httpclient.New(httpclient.Config{BaseURL: cfg.TokenURL, Transport: cfg.Transport, Shop: httpclient.Limit{PerSecond: 1}})
-	if err != nil {
-		faults = append(faults, fmt.Errorf("token_url: %w", err))
-	}
+	faults.Add("token_url", err)
 	service, err := httpclient.New(httpclient.Config{BaseURL: strings.TrimSuffix(cfg.TokenURL, "/token"), Transport: cfg.Transport, Shop: httpclient.Limit{PerSecond: 1}})
-	if err != nil {
-		faults = append(faults, fmt.Errorf("token_url: %w", err))
-	}
-	if err := errors.Join(faults...); err != nil {
+	faults.Add("token_url", err)
+	if err := faults.Err(); err != nil {
 		return nil, err
 	}
 	return &Connector{
@@ -209,22 +196,6 @@ func addresses(api, token string) (string, string) {
 	return api, token
 }
 
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-func defPointer[T any](field **T, value T) {
-	if *field == nil {
-		*field = &value
-	}
-}
-
-// burst is how many calls of a hundredth of a second may come at once.
-func burst(perSecond float64) int { return max(1, int(perSecond/100)) }
-
 // Share lets the connector share its limits with others; call it before the
 // first call.
 func (c *Connector) Share(l *httpclient.Limits) { c.client.http.Share(l) }
@@ -252,26 +223,18 @@ func Spec() connectors.Spec {
 
 // Read yields the pages of a stream that follow from.
 func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
-	return func(yield func(connectors.Page, error) bool) {
-		var err error
+	return connectors.Pages(Platform, stream, c.shop, func(give func(connectors.Page) error) error {
 		switch stream {
 		case Orders:
-			err = c.readOrders(ctx, from, yield)
+			return c.readOrders(ctx, from, give)
 		case Users:
-			err = c.readUsers(ctx, from, yield)
+			return c.readUsers(ctx, from, give)
 		case Tickets:
-			err = c.readTickets(ctx, from, yield)
-		default:
-			err = connectors.ErrNoStream
+			return c.readTickets(ctx, from, give)
 		}
-		if err != nil && !errors.Is(err, errStopped) {
-			yield(connectors.Page{}, fmt.Errorf("weidian: read %s of shop %s: %w", stream, c.shop, err))
-		}
-	}
+		return connectors.ErrNoStream
+	})
 }
-
-// errStopped: the reader of the pages wants no more.
-var errStopped = errors.New("stopped")
 
 // windows is the plan by which the streams go on.
 func (c *Connector) windows() connectors.Windows {
@@ -302,7 +265,7 @@ func (c *Connector) Check(ctx context.Context) error {
 	now := c.client.now()
 	hour := connectors.Window{From: now.Add(-time.Hour), To: now}
 	for _, l := range []listing{orderListing, refundListing} {
-		if _, err := c.page(ctx, l, hour, 0, 1); err != nil {
+		if _, err := c.page(ctx, l, hour, 1, 1); err != nil {
 			faults = append(faults, fmt.Errorf("weidian: shop %s: stream %s: %w", c.shop, l.stream, err))
 		}
 	}
@@ -311,9 +274,8 @@ func (c *Connector) Check(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("weidian: shop %s: get the AES key: %w", c.shop, err))
 		}
 	}
-	if skew := c.client.skew(); skew.Abs() > maxSkew {
-		faults = append(faults, fmt.Errorf("weidian: shop %s: this machine's clock is %s away from the platform's: %w; let it follow a time server (NTP)",
-			c.shop, skew.Abs().Round(time.Second), connectors.ErrClock))
+	if err := c.client.clock.Check(maxSkew); err != nil {
+		faults = append(faults, fmt.Errorf("weidian: shop %s: %w", c.shop, err))
 	}
 	return errors.Join(faults...)
 }

@@ -17,15 +17,17 @@ type Limit struct {
 	// Name of what is limited; clients that share Limits share what bears the
 	// same name. It appears in messages: no secret.
 	Name string
-	// PerSecond is how many calls there may be in any second; 0 means no limit.
-	// Burst is how many of them may come at once; default 1.
+	// PerSecond is how many calls there may be in any second, those of a
+	// hundredth of one (and at least one) at once; 0 means no limit.
 	PerSecond float64
-	Burst     int
 	// PerDay is how many calls in a day of Zone; 0 means no limit.
 	PerDay int
 	// Zone is that of the day; nil is UTC.
 	Zone *time.Location
 }
+
+// burst is how many calls may come at once.
+func (l Limit) burst() int { return max(1, int(l.PerSecond/100)) }
 
 // A Keeper keeps what was used of the quotas and which bans stand, beyond the
 // process and for all that share them. It may be used concurrently.
@@ -139,7 +141,7 @@ func (l *Limits) bucket(limit Limit) *bucket {
 			b.limit.Zone = time.UTC
 		}
 		if limit.PerSecond > 0 {
-			b.rate = rate.NewLimiter(b.perSecond(), max(limit.Burst, 1))
+			b.rate = rate.NewLimiter(b.perSecond(), limit.burst())
 		}
 		l.buckets[limit.Name] = b
 	}
@@ -152,7 +154,7 @@ func (l *Limits) bucket(limit Limit) *bucket {
 func (b *bucket) perSecond() rate.Limit {
 	all := b.limit.PerSecond * b.share
 	// A thousandth less, so that rounding puts no call into the second before.
-	return rate.Limit(0.999 * max(all-float64(max(b.limit.Burst, 1)-1), all/2))
+	return rate.Limit(0.999 * max(all-float64(b.limit.burst()-1), all/2))
 }
 
 // ban holds all calls under a name until then; a shorter ban than the one that

@@ -203,7 +203,7 @@ func TestProcessesShareARate(t *testing.T) {
 func TestNoSecondHasMore(t *testing.T) {
 	for _, perSecond := range []int{1, 7, 100, 250, 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			c := clientOf(t, NewLimits(nil), "one", Limit{PerSecond: float64(perSecond), Burst: max(perSecond/100, 1)})
+			c := clientOf(t, NewLimits(nil), "one", Limit{PerSecond: float64(perSecond)})
 			var mu sync.Mutex
 			seconds := make(map[int64]int)
 			var callers sync.WaitGroup

@@ -9,13 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
-	"time"
 
 	"oneid/connectors"
 	"oneid/internal/httpclient"
@@ -31,20 +27,15 @@ var codes = connectors.MustCodes(codesTable)
 type client struct {
 	http              *httpclient.Client
 	shop, key, secret string
+	clock             connectors.Clock
 	pauses            connectors.Pauses
-
-	// renewing holds one element while somebody gets a token.
-	renewing chan struct{}
-
-	mu sync.Mutex
-	// The fields below are guarded by mu.
-	token string
-	// offset is the platform's clock less ours, as last learnt.
-	offset time.Duration
+	tokens            *connectors.Tokens
 }
 
 func newClient(api *httpclient.Client, shop string, cfg Config) *client {
-	return &client{http: api, shop: shop, key: cfg.AppKey, secret: cfg.AppSecret, renewing: make(chan struct{}, 1)}
+	c := &client{http: api, shop: shop, key: cfg.AppKey, secret: cfg.AppSecret}
+	c.tokens = &connectors.Tokens{Platform: Platform, Shop: shop, Now: c.clock.Now, Renew: c.renew}
+	return c
 }
 
 // sign is the signature of a form: HMAC-SHA256 of all but sign, sorted by
@@ -59,17 +50,23 @@ func sign(secret string, form map[string]string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// once makes one call. The form is built and signed inside the HTTP client's
-// retry, so each attempt has a timestamp and a signature of its own.
-func (c *client) once(ctx context.Context, method, token string, params, out any) error {
+// call calls a method about the shop's things. Whatever the token's end or a
+// wrong clock asks for, it is done, and the call repeated.
+func (c *client) call(ctx context.Context, method string, params, out any) error {
+	return c.tokens.Call(ctx, func(access func() string) error { return c.once(ctx, method, access, params, out) })
+}
+
+// once calls a method. The form is built and signed inside the HTTP client's
+// retry, so each attempt has a token, a timestamp and a signature of its own.
+func (c *client) once(ctx context.Context, method string, access func() string, params, out any) error {
 	param, err := json.Marshal(params)
 	if err != nil {
 		return err
 	}
 	build := func(int) (httpclient.Request, error) {
 		form := map[string]string{
-			"app_key": c.key, "method": method, "token": token, "param": string(param),
-			"timestamp": strconv.FormatInt(c.now().Unix(), 10),
+			"app_key": c.key, "method": method, "token": access(), "param": string(param),
+			"timestamp": strconv.FormatInt(c.clock.Now().Unix(), 10),
 		}
 		form["sign"] = sign(c.secret, form)
 		values := make(url.Values, len(form))
@@ -78,14 +75,16 @@ func (c *client) once(ctx context.Context, method, token string, params, out any
 		}
 		return httpclient.Request{Form: values}, nil
 	}
-	_, err = c.http.Do(ctx, method, build, func(r httpclient.Response) error {
-		c.learnClock(r.Header)
-		if err := c.http.StatusError(r); err != nil {
-			return err
-		}
-		return c.pauses.Note(c.decode(method, r, out))
+	return connectors.ByClock(func() error {
+		_, err := c.http.Do(ctx, method, build, func(r httpclient.Response) error {
+			c.clock.Learn(r.Header)
+			if err := c.http.StatusError(r); err != nil {
+				return err
+			}
+			return c.pauses.Note(c.decode(method, r, out))
+		})
+		return err
 	})
-	return err
 }
 
 // decode reads an answer, {"code":"0","data":{…}}, or says what it refuses.
@@ -106,114 +105,30 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 	return nil
 }
 
-// refusal is the platform's refusal of a call. Of its code only digits are
-// kept, and of its text nothing: an answer is never repeated as it came.
+// refusal is the platform's refusal of a call. Of its code only what codes are
+// made of is kept, and of its text nothing: an answer is never repeated as it came.
 func refusal(shop, method, code string) *connectors.Error {
-	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, code[:min(len(code), 20)])}
+	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: connectors.CleanCode(code)}
 	codes.Find(e.SystemCode, "").Apply(e)
 	return e
 }
 
-// call calls a method. A token that has ended is renewed once, a clock that is
-// wrong mended once by the answer's Date, and the call repeated.
-func (c *client) call(ctx context.Context, method string, params, out any) error {
-	renewed, mended := false, false
-	for {
-		token := ""
-		if method != tokenMethod {
-			var err error
-			if token, err = c.held(ctx); err != nil {
-				return err
-			}
-		}
-		err := c.once(ctx, method, token, params, out)
-		switch {
-		case errors.Is(err, connectors.ErrClock) && !mended:
-			mended = true
-		case connectors.ClassOf(err) != connectors.Refresh || token == "":
-			return err
-		case renewed:
-			return connectors.Renewed(err)
-		default:
-			renewed = true
-			if err := c.renew(ctx, token); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// tokenMethod gives a token.
-const tokenMethod = "token.get"
-
-// held is the token, got if there is none.
-func (c *client) held(ctx context.Context) (string, error) {
-	c.mu.Lock()
-	token := c.token
-	c.mu.Unlock()
-	if token != "" {
-		return token, nil
-	}
-	err := c.renew(ctx, "")
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.token, err
-}
-
-// renew gets a token in place of used; when another call has done so since,
-// there is nothing to do.
-func (c *client) renew(ctx context.Context, used string) error {
-	select {
-	case c.renewing <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-c.renewing }()
-	c.mu.Lock()
-	now := c.token
-	c.mu.Unlock()
-	if now != used {
-		return nil
-	}
+// renew gets a token. Who calls it, when and how often is the matter of
+// connectors.Tokens.
+func (c *client) renew(ctx context.Context, _ connectors.Token) (connectors.Token, error) {
 	var answer struct {
 		Token string `json:"token"`
 	}
-	if err := c.call(ctx, tokenMethod, struct{}{}, &answer); err != nil {
-		return err
+	// A token is everybody's: a reading that can wait does not make it wait.
+	ctx = httpclient.WithoutPatience(ctx)
+	if err := c.once(ctx, "token.get", func() string { return "" }, struct{}{}, &answer); err != nil {
+		return connectors.Token{}, err
 	}
 	if answer.Token == "" {
-		return errors.New("the platform answered with no token")
+		return connectors.Token{}, errors.New("the platform answered with no token")
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.token = answer.Token
-	return nil
+	return connectors.Token{Access: answer.Token}, nil
 }
 
-// now is the platform's clock, as far as it is known.
-func (c *client) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset).UTC()
-}
-
-// learnClock notes the platform's present from an answer; less than two seconds
-// are no difference.
-func (c *client) learnClock(h http.Header) {
-	date, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return
-	}
-	offset := time.Until(date)
-	if offset.Abs() < 2*time.Second {
-		offset = 0
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset = offset
-}
+// UseTokens implements connectors.TokenUser: all processes share a token.
+func (c *Connector) UseTokens(store connectors.TokenStore) { c.client.tokens.Use(store) }

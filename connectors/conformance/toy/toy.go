@@ -3,6 +3,7 @@
 package toy
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -41,6 +42,8 @@ type Config struct {
 	BackfillDays int `json:"backfill_days"`
 	// PageSize of lists, 1 to 50, default 50.
 	PageSize int `json:"page_size"`
+	// Parallel is how many orders are asked for at the same time; default 4.
+	Parallel int `json:"parallel"`
 	// RequestsPerSecond bounds the calls of this shop; default 10.
 	RequestsPerSecond float64 `json:"requests_per_second"`
 	// CallsPerDay is the app's quota of calls in a day of GMT+8; 0 is none.
@@ -62,39 +65,27 @@ var _ connectors.Connector = (*Connector)(nil)
 // New makes the connector of a shop; it connects to nothing yet. Its error
 // names every fault of the settings at once.
 func New(shop string, cfg Config) (*Connector, error) {
-	def(&cfg.BackfillDays, 90)
-	def(&cfg.PageSize, 50)
-	def(&cfg.RequestsPerSecond, 10)
-	var faults []error
-	fault := func(bad bool, text string) {
-		if bad {
-			faults = append(faults, errors.New(text))
-		}
-	}
-	fault(shop == "", "the shop's number is missing")
-	fault(cfg.AppKey == "" || cfg.AppSecret == "", "app_key or app_secret is missing: they stand in the app's page")
-	fault(cfg.BackfillDays < 1, "backfill_days must be at least 1")
-	fault(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
-	fault(cfg.RequestsPerSecond <= 0 || cfg.CallsPerDay < 0, "requests_per_second must be above 0, and calls_per_day not below")
+	cfg.BackfillDays = cmp.Or(cfg.BackfillDays, 90)
+	cfg.PageSize = cmp.Or(cfg.PageSize, 50)
+	cfg.Parallel = cmp.Or(cfg.Parallel, 4)
+	cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 10)
+	var faults connectors.Faults
+	faults.If(shop == "", "the shop's number is missing")
+	faults.If(cfg.AppKey == "" || cfg.AppSecret == "", "app_key or app_secret is missing: they stand in the app's page")
+	faults.If(cfg.BackfillDays < 1, "backfill_days must be at least 1")
+	faults.If(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
+	faults.If(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
+	faults.If(cfg.RequestsPerSecond <= 0 || cfg.CallsPerDay < 0, "requests_per_second must be above 0, and calls_per_day not below")
 	api, err := httpclient.New(httpclient.Config{
 		BaseURL: cfg.URL, Transport: cfg.Transport,
 		App:  httpclient.Limit{Name: Platform + " app " + cfg.AppKey, PerDay: cfg.CallsPerDay, Zone: zone},
 		Shop: httpclient.Limit{Name: Platform + " shop " + shop, PerSecond: cfg.RequestsPerSecond},
 	})
-	if err != nil {
-		faults = append(faults, fmt.Errorf("url: %w", err))
-	}
-	if err := errors.Join(faults...); err != nil {
+	faults.Add("url", err)
+	if err := faults.Err(); err != nil {
 		return nil, err
 	}
 	return &Connector{shop: shop, cfg: cfg, client: newClient(api, shop, cfg)}, nil
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Share lets the connector share its limits with others; call it before the
@@ -117,44 +108,33 @@ func (*Connector) Spec() connectors.Spec {
 
 // Check tries the keys, and the right to each stream.
 func (c *Connector) Check(ctx context.Context) error {
-	if _, err := c.client.held(ctx); err != nil {
+	if _, err := c.client.tokens.Valid(ctx); err != nil {
 		return fmt.Errorf("toy: shop %s: get a token: %w", c.shop, err)
 	}
 	var faults []error
-	now := c.client.now()
+	now := c.client.clock.Now()
 	hour := connectors.Window{From: now.Add(-time.Hour), To: now}
 	for _, l := range []listing{orderListing, returnListing} {
 		if _, err := c.page(ctx, l, hour, 1); err != nil {
 			faults = append(faults, fmt.Errorf("toy: shop %s: stream %s: %w", c.shop, l.stream, err))
 		}
 	}
+	// Two minutes off, and there is time to mend it: the platform refuses ten.
+	if err := c.client.clock.Check(2 * time.Minute); err != nil {
+		faults = append(faults, fmt.Errorf("toy: shop %s: %w", c.shop, err))
+	}
 	return errors.Join(faults...)
 }
 
 // Read yields the pages of a stream that follow from.
 func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
-	return func(yield func(connectors.Page, error) bool) {
-		var err error
+	return connectors.Pages(Platform, stream, c.shop, func(give func(connectors.Page) error) error {
 		switch stream {
 		case Orders:
-			err = c.walk(ctx, orderListing, from, func(p part) error { return c.giveOrders(ctx, p, yield) })
+			return c.read(ctx, orderListing, from, give)
 		case Returns:
-			err = c.walk(ctx, returnListing, from, func(p part) error { return give(c.records(returnListing, p), yield) })
-		default:
-			err = connectors.ErrNoStream
+			return c.read(ctx, returnListing, from, give)
 		}
-		if err != nil && !errors.Is(err, errStopped) {
-			yield(connectors.Page{}, fmt.Errorf("toy: read %s of shop %s: %w", stream, c.shop, err))
-		}
-	}
-}
-
-// errStopped: the reader of the pages wants no more.
-var errStopped = errors.New("stopped")
-
-func give(page connectors.Page, yield func(connectors.Page, error) bool) error {
-	if !yield(page, nil) {
-		return errStopped
-	}
-	return nil
+		return connectors.ErrNoStream
+	})
 }

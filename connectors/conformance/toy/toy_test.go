@@ -41,6 +41,9 @@ func TestConformance(t *testing.T) {
 						URL: "http://toy.example/api", AppKey: appKey, AppSecret: appSecret, BackfillDays: 4, PageSize: 5,
 						RequestsPerSecond: cmp.Or(o.PerSecond, 1e6), CallsPerDay: o.PerDay, Transport: o.Transport,
 					}
+					if o.Serial {
+						cfg.Parallel = 1
+					}
 					if o.WrongSecret {
 						cfg.AppSecret = "another"
 					}
