@@ -41,8 +41,11 @@ type Subject struct {
 	// answers.
 	Rows []string
 
-	// Details: what a list names is asked for one by one.
+	// Details: what a list names is asked for one by one. Gone is an answer to
+	// that which gives nothing, and has no code; nil where the table has a code
+	// that skips a record.
 	Details bool
+	Gone    func() (status int, body string)
 	// Unsigned: the platform takes requests without a signature.
 	Unsigned bool
 	// OwnClock: a refusal because of the clock is final. Otherwise the call is
@@ -61,7 +64,8 @@ const Words = "words that stay here"
 type Ask struct {
 	// Seed chooses the shop's data.
 	Seed uint64
-	// Orders is about how many orders it has, in the last three days.
+	// Orders is about how many orders it has, in the last three days; of a
+	// help-desk, tickets.
 	Orders int
 	// Now is the platform's clock.
 	Now func() time.Time
@@ -132,6 +136,7 @@ func Run(t *testing.T, s Subject) {
 		"Quota":           testQuota,
 		"Network":         testNetwork,
 		"TokenEnds":       testTokenEnds,
+		"TokenEndsAgain":  testTokenEndsAgain,
 		"OneStreamStops":  testOneStreamStops,
 		"MissingEntity":   testMissingEntity,
 		"BrokenRow":       testBrokenRow,

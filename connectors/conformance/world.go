@@ -29,6 +29,35 @@ func World(t *testing.T, platform string, ask Ask) (*simulator.World, Shop) {
 	}
 }
 
+// Desk makes an invented population for a help-desk, and what of its Shop
+// follows from it. The caller adds Open and Secrets.
+func Desk(t *testing.T, ask Ask) (*simulator.World, Shop) {
+	t.Helper()
+	until := ask.Now().Add(-time.Minute)
+	cfg := simulator.Config{Seed: ask.Seed, From: until.Add(-3 * 24 * time.Hour), Until: until}
+	for cfg.People = 20; ; cfg.People += 20 {
+		world, err := simulator.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		desk := simulator.Sobot(world, simulator.SobotOptions{Now: ask.Now, Faults: simulator.Faults{PerSecond: ask.PerSecond}})
+		if len(desk.Tickets()) < ask.Orders {
+			continue
+		}
+		return world, Shop{
+			Face: desk,
+			Truth: func() map[string]int64 {
+				all := make(map[string]int64)
+				for _, ticket := range desk.Tickets() {
+					all["ticket "+ticket.ID] = ticket.Modified.UnixMilli()
+				}
+				return all
+			},
+			Change: func(h uint64) { _, _ = desk.Change(h, ask.Now()) }, // all may have changed as far as they can
+		}
+	}
+}
+
 // hasService says that a world has a service ticket: few orders have one.
 func hasService(world *simulator.World) bool {
 	for i := range world.OrderCount(simulator.PlatformDouyin) {
