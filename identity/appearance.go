@@ -1,12 +1,14 @@
 package identity
 
+import "fmt"
+
 // AppearanceType is the type of the identifier that stands for one appearance
 // of a receiver: the keyed hash of its masked fields. It joins nobody by
 // itself; what a Scorer makes of two appearances may.
 const AppearanceType IdentifierType = "appearance"
 
 // Appearance is a receiver as an order shows him, each field masked at least
-// as much as AsSeen masks it: nothing here tells a whole name, number or
+// as much as normalize.AsSeen masks it: nothing here tells a whole name, number or
 // address. An empty field was not shown.
 type Appearance struct {
 	Name     string // 王**
@@ -31,4 +33,35 @@ type Scorer interface {
 	// Explain gives Weigh's parts, best first, with no value in them: "district
 	// equal +7.1".
 	Explain(a, b Appearance) []string
+}
+
+// Scorers are the models that a program has, by the name under which rules use
+// them. Under one name a Scorer never changes: customers that it has joined
+// would not be those that it would join.
+type Scorers map[string]Scorer
+
+// UnknownModelError says that rules use a model that the program does not have.
+type UnknownModelError struct{ Name string }
+
+func (e *UnknownModelError) Error() string {
+	return fmt.Sprintf("identity: the rules use the model %q, which this program does not have", e.Name)
+}
+
+// Code names the kind of error.
+func (e *UnknownModelError) Code() string { return "model_unknown" }
+
+// Hint says what to do.
+func (e *UnknownModelError) Hint() string {
+	return "use the version of oneid that adopted these rules, or a later one; or mend the name under model: in the rules"
+}
+
+// Of is the Scorer that rules use; nil if they use none.
+func (s Scorers) Of(r *Rules) (Scorer, error) {
+	if r.Model == nil {
+		return nil, nil
+	}
+	if scorer := s[r.Model.Use]; scorer != nil {
+		return scorer, nil
+	}
+	return nil, &UnknownModelError{r.Model.Use}
 }

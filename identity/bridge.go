@@ -33,7 +33,7 @@ func Bridges(links []Link) []Bridge {
 	type edge struct{ account, other int } // other: an account, or a hub below 0
 	edges := make([]edge, len(links))
 	for i, l := range links {
-		if l.Decision != "" {
+		if l.paired() {
 			edges[i] = edge{account(l.Account), account(l.Other)}
 			continue
 		}

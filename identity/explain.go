@@ -1,8 +1,8 @@
 package identity
 
 // Explain returns the shortest path of links from one account to another: at
-// every step two links that share an identifier and span, or one decision
-// between two accounts; nil if they are not in one customer.
+// every step two links that share an identifier and span, or one decision or
+// resemblance between two accounts; nil if they are not in one customer.
 func Explain(evidence []Evidence, decisions []Decision, rules *Rules, from, to Account) []Step {
 	return Path(Resolve(evidence, decisions, rules).Links, from, to)
 }
@@ -14,6 +14,12 @@ type Step struct {
 	Identifier Identifier
 	Strength   int
 	Decision   string
+	// Weight, in bits, is above 0 for a step of the model: from Identifier, the
+	// appearance of From, to Other, that of To. Why tells its parts where a Scorer
+	// was asked, with no value in them.
+	Weight float32
+	Other  Hash
+	Why    []string
 }
 
 // Path finds the shortest path in links; nil if there is none or from is to.
@@ -25,9 +31,10 @@ func Path(links []Link, from, to Account) []Step {
 	hubs, of := map[hub][]Link{}, map[Account][]Link{}
 	for _, l := range links {
 		of[l.Account] = append(of[l.Account], l)
-		if l.Decision != "" {
+		if l.paired() {
 			back := l
 			back.Account, back.Other = l.Other, l.Account
+			back.Identifier.Hash, back.OtherAppearance = l.OtherAppearance, l.Identifier.Hash
 			of[back.Account] = append(of[back.Account], back)
 			continue
 		}
@@ -47,8 +54,12 @@ func Path(links []Link, from, to Account) []Step {
 			}
 		}
 		for _, l := range of[at] {
-			if l.Decision != "" {
+			switch {
+			case l.Decision != "":
 				visit(Step{From: at, To: l.Other, Decision: l.Decision})
+				continue
+			case l.Weight > 0:
+				visit(Step{From: at, To: l.Other, Identifier: l.Identifier, Strength: l.Strength, Weight: l.Weight, Other: l.OtherAppearance})
 				continue
 			}
 			key := hub{l.Identifier, l.Span}

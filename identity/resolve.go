@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ type Resolution struct {
 
 // Link is one reason for which an account is in its customer: an identifier
 // that it shares with others (those with a Link of equal Identifier and
-// Span), or a decision that names it together with Other.
+// Span), a decision that names it together with Other, or the model, to which
+// it resembles Other.
 type Link struct {
 	Account    Account
 	Identifier Identifier
@@ -31,7 +33,14 @@ type Link struct {
 	// Decision is the ID of a decision Same, else empty.
 	Decision string
 	Other    Account
+	// Weight, in bits, is above 0 for a link of the model: of Identifier, Account's
+	// appearance, and OtherAppearance, that of Other.
+	Weight          float32
+	OtherAppearance Hash
 }
+
+// paired says whether the link is between two accounts.
+func (l *Link) paired() bool { return l.Decision != "" || l.Weight > 0 }
 
 // ReviewReason says why a join was refused.
 type ReviewReason string
@@ -43,23 +52,32 @@ const (
 	ReviewLargest   ReviewReason = "largest_customer" // the customer would pass its bound
 	ReviewPerShop   ReviewReason = "per_shop"         // one shop knows several accounts by this value
 	ReviewAccounts  ReviewReason = "accounts"         // the value bears too many accounts
+	ReviewModel     ReviewReason = "model"            // the two resemble each other, and not enough to be joined
+	ReviewBlock     ReviewReason = "block"            // too many accounts have appearances that meet under this key
 )
 
 // Review is a refused join. For an inert identifier Accounts are those that
-// it would have joined (not listed for ReviewAccounts, there are too many);
-// for one refused link, the account and one of those it would have met.
+// it would have joined (not listed for ReviewAccounts and ReviewBlock, there are
+// too many); for one refused link, the account and one of those it would have met.
 type Review struct {
 	Reason     ReviewReason
 	Identifier Identifier
 	Span       int
 	Decision   string // a decision Same that contradicts others
 	Accounts   []Account
+	// Weight, in bits, is above 0 for two accounts that resemble each other: by
+	// Identifier, the appearance of the first, and Other, that of the second. Why
+	// tells its parts where a Scorer was asked, with no value in them.
+	Weight float32  `json:",omitzero"`
+	Other  Hash     `json:",omitzero"`
+	Why    []string `json:",omitempty"`
 }
 
 // Compare orders reviews.
 func (v Review) Compare(w Review) int {
 	return cmp.Or(strings.Compare(string(v.Reason), string(w.Reason)), v.Identifier.Compare(w.Identifier), cmp.Compare(v.Span, w.Span),
-		strings.Compare(v.Decision, w.Decision), slices.CompareFunc(v.Accounts, w.Accounts, Account.Compare))
+		strings.Compare(v.Decision, w.Decision), slices.CompareFunc(v.Accounts, w.Accounts, Account.Compare),
+		cmp.Compare(w.Weight, v.Weight), bytes.Compare(v.Other[:], w.Other[:]))
 }
 
 // Sighting is all that one account's evidence in joining roles says of one
@@ -113,7 +131,7 @@ func (r *Rules) Groups(id Identifier, sightings []Sighting) []Group {
 }
 
 // Component is accounts with all that may join or part them: whole, so that
-// no group that joins and no decision Same reaches outside.
+// no group that joins, no decision Same and no pair reaches outside.
 type Component struct {
 	// Accounts are sorted.
 	Accounts []Account
@@ -123,6 +141,9 @@ type Component struct {
 	Exclusive [][]Identifier
 	// Verdicts whose accounts are both in the component, ordered by pair.
 	Verdicts []Verdict
+	// Pairs are those of which the model says that they are one person, each of
+	// two accounts once, A below B.
+	Pairs []Resemblance
 }
 
 // Partition is a resolved component.
@@ -134,7 +155,7 @@ type Partition struct {
 }
 
 // Partition resolves a component: decisions first, then links by strength,
-// priority and key, each refused if it breaks a constraint.
+// priority and key, then pairs by weight, each refused if it breaks a constraint.
 func (r *Rules) Partition(c Component) Partition {
 	n := len(c.Accounts)
 	p := partitioner{rules: r, component: c, parent: make([]int, n+len(c.Groups)), clusters: make([]cluster, n+len(c.Groups))}
@@ -154,6 +175,9 @@ func (r *Rules) Partition(c Component) Partition {
 	}
 	p.decide()
 	p.link()
+	if len(c.Pairs) > 0 {
+		p.resemble()
+	}
 	out := Partition{Customer: make([]int, n), Links: p.links, Reviews: p.reviews}
 	for i := range n {
 		out.Customer[i] = p.clusters[p.find(i)].first
@@ -253,7 +277,7 @@ func (p *partitioner) link() {
 		account := p.component.Accounts[member.Account]
 		a, b := p.find(member.Account), p.find(len(p.component.Accounts)+l.group)
 		if a != b {
-			if reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type]); reason != "" {
+			if reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type].PerShop); reason != "" {
 				p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span,
 					Accounts: []Account{account, p.component.Accounts[p.clusters[b].first]}})
 				continue
@@ -300,9 +324,9 @@ func (p *partitioner) reviewGroup(group *Group, reason ReviewReason) {
 	p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span, Accounts: accounts})
 }
 
-// refuse says why the clusters a and b must not be joined by a link of a
-// type, "" if they may.
-func (p *partitioner) refuse(a, b int, rule *TypeRule) ReviewReason {
+// refuse says why the clusters a and b must not be joined by a link through
+// which a customer may get perShop accounts of one shop, "" if they may.
+func (p *partitioner) refuse(a, b, perShop int) ReviewReason {
 	x, y := &p.clusters[a], &p.clusters[b]
 	switch {
 	case x.size == 0 || y.size == 0:
@@ -313,7 +337,7 @@ func (p *partitioner) refuse(a, b int, rule *TypeRule) ReviewReason {
 		return ReviewExclusive
 	case x.size+y.size > p.rules.LargestCustomer:
 		return ReviewLargest
-	case rule.PerShop > 0 && exceedsPerShop(x, y, rule.PerShop):
+	case perShop > 0 && exceedsPerShop(x, y, perShop):
 		return ReviewPerShop
 	}
 	return ""
@@ -401,8 +425,15 @@ func (p *partitioner) join(a, b int) {
 // Resolve finds the customers in all evidence and decisions. The result is a
 // function of the sets: of neither order, nor repetition, nor any clock.
 // Accounts that only a decision names are no part of it. The rules are in force
-// unless a decision has adopted others.
+// unless a decision has adopted others. Their model is not asked: see
+// Model.Resolve.
 func Resolve(evidence []Evidence, decisions []Decision, rules *Rules) Resolution {
+	return Model{}.Resolve(evidence, decisions, rules)
+}
+
+// Resolve is the Resolve of rules that use a model. Weights of Links and Reviews
+// are the model's, their Why is left out.
+func (m Model) Resolve(evidence []Evidence, decisions []Decision, rules *Rules) Resolution {
 	var set Decisions
 	for _, d := range decisions {
 		set.Add(d)
@@ -467,12 +498,27 @@ func Resolve(evidence []Evidence, decisions []Decision, rules *Rules) Resolution
 		}
 	}
 
+	pairs, inert := m.resemblances(evidence, rules, number)
+	for _, pair := range pairs {
+		if pair.Weight >= rules.Model.Accept {
+			c.Pairs = append(c.Pairs, pair)
+		}
+	}
+
 	p := rules.Partition(c)
 	members := make([][]Account, len(c.Accounts))
 	for i, first := range p.Customer {
 		members[first] = append(members[first], c.Accounts[i])
 	}
-	out := Resolution{Links: p.Links, Reviews: p.Reviews}
+	out := Resolution{Links: p.Links, Reviews: append(p.Reviews, inert...)}
+	for _, pair := range pairs {
+		a, b := p.Customer[pair.A], p.Customer[pair.B]
+		if pair.Weight < rules.Model.Accept && a != b && !set.Apart(members[a], members[b]) {
+			out.Reviews = append(out.Reviews, Review{Reason: ReviewModel, Identifier: Identifier{AppearanceType, pair.X}, Other: pair.Y, Weight: pair.Weight,
+				Accounts: []Account{c.Accounts[pair.A], c.Accounts[pair.B]}})
+		}
+	}
+	slices.SortFunc(out.Reviews, Review.Compare)
 	for _, m := range members {
 		if m != nil {
 			out.Customers = append(out.Customers, m)

@@ -27,6 +27,8 @@ type Rules struct {
 	// Types holds the rule of each type that joins; one that is absent is kept
 	// as evidence and joins nothing.
 	Types map[IdentifierType]*TypeRule `yaml:"types"`
+	// Model says how accounts join that no identifier joins; nil: they do not.
+	Model *ModelRule `yaml:"model"`
 
 	source []byte // the YAML that they were read from
 }
@@ -115,6 +117,7 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 			rule.never = append(rule.never, compiled)
 		}
 	}
+	r.modelFaults(fault)
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
@@ -155,7 +158,7 @@ func (r *Rules) UnmarshalText(text []byte) error {
 
 // Alike says whether both rule alike, however they are written.
 func (r *Rules) Alike(other *Rules) bool {
-	if r.LargestCustomer != other.LargestCustomer || len(r.Types) != len(other.Types) {
+	if r.LargestCustomer != other.LargestCustomer || len(r.Types) != len(other.Types) || !r.Model.alike(other.Model) {
 		return false
 	}
 	for typ := range r.Types {

@@ -24,13 +24,16 @@ func (e *Engine) adopt(b *batch, rules *identity.Rules) {
 			e.touch(b, id)
 		}
 	}
-	joins := e.joins(rules) // counted beside the look-ups
+	joins, model := e.joins(rules), e.modelOf(rules) // beside the look-ups
+	if model != nil {
+		b.changes.Reviews = append(b.changes.Reviews, model.inertBlocks()...)
+	}
 	for account := range uint32(t.accounts.len()) {
 		b.soil(account)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.rule(rules, joins)
+	e.rule(rules, joins, model)
 }
 
 // joins counts for each identifier the accounts that bear it in a role that
@@ -52,12 +55,12 @@ func (e *Engine) joins(rules *identity.Rules) []uint32 {
 	return joins
 }
 
-// rule takes rules into force, and what identifiers join by them.
-func (e *Engine) rule(rules *identity.Rules, joins []uint32) {
+// rule takes rules into force, and what identifiers and appearances join by them.
+func (e *Engine) rule(rules *identity.Rules, joins []uint32, model *model) {
 	for id, n := range joins {
 		e.tables.identifiers.at(uint32(id)).joins = n
 	}
-	e.rules = rules
+	e.rules, e.model = rules, model
 }
 
 func (e *Engine) typeOf(id uint32) identity.IdentifierType {

@@ -23,6 +23,7 @@ const (
 	tableOutbox      Table = 'o' // sequence → encoded Changes
 	tableSequence    Table = 'q' // empty → sequence
 	tableRules       Table = 'r' // empty → YAML of the rules that hold where none were adopted
+	tableAppearances Table = 'v' // number → identifier, seven fields
 	tableUnsettled   Table = 'u' // number → empty: accounts that the next batch resolves anew
 )
 
@@ -79,6 +80,13 @@ func (b *rowsOf) identifier(t *tables, n uint32) {
 	b.end(tableIdentifiers, from)
 }
 
+func (b *rowsOf) appearance(t *tables, n uint32) {
+	from := b.begin(n)
+	b.arena = binary.AppendUvarint(b.arena, uint64(t.appearances.at(n).identifier))
+	b.arena = appendFields(b.arena, t.appearance(n))
+	b.end(tableAppearances, from)
+}
+
 func (b *rowsOf) sighting(t *tables, n uint32) {
 	from := b.begin(n)
 	s := t.sightings.at(n)
@@ -98,6 +106,12 @@ func accountRow(t *tables, n uint32) Row {
 func identifierRow(t *tables, n uint32) Row {
 	var b rowsOf
 	b.identifier(t, n)
+	return b.rows[0]
+}
+
+func appearanceRow(t *tables, n uint32) Row {
+	var b rowsOf
+	b.appearance(t, n)
 	return b.rows[0]
 }
 
@@ -239,6 +253,15 @@ func (e *Engine) load() error {
 			})
 		},
 		func() error {
+			return numbered(tableAppearances, func() int { return t.appearances.len() }, func(r *reader) {
+				id := r.below(t.identifiers.len())
+				a := identity.Appearance{Name: r.text(), Phone: r.text(), Province: r.text(), City: r.text(), District: r.text(), Town: r.text(), Detail: r.text()}
+				if !r.bad {
+					t.addAppearance(id, a)
+				}
+			})
+		},
+		func() error {
 			return numbered(tableSightings, func() int { return t.sightings.len() }, func(r *reader) {
 				s := seen(r.below(t.accounts.len()), r.below(t.identifiers.len()),
 					identity.Role(r.below(int(identity.RoleAgent)+1)), r.below(len(t.names)), r.int(), r.int())
@@ -254,6 +277,11 @@ func (e *Engine) load() error {
 				if err := json.Unmarshal(value, &d); err != nil {
 					return fmt.Errorf("decisions: %w: %w", errDamaged, err)
 				}
+				if d.Kind == identity.Adopt {
+					if _, err := e.scorers.Of(d.Rules); err != nil {
+						return err
+					}
+				}
 				e.decisions.Add(d)
 				return nil
 			})
@@ -264,11 +292,15 @@ func (e *Engine) load() error {
 				e.given, err = identity.ParseRules(value)
 				return err
 			})
-			if err == nil {
-				rules := e.decisions.Rules(e.given)
-				e.rule(rules, e.joins(rules))
+			if err != nil {
+				return err
 			}
-			return err
+			if _, err := e.scorers.Of(e.given); err != nil {
+				return err
+			}
+			rules := e.decisions.Rules(e.given)
+			e.rule(rules, e.joins(rules), e.modelOf(rules))
+			return nil
 		},
 		func() error {
 			return e.store.Scan(tableUnsettled, func(key, _ []byte) error {

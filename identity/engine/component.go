@@ -102,15 +102,20 @@ func (e *Engine) alone(account uint32) bool {
 	}
 	t := &e.tables
 	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
-		if t.identifiers.at(t.sightings.at(n).identifier).joins >= 2 {
+		id := t.sightings.at(n).identifier
+		if t.identifiers.at(id).joins >= 2 {
+			return false
+		}
+		if m := e.model; m != nil && t.identifiers.at(id).typ.name() == m.typ && m.meets(id) {
 			return false
 		}
 	}
 	return true
 }
 
-// component gathers all that is connected with an account.
-func (e *Engine) component(account uint32) (numbers []uint32, c identity.Component) {
+// component gathers all that is connected with an account. Pairs that the model
+// asks about are added to near, if that is given.
+func (e *Engine) component(account uint32, near *[]identity.Resemblance) (numbers []uint32, c identity.Component) {
 	t := &e.tables
 	in, asked := map[uint32]int{account: 0}, map[uint32]bool{}
 	numbers = []uint32{account}
@@ -145,6 +150,19 @@ func (e *Engine) component(account uint32) (numbers []uint32, c identity.Compone
 				}
 			}
 		}
+		if e.model != nil {
+			for _, pair := range e.model.near(numbers[i]) {
+				switch {
+				case pair.Weight >= e.model.rule.Accept:
+					add(uint32(pair.B))
+					if pair.A < pair.B { // once: the other side finds it too
+						c.Pairs = append(c.Pairs, pair)
+					}
+				case near != nil:
+					*near = append(*near, pair)
+				}
+			}
+		}
 		if e.decisions.Pairs() > 0 {
 			for _, v := range e.decisions.Of(t.accountKey(numbers[i])) {
 				if v.Kind != identity.Same {
@@ -176,6 +194,13 @@ func (e *Engine) component(account uint32) (numbers []uint32, c identity.Compone
 		for i := range group.Members {
 			group.Members[i].Account = in[uint32(group.Members[i].Account)]
 		}
+	}
+	for i, pair := range c.Pairs {
+		pair.A, pair.B = in[uint32(pair.A)], in[uint32(pair.B)]
+		if pair.A > pair.B {
+			pair.A, pair.B, pair.X, pair.Y = pair.B, pair.A, pair.Y, pair.X
+		}
+		c.Pairs[i] = pair
 	}
 	if e.decisions.Pairs() > 0 {
 		for _, a := range c.Accounts {

@@ -28,6 +28,9 @@ import (
 type Update struct {
 	Account  identity.Account
 	Evidence []identity.Evidence
+	// Appearance are the fields behind its evidence of identity.AppearanceType,
+	// nil if it has none.
+	Appearance *identity.Appearance
 }
 
 // Changes are what one batch changed. They are a function of the state before
@@ -87,6 +90,7 @@ type Engine struct {
 	// given are the rules that hold where no decision has adopted others.
 	given       *identity.Rules
 	givenStored bool // guarded by applying
+	scorers     identity.Scorers
 
 	applying  sync.Mutex // one Apply at a time; guards unsaved and unsettled
 	unsaved   *batch     // applied in memory, refused by the store
@@ -95,6 +99,7 @@ type Engine struct {
 	mu     sync.RWMutex // guards all below; held for writing in short turns
 	tables tables
 	rules  *identity.Rules // in force; written under applying and mu both
+	model  *model          // theirs; nil if they have none
 	// decisions is written under applying and mu both.
 	decisions identity.Decisions
 	outbox    map[uint64][]byte // Changes not yet delivered, encoded
@@ -103,10 +108,20 @@ type Engine struct {
 	applied   bool // whether there was any sequence
 }
 
+// Option is what an Engine may be given beside its rules.
+type Option func(*Engine)
+
+// Models gives the models that rules may use. Rules that use another are an
+// error of New and of Apply, which changes nothing then.
+func Models(scorers identity.Scorers) Option { return func(e *Engine) { e.scorers = scorers } }
+
 // New loads the state that the store holds. The rules are those of a state that
 // begins: one that has begun keeps its own, until a decision adopts others.
-func New(store Store, rules *identity.Rules) (*Engine, error) {
+func New(store Store, rules *identity.Rules, options ...Option) (*Engine, error) {
 	e := &Engine{store: store, given: rules, rules: rules, outbox: map[uint64][]byte{}}
+	for _, option := range options {
+		option(e)
+	}
 	e.tables.init()
 	if err := e.load(); err != nil {
 		return nil, fmt.Errorf("engine: load the state: %w", err)
@@ -124,7 +139,7 @@ type batch struct {
 	changes  Changes
 	rows     []Row
 	// Numbers before the batch: what lies at or above is new.
-	accounts, identifiers, sightings, names, shops int
+	accounts, identifiers, sightings, names, shops, appearances int
 
 	touched []touch
 	isTouch map[uint32]bool
@@ -134,6 +149,8 @@ type batch struct {
 	order   []uint32        // sightings that are new or widened, in order
 	moved   map[uint32]bool // accounts whose row changed
 	moves   []moveRow
+	// near are pairs that the model asks about, around what was resolved.
+	near []identity.Resemblance
 }
 
 type touch struct {
@@ -167,9 +184,16 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 		}
 		return Changes{Sequence: sequence}, nil
 	}
+	for _, d := range decisions {
+		if d.Kind == identity.Adopt {
+			if _, err := e.scorers.Of(d.Rules); err != nil {
+				return Changes{}, err
+			}
+		}
+	}
 	t := &e.tables
 	b := &batch{sequence: sequence, isTouch: map[uint32]bool{}, isDirty: map[uint32]bool{}, widened: map[uint32]bool{}, moved: map[uint32]bool{},
-		accounts: t.accounts.len(), identifiers: t.identifiers.len(), sightings: t.sightings.len(), names: len(t.names), shops: len(t.shops)}
+		accounts: t.accounts.len(), identifiers: t.identifiers.len(), sightings: t.sightings.len(), names: len(t.names), shops: len(t.shops), appearances: t.appearances.len()}
 	numbers := e.bear(b, updates)
 	for at := 0; at < len(updates); at += turn {
 		e.mu.Lock()
@@ -195,6 +219,9 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 			e.resolve(b, account, seen)
 			e.mu.Unlock()
 		}
+	}
+	if len(b.near) > 0 {
+		b.changes.Reviews = append(b.changes.Reviews, e.questions(b.near)...)
 	}
 	e.finish(b, decisions)
 	return e.commit(b)
@@ -254,37 +281,52 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 // take adds one update to the tables.
 func (e *Engine) take(b *batch, u Update, account uint32) {
 	t := &e.tables
+	if u.Appearance != nil {
+		e.appear(b, u)
+	}
 	for _, ev := range u.Evidence {
-		joins := e.rules.Strength(ev.Identifier.Type, ev.Role) > 0
 		id := t.identifier(ev.Identifier)
-		found, of := t.findSighting(account, id, ev.Role, ev.Source)
-		if found >= 0 {
-			s := t.sightings.at(uint32(found))
-			first, last := min(s.times[0], second(ev.First)), max(s.times[1], second(ev.Last))
-			if first == s.times[0] && last == s.times[1] {
-				continue
-			}
-			if joins {
-				e.touch(b, id)
-			}
-			s.times = [2]uint32{first, last}
-			n := uint32(found)
-			if int(n) < b.sightings && !b.widened[n] {
-				b.widened[n] = true
-				b.order = append(b.order, n)
-			}
+		if m := e.model; m == nil || ev.Identifier.Type != identity.AppearanceType || m.counts(account, id) {
+			e.see(b, ev, account, id)
 			continue
+		}
+		if e.see(b, ev, account, id); e.model.counts(account, id) {
+			e.meet(b, account, id)
+		}
+	}
+}
+
+// see adds a piece of evidence.
+func (e *Engine) see(b *batch, ev identity.Evidence, account, id uint32) {
+	t := &e.tables
+	joins := e.rules.Strength(ev.Identifier.Type, ev.Role) > 0
+	found, of := t.findSighting(account, id, ev.Role, ev.Source)
+	if found >= 0 {
+		s := t.sightings.at(uint32(found))
+		first, last := min(s.times[0], second(ev.First)), max(s.times[1], second(ev.Last))
+		if first == s.times[0] && last == s.times[1] {
+			return
 		}
 		if joins {
 			e.touch(b, id)
-			if !e.joined(account, id) {
-				t.identifiers.at(id).joins++
-			}
-			// Its constraints may be others now, even if no group is.
-			b.soil(account)
 		}
-		b.order = append(b.order, t.addSighting(seen(account, id, ev.Role, of, ev.First, ev.Last)))
+		s.times = [2]uint32{first, last}
+		n := uint32(found)
+		if int(n) < b.sightings && !b.widened[n] {
+			b.widened[n] = true
+			b.order = append(b.order, n)
+		}
+		return
 	}
+	if joins {
+		e.touch(b, id)
+		if !e.joined(account, id) {
+			t.identifiers.at(id).joins++
+		}
+		// Its constraints may be others now, even if no group is.
+		b.soil(account)
+	}
+	b.order = append(b.order, t.addSighting(seen(account, id, ev.Role, of, ev.First, ev.Last)))
 }
 
 // soil marks an account to be resolved anew.
@@ -345,7 +387,7 @@ func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) {
 		e.assign(b, []uint32{account}, "split")
 		return
 	}
-	numbers, c := e.component(account)
+	numbers, c := e.component(account, &b.near)
 	for _, n := range numbers {
 		seen[n] = true
 	}
@@ -363,8 +405,11 @@ func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) {
 	for _, l := range p.Links {
 		i, _ := slices.BinarySearchFunc(c.Accounts, l.Account, identity.Account.Compare)
 		name := string(l.Identifier.Type)
-		if l.Decision != "" {
+		switch {
+		case l.Decision != "":
 			name = "decision"
+		case l.Weight > 0:
+			name = "model"
 		}
 		if first := p.Customer[i]; !slices.Contains(types[first], name) {
 			types[first] = append(types[first], name)
@@ -417,6 +462,7 @@ func (e *Engine) assign(b *batch, members []uint32, why string) {
 func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	slices.SortFunc(b.changes.Reviews, identity.Review.Compare)
 	b.changes.Reviews = slices.CompactFunc(b.changes.Reviews, func(v, w identity.Review) bool { return v.Compare(w) == 0 })
+	b.changes.Reviews = e.explained(b.changes.Reviews)
 	t := &e.tables
 	encoded := e.encodeChanges(b)
 	// Decoded from what is kept, so that both are the same by construction.
@@ -440,6 +486,9 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	}
 	for i := b.identifiers; i < t.identifiers.len(); i++ {
 		numbered.identifier(t, uint32(i))
+	}
+	for i := b.appearances; i < t.appearances.len(); i++ {
+		numbered.appearance(t, uint32(i))
 	}
 	for i := b.sightings; i < t.sightings.len(); i++ {
 		numbered.sighting(t, uint32(i))

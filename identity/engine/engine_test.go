@@ -31,11 +31,71 @@ types:
 
 func rules(t testing.TB) *identity.Rules {
 	t.Helper()
-	r, err := identity.ParseRules([]byte(testRules))
+	return parsed(t, testRules)
+}
+
+func parsed(t testing.TB, source string) *identity.Rules {
+	t.Helper()
+	r, err := identity.ParseRules([]byte(source))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// rulesOf a seed use a model in two of three histories.
+func rulesOf(t testing.TB, seed int) *identity.Rules {
+	t.Helper()
+	return parsed(t, testRules+testModels[seed%3])
+}
+
+var testModels = []string{"", `
+model: {use: letters, accept: 8, review: 4, least_days: 2, block: 3, strength: 10, per_shop: 1}
+`, `
+model: {use: letters, accept: 5, review: 2, strength: 10}
+`}
+
+// letters is a model of appearances of few letters.
+type letters struct{}
+
+func (letters) Blocks(keys []uint64, a identity.Appearance) []uint64 {
+	for i, field := range []string{a.Name, a.Phone} {
+		if field != "" {
+			keys = append(keys, uint64(i)<<8|uint64(field[0]))
+		}
+	}
+	return keys
+}
+
+func (letters) Weigh(a, b identity.Appearance) (bits float32) {
+	for _, field := range []struct {
+		a, b      string
+		same, not float32
+	}{{a.Name, b.Name, 4, -1}, {a.Phone, b.Phone, 5, -2}, {a.District, b.District, 1.5, 0}} {
+		switch {
+		case field.a == "" || field.b == "":
+		case field.a == field.b:
+			bits += field.same
+		default:
+			bits += field.not
+		}
+	}
+	return bits
+}
+
+func (letters) Explain(a, b identity.Appearance) []string {
+	return []string{fmt.Sprintf("letters %+.1f", letters{}.Weigh(a, b))}
+}
+
+var models = identity.Scorers{"letters": letters{}}
+
+func open(t testing.TB, store engine.Store, rules *identity.Rules) *engine.Engine {
+	t.Helper()
+	e, err := engine.New(store, rules, engine.Models(models))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }
 
 // otherRules join other types, more loosely and more strictly.
@@ -52,6 +112,8 @@ types:
 `,
 	// The same groups: what is refused is another.
 	strings.NewReplacer("largest_customer: 6", "largest_customer: 3", ", exclusive: 1", "").Replace(testRules),
+	testRules + testModels[1],
+	testRules + testModels[2],
 }
 
 // adopted is a decision for one of them.
@@ -93,6 +155,17 @@ func randomHistory(r *rand.Rand) history {
 				First: first, Last: first + int64(r.IntN(2))*86400,
 			})
 		}
+		if r.IntN(2) == 0 {
+			a := identity.Appearance{Name: []string{"", "a", "b"}[r.IntN(3)], Phone: []string{"", "1", "2", "3"}[r.IntN(4)], District: []string{"x", "y"}[r.IntN(2)]}
+			first := int64(r.IntN(10)) * 86400
+			ev := identity.Evidence{Account: u.Account, Identifier: identity.Identifier{Type: identity.AppearanceType}, Role: identity.RoleReceiver,
+				Source: []string{"tmall", "file"}[r.IntN(2)], First: first, Last: first + int64(r.IntN(3))*86400}
+			copy(ev.Identifier.Hash[:], a.Name+a.Phone+a.District)
+			u.Evidence = append(u.Evidence, ev)
+			if r.IntN(3) > 0 { // else its fields come later, or never
+				u.Appearance = &a
+			}
+		}
 		h.updates = append(h.updates, u)
 	}
 	for i := range r.IntN(8) {
@@ -116,22 +189,39 @@ func (h history) shuffled(r *rand.Rand) history {
 	return out
 }
 
-// oracle is what the engine must hold: Resolve from scratch, with the ids of
-// the earliest-born accounts, and of those born in one batch the lowest.
-func (h history) oracle(rules *identity.Rules, born map[identity.Account]uint64) map[identity.Account]identity.CustomerID {
-	var evidence []identity.Evidence
+// model is what the history says of appearances.
+func (h history) model() identity.Model {
+	m := identity.Model{Scorers: models, Appearances: map[identity.Hash]identity.Appearance{}}
+	for _, u := range h.updates {
+		for _, ev := range u.Evidence {
+			if ev.Identifier.Type == identity.AppearanceType && u.Appearance != nil {
+				m.Appearances[ev.Identifier.Hash] = *u.Appearance
+			}
+		}
+	}
+	return m
+}
+
+// evidence is all of it.
+func (h history) evidence() (all []identity.Evidence) {
 	seen := map[identity.Account]bool{}
 	for _, u := range h.updates {
 		if !seen[u.Account] {
 			seen[u.Account] = true
 			// An account without evidence is still there: say so in a type
 			// that joins nothing.
-			evidence = append(evidence, identity.Evidence{Account: u.Account, Identifier: identity.Identifier{Type: "none"}, Role: identity.RoleAgent})
+			all = append(all, identity.Evidence{Account: u.Account, Identifier: identity.Identifier{Type: "none"}, Role: identity.RoleAgent})
 		}
-		evidence = append(evidence, u.Evidence...)
+		all = append(all, u.Evidence...)
 	}
+	return all
+}
+
+// oracle is what the engine must hold: Resolve from scratch, with the ids of
+// the earliest-born accounts, and of those born in one batch the lowest.
+func (h history) oracle(rules *identity.Rules, born map[identity.Account]uint64) map[identity.Account]identity.CustomerID {
 	out := map[identity.Account]identity.CustomerID{}
-	for _, customer := range identity.Resolve(evidence, h.decisions, rules).Customers {
+	for _, customer := range h.model().Resolve(h.evidence(), h.decisions, rules).Customers {
 		eldest := slices.MinFunc(customer, func(a, b identity.Account) int {
 			x, y := a.BirthID(), b.BirthID()
 			return order.Or(order.Compare(born[a], born[b]), bytes.Compare(x[:], y[:]))
@@ -200,27 +290,31 @@ func held(e *engine.Engine) map[identity.Account]identity.CustomerID {
 // Resolve from scratch.
 func TestAnyOrderAnyCutSameCustomers(t *testing.T) {
 	t.Parallel()
-	rules := rules(t)
+	joined := 0
 	for seed := range *seedCount {
+		rules := rulesOf(t, seed)
 		r := rand.New(rand.NewPCG(uint64(seed), 4))
 		base := randomHistory(r)
 		for range 3 {
 			h := base.shuffled(r)
 			store := engine.NewMemory()
-			open := func(*engine.Engine) *engine.Engine {
-				e, err := engine.New(store, rules)
-				if err != nil {
-					t.Fatalf("seed %d: %v", seed, err)
-				}
-				return e
-			}
-			e, told, born := h.cut(t, r, open(nil), open)
+			reopen := func(*engine.Engine) *engine.Engine { return open(t, store, rules) }
+			e, told, born := h.cut(t, r, reopen(nil), reopen)
 			want := h.oracle(rules, born)
 			if d := cmp.Diff(want, held(e)); d != "" {
 				t.Fatalf("seed %d: not the customers of Resolve (-want +got):\n%s", seed, d)
 			}
 			if d := cmp.Diff(want, told); d != "" {
 				t.Fatalf("seed %d: the changes do not add up to the customers (-want +got):\n%s", seed, d)
+			}
+			links := h.model().Resolve(h.evidence(), h.decisions, rules).Links
+			if d := cmp.Diff(linkTexts(links), linkTexts(allLinks(e))); d != "" {
+				t.Fatalf("seed %d: not the links of Resolve (-want +got):\n%s", seed, d)
+			}
+			for _, l := range links {
+				if l.Weight > 0 {
+					joined++
+				}
 			}
 			for a, id := range want {
 				if got, ok := e.CustomerOf(a); !ok || got != id {
@@ -233,25 +327,40 @@ func TestAnyOrderAnyCutSameCustomers(t *testing.T) {
 			}
 		}
 	}
+	if joined == 0 {
+		t.Error("the model joined nobody: the property tests nothing of it")
+	}
+}
+
+// allLinks are those of all customers.
+func allLinks(e *engine.Engine) (links []identity.Link) {
+	for c := range e.Customers {
+		of, _ := e.Component(c.ID)
+		links = append(links, of.Links...)
+	}
+	return links
+}
+
+func linkTexts(links []identity.Link) []string {
+	texts := make([]string, len(links))
+	for i, l := range links {
+		texts[i] = fmt.Sprintf("%+v", l)
+	}
+	slices.Sort(texts)
+	return texts
 }
 
 // The partition does not depend on the order of births.
 func TestResolveIgnoresOrder(t *testing.T) {
 	t.Parallel()
-	rules := rules(t)
 	for seed := range *seedCount {
+		rules := rulesOf(t, seed)
 		r := rand.New(rand.NewPCG(uint64(seed), 5))
 		h := randomHistory(r)
-		evidence := func(h history) (all []identity.Evidence) {
-			for _, u := range h.updates {
-				all = append(all, u.Evidence...)
-			}
-			return all
-		}
-		want := identity.Resolve(evidence(h), h.decisions, rules)
+		want := h.model().Resolve(h.evidence(), h.decisions, rules)
 		s := h.shuffled(r)
-		doubled := append(evidence(s), evidence(h)...)
-		if d := cmp.Diff(want, identity.Resolve(doubled, s.decisions, rules)); d != "" {
+		doubled := append(s.evidence(), h.evidence()...)
+		if d := cmp.Diff(want, s.model().Resolve(doubled, s.decisions, rules)); d != "" {
 			t.Fatalf("seed %d: order or repetition changed the resolution:\n%s", seed, d)
 		}
 	}
@@ -263,11 +372,8 @@ func TestUndoneIsNeverAdopted(t *testing.T) {
 	t.Parallel()
 	for seed := range *seedCount {
 		r := rand.New(rand.NewPCG(uint64(seed), 8))
-		h := randomHistory(r)
-		e, err := engine.New(engine.NewMemory(), rules(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		h, rules := randomHistory(r), rulesOf(t, seed)
+		e := open(t, engine.NewMemory(), rules)
 		steps := []struct {
 			updates   []engine.Update
 			decisions []identity.Decision
@@ -283,7 +389,7 @@ func TestUndoneIsNeverAdopted(t *testing.T) {
 			customers, moved = append(customers, held(e)), append(moved, len(changes.Moved))
 		}
 		h.decisions = append(h.decisions, steps[1].decisions...)
-		if d := cmp.Diff(h.oracle(rules(t), nil), customers[1]); d != "" {
+		if d := cmp.Diff(h.oracle(rules, nil), customers[1]); d != "" {
 			t.Fatalf("seed %d: not the customers of the rules that were adopted (-want +got):\n%s", seed, d)
 		}
 		if d := cmp.Diff(customers[0], customers[2]); d != "" {
@@ -298,14 +404,10 @@ func TestUndoneIsNeverAdopted(t *testing.T) {
 // What a wrong decision did, its undo takes back: as if never merged.
 func TestUndoneIsNeverMerged(t *testing.T) {
 	t.Parallel()
-	rules := rules(t)
 	for seed := range *seedCount {
 		r := rand.New(rand.NewPCG(uint64(seed), 6))
 		h := randomHistory(r)
-		e, err := engine.New(engine.NewMemory(), rules)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e := open(t, engine.NewMemory(), rulesOf(t, seed))
 		if _, err := e.Apply(1, h.updates, h.decisions); err != nil {
 			t.Fatal(err)
 		}

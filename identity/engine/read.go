@@ -223,7 +223,12 @@ func (e *Engine) Component(id identity.CustomerID) (Component, bool) {
 			}
 		}
 	}
-	numbers, c := e.component(leader)
+	var near []identity.Resemblance
+	numbers, c := e.component(leader, &near)
+	near = slices.DeleteFunc(near, func(r identity.Resemblance) bool {
+		return !own[t.accountKey(uint32(r.A))] && !own[t.accountKey(uint32(r.B))]
+	})
+	out.Reviews = append(out.Reviews, e.questions(near)...)
 	if len(numbers) > 1 {
 		p := e.rules.Partition(c)
 		for _, l := range p.Links {
@@ -238,6 +243,7 @@ func (e *Engine) Component(id identity.CustomerID) (Component, bool) {
 		}
 	}
 	slices.SortFunc(out.Reviews, identity.Review.Compare)
+	out.Reviews = e.explained(slices.CompactFunc(out.Reviews, func(v, w identity.Review) bool { return v.Compare(w) == 0 }))
 	return out, true
 }
 
@@ -249,7 +255,15 @@ func (e *Engine) Explain(from, to identity.Account) []identity.Step {
 		return nil
 	}
 	c, _ := e.Component(id)
-	return identity.Path(c.Links, from, to)
+	path := identity.Path(c.Links, from, to)
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for i, step := range path {
+		if step.Weight > 0 {
+			path[i].Why = e.why(step.Identifier.Hash, step.Other)
+		}
+	}
+	return path
 }
 
 // Customers yields every living customer as of the call for each, in the

@@ -19,7 +19,8 @@ type Placed struct {
 }
 
 // Rebuilder makes a state anew from what ClickHouse keeps of it: give it every
-// account by ascending Born, then the evidence and the decisions, then Finish.
+// account by ascending Born, then the evidence, the appearances behind it and the
+// decisions, then Finish.
 // It is for one goroutine, and holds the state in memory as an Engine does.
 type Rebuilder struct {
 	engine *Engine
@@ -44,8 +45,8 @@ type Rebuilt struct {
 }
 
 // NewRebuilder begins a state for an empty store.
-func NewRebuilder(store Store, rules *identity.Rules) (*Rebuilder, error) {
-	e, err := New(store, rules)
+func NewRebuilder(store Store, rules *identity.Rules, options ...Option) (*Rebuilder, error) {
+	e, err := New(store, rules, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +106,19 @@ func (r *Rebuilder) Evidence(ev identity.Evidence) bool {
 	return true
 }
 
+// Appearance adds the fields of an appearance, after the evidence; those of one
+// that nobody was seen with are left out.
+func (r *Rebuilder) Appearance(h identity.Hash, a identity.Appearance) {
+	t := &r.engine.tables
+	id, ok := t.findIdentifier(identity.Identifier{Type: identity.AppearanceType, Hash: h})
+	if !ok {
+		return
+	}
+	if _, known := t.findAppearance(id); !known {
+		t.addAppearance(id, a)
+	}
+}
+
 // Decision adds a decision.
 func (r *Rebuilder) Decision(d identity.Decision) {
 	r.engine.decisions.Add(d)
@@ -116,8 +130,16 @@ func (r *Rebuilder) Decision(d identity.Decision) {
 func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	r.bear()
 	e, t := r.engine, &r.engine.tables
+	for _, d := range r.decisions {
+		if d.Kind != identity.Adopt {
+			continue
+		}
+		if _, err := e.scorers.Of(d.Rules); err != nil {
+			return r.report, err
+		}
+	}
 	rules := e.decisions.Rules(e.given)
-	e.rule(rules, e.joins(rules))
+	e.rule(rules, e.joins(rules), e.modelOf(rules))
 	unsettled := r.place()
 	r.unsettle(unsettled)
 	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.sightings.len(), len(r.decisions), len(unsettled)
@@ -146,6 +168,9 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 		func() error { return write(t.accounts.len(), func(i int) Row { return accountRow(t, uint32(i)) }) },
 		func() error {
 			return write(t.identifiers.len(), func(i int) Row { return identifierRow(t, uint32(i)) })
+		},
+		func() error {
+			return write(t.appearances.len(), func(i int) Row { return appearanceRow(t, uint32(i)) })
 		},
 		func() error { return write(t.sightings.len(), func(i int) Row { return sightingRow(t, uint32(i)) }) },
 		func() error { return write(len(r.decisions), func(i int) Row { return decisionRow(r.decisions[i]) }) },
@@ -199,7 +224,7 @@ func (r *Rebuilder) unsettle(unsettled map[uint32]bool) {
 		if seen[i] {
 			continue
 		}
-		numbers, c := e.component(uint32(i))
+		numbers, c := e.component(uint32(i), nil)
 		for _, n := range numbers {
 			seen[n] = true
 		}
@@ -249,6 +274,9 @@ type Difference struct {
 func (e *Engine) Compare(other *Engine) func(yield func(Difference) bool) {
 	return func(yield func(Difference) bool) {
 		if a, b := e.sequence, other.sequence; a != b && !yield(Difference{What: fmt.Sprintf("the sequence is %d here and %d there", a, b)}) {
+			return
+		}
+		if a, b := e.tables.appearances.len(), other.tables.appearances.len(); a != b && !yield(Difference{What: fmt.Sprintf("the fields of %d appearances are known here and of %d there", a, b)}) {
 			return
 		}
 		if d := e.compareDecisions(other); d != "" && !yield(Difference{What: d}) {

@@ -19,10 +19,20 @@ type kept struct {
 	history   map[identity.Account][]engine.Placed
 	evidence  map[identity.Evidence]identity.Evidence // by all but the times
 	decisions []identity.Decision
+	// appearances are the values behind some of the identifiers.
+	appearances map[identity.Hash]identity.Appearance
+	rules       *identity.Rules
 }
 
-func newKept() *kept {
-	return &kept{history: map[identity.Account][]engine.Placed{}, evidence: map[identity.Evidence]identity.Evidence{}}
+func newKept(rules *identity.Rules) *kept {
+	return &kept{map[identity.Account][]engine.Placed{}, map[identity.Evidence]identity.Evidence{}, nil, map[identity.Hash]identity.Appearance{}, rules}
+}
+
+// values adds those that a batch brought.
+func (k *kept) values(updates []engine.Update) {
+	for h, a := range (history{updates: updates}).model().Appearances {
+		k.appearances[h] = a
+	}
 }
 
 // take adds a batch's changes; a batch that was cut off reaches the evidence
@@ -53,7 +63,7 @@ func (k *kept) take(c engine.Changes, decisions []identity.Decision, cutOff bool
 func (k *kept) rebuild(t *testing.T, r *rand.Rand, sequence uint64) (*engine.Engine, engine.Rebuilt) {
 	t.Helper()
 	store := engine.NewMemory()
-	b, err := engine.NewRebuilder(store, rules(t))
+	b, err := engine.NewRebuilder(store, k.rules, engine.Models(models))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +84,9 @@ func (k *kept) rebuild(t *testing.T, r *rand.Rand, sequence uint64) (*engine.Eng
 	for _, ev := range evidence {
 		b.Evidence(ev)
 	}
+	for h, a := range k.appearances {
+		b.Appearance(h, a)
+	}
 	for _, i := range r.Perm(len(k.decisions)) {
 		b.Decision(k.decisions[i])
 	}
@@ -81,11 +94,7 @@ func (k *kept) rebuild(t *testing.T, r *rand.Rand, sequence uint64) (*engine.Eng
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(store, rules(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e, report
+	return open(t, store, k.rules), report
 }
 
 func differences(a, b *engine.Engine) []engine.Difference {
@@ -100,16 +109,13 @@ func differences(a, b *engine.Engine) []engine.Difference {
 // on like it.
 func TestRebuiltIsEqualAndGoesOnAlike(t *testing.T) {
 	t.Parallel()
-	rules := rules(t)
 	settled, unsettled := 0, 0
 	for seed := range *seedCount {
+		rules := rulesOf(t, seed)
 		r := rand.New(rand.NewPCG(uint64(seed), 8))
 		h := randomHistory(r)
-		live, err := engine.New(engine.NewMemory(), rules)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := newKept()
+		live := open(t, engine.NewMemory(), rules)
+		k := newKept(rules)
 		var rebuilt *engine.Engine
 		cutOff := false
 		for sequence := uint64(1); len(h.updates)+len(h.decisions) > 0; sequence++ {
@@ -127,6 +133,9 @@ func TestRebuiltIsEqualAndGoesOnAlike(t *testing.T) {
 				// Before this batch; it may have been cut off in the middle of its inserts.
 				if cutOff = r.IntN(2) == 0; cutOff {
 					k.take(want, decisions, true)
+					if r.IntN(2) == 0 {
+						k.values(updates)
+					}
 				}
 				var report engine.Rebuilt
 				rebuilt, report = k.rebuild(t, r, sequence-1)
@@ -139,6 +148,7 @@ func TestRebuiltIsEqualAndGoesOnAlike(t *testing.T) {
 			}
 			if rebuilt == nil {
 				k.take(want, decisions, false)
+				k.values(updates)
 				if again, report := k.rebuild(t, r, sequence); report.Unsettled > 0 || len(differences(live, again)) > 0 {
 					t.Fatalf("seed %d, sequence %d: %+v, %v", seed, sequence, report, differences(live, again))
 				}

@@ -32,6 +32,10 @@ type tables struct {
 	byIdentifier index
 
 	sightings rows[sighting]
+
+	fields       texts // of appearances
+	appearances  rows[appearance]
+	byAppearance index
 }
 
 type shop struct{ platform, shop string }

@@ -1,0 +1,166 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+)
+
+const modelRules = `
+largest_customer: 50
+types:
+  phone: {priority: 1, join: {member: 90}}
+model: {use: letters, accept: 8, review: 4, least_days: 2, block: 3, strength: 10, per_shop: 1}
+`
+
+// received is an order that an account had sent to somebody, over some days.
+func received(account string, a identity.Appearance, days int64) engine.Update {
+	of, err := identity.ParseAccount(account)
+	if err != nil {
+		panic(err)
+	}
+	ev := identity.Evidence{Identifier: identity.Identifier{Type: identity.AppearanceType}, Role: identity.RoleReceiver, Source: of.Platform, Last: days * 86400}
+	copy(ev.Identifier.Hash[:], a.Name+a.Phone+a.District)
+	return engine.Update{Account: of, Evidence: []identity.Evidence{ev}, Appearance: &a}
+}
+
+func customersOf(e *engine.Engine) (out []string) {
+	for c := range e.Customers {
+		accounts := slices.SortedFunc(slices.Values(c.Accounts), identity.Account.Compare)
+		out = append(out, fmt.Sprint(accounts))
+	}
+	slices.Sort(out)
+	return out
+}
+
+var (
+	wang      = identity.Appearance{Name: "w", Phone: "1", District: "x"}
+	wangsSon  = identity.Appearance{Name: "w", Phone: "2", District: "x"}
+	wangAgain = identity.Appearance{Name: "w", Phone: "1", District: "y"}
+)
+
+// A key that too many accounts share joins nobody any more: what it joined
+// comes apart, and it is reported.
+func TestBlockThatPassesItsBoundLetsGo(t *testing.T) {
+	t.Parallel()
+	rules := parsed(t, modelRules)
+	store := engine.NewMemory()
+	e := open(t, store, rules)
+	if _, err := e.Apply(1, []engine.Update{received("tmall/1/a", wang, 5), received("douyin/1/b", wangAgain, 5)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(e); len(got) != 1 {
+		t.Fatalf("customers %v, want one: they meet in two blocks", got)
+	}
+	// Two more bear the phone, then the name too.
+	for i, u := range []engine.Update{received("weidian/1/c", identity.Appearance{Name: "l", Phone: "1"}, 5), received("weidian/1/d", identity.Appearance{Name: "z", Phone: "1"}, 5)} {
+		changes, err := e.Apply(uint64(2+i), []engine.Update{u}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inert := slices.ContainsFunc(changes.Reviews, func(v identity.Review) bool { return v.Reason == identity.ReviewBlock })
+		if inert != (i == 1) || len(changes.Moved) != 0 {
+			t.Errorf("update %d: inert %v, moved %v", i, inert, changes.Moved)
+		}
+	}
+	e = open(t, store, rules)
+	changes, err := e.Apply(4, []engine.Update{received("weidian/1/f", identity.Appearance{Name: "w"}, 5), received("weidian/1/g", identity.Appearance{Name: "w"}, 5)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(e); len(got) != 6 || len(changes.Moved) != 1 || changes.Moved[0].Reason != "split" {
+		t.Errorf("customers %v, moved %+v; want each alone", got, changes.Moved)
+	}
+}
+
+// What a person is asked is told with its parts, and answered once.
+func TestBetweenTheThresholdsAPersonIsAsked(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), parsed(t, modelRules))
+	a, b := received("tmall/1/a", wang, 5), received("douyin/1/b", identity.Appearance{Name: "w"}, 5)
+	changes, err := e.Apply(1, []engine.Update{a, b}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(changes.Reviews) != 1 || changes.Reviews[0].Reason != identity.ReviewModel || changes.Reviews[0].Weight != 4 ||
+		!slices.Equal(changes.Reviews[0].Accounts, []identity.Account{b.Account, a.Account}) || len(changes.Reviews[0].Why) == 0 {
+		t.Errorf("reviews %+v, want one question about both", changes.Reviews)
+	}
+	if changes, err = e.Apply(2, nil, []identity.Decision{{ID: "1", Kind: identity.Different, A: a.Account, B: b.Account}}); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := e.Component(a.Account.BirthID()); len(changes.Reviews) != 0 || len(c.Reviews) != 0 {
+		t.Errorf("it is asked again after the answer: %+v, %+v", changes.Reviews, c.Reviews)
+	}
+}
+
+// A gift joins nobody, nor does a family behind one door.
+func TestGuardsOfTheModel(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		updates []engine.Update
+		want    int
+	}{
+		"two platforms":            {[]engine.Update{received("tmall/1/a", wang, 5), received("douyin/1/b", wang, 5)}, 1},
+		"a gift":                   {[]engine.Update{received("tmall/1/a", wang, 0), received("douyin/1/b", wang, 5)}, 2},
+		"a gift, then his own":     {[]engine.Update{received("tmall/1/a", wang, 0), received("douyin/1/b", wang, 5), received("tmall/1/a", wang, 5)}, 1},
+		"two accounts of one shop": {[]engine.Update{received("tmall/1/a", wang, 5), received("tmall/1/b", wang, 5)}, 2},
+		"two of a shop, one elsewhere": {[]engine.Update{received("tmall/1/a", wang, 5), received("tmall/1/b", wangAgain, 5),
+			received("douyin/1/c", wang, 5)}, 3},
+		"father and son": {[]engine.Update{received("tmall/1/a", wang, 5), received("douyin/1/b", wangsSon, 5)}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := open(t, engine.NewMemory(), parsed(t, modelRules))
+			for i, u := range c.updates {
+				if _, err := e.Apply(uint64(i), []engine.Update{u}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := customersOf(e); len(got) != c.want {
+				t.Errorf("customers %v, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// The path between two accounts names the model's weight and its parts.
+func TestExplainShowsTheModel(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), parsed(t, modelRules))
+	a, b := received("tmall/1/a", wang, 5), received("douyin/1/b", wangAgain, 5)
+	if _, err := e.Apply(1, []engine.Update{a, b}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range [][2]identity.Account{{a.Account, b.Account}, {b.Account, a.Account}} {
+		path := e.Explain(way[0], way[1])
+		if len(path) != 1 || path[0].Weight != 9 || path[0].Strength != 10 || !slices.Equal(path[0].Why, []string{"letters +9.0"}) {
+			t.Errorf("from %v: %+v, want one step of 9 bits", way[0], path)
+		}
+	}
+	if p, _ := e.PlacementOf(a.Account); p.Reason != "born" && p.Reason != "merged: model" {
+		t.Errorf("reason %q", p.Reason)
+	}
+}
+
+// Rules that use a model which the program has not are refused, and change
+// nothing.
+func TestUnknownModel(t *testing.T) {
+	t.Parallel()
+	var unknown *identity.UnknownModelError
+	if _, err := engine.New(engine.NewMemory(), parsed(t, modelRules)); !errors.As(err, &unknown) || unknown.Name != "letters" {
+		t.Errorf("New = %v, want that the model is unknown", err)
+	}
+	e, err := engine.New(engine.NewMemory(), rules(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopt := identity.Decision{ID: "1", Kind: identity.Adopt, Rules: parsed(t, modelRules)}
+	if _, err := e.Apply(1, []engine.Update{received("tmall/1/a", wang, 5)}, []identity.Decision{adopt}); !errors.As(err, &unknown) || e.Size().Accounts != 0 {
+		t.Errorf("Apply = %v, %+v; want that the model is unknown, and nothing done", err, e.Size())
+	}
+}

@@ -1,0 +1,278 @@
+package identity
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"slices"
+)
+
+// ModelRule is how appearances of receivers join accounts, and what keeps them
+// from it. In the numbers 0 means no bound.
+type ModelRule struct {
+	// Use names one of the program's Scorers.
+	Use string `yaml:"use"`
+	// Accept and Review are weights in bits: from Accept on two accounts are
+	// joined, from Review on a person is asked.
+	Accept float32 `yaml:"accept"`
+	Review float32 `yaml:"review"`
+	// LeastDays lie between the first and the last time that an account was seen
+	// with an appearance, for it to count: a gift is sent once.
+	LeastDays int `yaml:"least_days"`
+	// Block is how many accounts may share a key under which appearances meet
+	// before the key goes inert.
+	Block int `yaml:"block"`
+	// Strength is that of its links, below that of every type's.
+	Strength int `yaml:"strength"`
+	// PerShop is how many persons of one shop an account may resemble before
+	// nothing tells which of them it is, and how many accounts of one shop a
+	// customer may get through the model.
+	PerShop int `yaml:"per_shop"`
+}
+
+func (m *ModelRule) alike(other *ModelRule) bool {
+	if m == nil || other == nil {
+		return m == other
+	}
+	return *m == *other
+}
+
+// modelFaults tells what is wrong with the model's part of the rules.
+func (r *Rules) modelFaults(fault func(path, format string, args ...any)) {
+	if r.Types[AppearanceType] != nil {
+		fault("$.types."+string(AppearanceType), "it joins nobody by itself: see model")
+	}
+	m := r.Model
+	if m == nil {
+		return
+	}
+	if m.Use == "" {
+		fault("$.model.use", "want the name of a model")
+	}
+	if !(m.Review > 0 && m.Review <= m.Accept && m.Accept <= math.MaxFloat32) { // and no NaN
+		fault("$.model.accept", "want bits above 0, and review no more than accept")
+	}
+	weakest := 101
+	for _, rule := range r.Types {
+		if rule == nil {
+			continue
+		}
+		for _, strength := range rule.strength {
+			if strength > 0 {
+				weakest = min(weakest, strength)
+			}
+		}
+	}
+	if m.Strength < 1 || m.Strength >= weakest {
+		fault("$.model.strength", "want 1 or more, and less than every type's, %d", weakest)
+	}
+	for key, n := range map[string]int{"least_days": m.LeastDays, "block": m.Block, "per_shop": m.PerShop} {
+		if n < 0 {
+			fault("$.model."+key, "want 0 (no bound) or more")
+		}
+	}
+}
+
+// Counts says whether an account that was seen with an appearance from first to
+// last, in Unix seconds, is held to be the receiver himself.
+func (m *ModelRule) Counts(first, last int64) bool { return last-first >= int64(m.LeastDays)*86400 }
+
+// Inert says whether a key that so many accounts share joins nobody.
+func (m *ModelRule) Inert(accounts int) bool { return m.Block > 0 && accounts > m.Block }
+
+// BlockKey is what a Review of an inert key names.
+func BlockKey(key uint64) Identifier {
+	id := Identifier{Type: AppearanceType}
+	for i := range 8 {
+		id.Hash[i] = byte(key >> (56 - 8*i))
+	}
+	return id
+}
+
+// Resemblance is the best pair of appearances of two accounts. Its accounts are
+// the caller's numbers; X is A's appearance and Y is B's.
+type Resemblance struct {
+	A, B   int
+	X, Y   Hash
+	Weight float32 // bits
+}
+
+// Weigh is a scorer's weight of two appearances, whichever comes first, and a
+// number in any case.
+func Weigh(s Scorer, x, y Hash, a, b Appearance) float32 {
+	if bytes.Compare(x[:], y[:]) > 0 {
+		a, b = b, a
+	}
+	w := s.Weigh(a, b)
+	if w != w {
+		return -math.MaxFloat32
+	}
+	return min(max(w, -math.MaxFloat32), math.MaxFloat32)
+}
+
+// Better says whether r speaks louder than s for the same two accounts: by its
+// weight and then by its keys. A and B must be in the order of their accounts.
+func (r Resemblance) Better(s Resemblance) bool {
+	return cmp.Or(cmp.Compare(s.Weight, r.Weight), bytes.Compare(r.X[:], s.X[:]), bytes.Compare(r.Y[:], s.Y[:])) < 0
+}
+
+// resemble joins those that resemble each other, once all that is stronger has
+// joined: the heaviest first, each refused if it breaks a constraint.
+func (p *partitioner) resemble() {
+	pairs := slices.Clone(p.component.Pairs)
+	slices.SortFunc(pairs, func(s, t Resemblance) int {
+		return cmp.Or(cmp.Compare(t.Weight, s.Weight), cmp.Compare(s.A, t.A), cmp.Compare(s.B, t.B))
+	})
+	rivals := p.rivals(pairs)
+	for i, pair := range pairs {
+		review := Review{Identifier: Identifier{AppearanceType, pair.X}, Other: pair.Y, Weight: pair.Weight,
+			Accounts: []Account{p.component.Accounts[pair.A], p.component.Accounts[pair.B]}}
+		a, b := p.find(pair.A), p.find(pair.B)
+		if a != b {
+			if rivals[i] {
+				review.Reason = ReviewPerShop
+			} else {
+				review.Reason = p.refuse(a, b, p.rules.Model.PerShop)
+			}
+			if review.Reason != "" {
+				p.reviews = append(p.reviews, review)
+				continue
+			}
+			p.join(a, b)
+		}
+		p.links = append(p.links, Link{Account: review.Accounts[0], Other: review.Accounts[1], Identifier: review.Identifier,
+			OtherAppearance: pair.Y, Weight: pair.Weight, Strength: p.rules.Model.Strength})
+	}
+}
+
+// rivals marks the pairs of a person who resembles more persons of one shop than
+// he may: a family behind one door. Persons are what stronger links have joined.
+func (p *partitioner) rivals(pairs []Resemblance) []bool {
+	rivals := make([]bool, len(pairs))
+	bound := p.rules.Model.PerShop
+	if bound == 0 {
+		return rivals
+	}
+	type side struct {
+		root           int
+		platform, shop string
+	}
+	others := map[side][]int{}
+	sides := func(pair Resemblance, do func(side, int)) {
+		a, b := p.find(pair.A), p.find(pair.B)
+		if a == b {
+			return
+		}
+		if of := p.component.Accounts[pair.B]; of.Identified() {
+			do(side{a, of.Platform, of.Shop}, b)
+		}
+		if of := p.component.Accounts[pair.A]; of.Identified() {
+			do(side{b, of.Platform, of.Shop}, a)
+		}
+	}
+	for _, pair := range pairs {
+		sides(pair, func(s side, root int) {
+			if !slices.Contains(others[s], root) {
+				others[s] = append(others[s], root)
+			}
+		})
+	}
+	for i, pair := range pairs {
+		sides(pair, func(s side, _ int) { rivals[i] = rivals[i] || len(others[s]) > bound })
+	}
+	return rivals
+}
+
+// Model is what rules with a model ask beside the evidence.
+type Model struct {
+	Scorers Scorers
+	// Appearances are the fields of the evidence's identifiers of AppearanceType;
+	// one whose fields are not known joins nobody.
+	Appearances map[Hash]Appearance
+}
+
+// resemblances finds the pairs of accounts that a model asks or joins, and the
+// keys that went inert. Accounts are numbered as number says.
+func (m Model) resemblances(evidence []Evidence, rules *Rules, number map[Account]int) (pairs []Resemblance, inert []Review) {
+	scorer, err := m.Scorers.Of(rules)
+	if err != nil || scorer == nil {
+		return nil, nil
+	}
+	seen := map[Bearer][2]int64{}
+	for _, e := range evidence {
+		if e.Identifier.Type != AppearanceType {
+			continue
+		}
+		key := Bearer{number[e.Account], e.Identifier.Hash}
+		times, ok := seen[key]
+		if !ok {
+			times = [2]int64{e.First, e.Last}
+		}
+		seen[key] = [2]int64{min(times[0], e.First), max(times[1], e.Last)}
+	}
+	var bearers []Bearer
+	for b, times := range seen {
+		if rules.Model.Counts(times[0], times[1]) {
+			bearers = append(bearers, b)
+		}
+	}
+	pairs, keys := rules.Model.Resemblances(scorer, bearers, m.Appearances)
+	for _, key := range keys {
+		inert = append(inert, Review{Reason: ReviewBlock, Identifier: BlockKey(key)})
+	}
+	return pairs, inert
+}
+
+// Bearer is an account, by the caller's number, that counts as the bearer of an
+// appearance.
+type Bearer struct {
+	Account int
+	Hash    Hash
+}
+
+// Resemblances finds the pairs of accounts from Review on, in the order of their
+// numbers, which must be that of the accounts; and the keys that are inert.
+// Bearers come in any order, each once; one whose appearance is not known meets
+// nobody.
+func (m *ModelRule) Resemblances(scorer Scorer, bearers []Bearer, appearances map[Hash]Appearance) (pairs []Resemblance, inert []uint64) {
+	blocks := map[uint64][]Bearer{}
+	for _, b := range bearers {
+		a, known := appearances[b.Hash]
+		if !known {
+			continue
+		}
+		keys := scorer.Blocks(nil, a)
+		slices.Sort(keys)
+		for _, key := range slices.Compact(keys) {
+			blocks[key] = append(blocks[key], b)
+		}
+	}
+	best := map[[2]int]Resemblance{}
+	for key, members := range blocks {
+		accounts := map[int]bool{}
+		for _, b := range members {
+			accounts[b.Account] = true
+		}
+		if m.Inert(len(accounts)) {
+			inert = append(inert, key)
+			continue
+		}
+		for _, a := range members {
+			for _, b := range members {
+				if a.Account >= b.Account {
+					continue
+				}
+				r := Resemblance{a.Account, b.Account, a.Hash, b.Hash, Weigh(scorer, a.Hash, b.Hash, appearances[a.Hash], appearances[b.Hash])}
+				pair := [2]int{r.A, r.B}
+				if before, ok := best[pair]; r.Weight >= m.Review && (!ok || r.Better(before)) {
+					best[pair] = r
+				}
+			}
+		}
+	}
+	for _, r := range best {
+		pairs = append(pairs, r)
+	}
+	slices.SortFunc(pairs, func(r, s Resemblance) int { return cmp.Or(cmp.Compare(r.A, s.A), cmp.Compare(r.B, s.B)) })
+	return pairs, inert
+}
