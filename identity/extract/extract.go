@@ -26,7 +26,9 @@ type Value struct {
 
 // Extractor reads evidence. It is safe for concurrent use if Hash is.
 type Extractor struct {
-	Hash  Hash
+	Hash Hash
+	// Rules say which values are no evidence. Receivers are evidence only where
+	// the rules use a model, which alone asks for them.
 	Rules *identity.Rules
 	// MixMobileKey is the key that Tmall gave the brand for mix_mobile; with
 	// it, each plain phone is also evidence of type tmall_mix_mobile, so that
@@ -40,6 +42,9 @@ type Result struct {
 	Account  identity.Account
 	Evidence []identity.Evidence // sorted, each once
 	Values   []Value             // sorted by identifier, each once
+	// Appearance are the fields behind the evidence of identity.AppearanceType; nil
+	// if there is none.
+	Appearance *identity.Appearance
 	// Skipped counts sightings that point at nobody, by reason.
 	Skipped map[normalize.Reason]int
 }
@@ -94,6 +99,13 @@ func (x *Extractor) Into(e *events.Event, out *Result) {
 		add(typ, scope, value, role)
 		if typ == identity.Phone && x.MixMobileKey != "" {
 			add(identity.TmallMixMobile, "", MixMobile(value, x.MixMobileKey), role)
+		}
+	}
+	if receiver := header.GetPerson().GetReceiver(); receiver != nil && x.Rules.Model != nil {
+		a := normalize.AsSeen(receiver.GetName(), receiver.GetPhone(), receiver.GetProvince(), receiver.GetCity(), receiver.GetDistrict(), receiver.GetTown(), receiver.GetDetail())
+		if normalize.Tells(a) {
+			add(identity.AppearanceType, "", normalize.AppearanceValue(a), identity.RoleReceiver)
+			out.Appearance = &a
 		}
 	}
 	slices.SortFunc(out.Evidence, func(a, b identity.Evidence) int { // all else is the event's

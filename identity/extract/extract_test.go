@@ -52,6 +52,33 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// Receivers are evidence where the rules use a model, masked before anything
+// keeps them.
+func TestReceiverIsAnAppearance(t *testing.T) {
+	t.Parallel()
+	with, err := identity.ParseRules([]byte("largest_customer: 9\nmodel: {use: m, accept: 9, review: 5, strength: 1}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &events.Event{
+		Header: &events.Header{Platform: "weidian", Shop: "7", Account: "42", Person: &events.Person{Receiver: &events.Receiver{
+			Name: "王小明", Phone: "13812345670", City: "杭州市", Detail: "文一西路18号"}}},
+		Body: &events.Event_Order{Order: &events.Order{CreatedMs: 5000, PaidMs: 9000}},
+	}
+	x := Extractor{Hash: hash, Rules: with}
+	got := x.Extract(e)
+	want := identity.Appearance{Name: "王**", Phone: "*******5670", City: "杭州市", Detail: "文*西*1*号"}
+	if got.Appearance == nil || *got.Appearance != want || len(got.Evidence) != 1 || len(got.Values) != 1 ||
+		got.Evidence[0].Role != identity.RoleReceiver || got.Evidence[0].First != 5 || got.Evidence[0].Last != 9 ||
+		got.Evidence[0].Identifier != got.Values[0].Identifier || got.Evidence[0].Identifier.Type != identity.AppearanceType {
+		t.Errorf("got %+v of %+v, want %+v", got, got.Appearance, want)
+	}
+	x.Rules = identity.DefaultRules()
+	if x.Into(e, &got); got.Appearance != nil || len(got.Evidence) != 0 || len(got.Values) != 0 {
+		t.Errorf("without a model: %+v", got)
+	}
+}
+
 // A member list read today does not make a number that was bound long ago
 // look alive today.
 func TestMemberTimeIsTheBinding(t *testing.T) {
