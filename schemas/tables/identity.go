@@ -261,6 +261,6 @@ func All() []Block {
 	return []Block{
 		NewOrders(), NewRefunds(), NewUsers(), NewTickets(), NewSpend(), NewRawEvents(),
 		NewIdentityMap(), NewIdentityHistory(), NewOverrides(), NewRedirects(),
-		NewEvidence(), NewIdentifierValues(), NewDecisions(), NewDeadLetters(), NewAudit(), NewReconciled(), NewReconciliation(),
+		NewEvidence(), NewIdentifierValues(), NewDecisions(), NewDeadLetters(), NewAudit(), NewReconciled(), NewReconciliation(), NewResemblances(),
 	}
 }

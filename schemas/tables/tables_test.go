@@ -50,6 +50,8 @@ func fill(n int, version *events.Version) []Block {
 				b.Append(1, "orders", &events.Event{Header: h, Body: &events.Event_User{User: &events.User{}}})
 			case *Reconciliation:
 				b.Append(time.Unix(0, 0), ReconciledDay{})
+			case *Resemblances:
+				b.Append(Account{}, Account{}, "model", 1, []string{"name equal +4.0"}, time.Unix(0, 0), 1)
 			case *Audit:
 				b.Append(time.Unix(0, 0), "", "", "", uuid.UUID{})
 			}

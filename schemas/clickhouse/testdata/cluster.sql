@@ -1145,3 +1145,23 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{ta
 PARTITION BY platform
 ORDER BY (platform, shop, order_id, id)
 SETTINGS replicated_deduplication_window = 10000;
+
+-- 013_resemblances
+CREATE TABLE IF NOT EXISTS oneid.resemblances ON CLUSTER 'main'
+(
+    platform LowCardinality(String),
+    shop LowCardinality(String),
+    account String,
+    other_platform LowCardinality(String),
+    other_shop LowCardinality(String),
+    other_account String,
+    reason LowCardinality(String),
+    millibits Int32,
+    parts Array(String),
+    found_at DateTime64(3, 'UTC'),
+    version UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version)
+PARTITION BY platform
+ORDER BY (platform, shop, account, other_platform, other_shop, other_account)
+SETTINGS index_granularity = 256, replicated_deduplication_window = 10000;
