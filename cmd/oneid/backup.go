@@ -251,7 +251,7 @@ func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progre
 	}
 	show.start("making the state", 0)
 	again := &rebuild.Rebuild{
-		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Log: n.log, Position: m.Position,
+		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Models: models(), Keys: n.keys, Log: n.log, Position: m.Position,
 		Progress: func(_ string, rows int) { show.set(int64(rows), 0) },
 	}
 	made, err := again.Into(ctx, store)

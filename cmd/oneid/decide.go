@@ -333,7 +333,7 @@ func (a decisionsAPI) Reviews(ctx context.Context, limit int) ([]api.Review, err
 	questions, err := a.reporter.Queue(ctx, limit)
 	out := make([]api.Review, len(questions))
 	for i, q := range questions {
-		out[i] = api.Review{Accounts: q.Accounts, Customers: [2]string{q.Customers[0].String(), q.Customers[1].String()}, Paid: q.Paid, Currency: q.Currency, Orders: q.Orders, Reasons: q.Reasons}
+		out[i] = api.Review{Accounts: q.Accounts, Customers: [2]string{q.Customers[0].String(), q.Customers[1].String()}, Paid: q.Paid, Currency: q.Currency, Orders: q.Orders, Reasons: q.Reasons, Bits: q.Bits, Parts: q.Parts}
 		for _, typ := range q.Shares {
 			out[i].Shares = append(out[i].Shares, string(typ))
 		}

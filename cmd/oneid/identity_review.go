@@ -19,7 +19,7 @@ type identityReviewCmd struct {
 
 // Help shows below the usage.
 func (identityReviewCmd) Help() string {
-	return "Lists pairs of customers that share an identifier and are kept apart, and why: those first whose answer is worth most, by what the one who has paid less has paid. Look at both (`oneid lookup --account …`), then say it:\n\n  oneid decide same A B --reason TEXT\n  oneid decide different A B --reason TEXT\n\nA pair that was answered is not asked again, unless the answer is taken back. It works beside `oneid up`."
+	return "Lists pairs of customers that share an identifier, or that the model of the rules finds alike, and are kept apart, and why: those first whose answer is worth most, by what the one who has paid less has paid. Look at both (`oneid lookup --account …`), then say it:\n\n  oneid decide same A B --reason TEXT\n  oneid decide different A B --reason TEXT\n\nA pair that was answered is not asked again, unless the answer is taken back. It works beside `oneid up`."
 }
 
 // Run lists them.
@@ -66,6 +66,9 @@ func printQuestions(out io.Writer, questions []insight.Question) error {
 		why := make([]string, len(q.Reasons))
 		for i, r := range q.Reasons {
 			why[i] = insight.Words(r)
+		}
+		if q.Bits > 0 {
+			why = append(why, fmt.Sprintf("%+.1f bits for one person (%s)", q.Bits, strings.Join(q.Parts, ", ")))
 		}
 		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s %s\t%s\t%s\n", q.Accounts[0], q.Paid[0], q.Currency[0], q.Accounts[1], q.Paid[1], q.Currency[1], strings.Join(shares, ", "), strings.Join(why, "; "))
 	}

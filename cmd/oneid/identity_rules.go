@@ -31,6 +31,9 @@ func (r rulesFlag) read() (*identity.Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Rules, err)
 	}
+	if _, err := models().Of(rules); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Rules, err)
+	}
 	return rules, nil
 }
 

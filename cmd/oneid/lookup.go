@@ -226,6 +226,10 @@ func first(i int, title string) string {
 
 func printReasons(out io.Writer, reasons []customer.Reason) {
 	for _, reason := range reasons {
+		if reason.Bits > 0 {
+			fmt.Fprintf(out, "  %s and %s: %s %+.1f bits (%s)\n", reason.From, reason.To, reason.Rule, reason.Bits, reason.Parts)
+			continue
+		}
 		fmt.Fprintf(out, "  %s and %s: %s %s\n", reason.From, reason.To, reason.Rule, reason.Masked)
 	}
 }

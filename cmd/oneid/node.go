@@ -143,6 +143,9 @@ func (i *instance) identityRules() (*identity.Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the identity rules: %w", err)
 	}
+	if _, err := models().Of(rules); err != nil {
+		return nil, fmt.Errorf("the identity rules: %w", err)
+	}
 	return rules, nil
 }
 
@@ -158,7 +161,7 @@ func (n *node) openResolver(lookups bool) error {
 		return err
 	}
 	n.closers = append(n.closers, n.closeState)
-	if n.engine, err = engine.New(n.store, n.rules); err != nil {
+	if n.engine, err = engine.New(n.store, n.rules, engine.Models(models())); err != nil {
 		return err
 	}
 	if given, inForce := n.engine.Rules(); !n.rules.Alike(given) && !n.rules.Alike(inForce) {
@@ -181,6 +184,9 @@ func (n *node) openResolver(lookups bool) error {
 		n.log.Warn("ClickHouse had lost rows of an insert in which it was killed; they are there again", "table", table, "rows", rows)
 	}
 	resolved := &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}}
+	resolved.Inert = func(keys int) {
+		n.log.Warn("too many accounts have receivers that look alike: what these joined has come apart; see model.block in the rules of identity", "keys", keys)
+	}
 	if lookups {
 		n.buyers = profile.NewBuyers(n.engine, int64(n.settings.Resolve.MemoryMiB)<<20/8)
 		resolved.Seen = n.buyers.See

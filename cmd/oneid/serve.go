@@ -66,7 +66,7 @@ func (i *instance) storedProfiles() (*profile.Profiles, error) {
 		return nil, err
 	}
 	source := profile.NewStored(i.clickhouse)
-	return &profile.Profiles{Source: source, History: profile.NewHistory(i.clickhouse, source), Keys: i.keys, Rules: rules}, nil
+	return &profile.Profiles{Source: source, History: profile.NewHistory(i.clickhouse, source), Keys: i.keys, Rules: rules, Models: models()}, nil
 }
 
 // apiServer is the look-up API on a listener.
@@ -79,7 +79,7 @@ type apiServer struct {
 // listenAPI makes the API over this process's resolver.
 func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 	source := &profile.State{Engine: n.engine, Values: n.store}
-	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Buyers: n.buyers, Keys: n.keys, Rules: n.rules}
+	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Buyers: n.buyers, Keys: n.keys, Rules: n.rules, Models: models()}
 	reporter := &insight.Reporter{ClickHouse: n.clickhouse, Rules: n.rules}
 	return n.listen(ctx, profiles, n.showLetter, decisionsAPI{n.decisions(), reporter}, n.ready, n.note, n.metrics)
 }

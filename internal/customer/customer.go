@@ -45,13 +45,16 @@ type Identifier struct {
 	Accounts []string `json:"accounts" doc:"The customer's accounts that were seen with it."`
 }
 
-// Reason is a link between two accounts: they share an identifier, or a
-// person said that they are the same.
+// Reason is a link between two accounts: they share an identifier, the model
+// finds them alike, or a person said that they are the same.
 type Reason struct {
 	From   string `json:"from" doc:"Account."`
 	To     string `json:"to" doc:"Account."`
-	Rule   string `json:"rule" doc:"The identifier's type, or decision."`
+	Rule   string `json:"rule" doc:"The identifier's type, model, or decision."`
 	Masked string `json:"masked,omitempty" doc:"The shared identifier, with its middle hidden."`
+	// Bits are above 0 for a link of the model.
+	Bits  float64 `json:"bits,omitempty" doc:"How much speaks for one person where the model finds them alike, in bits."`
+	Parts string  `json:"parts,omitempty" doc:"What does, part by part; no value is in it."`
 }
 
 // History says what happened: totals, last orders, open tickets.

@@ -40,6 +40,7 @@ var rowsOnce = map[string]string{
 	"evidence":                 "platform, shop, account, type, hash, role, source, first_seen, last_seen",
 	"evidence_by_identifier":   "hash, type, platform, shop, account, role, source, first_seen, last_seen",
 	"identifier_values":        "hash, type, sealed",
+	"resemblances":             "platform, shop, account, other_platform, other_shop, other_account, version",
 }
 
 // StopMerges keeps ClickHouse from merging parts, from now on and after a

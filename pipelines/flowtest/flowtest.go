@@ -5,6 +5,8 @@ package flowtest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -120,7 +122,7 @@ func (c *Cut) insert(ctx context.Context, block tables.Block, token string, inse
 // ClickHouse if it is nil. The engine is for looking at.
 func (f *Flow) Resolver(t testing.TB, store *state.Store, to resolve.ClickHouse) (*resolve.Resolver, *engine.Engine) {
 	t.Helper()
-	e, err := engine.New(store, f.Rules)
+	e, err := engine.New(store, f.Rules, engine.Models(Models))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +188,38 @@ func (f *Flow) State(t testing.TB) *state.Store {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	return store
+}
+
+// Models are those that rules of tests may use: "plain" adds up what is equal.
+var Models = identity.Scorers{"plain": plain{}}
+
+type plain struct{}
+
+// Blocks implements identity.Scorer.
+func (plain) Blocks(keys []uint64, a identity.Appearance) []uint64 {
+	for i, field := range [...]string{a.Name, a.Phone} {
+		if field != "" {
+			hash := fnv.New64a()
+			_, _ = fmt.Fprint(hash, i, field) // a hash takes all
+			keys = append(keys, hash.Sum64())
+		}
+	}
+	return keys
+}
+
+// Weigh implements identity.Scorer.
+func (plain) Weigh(a, b identity.Appearance) (bits float32) {
+	for _, equal := range [...]bool{a.Name == b.Name, a.Phone == b.Phone, a.City == b.City} {
+		if equal {
+			bits += 4
+		}
+	}
+	return bits
+}
+
+// Explain implements identity.Scorer.
+func (plain) Explain(a, b identity.Appearance) []string {
+	return []string{fmt.Sprintf("equal %+.1f", plain{}.Weigh(a, b))}
 }
 
 // User is an event of a user of one of two shops; neighbours share a phone.

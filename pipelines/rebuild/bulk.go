@@ -80,12 +80,16 @@ type bulk struct {
 	words  identity.Decisions
 	prefix string
 	out    Bulk
+	scorer identity.Scorer // of the rules; nil if they use no model
+	// pairs are those that the model joins, by the accounts' numbers.
+	pairs []identity.Resemblance
 }
 
 // Bulk resolves everything anew by the rules given, nil meaning those in force,
 // on ClickHouse, and compares the outcome with identity_map. Only components
 // that a constraint may split are read; so it is bounded by ClickHouse's disk and
-// not by this machine's memory.
+// not by this machine's memory. What a model of the rules is asked about is an
+// exception: the appearances that count are held in memory.
 //
 // Accounts are numbered in the order of their births, and every account takes the
 // lowest number of those that it shares a group with, until nothing changes; in
@@ -105,6 +109,9 @@ func (r *Rebuild) Bulk(ctx context.Context, rules *identity.Rules) (_ Bulk, err 
 	if rules == nil {
 		b.rules = b.words.Rules(r.Rules)
 	}
+	if b.scorer, err = r.Models.Of(b.rules); err != nil {
+		return Bulk{}, err
+	}
 	defer func() { err = errors.Join(err, b.drop(context.WithoutCancel(ctx))) }()
 	for _, step := range []struct {
 		what string
@@ -112,6 +119,7 @@ func (r *Rebuild) Bulk(ctx context.Context, rules *identity.Rules) (_ Bulk, err 
 	}{
 		{"number the accounts", b.number},
 		{"gather what joins", b.gather},
+		{"ask the model", b.resemble},
 		{"pass on labels", b.label},
 		{"find what is contested", b.contest},
 		{"partition what is contested", b.partition},
@@ -240,6 +248,60 @@ func (b *bulk) pair(p identity.Pair) string {
 	return "(platform, shop, account) IN (" + account(p.A) + "," + account(p.B) + ")"
 }
 
+// resemble adds the pairs that the model joins. The appearances that count are
+// read into memory, and so are the pairs.
+func (b *bulk) resemble(ctx context.Context) error {
+	if b.scorer == nil {
+		return nil
+	}
+	var bearers []identity.Bearer
+	wanted := map[identity.Hash]bool{}
+	query := fmt.Sprintf("SELECT a.n, e.hash FROM (SELECT hash, toString(platform) AS platform, toString(shop) AS shop, account FROM %s WHERE type = %s GROUP BY hash, platform, shop, account"+
+		" HAVING toInt64(toUnixTimestamp(max(last_seen))) - toInt64(toUnixTimestamp(min(first_seen))) >= %d) AS e INNER JOIN %saccounts AS a USING (platform, shop, account)",
+		b.table("evidence_by_identifier"), clickhouse.Quote(string(identity.AppearanceType)), int64(b.rules.Model.LeastDays)*86400, b.prefix)
+	err := b.ClickHouse.Rows(ctx, "read who receives", query, func(scan func(...any) error) error {
+		var n uint32
+		var hash string
+		if err := scan(&n, &hash); err != nil {
+			return err
+		}
+		if len(hash) != len(identity.Hash{}) {
+			return fmt.Errorf("a hash has %d bytes", len(hash))
+		}
+		bearers = append(bearers, identity.Bearer{Account: int(n), Hash: identity.Hash([]byte(hash))})
+		wanted[identity.Hash([]byte(hash))] = true
+		return nil
+	}, bulkSpill...)
+	if err != nil {
+		return err
+	}
+	appearances := make(map[identity.Hash]identity.Appearance, len(wanted))
+	err = b.appearances(ctx, func(h identity.Hash, a identity.Appearance) {
+		if wanted[h] {
+			appearances[h] = a
+		}
+	})
+	if err != nil {
+		return err
+	}
+	pairs, _ := b.rules.Model.Resemblances(b.scorer, bearers, appearances)
+	b.pairs = slices.DeleteFunc(pairs, func(r identity.Resemblance) bool { return r.Weight < b.rules.Model.Accept })
+	for some := range slices.Chunk(b.pairs, 10_000) {
+		texts := make([]string, len(some))
+		for i, r := range some {
+			texts[i] = fmt.Sprintf("(%d,%d)", r.A, r.B)
+		}
+		err := b.ClickHouse.Exec(ctx, "add what the model joins", "INSERT INTO "+b.prefix+"members SELECT sipHash128('model', p.1, p.2), toFixedString('', 16), '', 0, arrayJoin([p.1, p.2]), 1, "+asModel+" FROM (SELECT arrayJoin(["+strings.Join(texts, ",")+"]) AS p)", bulkSpill...)
+		if err != nil {
+			return err
+		}
+	}
+	return b.count(ctx, &b.out.Groups, "SELECT uniqExact(g) FROM "+b.prefix+"members")
+}
+
+// asModel is what stands in place of a decision's id for a pair of the model.
+const asModel = "'model'"
+
 // mostRounds is beyond what any chain of fewer than 2³² accounts needs.
 const mostRounds = 64
 
@@ -284,6 +346,10 @@ func (b *bulk) contest(ctx context.Context) error {
 		"SELECT l FROM (SELECT l, min(bound) AS bound FROM (SELECT l, " + perShop + " AS bound FROM " + b.prefix + "members AS m" + of + " WHERE bound > 0) GROUP BY l) AS p INNER JOIN (SELECT l, max(k) AS most FROM (SELECT l, count() AS k FROM " +
 			b.prefix + "accounts AS a" + of + " WHERE " + identified + " GROUP BY l, platform, shop) GROUP BY l) AS q USING (l) WHERE most > bound",
 	}
+	if b.scorer != nil {
+		// Which of its pairs are refused, the rules say.
+		reasons = append(reasons, "SELECT DISTINCT l FROM "+b.prefix+"members AS m"+of+" WHERE decision = "+asModel)
+	}
 	for _, v := range b.words.All() {
 		if v.Kind == identity.Different {
 			reasons = append(reasons, "SELECT l FROM "+b.prefix+"accounts AS a"+of+" WHERE "+b.pair(v.Pair)+" GROUP BY l HAVING count() = 2")
@@ -324,7 +390,7 @@ type part struct {
 }
 
 func (b *bulk) partitionSome(ctx context.Context, some string) error {
-	parts := map[uint32]*part{}
+	parts, partOf := map[uint32]*part{}, map[uint32]*part{} // by label, by account
 	of := " INNER JOIN " + b.prefix + "labels AS x USING (n) WHERE " + some
 	err := b.ClickHouse.Rows(ctx, "read contested accounts", "SELECT l, n, platform, shop, account FROM "+b.prefix+"accounts AS a"+of+" ORDER BY l, platform, shop, account", func(scan func(...any) error) error {
 		var l, n uint32
@@ -338,6 +404,7 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 			parts[l] = p
 		}
 		p.numbers, p.Accounts = append(p.numbers, n), append(p.Accounts, a)
+		partOf[n] = p
 		return nil
 	}, bulkSpill...)
 	if err != nil {
@@ -352,6 +419,15 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 					p.Verdicts = append(p.Verdicts, v)
 				}
 			}
+		}
+	}
+	for _, pair := range b.pairs {
+		if p := partOf[uint32(pair.A)]; p != nil {
+			pair.A, pair.B = p.at[uint32(pair.A)], p.at[uint32(pair.B)]
+			if pair.A > pair.B {
+				pair.A, pair.B, pair.X, pair.Y = pair.B, pair.A, pair.Y, pair.X
+			}
+			p.Pairs = append(p.Pairs, pair)
 		}
 	}
 	err = b.ClickHouse.Rows(ctx, "read what joins contested accounts", "SELECT l, hex(g), hash, toString(type), span, n, strength FROM "+b.prefix+"members AS m"+of+" AND decision = ''", func(scan func(...any) error) error {

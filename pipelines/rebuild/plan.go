@@ -84,7 +84,7 @@ func (r *Rebuild) Plan(ctx context.Context, rules *identity.Rules, samples int) 
 
 // inMemory makes the state anew where nobody keeps it, and says up to which batch.
 func (r *Rebuild) inMemory(ctx context.Context) (*engine.Engine, uint64, error) {
-	builder, err := engine.NewRebuilder(forgetful{}, r.Rules)
+	builder, err := engine.NewRebuilder(forgetful{}, r.Rules, engine.Models(r.Models))
 	if err != nil {
 		return nil, 0, err
 	}

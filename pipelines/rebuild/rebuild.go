@@ -21,9 +21,11 @@ import (
 
 	"oneid/identity"
 	"oneid/identity/engine"
+	"oneid/identity/normalize"
 	"oneid/internal/clickhouse"
 	"oneid/internal/customer/decided"
 	"oneid/internal/kafka"
+	"oneid/internal/keyring"
 	"oneid/internal/state"
 	"oneid/schemas/events"
 )
@@ -35,6 +37,10 @@ type Rebuild struct {
 	Kafka      *kafka.Client
 	Topics     events.Topics
 	Rules      *identity.Rules
+	// Models are those that rules may use, and Keys open the appearances that
+	// these are asked about.
+	Models identity.Scorers
+	Keys   events.Sealer
 	// Position is how far the resolver had come when ClickHouse was copied,
 	// whose tables are then of different moments after that. Nil: as it has
 	// committed by now.
@@ -54,7 +60,7 @@ type Report struct {
 
 // Into fills an empty state. On an error the state is of no use.
 func (r *Rebuild) Into(ctx context.Context, store *state.Store) (Report, error) {
-	builder, err := engine.NewRebuilder(store, r.Rules)
+	builder, err := engine.NewRebuilder(store, r.Rules, engine.Models(r.Models))
 	if err != nil {
 		return Report{}, err
 	}
@@ -103,6 +109,7 @@ func (r *Rebuild) read(ctx context.Context, builder *engine.Rebuilder) (Report, 
 	for _, step := range []func() error{
 		func() error { return r.accounts(ctx, builder, report.Sequence, valid) },
 		func() error { return r.evidence(ctx, builder) },
+		func() error { return r.appearances(ctx, builder.Appearance) },
 		func() error { return r.decisions(ctx, builder) },
 	} {
 		if err := step(); err != nil {
@@ -198,6 +205,33 @@ func (r *Rebuild) evidence(ctx context.Context, to *engine.Rebuilder) error {
 		r.Log.Warn("evidence in roles that this version does not know was left out", "rows", unknown)
 	}
 	return err
+}
+
+// appearances reads the fields of the appearances that there is evidence of.
+func (r *Rebuild) appearances(ctx context.Context, to func(identity.Hash, identity.Appearance)) error {
+	n := 0
+	return r.ClickHouse.Rows(ctx, "read the appearances", "SELECT hash, any(sealed) FROM "+r.table("identifier_values")+" WHERE type = '"+string(identity.AppearanceType)+"' GROUP BY hash", func(scan func(...any) error) error {
+		var hash, sealed string
+		if err := scan(&hash, &sealed); err != nil {
+			return err
+		}
+		if len(hash) != len(identity.Hash{}) {
+			return fmt.Errorf("a hash has %d bytes", len(hash))
+		}
+		id := identity.Identifier{Type: identity.AppearanceType, Hash: identity.Hash([]byte(hash))}
+		value, err := r.Keys.Open([]byte(sealed), keyring.IdentifierContext(string(id.Type), id.Hash))
+		if err != nil {
+			return fmt.Errorf("open %s: %w", id, err)
+		}
+		fields, err := normalize.ParseAppearance(string(value))
+		if err != nil {
+			return fmt.Errorf("%s: %w", id, err)
+		}
+		to(id.Hash, fields)
+		n++
+		r.progress("appearances", n)
+		return nil
+	}, spill...)
 }
 
 func (r *Rebuild) decisions(ctx context.Context, to *engine.Rebuilder) error {

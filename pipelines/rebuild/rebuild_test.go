@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { chdbtest.Main(m) }
 
 func rebuildOf(f *flowtest.Flow) *Rebuild {
-	return &Rebuild{Brand: flowtest.Brand, ClickHouse: f.ClickHouse, Kafka: f.Client, Topics: f.Topics, Rules: f.Rules, Log: slog.New(slog.DiscardHandler)}
+	return &Rebuild{Brand: flowtest.Brand, ClickHouse: f.ClickHouse, Kafka: f.Client, Topics: f.Topics, Rules: f.Rules, Models: flowtest.Models, Keys: f.Keys, Log: slog.New(slog.DiscardHandler)}
 }
 
 // messages are random users whose phones meet, and decisions about them.
@@ -35,7 +35,10 @@ func messages(t testing.TB, f *flowtest.Flow, r *rand.Rand, round int) []kafka.M
 		no := r.IntN(80)
 		// Other pairs meet in each round.
 		phone := fmt.Sprintf("138%08d", 1000*(round+1)+(no+round)/2+r.IntN(2))
-		all = append(all, f.Message(t, flowtest.User(no, phone, int64(1_700_000_000_000+r.IntN(1000)*86_400_123))))
+		e := flowtest.User(no, phone, int64(1_700_000_000_000+r.IntN(1000)*86_400_123))
+		// Four accounts are sent parcels to one door, some under a neighbour's name.
+		e.Header.Person.Receiver = &events.Receiver{Name: string(rune('一' + no/4 + r.IntN(2))), Phone: fmt.Sprintf("139%08d", no/4), City: []string{"杭州市", "宁波市"}[r.IntN(2)]}
+		all = append(all, f.Message(t, e))
 	}
 	account := func() string { n := r.IntN(80); return fmt.Sprintf("tmall/s%d/%d", n%2, n) }
 	for i := range r.IntN(5) {
@@ -55,7 +58,11 @@ func messages(t testing.TB, f *flowtest.Flow, r *rand.Rand, round int) []kafka.M
 var looser = []string{
 	"largest_customer: 50\ntypes:\n  phone: {priority: 1, join: {member: 90}}\n",
 	"largest_customer: 2\ntypes:\n  phone: {priority: 1, join: {member: 90}, per_shop: 1, gap_days: 30}\n",
+	modelled,
 }
+
+// modelled rules join who is sent parcels to one door in one name.
+const modelled = "largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {member: 90}, accounts: 3}\nmodel: {use: plain, accept: 8, review: 4, least_days: 30, block: 6, strength: 9, per_shop: 2}\n"
 
 func decision(t testing.TB, f *flowtest.Flow, d *events.Decision) kafka.Message {
 	t.Helper()
@@ -73,7 +80,7 @@ func into(t testing.TB, f *flowtest.Flow) (*state.Store, *engine.Engine, Report)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(store, f.Rules)
+	e, err := engine.New(store, f.Rules, engine.Models(flowtest.Models))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +98,17 @@ func wantEqual(t testing.TB, f *flowtest.Flow, present, rebuilt *engine.Engine, 
 // A state made anew from ClickHouse is the state; the resolver goes on from it
 // and both end alike, also when it died in the middle of a batch's inserts.
 func TestRebuiltFromClickHouse(t *testing.T) {
-	unsettled := 0
+	unsettled, alike, asked := 0, 0, 0
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		f := flowtest.New(t)
+		if seed > 0 {
+			rules, err := identity.ParseRules([]byte(modelled))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Rules = rules
+		}
 		store := f.State(t)
 		last := uint64(0)
 		for round := range 2 {
@@ -109,6 +123,16 @@ func TestRebuiltFromClickHouse(t *testing.T) {
 			}
 			wantEqual(t, f, present, rebuilt, store, again)
 			wantBulk(t, f, present, nil)
+			for c := range present.Customers {
+				if of, _ := present.Component(c.ID); slices.ContainsFunc(of.Links, func(l identity.Link) bool { return l.Weight > 0 }) {
+					alike++
+				}
+			}
+			n, err := f.ClickHouse.Number(t.Context(), "count who is alike", "SELECT count() FROM "+rebuildOf(f).table("resemblances"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked += int(n)
 		}
 		// Cut off between the inserts of a batch, with a lot behind it.
 		done := [][]string{
@@ -143,6 +167,9 @@ func TestRebuiltFromClickHouse(t *testing.T) {
 				t.Errorf("seed %d: %s: %s (%v)", seed, c.what, got, err)
 			}
 		}
+	}
+	if alike == 0 || asked == 0 {
+		t.Errorf("the model joined %d customers and asked about %d pairs: the test shows less than it says", alike, asked)
 	}
 	if unsettled == 0 {
 		t.Error("no batch that was cut off left anything to settle: the test shows less than it says")

@@ -25,6 +25,9 @@ type Identity struct {
 	// Seen is told the events of each batch once it is in the state and before
 	// it is in ClickHouse; may be nil.
 	Seen func([]*events.Event)
+	// Inert is told how many keys of the model joined too many accounts in a batch,
+	// and join nobody since; may be nil.
+	Inert func(keys int)
 
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
@@ -90,6 +93,17 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	if i.Seen != nil {
 		i.Seen(b.Events)
 	}
+	if i.Inert != nil && !again {
+		n := 0
+		for _, v := range changes.Reviews {
+			if v.Reason == identity.ReviewBlock {
+				n++
+			}
+		}
+		if n > 0 {
+			i.Inert(n)
+		}
+	}
 	if again {
 		fresh := make(map[identity.Identifier]bool, len(changes.Evidence))
 		for _, e := range changes.Evidence {
@@ -136,7 +150,7 @@ func (i *Identity) extractPart(p *extracted, list []*events.Event, again bool) {
 		}
 		from := len(p.evidence)
 		p.evidence = append(p.evidence, p.found.Evidence...)
-		p.updates = append(p.updates, engine.Update{Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)]})
+		p.updates = append(p.updates, engine.Update{Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)], Appearance: p.found.Appearance})
 		for _, v := range p.found.Values {
 			if again || !i.Engine.Seen(v.Identifier) {
 				p.values = append(p.values, v)

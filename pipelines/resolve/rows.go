@@ -49,6 +49,7 @@ type Blocks struct {
 	evidence  *tables.Evidence
 	values    *tables.IdentifierValues
 	decisions *tables.Decisions
+	alike     *tables.Resemblances
 	who       []tables.Block
 	facts     []tables.Block
 }
@@ -60,9 +61,9 @@ func NewBlocks(clickhouse ClickHouse, away func(error) bool) *Blocks {
 		orders: tables.NewOrders(), refunds: tables.NewRefunds(), users: tables.NewUsers(), tickets: tables.NewTickets(),
 		spend: tables.NewSpend(), raw: tables.NewRawEvents(), members: tables.NewIdentityMap(), history: tables.NewIdentityHistory(),
 		overrides: tables.NewOverrides(), redirects: tables.NewRedirects(), evidence: tables.NewEvidence(),
-		values: tables.NewIdentifierValues(), decisions: tables.NewDecisions(),
+		values: tables.NewIdentifierValues(), decisions: tables.NewDecisions(), alike: tables.NewResemblances(),
 	}
-	b.who = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.overrides, b.decisions}
+	b.who = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.overrides, b.decisions, b.alike}
 	b.facts = []tables.Block{b.raw, b.orders, b.refunds, b.users, b.tickets, b.spend} // the largest first
 	return b
 }
@@ -198,6 +199,11 @@ func (b *Blocks) identity(rows Rows) {
 	}
 	for _, v := range rows.Values {
 		b.values.Append(string(v.Identifier.Type), v.Identifier.Hash, v.Sealed)
+	}
+	for _, v := range rows.Changes.Reviews {
+		if v.Weight > 0 {
+			b.alike.Append(account(v.Accounts[0]), account(v.Accounts[1]), string(v.Reason), v.Weight, v.Why, at, version)
+		}
 	}
 	for _, d := range rows.Decisions {
 		b.decisions.Append(d, version)

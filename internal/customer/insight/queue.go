@@ -14,8 +14,8 @@ import (
 	"oneid/internal/customer/decided"
 )
 
-// Question is a pair of customers that share something and are kept apart: one
-// person or two? A person answers it by a decision about its accounts.
+// Question is a pair of customers that share something, or are alike, and are
+// kept apart: one person or two? A person answers it by a decision about its accounts.
 type Question struct {
 	// Accounts are one of each customer, platform/shop/id, that bear what is
 	// shared: what a decision names.
@@ -30,6 +30,10 @@ type Question struct {
 	Shares []identity.IdentifierType `json:"shares"`
 	// Reasons why these did not join them, as in Conflict.
 	Reasons []string `json:"reasons"`
+	// Bits is how much speaks for one person where the model finds the accounts
+	// alike, and Parts what does, with no value in it.
+	Bits  float64  `json:"bits,omitempty"`
+	Parts []string `json:"parts,omitempty"`
 
 	value [2]float64
 }
@@ -63,11 +67,15 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 		r.parted(), mostSharers, r.table("customer_360"), 2*limit), spill...); err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
+	alike, err := r.alike(ctx, 2*limit)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows)+len(alike) == 0 {
 		return nil, nil
 	}
 	asked := map[identity.CustomerID]bool{}
-	var customers []identity.CustomerID
+	var customers, others []identity.CustomerID
 	for _, row := range rows {
 		for _, c := range row.Customers {
 			if id := identity.CustomerID(c); !asked[id] {
@@ -76,15 +84,26 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 			}
 		}
 	}
-	evidence, err := r.evidence(ctx, customers, map[identity.Identifier]int{})
-	if err != nil {
-		return nil, err
+	for _, row := range alike {
+		a, b := row.customers()
+		for _, id := range []identity.CustomerID{a, b} {
+			if !asked[id] {
+				asked[id] = true
+				others = append(others, id)
+			}
+		}
+	}
+	var evidence []identity.Evidence
+	if len(customers) > 0 {
+		if evidence, err = r.evidence(ctx, customers, map[identity.Identifier]int{}); err != nil {
+			return nil, err
+		}
 	}
 	words, err := decided.Read(ctx, r.ClickHouse, nil)
 	if err != nil {
 		return nil, err
 	}
-	of, err := r.bought(ctx, customers)
+	of, err := r.bought(ctx, append(customers, others...))
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +118,16 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 		said.Add(d)
 	}
 	questions := map[[2]identity.CustomerID]*Question{}
+	between := func(a, b identity.CustomerID, first, second identity.Account) *Question {
+		q := questions[[2]identity.CustomerID{a, b}]
+		if q == nil {
+			if q = questions[[2]identity.CustomerID{b, a}]; q == nil {
+				q = of.question(a, b, first, second)
+				questions[[2]identity.CustomerID{a, b}] = q
+			}
+		}
+		return q
+	}
 	for _, row := range rows {
 		id := identified{Type: row.Type, Hash: row.Hash}.identifier()
 		bearers := map[identity.CustomerID]identity.Account{}
@@ -114,13 +143,7 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 				if first.Compare(second) >= 0 || said.Apart(of.accounts[a], of.accounts[b]) {
 					continue
 				}
-				q := questions[[2]identity.CustomerID{a, b}]
-				if q == nil {
-					if q = questions[[2]identity.CustomerID{b, a}]; q == nil {
-						q = of.question(a, b, first, second)
-						questions[[2]identity.CustomerID{a, b}] = q
-					}
-				}
+				q := between(a, b, first, second)
 				if !slices.Contains(q.Shares, id.Type) {
 					q.Shares = append(q.Shares, id.Type)
 				}
@@ -128,6 +151,23 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 					q.Reasons = append(q.Reasons, reason)
 				}
 			}
+		}
+	}
+	for _, row := range alike {
+		a, b := row.customers()
+		if said.Apart(of.accounts[a], of.accounts[b]) {
+			continue
+		}
+		first, second := row.accounts()
+		q := between(a, b, first, second)
+		if !slices.Contains(q.Shares, identity.AppearanceType) {
+			q.Shares = append(q.Shares, identity.AppearanceType)
+		}
+		if !slices.Contains(q.Reasons, row.Reason) {
+			q.Reasons = append(q.Reasons, row.Reason)
+		}
+		if bits := float64(row.Millibits) / 1000; bits > q.Bits {
+			q.Bits, q.Parts = bits, row.Parts
 		}
 	}
 	out := make([]Question, 0, len(questions))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -39,6 +40,8 @@ type Profiles struct {
 	Keys   *keyring.Ring
 	// Rules hold where no decision has adopted others.
 	Rules *identity.Rules
+	// Models are those that rules may use.
+	Models identity.Scorers
 }
 
 // Lookup finds the customer of a key and reads the profile; whoOnly leaves
@@ -285,8 +288,8 @@ func identifiersOf(evidence []identity.Evidence, masked map[identity.Identifier]
 	list := []customer.Identifier{}
 	at := make(map[identity.Identifier]int)
 	for _, e := range evidence {
-		if e.Identifier.Type == identity.Membership {
-			continue // it says the account once more
+		if e.Identifier.Type == identity.Membership || e.Identifier.Type == identity.AppearanceType {
+			continue // it says the account once more; it is the model's alone
 		}
 		i, ok := at[e.Identifier]
 		if !ok {
@@ -343,13 +346,21 @@ func (p *Profiles) reasons(ctx context.Context, accounts []identity.Account, evi
 	if err != nil {
 		return nil, err
 	}
-	links := identity.Resolve(all, decisions, rules).Links
+	model, err := p.model(ctx, rules, all)
+	if err != nil {
+		return nil, err
+	}
+	links := model.Resolve(all, decisions, rules).Links
 	seen := make(map[customer.Reason]bool)
 	for _, to := range accounts[1:] {
 		for _, step := range identity.Path(links, accounts[0], to) {
 			reason := customer.Reason{From: step.From.String(), To: step.To.String(), Rule: string(step.Identifier.Type), Masked: masked[step.Identifier]}
 			if step.Decision != "" {
 				reason.Rule, reason.Masked = "decision "+step.Decision, ""
+			}
+			if step.Weight > 0 {
+				parts := model.Scorers[rules.Model.Use].Explain(model.Appearances[step.Identifier.Hash], model.Appearances[step.Other])
+				reason.Rule, reason.Masked, reason.Bits, reason.Parts = "model", "", math.Round(float64(step.Weight)*100)/100, strings.Join(parts, "; ")
 			}
 			if !seen[reason] {
 				seen[reason] = true
@@ -358,6 +369,35 @@ func (p *Profiles) reasons(ctx context.Context, accounts []identity.Account, evi
 		}
 	}
 	return reasons, nil
+}
+
+// model is what the rules' model needs to look at evidence.
+func (p *Profiles) model(ctx context.Context, rules *identity.Rules, evidence []identity.Evidence) (identity.Model, error) {
+	model := identity.Model{Scorers: p.Models}
+	if rules.Model == nil {
+		return model, nil
+	}
+	var ids []identity.Identifier
+	for _, e := range evidence {
+		if e.Identifier.Type == identity.AppearanceType && !slices.Contains(ids, e.Identifier) {
+			ids = append(ids, e.Identifier)
+		}
+	}
+	sealed, err := p.Source.SealedValues(ctx, ids)
+	if err != nil {
+		return model, err
+	}
+	model.Appearances = make(map[identity.Hash]identity.Appearance, len(sealed))
+	for id, value := range sealed {
+		plain, err := p.Keys.Open(value, keyring.IdentifierContext(string(id.Type), id.Hash))
+		if err != nil {
+			return model, fmt.Errorf("profile: open an appearance: %w", err)
+		}
+		if model.Appearances[id.Hash], err = normalize.ParseAppearance(string(plain)); err != nil {
+			return model, err
+		}
+	}
+	return model, nil
 }
 
 // merged are the texts of both lists, sorted, each once.
