@@ -3,6 +3,7 @@ package normalize
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -54,12 +55,15 @@ func field(raw string) string {
 // keeps what that shows, the last character it may be, but no more than half of it.
 func maskName(raw string) string {
 	runes := []rune(field(raw))
-	shown := 0
+	most, shown := 1, 0
+	if slices.Contains(runes, '*') {
+		most = (len(runes) + 1) / 2
+	}
 	for i, r := range runes {
 		if r == '*' {
 			continue
 		}
-		if shown++; shown > (len(runes)+1)/2 || i > 0 && !strings.ContainsRune(string(runes), '*') {
+		if shown++; shown > most {
 			runes[i] = '*'
 		}
 	}
