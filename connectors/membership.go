@@ -81,6 +81,11 @@ type Membership struct {
 	// Phone is in clear, and MixMobile the platform's hash of it; each may be
 	// empty. Nick is as the platform shows it.
 	Phone, MixMobile, Nick string
+	// Sealed says that the call tells a phone which is not in clear. PhoneIndex is
+	// the platform's index of it, which equal phones of one shop share; it may be
+	// empty.
+	Sealed     bool
+	PhoneIndex string
 	// At is when it happened, or when the platform called: whole seconds in UTC.
 	At time.Time
 	// Body holds the parameters as the platform gave them.

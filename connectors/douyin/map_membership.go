@@ -7,9 +7,10 @@ import (
 	"oneid/schemas/events"
 )
 
-// mapMembership maps a membership call. A phone that is no plain number (some
-// contracts send it encrypted) is left out: the payload keeps it. The old
-// number of a change is no new sighting: whoever has it now is somebody else.
+// mapMembership maps a membership call. A phone that the platform gave encrypted
+// is seen by its index alone, if it has one, and never as a phone: the payload
+// keeps it, for whoever decrypts. The old number of a change is no new sighting:
+// whoever has it now is somebody else.
 func mapMembership(r connectors.Record) ([]*events.Event, error) {
 	var call memberCall
 	rec, err := connectors.ReadMembershipRecord(r.Raw, &call)
@@ -35,8 +36,12 @@ func mapMembership(r connectors.Record) ([]*events.Event, error) {
 	if rec.Kind != connectors.MemberQuery {
 		see("membership", text(account), r.Shop)
 	}
-	if phone := call.phone(); joined && mobile.MatchString(string(phone)) {
+	switch phone := call.phone(); {
+	case !joined:
+	case mobile.MatchString(string(phone)):
 		see("phone", phone, "")
+	default:
+		see("douyin_phone_index", text(phoneIndex(string(phone))), "")
 	}
 	h := header(r, account, account, rec.ModifiedMs())
 	h.Person = &events.Person{Sightings: sightings}

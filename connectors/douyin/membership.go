@@ -19,7 +19,9 @@ import (
 var _ connectors.MemberSPI = (*Connector)(nil)
 
 // memberCall are the parameters that a membership call may carry. Those of the
-// shop product are assumed to be the local-life product's.
+// shop product are assumed to be the local-life product's. Its phones are
+// encrypted where they tell of another phone, and by some contracts when a
+// member joins; that the text has the form of those of orders is assumed.
 type memberCall struct {
 	OpenID  text `json:"open_id"`
 	UnionID text `json:"union_id"`
@@ -77,7 +79,13 @@ func readMembership(shop, appKey, secret string, call connectors.SPICall, now ti
 		return fail(connectors.ErrNotUnderstood, "it is of another shop")
 	}
 	m := connectors.Membership{
-		Kind: kind, Call: call.Name, Account: memberAccount(string(params.OpenID)), Phone: string(params.phone()), At: signedAt, Body: json.RawMessage(param),
+		Kind: kind, Call: call.Name, Account: memberAccount(string(params.OpenID)), At: signedAt, Body: json.RawMessage(param),
+	}
+	switch phone := string(params.phone()); {
+	case mobile.MatchString(phone):
+		m.Phone = phone
+	case phone != "":
+		m.Sealed, m.PhoneIndex = true, phoneIndex(phone)
 	}
 	// A time that is still to come would hold for ever.
 	if at, ok := spiTime(string(params.UpdateTime)); ok && at.Before(now.Add(connectors.MaxCallAge)) {

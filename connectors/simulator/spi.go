@@ -36,6 +36,10 @@ type MemberCalls struct {
 	Parallel int
 	// WrongSecret signs with another secret.
 	WrongSecret bool
+	// Encrypted lets Douyin tell the phone of who joins encrypted, as some
+	// contracts have it; that of a change always is. WithIndex puts the search
+	// index into these ciphertexts.
+	Encrypted, WithIndex bool
 	// Now is the platform's clock; default time.Now.
 	Now func() time.Time `json:"-"`
 }
@@ -105,7 +109,7 @@ func (w *World) CallMembers(ctx context.Context, c MemberCalls) (MemberReport, e
 	if c.Parallel < 1 {
 		c.Parallel = 8
 	}
-	caller := &spiCaller{world: w, calls: c, client: &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	caller := &spiCaller{world: w, calls: c, cipher: newDouyinCipher(douyinCredentials(w).AppSecret, c.WithIndex), client: &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	defer caller.client.CloseIdleConnections()
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	began := c.Now().Add(-time.Minute)
@@ -192,6 +196,7 @@ type spiCaller struct {
 	world  *World
 	calls  MemberCalls
 	client *http.Client
+	cipher *douyinCipher
 
 	mu     sync.Mutex
 	report MemberReport
@@ -294,7 +299,12 @@ func (s *spiCaller) request(ctx context.Context, call spiCall) (*http.Request, e
 	} else {
 		app := douyinCredentials(s.world)
 		address.Path += "/" + map[string]string{spiQuery: "query", spiJoin: "join", spiLeave: "leave", spiPhone: "update"}[call.what]
-		address.RawQuery, body = douyinSPI(call, app.AppKey, app.AppSecret+secret, s.world.Shop(PlatformDouyin).ID)
+		sealed := call
+		sealed.old, sealed.phone = s.cipher.seal(douyinPhone, call.old), s.cipher.seal(douyinPhone, call.phone)
+		if call.what == spiJoin && !s.calls.Encrypted {
+			sealed = call
+		}
+		address.RawQuery, body = douyinSPI(sealed, app.AppKey, app.AppSecret+secret, s.world.Shop(PlatformDouyin).ID)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), bytes.NewReader(body))
 	if err == nil {
@@ -397,7 +407,7 @@ func tmallSPIAnswer(call spiCall, status int, body []byte) (outcome, fault strin
 }
 
 // douyinSPI is the query and the body of a call of Douyin's 会员通. A phone
-// change carries its own time; one in two is signed by sign_v2.
+// change carries its own time; one call in two is signed by sign_v2.
 func douyinSPI(call spiCall, appKey, secret, shop string) (query string, body []byte) {
 	params := map[string]any{"open_id": call.account.ID, "shop_id": shop, "union_id": call.account.UnionID}
 	switch call.what {

@@ -47,8 +47,10 @@ func (k *known) add(evidence []identity.Evidence) {
 // bound says whether the account is a member.
 func (k *known) bound() bool { return identity.Bound(k.evidence) }
 
-// says whether what a call brings is known already.
-func (k *known) says(kind connectors.MembershipKind, evidence []identity.Evidence) bool {
+// says whether what a call brings is known already. A new phone that cannot be
+// read brings no evidence: its call is news until it, or a later one, is known.
+func (k *known) says(call connectors.Membership, evidence []identity.Evidence) bool {
+	kind := call.Kind
 	covered := true
 	for _, e := range evidence {
 		last, ok := k.last[sighting{e.Identifier, e.Role}]
@@ -67,7 +69,7 @@ func (k *known) says(kind connectors.MembershipKind, evidence []identity.Evidenc
 	}
 	switch kind {
 	case connectors.MemberBind, connectors.MemberPhone:
-		return k.bound()
+		return k.bound() && !(kind == connectors.MemberPhone && call.Sealed)
 	case connectors.MemberUnbind:
 		return k.left > 0 && !k.bound()
 	default:

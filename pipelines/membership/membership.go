@@ -211,7 +211,7 @@ func (h *handler) answer(ctx context.Context, call connectors.Membership, now ti
 	if err != nil {
 		return connectors.MembershipAnswer{}, err
 	}
-	if !known.says(call.Kind, found.Evidence) {
+	if !known.says(call, found.Evidence) {
 		// What was tried a moment ago, and perhaps written, is tried again as
 		// the same event.
 		if at := s.recent.try(account, call.Kind, found.Evidence, known.left, call.At, now); !at.Equal(call.At) {
@@ -270,7 +270,7 @@ func (h *handler) unbound(ctx context.Context, call connectors.Membership, known
 	if known.left > 0 {
 		return connectors.MembershipUnbound, nil
 	}
-	for _, id := range h.service.identifiers(call) {
+	for _, id := range h.service.identifiers(h.platform, h.shop, call) {
 		accounts, err := h.service.Known.FindIdentifier(ctx, id)
 		if err != nil {
 			return "", fmt.Errorf("membership: look up a phone: %w", err)
@@ -294,13 +294,15 @@ func (h *handler) unbound(ctx context.Context, call connectors.Membership, known
 // mostBearers bounds how many accounts of one phone are looked at.
 const mostBearers = 50
 
-// identifiers are the phone of a call and its hash, as far as it gives them.
-func (s *Service) identifiers(call connectors.Membership) []identity.Identifier {
+// identifiers are the phone of a call, its hash and the platform's index of it,
+// as far as it gives them.
+func (s *Service) identifiers(platform, shop string, call connectors.Membership) []identity.Identifier {
 	// The same way as evidence goes, so that both meet.
 	e := &events.Event{
-		Header: &events.Header{Platform: "-", Shop: "-", Account: "-", Person: &events.Person{Sightings: []*events.Sighting{
+		Header: &events.Header{Platform: platform, Shop: shop, Account: "-", Person: &events.Person{Sightings: []*events.Sighting{
 			{Type: string(identity.Phone), Value: call.Phone, Role: events.Role_ROLE_MEMBER},
 			{Type: string(identity.TmallMixMobile), Value: call.MixMobile, Role: events.Role_ROLE_MEMBER},
+			{Type: string(identity.DouyinPhoneIndex), Value: call.PhoneIndex, Role: events.Role_ROLE_MEMBER},
 		}}},
 		Body: &events.Event_User{User: &events.User{}},
 	}

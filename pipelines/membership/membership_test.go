@@ -396,7 +396,7 @@ func TestPhoneChangesHands(t *testing.T) {
 	r.resolve()
 	a := identity.Account{Platform: "douyin", Shop: "4463798", ID: "a"}
 	for _, e := range r.engine.EvidenceOf(a) {
-		if e.Identifier == r.service.identifiers(connectors.Membership{Phone: phoneP})[0] && e.Last != start.Unix() {
+		if e.Identifier == r.service.identifiers("tmall", "s", connectors.Membership{Phone: phoneP})[0] && e.Last != start.Unix() {
 			t.Errorf("the old number was seen at %d, want %d", e.Last, start.Unix())
 		}
 	}
@@ -421,6 +421,66 @@ func TestPhoneChangesHands(t *testing.T) {
 	if of("tmall", "s1", "d") != first {
 		t.Error("the new number does not join")
 	}
+}
+
+// A phone that comes encrypted joins nobody and is told to nobody; a change of
+// it is news all the same, and once, whatever its ciphertext says.
+func TestSealedPhones(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var asked []string
+	r.service.Points = func(_ context.Context, about About) (Standing, error) {
+		asked = append(asked, about.Phone)
+		return Standing{}, nil
+	}
+	sealed := func(body string) string { return "$$" + body + "==$1$$" }
+	r.want(r.tmall("tmall.mei.crm.bind", r.now, buyer("t", phoneP)), "SUC")
+	r.want(r.douyin("join", r.now, map[string]any{"open_id": "a", "mobile": sealed("UA")}), "0")
+	r.want(r.douyin("join", r.now, map[string]any{"open_id": "a", "mobile": sealed("UQ")}), "0")
+	r.wantEvents(2)
+	r.resolve()
+	r.now = r.now.Add(time.Hour)
+	for i, body := range []string{"Ug", "Uw", "VA"} { // each time another text of the one number
+		r.want(r.douyin("update", r.now.Add(time.Duration(i)*time.Minute), map[string]any{"open_id": "a", "update_time": strconv.FormatInt(r.now.Unix(), 10),
+			"info": map[string]any{"mobile": map[string]any{"old_mobile": sealed("UA"), "new_mobile": sealed(body)}}}), "0")
+		if i == 1 {
+			r.resolve()
+			r.forget()
+		}
+	}
+	r.wantEvents(3)
+	r.resolve()
+	a := identity.Account{Platform: "douyin", Shop: "4463798", ID: "a"}
+	for _, e := range r.engine.EvidenceOf(a) {
+		if e.Identifier.Type != identity.Membership {
+			t.Errorf("a sealed phone is evidence of %s", e.Identifier.Type)
+		}
+	}
+	if slices.ContainsFunc(asked, func(phone string) bool { return phone != "" && phone != phoneP }) {
+		t.Error("points are asked for with a ciphertext")
+	}
+	// By its index it is found again, in the shop.
+	indexed := "$QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=$%s==$1$$"
+	r.want(r.douyin("join", r.now, map[string]any{"open_id": "b", "mobile": fmt.Sprintf(indexed, "UA")}), "0")
+	r.resolve()
+	r.want(r.douyin("query", r.now, map[string]any{"open_id": "c", "mobile": fmt.Sprintf(indexed, "UQ")}), "200")
+	r.want(r.douyin("query", r.now, map[string]any{"open_id": "d", "mobile": sealed("UQ")}), "200")
+	if r.outcomes["douyin query unbound"] != 1 || r.outcomes["douyin query nobody"] != 1 {
+		t.Errorf("who asks with a member's index, and with none: %v", r.outcomes)
+	}
+	if one, other := r.customer("b"), r.customer("a"); one == other {
+		t.Error("an index joins")
+	}
+}
+
+// customer is who a buyer of the Douyin shop is.
+func (r *rig) customer(id string) identity.CustomerID {
+	r.t.Helper()
+	c, ok := r.engine.CustomerOf(identity.Account{Platform: "douyin", Shop: "4463798", ID: id})
+	if !ok {
+		r.t.Fatalf("%s is not there", id)
+	}
+	return c
 }
 
 // A query that knows the phone by its hash alone finds the member.
