@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"oneid/connectors"
@@ -19,7 +20,7 @@ const decryptEvery = 10 * time.Minute
 func (n *node) decrypting(ctx context.Context, shops []shop) error {
 	var wanted []shop
 	for _, s := range shops {
-		if d, ok := s.connector.(connectors.Decrypter); ok && d.Decrypts().PerDay > 0 {
+		if d, ok := s.connector.(connectors.Decrypter); ok && len(d.Decrypts()) > 0 {
 			wanted = append(wanted, s)
 		}
 	}
@@ -37,9 +38,9 @@ func (n *node) decrypting(ctx context.Context, shops []shop) error {
 			switch {
 			case ctx.Err() != nil:
 			case err != nil && !failing[name]:
-				n.log.Warn("receivers are not decrypted; it is tried again", "shop", name, "error", err)
+				n.log.Warn("fields are not decrypted; it is tried again", "shop", name, "error", err)
 			case err == nil && sum > 0:
-				n.log.Info("receivers are decrypted, as the settings ask; the table decryptions says which", "shop", name, "orders", sum)
+				n.log.Info("fields are decrypted, as the settings ask; the table decryptions says which", "shop", name, "orders_and_members", sum)
 			}
 			failing[name] = err != nil
 		}
@@ -47,12 +48,19 @@ func (n *node) decrypting(ctx context.Context, shops []shop) error {
 	return nil
 }
 
-// decryptShop decrypts what the budget has left; it says how many orders.
+// decryptShop decrypts what the budget has left; it says of how many orders and
+// members.
 func (n *node) decryptShop(ctx context.Context, s shop) (int, error) {
 	d := s.connector.(connectors.Decrypter)
 	stream := &decrypt.Stream{Decrypter: d, ClickHouse: n.clickhouse, Keys: n.keys, Platform: s.platform, Shop: s.name, Who: "oneid up", Now: time.Now}
-	p := n.puller(stream, s.platform, s.name, d.Decrypts().Stream)
-	p.Cursors, p.Ended = nil, nil // the audit says how far it is, and it is no state of the stream's
-	sum, err := p.Once(ctx)
-	return sum.Records, err
+	records := 0
+	var failed error
+	for _, plan := range d.Decrypts() {
+		p := n.puller(stream, s.platform, s.name, plan.Stream)
+		p.Cursors, p.Ended = nil, nil // the audit says how far it is, and it is no state of the stream's
+		sum, err := p.Once(ctx)
+		records += sum.Records
+		failed = errors.Join(failed, err)
+	}
+	return records, failed
 }

@@ -10,14 +10,16 @@ import (
 	"oneid/connectors"
 )
 
-// The fields of an order's receiver that can be decrypted.
+// The fields of an order's receiver that can be decrypted, and the phone of a
+// member whose call of 会员通 gave it encrypted.
 const (
 	fieldPhone   = "phone"
 	fieldName    = "name"
 	fieldAddress = "address"
+	fieldMember  = "member_phone"
 )
 
-var decryptFields = []string{fieldPhone, fieldName, fieldAddress}
+var decryptFields = []string{fieldPhone, fieldName, fieldAddress, fieldMember}
 
 const (
 	decryptMethod = "order.batchDecrypt"
@@ -25,13 +27,18 @@ const (
 	maxTexts = 50
 )
 
-// Decrypts implements connectors.Decrypter.
-func (c *Connector) Decrypts() connectors.Decryption {
-	d := connectors.Decryption{Stream: Orders, Fields: c.cfg.DecryptFields, PerDay: c.cfg.DecryptPerDay}
-	if len(d.Fields) > 0 {
-		d.PerCall = maxTexts / len(d.Fields)
+// Decrypts implements connectors.Decrypter. Members come first: they gave their
+// phones to the brand.
+func (c *Connector) Decrypts() []connectors.Decryption {
+	var all []connectors.Decryption
+	ofOrders := slices.DeleteFunc(slices.Clone(c.cfg.DecryptFields), func(field string) bool { return field == fieldMember })
+	if len(ofOrders) < len(c.cfg.DecryptFields) {
+		all = append(all, connectors.Decryption{Stream: connectors.MembershipStream, Fields: []string{fieldMember}, PerDay: c.cfg.DecryptPerDay, PerCall: memberBatch})
 	}
-	return d
+	if len(ofOrders) > 0 {
+		all = append(all, connectors.Decryption{Stream: Orders, Fields: ofOrders, PerDay: c.cfg.DecryptPerDay, PerCall: maxTexts / len(ofOrders)})
+	}
+	return all
 }
 
 // decryptFault says what is wrong with the settings of decryption; "" if nothing
@@ -41,6 +48,9 @@ func decryptFault(cfg Config) string {
 		if !slices.Contains(decryptFields, field) || slices.Contains(cfg.DecryptFields[:i], field) {
 			return fmt.Sprintf("decrypt_fields must be of %q, each once", decryptFields)
 		}
+	}
+	if slices.Contains(cfg.DecryptFields, fieldMember) && cfg.AppID == 0 {
+		return "decrypt_fields with member_phone needs app_id: the platform tells of members by it"
 	}
 	if cfg.DecryptPerDay < 0 || (cfg.DecryptPerDay > 0) != (len(cfg.DecryptFields) > 0) {
 		return "decrypt_fields and decrypt_per_day must both be set, or neither"
@@ -133,7 +143,15 @@ type decryptAnswer struct {
 }
 
 // Decrypt implements connectors.Decrypter.
-func (c *Connector) Decrypt(ctx context.Context, orders []connectors.Record) ([]connectors.Opened, error) {
+func (c *Connector) Decrypt(ctx context.Context, records []connectors.Record) ([]connectors.Opened, error) {
+	if len(records) > 0 && records[0].Stream == connectors.MembershipStream {
+		return c.openMembers(ctx, records)
+	}
+	return c.openOrders(ctx, records)
+}
+
+// openOrders decrypts fields of receivers.
+func (c *Connector) openOrders(ctx context.Context, orders []connectors.Record) ([]connectors.Opened, error) {
 	out := make([]connectors.Opened, len(orders))
 	sealed := make([]sealedOrder, len(orders))
 	var infos []map[string]string

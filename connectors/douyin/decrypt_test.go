@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"oneid/connectors"
@@ -15,7 +16,7 @@ import (
 func TestDecrypt(t *testing.T) {
 	t.Parallel()
 	f, c := newFake(t)
-	c.cfg.DecryptFields = decryptFields
+	c.cfg.DecryptFields = []string{fieldPhone, fieldName, fieldAddress}
 	const phone, name, address = "$$UA==$1$$", "##Tg==#1##", "##QQ==#1##"
 	order := func(id string) connectors.Record {
 		return connectors.Record{Stream: Orders, Raw: []byte(`{"order_id":"` + id + `","big":12345678901234567890,"encrypt_post_tel":"` + phone + `","encrypt_post_receiver":"` + name +
@@ -54,9 +55,103 @@ func TestDecrypt(t *testing.T) {
 	if _, err := c.Decrypt(t.Context(), []connectors.Record{order("1")}); !errors.Is(err, connectors.ErrDecryptQuota) {
 		t.Errorf("beyond the quota: %v", err)
 	}
-	for _, wrong := range []Config{{DecryptFields: []string{"phone"}}, {DecryptPerDay: 1}, {DecryptFields: []string{"id_card"}, DecryptPerDay: 1}, {DecryptFields: []string{"phone", "phone"}, DecryptPerDay: 1}} {
+	for _, wrong := range []Config{{DecryptFields: []string{"phone"}}, {DecryptPerDay: 1}, {DecryptFields: []string{"id_card"}, DecryptPerDay: 1}, {DecryptFields: []string{"phone", "phone"}, DecryptPerDay: 1}, {DecryptFields: []string{"member_phone"}, DecryptPerDay: 1}} {
 		if decryptFault(wrong) == "" {
 			t.Errorf("%v is taken", wrong.DecryptFields)
+		}
+	}
+}
+
+// A member's phone that came encrypted is asked for by the member's id; it is
+// opened where the platform shows it, and the call is otherwise as it was.
+func TestOpenMembers(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	c.cfg.DecryptFields, c.cfg.DecryptPerDay = []string{fieldName, fieldMember}, 10
+	if got := c.Decrypts(); len(got) != 2 || got[0].Stream != connectors.MembershipStream || got[0].PerCall != 10 || got[1].Stream != Orders || len(got[1].Fields) != 1 {
+		t.Errorf("asked for is %+v, want members first, then names of orders", got)
+	}
+	call := func(kind connectors.MembershipKind, params string) connectors.Record {
+		raw, err := json.Marshal(connectors.MembershipRecord{Kind: kind, At: 1767229260, Call: json.RawMessage(params)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return connectors.Record{Stream: connectors.MembershipStream, Shop: "4463798", Raw: raw}
+	}
+	f.answer["member.mGetMemberInfoByOpenIdList"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+		if n := len(param["open_id_list"].([]any)); n != 4 {
+			t.Errorf("%d members are asked for, want 4", n)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"code": 10000, "data": map[string]any{"member_infos": []any{
+			map[string]any{"success": true, "open_id": "a", "mobile": "13900000001"}, map[string]any{"success": true, "open_id": "b", "mobile": "13900000002"},
+			map[string]any{"success": true, "open_id": "c", "mobile": ""}, map[string]any{"success": false, "open_id": "d", "err_code": 628145004},
+		}}})
+	}
+	const sealed = `"$$UA==$1$$"`
+	got, err := c.Decrypt(t.Context(), []connectors.Record{
+		call(connectors.MemberBind, `{"open_id":"a","mobile":`+sealed+`,"n":12345678901234567890}`),
+		call(connectors.MemberPhone, `{"open_id":"b","info":{"mobile":{"old_mobile":`+sealed+`,"new_mobile":`+sealed+`}}}`),
+		call(connectors.MemberBind, `{"open_id":"c","mobile":`+sealed+`}`), call(connectors.MemberBind, `{"open_id":"d","mobile":`+sealed+`}`),
+		call(connectors.MemberBind, `{"open_id":"e","mobile":"13900000005"}`), {Stream: connectors.MembershipStream, Raw: []byte(`[]`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct{ outcome, call string }{
+		{"opened", `{"mobile":"13900000001","n":12345678901234567890,"open_id":"a"}`},
+		{"opened", `{"info":{"mobile":{"new_mobile":"13900000002","old_mobile":"$$UA==$1$$"}},"open_id":"b"}`},
+		{"nothing", ""}, {"failed", ""}, {"nothing", ""}, {"failed", ""},
+	} {
+		var record connectors.MembershipRecord
+		_ = json.Unmarshal(got[i].Record.Raw, &record)
+		if got[i].Outcome != want.outcome || string(record.Call) != want.call {
+			t.Errorf("member %d is %s: %s", i+1, got[i].Outcome, record.Call)
+		}
+		if want.call == "" {
+			continue
+		}
+		mapped, err := c.Map(got[i].Record)
+		if err != nil || !strings.Contains(mapped[0].GetHeader().GetPerson().String(), "1390000000") || mapped[0].GetHeader().GetVersion().GetModifiedMs()/1000 != 1767229260 {
+			t.Errorf("member %d is mapped to %v, %v", i+1, mapped, err)
+		}
+	}
+}
+
+// An encrypted phone is no phone: it is seen by its index, within the shop, or
+// not at all; and nobody is asked for points with it.
+func TestSealedMemberIsNoPhone(t *testing.T) {
+	t.Parallel()
+	const index = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
+	for name, c := range map[string]struct {
+		kind         connectors.MembershipKind
+		params, want string
+	}{
+		"joins":                {connectors.MemberBind, `{"open_id":"a","mobile":"$$UA==$1$$"}`, ""},
+		"joins, with an index": {connectors.MemberBind, `{"open_id":"a","mobile":"$` + index + `$UA==$1$$"}`, index},
+		"another phone":        {connectors.MemberPhone, `{"open_id":"a","info":{"mobile":{"old_mobile":"$$QQ==$1$$","new_mobile":"$` + index + `$UA==$1$$"}}}`, index},
+		"asks":                 {connectors.MemberQuery, `{"open_id":"a","mobile":"$` + index + `$UA==$1$$"}`, ""},
+		"masked":               {connectors.MemberBind, `{"open_id":"a","mobile":"139****0001"}`, ""},
+		"virtual":              {connectors.MemberBind, `{"open_id":"a","mobile":"18400000000-1234"}`, ""},
+	} {
+		raw, err := json.Marshal(connectors.MembershipRecord{Kind: c.kind, At: 1767229260, Call: json.RawMessage(c.params)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mapped, err := mapMembership(connectors.Record{Stream: connectors.MembershipStream, Shop: "4463798", Raw: raw})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, s := range mapped[0].GetHeader().GetPerson().GetSightings() {
+			switch s.GetType() {
+			case "phone":
+				t.Errorf("%s: it is seen as a phone", name)
+			case "douyin_phone_index":
+				got = s.GetValue()
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: its index is %q, want %q", name, got, c.want)
 		}
 	}
 }

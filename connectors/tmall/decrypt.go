@@ -33,8 +33,11 @@ const (
 )
 
 // Decrypts implements connectors.Decrypter.
-func (c *Connector) Decrypts() connectors.Decryption {
-	return connectors.Decryption{Stream: Orders, Fields: c.cfg.DecryptFields, PerDay: c.cfg.DecryptPerDay, PerCall: maxDecrypt}
+func (c *Connector) Decrypts() []connectors.Decryption {
+	if len(c.cfg.DecryptFields) == 0 {
+		return nil
+	}
+	return []connectors.Decryption{{Stream: Orders, Fields: c.cfg.DecryptFields, PerDay: c.cfg.DecryptPerDay, PerCall: maxDecrypt}}
 }
 
 // decryptFault says what is wrong with the settings of decryption; "" if nothing

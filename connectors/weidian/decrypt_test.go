@@ -2,7 +2,13 @@ package weidian
 
 import (
 	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"oneid/connectors"
 )
 
 func TestDecryptVectors(t *testing.T) {
@@ -53,4 +59,55 @@ func FuzzDecrypt(f *testing.F) {
 			t.Errorf("%q is both a ciphertext and a phone", value)
 		}
 	})
+}
+
+// keyService answers open.secret.list alone, and counts.
+type keyService struct{ asked int }
+
+func (k *keyService) RoundTrip(r *http.Request) (*http.Response, error) {
+	k.asked++
+	rec := httptest.NewRecorder()
+	if err := r.ParseForm(); err != nil || !strings.Contains(r.Form.Get("public"), "open.secret.list") || strings.Contains(r.Form.Get("public"), "access_token") {
+		return nil, errors.New("another call than for the key")
+	}
+	_, _ = rec.WriteString(`{"status":{"status_code":0,"status_reason":"success"},"result":[{"aesKey":"00112233445566778899aabbccddeeff"}]}`)
+	return rec.Result(), nil
+}
+
+// Opened is what the settings name and no more; the platform is asked for its
+// key only if there is something to open.
+func TestDecryptOrders(t *testing.T) {
+	t.Parallel()
+	const phone, name, other = "qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=", "cfxvQgwk+QTw5tl5/5wJgsEsm749OnFCxRSZP3KVecM=", "GCmtTw4diUA0Y1ni/ANSVpxdAphn2IM4MbZVgZUUqnU96vmmJuCQrxtOGLaE6PKuQ+M+zpwOyflSC2pfc+Pb1A=="
+	service := new(keyService)
+	c, err := New("1800000001", Config{URL: "http://weidian.example", AppKey: "1", AppSecret: "s", AccessToken: "t", Transport: service,
+		DecryptFields: []string{fieldAccount, fieldPhone}, DecryptPerDay: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := func(account, receiver, name string) connectors.Record {
+		return connectors.Record{Stream: Orders, Raw: []byte(`{"list":{"order_id":"8"},"detail":{"order_id":"8","big":12345678901234567890,"user_phone":"` + account +
+			`","buyer_info":{"buyer_id":"1","phone":"` + receiver + `","name":"` + name + `"}}}`)}
+	}
+	if got, err := c.Decrypt(t.Context(), []connectors.Record{order("13800138000", "", name), {Raw: []byte(`[]`)}}); err != nil || got[0].Outcome != connectors.OpenedNothing || got[1].Outcome != connectors.OpenedFailed || service.asked != 0 {
+		t.Errorf("with nothing to open: %v, %v, %d calls", got, err, service.asked)
+	}
+	got, err := c.Decrypt(t.Context(), []connectors.Record{order(phone, phone, name), order(phone, other, name), order(other, "138****8000", name)})
+	if err != nil || service.asked != 1 {
+		t.Fatalf("%v after %d calls, want one", err, service.asked)
+	}
+	for i, want := range []struct{ outcome, raw string }{
+		{connectors.OpenedAll, `{"detail":{"big":12345678901234567890,"buyer_info":{"buyer_id":"1","name":"` + name + `","phone":"13800138000"},"order_id":"8","user_phone":"13800138000"},"list":{"order_id":"8"}}`},
+		{connectors.OpenedPart, `{"detail":{"big":12345678901234567890,"buyer_info":{"buyer_id":"1","name":"` + name + `","phone":"` + other + `"},"order_id":"8","user_phone":"13800138000"},"list":{"order_id":"8"}}`},
+		{connectors.OpenedFailed, ""},
+	} {
+		if got[i].Outcome != want.outcome || string(got[i].Record.Raw) != want.raw || (want.raw != "") == got[i].Record.Observed.IsZero() {
+			t.Errorf("order %d is %s: %s", i+1, got[i].Outcome, got[i].Record.Raw)
+		}
+	}
+	for _, wrong := range []Config{{DecryptFields: []string{"phone"}}, {DecryptPerDay: 1}, {DecryptFields: []string{"weixin"}, DecryptPerDay: 1}, {DecryptFields: []string{"phone", "phone"}, DecryptPerDay: 1}} {
+		if decryptFault(wrong) == "" {
+			t.Errorf("%v is taken", wrong.DecryptFields)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package weidian
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -102,48 +101,8 @@ func (c *Connector) detail(ctx context.Context, of listed) (json.RawMessage, err
 	if len(detail) == 0 {
 		return nil, nil
 	}
-	if c.cfg.Decrypt {
-		if detail, err = c.decrypted(ctx, detail); err != nil {
-			return nil, err
-		}
-	}
 	if b, err := readBuyer(detail); err == nil {
 		c.buyers.learn(of, b)
 	}
 	return detail, nil
-}
-
-// decrypted is an order (or refund) with its personal fields in clear where
-// the platform encrypted them. Papers of identity stay as they are.
-func (c *Connector) decrypted(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
-	keys, err := c.client.aesKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	var fields map[string]any
-	if d.Decode(&fields) != nil {
-		return raw, nil
-	}
-	decryptFields(fields, keys, "user_phone", "weixin", "buyerName", "buyerTelephone", "buyerAddress")
-	if buyer, ok := fields["buyer_info"].(map[string]any); ok {
-		decryptFields(buyer, keys, "name", "phone", "address", "self_address")
-	}
-	return marshal(fields)
-}
-
-func decryptFields(fields map[string]any, keys []aesKey, names ...string) {
-	for _, name := range names {
-		value, ok := fields[name].(string)
-		if !ok {
-			continue
-		}
-		for _, key := range keys {
-			if plain, ok := key.decrypt(value); ok {
-				fields[name] = plain
-				break
-			}
-		}
-	}
 }

@@ -64,9 +64,11 @@ type Config struct {
 	// DetailVersion of vdian.order.get: 1.0 (default) or 2.0, which gives
 	// personal fields encrypted.
 	DetailVersion string `json:"detail_version"`
-	// Decrypt fetches the app's AES key and decrypts personal fields where
-	// the platform encrypts them; false leaves them, and they identify no one.
-	Decrypt bool `json:"decrypt"`
+	// DecryptFields are what is decrypted of orders where the platform encrypts
+	// it: account_phone, phone, name, address. DecryptPerDay is the most fields in
+	// a day of GMT+8. Without both, ciphertexts stay, and identify no one.
+	DecryptFields []string `json:"decrypt_fields"`
+	DecryptPerDay int      `json:"decrypt_per_day"`
 	// BackfillDays is how far back the first reading goes; default 90.
 	BackfillDays int `json:"backfill_days"`
 	// PageSize of lists, 1 to 50, default 50.
@@ -143,7 +145,9 @@ func New(shop string, cfg Config) (*Connector, error) {
 	faults.If(cfg.AccessToken == "" && cfg.AppKey == "", "app_key is missing: it stands in the app's page on open.weidian.com")
 	faults.If(cfg.AccessToken == "" && cfg.AppSecret == "", "app_secret is missing: it stands in the app's page on open.weidian.com")
 	faults.If(cfg.RedirectURI != "" && noKeys, "redirect_uri, of a service app, needs app_key and app_secret")
-	faults.If(cfg.Decrypt && noKeys, "decrypt needs app_key and app_secret")
+	faults.If(len(cfg.DecryptFields) > 0 && noKeys, "decrypt_fields needs app_key and app_secret")
+	decrypting := decryptFault(cfg)
+	faults.If(decrypting != "", decrypting)
 	faults.If(cfg.DetailVersion != "1.0" && cfg.DetailVersion != "2.0", "detail_version must be 1.0 or 2.0")
 	faults.If(cfg.BackfillDays < 1 || cfg.BackfillDays > 3660, "backfill_days must be 1 to 3660")
 	faults.If(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
@@ -269,7 +273,7 @@ func (c *Connector) Check(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("weidian: shop %s: stream %s: %w", c.shop, l.stream, err))
 		}
 	}
-	if c.cfg.Decrypt {
+	if len(c.cfg.DecryptFields) > 0 {
 		if _, err := c.client.aesKeys(ctx); err != nil {
 			faults = append(faults, fmt.Errorf("weidian: shop %s: get the AES key: %w", c.shop, err))
 		}

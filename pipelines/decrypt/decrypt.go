@@ -1,10 +1,12 @@
 // Package decrypt asks the platforms for the personal fields that a shop's
 // settings name, within the day's budget: of the newest paying buyers first, of
-// each buyer once, by the newest order that was paid.
+// each buyer once, by the newest order that was paid. Of members whose platform
+// gave their phone encrypted, it asks for that phone, until it is known: who paid
+// last first, once for each call and each order that was paid since.
 //
 // A Stream is a connector over the stored payloads of one shop: what it reads
 // goes the way of a fresh page, sealed, through Kafka and the resolver, as the
-// order with those fields in clear. What it asks for is noted in the table
+// order, or the call, with those fields in clear. What it asks for is noted in the table
 // decryptions before the platform is called, so that a crash counts against the
 // budget and never beside it. No value is in the audit, a log or an error.
 package decrypt
@@ -14,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +30,9 @@ import (
 	"oneid/schemas/tables"
 )
 
-// Stream decrypts orders of one shop. It implements connectors.Connector; its
-// Read ends when the budget is used or there is nobody left.
+// Stream decrypts records of one shop: those of the stream that it is read for.
+// It implements connectors.Connector; its Read ends when the budget is used or
+// there is nobody left.
 type Stream struct {
 	// Decrypter asks and maps; its Read is not used.
 	connectors.Decrypter
@@ -49,7 +53,7 @@ var asked = fault.New("decrypt/asked")
 // zone is that of the platforms' days.
 var zone = time.FixedZone("GMT+8", 8*60*60)
 
-// candidate is an order to decrypt.
+// candidate is an order to decrypt, or a call about a member, which has no order.
 type candidate struct {
 	order, account string
 	record         connectors.Record
@@ -58,12 +62,14 @@ type candidate struct {
 
 // Read implements connectors.Connector: a page a call. from is not used: the
 // audit says what was asked before.
-func (s *Stream) Read(ctx context.Context, _ string, _ connectors.Cursor) iter.Seq2[connectors.Page, error] {
+func (s *Stream) Read(ctx context.Context, stream string, _ connectors.Cursor) iter.Seq2[connectors.Page, error] {
 	return func(yield func(connectors.Page, error) bool) {
-		plan := s.Decrypts()
-		if plan.PerDay == 0 || len(plan.Fields) == 0 {
+		plans := s.Decrypts()
+		i := slices.IndexFunc(plans, func(p connectors.Decryption) bool { return p.Stream == stream })
+		if i < 0 {
 			return
 		}
+		plan := plans[i]
 		for {
 			left, err := s.left(ctx, plan)
 			if err == nil && left < len(plan.Fields) {
@@ -88,12 +94,12 @@ func (s *Stream) Read(ctx context.Context, _ string, _ connectors.Cursor) iter.S
 	}
 }
 
-// left is how much of today's budget is left; 0 once the platform has refused
-// for its own quota today.
+// left is how much of today's budget is left, which all streams of the shop
+// share; 0 once the platform has refused these fields for its own quota today.
 func (s *Stream) left(ctx context.Context, plan connectors.Decryption) (int, error) {
 	used, refused := uint64(0), uint64(0)
 	err := s.ClickHouse.Rows(ctx, "count what was decrypted today",
-		"SELECT toUInt64(sum(texts)), countIf(outcome = 'quota') FROM "+s.ClickHouse.Database()+".decryptions FINAL WHERE "+s.ofShop()+" AND "+s.today(),
+		"SELECT toUInt64(sum(texts)), countIf(outcome = 'quota' AND fields = "+clickhouse.Quote(fieldsOf(plan))+") FROM "+s.ClickHouse.Database()+".decryptions FINAL WHERE "+s.ofShop()+" AND "+s.today(),
 		func(scan func(...any) error) error { return scan(&used, &refused) })
 	if err != nil || refused > 0 {
 		return 0, err
@@ -112,28 +118,75 @@ func (s *Stream) ofShop() string {
 	return "platform = " + clickhouse.Quote(s.Platform) + " AND shop = " + clickhouse.Quote(s.Shop)
 }
 
-// candidates are the newest paid orders of buyers who were not asked for.
-func (s *Stream) candidates(ctx context.Context, stream string, n int) ([]candidate, error) {
+// fieldsOf are a plan's fields as the audit has them.
+func fieldsOf(plan connectors.Decryption) string { return strings.Join(plan.Fields, ",") }
+
+// final are the outcomes after which nobody is asked for again; what came to
+// nothing is tried again on another day.
+const final = "outcome NOT IN ('asked', 'failed', 'quota')"
+
+// buyers is the query for the newest paid orders of buyers who were not asked
+// for: number, account, payload.
+func (s *Stream) buyers(plan connectors.Decryption, n int) string {
 	db := s.ClickHouse.Database()
-	// An order that does not name its buyer is of nobody.
-	query := "WITH chosen AS (SELECT account, argMax(order_id, (paid_at, order_id)) AS number, max(paid_at) AS paid FROM " + db + ".orders FINAL WHERE " + s.ofShop() +
+	// An order that does not name its buyer is of nobody. A call about a member is
+	// no order: it has no number in the audit.
+	return "WITH chosen AS (SELECT account, argMax(order_id, (paid_at, order_id)) AS number, max(paid_at) AS paid FROM " + db + ".orders FINAL WHERE " + s.ofShop() +
 		" AND is_deleted = 0 AND paid_at > toDateTime(0, 'UTC') AND NOT startsWith(account, 'order:')" +
 		" AND account NOT IN (SELECT account FROM " + db + ".decryptions FINAL WHERE " + s.ofShop() +
-		" AND (outcome NOT IN ('asked', 'failed', 'quota') OR " + s.today() + "))" + // what came to nothing is tried again on another day
+		" AND order_id != '' AND (" + final + " OR " + s.today() + "))" +
 		" GROUP BY account ORDER BY paid DESC, account LIMIT " + strconv.Itoa(n) + ")" +
 		" SELECT c.number, c.account, argMax(r.raw, r.version) FROM " + db + ".raw_events AS r INNER JOIN chosen AS c ON r.entity_id = c.number" +
-		" WHERE r.platform = " + clickhouse.Quote(s.Platform) + " AND r.shop = " + clickhouse.Quote(s.Shop) + " AND r.kind = 'order' AND r.stream = " + clickhouse.Quote(stream) + " AND r.raw != ''" +
+		" WHERE r.platform = " + clickhouse.Quote(s.Platform) + " AND r.shop = " + clickhouse.Quote(s.Shop) + " AND r.kind = 'order' AND r.stream = " + clickhouse.Quote(plan.Stream) + " AND r.raw != ''" +
 		" GROUP BY c.number, c.account, c.paid ORDER BY c.paid DESC, c.account"
+}
+
+// members is the query for the newest calls that told a phone, of members who
+// have paid and whose phone is not known since that call: no number, account,
+// payload. Who was asked for since the call and the last payment is left out.
+func (s *Stream) members(n int) string {
+	db, at := s.ClickHouse.Database(), s.ofShop()
+	calls := ".raw_events WHERE " + at + " AND kind = 'user' AND stream = '" + connectors.MembershipStream + "' AND raw != '' AND " + tellsPhone()
+	return "WITH told AS (SELECT entity_id AS account, toDateTime(max(modified_at), 'UTC') AS called FROM " + db + calls + " GROUP BY entity_id)," +
+		" paying AS (SELECT account, max(paid_at) AS paid FROM " + db + ".orders FINAL WHERE " + at + " AND is_deleted = 0 AND paid_at > toDateTime(0, 'UTC') GROUP BY account)," +
+		" known AS (SELECT account, max(last_seen) AS seen FROM " + db + ".evidence WHERE " + at + " AND type = 'phone' AND role = 'member' GROUP BY account)," +
+		" asked AS (SELECT account, toDateTime(max(at), 'UTC') AS last FROM " + db + ".decryptions FINAL WHERE " + at + " AND order_id = '' AND (" + final + " OR " + s.today() + ") GROUP BY account)," +
+		" chosen AS (SELECT told.account AS account, paying.paid AS paid FROM told INNER JOIN paying ON paying.account = told.account" +
+		" LEFT JOIN known ON known.account = told.account LEFT JOIN asked ON asked.account = told.account" +
+		" WHERE told.account IN (SELECT account FROM " + db + ".users FINAL WHERE " + at + " AND is_deleted = 0 AND member = 1)" +
+		" AND known.seen < told.called AND asked.last < greatest(told.called, paying.paid)" +
+		" ORDER BY paid DESC, account LIMIT " + strconv.Itoa(n) + ")" +
+		" SELECT '', c.account, argMax(r.raw, r.version) FROM (SELECT entity_id, version, raw FROM " + db + calls + ") AS r INNER JOIN chosen AS c ON r.entity_id = c.account" +
+		" GROUP BY c.account, c.paid ORDER BY c.paid DESC, c.account"
+}
+
+// tellsPhone is the SQL condition of an event of a call that tells a phone.
+func tellsPhone() string {
+	joined := connectors.MembershipRecord{Kind: connectors.MemberBind}.ModifiedMs()
+	changed := connectors.MembershipRecord{Kind: connectors.MemberPhone}.ModifiedMs()
+	return fmt.Sprintf("toUnixTimestamp64Milli(modified_at) %% 1000 IN (%d, %d)", joined, changed)
+}
+
+// candidates are those who are to be asked for next, the newest paying first.
+func (s *Stream) candidates(ctx context.Context, plan connectors.Decryption, n int) ([]candidate, error) {
+	stream, query := plan.Stream, s.buyers(plan, n)
+	if stream == connectors.MembershipStream {
+		query = s.members(n)
+	}
 	var found []candidate
-	err := s.ClickHouse.Rows(ctx, "look for orders to decrypt", query, func(scan func(...any) error) error {
+	err := s.ClickHouse.Rows(ctx, "look for what to decrypt", query, func(scan func(...any) error) error {
 		var one candidate
 		var raw string
 		if err := scan(&one.order, &one.account, &raw); err != nil {
 			return err
 		}
-		plain, err := events.OpenRaw(&events.Event{Header: &events.Header{Platform: s.Platform, Shop: s.Shop, EntityId: one.order, Raw: []byte(raw)}}, s.Keys)
+		entity := one.order
+		if entity == "" {
+			entity = one.account // a member's
+		}
+		plain, err := events.OpenRaw(&events.Event{Header: &events.Header{Platform: s.Platform, Shop: s.Shop, EntityId: entity, Raw: []byte(raw)}}, s.Keys)
 		if err != nil {
-			return fmt.Errorf("open the payload of an order: %w", err)
+			return fmt.Errorf("open a payload: %w", err)
 		}
 		one.record = connectors.Record{Stream: stream, Shop: s.Shop, Raw: plain, Origin: "decrypted, raw_events of " + s.Platform + "/" + s.Shop}
 		one.id = uuid.New()
@@ -143,9 +196,9 @@ func (s *Stream) candidates(ctx context.Context, stream string, n int) ([]candid
 	return found, err
 }
 
-// call decrypts up to n orders; more is false when there are none.
+// call decrypts up to n records; more is false when there are none.
 func (s *Stream) call(ctx context.Context, plan connectors.Decryption, n int) (page connectors.Page, more bool, err error) {
-	chosen, err := s.candidates(ctx, plan.Stream, n)
+	chosen, err := s.candidates(ctx, plan, n)
 	if err != nil || len(chosen) == 0 {
 		return page, false, err
 	}
@@ -192,7 +245,7 @@ func (s *Stream) note(ctx context.Context, plan connectors.Decryption, chosen []
 	for i, one := range chosen {
 		block.Append(tables.Decryption{
 			ID: one.id, At: at, Who: s.Who, Platform: s.Platform, Shop: s.Shop, OrderID: one.order, Account: one.account,
-			Fields: strings.Join(plan.Fields, ","), Texts: uint32(len(plan.Fields)), Outcome: outcomes[i], Stage: stage,
+			Fields: fieldsOf(plan), Texts: uint32(len(plan.Fields)), Outcome: outcomes[i], Stage: stage,
 		})
 	}
 	return s.ClickHouse.Insert(ctx, block, fmt.Sprintf("decryptions/%s/%d", chosen[0].id, stage))

@@ -69,7 +69,7 @@ func (k *known) says(call connectors.Membership, evidence []identity.Evidence) b
 	}
 	switch kind {
 	case connectors.MemberBind, connectors.MemberPhone:
-		return k.bound() && !(kind == connectors.MemberPhone && call.Sealed)
+		return k.bound() && (kind == connectors.MemberBind || !call.Sealed)
 	case connectors.MemberUnbind:
 		return k.left > 0 && !k.bound()
 	default:

@@ -6,7 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Decryption is one order that a platform was asked to decrypt fields of.
+// Decryption is one order that a platform was asked to decrypt fields of, or, with
+// no OrderID, a member whose phone it was asked for.
 type Decryption struct {
 	ID                      uuid.UUID
 	At                      time.Time
