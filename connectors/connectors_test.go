@@ -38,3 +38,26 @@ func TestWindowsLeaveNoGap(t *testing.T) {
 		}
 	}
 }
+
+// The zone in which a moment is written says nothing: a cursor kept under one
+// offset and a platform's present told under another give the same window.
+func TestWindowsKnowNoZone(t *testing.T) {
+	t.Parallel()
+	plan := Windows{Span: 24 * time.Hour, Settle: time.Minute, Overlap: 5 * time.Minute, Oldest: 90 * 24 * time.Hour}
+	reached, now := time.Date(2026, 11, 11, 0, 30, 0, 0, time.UTC), time.Date(2026, 11, 11, 3, 0, 0, 0, time.UTC)
+	want, ok := plan.After(reached, now, true)
+	if !ok || want.Length() != 2*time.Hour+34*time.Minute {
+		t.Fatalf("the window is %s, %v", want, ok)
+	}
+	for _, hours := range []int{-11, 0, 7, 8, 13} {
+		zone := time.FixedZone("", hours*3600)
+		for name, w := range map[string]func() (Window, bool){
+			"cursor":  func() (Window, bool) { return plan.After(reached.In(zone), now, true) },
+			"present": func() (Window, bool) { return plan.After(reached, now.In(zone), true) },
+		} {
+			if got, ok := w(); !ok || !got.From.Equal(want.From) || !got.To.Equal(want.To) || got.String() != want.String() {
+				t.Errorf("the %s at %+d hours: %s, want %s", name, hours, got, want)
+			}
+		}
+	}
+}

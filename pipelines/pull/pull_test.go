@@ -222,6 +222,47 @@ func TestCursorComesAfterItsPages(t *testing.T) {
 	}
 }
 
+// failing is a platform that gives nothing, with an error or without one.
+type failing struct {
+	*script
+	err error
+}
+
+func (f failing) Read(context.Context, string, connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		if f.err != nil {
+			yield(connectors.Page{}, f.err)
+		}
+	}
+}
+
+// Nothing is ever taken for deleted because a platform does not give it: a
+// reading that fails, or comes back empty, from the beginning too, publishes
+// nothing and moves nothing.
+func TestAnEmptySourceEmptiesNothing(t *testing.T) {
+	r := newRig(t)
+	if sum, err := r.puller(t, &script{pages: 3}).Once(t.Context()); err != nil || sum.Records != 30 {
+		t.Fatalf("Once = %+v, %v", sum, err)
+	}
+	before := len(r.values(t, r.topics.Orders))
+	for name, err := range map[string]error{"it fails": errors.New("the platform is away"), "it is empty": nil} {
+		p := r.puller(t, failing{&script{pages: 3}, err})
+		at := p.Cursors.Get("tmall/s/orders")
+		for _, cursors := range []*Cursors{p.Cursors, nil} { // nil reads the whole again
+			p.Cursors = cursors
+			if sum, got := p.Once(t.Context()); (got != nil) != (err != nil) || sum.Events != 0 {
+				t.Errorf("%s: Once = %+v, %v", name, sum, got)
+			}
+		}
+		if got := r.puller(t, &script{}).Cursors.Get("tmall/s/orders"); got != at || at != "3" {
+			t.Errorf("%s: the cursor is %q, and was %q", name, got, at)
+		}
+	}
+	if after := len(r.values(t, r.topics.Orders)); after != before || before != 29 { // one order has no amount
+		t.Errorf("%d events were there, and %d are", before, after)
+	}
+}
+
 // All pages together are published in their order, whichever travel together.
 func TestPagesKeepTheirOrder(t *testing.T) {
 	r := newRig(t)

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,6 +54,39 @@ func TestClusterIsComplete(t *testing.T) {
 		own := strings.Contains(first, "customer_360_rows")
 		if strings.Contains(statement, "ENGINE = ") && !strings.Contains(statement, "ENGINE = Atomic") && !own && !strings.Contains(statement, "ENGINE = Replicated") {
 			t.Errorf("not replicated: %s", first)
+		}
+	}
+}
+
+// An upgrade takes no column away and empties no table of facts: what a platform
+// gives no more keeps its history. A table that is dropped is named here, with
+// the reason why nothing is lost.
+func TestNoMigrationForgets(t *testing.T) {
+	rebuilt := map[string]string{
+		"dead_letters":        "nothing was ever written to it",
+		"entities_by_account": "filled again from the tables of facts, in the same file",
+	}
+	forgets := regexp.MustCompile(`(?i)\b(DROP|CLEAR|RENAME)\s+COLUMN\b|\bTRUNCATE\b|\bDELETE\s+(FROM|WHERE)\b|\bDROP\s+(PARTITION|DATABASE)\b|\bMODIFY\s+TTL\b|\bREPLACE\s+TABLE\b`)
+	dropped := regexp.MustCompile(`(?i)^\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?oneid\.(\w+)`)
+	migrations, err := Migrations(Target{Database: "oneid", Timezone: "Asia/Shanghai"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment := regexp.MustCompile(`(?m)--.*$|'[^']*'`)
+	for _, m := range migrations {
+		for _, statement := range m.Statements {
+			bare := comment.ReplaceAllString(statement, "")
+			if found := forgets.FindString(bare); found != "" {
+				t.Errorf("%s: %q takes something away: %s", m.Name, found, statement)
+			}
+			if table := dropped.FindStringSubmatch(bare); table != nil && rebuilt[table[1]] == "" {
+				t.Errorf("%s drops the table %s: say here why nothing is lost by it", m.Name, table[1])
+			}
+		}
+	}
+	for _, bad := range []string{"ALTER TABLE oneid.orders DROP COLUMN city", "TRUNCATE TABLE oneid.orders", "ALTER TABLE oneid.orders DELETE WHERE 1", "ALTER TABLE oneid.orders MODIFY TTL created_at + INTERVAL 1 YEAR"} {
+		if !forgets.MatchString(bad) {
+			t.Errorf("it would not be seen: %s", bad)
 		}
 	}
 }
