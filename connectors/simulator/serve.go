@@ -74,7 +74,7 @@ type Listen struct {
 // GET /_simulator/counts (what a complete reader finds, as JSON), and
 // POST /_simulator/change with {"platform","shop","order"} (shop and order may
 // be left out), which moves an order on and answers its number, status and
-// modified. POST /_simulator/spi with {"platform","url","seed","members",
+// modified. POST /_simulator/spi with {"platform","url","seed","members","encrypted",
 // "repeats"} lets a platform call the brand's server about its members (see
 // CallMembers) and answers the MemberReport.
 func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, Endpoints)) error {
