@@ -21,7 +21,7 @@ func (f folder) apiKeys() *api.Keys { return api.NewKeys(f.path("keys", "api-key
 
 type apikeyCreateCmd struct {
 	Name  string   `arg:"" help:"What the key is for, such as the service desk's name."`
-	Scope []string `help:"What the key may do." default:"customers:read" enum:"customers:read,customers:explain,customers:decide,metrics:read,deadletter:show"`
+	Scope []string `help:"What the key may do." default:"customers:read" enum:"customers:read,customers:explain,customers:decide,rules:adopt,metrics:read,deadletter:show"`
 }
 
 // Run makes a key.

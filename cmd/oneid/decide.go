@@ -313,8 +313,12 @@ func (a decisionsAPI) Decide(ctx context.Context, w api.Word) (api.Decision, boo
 }
 
 // Undo implements api.Decisions.
-func (a decisionsAPI) Undo(ctx context.Context, id, who, reason string) (api.Decision, bool, error) {
-	d, already, err := a.desk.Undo(ctx, id, who, reason)
+func (a decisionsAPI) Undo(ctx context.Context, id, who, reason string, rules bool) (api.Decision, bool, error) {
+	undo := a.desk.UndoOfAccounts
+	if rules {
+		undo = a.desk.Undo
+	}
+	d, already, err := undo(ctx, id, who, reason)
 	return asAPI(d), !already, wordAPI(err)
 }
 
@@ -357,6 +361,8 @@ func wordAPI(err error) error {
 		return named
 	case errors.Is(err, decide.ErrUnknown) || errors.Is(err, decide.ErrNotFound):
 		return fmt.Errorf("%w: %w", customer.ErrNotFound, err)
+	case errors.Is(err, decide.ErrRules):
+		return fmt.Errorf("%w: %w", api.ErrRules, err)
 	case errors.Is(err, decide.ErrWrong):
 		return fmt.Errorf("%w: %w", customer.ErrBadKey, err)
 	case clickhouse.IsUnavailable(err) || kafka.IsAway(err):

@@ -123,6 +123,14 @@ type Endpoints struct {
 	ClickHouse SQLEndpoint   `json:"clickhouse"`
 	BI         SQLEndpoint   `json:"bi,omitzero"` // not there where BI has no listener
 	Kafka      KafkaEndpoint `json:"kafka"`
+	// Callbacks is where the platforms' calls are answered, below /spi and
+	// /push; not there without callbacks.listen.
+	Callbacks CallbacksEndpoint `json:"callbacks,omitzero"`
+}
+
+// CallbacksEndpoint is where the platforms' calls are answered.
+type CallbacksEndpoint struct {
+	URL string `json:"url"`
 }
 
 // APIEndpoint is where the look-up API answers, and the file of a key for it.

@@ -28,6 +28,9 @@ import (
 // need says which parts a command works with.
 type need struct {
 	kafka, clickhouse bool
+	// decisions takes people's words where there is a Kafka for them, configured
+	// or the owner's: none is started for it, and one that is away is no obstacle.
+	decisions bool
 	// bi opens the listener for BI tools too.
 	bi bool
 	// lookups serves the look-up API beside the resolver.
@@ -91,6 +94,7 @@ func open(ctx context.Context, f folder, n need, show *progress) (_ *instance, e
 		i.owner = true
 		i.closers = append(i.closers, func() error { release(); return nil })
 	}
+	n.kafka = n.kafka || n.decisions && len(i.brokers)+len(settings.Kafka.Brokers) > 0
 	unused := i.unused()
 	if i.owner {
 		if err := i.start(ctx, n, show); err != nil {
@@ -256,9 +260,13 @@ func (i *instance) connect(ctx context.Context, n need) error {
 		reaching, cancel := context.WithTimeout(ctx, 15*time.Second)
 		defer cancel()
 		if err := i.kafka.Ping(reaching); err != nil {
+			if n.decisions {
+				i.log.Warn("Kafka is away: no decisions are taken until it is there", "brokers", strings.Join(i.brokers, ","), "error", err)
+				return i.connectClickHouse(ctx, n)
+			}
 			return hinted{fmt.Errorf("reach Kafka at %s: %w", strings.Join(i.brokers, ", "), err), "are the addresses under kafka.brokers right, and is it up?"}
 		}
-		if i.owner || len(k.Brokers) > 0 {
+		if !n.decisions && (i.owner || len(k.Brokers) > 0) {
 			var topics []kafka.Topic
 			for _, t := range pipelines.Topics(i.settings.Brand, k.Partitions) {
 				topics = append(topics, kafka.Topic{Name: t.Name, Partitions: t.Partitions, Replication: k.Replication, Config: t.Config})
@@ -268,6 +276,10 @@ func (i *instance) connect(ctx context.Context, n need) error {
 			}
 		}
 	}
+	return i.connectClickHouse(ctx, n)
+}
+
+func (i *instance) connectClickHouse(ctx context.Context, n need) error {
 	if n.clickhouse {
 		conn, err := clickhouse.Open(ctx, clickhouse.Config{
 			URL: i.app.url, Database: i.app.database, User: i.app.user, Password: i.app.password,
@@ -316,8 +328,9 @@ func (f folder) biEndpoint(ctx context.Context) (sqlUser, func(), error) {
 	return i.bi, func() { _ = i.close() }, nil
 }
 
-// tellEndpoints writes endpoints.json: all of it answers now.
-func (i *instance) tellEndpoints(api string) error {
+// tellEndpoints writes endpoints.json: all of it answers now. callbacks is ""
+// where the platforms' calls are not answered.
+func (i *instance) tellEndpoints(api, callbacks string) error {
 	key, err := i.folder.localAPIKey()
 	if err != nil {
 		return err
@@ -331,5 +344,6 @@ func (i *instance) tellEndpoints(api string) error {
 		ClickHouse: SQLEndpoint{URL: i.app.url, User: i.app.user, Database: i.app.database, SecretFile: i.secrets.app},
 		BI:         SQLEndpoint{URL: i.bi.url, User: i.bi.user, Database: i.bi.database, SecretFile: i.secrets.bi},
 		Kafka:      KafkaEndpoint{Brokers: brokers},
+		Callbacks:  CallbacksEndpoint{URL: callbacks},
 	})
 }

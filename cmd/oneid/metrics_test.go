@@ -71,6 +71,7 @@ func TestMetricsOfRolesAlone(t *testing.T) {
 	if lag := seen["oneid_resolve_lag_messages"]; !lag["topic"]["oneid.orders"] || !lag["partition"]["0"] {
 		t.Errorf("the lag of a resolver is of %v", lag)
 	}
+	wantWordTaken(t, s)
 	if a := p.signal(t, syscall.SIGTERM); a.code != 130 {
 		t.Errorf("resolve ends with %d:\n%s", a.code, a.stderr)
 	}

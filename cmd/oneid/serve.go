@@ -24,7 +24,7 @@ type serveCmd struct{}
 
 // Help shows below the usage.
 func (serveCmd) Help() string {
-	return "Serves the look-up API (api.listen) from ClickHouse, with no resolver beside it: the same answers as `oneid up`, a little slower. Make keys with `oneid apikey create NAME`; the OpenAPI document is at /openapi.json."
+	return "Serves the look-up API (api.listen) from ClickHouse, with no resolver beside it: the same answers as `oneid up`, a little slower. It takes decisions too where it knows a Kafka to publish them to: one under kafka.brokers, or that of the folder's owner. The resolver follows them, wherever it runs. Make keys with `oneid apikey create NAME`; the OpenAPI document is at /openapi.json."
 }
 
 // Run serves until ctx ends.
@@ -32,7 +32,7 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 	if err := f.mustExist(); err != nil {
 		return err
 	}
-	i, err := open(ctx, f, need{clickhouse: true, bi: true}, newProgress(false))
+	i, err := open(ctx, f, need{clickhouse: true, bi: true, decisions: true}, newProgress(false))
 	if err != nil {
 		return err
 	}
@@ -41,13 +41,17 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 		return errors.Join(err, i.close())
 	}
 	ready := func(ctx context.Context) error { return i.clickhouse.Ping(ctx) }
-	server, err := i.listen(ctx, profiles, nil, nil, ready, func() string { return "" }, telemetry.NewMetrics(version()))
+	var decisions api.Decisions
+	if i.kafka != nil {
+		decisions = decisionsAPI{i.decisions(), &insight.Reporter{ClickHouse: i.clickhouse, Rules: profiles.Rules}}
+	}
+	server, err := i.listen(ctx, profiles, nil, decisions, ready, func() string { return "" }, telemetry.NewMetrics(version()))
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
 	// Beside the folder's owner, endpoints.json is the owner's.
 	if i.owner {
-		err = i.tellEndpoints(server.url)
+		err = i.tellEndpoints(server.url, "")
 	}
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "serving %s; Ctrl-C stops\n", server.url)

@@ -88,7 +88,9 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		return err
 	}
 	group.Go(func() error { return pushes.Run(ctx) })
+	callbacksURL := ""
 	if callbacks != nil {
+		callbacksURL = callbacks.url
 		group.Go(func() error { return callbacks.serve(ctx) })
 	}
 	if callbacks != nil && n.simulated != nil {
@@ -106,7 +108,7 @@ func (n *node) stayUp(ctx context.Context, shops []shop, ready func()) error {
 		if err := n.settleStart(ctx); err != nil {
 			return err
 		}
-		if err := n.tellEndpoints(server.url); err != nil {
+		if err := n.tellEndpoints(server.url, callbacksURL); err != nil {
 			return err
 		}
 		ready()

@@ -124,7 +124,7 @@ func wantEndpoints(t *testing.T, dir string) {
 	}
 	want := map[string][]string{
 		"api": {"url", "key_file"}, "clickhouse": {"url", "user", "database", "secret_file"},
-		"bi": {"url", "user", "database", "secret_file"}, "kafka": {"brokers"},
+		"bi": {"url", "user", "database", "secret_file"}, "kafka": {"brokers"}, "callbacks": {"url"},
 	}
 	if d := cmp.Diff(want, got, anyOrder); d != "" {
 		t.Errorf("the keys of endpoints.json: %s", d)
@@ -315,12 +315,11 @@ func TestSameProfileWithAndWithoutResolver(t *testing.T) {
 	maps.Copy(with, profiles(t, e.API.URL, key, "order", orders))
 	down(t, dir, p)
 	s := start(t, "serve", "--dir", dir)
-	var url string
-	eventually(t, 20*time.Second, "serve serves", func() (bool, string) {
-		_, rest, ok := strings.Cut(s.stderr.String(), "serving ")
-		url, _, _ = strings.Cut(rest, ";")
-		return ok && strings.Contains(rest, ";"), s.stderr.String()
-	})
+	url := served(t, s)
+	decider := strings.TrimSpace(must(t, "apikey", "create", "--dir", dir, "--scope", "customers:decide", "desk").stdout)
+	if code, said := askAPI(t, http.MethodGet, url+"/v1/decisions", decider, ""); code != http.StatusServiceUnavailable || !strings.Contains(said, "kafka.brokers") {
+		t.Errorf("with no Kafka serve answers a question about decisions with %d, and does not say what to do: %s", code, said)
+	}
 	without := profiles(t, url, key, "account", accounts)
 	maps.Copy(without, profiles(t, url, key, "order", orders))
 	if a := s.signal(t, syscall.SIGINT); a.code != 0 && a.code != 130 {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,8 +117,18 @@ type letterInput struct {
 
 type letterOutput struct{ Body Letter }
 
-// whoKey is under which a request's context holds the name of its API key.
-type whoKey struct{}
+// whoKey is under which a request's context holds the name of its API key,
+// scopesKey what that may do.
+type (
+	whoKey    struct{}
+	scopesKey struct{}
+)
+
+// may says whether the API key of a request has a scope.
+func may(ctx context.Context, scope Scope) bool {
+	scopes, _ := ctx.Value(scopesKey{}).([]Scope)
+	return slices.Contains(scopes, scope)
+}
 
 // Handler serves the API.
 func Handler(c Config) http.Handler {
@@ -246,6 +257,7 @@ func register(mux *http.ServeMux, c Config) huma.API {
 					return
 				}
 				ctx = huma.WithValue(ctx, whoKey{}, "API key "+key.ID+" ("+key.Name+")")
+				ctx = huma.WithValue(ctx, scopesKey{}, key.Scopes)
 			}
 		}
 		next(ctx)

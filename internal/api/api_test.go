@@ -71,7 +71,13 @@ func (words) Decide(_ context.Context, w Word) (Decision, bool, error) {
 	return Decision{ID: "d-3", Kind: "same", Who: w.Who, Reason: w.Reason}, true, nil
 }
 
-func (words) Undo(_ context.Context, id, who, _ string) (Decision, bool, error) {
+func (words) Undo(_ context.Context, id, who, _ string, rules bool) (Decision, bool, error) {
+	if id == "d-rules" {
+		if !rules {
+			return Decision{}, false, fmt.Errorf("%w: d-rules", ErrRules)
+		}
+		return Decision{ID: "d-5", Kind: "undo", Undoes: id, Who: who}, true, nil
+	}
 	if id != "d-1" {
 		return Decision{}, false, fmt.Errorf("%w: a decision", customer.ErrNotFound)
 	}
@@ -86,7 +92,7 @@ func (words) ListDecisions(context.Context, int) (DecisionList, error) {
 	return DecisionList{Decisions: []Decision{{ID: "d-1"}}, Conflicts: [][]string{{"d-1", "d-2"}}}, nil
 }
 
-func serve(t *testing.T) (url, reader, metrics, letters, decider string) {
+func serve(t *testing.T) (url, reader, metrics, letters, decider, ruler string) {
 	t.Helper()
 	keys := NewKeys(filepath.Join(t.TempDir(), "api-keys.json"))
 	letters, _, err := keys.Create("on duty", []Scope{ScopeLetters}, time.Now())
@@ -105,6 +111,10 @@ func serve(t *testing.T) (url, reader, metrics, letters, decider string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ruler, _, err = keys.Create("head of data", []Scope{ScopeDecide, ScopeRules}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	server := httptest.NewServer(Handler(Config{
 		Customers: answers{}, Keys: keys, Decisions: words{},
 		ShowLetter: func(_ context.Context, id, who string) (Letter, error) {
@@ -118,11 +128,11 @@ func serve(t *testing.T) (url, reader, metrics, letters, decider string) {
 		MaxBodyBytes: 1024, Timeout: 200 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 	}))
 	t.Cleanup(server.Close)
-	return server.URL, reader, metrics, letters, decider
+	return server.URL, reader, metrics, letters, decider, ruler
 }
 
 func TestAnswers(t *testing.T) {
-	url, reader, metrics, letters, decider := serve(t)
+	url, reader, metrics, letters, decider, ruler := serve(t)
 	for name, c := range map[string]struct {
 		method, path, key, body string
 		status                  int
@@ -166,6 +176,8 @@ func TestAnswers(t *testing.T) {
 		"an undo of nothing":        {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-9","reason":"x"}`, 404, `decision`},
 		"reviews":                   {"GET", "/v1/reviews?limit=3", decider, "", 200, `"accounts":["tmall/s/1","douyin/s/2"]`},
 		"reviews need their scope":  {"GET", "/v1/reviews", letters, "", 403, `customers:decide`},
+		"rules need a scope more":   {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-rules","reason":"x"}`, 403, `rules:adopt`},
+		"an undo of rules":          {"POST", "/v1/decisions:undo", ruler, `{"decision_id":"d-rules","reason":"x"}`, 201, `"undoes":"d-rules"`},
 		"undos need their scope":    {"POST", "/v1/decisions:undo", letters, `{"decision_id":"d-1","reason":"x"}`, 403, `customers:decide`},
 		"what was said":             {"GET", "/v1/decisions", decider, "", 200, `"conflicts":[["d-1","d-2"]]`},
 		"the list needs its scope":  {"GET", "/v1/decisions", reader, "", 403, `customers:decide`},

@@ -19,13 +19,18 @@ type Decisions interface {
 	// Decide says that two accounts are the same person or different ones.
 	// Made is false if that stands already.
 	Decide(ctx context.Context, word Word) (d Decision, made bool, err error)
-	// Undo takes a decision back.
-	Undo(ctx context.Context, id, who, reason string) (d Decision, made bool, err error)
+	// Undo takes a decision back. One about rules, or an undo of one, is an
+	// ErrRules unless rules says that who asks may do that.
+	Undo(ctx context.Context, id, who, reason string, rules bool) (d Decision, made bool, err error)
 	// ListDecisions lists the newest ones, limit at most.
 	ListDecisions(ctx context.Context, limit int) (DecisionList, error)
 	// Reviews lists the pairs whose answers are worth most, limit at most.
 	Reviews(ctx context.Context, limit int) ([]Review, error)
 }
+
+// ErrRules is returned for a decision about rules where only those about
+// accounts may be taken back.
+var ErrRules = errors.New("api: that decision is about rules")
 
 // Word is what a person decides.
 type Word struct {
@@ -114,7 +119,7 @@ type decisionsOutput struct{ Body DecisionList }
 // registerDecisions adds the operations of decisions.
 func (c Config) registerDecisions(api huma.API, operation func(id, method, path, summary string, scope Scope) huma.Operation) {
 	none := func() error {
-		return huma.Error503ServiceUnavailable("this process takes no decisions; ask the one of `oneid up`")
+		return huma.Error503ServiceUnavailable("this process takes no decisions, for it knows no Kafka to publish them to; ask the one of `oneid up`, or name kafka.brokers in the settings of this one")
 	}
 	who := func(ctx context.Context, by string) string {
 		key, _ := ctx.Value(whoKey{}).(string)
@@ -149,12 +154,12 @@ func (c Config) registerDecisions(api huma.API, operation func(id, method, path,
 			})
 			return answer(ctx, d, made, err)
 		})
-	huma.Register(api, takes("undo", "/v1/decisions:undo", "Take a decision back; 200 if it was already"),
+	huma.Register(api, takes("undo", "/v1/decisions:undo", "Take a decision back; 200 if it was already. One about rules takes the scope rules:adopt too"),
 		func(ctx context.Context, in *undoInput) (*decisionOutput, error) {
 			if c.Decisions == nil {
 				return nil, none()
 			}
-			d, made, err := c.Decisions.Undo(ctx, in.Body.ID, who(ctx, in.Body.By), in.Body.Reason)
+			d, made, err := c.Decisions.Undo(ctx, in.Body.ID, who(ctx, in.Body.By), in.Body.Reason, may(ctx, ScopeRules))
 			return answer(ctx, d, made, err)
 		})
 	huma.Register(api, operation("decisions", http.MethodGet, "/v1/decisions", "What people decided about who is who, newest first", ScopeDecide),
@@ -190,6 +195,8 @@ func (c Config) decisionProblem(ctx context.Context, err error) error {
 			details[i] = errors.New("decision " + id)
 		}
 		return huma.Error409Conflict("it contradicts decisions that stand; take one of them back first", details...)
+	case errors.Is(err, ErrRules):
+		return huma.Error403Forbidden("the decision is about rules, and that API key lacks the scope " + string(ScopeRules))
 	case errors.Is(err, customer.ErrNotFound):
 		return huma.Error404NotFound("no such account, or decision, is known")
 	}

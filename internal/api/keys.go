@@ -35,10 +35,13 @@ const (
 	// ScopeDecide says that accounts are one person or two, takes that back,
 	// and lists what was said.
 	ScopeDecide Scope = "customers:decide"
+	// ScopeRules takes the adoption of rules back, with ScopeDecide: it resolves
+	// every customer anew.
+	ScopeRules Scope = "rules:adopt"
 )
 
 // Scopes are all there are.
-var Scopes = []Scope{ScopeRead, ScopeExplain, ScopeMetrics, ScopeLetters, ScopeDecide}
+var Scopes = []Scope{ScopeRead, ScopeExplain, ScopeMetrics, ScopeLetters, ScopeDecide, ScopeRules}
 
 // Key is what is kept of an API key: never the key itself.
 type Key struct {

@@ -46,6 +46,9 @@ var (
 	ErrUnknown = errors.New("decide: no such account is known")
 	// ErrNotFound: there is no decision of that id.
 	ErrNotFound = errors.New("decide: there is no such decision")
+	// ErrRules: the decision is about rules, and the caller takes back those
+	// about accounts alone.
+	ErrRules = errors.New("decide: that decision is about rules")
 )
 
 // ConflictError says which decisions that stand are in the way.
@@ -184,6 +187,16 @@ func (d *Desk) decide(ctx context.Context, kind identity.DecisionKind, a, b, who
 // again. It returns the undo: an earlier one, if the decision does not stand
 // already.
 func (d *Desk) Undo(ctx context.Context, id, who, why string) (made Decision, already bool, err error) {
+	return d.undo(ctx, id, who, why, true)
+}
+
+// UndoOfAccounts is Undo for who may speak of accounts alone: of a decision
+// about rules, and of an undo of one, it is an ErrRules.
+func (d *Desk) UndoOfAccounts(ctx context.Context, id, who, why string) (made Decision, already bool, err error) {
+	return d.undo(ctx, id, who, why, false)
+}
+
+func (d *Desk) undo(ctx context.Context, id, who, why string, rules bool) (made Decision, already bool, err error) {
 	if !texts(who, why) {
 		return made, false, errTexts
 	}
@@ -196,6 +209,9 @@ func (d *Desk) Undo(ctx context.Context, id, who, why string) (made Decision, al
 	word, standing, ok := known.set.Get(id)
 	if !ok {
 		return made, false, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if !rules && !known.ofAccounts(word) {
+		return made, false, fmt.Errorf("%w: %s", ErrRules, id)
 	}
 	if standing == identity.Undone {
 		for _, undo := range known.list {
@@ -279,6 +295,18 @@ func (r *register) restores(word identity.Decision) (identity.Decision, bool) {
 		}
 	}
 	return word, word.Kind != identity.Undo && steps%2 == 1
+}
+
+// ofAccounts says whether a decision, or what a chain of undos leads to, is
+// about accounts. What leads to nothing that is known is not.
+func (r *register) ofAccounts(word identity.Decision) bool {
+	for steps := 0; word.Kind == identity.Undo && steps < len(r.list); steps++ {
+		var ok bool
+		if word, _, ok = r.set.Get(word.Undoes); !ok {
+			return false
+		}
+	}
+	return word.Kind == identity.Same || word.Kind == identity.Different
 }
 
 // load reads all that was decided: what was resolved lies in ClickHouse, the

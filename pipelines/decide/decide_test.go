@@ -281,3 +281,43 @@ func TestDecisionsAreCloudEvents(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Rules bear on everybody: who may speak of accounts alone takes neither their
+// adoption back nor an undo of it; the accounts' words they do.
+func TestRulesAreNotForWhoSpeaksOfAccounts(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRig(t, 2), t.Context()
+	rules, err := identity.ParseRules(identity.DefaultRulesYAML())
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopted, _, err := r.desk.Adopt(ctx, rules, "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, _, err := r.desk.Same(ctx, account(0), account(1), "Bob", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.UndoOfAccounts(ctx, adopted.ID, "Bob", why); !errors.Is(err, ErrRules) {
+		t.Errorf("the adoption is taken back: %v", err)
+	}
+	undo, _, err := r.desk.Undo(ctx, adopted.ID, "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.UndoOfAccounts(ctx, undo.ID, "Bob", why); !errors.Is(err, ErrRules) {
+		t.Errorf("the undo of an adoption is taken back: %v", err)
+	}
+	apart, _, err := r.desk.UndoOfAccounts(ctx, same.ID, "Bob", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.UndoOfAccounts(ctx, apart.ID, "Bob", why); err != nil {
+		t.Error(err)
+	}
+	list, err := r.desk.List(ctx)
+	if err != nil || len(list.Decisions) != 5 {
+		t.Errorf("%d decisions (%v), want the five that were not refused", len(list.Decisions), err)
+	}
+}
