@@ -11,6 +11,7 @@ import (
 	"oneid/internal/pubsub"
 	"oneid/pipelines"
 	"oneid/pipelines/alert"
+	"oneid/schemas/events"
 )
 
 // alertAfter is how long the resolver may wait for a store before people are
@@ -38,7 +39,12 @@ func (n *node) alerting(ctx context.Context) error {
 		if err != nil {
 			machine = "unknown"
 		}
+		var asked time.Time
 		for pipelines.Sleep(watching, time.Second) == nil {
+			if time.Since(asked) >= rowsEvery {
+				asked = time.Now()
+				n.alertRows(watching)
+			}
 			state, cause, since := n.resolver.Health()
 			if detail, known := resolverAlert(state, cause, time.Since(since)); known {
 				n.alerts.Set(alert.Resolver, machine, detail)
@@ -61,6 +67,23 @@ func resolverAlert(state pipelines.State, cause error, since time.Duration) (det
 		return fmt.Sprintf("the resolver is %s: %v; see \"What can go wrong\" in docs/operate.md", state, cause), true
 	}
 	return "", false
+}
+
+// rowsEvery is how often is looked for rows of who is who that were refused.
+const rowsEvery = 30 * time.Second
+
+// alertRows notes whether rows of who is who wait in the dead letter. While
+// that cannot be asked it is as it was.
+func (n *node) alertRows(ctx context.Context) {
+	rows, err := n.desk().RefusedRows(ctx)
+	if err != nil {
+		return
+	}
+	detail := ""
+	if rows > 0 {
+		detail = fmt.Sprintf("ClickHouse refused %d rows of who is who, so the views miss them; `oneid deadletter list` says why, and once that is mended `oneid deadletter replay --stream %s` inserts them", rows, events.StreamRows)
+	}
+	n.alerts.Set(alert.Rows, events.StreamRows, detail)
 }
 
 // alertStream notes how a pull of a stream ended.

@@ -38,10 +38,11 @@ type letterFilter struct {
 	Reason   string `help:"Those that this step refused: read, map, too_large, decode, open, store or deliver." enum:"read,map,too_large,decode,open,store,deliver," default:""`
 	Platform string `help:"Those of this platform." placeholder:"PLATFORM"`
 	Shop     string `help:"Those of this shop, as SHOP or PLATFORM/SHOP." placeholder:"SHOP"`
+	Stream   string `help:"Those of this stream, such as orders; identity_rows are rows of who is who that ClickHouse refused." placeholder:"STREAM"`
 }
 
 func (l letterFilter) filter() deadletter.Filter {
-	f := deadletter.Filter{Reason: l.Reason, Platform: l.Platform, Shop: l.Shop}
+	f := deadletter.Filter{Reason: l.Reason, Platform: l.Platform, Shop: l.Shop, Stream: l.Stream}
 	if platform, shop, ok := strings.Cut(l.Shop, "/"); ok {
 		f.Platform, f.Shop = platform, shop
 	}
@@ -204,7 +205,7 @@ func (l lettersMeant) filter() (deadletter.Filter, error) {
 	f := l.letterFilter.filter()
 	f.IDs = l.IDs
 	if len(l.IDs) == 0 && !l.All && l.letterFilter == (letterFilter{}) {
-		return f, hinted{errors.New("no letters are named"), "give their ids, --reason, --platform, --shop or --all"}
+		return f, hinted{errors.New("no letters are named"), "give their ids, --reason, --platform, --shop, --stream or --all"}
 	}
 	return f, nil
 }
@@ -243,7 +244,7 @@ type deadletterReplayCmd struct {
 
 // Help shows below the usage.
 func (deadletterReplayCmd) Help() string {
-	return "A record is mapped again by today's mapping, a message of a topic is decoded again by today's program and keys, and what comes of it goes into the flow. What succeeds is closed; what fails is kept, with one attempt more. Repeating a replay changes nothing.\n\nExit code: 0 all were replayed, 3 some were kept, 1 failed."
+	return "A record is mapped again by today's mapping, a message of a topic is decoded again by today's program and keys, and what comes of it goes into the flow. What a webhook refused is told to it again, a push is read from its platform again, a row that ClickHouse refused is inserted again. What succeeds is closed; what fails is kept, with one attempt more. Repeating a replay changes nothing.\n\nExit code: 0 all were replayed, 3 some were kept, 1 failed."
 }
 
 // Run replays letters.
@@ -375,6 +376,7 @@ func (n *node) mapper(mapping string) (func(*events.DeadLetter, []byte) (connect
 		if i < 0 {
 			return nil, fmt.Errorf("oneid.yaml has no shop %s/%s, whose connector would map it", l.GetPlatform(), l.GetShop())
 		}
+		n.share(shops[i].connector, shops[i].platform, shops[i].name) // what a push names is read from the platform
 		return shops[i].connector, nil
 	}, nil
 }

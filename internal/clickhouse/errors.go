@@ -137,6 +137,16 @@ var refusing = map[int32]bool{
 	691: true, // no element of an enumeration
 }
 
+// RefusedBy says why a row was refused. ClickHouse's own words repeat the row's
+// values, so its number of the error has to do.
+func RefusedBy(table string, cause error) error {
+	var said *Error
+	if errors.As(cause, &said) {
+		return fmt.Errorf("ClickHouse refuses its row of the table %s: error %d", table, said.Exception)
+	}
+	return fmt.Errorf("ClickHouse refuses its row of the table %s", table)
+}
+
 // Refuses reports whether an error means that the server works, and that at
 // least one row of the block is what it refuses: not that it is away, nor that
 // a table is not as it should be.

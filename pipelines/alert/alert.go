@@ -46,6 +46,9 @@ const (
 	// Drift: payloads are not of the form that their connector knows. The
 	// subject is platform/shop/stream. Each change of what differs is told.
 	Drift = "drift"
+	// Rows: ClickHouse refused rows of who is who, and they wait in the dead
+	// letter. The subject is the stream of such letters.
+	Rows = "rows"
 )
 
 // maxDetail bounds what an alert says, in bytes.

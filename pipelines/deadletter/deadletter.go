@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +64,7 @@ type Letter struct {
 type Filter struct {
 	IDs                           []string
 	Reason, Platform, Shop, State string
+	Stream                        string
 }
 
 // Desk is where people deal with letters.
@@ -91,7 +93,7 @@ func (d *Desk) List(ctx context.Context, f Filter, limit int) ([]Letter, error) 
 
 func (d *Desk) find(ctx context.Context, f Filter, rest string) ([]Letter, error) {
 	where := []string{"1"}
-	for column, value := range map[string]string{"reason": f.Reason, "platform": f.Platform, "shop": f.Shop, "state": f.State} {
+	for column, value := range map[string]string{"reason": f.Reason, "platform": f.Platform, "shop": f.Shop, "state": f.State, "stream": f.Stream} {
 		if value != "" {
 			where = append(where, "s."+column+" = "+clickhouse.Quote(value))
 		}
@@ -307,9 +309,15 @@ func (d *Desk) state(l Letter, state string) (kafka.Message, error) {
 
 // again makes the messages that a letter becomes today, or says what is still
 // wrong with it.
-func (d *Desk) again(o opened) ([]kafka.Message, error) {
+func (d *Desk) again(ctx context.Context, o opened) ([]kafka.Message, error) {
 	if o.err != nil {
 		return nil, o.err
+	}
+	if o.message.GetStream() == events.StreamRows && o.message.GetReason() == events.ReasonStore {
+		return nil, d.insertAgain(ctx, o)
+	}
+	if stream, id, push := events.PushOf(o.Origin); push && o.message.GetReason() == events.ReasonRead {
+		return d.fetchAgain(ctx, o, stream, id)
 	}
 	if o.message.GetReason() == events.ReasonRead {
 		return nil, errors.New("what the source gave could not be cut into a record: mend the source, read it again, and drop this letter")
@@ -329,9 +337,47 @@ func (d *Desk) mapAgain(o opened) ([]kafka.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	mapped, err := connector.Map(connectors.Record{
+	return d.mapped(connector, connectors.Record{
 		Stream: o.Stream, Shop: o.Shop, Raw: o.raw, Observed: time.UnixMilli(o.message.GetObservedMs()).UTC(), Origin: o.Origin,
 	})
+}
+
+// fetchAgain reads what a push names from its platform, as it is now.
+func (d *Desk) fetchAgain(ctx context.Context, o opened, stream, id string) ([]kafka.Message, error) {
+	if id == "" {
+		return nil, errors.New("the push could not be understood, so it names nothing to read: the pull brings what it told of; drop this letter")
+	}
+	connector, err := d.Mapper(o.message, o.raw)
+	if err != nil {
+		return nil, err
+	}
+	fetcher, ok := connector.(connectors.Fetcher)
+	if !ok {
+		return nil, errors.New("its connector reads no single entity: the pull brings what the push told of; drop this letter")
+	}
+	page, err := fetcher.Fetch(ctx, stream, id)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("what the push names cannot be had: %w", err)
+	case len(page.Bad) > 0:
+		return nil, fmt.Errorf("what the push names cannot be read: %w", page.Bad[0].Err)
+	case len(page.Records) == 0:
+		return nil, errors.New("the platform does not show what the push names: the pull brings it should it do so again; else drop this letter")
+	}
+	var messages []kafka.Message
+	for _, record := range page.Records {
+		more, err := d.mapped(connector, record)
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, more...)
+	}
+	return messages, nil
+}
+
+// mapped maps one record and encodes what comes of it.
+func (d *Desk) mapped(connector connectors.Connector, record connectors.Record) ([]kafka.Message, error) {
+	mapped, err := connector.Map(record)
 	if err != nil {
 		return nil, err
 	}
@@ -376,6 +422,49 @@ func (d *Desk) decodeAgain(o opened) ([]kafka.Message, error) {
 	}
 	messages := []kafka.Message{message}
 	return messages, tooLarge(messages)
+}
+
+// RefusedRows is how many rows of who is who wait here, refused by ClickHouse.
+func (d *Desk) RefusedRows(ctx context.Context) (uint64, error) {
+	return d.ClickHouse.Number(ctx, "count rows that were refused", "SELECT count() FROM "+d.ClickHouse.Database()+".dead_letter_states FINAL WHERE state = 'open' AND stream = "+clickhouse.Quote(events.StreamRows))
+}
+
+// insertAgain inserts a row of who is who that ClickHouse refused. Whatever
+// else the resolver has said meanwhile, a later version wins over it. A move
+// that is none any more has nothing left to say: were its override written
+// after the one that came later had been folded into the facts, it would win.
+func (d *Desk) insertAgain(ctx context.Context, o opened) error {
+	row, err := tables.DecodeRow(o.raw)
+	if err != nil {
+		return err
+	}
+	overrides := row.Table() == tables.NewOverrides().Table()
+	if overrides {
+		holds, err := d.holds(ctx, row)
+		if err != nil || !holds {
+			return err
+		}
+	}
+	switch err := d.ClickHouse.Insert(ctx, row, "letter/"+o.ID); {
+	case err != nil && clickhouse.Refuses(err):
+		return clickhouse.RefusedBy(row.Table(), err)
+	case err != nil:
+		return err
+	case overrides:
+		return d.ClickHouse.ReloadOverrides(ctx)
+	}
+	return nil
+}
+
+// holds says whether the account of an override is in that customer still.
+func (d *Desk) holds(ctx context.Context, override tables.Block) (bool, error) {
+	names, values := override.Columns()
+	of := func(name string) string {
+		return clickhouse.Quote(fmt.Sprint(reflect.ValueOf(values[slices.Index(names, name)]).Index(0)))
+	}
+	n, err := d.ClickHouse.Number(ctx, "ask where an account is", "SELECT count() FROM "+d.ClickHouse.Database()+".identity_map FINAL WHERE platform = "+of("platform")+
+		" AND shop = "+of("shop")+" AND account = "+of("account")+" AND customer_id = "+of("customer_id"))
+	return n > 0, err
 }
 
 // deliverAgain asks for a webhook to be told once more what it refused. Should

@@ -56,7 +56,7 @@ type replaying struct {
 // once what became of it is acknowledged.
 func (r *replaying) handle(m *message.Message) error {
 	o := letterOf(m)
-	messages, err := r.desk.tryAgain(o)
+	messages, err := r.desk.tryAgain(m.Context(), o)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (r *replaying) handle(m *message.Message) error {
 
 // tryAgain is again, where a panic is one more reason why a letter fails. What
 // it panics with may be a value of a person's, and is told to nobody.
-func (d *Desk) tryAgain(o opened) (messages []kafka.Message, err error) {
+func (d *Desk) tryAgain(ctx context.Context, o opened) (messages []kafka.Message, err error) {
 	defer func() {
 		if recover() == nil {
 			return
@@ -87,7 +87,7 @@ func (d *Desk) tryAgain(o opened) (messages []kafka.Message, err error) {
 			d.Log.Error("a dead letter makes the program panic", "letter", o.ID, "stack", string(debug.Stack()))
 		}
 	}()
-	return d.again(o)
+	return d.again(ctx, o)
 }
 
 // kept takes the letters that cannot be replayed: they go back to where they

@@ -93,7 +93,7 @@ func (r *Receiver) read(m *message.Message, platform string) error {
 		if sealed != nil {
 			return sealed
 		}
-		return r.refuse(ctx, shop, push.GetStream(), raw, fmt.Errorf("what the push names cannot be had: %w", err))
+		return r.refuse(ctx, shop, push.GetStream(), push.GetEntityId(), raw, fmt.Errorf("what the push names cannot be had: %w", err))
 	case class >= connectors.StopStream:
 		// The stream itself is stopped by this, with its alert; it goes on
 		// where it was once somebody acted.
@@ -150,7 +150,7 @@ func (l letters) Publish(_ string, messages ...*message.Message) error {
 			l.r.config.Log.Error("a push cannot be opened; it is passed over", "id", m.UUID, "error", err)
 			continue
 		}
-		if err := l.r.refuse(m.Context(), shop, push.GetStream(), raw, errors.New(m.Metadata.Get("reason_poisoned"))); err != nil {
+		if err := l.r.refuse(m.Context(), shop, push.GetStream(), push.GetEntityId(), raw, errors.New(m.Metadata.Get("reason_poisoned"))); err != nil {
 			return err
 		}
 	}

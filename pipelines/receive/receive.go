@@ -203,7 +203,7 @@ func (r *Receiver) note(ctx context.Context, by *told, messages []connectors.Mes
 			r.count(by, OtherShop)
 			continue
 		case m.Err != nil:
-			if err := r.refuse(ctx, shop, "", m.Raw, m.Err); err != nil {
+			if err := r.refuse(ctx, shop, "", "", m.Raw, m.Err); err != nil {
 				return err
 			}
 			continue
@@ -235,12 +235,14 @@ func (r *Receiver) note(ctx context.Context, by *told, messages []connectors.Mes
 // stream under which messages that cannot be understood are dead letters.
 const stream = "pushes"
 
-// refuse makes a dead letter of a message.
-func (r *Receiver) refuse(ctx context.Context, shop *told, of string, raw []byte, cause error) error {
+// refuse makes a dead letter of a message, which names an entity of a stream;
+// both are empty for one that cannot be understood.
+func (r *Receiver) refuse(ctx context.Context, shop *told, of, id string, raw []byte, cause error) error {
+	origin := events.PushOrigin(of, id)
 	if of == "" {
 		of = stream
 	}
-	bad := connectors.BadRecord{Raw: raw, Origin: "a push", Err: cause}
+	bad := connectors.BadRecord{Raw: raw, Origin: origin, Err: cause}
 	if err := r.config.Publish(ctx, shop.Platform, shop.Name, of, connectors.Page{Bad: []connectors.BadRecord{bad}, Server: time.Now()}); err != nil {
 		return err
 	}

@@ -197,6 +197,9 @@ func (r *rig) letters(t *testing.T) []string {
 			return err
 		}
 		raw, err := events.OpenLetter([]*events.DeadLetter{l}, r.keys)
+		if of, id, push := events.PushOf(l.GetOrigin()); push && l.GetStream() != stream && l.GetReason() == events.ReasonRead && (of != l.GetStream() || !strings.HasSuffix(string(raw), id)) {
+			t.Errorf("the letter of %q names %s %q to be read again", raw, of, id)
+		}
 		all = append(all, l.GetStream()+" "+l.GetReason()+" "+string(raw))
 		return err
 	})

@@ -39,6 +39,8 @@ type Batch struct {
 	// refuses a row, and why; refusing guards it while rows are inserted.
 	refusing sync.Mutex
 	refused  map[int]error
+	// refusedRows are the rows of who is who that it refuses.
+	refusedRows []refusedRow
 }
 
 // letter is a message that could not be read.

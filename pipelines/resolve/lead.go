@@ -224,7 +224,7 @@ func (r *Resolver) handle(ctx context.Context, record record, d decoded, again b
 	r.done.Store(Version(record.epoch, record.sequence))
 	count(r.Counters.Batches, 1)
 	count(r.Counters.Events, len(read.Events)+len(read.Decisions)-len(read.refused))
-	count(r.Counters.DeadLetters, len(read.letters))
+	count(r.Counters.DeadLetters, len(read.letters)+len(read.refusedRows))
 	count(r.Counters.Headers, read.headers)
 	count(r.Counters.WrongHeaders, read.wrongHeaders)
 	count(r.Counters.Rows, rows)
@@ -240,6 +240,11 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 	if err != nil {
 		return err
 	}
+	rows, err := r.rowLetters(b)
+	if err != nil {
+		return err
+	}
+	messages = append(messages, rows...)
 	changes, err := r.Work.Changes(ctx, b)
 	if err != nil {
 		return err

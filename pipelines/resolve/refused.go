@@ -3,11 +3,14 @@ package resolve
 import (
 	"cmp"
 	"context"
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 
 	"oneid/internal/clickhouse"
+	"oneid/internal/kafka"
 	"oneid/schemas/events"
 	"oneid/schemas/tables"
 )
@@ -17,11 +20,10 @@ import (
 // person has to look at it.
 func mostRefused(rows int) int { return max(100, rows/20) }
 
-// writeFacts writes a block of facts. Where ClickHouse refuses it for what a
-// row holds, it is cut into halves until such a row is alone: all others are
+// writeRows writes a block. Where ClickHouse refuses it for what a row holds, it is cut into halves until such a row is alone: all others are
 // written, and refused are the numbers of those rows. The pieces have tokens of
 // their own, the same at every repetition.
-func (b *Blocks) writeFacts(ctx context.Context, block tables.Block, token string, again bool) (refused map[int]error, err error) {
+func (b *Blocks) writeRows(ctx context.Context, block tables.Block, token string, again bool) (refused map[int]error, err error) {
 	if err = b.write(ctx, block, token, again); err == nil || !clickhouse.Refuses(err) {
 		return nil, err
 	}
@@ -33,7 +35,7 @@ func (b *Blocks) writeFacts(ctx context.Context, block tables.Block, token strin
 func (b *Blocks) halves(ctx context.Context, block tables.Block, from, to int, token string, again bool, refused map[int]error, cause error) error {
 	if to-from == 1 {
 		if most := mostRefused(block.Rows()); len(refused) == most {
-			return fmt.Errorf("it refuses more than %d rows: %w; see its log", most, refusedBy(block.Table(), cause))
+			return fmt.Errorf("it refuses more than %d rows: %w; see its log", most, clickhouse.RefusedBy(block.Table(), cause))
 		}
 		refused[from] = cause
 		return nil
@@ -65,10 +67,55 @@ func (b *Batch) refuse(table string, rows map[int]error) {
 			if b.refused == nil {
 				b.refused = make(map[int]error)
 			}
-			b.refused[i] = refusedBy(table, cause)
+			b.refused[i] = clickhouse.RefusedBy(table, cause)
 		}
 		row++
 	}
+}
+
+// refuseRows notes which rows of a table of who is who ClickHouse refuses. Such
+// a row is no one message's: it says what became of the state, and the state
+// has it. So the row itself is what a letter keeps.
+func (b *Batch) refuseRows(block tables.Block, rows map[int]error) error {
+	b.refusing.Lock()
+	defer b.refusing.Unlock()
+	for _, row := range slices.Sorted(maps.Keys(rows)) {
+		value, err := tables.EncodeRow(block, row)
+		if err != nil {
+			return err
+		}
+		b.refusedRows = append(b.refusedRows, refusedRow{block.Table(), value, clickhouse.RefusedBy(block.Table(), rows[row])})
+	}
+	return nil
+}
+
+// refusedRow is a row of a table of who is who that ClickHouse refuses.
+type refusedRow struct {
+	table string
+	value []byte
+	cause error
+}
+
+// rowLetters makes the letters of refused rows. They are named by what the
+// rows hold, so that a batch which is taken again writes no others.
+func (r *Resolver) rowLetters(b *Batch) ([]kafka.Message, error) {
+	var out []kafka.Message
+	for _, row := range b.refusedRows {
+		sum := sha256.Sum256(row.value)
+		id := events.StreamRows + "/" + row.table + "/" + hex.EncodeToString(sum[:16])
+		parts, err := events.Letters(&events.DeadLetter{
+			LetterId: id, Stream: events.StreamRows, Reason: events.ReasonStore, Detail: row.cause.Error(),
+			Origin: fmt.Sprintf("%s, sequence %d", r.Topics.Journal, b.Sequence), Attempts: 1, FirstSeenMs: b.Written.UnixMilli(),
+		}, row.value, r.Keys)
+		if err != nil {
+			return nil, fmt.Errorf("resolve: make the dead letter of %s: %w", id, err)
+		}
+		for _, part := range parts {
+			part.Topic, part.Key = r.Topics.DeadLetter, []byte(id)
+			out = append(out, kafka.MessageOf(part))
+		}
+	}
+	return out, nil
 }
 
 // forgive forgets what was refused at an earlier attempt.
@@ -76,6 +123,7 @@ func (b *Batch) forgive() {
 	b.refusing.Lock()
 	defer b.refusing.Unlock()
 	clear(b.refused)
+	b.refusedRows = nil
 }
 
 // tableOf is the table of an event's fact.
@@ -93,16 +141,6 @@ func tableOf(e *events.Event) string {
 		return "spend"
 	}
 	return ""
-}
-
-// refusedBy says why a row was refused. ClickHouse's own words repeat the
-// row's values, so its number of the error has to do.
-func refusedBy(table string, cause error) error {
-	var said *clickhouse.Error
-	if errors.As(cause, &said) {
-		return fmt.Errorf("ClickHouse refuses its row of the table %s: error %d", table, said.Exception)
-	}
-	return fmt.Errorf("ClickHouse refuses its row of the table %s", table)
 }
 
 // putAway makes letters of the events that were refused; from is the batch that

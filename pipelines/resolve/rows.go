@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -126,16 +127,16 @@ func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, batch *Batch
 		group.Go(func() error {
 			token := strconv.FormatUint(batch.Sequence, 10) + "/" + block.Table()
 			err := within(ctx, "insert "+block.Table(), func(ctx context.Context) error {
+				refused, err := b.writeRows(ctx, block, token, batch.Again)
 				if !slices.Contains(b.facts, block) {
-					return b.write(ctx, block, token, batch.Again)
+					return errors.Join(err, batch.refuseRows(block, refused))
 				}
-				refused, err := b.writeFacts(ctx, block, token, batch.Again)
 				batch.refuse(block.Table(), refused)
 				return err
 			},
 				attribute.String("db.collection.name", block.Table()), attribute.Int("oneid.rows", block.Rows()))
 			if err != nil && clickhouse.Refuses(err) {
-				err = fmt.Errorf("%w; see its log", refusedBy(block.Table(), err))
+				err = fmt.Errorf("%w; see its log", clickhouse.RefusedBy(block.Table(), err))
 			}
 			if err != nil {
 				return fmt.Errorf("%s, %d rows: %w", block.Table(), block.Rows(), err)

@@ -36,6 +36,9 @@ var Reasons = []string{ReasonRead, ReasonMap, ReasonTooLarge, ReasonDecode, Reas
 const (
 	StreamIdentity = "identity"
 	StreamAlerts   = "alerts"
+	// StreamRows names the letters of ReasonStore that hold no message, but a
+	// row of a table of who is who that ClickHouse refused.
+	StreamRows = "identity_rows"
 )
 
 // DeliveryLetter is the id of the letter of a webhook that refused the message
@@ -62,6 +65,32 @@ const letterPart = 512 << 10
 
 // maxDetail bounds the texts of a letter: an error may be a long one.
 const maxDetail = 2000
+
+// pushOrigin begins the origin of a letter of a push.
+const pushOrigin = "a push"
+
+// PushOrigin is the origin of a letter of a push, which names an entity of a
+// stream; both are empty where it could not be understood.
+func PushOrigin(stream, id string) string {
+	if stream == "" || id == "" {
+		return pushOrigin
+	}
+	return pushOrigin + " of " + stream + " " + id
+}
+
+// PushOf is what PushOrigin was made of; push is false for another origin.
+func PushOf(origin string) (stream, id string, push bool) {
+	rest, push := strings.CutPrefix(origin, pushOrigin)
+	if !push || rest == "" {
+		return "", "", push
+	}
+	rest, named := strings.CutPrefix(rest, " of ")
+	stream, id, _ = strings.Cut(rest, " ")
+	if !named || id == "" {
+		return "", "", false
+	}
+	return stream, id, true
+}
 
 // Letters makes the values and headers of the messages that carry a letter and
 // the bytes that it is about; topic and key are the caller's to fill in. There
