@@ -11,8 +11,9 @@
 // came twice, in any order, counts once.
 //
 // What the platform does not list is left out: entities that only files have
-// brought. What has no day of creation (users) is compared as far as the
-// platform lists it as changed in the span. What differs but was changed
+// brought. What has no day of creation in what the platform says (most users)
+// is compared as far as the platform lists it as changed in the span: a day
+// that a file of members gives to such a user is none by which it is listed. What differs but was changed
 // within minutes of the run is moving, and no difference yet.
 package reconcile
 
@@ -284,12 +285,13 @@ func (r *Reconciler) sides(ctx context.Context, s span) error {
 		stored = append(stored, "SELECT "+of+"'clickhouse', toString(platform), toString(shop), "+kind+" AS of_kind, "+f.id+", version, '', fromUnixTimestamp64Milli(toInt64(bitShiftRight(version, 62))), created_at, "+
 			"toString("+f.currency+"), "+f.minor+", toUInt8(0) FROM "+db+f.table+" FINAL WHERE "+shop+" AND (of_kind, "+f.id+")"+known)
 	}
-	const fromAPI = "max(bitAnd(bitShiftRight(version, 60), 3))"
+	const source = "bitAnd(bitShiftRight(version, 60), 3)"
+	api := strconv.Itoa(int(events.Source_SOURCE_API))
 	for _, selected := range []string{
 		"SELECT DISTINCT " + of + "'candidate', " + clickhouse.Quote(s.shop.Platform) + ", " + clickhouse.Quote(s.shop.Name) + ", kind, entity_id, 0, '', toDateTime64(0, 3), toDateTime(0), '', 0, 0 FROM (" + strings.Join(candidates, " UNION ALL ") + ")",
 		// An entity of files alone is not the platform's to list.
-		"SELECT " + of + "if(" + fromAPI + " = " + strconv.Itoa(int(events.Source_SOURCE_API)) + ", 'kafka', 'file'), any(platform), any(shop), kind, entity_id, max(version)," +
-			" argMax(stream, version), max(modified_at), argMax(created_at, version), argMax(currency, version), argMax(minor, version), argMax(is_deleted, version)" +
+		"SELECT " + of + "if(max(" + source + ") = " + api + ", 'kafka', 'file'), any(platform), any(shop), kind, entity_id, max(version)," +
+			" argMax(stream, version), max(modified_at), argMaxIf(created_at, version, " + source + " = " + api + "), argMax(currency, version), argMax(minor, version), argMax(is_deleted, version)" +
 			" FROM " + db + "raw_events FINAL WHERE " + shop + " AND (kind, entity_id)" + known + " GROUP BY kind, entity_id",
 		strings.Join(stored, " UNION ALL "),
 	} {
@@ -327,7 +329,7 @@ func (r *Reconciler) entities(s span) string {
     if(source_stream != '', source_stream, if(kafka_stream != '', kafka_stream, transform(kind, [%s], [%s], ''))) AS stream,
     anyIf(toString(e.stream), side = 'source') AS source_stream, anyIf(toString(e.stream), side = 'kafka') AS kafka_stream,
     max(modified_at) AS modified,
-    if(in_source, source_born, if(kafka_born != toDateTime(0), kafka_born, clickhouse_born)) AS born,
+    multiIf(in_source, source_born, kafka_born != toDateTime(0) OR in_kafka AND kind = 'user', kafka_born, clickhouse_born) AS born,
     multiIf(in_source, source_currency, in_kafka, kafka_currency, clickhouse_currency) AS currency_shown,
     NOT (in_source AND in_kafka AND in_clickhouse AND (source_minor, source_currency) = (kafka_minor, kafka_currency)
         AND (kafka_minor, kafka_currency) = (clickhouse_minor, clickhouse_currency)) AS differs,

@@ -274,6 +274,7 @@ func (r *rig) wantNamed(report Report, what string, of func(tables.ReconciledDay
 // All that the platforms have is equal on all three sides, however often it
 // came: the numbers are the world's own.
 func TestEqual(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	all := func(string, *events.Event) bool { return false }
 	r.pull(all)
@@ -342,6 +343,7 @@ func TestEqual(t *testing.T) {
 
 // Whatever a side loses is named, warned of once, and mended by a repair.
 func TestDifferencesAreNamedAndMended(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	var lost []string
 	r.pull(func(stream string, e *events.Event) bool {
@@ -424,6 +426,7 @@ func TestDifferencesAreNamedAndMended(t *testing.T) {
 
 // What was changed within minutes may be under way: it is told apart.
 func TestWhatMovesIsNoDifference(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.pull(func(string, *events.Event) bool { return false })
 	order := r.ids("SELECT order_id AS id FROM DB.orders FINAL WHERE platform = 'tmall' ORDER BY id LIMIT 1")
