@@ -21,6 +21,7 @@ import (
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/pipelines"
+	"oneid/pipelines/membership"
 	"oneid/pipelines/tokens"
 	"oneid/schemas/events"
 )
@@ -32,7 +33,7 @@ type doctorCmd struct {
 
 // Help shows below the usage.
 func (doctorCmd) Help() string {
-	return "Checks settings, files and their modes, disk space, the engine's library, and every address with its keys, permissions and clock: Kafka, ClickHouse as OneID and as the BI user, each shop. What runs is asked where it is; nothing is started or changed.\n\nExit code: 0 if nothing fails, with or without warnings; 1 otherwise."
+	return "Checks settings, files and their modes, disk space, the engine's library, and every address with its keys, permissions and clock: Kafka, ClickHouse as OneID and as the BI user, each shop, the source of members' points. What runs is asked where it is; nothing is started or changed.\n\nExit code: 0 if nothing fails, with or without warnings; 1 otherwise."
 }
 
 // Run prints a line for each check.
@@ -176,6 +177,7 @@ func (d *doctor) examine(ctx context.Context) {
 	d.kafka(ctx, i, running)
 	d.clickhouse(ctx, i, running)
 	d.shops(ctx, settings, running)
+	d.membership(ctx, i)
 }
 
 // isOwned says whether a process holds the folder's lock, without taking it
@@ -535,6 +537,26 @@ func (d *doctor) shops(ctx context.Context, settings Settings, running bool) {
 	}); err != nil {
 		d.fail("tokens", err, "")
 	}
+}
+
+// membership asks the source of points about a member that there is not: it
+// answers so, or with anything that it may answer.
+func (d *doctor) membership(ctx context.Context, i *instance) {
+	const name = "membership"
+	if i.settings.Membership.Source == "" {
+		return
+	}
+	points, err := i.points()
+	if err != nil {
+		d.fail(name, err, "mend membership in "+d.folder.path(settingsFile))
+		return
+	}
+	began := time.Now()
+	if _, err := points(ctx, membership.About{Platform: "oneid", Shop: "doctor", Account: "nobody"}); err != nil {
+		d.fail(name, err, "platforms are told to try again while it does not answer within membership.source_timeout: is membership.source_url right, is it up, and does it know the secret in membership.source_secret_file?")
+		return
+	}
+	d.ok(name, "the source of points answers, in %s", time.Since(began).Round(time.Millisecond))
 }
 
 // consentSoon is how long before a consent is needed doctor reminds of it.

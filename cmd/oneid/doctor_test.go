@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +75,19 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			func(f folder) { write(f, settingsFile, "clickhouse: {url: \"http://127.0.0.1:1\"}\n", 0o600) },
 			"ClickHouse", "127.0.0.1:1", "",
 		},
+		"a source of points that is away": {
+			func(f folder) {
+				write(f, "secrets/points", "an invented secret of points", 0o600)
+				write(f, settingsFile, "membership: {source_url: \"http://127.0.0.1:1/points\", source_secret_file: secrets/points}\n", 0o600)
+			},
+			"membership", "127.0.0.1:1", "membership.source_url",
+		},
+		"a source of points without its secret": {
+			func(f folder) {
+				write(f, settingsFile, "membership: {source_url: \"http://127.0.0.1:1/points\", source_secret_file: secrets/none}\n", 0o600)
+			},
+			"membership", "secrets/none", "mend that line",
+		},
 		"a shop of no known platform": {
 			func(f folder) {
 				write(f, settingsFile, "shops: [{platform: bazaar, shop: tea}]\n", 0o600)
@@ -112,6 +127,24 @@ func TestDoctorFindsNothingWrongWithANewFolder(t *testing.T) {
 	}
 	if after = list(made); strings.Join(before, "\n") != strings.Join(after, "\n") {
 		t.Errorf("the doctor changed the folder from %v to %v", before, after)
+	}
+}
+
+// The source of points is asked about nobody, signed as ever, and may say that
+// it knows no such member.
+func TestDoctorAsksTheSourceOfPoints(t *testing.T) {
+	asked := make(chan string, 10)
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("Webhook-Signature")
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer source.Close()
+	checks := examined(t, func(f folder) {
+		writeText(t, f.path("secrets/points"), "an invented secret of points")
+		writeText(t, f.path(settingsFile), "membership: {source_url: \""+source.URL+"\", source_secret_file: secrets/points, source_timeout: 800ms}\n")
+	})["membership"]
+	if len(checks) != 1 || checks[0].Status != doctorOK || len(asked) != 1 || !strings.HasPrefix(<-asked, "v1,") {
+		t.Errorf("the doctor says %+v, and asked %d times", checks, len(asked))
 	}
 }
 

@@ -65,12 +65,12 @@ func (n *node) answerMemberships(mux *http.ServeMux, shops []shop) error {
 }
 
 // points are what the settings say of points and levels.
-func (n *node) points() (membership.Points, error) {
-	m := n.settings.Membership
+func (i *instance) points() (membership.Points, error) {
+	m := i.settings.Membership
 	if m.Source == "" {
 		return membership.Constant(membership.Standing{Points: int64(m.Points), Level: m.Level}), nil
 	}
-	secret, err := m.Secret.Load(string(n.folder))
+	secret, err := m.Secret.Load(string(i.folder))
 	if err != nil {
 		return nil, err
 	}
