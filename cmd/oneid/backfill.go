@@ -28,7 +28,7 @@ type backfillCmd struct {
 
 // Help shows below the usage.
 func (backfillCmd) Help() string {
-	return "Reads again, or for the first time, what was changed at the platforms in the days, as far back as each shows. It says first what that will cost in calls, days and quota. It has a cursor of its own and never moves that of the live reading (`oneid up`, `oneid sync`), which goes on beside it and comes first: the backfill's calls take what is left of the rate, and of the day's quota; it waits for more and says until when. Cut off by Ctrl-C or a crash, the same command goes on where it was. What was read before is not doubled: an older version never replaces a newer one."
+	return "Reads again, or for the first time, what was changed at the platforms in the days, as far back as each shows. It says first what that will cost in calls, days and quota. It has a cursor of its own and never moves that of the live reading (`oneid up`, `oneid sync`), which goes on beside it and comes first: the backfill's calls take what is left of the rate, and of the day's quota; it waits for more and says until when. Of a stream one process does it at a time. Cut off by Ctrl-C or a crash, the same command goes on where it was. What was read before is not doubled: an older version never replaces a newer one."
 }
 
 // Run reads.
@@ -60,7 +60,11 @@ func (c backfillCmd) Run(ctx context.Context, f folder) (err error) {
 		for _, w := range work {
 			all.Go(func() error {
 				n.readingPast(w)
-				sum, err := w.Run(ctx)
+				var sum pull.Summary
+				err := n.byHand(ctx, "backfill/"+w.shop.platform+"/"+w.shop.name+"/"+w.puller.Stream, 0, func(ctx context.Context) (err error) {
+					sum, err = w.Run(ctx)
+					return err
+				})
 				fmt.Fprintf(os.Stderr, "%s: %d records, %d events, %d dead letters\n", w.name, sum.Records, sum.Events, sum.DeadLetters)
 				return err
 			})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"oneid/connectors"
+	"oneid/internal/kafka"
 	"oneid/pipelines"
 	"oneid/pipelines/decrypt"
 )
@@ -16,7 +17,8 @@ const decryptEvery = 10 * time.Minute
 
 // decrypting decrypts what the settings of the shops ask for, now and then, until
 // ctx ends; it returns nil then. Of several instances the one that resolves does
-// it, so that the budget is used once.
+// it, and of two that both hold themselves for that one, as when one was frozen,
+// the one that has the lock: the budget is used once.
 func (n *node) decrypting(ctx context.Context, shops []shop) error {
 	var wanted []shop
 	for _, s := range shops {
@@ -27,6 +29,20 @@ func (n *node) decrypting(ctx context.Context, shops []shop) error {
 	if len(wanted) == 0 {
 		return nil
 	}
+	locks := make(map[string]*kafka.Lock)
+	defer func() {
+		for _, l := range locks {
+			_ = l.Close() // the group forgets a member that is gone
+		}
+	}()
+	for _, s := range wanted {
+		name := s.platform + "/" + s.name
+		l, err := n.kafka.Lock(n.settings.Brand+".run.decrypt/"+name, n.topics.Cursors, false)
+		if err != nil {
+			return err
+		}
+		locks[name] = l
+	}
 	failing := make(map[string]bool)
 	for pipelines.Sleep(ctx, decryptEvery) == nil {
 		if !n.resolver.Active() {
@@ -34,9 +50,14 @@ func (n *node) decrypting(ctx context.Context, shops []shop) error {
 		}
 		for _, s := range wanted {
 			name := s.platform + "/" + s.name
-			sum, err := n.decryptShop(ctx, s)
+			var sum int
+			err := locks[name].Try(ctx, func(ctx context.Context, _ bool) (err error) {
+				sum, err = n.decryptShop(ctx, s)
+				return err
+			})
 			switch {
-			case ctx.Err() != nil:
+			case ctx.Err() != nil || errors.Is(err, kafka.ErrHeld):
+				continue
 			case err != nil && !failing[name]:
 				n.log.Warn("fields are not decrypted; it is tried again", "shop", name, "error", err)
 			case err == nil && sum > 0:
