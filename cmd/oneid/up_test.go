@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,6 +25,8 @@ import (
 	"oneid/connectors/simulator"
 	"oneid/internal/crashtest"
 	"oneid/internal/kafka"
+	"oneid/internal/keyring"
+	"oneid/pipelines/deadletter"
 	"oneid/schemas/events"
 )
 
@@ -406,12 +409,13 @@ func TestCopiedFolderStarts(t *testing.T) {
 	}
 }
 
-// A webhook is told which customer each account is.
+// A webhook is told which customer each account is, and once more what it had
+// refused, when a person replays that letter.
 func TestUpTellsWebhooks(t *testing.T) {
 	t.Parallel()
 	dir := demoFolder(t)
 	var mu sync.Mutex
-	told := make(map[string]string)
+	told, times := make(map[string]string), make(map[string]int)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var event struct {
 			Data struct {
@@ -425,11 +429,12 @@ func TestUpTellsWebhooks(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		told[event.Data.Account] = event.Data.CustomerID
+		times[event.Data.Account]++
 	}))
 	defer server.Close()
 	writeText(t, filepath.Join(dir, "secrets", "desk"), "a secret of the test's")
 	writeText(t, filepath.Join(dir, settingsFile), "deliver:\n  webhooks:\n    - name: desk\n      url: "+server.URL+"\n      secret_file: secrets/desk\n")
-	p, _ := up(t, dir)
+	p, e := up(t, dir)
 	want := make(map[string]string)
 	for _, row := range rows(t, dir, "SELECT account, toString(customer_id) FROM identity_map_current") {
 		want[row[0]] = row[1]
@@ -445,7 +450,64 @@ func TestUpTellsWebhooks(t *testing.T) {
 			t.Fatalf("after a minute the webhook was told other customers than ClickHouse has:\n%s", d)
 		}
 	}
+	account := refusedDelivery(t, dir, e.Kafka.Brokers)
+	mu.Lock()
+	before := times[account]
+	mu.Unlock()
+	eventually(t, time.Minute, "the letter is listed", func() (bool, string) {
+		out := must(t, "deadletter", "list", "--dir", dir, "--reason", "deliver", "--json").stdout
+		return len(decode[[]deadletter.Letter](t, out)) == 1, out
+	})
+	if report := decode[deadletter.Report](t, must(t, "deadletter", "replay", "--dir", dir, "--reason", "deliver", "--json").stdout); report.Replayed != 1 {
+		t.Errorf("the replay says %+v", report)
+	}
+	eventually(t, time.Minute, "the webhook is told again", func() (bool, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		return times[account] == before+1 && told[account] == want[account], fmt.Sprintf("told %d times, before %d times", times[account], before)
+	})
+	if left := must(t, "deadletter", "list", "--dir", dir, "--reason", "deliver").stdout; strings.Count(left, "\n") != 1 {
+		t.Errorf("after the replay there are\n%s", left)
+	}
 	down(t, dir, p)
+}
+
+// refusedDelivery writes the letter that the webhook desk would have brought
+// about by refusing the last change of an account, which it gives.
+func refusedDelivery(t *testing.T, dir string, brokers []string) (account string) {
+	t.Helper()
+	client, err := kafka.New(kafka.Config{Brokers: brokers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	topics := events.TopicsOf("oneid")
+	var last kafka.Fetched
+	var place string
+	if err := client.ReadAll(t.Context(), topics.Identity, func(partition int, m kafka.Fetched) error {
+		last, place = m, fmt.Sprintf("%s/%d@%d", topics.Identity, partition, m.Offset)
+		last.Key, last.Value = bytes.Clone(m.Key), bytes.Clone(m.Value)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := events.Letters(&events.DeadLetter{
+		LetterId: events.DeliveryLetter("desk", place), Stream: events.StreamIdentity, Reason: events.ReasonDeliver, Detail: "it was refused",
+		Origin: place, Attempts: 1, FirstSeenMs: time.Now().UnixMilli(),
+	}, last.Value, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts[0].Topic, parts[0].Key = topics.DeadLetter, last.Key
+	publisher := client.Publisher()
+	if err := errors.Join(publisher.Publish(t.Context(), []kafka.Message{kafka.MessageOf(parts[0])}), publisher.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(last.Key)
 }
 
 // A webhook that is set wrongly is a fault that up names before it starts.
