@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"oneid/internal/fault"
@@ -107,9 +108,13 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// armed is held while a fault is armed, which is so for the whole process.
+var armed sync.Mutex
+
 // What is loaded between the copy of ClickHouse and that of the journal, which
 // calls it delivered, is in ClickHouse again after a restore.
 func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
+	t.Parallel()
 	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
 	importPeople(t, dir, 0, 20)
 	running, _ := up(t, dir)
@@ -122,6 +127,7 @@ func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &backup.Backup{Folder: dir, Brand: n.settings.Brand, Topics: n.topics, Kafka: n.kafka, ClickHouse: n.clickhouse, Fingerprint: fingerprint(n.keys), Log: n.log}
+	armed.Lock()
 	disarm := fault.Arm(func(point string) error {
 		if point == "backup/clickhouse" {
 			importPeople(t, dir, 10, 50)
@@ -130,6 +136,7 @@ func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
 	})
 	_, err = b.Run(t.Context(), store, false)
 	disarm()
+	armed.Unlock()
 	if err := errors.Join(err, n.close()); err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +153,7 @@ func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
 // Cut off after any step, a backup is none and the earlier one stays whole;
 // damaged bytes and foreign keys are refused.
 func TestBackupCutOffAndDamaged(t *testing.T) {
+	t.Parallel()
 	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
 	importPeople(t, dir, 0, 20)
 	want := one(t, dir, whoIsWho)
@@ -164,9 +172,11 @@ func TestBackupCutOffAndDamaged(t *testing.T) {
 	}
 	b := &backup.Backup{Folder: dir, Brand: n.settings.Brand, Topics: n.topics, Kafka: n.kafka, ClickHouse: n.clickhouse, Fingerprint: fingerprint(n.keys), Log: n.log}
 	for _, point := range points {
+		armed.Lock()
 		disarm, stopped := fault.StopAt(point, 1)
 		_, err := b.Run(t.Context(), store, false)
 		disarm()
+		armed.Unlock()
 		if !stopped() || !errors.Is(err, fault.ErrStop) {
 			t.Fatalf("%s: %v", point, err)
 		}

@@ -11,6 +11,7 @@ import (
 // The shares of kinds are those that the command tells, every account of the
 // cold phase is new to it, and all come.
 func TestFlowPopulation(t *testing.T) {
+	t.Parallel()
 	p := newFlowPopulation(10_000, 5_000)
 	kinds, accounts := map[events.Kind]int{}, map[flowAccount]bool{}
 	for i := range p.size(flowCold) {
@@ -33,6 +34,7 @@ func TestFlowPopulation(t *testing.T) {
 
 // The innermost function that is known decides.
 func TestStageOfAStack(t *testing.T) {
+	t.Parallel()
 	for want, stack := range map[string][]string{
 		"state":  {"runtime.memmove", "github.com/cockroachdb/pebble/v2.(*Batch).Set", "oneid/internal/state.(*Store).Commit", "oneid/identity/engine.(*Engine).Apply"},
 		"decode": {"google.golang.org/protobuf/proto.Unmarshal", "oneid/schemas/events.Decode", "oneid/pipelines/resolve.decode"},
@@ -46,6 +48,7 @@ func TestStageOfAStack(t *testing.T) {
 }
 
 func TestBenchFlow(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "flow")
 	r := decode[flowReport](t, must(t, "bench", "flow", "--dir", dir, "--events", "2000", "--accounts", "1000", "--json", "--cpuprofile", filepath.Join(t.TempDir(), "cpu")).stdout)
 	sum := 0.0

@@ -7,6 +7,7 @@ import (
 )
 
 func TestFigures(t *testing.T) {
+	t.Parallel()
 	var times []time.Duration
 	for i := range 200 {
 		times = append(times, time.Duration(200-i)*time.Millisecond)
@@ -21,6 +22,7 @@ func TestFigures(t *testing.T) {
 }
 
 func TestBenchLookup(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "bench")
 	args := []string{"bench", "lookup", "--dir", dir, "--customers", "200", "--clients", "4", "--seconds", "1", "--json"}
 	first := decode[benchLookupReport](t, must(t, args...).stdout)

@@ -192,12 +192,31 @@ func eventually(t *testing.T, within time.Duration, what string, ask func() (boo
 // rows asks a query and gives the answer's fields, without a header.
 func rows(t *testing.T, dir, sql string) [][]string {
 	t.Helper()
-	r := csv.NewReader(strings.NewReader(must(t, "query", "--dir", dir, "--format", "CSV", sql).stdout))
-	all, err := r.ReadAll()
+	return rowsOf(t, dir, sql)[0]
+}
+
+// rowsOf is rows of several queries. It asks as `oneid query` does, but in
+// this process: of a folder at rest the engine is started once for all of them,
+// and not a program beside it.
+func rowsOf(t *testing.T, dir string, queries ...string) (answers [][][]string) {
+	t.Helper()
+	bi, release, err := folder(dir).biEndpoint(t.Context())
 	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
+		t.Fatal(err)
 	}
-	return all
+	defer release()
+	for _, sql := range queries {
+		var out bytes.Buffer
+		if err := ask(t.Context(), bi, sql, "CSV", &out); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		all, err := csv.NewReader(&out).ReadAll()
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		answers = append(answers, all)
+	}
+	return answers
 }
 
 // one asks a query of one row and gives it, its fields joined by a space.

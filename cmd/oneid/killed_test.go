@@ -433,6 +433,7 @@ const killsARound = 10
 // leads to somebody who lives; each unreadable message is in the dead letter
 // once; and rows flow again within ten seconds of each restart.
 func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	kills := defaultKills
 	if text := os.Getenv(killsVariable); text != "" {
 		var err error

@@ -168,6 +168,7 @@ func says(t *testing.T, p *process, text string) {
 // killed under load, the other takes over within 10 seconds, and the ids are
 // those of an undisturbed run; the first comes back and stands by.
 func TestResolversOfTwoMachines(t *testing.T) {
+	t.Parallel()
 	s := newServers(t)
 	first, second := s.machine(), s.machine()
 	a := start(t, "resolve", "--dir", first)
