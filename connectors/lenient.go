@@ -1,11 +1,12 @@
 package connectors
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // LenientText is a value that the platform writes as a text or as a number: it is
@@ -71,20 +72,26 @@ func (t LenientText) Whole() (LenientWhole, error) {
 // holds the object's JSON.
 type LenientObject[T any] struct{ V T }
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (o *LenientObject[T]) UnmarshalJSON(raw []byte) error {
-	if raw[0] == '"' {
-		var inner string
-		if json.Unmarshal(raw, &inner) != nil {
-			return errors.New("a text is cut off")
+// UnmarshalJSONFrom reads the object where Decode comes upon it, in its one pass.
+func (o *LenientObject[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	switch d.PeekKind() {
+	case '{':
+		return json.UnmarshalDecode(d, &o.V)
+	case '"':
+		inner, err := d.ReadToken()
+		if err != nil {
+			return err
 		}
-		raw = bytes.TrimSpace([]byte(inner))
-	}
-	if len(raw) == 0 || raw[0] != '{' {
+		if text := strings.TrimSpace(inner.String()); strings.HasPrefix(text, "{") {
+			return Decode([]byte(text), &o.V)
+		}
 		return nil
 	}
-	return json.Unmarshal(raw, &o.V)
+	return d.SkipValue()
 }
+
+// UnmarshalJSON is for encoding/json.
+func (o *LenientObject[T]) UnmarshalJSON(raw []byte) error { return Decode(raw, o) }
 
 // MarshalJSON writes the object itself.
 func (o LenientObject[T]) MarshalJSON() ([]byte, error) { return json.Marshal(o.V) }
@@ -92,17 +99,14 @@ func (o LenientObject[T]) MarshalJSON() ([]byte, error) { return json.Marshal(o.
 // LenientList is a list that the platform may leave out or give as null, "" or {}.
 type LenientList[T any] []T
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *LenientList[T]) UnmarshalJSON(raw []byte) error {
+// UnmarshalJSONFrom reads the list where Decode comes upon it, in its one pass.
+func (l *LenientList[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	*l = nil
-	if raw[0] != '[' {
-		return nil
+	if d.PeekKind() == '[' {
+		return json.UnmarshalDecode(d, (*[]T)(l))
 	}
-	if rows, ok := any(l).(*LenientList[json.RawMessage]); ok {
-		// As Unmarshal does, but without checking each row once more. What
-		// UnmarshalJSON was given is not its own.
-		*rows = Elements(bytes.Clone(raw))
-		return nil
-	}
-	return json.Unmarshal(raw, (*[]T)(l))
+	return d.SkipValue()
 }
+
+// UnmarshalJSON is for encoding/json.
+func (l *LenientList[T]) UnmarshalJSON(raw []byte) error { return Decode(raw, l) }

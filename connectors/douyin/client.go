@@ -102,7 +102,7 @@ const (
 func (c *client) decode(method string, r httpclient.Response, out any) error {
 	var code, sub, errNo, logID text
 	var data json.RawMessage
-	if json.Valid(r.Body) {
+	if connectors.Valid(r.Body) {
 		fields := map[string]*text{"code": &code, "sub_code": &sub, "err_no": &errNo, "log_id": &logID}
 		connectors.Members(r.Body, func(name string, value json.RawMessage) {
 			if field := fields[name]; field != nil {
@@ -133,7 +133,7 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 		*whole = data
 		return nil
 	}
-	if err := json.Unmarshal(data, out); err != nil {
+	if err := connectors.Decode(data, out); err != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil

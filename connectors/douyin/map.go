@@ -2,7 +2,6 @@ package douyin
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -215,8 +214,8 @@ func (o *order) paidAt() int64 {
 
 func mapOrder(r connectors.Record) ([]*events.Event, error) {
 	var o order
-	if err := json.Unmarshal(r.Raw, &o); err != nil {
-		return nil, errors.New("the order is not of the form that the platform promises: " + describe(err))
+	if err := connectors.Decode(r.Raw, &o); err != nil {
+		return nil, errors.New("the order is not of the form that the platform promises: " + connectors.Fault(err))
 	}
 	if o.OrderID == "" {
 		return nil, errors.New("the order has no order_id")
@@ -385,8 +384,8 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 			ErrCode text  `json:"err_code"`
 		}] `json:"member"`
 	}
-	if err := json.Unmarshal(r.Raw, &u); err != nil {
-		return nil, errors.New("the user is not of the form that the platform promises: " + describe(err))
+	if err := connectors.Decode(r.Raw, &u); err != nil {
+		return nil, errors.New("the user is not of the form that the platform promises: " + connectors.Fault(err))
 	}
 	if u.OpenID == "" {
 		return nil, errors.New("the user has no open_id")
@@ -412,16 +411,4 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 		}
 	}
 	return []*events.Event{{Header: h, Body: &events.Event_User{User: out}}}, nil
-}
-
-// describe says what is wrong with a JSON text without repeating a value.
-func describe(err error) string {
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, connectors.ErrWhole):
-		return err.Error()
-	case errors.As(err, &kind):
-		return "the field " + kind.Field + " has a wrong type"
-	}
-	return "it is not JSON"
 }

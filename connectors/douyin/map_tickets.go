@@ -1,7 +1,6 @@
 package douyin
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -90,8 +89,8 @@ func mapAftersale(r connectors.Record) ([]*events.Event, error) {
 		Aftersale object[aftersale] `json:"aftersale"`
 		Buyer     text              `json:"doudian_open_id"`
 	}
-	if err := json.Unmarshal(r.Raw, &a); err != nil {
-		return nil, errors.New("the after-sale is not of the form that the platform promises: " + describe(err))
+	if err := connectors.Decode(r.Raw, &a); err != nil {
+		return nil, errors.New("the after-sale is not of the form that the platform promises: " + connectors.Fault(err))
 	}
 	info, orderID := a.Aftersale.V.Info.V, string(a.Aftersale.V.Order.V.ID)
 	if info.ID == "" {
@@ -175,8 +174,8 @@ func mapService(r connectors.Record) ([]*events.Event, error) {
 		}] `json:"service"`
 		Buyer text `json:"doudian_open_id"`
 	}
-	if err := json.Unmarshal(r.Raw, &s); err != nil {
-		return nil, errors.New("the service ticket is not of the form that the platform promises: " + describe(err))
+	if err := connectors.Decode(r.Raw, &s); err != nil {
+		return nil, errors.New("the service ticket is not of the form that the platform promises: " + connectors.Fault(err))
 	}
 	ticket := s.Service.V
 	if ticket.ID == "" || ticket.ID == "0" {

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -121,8 +120,8 @@ type mapper struct {
 // are free texts of persons: they stay in the raw payload.
 func (m mapper) ticket(r connectors.Record) (*events.Event, error) {
 	var t ticket
-	if err := json.Unmarshal(r.Raw, &t); err != nil {
-		return nil, errors.New("the ticket is not of the form that the desk promises: " + describe(err))
+	if err := connectors.Decode(r.Raw, &t); err != nil {
+		return nil, errors.New("the ticket is not of the form that the desk promises: " + connectors.Fault(err))
 	}
 	if t.ID == "" {
 		return nil, errors.New("the ticket has no ticketid")
@@ -278,16 +277,4 @@ func (m mapper) contact(typ, value string) string {
 	mac := hmac.New(sha256.New, m.contactKey)
 	_, _ = mac.Write([]byte("sobot contact\x00" + typ + "\x00" + value)) // a hash takes everything
 	return "contact:" + hex.EncodeToString(mac.Sum(nil)[:16])
-}
-
-// describe says what is wrong with JSON without repeating any of it.
-func describe(err error) string {
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, connectors.ErrWhole):
-		return connectors.ErrWhole.Error()
-	case errors.As(err, &wrong):
-		return fmt.Sprintf("%s is not a %s", wrong.Field, wrong.Type)
-	}
-	return "it is not JSON"
 }

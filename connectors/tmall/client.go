@@ -91,20 +91,33 @@ func (c *client) once(ctx context.Context, method string, params map[string]stri
 }
 
 // decode reads an answer: {"<method>_response":{…}} or {"error_response":{…}}.
+// A *json.RawMessage takes what is in it as it is, valid JSON.
 func (c *client) decode(method string, r httpclient.Response, out any) error {
-	var envelope map[string]json.RawMessage
-	if json.Unmarshal(r.Body, &envelope) != nil {
+	if !connectors.Valid(r.Body) {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
-	if refusal, ok := envelope["error_response"]; ok {
+	var refusal, body json.RawMessage
+	root := rootName(method)
+	connectors.Members(r.Body, func(name string, value json.RawMessage) {
+		switch name {
+		case "error_response":
+			refusal = value
+		case root:
+			body = value
+		}
+	})
+	if refusal != nil {
 		err := c.refusal(method, refusal)
 		if errors.Is(err, connectors.ErrClock) {
 			c.clock.Learn(r.Header) // otherwise taobao.time.get tells it
 		}
 		return err
 	}
-	body, ok := envelope[rootName(method)]
-	if !ok || json.Unmarshal(body, out) != nil {
+	if whole, ok := out.(*json.RawMessage); ok && (bytes.HasPrefix(body, []byte("{")) || string(body) == "null") {
+		*whole = body
+		return nil
+	}
+	if body == nil || connectors.Decode(body, out) != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil

@@ -84,11 +84,14 @@ type subOrder struct {
 }
 
 func (m mapper) order(record connectors.Record) ([]*events.Event, error) {
-	var raw orderRecord
-	var t trade
-	if json.Unmarshal(record.Raw, &raw) != nil || json.Unmarshal(raw.Trade, &t) != nil {
+	var raw struct {
+		Trade *trade `json:"trade"`
+		OUID  string `json:"ouid"`
+	}
+	if connectors.Decode(record.Raw, &raw) != nil || raw.Trade == nil {
 		return nil, errors.New("it is not an order")
 	}
+	t := raw.Trade
 	var f fields
 	id := f.must("tid", t.TID)
 	created, modified := f.time("created", t.Created), f.time("modified", t.Modified)
@@ -115,12 +118,12 @@ func (m mapper) order(record connectors.Record) ([]*events.Event, error) {
 	if s.status == events.OrderStatus_ORDER_STATUS_FINISHED || s.status == events.OrderStatus_ORDER_STATUS_CLOSED {
 		order.FinishedMs = f.time("end_time", t.EndTime)
 	}
-	if order.PaidMs = paidMoment(&f, &t, order, modified); order.PaidMs != 0 {
+	if order.PaidMs = paidMoment(&f, t, order, modified); order.PaidMs != 0 {
 		order.PaidMinor = order.PayableMinor
 	}
 	order.PlatformDiscountMinor = f.money("platform_subsidy_fee", t.SubsidyFee)
 	order.SellerDiscountMinor = max(0, order.GoodsMinor+order.FreightMinor-order.PlatformDiscountMinor-order.PayableMinor)
-	order.Items = items(&f, &t, order)
+	order.Items = items(&f, t, order)
 	if order.PaidMinor < 0 {
 		f.fail("payment", "is negative")
 	}
@@ -188,7 +191,7 @@ func items(f *fields, t *trade, order *events.Order) []*events.OrderItem {
 	var shared int64
 	for _, row := range rows {
 		var o subOrder
-		if json.Unmarshal(row, &o) != nil {
+		if connectors.Decode(row, &o) != nil {
 			f.fail("orders", "holds what is no sub-order")
 			return nil
 		}

@@ -1,7 +1,6 @@
 package tmall
 
 import (
-	"encoding/json"
 	"errors"
 
 	"oneid/connectors"
@@ -69,11 +68,14 @@ type refund struct {
 // refund maps one refund to the money that goes back (Refund) and to the case
 // that a service agent has (Ticket); both bear the refund's number.
 func (m mapper) refund(record connectors.Record) ([]*events.Event, error) {
-	var raw refundRecord
-	var r refund
-	if json.Unmarshal(record.Raw, &raw) != nil || json.Unmarshal(raw.Refund, &r) != nil {
+	var raw struct {
+		Refund *refund `json:"refund"`
+		OUID   string  `json:"ouid"`
+	}
+	if connectors.Decode(record.Raw, &raw) != nil || raw.Refund == nil {
 		return nil, errors.New("it is not a refund")
 	}
+	r := raw.Refund
 	var f fields
 	id, order := f.must("refund_id", r.RefundID), f.must("tid", r.TID)
 	status := f.must("status", r.Status)

@@ -77,6 +77,33 @@ type buyerOf struct {
 	OUID    text `json:"ouid"`
 }
 
+// readBuyer reads what of a row names its buyer. Each row of a page comes by
+// here: it is cut and not decoded. Of a row that is no order (or refund) it is
+// empty, and Map says so.
+func readBuyer(row json.RawMessage) (b buyerOf) {
+	fields := map[string]*text{"tid": &b.TID, "buyer_open_uid": &b.OpenUID, "ouid": &b.OUID}
+	connectors.Members(row, func(name string, value json.RawMessage) {
+		if field := fields[name]; field != nil {
+			_ = field.UnmarshalJSON(value) // Map says so
+		}
+	})
+	return b
+}
+
+// recordOf is a raw payload: a row under its name, and its buyer in this shop
+// where that is known.
+func recordOf(name string, row json.RawMessage, ouid text) (json.RawMessage, error) {
+	members := []connectors.Member{{Name: name, Value: row}}
+	if ouid != "" {
+		quoted, err := json.Marshal(ouid)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, connectors.Member{Name: "ouid", Value: quoted})
+	}
+	return connectors.Object(members...), nil
+}
+
 // records joins a page's orders with their buyers' ouid: from what is known,
 // from the simple list's page of the same number, and for an order that has
 // moved off it by asking for it alone.
@@ -84,7 +111,7 @@ func (n *naming) records(ctx context.Context, at connectors.Part, rows []json.Ra
 	buyers := make([]buyerOf, len(rows))
 	unknown := false
 	for i, row := range rows {
-		_ = json.Unmarshal(row, &buyers[i]) // of a row that is no order, Map says so
+		buyers[i] = readBuyer(row)
 		n.resolve(&buyers[i])
 		unknown = unknown || n.asks(buyers[i])
 	}
@@ -103,11 +130,10 @@ func (n *naming) records(ctx context.Context, at connectors.Part, rows []json.Ra
 	}
 	out := make([]json.RawMessage, len(rows))
 	for i, row := range rows {
-		raw, err := json.Marshal(orderRecord{Trade: row, OUID: string(buyers[i].OUID)})
-		if err != nil {
+		var err error
+		if out[i], err = recordOf("trade", row, buyers[i].OUID); err != nil {
 			return nil, err
 		}
-		out[i] = raw
 	}
 	return out, nil
 }
@@ -117,15 +143,14 @@ func (n *naming) one(ctx context.Context, row json.RawMessage) ([]json.RawMessag
 	if len(row) == 0 {
 		return nil, nil
 	}
-	var b buyerOf
-	_ = json.Unmarshal(row, &b) // of a row that is no order, Map says so
+	b := readBuyer(row)
 	n.resolve(&b)
 	if n.asks(b) && !n.isDenied() {
 		if err := n.askOne(ctx, &b); err != nil {
 			return nil, err
 		}
 	}
-	raw, err := json.Marshal(orderRecord{Trade: row, OUID: string(b.OUID)})
+	raw, err := recordOf("trade", row, b.OUID)
 	return []json.RawMessage{raw}, err
 }
 
@@ -165,10 +190,8 @@ func (n *naming) askPage(ctx context.Context, at connectors.Part) error {
 		return n.deny(err)
 	}
 	for _, row := range a.Rows {
-		var b buyerOf
-		if json.Unmarshal(row, &b) == nil {
-			n.c.buyers.put(string(b.OpenUID), string(b.OUID))
-		}
+		b := readBuyer(row)
+		n.c.buyers.put(string(b.OpenUID), string(b.OUID))
 	}
 	return nil
 }

@@ -28,31 +28,22 @@ func (c *Connector) refundListing() listing {
 	}
 }
 
-// refundRecord is the raw payload of a record of the tickets stream.
-type refundRecord struct {
-	Refund json.RawMessage `json:"refund"`
-	// OUID is the buyer in this shop, where an order told it and the refund
-	// does not; empty otherwise.
-	OUID string `json:"ouid,omitempty"`
-}
-
-// refundRecords makes records of refunds, and learns from them which ouid
-// belongs to which buyer_open_uid.
+// refundRecords makes records of refunds, {"refund":{…},"ouid":"…"}, and learns
+// from them which ouid belongs to which buyer_open_uid. The buyer in this shop
+// is added where an order told it and the refund does not.
 func (c *Connector) refundRecords(_ context.Context, _ connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
 	out := make([]json.RawMessage, len(rows))
 	for i, row := range rows {
-		var b buyerOf
-		_ = json.Unmarshal(row, &b) // of a row that is no refund, Map says so
-		record := refundRecord{Refund: row}
+		b := readBuyer(row)
+		var known text
 		if b.OUID == "" && b.OpenUID != "" {
-			record.OUID = c.buyers.get(string(b.OpenUID))
+			known = text(c.buyers.get(string(b.OpenUID)))
 		}
 		c.buyers.put(string(b.OpenUID), string(b.OUID))
-		raw, err := json.Marshal(record)
-		if err != nil {
+		var err error
+		if out[i], err = recordOf("refund", row, known); err != nil {
 			return nil, err
 		}
-		out[i] = raw
 	}
 	return out, nil
 }

@@ -188,13 +188,23 @@ func (c *Connector) list(ctx context.Context, l listing, w connectors.Window, nu
 
 // rows calls a method that answers with a list.
 func (c *Connector) rows(ctx context.Context, method string, params map[string]string, list, item, total string) (connectors.Rows, error) {
-	var body map[string]json.RawMessage
+	// Nearly all that is read comes by here: it is cut and not decoded.
+	var body json.RawMessage
 	if err := c.client.call(ctx, method, params, &body); err != nil {
 		return connectors.Rows{}, err
 	}
-	return connectors.Rows{
-		Rows: unwrap(body[list], item), Total: number(body[total]), More: strings.Trim(string(body["has_next"]), `" `) == "true",
-	}, nil
+	var a connectors.Rows
+	connectors.Members(body, func(name string, value json.RawMessage) {
+		switch name {
+		case list:
+			a.Rows = unwrap(value, item)
+		case total:
+			a.Total = number(value)
+		case "has_next":
+			a.More = strings.Trim(string(value), `" `) == "true"
+		}
+	})
+	return a, nil
 }
 
 // unwrap takes the elements out of a list as the platform wraps it:

@@ -105,7 +105,7 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 	}
 	var status text
 	var result json.RawMessage
-	if json.Valid(body) {
+	if connectors.Valid(body) {
 		connectors.Members(body, func(name string, value json.RawMessage) {
 			switch name {
 			case "status":
@@ -132,7 +132,7 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 		*whole = result
 		return nil
 	}
-	if err := json.Unmarshal(result, out); err != nil {
+	if err := connectors.Decode(result, out); err != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil

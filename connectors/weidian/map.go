@@ -1,7 +1,6 @@
 package weidian
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -258,8 +257,8 @@ func (o *order) paidAt(status events.OrderStatus) moment {
 // it needs.
 func readSold(raw []byte) (*sold, moment, error) {
 	var s sold
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return nil, 0, errors.New("the order is not of the form that the platform promises: " + describe(err))
+	if err := connectors.Decode(raw, &s); err != nil {
+		return nil, 0, errors.New("the order is not of the form that the platform promises: " + connectors.Fault(err, errAmount))
 	}
 	d := &s.Detail.V
 	if d.OrderID == "" {
@@ -385,8 +384,8 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 		Phone   text   `json:"user_phone"`
 		Updated moment `json:"update_time"`
 	}
-	if err := json.Unmarshal(r.Raw, &u); err != nil {
-		return nil, errors.New("the user is not of the form that the connector writes: " + describe(err))
+	if err := connectors.Decode(r.Raw, &u); err != nil {
+		return nil, errors.New("the user is not of the form that the connector writes: " + connectors.Fault(err, errAmount))
 	}
 	if u.BuyerID == "" || u.BuyerID == "0" {
 		return nil, errors.New("the user has no buyer_id")
@@ -399,16 +398,4 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 		h.Person = &events.Person{Sightings: []*events.Sighting{{Type: "phone", Value: phone, Role: events.Role_ROLE_BUYER}}}
 	}
 	return []*events.Event{{Header: h, Body: &events.Event_User{User: &events.User{}}}}, nil
-}
-
-// describe says what is wrong with a JSON text without repeating a value.
-func describe(err error) string {
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.Is(err, connectors.ErrWhole), errors.Is(err, errAmount):
-		return err.Error()
-	case errors.As(err, &kind):
-		return "the field " + kind.Field + " has a wrong type"
-	}
-	return "it is not JSON"
 }

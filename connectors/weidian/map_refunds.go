@@ -1,7 +1,6 @@
 package weidian
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -106,8 +105,8 @@ func readRefund(raw []byte) (*refund, error) {
 		BuyerID text           `json:"buyer_id"`
 		No      text           `json:"refund_no"`
 	}
-	if err := json.Unmarshal(raw, &record); err != nil {
-		return nil, errors.New("the refund is not of the form that the platform promises: " + describe(err))
+	if err := connectors.Decode(raw, &record); err != nil {
+		return nil, errors.New("the refund is not of the form that the platform promises: " + connectors.Fault(err, errAmount))
 	}
 	if record.No != "" {
 		return refundOfOrder(raw)

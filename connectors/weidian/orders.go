@@ -39,9 +39,7 @@ func (c *Connector) addDetails(ctx context.Context, page *connectors.Page) error
 			page.Bad = append(page.Bad, connectors.BadRecord{Raw: record.Raw, Origin: record.Origin, Err: errNoDetail})
 			continue
 		}
-		if record.Raw, err = both(record.Raw, details[i]); err != nil {
-			return err
-		}
+		record.Raw = both(record.Raw, details[i])
 		kept = append(kept, record)
 	}
 	page.Records = kept
@@ -49,11 +47,8 @@ func (c *Connector) addDetails(ctx context.Context, page *connectors.Page) error
 }
 
 // both is the raw payload of an order.
-func both(listed, detail json.RawMessage) (json.RawMessage, error) {
-	return marshal(struct {
-		List   json.RawMessage `json:"list"`
-		Detail json.RawMessage `json:"detail"`
-	}{listed, detail})
+func both(listed, detail json.RawMessage) json.RawMessage {
+	return connectors.Object(connectors.Member{Name: "list", Value: listed}, connectors.Member{Name: "detail", Value: detail})
 }
 
 // details asks for the orders of list items, several at the same time; nil for
@@ -84,7 +79,7 @@ type listed struct {
 
 func readListed(raw json.RawMessage) (listed, error) {
 	var l listed
-	err := json.Unmarshal(raw, &l)
+	err := connectors.Decode(raw, &l)
 	return l, err
 }
 

@@ -38,6 +38,9 @@ var (
 	})
 )
 
+// rooms are where payloads are compressed before they are sealed.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
 // context binds sealed bytes to the entity they belong to and to what they are.
 func context(h *Header, part string) []byte {
 	return []byte(part + "|" + h.GetPlatform() + "|" + h.GetShop() + "|" + h.GetEntityId())
@@ -51,7 +54,10 @@ func Seal(e *Event, s Sealer) error {
 		return errors.New("events: seal: the event has no header")
 	}
 	if len(h.Raw) > 0 {
-		h.Raw = s.Seal(encoder().EncodeAll(h.Raw, nil), context(h, "raw"))
+		packed := rooms.Get().(*[]byte)
+		*packed = encoder().EncodeAll(h.Raw, (*packed)[:0])
+		h.Raw = s.Seal(*packed, context(h, "raw"))
+		rooms.Put(packed)
 	}
 	if h.Person != nil {
 		plain, err := proto.Marshal(h.Person)
