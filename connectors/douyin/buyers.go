@@ -3,45 +3,16 @@ package douyin
 import (
 	"context"
 	"encoding/json"
-	"sync"
 
 	"oneid/connectors"
 )
 
-// maxBuyers bounds what is remembered of orders' buyers: some 20 MB.
-const maxBuyers = 100_000
-
-// buyers remembers which buyer an order has (it never changes), so that an
-// after-sale need not ask for an order that was just read.
-type buyers struct {
-	mu sync.Mutex
-	// byOrder is guarded by mu.
-	byOrder map[string]string
-}
-
-func newBuyers() *buyers { return &buyers{byOrder: make(map[string]string)} }
-
-// learn notes an order's buyer. When there are too many, any other goes.
-func (b *buyers) learn(order, buyer string) {
-	if order == "" || buyer == "" {
-		return
+// learn notes which buyer an order has (it never changes), so that an after-sale
+// need not ask for an order that was just read.
+func (c *Connector) learn(order, buyer string) {
+	if order != "" && buyer != "" {
+		c.buyers.Put(order, buyer)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.byOrder) >= maxBuyers {
-		for other := range b.byOrder {
-			delete(b.byOrder, other)
-			break
-		}
-	}
-	b.byOrder[order] = buyer
-}
-
-func (b *buyers) of(order string) (string, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	buyer, ok := b.byOrder[order]
-	return buyer, ok
 }
 
 // buyerOf is an order's buyer, "" when the platform does not name one (or no
@@ -50,7 +21,7 @@ func (c *Connector) buyerOf(ctx context.Context, order string) (string, error) {
 	if order == "" || order == "0" {
 		return "", nil
 	}
-	if buyer, ok := c.buyers.of(order); ok {
+	if buyer, ok := c.buyers.Get(order); ok {
 		return buyer, nil
 	}
 	var answer struct {
@@ -70,7 +41,7 @@ func (c *Connector) buyerOf(ctx context.Context, order string) (string, error) {
 	if err != nil {
 		return "", nil
 	}
-	c.buyers.learn(order, buyer)
+	c.learn(order, buyer)
 	return buyer, nil
 }
 

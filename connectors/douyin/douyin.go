@@ -115,7 +115,7 @@ type Connector struct {
 	shop   string
 	cfg    Config
 	client *client
-	buyers *buyers
+	buyers *connectors.Recent[string, string] // by order
 	log    *slog.Logger
 	until  time.Time // where Read ends; zero: at the present
 }
@@ -163,7 +163,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 		return nil, err
 	}
 	return &Connector{
-		shop: shop, cfg: cfg, client: newClient(calls, shop, cfg), buyers: newBuyers(),
+		shop: shop, cfg: cfg, client: newClient(calls, shop, cfg), buyers: connectors.NewRecent[string, string](connectors.BuyersKept),
 		log: cfg.Log.With("platform", Platform, "shop", shop),
 	}, nil
 }

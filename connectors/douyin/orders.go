@@ -26,7 +26,7 @@ func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, give
 	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
 		for _, row := range p.Rows {
 			if id, buyer, err := orderKey(row); err == nil {
-				c.buyers.learn(id, buyer)
+				c.learn(id, buyer)
 			}
 		}
 		page := c.records(Orders, p, p.Rows)

@@ -183,7 +183,7 @@ func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Pa
 			return connectors.Page{}, err
 		}
 		if number, buyer, err := orderKey(answer.Order); err == nil {
-			c.buyers.learn(number, buyer)
+			c.learn(number, buyer)
 		}
 		return c.fetched(Orders, answer.Order), nil
 	case Aftersales:

@@ -17,8 +17,9 @@ const (
 	memberBatch = 10
 	// userPage is how many users one page of ours holds.
 	userPage = 500
-	// maxSeen bounds the buyers that one run remembers: some 100 MB.
-	maxSeen = 1_000_000
+	// maxSeen bounds the buyers that one run remembers: some 5 MB. Of more, some
+	// come twice, which changes nothing.
+	maxSeen = 50_000
 )
 
 // mention is the order that named a buyer.
@@ -31,7 +32,7 @@ type mention struct {
 // platform lists no buyers, each once in a run. A buyer who is a member comes
 // with what the member method says of them.
 func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
-	seen := make(map[string]bool)
+	seen := connectors.NewRecent[string, bool](maxSeen)
 	window := make(map[string]mention)
 	askMembers := c.cfg.AppID != 0
 	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
@@ -40,9 +41,9 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give 
 			if err != nil {
 				continue // the orders stream reports it
 			}
-			c.buyers.learn(id, buyer)
+			c.learn(id, buyer)
 			var m mention
-			if buyer == "" || seen[buyer] || json.Unmarshal(row, &m) != nil || m.UpdatedAt < window[buyer].UpdatedAt {
+			if _, known := seen.Get(buyer); buyer == "" || known || json.Unmarshal(row, &m) != nil || m.UpdatedAt < window[buyer].UpdatedAt {
 				continue
 			}
 			window[buyer] = m
@@ -83,11 +84,8 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give 
 		if len(ids) == 0 {
 			return give(c.records(Users, p, nil))
 		}
-		if len(seen)+len(ids) > maxSeen {
-			clear(seen) // some come twice then
-		}
 		for _, id := range ids {
-			seen[id] = true
+			seen.Put(id, true)
 		}
 		clear(window)
 		return nil

@@ -154,12 +154,19 @@ func (n *naming) one(ctx context.Context, row json.RawMessage) ([]json.RawMessag
 	return []json.RawMessage{raw}, err
 }
 
+// learn notes the ouid of a buyer who has one.
+func (c *Connector) learn(b buyerOf) {
+	if b.OpenUID != "" && b.OUID != "" {
+		c.buyers.Put(b.OpenUID, b.OUID)
+	}
+}
+
 // asks says that the platform knows more of this buyer than we.
 func (n *naming) asks(b buyerOf) bool { return b.OUID == "" && b.TID != "" && b.OpenUID != "" }
 
 func (n *naming) resolve(b *buyerOf) {
 	if b.OUID == "" && b.OpenUID != "" {
-		b.OUID = text(n.c.buyers.get(string(b.OpenUID)))
+		b.OUID, _ = n.c.buyers.Get(b.OpenUID)
 	}
 }
 
@@ -190,8 +197,7 @@ func (n *naming) askPage(ctx context.Context, at connectors.Part) error {
 		return n.deny(err)
 	}
 	for _, row := range a.Rows {
-		b := readBuyer(row)
-		n.c.buyers.put(string(b.OpenUID), string(b.OUID))
+		n.c.learn(readBuyer(row))
 	}
 	return nil
 }
@@ -209,41 +215,6 @@ func (n *naming) askOne(ctx context.Context, b *buyerOf) error {
 		return n.deny(err)
 	}
 	b.OUID = one.Trade.OUID
-	n.c.buyers.put(string(b.OpenUID), string(b.OUID))
+	n.c.learn(*b)
 	return nil
-}
-
-// buyers remembers which ouid belongs to which buyer_open_uid: both are
-// stable for one app and one shop.
-type buyers struct {
-	mu sync.Mutex
-	// young and old are two generations; when young is full it becomes old,
-	// so that at most 2 × maxBuyers are held. Guarded by mu.
-	young, old map[string]string
-}
-
-// maxBuyers of one generation: about 10 MB.
-const maxBuyers = 100_000
-
-func newBuyers() *buyers { return &buyers{young: make(map[string]string)} }
-
-func (b *buyers) get(openUID string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if ouid, ok := b.young[openUID]; ok {
-		return ouid
-	}
-	return b.old[openUID]
-}
-
-func (b *buyers) put(openUID, ouid string) {
-	if openUID == "" || ouid == "" {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.young) >= maxBuyers {
-		b.young, b.old = make(map[string]string), b.young
-	}
-	b.young[openUID] = ouid
 }

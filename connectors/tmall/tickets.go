@@ -37,9 +37,9 @@ func (c *Connector) refundRecords(_ context.Context, _ connectors.Part, rows []j
 		b := readBuyer(row)
 		var known text
 		if b.OUID == "" && b.OpenUID != "" {
-			known = text(c.buyers.get(string(b.OpenUID)))
+			known, _ = c.buyers.Get(b.OpenUID)
 		}
-		c.buyers.put(string(b.OpenUID), string(b.OUID))
+		c.learn(b)
 		var err error
 		if out[i], err = recordOf("refund", row, known); err != nil {
 			return nil, err

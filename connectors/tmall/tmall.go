@@ -119,8 +119,8 @@ type Connector struct {
 	shop   string
 	cfg    Config
 	client *client
-	buyers *buyers
-	named  *naming // of orders that are read by their number
+	buyers *connectors.Recent[text, text] // ouid by buyer_open_uid: both are stable for one app and one shop
+	named  *naming                        // of orders that are read by their number
 	log    *slog.Logger
 	until  time.Time // where Read ends; zero: at the present
 }
@@ -178,7 +178,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	c := &Connector{
 		shop: shop, cfg: cfg, log: log,
 		client: newClient(calls, shop, cfg),
-		buyers: newBuyers(),
+		buyers: connectors.NewRecent[text, text](connectors.BuyersKept),
 	}
 	c.named = &naming{c: c}
 	return c, nil

@@ -97,7 +97,7 @@ func (c *Connector) detail(ctx context.Context, of listed) (json.RawMessage, err
 		return nil, nil
 	}
 	if b, err := readBuyer(detail); err == nil {
-		c.buyers.learn(of, b)
+		c.buyers.Put(of, b)
 	}
 	return detail, nil
 }

@@ -71,7 +71,7 @@ func (c *Connector) addBuyers(ctx context.Context, page *connectors.Page) error 
 // buyerOf is who bought an order; nobody when the platform does not know it.
 // Since the buyer of an order never changes, any version of it will do.
 func (c *Connector) buyerOf(ctx context.Context, order listed) (buyer, error) {
-	if who, ok := c.buyers.of(order); ok {
+	if who, ok := c.buyers.Get(order); ok {
 		return who, nil
 	}
 	detail, err := c.detail(ctx, order)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sync"
 
 	"oneid/connectors"
 )
@@ -14,10 +13,9 @@ import (
 const (
 	// userPage is how many users one page of ours holds.
 	userPage = 500
-	// maxSeen bounds the buyers that one run remembers: some 100 MB.
-	maxSeen = 1_000_000
-	// maxBuyers bounds what is remembered of orders' buyers: some 20 MB.
-	maxBuyers = 100_000
+	// maxSeen bounds the buyers that one run remembers: some 5 MB. Of more, some
+	// come twice, which changes nothing.
+	maxSeen = 50_000
 )
 
 // buyer is what an order says of who bought.
@@ -47,37 +45,6 @@ func readBuyer(detail json.RawMessage) (buyer, error) {
 	return buyer{ID: string(who.V.ID), Phone: string(phone)}, err
 }
 
-// buyers remembers who bought, by version of an order, so that one stream need
-// not ask for what another has just read.
-type buyers struct {
-	mu sync.Mutex
-	// byOrder is guarded by mu.
-	byOrder map[listed]buyer
-}
-
-func newBuyers() *buyers { return &buyers{byOrder: make(map[listed]buyer)} }
-
-// learn notes the buyer of a version of an order. When there are too many, any
-// other goes.
-func (b *buyers) learn(order listed, who buyer) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.byOrder) >= maxBuyers {
-		for other := range b.byOrder {
-			delete(b.byOrder, other)
-			break
-		}
-	}
-	b.byOrder[order] = who
-}
-
-func (b *buyers) of(order listed) (buyer, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	who, ok := b.byOrder[order]
-	return who, ok
-}
-
 // user is the raw payload of a user: the order that named the buyer last.
 type user struct {
 	BuyerID text `json:"buyer_id"`
@@ -89,7 +56,7 @@ type user struct {
 // readUsers reads the distinct buyers of the orders that changed, since the
 // platform lists no buyers: each once in a run, and again with another phone.
 func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
-	seen := make(map[string]text) // buyer → phone
+	seen := connectors.NewRecent[string, text](maxSeen) // buyer → phone
 	window := make(map[string]user)
 	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
 		if err := c.collect(ctx, c.records(Users, p, p.Rows).Records, seen, window); err != nil || !p.Last {
@@ -113,11 +80,8 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give 
 				return err
 			}
 		}
-		if len(seen)+len(ids) > maxSeen {
-			clear(seen) // some come twice then
-		}
 		for id, u := range window {
-			seen[id] = u.Phone
+			seen.Put(id, u.Phone)
 		}
 		clear(window)
 		return nil
@@ -126,10 +90,10 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give 
 
 // collect adds the buyers of list items to window, unless they were seen
 // already with the same phone. Of several orders the one changed last counts.
-func (c *Connector) collect(ctx context.Context, items []connectors.Record, seen map[string]text, window map[string]user) error {
+func (c *Connector) collect(ctx context.Context, items []connectors.Record, seen *connectors.Recent[string, text], window map[string]user) error {
 	var unknown []connectors.Record
 	add := func(order listed, who buyer) {
-		phone, known := seen[who.ID]
+		phone, known := seen.Get(who.ID)
 		if who.ID == "" || who.ID == "0" || (known && string(phone) == who.Phone) || order.Updated < window[who.ID].Updated {
 			return
 		}
@@ -140,7 +104,7 @@ func (c *Connector) collect(ctx context.Context, items []connectors.Record, seen
 		if err != nil {
 			continue // the orders stream reports it
 		}
-		if who, ok := c.buyers.of(order); ok {
+		if who, ok := c.buyers.Get(order); ok {
 			add(order, who)
 			continue
 		}

@@ -117,7 +117,7 @@ type Connector struct {
 	shop   string
 	cfg    Config
 	client *client
-	buyers *buyers
+	buyers *connectors.Recent[listed, buyer] // by version of an order
 	log    *slog.Logger
 	until  time.Time // where Read ends; zero: at the present
 }
@@ -172,7 +172,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 		return nil, err
 	}
 	return &Connector{
-		shop: shop, cfg: cfg, client: newClient(api, token, service, shop, cfg), buyers: newBuyers(),
+		shop: shop, cfg: cfg, client: newClient(api, token, service, shop, cfg), buyers: connectors.NewRecent[listed, buyer](connectors.BuyersKept),
 		log: cfg.Log.With("platform", Platform, "shop", shop),
 	}, nil
 }
