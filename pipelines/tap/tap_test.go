@@ -634,6 +634,56 @@ func TestWhatSingerIsTold(t *testing.T) {
 	})
 }
 
+// Every state of Singer's says it of all streams: also of one that this reading
+// leaves out, of one that is new in it, and of one whose reading fails.
+func TestNoStateForgetsAStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		away := false
+		_, c := shop(t, 150, func(w http.ResponseWriter, r *http.Request) bool {
+			if away && strings.Contains(r.URL.Path, "order") {
+				http.Error(w, "away", http.StatusForbidden)
+				return true
+			}
+			return false
+		})
+		streams := names(c)
+		kept := make(map[string]connectors.Cursor)
+		read := func(chosen []string) error {
+			var out bytes.Buffer
+			err := Read(t.Context(), Config{Connector: c, Streams: chosen, From: kept}, NewSinger(&out, slog.New(slog.DiscardHandler), kept))
+			before := kept
+			for _, m := range said(t, &out) {
+				if m["type"] != "STATE" {
+					continue
+				}
+				text, err := json.Marshal(m["value"])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if kept, err = SingerState(text); err != nil {
+					t.Fatal(err)
+				}
+				for name, cursor := range before {
+					if kept[name] == "" || !slices.Contains(chosen, name) && kept[name] != cursor {
+						t.Fatalf("a state says %q of %s, and was %q", kept[name], name, cursor)
+					}
+				}
+			}
+			return err
+		}
+		for i := range streams { // each is new once
+			if err := read(streams[i : i+1]); err != nil || kept[streams[i]] == "" || len(kept) != i+1 {
+				t.Fatalf("%s: %v; the state has %d streams", streams[i], err, len(kept))
+			}
+		}
+		away = true
+		if err := read(streams); err == nil || len(kept) != len(streams) {
+			t.Errorf("the platform is away: %v; the state has %d streams of %d", err, len(kept), len(streams))
+		}
+	})
+}
+
 // A renewed token is told with all settings, once for each renewal.
 func TestRenewedTokens(t *testing.T) {
 	t.Parallel()
