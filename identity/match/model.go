@@ -37,8 +37,8 @@ type Comparison struct {
 	// Name of the comparison, and of its keys in blocking rules. Default: the
 	// first column's.
 	Name string `yaml:"name,omitempty"`
-	// Columns that hold it: one, or the parts of a date (year, month, day) or
-	// of a place (latitude, longitude).
+	// Columns that hold it: one, or the parts of a date (year, month, day), of
+	// a place (latitude, longitude) or of a Chinese address, the widest first.
 	Columns []string `yaml:"columns,flow"`
 	// Kind says how values are compared; see compare.Kinds.
 	Kind compare.Kind `yaml:"kind"`
@@ -125,8 +125,8 @@ func (m *Model) faults() (list []fault) {
 			fault(at+".kind", "comparison %q: there is no kind %q; there are %q", c.Name, c.Kind, compare.Kinds())
 			continue
 		}
-		if len(c.Columns) > 1 && c.Kind != compare.Date && c.Kind != compare.Place {
-			fault(at+".columns", "comparison %q: only a date and a place may have several columns", c.Name)
+		if len(c.Columns) > 1 && c.Kind != compare.Date && c.Kind != compare.Place && c.Kind != compare.ChineseAddress {
+			fault(at+".columns", "comparison %q: only a date, a place and a Chinese address may have several columns", c.Name)
 		}
 		for _, level := range c.Levels {
 			if !slices.Contains(compare.Levels(c.Kind), level) {

@@ -81,7 +81,11 @@ func newRecords(t *Table, m *Model) (*records, error) {
 				}
 				places[k] = place
 			}
-			c, values, n := t.joined(places)
+			join := dashed
+			if m.Comparisons[g].Kind == compare.ChineseAddress {
+				join = widestFirst
+			}
+			c, values, n := t.joined(places, join)
 			cells, starts = append(cells, c), append(starts, len(raw))
 			raw, counts = append(raw, values...), append(counts, n...)
 		}

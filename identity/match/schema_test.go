@@ -46,7 +46,7 @@ func share(text string) object {
 func modelSchema() object {
 	comparison := closed(object{
 		"name":         described("How rules and reports call it. Left out: the first column's name.", texts()),
-		"columns":      described("The column that is compared, or the parts of a date (year, month, day) or of a place (latitude, longitude).", object{"type": "array", "items": texts(), "minItems": 1}),
+		"columns":      described("The column that is compared, or the parts of a date (year, month, day), of a place (latitude, longitude) or of a Chinese address, the widest first.", object{"type": "array", "items": texts(), "minItems": 1}),
 		"kind":         described("How values are compared.", object{"enum": compare.Kinds()}),
 		"levels":       described("Levels that are told apart; one that is left out counts as the next weaker one. Left out altogether: all of the kind.", listOf(texts())),
 		"swapped_with": described("Comparison of the column that is filled in place of this one now and then; both of kind name.", texts()),

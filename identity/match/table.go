@@ -112,9 +112,8 @@ func (t *Table) lacks(m *Model) error {
 }
 
 // joined gives the columns' values of each record as one column: as they are
-// for a single one, with a dash between them otherwise. A record that lacks
-// one of them has none.
-func (t *Table) joined(columns []int) (cells []uint32, values []string, counts []int) {
+// for a single one, put together by join otherwise.
+func (t *Table) joined(columns []int, join func(parts []string) string) (cells []uint32, values []string, counts []int) {
 	if len(columns) == 1 {
 		c := columns[0]
 		return t.cells[c], t.values[c], t.counts[c]
@@ -124,13 +123,10 @@ func (t *Table) joined(columns []int) (cells []uint32, values []string, counts [
 	numbers := map[string]uint32{"": 0}
 	parts := make([]string, len(columns))
 	for row := range t.rows {
-		text := ""
 		for i, c := range columns {
 			parts[i] = t.values[c][t.cells[c][row]]
 		}
-		if !slices.Contains(parts, "") {
-			text = strings.Join(parts, "-")
-		}
+		text := join(parts)
 		number, ok := numbers[text]
 		if !ok {
 			number = uint32(len(values))
@@ -141,6 +137,28 @@ func (t *Table) joined(columns []int) (cells []uint32, values []string, counts [
 		cells[row] = number
 	}
 	return cells, values, counts
+}
+
+// dashed puts the parts of a date or a place together. Without one of them
+// there is none.
+func dashed(parts []string) string {
+	if slices.Contains(parts, "") {
+		return ""
+	}
+	return strings.Join(parts, "-")
+}
+
+// widestFirst puts the parts of a Chinese address together: those that are
+// there, and none that a later one says again, as where the town is a column of
+// its own and begins the whole address, too.
+func widestFirst(parts []string) string {
+	var b strings.Builder
+	for i, part := range parts {
+		if !slices.ContainsFunc(parts[i+1:], func(later string) bool { return strings.Contains(later, part) }) {
+			b.WriteString(part)
+		}
+	}
+	return b.String()
 }
 
 // pairs is the number of pairs of records that may be one entity.

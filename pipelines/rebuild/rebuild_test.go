@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -246,6 +250,36 @@ func wantBulk(t testing.TB, f *flowtest.Flow, present *engine.Engine, rules *ide
 
 var benchAccounts = flag.Int("accounts", 100_000, "accounts that BenchmarkResolveAnew resolves")
 
+// peakMiB is the most memory that this process and the engine, its child, have
+// taken since they began; 0 where the system does not tell.
+func peakMiB(b *testing.B) (own, children float64) {
+	b.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		status := map[string]float64{}
+		for line := range strings.Lines(string(text)) {
+			name, value, _ := strings.Cut(line, ":")
+			if fields := strings.Fields(value); len(fields) > 0 {
+				status[name], _ = strconv.ParseFloat(fields[0], 64)
+			}
+		}
+		switch float64(os.Getpid()) {
+		case status["Pid"]:
+			own = status["VmHWM"] / 1024
+		case status["PPid"]:
+			children += status["VmHWM"] / 1024
+		}
+	}
+	return own, children
+}
+
 // BenchmarkResolveAnew resolves invented accounts, two and a half of a person,
 // some of whom share an e-mail with a neighbour, by either engine: rows a second.
 func BenchmarkResolveAnew(b *testing.B) {
@@ -264,13 +298,16 @@ func BenchmarkResolveAnew(b *testing.B) {
 		}
 	}
 	customers := map[int]bool{}
-	for name, run := range map[string]func() (Bulk, error){
-		"clickhouse": func() (Bulk, error) { return rebuildOf(f).Bulk(b.Context(), nil) },
-		"go":         func() (Bulk, error) { return rebuildOf(f).Again(b.Context(), nil) },
+	for _, by := range []struct {
+		name string
+		run  func() (Bulk, error)
+	}{ // in this order: what this program's memory has peaked at by then is that of the engine's way alone
+		{"clickhouse", func() (Bulk, error) { return rebuildOf(f).Bulk(b.Context(), nil) }},
+		{"go", func() (Bulk, error) { return rebuildOf(f).Again(b.Context(), nil) }},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(by.name, func(b *testing.B) {
 			for b.Loop() {
-				got, err := run()
+				got, err := by.run()
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -279,6 +316,9 @@ func BenchmarkResolveAnew(b *testing.B) {
 				b.ReportMetric(float64(got.ContestedAccounts)/float64(n), "contested/account")
 			}
 			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "accounts/s")
+			own, children := peakMiB(b)
+			b.ReportMetric(own, "own-peak-MiB")
+			b.ReportMetric(children, "engine-peak-MiB")
 		})
 	}
 	if len(customers) != 1 {

@@ -4,8 +4,10 @@
 package guess
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -25,6 +27,7 @@ type column struct {
 	// Shares of the rows that have a value.
 	date, email, digits, phone, han, star, addressed, decimal, mixed, numbered float64
 	chineseName, chineseAddress, point, fine                                   float64 // fine have four digits behind the point
+	building                                                                   float64 // are where a road or a house of China is
 	words, length                                                              float64 // mean
 	min, max                                                                   float64 // of those that are whole numbers
 	integer                                                                    float64
@@ -89,6 +92,9 @@ func look(t *match.Table, place int) column {
 			if compare.LooksLikeChineseAddress(text) {
 				c.chineseAddress += w
 			}
+			if strings.ContainsAny(text, "路街道巷弄号村镇乡栋幢楼室") {
+				c.building += w
+			}
 		} else if digits > 1 && letters == 0 {
 			if _, _, ok := compare.Coordinates(text); ok && strings.Count(text, ".") == 2 {
 				c.point += w
@@ -118,7 +124,7 @@ func look(t *match.Table, place int) column {
 	}
 	if c.rows > 0 {
 		n := float64(c.rows)
-		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.chineseName, &c.chineseAddress, &c.point, &c.fine, &c.words, &c.length} {
+		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.chineseName, &c.chineseAddress, &c.building, &c.point, &c.fine, &c.words, &c.length} {
 			*share /= n
 		}
 		c.agree /= max(1, n*(n-1))
@@ -192,6 +198,8 @@ func (c *column) kind(records int) (compare.Kind, string) {
 		return compare.Date, percent(c.date) + " are dates"
 	case c.point >= 0.7:
 		return compare.Place, percent(c.point) + " are a latitude and a longitude"
+	case c.han >= 0.5 && c.star == 0 && c.few(records) && c.chineseAddress < 0.5:
+		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
 	case c.chineseName >= 0.6 && c.chineseName >= c.chineseAddress:
 		return compare.ChineseName, percent(c.chineseName) + " begin with a Chinese surname and have two to four characters, or are masked so"
 	case c.chineseAddress >= 0.5:
@@ -220,11 +228,15 @@ func (c *column) kind(records int) (compare.Kind, string) {
 		return compare.Address, percent(c.addressed) + " begin with a number and go on in words"
 	case c.words >= 1.9 || c.han >= 0.5:
 		return compare.Text, fmt.Sprintf("%.1f words on average", c.words)
-	case c.distinct <= 12 && c.distinct*20 < records:
+	case c.few(records):
 		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
 	}
 	return compare.Name, fmt.Sprintf("%.1f words on average", c.words)
 }
+
+// few says that a column has so few values for its records that they sort them
+// rather than name anything.
+func (c *column) few(records int) bool { return c.distinct <= 12 && c.distinct*20 < records }
 
 // Model writes a model for a table. It is an error if no column can be
 // compared.
@@ -253,6 +265,21 @@ func Model(t *match.Table) (*match.Model, error) {
 			break
 		}
 	}
+	repeats := repeated(t, columns)
+	for whole := range repeats {
+		taken[whole] = true
+	}
+	for _, run := range addresses(columns) {
+		comparison := match.Comparison{
+			Name: columns[run[0]].name, Kind: compare.ChineseAddress, Rarity: true,
+			Why: "columns beside each other that go on from provinces, cities and districts of China: one address, which would count several times in parts",
+		}
+		for _, i := range run {
+			comparison.Columns = append(comparison.Columns, columns[i].name)
+			taken[i] = true
+		}
+		m.Comparisons = append(m.Comparisons, comparison)
+	}
 	first, last := people(t, columns)
 	for i := range columns {
 		c := &columns[i]
@@ -264,6 +291,11 @@ func Model(t *match.Table) (*match.Model, error) {
 			continue
 		}
 		comparison := match.Comparison{Name: c.name, Columns: []string{c.name}, Kind: kind, Why: why}
+		for whole := range columns {
+			if part, ok := repeats[whole]; ok && part == i {
+				comparison.Why += fmt.Sprintf("; %s, which says it again, is left out", columns[whole].name)
+			}
+		}
 		comparison.Rarity = kind == compare.Name || kind == compare.Text || kind == compare.ChineseName || kind == compare.Address || kind == compare.ChineseAddress
 		if i == first {
 			comparison.SwappedWith = columns[last].name
@@ -274,10 +306,136 @@ func Model(t *match.Table) (*match.Model, error) {
 	if len(m.Comparisons) == 0 {
 		return nil, fmt.Errorf("no column can be compared: each is empty, has one value only, or numbers the records")
 	}
-	if len(m.Comparisons) > 16 {
-		m.Comparisons = m.Comparisons[:16]
-	}
+	most(m, columns)
 	return m, nil
+}
+
+// most keeps of too many comparisons those that tell records apart best, in the
+// order of the columns: a table of forty columns has most of them empty or of a
+// few values, and not always the last ones.
+func most(m *match.Model, columns []column) {
+	const possible = 16
+	bits := make(map[string]float64, len(columns)) // expected of a pair of records
+	for _, c := range columns {
+		bits[c.name] = c.filled * c.filled * -math.Log2(max(c.agree, 1e-12))
+	}
+	worth := func(c match.Comparison) float64 {
+		sum := 0.0
+		for _, name := range c.Columns {
+			sum = max(sum, bits[name])
+		}
+		return sum
+	}
+	for len(m.Comparisons) > possible {
+		least := 0
+		for i, c := range m.Comparisons {
+			if worth(c) < worth(m.Comparisons[least]) {
+				least = i
+			}
+		}
+		gone := m.Comparisons[least].Name
+		m.Comparisons = slices.Delete(m.Comparisons, least, least+1)
+		for i := range m.Comparisons {
+			if m.Comparisons[i].SwappedWith == gone {
+				m.Comparisons[i].SwappedWith = ""
+			}
+		}
+	}
+}
+
+// addresses finds Chinese addresses that stand in several columns: those of
+// provinces, cities and districts beside each other, and behind them that of
+// the road and the house.
+func addresses(columns []column) (runs [][]int) {
+	const bare = 6.5 // characters; what is longer is more than one division
+	for i := 0; i < len(columns); i++ {
+		var run []int
+		for ; i < len(columns) && columns[i].chineseAddress >= 0.7 && columns[i].length <= bare; i++ {
+			run = append(run, i)
+		}
+		if len(run) == 0 {
+			continue
+		}
+		if i < len(columns) && columns[i].han >= 0.5 && columns[i].chineseName < 0.5 && max(columns[i].building, columns[i].chineseAddress) >= 0.5 {
+			run = append(run, i)
+		} else {
+			i--
+		}
+		if len(run) > 1 {
+			runs = append(runs, run)
+		}
+	}
+	return runs
+}
+
+// repeated finds columns that say again what others say: a whole name beside
+// first name and surname, an address beside its street and town. What is said
+// twice would count twice. Each comes with the first column that it repeats.
+func repeated(t *match.Table, columns []column) map[int]int {
+	const (
+		looked = 2000 // rows, evenly spread
+		inside = 0.9  // of the rows have all words of the part in the whole
+		half   = 0.7  // of the words of the whole are those of two parts or more
+		nearly = 0.95 // likewise of a single one
+	)
+	out := map[int]int{}
+	words := make([][][]string, len(columns))
+	step := max(1, t.Len()/looked)
+	var order []int
+	for i := range columns {
+		kind, _ := columns[i].kind(t.Len())
+		if kind == "" || kind == compare.Category {
+			continue
+		}
+		order = append(order, i)
+		for row := 0; row < t.Len(); row += step {
+			words[i] = append(words[i], strings.FieldsFunc(strings.ToLower(t.Value(row, columns[i].place)), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }))
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(columns[a].length, columns[b].length) })
+	for n, whole := range order {
+		if kind, _ := columns[whole].kind(t.Len()); kind != compare.Name && kind != compare.Text && kind != compare.Address {
+			continue
+		}
+		var parts []int
+		for _, part := range order[:n] {
+			if _, gone := out[part]; gone {
+				continue
+			}
+			both, in := 0, 0
+			for row, all := range words[whole] {
+				if some := words[part][row]; len(some) > 0 && len(all) > 0 {
+					both++
+					if !slices.ContainsFunc(some, func(w string) bool { return !slices.Contains(all, w) }) {
+						in++
+					}
+				}
+			}
+			const fewest = 20
+			if both >= fewest && float64(in) >= inside*float64(both) {
+				parts = append(parts, part)
+			}
+		}
+		said, rows := 0.0, 0
+		for row, all := range words[whole] {
+			if len(all) == 0 {
+				continue
+			}
+			rows++
+			again := 0
+			for _, w := range all {
+				if slices.ContainsFunc(parts, func(part int) bool { return slices.Contains(words[part][row], w) }) {
+					again++
+				}
+			}
+			said += float64(again) / float64(len(all))
+		}
+		share := said / float64(max(1, rows))
+		if len(parts) > 1 && share >= half || len(parts) == 1 && share >= nearly {
+			out[whole] = slices.Min(parts)
+		}
+	}
+	return out
 }
 
 // coordinate says that a column holds degrees of an angle up to a limit.

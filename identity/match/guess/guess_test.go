@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"oneid/identity/match"
 	"oneid/identity/match/compare"
@@ -169,5 +172,132 @@ func TestChinesePlacesAndNamesByContent(t *testing.T) {
 	}
 	if _, err := match.Run(t.Context(), table, m, match.Options{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAnAddressInColumnsIsOne has the same accounts once with their addresses
+// in one column and once in four, as platforms give them: in parts, each part
+// would count as if the others had said nothing.
+func TestAnAddressInColumnsIsOne(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(4, 5))
+	one := func(list ...string) string { return list[r.IntN(len(list))] }
+	whole := match.NewTable([]string{"platform", "receiver", "mobile", "address"})
+	split := match.NewTable([]string{"platform", "receiver", "mobile", "province", "city", "district", "detail"})
+	again := match.NewTable([]string{"platform", "receiver", "mobile", "province", "city", "address"})
+	places := [][3]string{{"广东省", "广州市", "天河区"}, {"广东省", "深圳市", "南山区"}, {"浙江省", "杭州市", "西湖区"}, {"江苏省", "苏州市", "吴中区"}, {"四川省", "成都市", "武侯区"}, {"湖北省", "武汉市", "洪山区"}, {"福建省", "厦门市", "思明区"}}
+	for range 400 {
+		name := one("张", "王", "李", "赵", "刘", "陈", "周", "吴") + one("伟", "芳", "娜", "敏", "静", "丽", "强", "磊") + one("", "华", "军", "洋", "红")
+		mobile := fmt.Sprintf("138%08d", r.IntN(1e8))
+		place := places[r.IntN(len(places))]
+		detail := fmt.Sprintf("%s%d号%d栋", one("体育西路", "建国路", "文三路", "中山大道", "人民街", "学院路"), 1+r.IntN(200), 1+r.IntN(30))
+		for k := range 1 + r.IntN(3) {
+			receiver, phone := name, mobile
+			if k%2 == 1 {
+				receiver, phone = string([]rune(name)[:1])+"**", mobile[:3]+"****"+mobile[7:]
+			}
+			platform := one("天猫", "抖店", "微店", "京东")
+			whole.Add(0, []string{platform, receiver, phone, place[0] + place[1] + place[2] + detail})
+			split.Add(0, []string{platform, receiver, phone, place[0], place[1], place[2], detail})
+			again.Add(0, []string{platform, receiver, phone, place[0], place[1], place[0] + place[1] + place[2] + detail})
+		}
+	}
+	var want *match.Result
+	for name, table := range map[string]*match.Table{"one": whole, "four": split, "town beside the whole": again} {
+		m, err := Model(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Comparisons) != 4 || m.Comparisons[0].Kind != compare.ChineseAddress && m.Comparisons[3].Kind != compare.ChineseAddress {
+			t.Fatalf("%s: compared is %+v, want the platform, the name, the phone and one address", name, m.Comparisons)
+		}
+		for _, c := range m.Comparisons {
+			if c.Name == "platform" && c.Kind != compare.Category {
+				t.Errorf("%s: the platform is taken for a %s", name, c.Kind)
+			}
+		}
+		got, err := match.Run(t.Context(), table, m, match.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		}
+		if d := cmp.Diff(sizes(want.Cluster), sizes(got.Cluster)); d != "" {
+			t.Errorf("%s column: other clusters than the first:\n%s", name, d)
+		}
+	}
+}
+
+// sizes counts the clusters by how many records they have.
+func sizes(clusters []uint32) map[int]int {
+	records, out := map[uint32]int{}, map[int]int{}
+	for _, c := range clusters {
+		records[c]++
+	}
+	for _, n := range records {
+		out[n]++
+	}
+	return out
+}
+
+func TestOfTooManyColumnsThoseThatTellMostAreKept(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(6, 5))
+	var names []string
+	for c := range 20 {
+		names = append(names, fmt.Sprintf("c%d", c))
+	}
+	table := match.NewTable(names)
+	for range 300 {
+		row := make([]string, len(names))
+		for c := range row {
+			// The first six are nearly empty, as the notes of an old table are.
+			if c >= 6 || r.IntN(20) == 0 {
+				row[c] = fmt.Sprintf("ba%c%c %c", 'a'+r.IntN(20), 'a'+r.IntN(20), 'a'+r.IntN(20))
+			}
+		}
+		table.Add(0, row)
+	}
+	m, err := Model(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	for _, c := range m.Comparisons {
+		kept = append(kept, c.Name)
+	}
+	if len(kept) != 16 || !slices.Contains(kept, "c6") || !slices.Contains(kept, "c19") {
+		t.Errorf("compared are %v, want 16 with c6 to c19 among them", kept)
+	}
+}
+
+func TestWhatIsSaidTwiceIsComparedOnce(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 5))
+	table := match.NewTable([]string{"full_name", "both", "first", "last", "sold_as", "title"})
+	for range 400 {
+		first, last := fmt.Sprintf("ba%c%c", 'a'+r.IntN(9), 'a'+r.IntN(9)), fmt.Sprintf("ko%c%c", 'a'+r.IntN(9), 'a'+r.IntN(9))
+		title := fmt.Sprintf("the %c%ca of %c%co", 'a'+r.IntN(9), 'a'+r.IntN(9), 'a'+r.IntN(9), 'a'+r.IntN(9))
+		whole := first + " " + last
+		if r.IntN(3) == 0 {
+			whole = "Dr " + whole + ", baron"
+		}
+		sold := strings.ToUpper(title)
+		if r.IntN(50) == 0 {
+			first = "" // not each part is there
+		}
+		table.Add(0, []string{whole, strings.TrimSpace(first + " " + last), first, last, sold, title})
+	}
+	m, err := Model(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compared []string
+	for _, c := range m.Comparisons {
+		compared = append(compared, c.Name)
+	}
+	if want := []string{"first", "last", "sold_as"}; !slices.Equal(compared, want) {
+		t.Errorf("compared are %q, want %q", compared, want)
 	}
 }
