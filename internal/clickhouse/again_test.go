@@ -45,6 +45,7 @@ func batch(shop, table string) tables.Block {
 // A server that was killed after it noted a token and before its part appeared
 // takes a repeated insert for one that it has. InsertAgain does not believe it.
 func TestInsertAgainPutsBackWhatAKillLost(t *testing.T) {
+	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "clickhouse")
 	// Each case inserts into one table, and loses the parts of another, in all
 	// its partitions or in one.

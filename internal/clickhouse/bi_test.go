@@ -15,6 +15,7 @@ import (
 
 // The BI user reads every public view and no table.
 func TestBIReadsTheViewsAlone(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	s, err := chdb.Start(t.Context(), chdb.Config{
 		Library: chdbtest.Library(t), Folder: filepath.Join(folder, "clickhouse"), Secrets: filepath.Join(folder, "secrets"),

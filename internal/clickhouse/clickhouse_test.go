@@ -44,6 +44,7 @@ func answer(t testing.TB, d chdbtest.Database, query string) string {
 }
 
 func TestMigrateTwiceIsOnce(t *testing.T) {
+	t.Parallel()
 	c, d := migrated(t)
 	applied, err := c.Migrate(t.Context())
 	if err != nil || applied != 0 {
@@ -59,6 +60,7 @@ func TestMigrateTwiceIsOnce(t *testing.T) {
 }
 
 func TestMigrateCutOffAnywhereIsMended(t *testing.T) {
+	t.Parallel()
 	d := chdbtest.Start(t)
 	c, err := Open(t.Context(), Config{URL: d.URL, Database: d.Name, User: d.User, Password: d.Password})
 	if err != nil {
@@ -81,6 +83,7 @@ func TestMigrateCutOffAnywhereIsMended(t *testing.T) {
 }
 
 func TestMigrateRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	c, d := migrated(t)
 	if err := d.Exec(t.Context(), "INSERT INTO schema_migrations (number, name, checksum) VALUES (999, 'later', '')"); err != nil {
 		t.Fatal(err)
@@ -92,6 +95,7 @@ func TestMigrateRefusesWhatItDoesNotKnow(t *testing.T) {
 
 // Every column of every table has its buffer, and the other way round.
 func TestBuffersAreTheTables(t *testing.T) {
+	t.Parallel()
 	_, d := migrated(t)
 	for _, block := range tables.All() {
 		names, _ := block.Columns()
@@ -104,6 +108,7 @@ func TestBuffersAreTheTables(t *testing.T) {
 
 // Views are the public interface: each column says what it is.
 func TestEveryPublicColumnIsCommented(t *testing.T) {
+	t.Parallel()
 	_, d := migrated(t)
 	for _, view := range schema.PublicViews {
 		if got := answer(t, d, "SELECT count() > 3, countIf(comment = '') FROM system.columns WHERE database = currentDatabase() AND table = "+Quote(view)); got != "1\t0" {

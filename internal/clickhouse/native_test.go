@@ -86,6 +86,7 @@ func filled(n int, seed uint64) []tables.Block {
 // Every table's rows arrive alike whether the driver sends them or we do, with
 // and without compression.
 func TestOwnBlocksAreTheDrivers(t *testing.T) {
+	t.Parallel()
 	c, d := migrated(t)
 	for _, block := range filled(700, 1) { // more than one part's turn
 		table := d.Name + "." + block.Table()
@@ -110,6 +111,7 @@ func TestOwnBlocksAreTheDrivers(t *testing.T) {
 
 // A failure is what the driver would make of it.
 func TestOwnInsertFails(t *testing.T) {
+	t.Parallel()
 	c, _ := migrated(t)
 	column, err := columnOf("platform", "String", []string{"a"})
 	if err != nil {
@@ -163,6 +165,7 @@ func BenchmarkNative(b *testing.B) {
 
 // Reading in small pieces gives what writing at once gives.
 func TestBodyIsTheSameInPieces(t *testing.T) {
+	t.Parallel()
 	values := make([]string, 5000)
 	for i := range values {
 		values[i] = strings.Repeat("x", i%300)

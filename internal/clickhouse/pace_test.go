@@ -7,6 +7,7 @@ import (
 )
 
 func TestRestAfter(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ took, want time.Duration }{
 		"nothing to do":      {0, 20 * time.Second},
 		"a small one":        {2 * time.Second, 20 * time.Second},
@@ -42,6 +43,7 @@ func lookUntil(t *testing.T, c *Conn, p *pacer, want time.Duration) {
 // A view that shows everything rests; the first change wakes it, and what
 // changed is in it without being asked for.
 func TestPaceWhileNothingChanges(t *testing.T) {
+	t.Parallel()
 	c, d := migrated(t)
 	p := &pacer{}
 	lookUntil(t, c, p, freshest)
@@ -79,6 +81,7 @@ func TestPaceWhileNothingChanges(t *testing.T) {
 }
 
 func TestPaceFollowsTheLastRefresh(t *testing.T) {
+	t.Parallel()
 	c, d := migrated(t)
 	if err := c.RefreshViews(t.Context()); err != nil {
 		t.Fatal(err)

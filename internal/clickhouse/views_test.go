@@ -129,6 +129,7 @@ func unpaid(currency string, on int) *events.Order {
 const of360 = "SELECT customer_id, identified, platforms, accounts, orders, paid_amount, refunded_amount, net_amount, average_order_value, currency, other_amounts, tickets, open_tickets, member_of FROM customer_360 ORDER BY customer_id"
 
 func TestCustomer360(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.is("tmall/s1/a", 1, "born")
 	s.is("douyin/s2/b", 1, "born")
@@ -166,6 +167,7 @@ func TestCustomer360(t *testing.T) {
 }
 
 func TestMoneyOfEachCurrency(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.is("file/x/a", 1, "born")
 	s.is("file/x/b", 2, "born")
@@ -184,6 +186,7 @@ func TestMoneyOfEachCurrency(t *testing.T) {
 }
 
 func TestNewestVersionWinsInAnyOrder(t *testing.T) {
+	t.Parallel()
 	three := paid(300, "CNY", 1)
 	three.Items = []*events.OrderItem{{ItemId: "1", PaidMinor: 100}, {ItemId: "2", PaidMinor: 100}, {ItemId: "3", PaidMinor: 100}}
 	two := paid(200, "CNY", 1)
@@ -223,6 +226,7 @@ func TestNewestVersionWinsInAnyOrder(t *testing.T) {
 // An account order:NO lives while the newest version of its order belongs to
 // it; its refunds and tickets follow the order to its buyer.
 func TestOrderWhoseBuyerBecomesKnown(t *testing.T) {
+	t.Parallel()
 	for name, buyerFirst := range map[string]bool{"the buyer comes later": false, "the older version comes later": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory(t)
@@ -256,6 +260,7 @@ func TestOrderWhoseBuyerBecomesKnown(t *testing.T) {
 }
 
 func TestMergeAndSplitMoveFactsByOneRow(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.is("tmall/s/a", 1, "born")
 	s.is("douyin/s/b", 2, "born")
@@ -276,6 +281,7 @@ func TestMergeAndSplitMoveFactsByOneRow(t *testing.T) {
 
 // A repeated insert is dropped by its token, with what hangs on the table.
 func TestTokenDropsARepeatedInsert(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	s.is("tmall/s/a", 1, "born")
 	block := tables.NewOrders()

@@ -193,6 +193,7 @@ func (r *rig) publish(messages ...kafka.Message) {
 // Whatever lies in the topics, the flow goes on: all that is good is loaded,
 // all that is not is one dead letter each, with its very bytes.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	noise := func(n int) []byte {
@@ -353,6 +354,7 @@ func (c *table) Map(record connectors.Record) ([]*events.Event, error) {
 // the time at which it was read, however large it is; what cannot be cut into
 // a record is kept. A letter that was closed stays closed.
 func TestReplayMapsAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	c := &table{}
 	for no := range 40 {
@@ -451,6 +453,7 @@ func TestReplayMapsAgain(t *testing.T) {
 // A message that could not be opened is put back on its topic once the key is
 // there, and once only.
 func TestReplayDecodesAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	late := newKeys(t)
 	for no := range 30 {
@@ -516,6 +519,7 @@ func (e either) Open(sealed, context []byte) ([]byte, error) {
 // Killed between insert and commit, the recorder inserts again, and the view
 // has each letter once.
 func TestRecordedTwiceIsOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for no := range 5 {
 		parts, err := events.Letters(&events.DeadLetter{LetterId: strconv.Itoa(no), Reason: events.ReasonMap, Attempts: 1, FirstSeenMs: 1}, []byte("x"), r.keys)
@@ -538,6 +542,7 @@ func TestRecordedTwiceIsOnce(t *testing.T) {
 // What a webhook refused is handed to it again as long as it is configured:
 // its bytes, its name, and the attempts so far. Then the letter is closed.
 func TestReplayDeliversAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	refused := func(webhook, stream string, no int) string {
 		place := fmt.Sprintf("b.identity/0@%d", no)

@@ -107,6 +107,7 @@ const (
 )
 
 func TestFoldsAndDrops(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.belongs(b, 2, 1, 3)
 	w.belongs(b, 1, 3, 4)
@@ -126,6 +127,7 @@ func TestFoldsAndDrops(t *testing.T) {
 }
 
 func TestWhatMovesLaterStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.belongs(a, 1, 2, 3)
 	w.belongs(b, 2, 4, 9) // above the snapshot
@@ -140,6 +142,7 @@ func TestWhatMovesLaterStays(t *testing.T) {
 // A batch that comes when its account's override is gone, with a stamp of
 // before the move: the account's mapping puts it right.
 func TestLateBatchWithAStaleStamp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.belongs(b, 2, 1, 3)
 	if _, err := w.run(3); err != nil {
@@ -216,6 +219,7 @@ func (w *world) retried() func() {
 // A squash dies while a mutation of it is still under way: the next one waits
 // for that before it takes a snapshot, which the mutation would read.
 func TestWaitsForTheMutationsOfOneThatDied(t *testing.T) {
+	t.Parallel()
 	for _, table := range []string{"orders", "identity_overrides"} {
 		t.Run(table, func(t *testing.T) {
 			w := newWorld(t)
@@ -257,6 +261,7 @@ func TestWaitsForTheMutationsOfOneThatDied(t *testing.T) {
 
 // The rewrite keeps the table's memory of tokens.
 func TestTokensOutliveTheSquash(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	orders := tables.NewOrders()
 	orders.Append(&events.Header{Platform: b.Platform, Shop: b.Shop, EntityId: "9", Account: b.ID, Version: &events.Version{ModifiedMs: 1}}, &events.Order{}, tables.Stamp{CustomerID: [16]byte{2}})
@@ -277,6 +282,7 @@ func TestTokensOutliveTheSquash(t *testing.T) {
 // An account is watched for a month: what comes late with an older customer is
 // shown right meanwhile, and folded in after it.
 func TestWatchedForAMonth(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	watch := tables.NewOverrides()
 	watch.Append(a, [16]byte{}, tables.WatchVersion(time.Now().Add(-31*24*time.Hour)))
@@ -293,6 +299,7 @@ func TestWatchedForAMonth(t *testing.T) {
 
 // An override that comes late, after a newer one was folded in, moves nothing.
 func TestLateOverride(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.belongs(b, 2, 1, 3)
 	w.belongs(b, 1, 4, 4)

@@ -110,6 +110,7 @@ func (u *undoing) word(d *events.Decision) kafka.Message {
 // field and id by id, whether or not the facts were rewritten in between; and
 // what came meanwhile belongs to its account's customer.
 func TestUndoneIsNeverMade(t *testing.T) {
+	t.Parallel()
 	moved := 0
 	for seed := range uint64(2) {
 		f := flowtest.New(t)
