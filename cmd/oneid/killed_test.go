@@ -38,7 +38,7 @@ import (
 const (
 	// killsVariable is how often something is killed; default defaultKills.
 	killsVariable = "ONEID_TEST_KILLS"
-	defaultKills  = 10
+	defaultKills  = 6
 	// kafkaVariable names the brokers of a real Kafka (host:port, …) to run
 	// against; kafkaScriptVariable a program that, told `kill`, kills it and
 	// starts it again, and told `freeze N` stops it for N seconds: without one
