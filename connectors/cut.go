@@ -3,6 +3,7 @@ package connectors
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -15,19 +16,52 @@ import (
 // Members calls f with each member of a JSON object, as far as it is one, in
 // the order of the text.
 func Members(object []byte, f func(name string, value json.RawMessage)) {
+	members(object, func(quoted, value []byte) bool {
+		name, ok := Text(quoted)
+		if ok {
+			f(name, value)
+		}
+		return ok
+	})
+}
+
+// Find gives the values of the members of these names, nil for those that the
+// object lacks. It goes no further than the last of them.
+func Find(object []byte, names ...string) []json.RawMessage {
+	found, left := make([]json.RawMessage, len(names)), len(names)
+	members(object, func(quoted, value []byte) bool {
+		name := quoted[1 : len(quoted)-1] // no text is made of the many that are not looked for
+		if bytes.IndexByte(name, '\\') >= 0 {
+			plain, _ := Text(quoted)
+			name = []byte(plain)
+		}
+		if i := slices.IndexFunc(names, func(n string) bool { return n == string(name) }); i >= 0 && found[i] == nil {
+			found[i] = value
+			left--
+		}
+		return left > 0
+	})
+	return found
+}
+
+// members calls f with each member, its name in quotes, until it says that it is
+// enough.
+func members(object []byte, f func(quoted, value []byte) bool) {
 	i := space(object, 0)
 	if i >= len(object) || object[i] != '{' {
 		return
 	}
 	for i = space(object, i+1); i < len(object) && object[i] == '"'; {
 		stop := end(object, i)
-		name, ok := Text(object[i:stop])
-		if i = space(object, stop); !ok || i >= len(object) || object[i] != ':' {
+		quoted := object[i:stop]
+		if i = space(object, stop); i >= len(object) || object[i] != ':' {
 			return
 		}
 		i = space(object, i+1)
 		stop = end(object, i)
-		f(name, object[i:stop:stop])
+		if !f(quoted, object[i:stop:stop]) {
+			return
+		}
 		if i = space(object, stop); i < len(object) && object[i] == ',' {
 			i = space(object, i+1)
 		}

@@ -12,13 +12,14 @@ func FuzzCut(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"b":"x\"}","c":{"d":[1,2,{"e":null}]},"f":[]}`, ` [ 1 , "a,]" , {"b" : [ ] } , true ] `, `[]`, `{}`, ` { } `,
 		`{"\u0061":"\\"}`, `"text"`, `-1.5e3`, `{"a":`, `[1,`, `["`, `{"a"}`, `]`, `[}`, `{"名":"值"}`, `{"a":1,"a":2}`,
-		`[[[[]]]]`, `{"a":"\\\"","b":1}`, "\"\xff\"", `[":"]`, `[1 2]`,
+		`[[[[]]]]`, `{"a":"\\\"","b":1}`, `{"\"":1,"\u0062":2}`, "\"\xff\"", `[":"]`, `[1 2]`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got := make(map[string]json.RawMessage)
 		Members(raw, func(name string, value json.RawMessage) { got[name] = value })
+		found := Find(raw, "a", "\"", "b")
 		elements := Elements(raw)
 		text, isText := Text(raw)
 		if !json.Valid(raw) {
@@ -39,6 +40,11 @@ func FuzzCut(f *testing.F) {
 		if json.Unmarshal(raw, &want) == nil && want != nil {
 			if len(got) != len(want) {
 				t.Fatalf("Members gave %d, want %d", len(got), len(want))
+			}
+			for i, name := range []string{"a", "\"", "b"} {
+				if first := found[i]; (first == nil) != (want[name] == nil) {
+					t.Errorf("Find(%q) = %q, want %q", name, first, want[name])
+				}
 			}
 			for name := range want {
 				if !bytes.Equal(got[name], want[name]) {

@@ -100,21 +100,17 @@ const (
 // decode reads an answer, in the new envelope, the old one, or both at once.
 // A *json.RawMessage takes what is in it as it is, valid JSON.
 func (c *client) decode(method string, r httpclient.Response, out any) error {
-	var code, sub, errNo, logID text
-	var data json.RawMessage
-	if connectors.Valid(r.Body) {
-		fields := map[string]*text{"code": &code, "sub_code": &sub, "err_no": &errNo, "log_id": &logID}
-		connectors.Members(r.Body, func(name string, value json.RawMessage) {
-			if field := fields[name]; field != nil {
-				_ = field.UnmarshalJSON(value) // valid JSON is no text that is cut off
-			} else if name == "data" {
-				data = value
-			}
-		})
+	var answer struct {
+		Code  text            `json:"code"`
+		Sub   text            `json:"sub_code"`
+		ErrNo text            `json:"err_no"`
+		LogID text            `json:"log_id"`
+		Data  json.RawMessage `json:"data"`
 	}
-	if code == "" && errNo == "" {
+	if connectors.Decode(r.Body, &answer) != nil || (answer.Code == "" && answer.ErrNo == "") {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
+	code, sub, errNo, logID, data := answer.Code, answer.Sub, answer.ErrNo, answer.LogID, answer.Data
 	switch {
 	case code == codeSuccess, code == codePartly, code == "" && errNo == "0":
 	case partlyDecrypted(method, string(sub)): // each text says how it went

@@ -41,14 +41,11 @@ func orderKey(raw json.RawMessage) (id, buyer string, err error) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return "", "", connectors.ErrRow
 	}
-	var order, who text
-	connectors.Members(raw, func(name string, value json.RawMessage) {
-		switch name {
-		case "order_id":
-			err = errors.Join(err, order.UnmarshalJSON(value))
-		case "doudian_open_id":
-			err = errors.Join(err, who.UnmarshalJSON(value))
+	var key [2]text
+	for i, value := range connectors.Find(raw, "order_id", "doudian_open_id") {
+		if value != nil {
+			err = errors.Join(err, key[i].UnmarshalJSON(value))
 		}
-	})
-	return string(order), string(who), err
+	}
+	return string(key[0]), string(key[1]), err
 }

@@ -96,16 +96,8 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 	if !connectors.Valid(r.Body) {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
-	var refusal, body json.RawMessage
-	root := rootName(method)
-	connectors.Members(r.Body, func(name string, value json.RawMessage) {
-		switch name {
-		case "error_response":
-			refusal = value
-		case root:
-			body = value
-		}
-	})
+	found := connectors.Find(r.Body, "error_response", rootName(method))
+	refusal, body := found[0], found[1]
 	if refusal != nil {
 		err := c.refusal(method, refusal)
 		if errors.Is(err, connectors.ErrClock) {

@@ -81,12 +81,12 @@ type buyerOf struct {
 // here: it is cut and not decoded. Of a row that is no order (or refund) it is
 // empty, and Map says so.
 func readBuyer(row json.RawMessage) (b buyerOf) {
-	fields := map[string]*text{"tid": &b.TID, "buyer_open_uid": &b.OpenUID, "ouid": &b.OUID}
-	connectors.Members(row, func(name string, value json.RawMessage) {
-		if field := fields[name]; field != nil {
-			_ = field.UnmarshalJSON(value) // Map says so
+	fields := [...]*text{&b.TID, &b.OpenUID, &b.OUID}
+	for i, value := range connectors.Find(row, "tid", "buyer_open_uid", "ouid") {
+		if value != nil {
+			_ = fields[i].UnmarshalJSON(value) // Map says so
 		}
-	})
+	}
 	return b
 }
 

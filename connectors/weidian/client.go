@@ -103,25 +103,16 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 			body = []byte(inner)
 		}
 	}
-	var status text
-	var result json.RawMessage
-	if connectors.Valid(body) {
-		connectors.Members(body, func(name string, value json.RawMessage) {
-			switch name {
-			case "status":
-				connectors.Members(value, func(name string, value json.RawMessage) {
-					if name == "status_code" {
-						_ = status.UnmarshalJSON(value) // valid JSON is no text that is cut off
-					}
-				})
-			case "result":
-				result = value
-			}
-		})
+	var answer struct {
+		Status object[struct {
+			Code text `json:"status_code"`
+		}] `json:"status"`
+		Result json.RawMessage `json:"result"`
 	}
-	if status == "" {
+	if connectors.Decode(body, &answer) != nil || answer.Status.V.Code == "" {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
+	status, result := answer.Status.V.Code, answer.Result
 	if status != "0" {
 		return refusal(c.shop, method, string(status))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -56,16 +57,21 @@ func both(listed, detail json.RawMessage) json.RawMessage {
 func (c *Connector) details(ctx context.Context, items []connectors.Record) ([]json.RawMessage, error) {
 	details := make([]json.RawMessage, len(items))
 	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(c.cfg.Parallel)
-	for i, item := range items {
+	var next atomic.Int64
+	// A goroutine an item would grow its stack anew for each call.
+	for range min(c.cfg.Parallel, len(items)) {
 		group.Go(func() error {
-			listed, err := readListed(item.Raw)
-			if err != nil || listed.OrderID == "" {
-				details[i] = json.RawMessage("{}") // Map names what is wrong
-				return nil
+			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
+				listed, err := readListed(items[i].Raw)
+				if err != nil || listed.OrderID == "" {
+					details[i] = json.RawMessage("{}") // Map names what is wrong
+					continue
+				}
+				if details[i], err = c.detail(inner, listed); err != nil {
+					return err
+				}
 			}
-			details[i], err = c.detail(inner, listed)
-			return err
+			return nil
 		})
 	}
 	return details, group.Wait()

@@ -34,14 +34,13 @@ func readBuyer(detail json.RawMessage) (buyer, error) {
 		return buyer{}, connectors.ErrRow
 	}
 	var err error
-	connectors.Members(detail, func(name string, value json.RawMessage) {
-		switch name {
-		case "user_phone":
-			err = errors.Join(err, phone.UnmarshalJSON(value))
-		case "buyer_info":
-			err = errors.Join(err, who.UnmarshalJSON(value))
-		}
-	})
+	found := connectors.Find(detail, "user_phone", "buyer_info")
+	if found[0] != nil {
+		err = phone.UnmarshalJSON(found[0])
+	}
+	if found[1] != nil {
+		err = errors.Join(err, who.UnmarshalJSON(found[1]))
+	}
 	return buyer{ID: string(who.V.ID), Phone: string(phone)}, err
 }
 
