@@ -182,28 +182,67 @@ func (s *scorer) rarity(l *Learned, learning bool, cluster []uint32) (counts boo
 }
 
 // cluster finds the threshold and the clusters. What equal values are worth
-// depends on the clusters, so it is done twice.
+// depends on the clusters, and so does how seldom a source has an entity twice;
+// so it is done again with what the clusters say.
 //
 // keep has the joining remember by which links it joined.
 func (out *Result) cluster(ctx context.Context, r *records, s *scorer, learning bool, accept float64, keep bool) (j *joining, err error) {
-	for round := range 2 {
+	var twice []float64
+	for round := 0; ; round++ {
 		sortLinks(out.Links)
 		j = newJoining(r, s)
-		j.keep = keep
+		j.keep, j.twice = keep, twice
 		if err := j.run(ctx, out.Links, accept); err != nil {
 			return nil, err
 		}
 		out.Cluster, out.Threshold, out.Refused = j.clusters(), j.threshold, j.refused
+		again := false
 		if round == 0 && s.rarity(out.Learned, learning, out.Cluster) {
+			again = true
 			for i := range out.Links {
 				l := &out.Links[i]
 				l.Weight = float32(s.weight(l.levels, r.row(l.A)))
 			}
-			continue
 		}
-		break
+		if round < 2 && r.sources != nil {
+			again, twice = true, r.twice(out.Cluster)
+		}
+		if !again {
+			return j, nil
+		}
 	}
-	return j, nil
+}
+
+// twice says of each source how many bits speak against its having an entity
+// twice: 0 where that is common. Two lists of which each has an entity once are
+// linked one to one by it, and one that repeats itself is not.
+func (r *records) twice(cluster []uint32) []float64 {
+	var linked, more [256]float64
+	type cell struct {
+		cluster uint32
+		source  uint8
+	}
+	size, seen := map[uint32]int{}, map[cell]bool{}
+	for _, c := range cluster {
+		size[c]++
+	}
+	for record, c := range cluster {
+		if size[c] == 1 {
+			continue // of nobody else: it says nothing
+		}
+		at := cell{c, r.sources[record]}
+		linked[at.source]++
+		if seen[at] {
+			more[at.source]++
+		}
+		seen[at] = true
+	}
+	bits := make([]float64, len(linked))
+	for source := range bits {
+		share := (more[source] + 1) / (linked[source] + 2)
+		bits[source] = max(0, math.Log2((1-share)/share))
+	}
+	return bits
 }
 
 // sortLinks puts the best first. Equal ones are in the order of their records.
@@ -236,6 +275,9 @@ type joining struct {
 	// over each cluster.
 	keep   bool
 	joined []Link
+	// twice is what speaks against an entity that a source has twice, in bits
+	// by source; nil is nothing.
+	twice []float64
 	// apart has two roots with their sizes that were not joined, so that their
 	// other links need not look again.
 	apart map[[4]uint32]bool
@@ -355,6 +397,7 @@ func (j *joining) between(a, b uint32, link Link) float64 {
 		return link.Probability()
 	}
 	left, right := j.members(a), j.members(b)
+	against := j.against(left, right)
 	stepA, stepB := 1, 1
 	for (len(left)/stepA)*(len(right)/stepB) > maxBetween {
 		if len(left)/stepA > len(right)/stepB {
@@ -370,12 +413,31 @@ func (j *joining) between(a, b uint32, link Link) float64 {
 			if j.r.sources != nil && j.r.sources[x] == j.r.sources[y] {
 				continue // two records of one source were not compared
 			}
-			sum += probability(j.s.weight(j.r.compare(x, y), j.r.row(x)))
+			sum += probability(j.s.weight(j.r.compare(x, y), j.r.row(x)) - against)
 			n++
 		}
 	}
 	if n == 0 {
-		return link.Probability()
+		return probability(float64(link.Weight) - against)
 	}
 	return sum / n
+}
+
+// against is what speaks against two clusters being one because some sources
+// would have it twice, in bits.
+func (j *joining) against(left, right []uint32) (bits float64) {
+	if j.twice == nil {
+		return 0
+	}
+	var has [256]bool
+	for _, x := range left {
+		has[j.r.sources[x]] = true
+	}
+	for _, y := range right {
+		if source := j.r.sources[y]; has[source] {
+			bits += j.twice[source]
+			has[source] = false
+		}
+	}
+	return bits
 }

@@ -704,3 +704,73 @@ func FuzzParseModel(f *testing.F) {
 		}
 	})
 }
+
+// TestListsThatRepeatNothingAreLinkedOneToOne has two people called alike in
+// both of two lists; a code tells them apart, but only one of them has it.
+func TestListsThatRepeatNothingAreLinkedOneToOne(t *testing.T) {
+	t.Parallel()
+	tab := NewTable([]string{"name", "code"})
+	for source := range uint8(2) {
+		tab.Add(source, []string{"anna", "11111"})
+		tab.Add(source, []string{"anna", ""})
+	}
+	m := &Model{Comparisons: []Comparison{{Columns: []string{"name"}, Kind: compare.Name}, {Columns: []string{"code"}, Kind: compare.Code}}}
+	if err := m.check(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRecords(tab, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Learned{Prior: 0.1, Near: []float64{0.01, 0.01}}
+	for i := range 2 {
+		u := make([]float64, r.fields[i].last)
+		for k := range u {
+			u[k] = 0.01
+		}
+		u[len(u)-1] = 1 - 0.01*float64(len(u)-1)
+		l.Fields = append(l.Fields, LearnedField{Name: r.fields[i].name, M: start(r.fields[i].column.Kind()), U: u, N: [][]float64{slices.Clone(u), slices.Clone(u)}})
+	}
+	s := newScorer(r, l)
+	var links []Link
+	for a := range uint32(4) {
+		for b := a + 1; b < 4; b++ {
+			if r.sources[a] != r.sources[b] {
+				p := r.compare(a, b)
+				links = append(links, Link{a, b, float32(s.weight(p, r.row(a))), p})
+			}
+		}
+	}
+	sortLinks(links)
+	for name, c := range map[string]struct {
+		twice []float64
+		want  int // clusters
+	}{"nothing is known of repetitions": {nil, 1}, "repetitions are common": {make([]float64, 256), 1}, "repetitions are rare": {slices.Repeat([]float64{6}, 256), 2}} {
+		j := newJoining(r, s)
+		j.twice = c.twice
+		if err := j.run(t.Context(), links, 0.5); err != nil {
+			t.Fatal(err)
+		}
+		sizes := map[uint32]int{}
+		for _, c := range j.clusters() {
+			sizes[c]++
+		}
+		if len(sizes) != c.want {
+			t.Errorf("%s: clusters of %v, want %d of them; refused %v", name, sizes, c.want, j.refused)
+		}
+	}
+}
+
+func TestHowSeldomASourceRepeatsItself(t *testing.T) {
+	t.Parallel()
+	r := &records{}
+	var cluster []uint32
+	for entity := range uint32(100) { // once in source 0, twice in source 1
+		cluster = append(cluster, entity, entity, entity)
+		r.sources = append(r.sources, 0, 1, 1)
+	}
+	cluster, r.sources = append(cluster, 100), append(r.sources, 2) // alone
+	if got := r.twice(cluster); got[0] < 6 || got[1] > 0.1 || got[2] != 0 {
+		t.Errorf("bits against a second record = %.2f, want more than 6 where there is none, and none where that is common or not known", got[:3])
+	}
+}
