@@ -47,21 +47,21 @@ func (w *World) created(platform string, index int) int64 {
 }
 
 // accountOf is the account that made an order: the first orders are one for
-// each account, the rest go to one account in eight.
+// each account, the rest go to those of regular customers.
 func (w *World) accountOf(platform string, index int) int {
 	n := w.AccountCount(platform)
 	if index < n {
 		return index
 	}
-	return w.permutation("regular/"+platform, n).apply((index - n) % max(n/8, 1))
+	return w.regular[platform].at(index - n)
 }
 
 func (w *World) orderIndexes(platform string, account int) []int {
 	n, total := w.AccountCount(platform), w.OrderCount(platform)
 	out := []int{account}
-	step := max(n/8, 1)
-	if q := w.permutation("regular/"+platform, n).invert(account); q < step {
-		for index := n + q; index < total; index += step {
+	r := w.regular[platform]
+	if q, ok := r.find(account); ok {
+		for index := n + q; index < total; index += max(r.n, 1) {
 			out = append(out, index)
 		}
 	}
@@ -280,26 +280,6 @@ func (w *World) addItems(o *Order) {
 		left, rest = left-item.Discount, rest-item.Total
 	}
 	o.Amount = total - o.Discount + o.Freight
-}
-
-// addReceiver: mostly the buyer, sometimes another person (a gift) or a
-// warehouse that forwards.
-func (w *World) addReceiver(o *Order) {
-	h := w.hash("receiver/"+o.Platform, o.Index)
-	to := o.Account.Person
-	switch {
-	case h%100 < 2:
-		o.Warehouse = true
-		o.Receiver = Receiver{"演示集运仓", "13800001111", Address{"广东省", "东莞市", "虎门镇", "", "演示物流园8号库"}}
-		return
-	case h%100 < 10:
-		o.Gift = true
-		if to = pick(w.hash("gift/"+o.Platform, o.Index), w.cfg.People); to == o.Account.Person {
-			to = (to + 1) % w.cfg.People
-		}
-	}
-	p := w.Person(to)
-	o.Receiver = Receiver{p.Name, w.phone(to, 3), p.Address}
 }
 
 func (w *World) addRefund(o *Order, l life) {

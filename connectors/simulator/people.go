@@ -40,29 +40,48 @@ func seatsOf(platform string) []int {
 const phonesPerPerson = 4
 
 var (
-	surnames = []string{"王", "李", "张", "刘", "陈", "杨", "赵", "黄", "周", "吴", "徐", "孙", "胡", "朱", "高", "林", "何", "郭", "马", "罗"}
-	given    = []string{"伟", "芳", "娜", "敏", "静", "磊", "军", "洋", "勇", "艳", "杰", "娟", "涛", "明", "超", "霞", "平", "刚", "桂英", "建华", "晓东", "雨桐", "子涵", "欣怡", "浩然", "思远", "佳琪", "梓萱", "文博", "若曦"}
-	places   = []Address{
-		{"浙江省", "杭州市", "西湖区", "三墩镇", ""}, {"浙江省", "宁波市", "鄞州区", "下应街道", ""},
-		{"广东省", "广州市", "天河区", "石牌街道", ""}, {"广东省", "深圳市", "南山区", "粤海街道", ""},
-		{"江苏省", "南京市", "鼓楼区", "湖南路街道", ""}, {"江苏省", "苏州市", "吴中区", "木渎镇", ""},
-		{"四川省", "成都市", "武侯区", "簇桥街道", ""}, {"湖北省", "武汉市", "洪山区", "关山街道", ""},
-		{"山东省", "青岛市", "市南区", "香港中路街道", ""}, {"陕西省", "西安市", "雁塔区", "小寨路街道", ""},
-		{"北京市", "北京市", "朝阳区", "望京街道", ""}, {"上海市", "上海市", "浦东新区", "陆家嘴街道", ""},
+	// As often as in life, about: one person in fourteen is called Wang.
+	surnames = append([]rune("王王王王王王王李李李李李李李张张张张张张张刘刘刘刘刘陈陈陈陈陈杨杨杨黄黄赵赵吴吴周周徐徐孙孙"),
+		[]rune("马朱胡郭何林高罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶贺")...)
+	given  = []string{"伟", "芳", "娜", "敏", "静", "磊", "军", "洋", "勇", "艳", "杰", "娟", "涛", "明", "超", "霞", "平", "刚", "桂英", "建华", "晓东", "雨桐", "子涵", "欣怡", "浩然", "思远", "佳琪", "梓萱", "文博", "若曦"}
+	places = []Address{
+		{"浙江省", "杭州市", "西湖区", "三墩镇", ""}, {"浙江省", "杭州市", "西湖区", "文新街道", ""}, {"浙江省", "杭州市", "余杭区", "五常街道", ""},
+		{"浙江省", "宁波市", "鄞州区", "下应街道", ""}, {"浙江省", "宁波市", "海曙区", "古林镇", ""},
+		{"广东省", "广州市", "天河区", "石牌街道", ""}, {"广东省", "广州市", "天河区", "员村街道", ""}, {"广东省", "广州市", "番禺区", "大石街道", ""},
+		{"广东省", "深圳市", "南山区", "粤海街道", ""}, {"广东省", "深圳市", "南山区", "西丽街道", ""}, {"广东省", "深圳市", "宝安区", "西乡街道", ""},
+		{"江苏省", "南京市", "鼓楼区", "湖南路街道", ""}, {"江苏省", "南京市", "江宁区", "东山街道", ""},
+		{"江苏省", "苏州市", "吴中区", "木渎镇", ""}, {"江苏省", "苏州市", "吴中区", "甪直镇", ""},
+		{"四川省", "成都市", "武侯区", "簇桥街道", ""}, {"四川省", "成都市", "锦江区", "春熙路街道", ""},
+		{"湖北省", "武汉市", "洪山区", "关山街道", ""}, {"湖北省", "武汉市", "武昌区", "中南路街道", ""},
+		{"山东省", "青岛市", "市南区", "香港中路街道", ""}, {"山东省", "济南市", "历下区", "泉城路街道", ""},
+		{"陕西省", "西安市", "雁塔区", "小寨路街道", ""}, {"陕西省", "西安市", "雁塔区", "电子城街道", ""},
+		{"北京市", "北京市", "朝阳区", "望京街道", ""}, {"北京市", "北京市", "朝阳区", "三里屯街道", ""}, {"北京市", "北京市", "海淀区", "中关村街道", ""},
+		{"上海市", "上海市", "浦东新区", "陆家嘴街道", ""}, {"上海市", "上海市", "浦东新区", "张江镇", ""}, {"上海市", "上海市", "闵行区", "莘庄镇", ""},
 	}
 )
 
 // Person computes a person; index is 0 to Config.People - 1. Two neighbours
 // (2n, 2n+1) of one person in four live at one address.
 func (w *World) Person(index int) Person {
-	home := index
-	if w.isFamily(index) {
-		home = index &^ 1
-	}
-	place := places[pick(w.hash("place", home), len(places))]
-	place.Detail = fmt.Sprintf("演示路%d号%d幢%d室", 1+pick(w.hash("road", home), 999), 1+pick(w.hash("house", home), 30), 101+pick(w.hash("room", home), 2800))
+	home := w.home(index)
 	surname := surnames[pick(w.hash("surname", home), len(surnames))]
-	return Person{Index: index, Address: place, Name: surname + given[pick(w.hash("given", index), len(given))]}
+	return Person{Index: index, Address: w.address("", home), Name: string(surname) + given[pick(w.hash("given", index), len(given))]}
+}
+
+// address computes an address of a home; of its earlier one with another
+// topic.
+func (w *World) address(topic string, home int) Address {
+	place := places[pick(w.hash("place"+topic, home), len(places))]
+	place.Detail = fmt.Sprintf("演示路%d号%d幢%d室", 1+pick(w.hash("road"+topic, home), 999), 1+pick(w.hash("house"+topic, home), 30), 101+pick(w.hash("room"+topic, home), 2800))
+	return place
+}
+
+// home is whose address a person has.
+func (w *World) home(person int) int {
+	if w.isFamily(person) {
+		return person &^ 1
+	}
+	return person
 }
 
 func (w *World) isFamily(person int) bool { return w.hash("family", person/2)%4 == 0 }

@@ -195,6 +195,7 @@ type Key struct {
 type World struct {
 	cfg        Config
 	from, span int64 // seconds
+	regular    map[string]regulars
 
 	changing sync.Mutex // held through a Change, from reading the order to writing it down; taken before mu
 
@@ -204,7 +205,7 @@ type World struct {
 	listed  []listing                 // the last windows, the one asked for last at the end
 }
 
-// New makes a world; it computes nothing yet.
+// New makes a world; it computes nothing of it yet but who its regular customers are.
 func New(cfg Config) (*World, error) {
 	if cfg.People < 1 || cfg.People > 10_000_000 {
 		return nil, fmt.Errorf("simulator: people is %d: give 1 to 10000000", cfg.People)
@@ -223,8 +224,12 @@ func New(cfg Config) (*World, error) {
 	if !cfg.From.Before(cfg.Until) {
 		return nil, errors.New("simulator: from is not before until")
 	}
-	return &World{cfg: cfg, from: cfg.From.Unix(), span: cfg.Until.Unix() - cfg.From.Unix(),
-		changed: map[string]map[int]change{}, log: map[string][]changedOrder{}}, nil
+	w := &World{cfg: cfg, from: cfg.From.Unix(), span: cfg.Until.Unix() - cfg.From.Unix(), regular: map[string]regulars{},
+		changed: map[string]map[int]change{}, log: map[string][]changedOrder{}}
+	for _, platform := range Platforms {
+		w.regular[platform] = w.regulars(platform)
+	}
+	return w, nil
 }
 
 // Config is what the world was made of, From and Until filled in.
