@@ -13,8 +13,12 @@ func Parts(kind compare.Kind) []string {
 	switch kind {
 	case compare.Name:
 		return []string{"initial", "start", "sound"}
-	case compare.ChineseName:
+	case compare.ChineseName, compare.MaskedName:
 		return []string{"initial"}
+	case compare.MaskedPhone:
+		return []string{"last2", "last4"}
+	case compare.MaskedText:
+		return []string{"sixth"}
 	case compare.Text:
 		return []string{"words"}
 	case compare.Address:
@@ -58,6 +62,8 @@ func part(c *compare.Column, id uint32, part string) string {
 		return area(text)
 	case "year":
 		return first(text, 4)
+	case "last2", "last4", "sixth":
+		return maskedPart(text, part)
 	case "day":
 		return text[min(4, len(text)):]
 	case "end":

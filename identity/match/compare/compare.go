@@ -45,6 +45,12 @@ const (
 	Place Kind = "place"
 	// Category is one of a few words: equal or not.
 	Category Kind = "category"
+	// MaskedName, MaskedPhone and MaskedText are what a platform shows of a
+	// receiver: of two that are masked in two ways what both show is counted.
+	// See masked.go.
+	MaskedName  Kind = "masked name"
+	MaskedPhone Kind = "masked phone"
+	MaskedText  Kind = "masked text"
 )
 
 // Level is how alike two values are: 1 is equal, more is less alike, the last
@@ -67,6 +73,9 @@ var levels = map[Kind][]string{
 	Phone:          {"equal", "same last seven digits", "one slip", "two slips", "else", "masked, fits", "masked, else"},
 	Email:          {"equal", "same user", "one or two slips", "similar user", "same domain", "else"},
 	Category:       {"equal", "else"},
+	MaskedName:     {"equal", "fits", "else"},
+	MaskedPhone:    {"equal", "fits in six digits", "fits in four or five digits", "fits in three digits", "fits in two digits", "shown in other places", "else"},
+	MaskedText:     {"equal", "fits in eight characters", "fits in five to seven characters", "fits in three or four characters", "all but one fit", "fits in one or two characters", "shown in other places", "else"},
 }
 
 // FirstMasked is the first level of pairs of which one value is masked at
@@ -264,7 +273,7 @@ func (c *Column) add(v value, have *numbered) {
 	case Number:
 		c.amounts = append(c.amounts, v.amount)
 		return
-	case Category:
+	case Category, MaskedName, MaskedPhone, MaskedText:
 		return
 	case Place:
 		c.points = append(c.points, v.point)
@@ -402,7 +411,7 @@ func (c *Column) CompareAll(a, b []uint32, levels *[Batch]Level) {
 
 // compareBare compares two values, neither missing, of a kind without heads.
 func (c *Column) compareBare(a, b uint32) Level {
-	if a == b {
+	if a == b && !CountsShown(c.kind) {
 		return 1
 	}
 	switch c.kind {
@@ -412,6 +421,8 @@ func (c *Column) compareBare(a, b uint32) Level {
 		return numbers(c.amounts[a], c.amounts[b])
 	case Place:
 		return onEarth(&c.points[a], &c.points[b])
+	case MaskedName, MaskedPhone, MaskedText:
+		return masks(c.kind, c.Text(a), c.Text(b))
 	default:
 		return c.last
 	}

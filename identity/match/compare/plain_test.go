@@ -211,6 +211,12 @@ func invented(r *rand.Rand, kind Kind, n int) []string {
 			v = one(number(3), number(2)+"."+number(2))
 		case Category:
 			v = one("f", "m", "x")
+		case MaskedName:
+			v = one("张", "王", "李") + one("*", "**", "三", "*三")
+		case MaskedPhone:
+			v = one("*******"+number(4), "1********"+number(2), "138****"+number(4), "138"+number(8))
+		case MaskedText:
+			v = one("文", "*", "") + one("文*路*", "文**西**", "文一西路") + number(1) + one("*", number(1)) + one("号*"+number(1)+"*", "*2幢*01", "")
 		}
 		list = append(list, v)
 		for range r.IntN(3) {

@@ -35,7 +35,11 @@ func prepare(kind Kind, raw string) value {
 		return chineseAddress(raw)
 	case Place:
 		return coordinates(raw)
-	case ChineseName:
+	case MaskedPhone:
+		return value{text: phone(raw)}
+	case MaskedText:
+		return value{text: shownText(raw)}
+	case ChineseName, MaskedName:
 		return value{text: oneStar(strings.ReplaceAll(Fold(raw), " ", ""))}
 	case Name:
 		return value{text: oneStar(Fold(raw))}
