@@ -16,6 +16,7 @@ var mayImport = map[string][]string{
 	"identity/match":             {"identity", "identity/normalize"},
 	"identity/match/compare":     {},
 	"identity/match/guess":       {"identity/match", "identity/match/compare"},
+	"identity/match/receivers":   {"identity", "identity/match"},
 	"identity/extract":           {"identity", "identity/normalize", "schemas/events"},
 	"identity/engine":            {"identity"},
 	"identity/evaluate":          {"identity"},
