@@ -50,15 +50,54 @@ func cpuOf(pid int) time.Duration {
 	if err != nil {
 		return 0
 	}
-	// The name, in parentheses, may hold anything. User and system time are
-	// fields 14 and 15, in hundredths of a second.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	_, used := threadTime(string(stat))
+	return used
+}
+
+// engineThreads tell what the engine's threads do by how ClickHouse names them.
+// What is not named is the inserts' and the queries' own work.
+var engineThreads = map[string]string{
+	"MergeMutate": "merge", "BgSchPool": "refresh", "ExternalLoader": "dictionary", "DictReload": "dictionary",
+	"PoolDelayExec": "idle", "MemoryWorker": "idle", "BgStrmSchPool": "idle", "Fetch": "idle", "Move": "idle",
+}
+
+// threadsOf is the CPU time of another process's threads by what they do, as
+// far as they still live; empty where the system does not say it.
+func threadsOf(pid int) map[string]time.Duration {
+	times := map[string]time.Duration{}
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if pid == 0 || err != nil {
+		return times
+	}
+	for _, task := range tasks {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/stat", pid, task.Name()))
+		if err != nil {
+			continue // it has ended
+		}
+		name, used := threadTime(string(stat))
+		work, named := engineThreads[name]
+		if !named {
+			work = "insert"
+		}
+		times[work] += used
+	}
+	return times
+}
+
+// threadTime reads a line of stat: the name, in parentheses, may hold anything;
+// user and system time are fields 14 and 15, in hundredths of a second.
+func threadTime(stat string) (name string, used time.Duration) {
+	open, shut := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
+	if open < 0 || shut < open {
+		return "", 0
+	}
+	fields := strings.Fields(stat[shut+1:])
 	if len(fields) < 13 {
-		return 0
+		return "", 0
 	}
 	user, _ := strconv.ParseInt(fields[11], 10, 64)
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond
+	return stat[open+1 : shut], time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // machineCPU is the CPU time that all processes of the machine have used; 0

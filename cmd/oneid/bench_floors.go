@@ -187,6 +187,3 @@ func (f *insertFloor) InsertAgain(ctx context.Context, block tables.Block, token
 
 // RefreshViews implements resolve.ClickHouse.
 func (f *insertFloor) RefreshViews(context.Context) error { return nil }
-
-// ReloadOverrides implements resolve.ClickHouse.
-func (f *insertFloor) ReloadOverrides(context.Context) error { return nil }

@@ -346,7 +346,7 @@ func reached(have, want kafka.Position) bool {
 // While ClickHouse is away the rest stays as it is.
 func (n *node) keepPace(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := n.clickhouse.KeepPace(ctx); err != nil && ctx.Err() == nil {
+		if err := n.clickhouse.KeepPace(ctx, n.resolver.Active); err != nil && ctx.Err() == nil {
 			n.log.Debug("the pace of customer_360 could not be set; it is tried again", "error", err)
 			_ = pipelines.Sleep(ctx, time.Minute) // cut short by the end alone
 		}

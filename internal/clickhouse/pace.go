@@ -15,26 +15,33 @@ const (
 	// restShare is how many times as long as it ran a refresh rests, where that
 	// is not too long, so that it takes a tenth of the engine.
 	restShare = 9
-	// oldest is what a view shows at most, where a refresh is short enough: the
-	// rest before it and the refresh itself.
-	oldest = time.Minute
+	// oldest is what a refresh shows at most, where it is short enough: the rest
+	// before it and the refresh itself. The dictionary of moved accounts, which it
+	// reads, is older by oldestMoves: together they are a minute.
+	oldest      = 54 * time.Second
+	oldestMoves = 6 * time.Second
+	// freshestMoves is how long that dictionary rests between two reloads at least.
+	freshestMoves = time.Second
 	// longest is how long it rests at most, and while nothing changes.
 	longest = time.Hour
 	// settled is after how many seconds a change is in everything that a
-	// refresh reads: the dictionary of overrides follows in two.
+	// refresh reads, the dictionary apart.
 	settled = 5
 	// paceEvery is how often KeepPace looks.
-	paceEvery = 10 * time.Second
+	paceEvery = 2 * time.Second
 )
 
 // sources are the tables that customer_360 is made of.
 var sources = []string{"orders", "refunds", "tickets", "identity_map", "identity_overrides", "memberships"}
 
 // KeepPace makes customer_360 rest after a refresh for as long as suits what
-// the last one cost, and while nothing changes, until the context ends. It
-// returns nil then. An error is that of ClickHouse, and nothing has changed.
-func (c *Conn) KeepPace(ctx context.Context) error {
-	for p := (&pacer{}); ; {
+// the last one cost, and while nothing changes, until the context ends. So it
+// does with the dictionary of accounts that have moved, as long as reloads says
+// that this process is the one to do it: to load all of them again with every
+// batch took as much as to insert the batch. It returns nil when the context
+// ends. An error is that of ClickHouse, and nothing has changed.
+func (c *Conn) KeepPace(ctx context.Context, reloads func() bool) error {
+	for p := (&pacer{reloads: reloads}); ; {
 		err := p.look(ctx, c)
 		if ctx.Err() != nil {
 			return nil
@@ -58,6 +65,13 @@ type pacer struct {
 	// in seconds of the server's clock.
 	mark  string
 	since int64
+
+	// reloads says whether to reload the dictionary of moved accounts, which
+	// holds what moves was when it was loaded; that took so long, until loadedAt.
+	reloads  func() bool
+	moves    string
+	loadedAt time.Time
+	loading  time.Duration
 }
 
 // look sets the rest between two refreshes, if it should be another than it
@@ -73,12 +87,16 @@ func (p *pacer) look(ctx context.Context, c *Conn) error {
 		Ended  int64   `ch:"ended"`
 		Now    int64   `ch:"now"`
 		Mark   string  `ch:"mark"`
+		Moves  string  `ch:"moves"`
 	}
 	// A part's highest block grows with each insert, its data version with each
 	// mutation, and neither with a merge.
+	marks := func(tables ...string) string {
+		return "(SELECT toString(groupArray(part)) FROM (SELECT (table, partition_id, max(max_block_number), max(data_version)) AS part FROM system.parts" +
+			" WHERE active AND database = " + Quote(c.config.Database) + " AND table IN (" + quoted(tables) + ") GROUP BY table, partition_id ORDER BY table, partition_id))"
+	}
 	query := "SELECT last_success_duration_ms AS took, CAST(status AS String) AS status, toInt64(toUnixTimestamp(ifNull(last_success_time, toDateTime(0)))) AS ended, toInt64(toUnixTimestamp(now())) AS now," +
-		" (SELECT toString(groupArray(part)) FROM (SELECT (table, partition_id, max(max_block_number), max(data_version)) AS part FROM system.parts" +
-		" WHERE active AND database = " + Quote(c.config.Database) + " AND table IN (" + quoted(sources) + ") GROUP BY table, partition_id ORDER BY table, partition_id)) AS mark" +
+		" " + marks(sources...) + " AS mark, " + marks("identity_overrides") + " AS moves" +
 		" FROM system.view_refreshes WHERE database = " + Quote(c.config.Database) + " AND view = 'customer_360_refresh'"
 	if err := c.bare.Select(ctx, &rows, query); err != nil {
 		return failed(doing, err)
@@ -90,13 +108,27 @@ func (p *pacer) look(ctx context.Context, c *Conn) error {
 	if row.Mark != p.mark {
 		p.mark, p.since = row.Mark, row.Now
 	}
+	reloading, late := p.reloads != nil && p.reloads(), int64(settled)
+	if !reloading {
+		late += int64((2 * oldestMoves).Seconds()) // another process does it
+	}
+	settling := reloading && p.moves != row.Moves
+	if settling && time.Since(p.loadedAt) >= restAfter(p.loading, freshestMoves, oldestMoves) {
+		began := time.Now()
+		if err := c.ReloadOverrides(ctx); err != nil {
+			return err
+		}
+		p.moves, p.loadedAt = row.Moves, time.Now()
+		p.loading = p.loadedAt.Sub(began)
+		p.since, settling = row.Now+int64(p.loading.Seconds())+1, false
+	}
 	// A refresh under way would begin anew.
 	if row.Took == nil || row.Status != "Scheduled" {
 		return nil
 	}
 	took := time.Duration(*row.Took) * time.Millisecond // milliseconds of one statement
-	next := restAfter(took)
-	if began := row.Ended - int64(took.Seconds()) - 1; began > p.since+settled && c.OnCluster() == "" {
+	next := restAfter(took, freshest, oldest)
+	if began := row.Ended - int64(took.Seconds()) - 1; began > p.since+late && !settling && c.OnCluster() == "" {
 		next = longest
 	}
 	if next == p.rest {
@@ -118,12 +150,11 @@ func quoted(names []string) string {
 	return strings.Join(all, ", ")
 }
 
-// restAfter is how long customer_360 rests after a refresh that took so long:
-// freshest, doubled until the refresh takes a tenth of the engine, as far as
-// the view is no older than a minute by it; but for as long as the refresh took
-// at least, so that it never takes more than half.
-func restAfter(took time.Duration) time.Duration {
-	rest := freshest
+// restAfter is how long what took so long rests: least, doubled until it takes
+// a tenth of the engine, as far as what it makes is no older than oldest by it;
+// but for as long as it took at least, so that it never takes more than half.
+func restAfter(took, least, oldest time.Duration) time.Duration {
+	rest := least
 	for rest < restShare*took && rest < oldest {
 		rest *= 2
 	}

@@ -12,13 +12,13 @@ func TestRestAfter(t *testing.T) {
 		"nothing to do":      {0, 20 * time.Second},
 		"a small one":        {2 * time.Second, 20 * time.Second},
 		"four seconds":       {4 * time.Second, 40 * time.Second},
-		"ten seconds":        {10 * time.Second, 50 * time.Second},
+		"ten seconds":        {10 * time.Second, 44 * time.Second},
 		"half a minute":      {30 * time.Second, 30 * time.Second},
 		"ten minutes":        {10 * time.Minute, 10 * time.Minute},
 		"never above a hour": {time.Hour, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := restAfter(c.took); got != c.want {
+			if got := restAfter(c.took, freshest, oldest); got != c.want {
 				t.Errorf("restAfter(%s) = %s, want %s", c.took, got, c.want)
 			}
 		})
@@ -45,7 +45,7 @@ func lookUntil(t *testing.T, c *Conn, p *pacer, want time.Duration) {
 func TestPaceWhileNothingChanges(t *testing.T) {
 	t.Parallel()
 	c, d := migrated(t)
-	p := &pacer{}
+	p := &pacer{reloads: func() bool { return true }}
 	lookUntil(t, c, p, freshest)
 	rests := func() {
 		t.Helper()
@@ -103,5 +103,45 @@ func TestPaceFollowsTheLastRefresh(t *testing.T) {
 	// The query is untouched.
 	if err := c.RefreshViews(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Moves are seen without being asked for, and the dictionary is not loaded again
+// while there are no more of them, nor by one that is not to do it.
+func TestPaceReloadsMoves(t *testing.T) {
+	c, d := migrated(t)
+	const loaded = "SELECT loading_start_time FROM system.dictionaries WHERE database = currentDatabase() AND name = 'identity_overrides_dict'"
+	const today = "SELECT dictGetOrDefault(currentDatabase() || '.identity_overrides_dict', 'customer_id', ('tmall', 's', 'a'), toUUID('00000000-0000-0000-0000-000000000001'))"
+	reloads := false
+	p := &pacer{reloads: func() bool { return reloads }}
+	look := func() {
+		t.Helper()
+		if err := p.look(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer(t, d, today) // it is loaded when it is asked for the first time
+	for _, statement := range []string{
+		"INSERT INTO identity_map (platform, shop, account, customer_id, version) VALUES ('tmall', 's', 'a', toUUID('00000000-0000-0000-0000-000000000002'), 2)",
+		"INSERT INTO identity_overrides (platform, shop, account, customer_id, version) VALUES ('tmall', 's', 'a', toUUID('00000000-0000-0000-0000-000000000002'), 2)",
+	} {
+		if err := d.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look()
+	if got := answer(t, d, today); !strings.HasSuffix(got, "1") {
+		t.Errorf("one that is not to reload has done it: %s", got)
+	}
+	reloads = true
+	look()
+	if got := answer(t, d, today); !strings.HasSuffix(got, "2") {
+		t.Errorf("the move is not seen: %s", got)
+	}
+	at := answer(t, d, loaded)
+	p.loadedAt = time.Time{} // as if it had rested
+	look()
+	if got := answer(t, d, loaded); got != at {
+		t.Error("it was loaded again with nothing moved")
 	}
 }

@@ -66,8 +66,8 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 		// which cost more than all else that the resolver does.
 		MemTableSize:                32 << 20,
 		MemTableStopWritesThreshold: 2,
-		L0CompactionThreshold:       8,
-		L0StopWritesThreshold:       32,
+		L0CompactionThreshold:       32,
+		L0StopWritesThreshold:       96,
 		LBaseMaxBytes:               256 << 20,
 		Logger:                      silent{},
 	}

@@ -25,7 +25,6 @@ type ClickHouse interface {
 	// back what is missing of it: so many rows.
 	InsertAgain(ctx context.Context, block tables.Block, token string) (restored int, err error)
 	RefreshViews(ctx context.Context) error
-	ReloadOverrides(ctx context.Context) error
 }
 
 // Blocks are Tables over ClickHouse: a batch becomes one block for each table

@@ -68,8 +68,7 @@ func (l *blockLog) InsertAgain(ctx context.Context, block tables.Block, token st
 	return block.Rows(), nil
 }
 
-func (l *blockLog) RefreshViews(context.Context) error    { return nil }
-func (l *blockLog) ReloadOverrides(context.Context) error { return nil }
+func (l *blockLog) RefreshViews(context.Context) error { return nil }
 
 // ClickHouse away at any one insert: the flow waits, and each table has each
 // row once.

@@ -56,8 +56,7 @@ func (s *sink) Insert(context.Context, tables.Block, string) error {
 func (s *sink) InsertAgain(ctx context.Context, block tables.Block, token string) (int, error) {
 	return 0, s.Insert(ctx, block, token)
 }
-func (s *sink) RefreshViews(context.Context) error    { return nil }
-func (s *sink) ReloadOverrides(context.Context) error { return nil }
+func (s *sink) RefreshViews(context.Context) error { return nil }
 
 // spans resolves messages and gives what was traced of them, in the order in
 // which it began.

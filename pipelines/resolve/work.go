@@ -33,8 +33,6 @@ type Tables interface {
 	// Watch makes the views look at the mapping of accounts, not at what their
 	// facts were stamped with, whenever those come. Repeating it is harmless.
 	Watch(ctx context.Context, accounts []identity.Account, from time.Time) error
-	// ReloadOverrides lets the views see the moves that were written.
-	ReloadOverrides(ctx context.Context) error
 	RefreshViews(ctx context.Context) error
 	IsAway(err error) bool
 }
@@ -75,7 +73,7 @@ func (w *Instance) Apply(_ context.Context, b *Batch) error {
 
 // Insert implements Work.
 func (w *Instance) Insert(ctx context.Context, b *Batch) (int, error) {
-	n, err := w.Tables.Write(ctx, Rows{
+	return w.Tables.Write(ctx, Rows{
 		Batch: b, Changes: w.applied.changes, Values: w.applied.values,
 		CustomerOf: func(a identity.Account) identity.CustomerID {
 			id, _ := w.Identity.Engine.CustomerOf(a)
@@ -86,10 +84,6 @@ func (w *Instance) Insert(ctx context.Context, b *Batch) (int, error) {
 			return placement.BornSequence
 		},
 	})
-	if err != nil || len(w.applied.changes.Moved) == 0 {
-		return n, err
-	}
-	return n, w.Tables.ReloadOverrides(ctx)
 }
 
 // Watch implements Work.

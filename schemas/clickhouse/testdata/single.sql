@@ -1165,3 +1165,17 @@ ENGINE = ReplacingMergeTree(version)
 PARTITION BY platform
 ORDER BY (platform, shop, account, other_platform, other_shop, other_account)
 SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+-- 013_merges_and_moves_cost_less
+CREATE OR REPLACE DICTIONARY oneid.identity_overrides_dict 
+(
+    platform String,
+    shop String,
+    account String,
+    customer_id UUID
+)
+PRIMARY KEY platform, shop, account
+SOURCE(CLICKHOUSE(HOST '127.0.0.1' PORT 9000 QUERY 'SELECT platform, shop, account, customer_id FROM oneid.identity_map FINAL WHERE (platform, shop, account) IN (SELECT platform, shop, account FROM oneid.identity_overrides)' INVALIDATE_QUERY 'SELECT maxIf(version, version < 9223372036854775808), max(version), count() FROM oneid.identity_overrides'))
+LAYOUT(COMPLEX_KEY_HASHED())
+LIFETIME(MIN 40 MAX 60);
+
+ALTER TABLE oneid.orders  MODIFY SETTING vertical_merge_algorithm_min_rows_to_activate = 1, min_parts_to_merge_at_once = 16;
