@@ -17,8 +17,8 @@ const (
 	restShare = 9
 	// oldest is what a refresh shows at most, where it is short enough: the rest
 	// before it and the refresh itself. The dictionary of moved accounts, which it
-	// reads, is older by oldestMoves: together they are a minute.
-	oldest      = 54 * time.Second
+	// reads, is older by oldestMoves: together, and with a look, they are a minute.
+	oldest      = 52 * time.Second
 	oldestMoves = 6 * time.Second
 	// freshestMoves is how long that dictionary rests between two reloads at least.
 	freshestMoves = time.Second
@@ -27,7 +27,7 @@ const (
 	// settled is after how many seconds a change is in everything that a
 	// refresh reads, the dictionary apart.
 	settled = 5
-	// paceEvery is how often KeepPace looks.
+	// paceEvery is how often KeepPace looks: a move waits for it before it is loaded.
 	paceEvery = 2 * time.Second
 )
 

@@ -12,7 +12,7 @@ func TestRestAfter(t *testing.T) {
 		"nothing to do":      {0, 20 * time.Second},
 		"a small one":        {2 * time.Second, 20 * time.Second},
 		"four seconds":       {4 * time.Second, 40 * time.Second},
-		"ten seconds":        {10 * time.Second, 44 * time.Second},
+		"ten seconds":        {10 * time.Second, 42 * time.Second},
 		"half a minute":      {30 * time.Second, 30 * time.Second},
 		"ten minutes":        {10 * time.Minute, 10 * time.Minute},
 		"never above a hour": {time.Hour, time.Hour},
