@@ -20,7 +20,8 @@ type ModelRule struct {
 	// with an appearance, for it to count: a gift is sent once.
 	LeastDays int `yaml:"least_days"`
 	// Block is how many accounts may share a key under which appearances meet
-	// before the key goes inert.
+	// before the key goes inert, those that do not count among them: most who send
+	// something to a warehouse do so once.
 	Block int `yaml:"block"`
 	// Strength is that of its links, below that of every type's.
 	Strength int `yaml:"strength"`
@@ -203,18 +204,17 @@ func (m Model) resemblances(evidence []Evidence, rules *Rules, number map[Accoun
 		if e.Identifier.Type != AppearanceType {
 			continue
 		}
-		key := Bearer{number[e.Account], e.Identifier.Hash}
+		key := Bearer{Account: number[e.Account], Hash: e.Identifier.Hash}
 		times, ok := seen[key]
 		if !ok {
 			times = [2]int64{e.First, e.Last}
 		}
 		seen[key] = [2]int64{min(times[0], e.First), max(times[1], e.Last)}
 	}
-	var bearers []Bearer
+	bearers := make([]Bearer, 0, len(seen))
 	for b, times := range seen {
-		if rules.Model.Counts(times[0], times[1]) {
-			bearers = append(bearers, b)
-		}
+		b.Counts = rules.Model.Counts(times[0], times[1])
+		bearers = append(bearers, b)
 	}
 	pairs, keys := rules.Model.Resemblances(scorer, bearers, m.Appearances)
 	for _, key := range keys {
@@ -223,11 +223,13 @@ func (m Model) resemblances(evidence []Evidence, rules *Rules, number map[Accoun
 	return pairs, inert
 }
 
-// Bearer is an account, by the caller's number, that counts as the bearer of an
-// appearance.
+// Bearer is an account, by the caller's number, that was seen with an appearance.
 type Bearer struct {
 	Account int
 	Hash    Hash
+	// Counts is as ModelRule.Counts says. One that does not count joins nobody,
+	// and is one more that shares its keys.
+	Counts bool
 }
 
 // Resemblances finds the pairs of accounts from Review on, in the order of their
@@ -259,7 +261,7 @@ func (m *ModelRule) Resemblances(scorer Scorer, bearers []Bearer, appearances ma
 		}
 		for _, a := range members {
 			for _, b := range members {
-				if a.Account >= b.Account {
+				if a.Account >= b.Account || !a.Counts || !b.Counts {
 					continue
 				}
 				r := Resemblance{a.Account, b.Account, a.Hash, b.Hash, Weigh(scorer, a.Hash, b.Hash, appearances[a.Hash], appearances[b.Hash])}

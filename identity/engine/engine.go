@@ -286,12 +286,19 @@ func (e *Engine) take(b *batch, u Update, account uint32) {
 	}
 	for _, ev := range u.Evidence {
 		id := t.identifier(ev.Identifier)
-		if m := e.model; m == nil || ev.Identifier.Type != identity.AppearanceType || m.counts(account, id) {
+		m := e.model
+		if m == nil || ev.Identifier.Type != identity.AppearanceType {
 			e.see(b, ev, account, id)
 			continue
 		}
-		if e.see(b, ev, account, id); e.model.counts(account, id) {
-			e.meet(b, account, id)
+		first, last, seen := m.times(account, id)
+		counted := seen && m.rule.Counts(first, last)
+		e.see(b, ev, account, id)
+		counts := m.counts(account, id)
+		if !seen {
+			e.meet(b, account, id, counts)
+		} else if counts && !counted {
+			b.soil(account)
 		}
 	}
 }

@@ -71,8 +71,7 @@ type model struct {
 	blocks  rows[block]
 	byKey   index
 	entries rows[entry]
-	// first entry of each appearance, none for one that is in no block: no
-	// account counts as its bearer.
+	// first entry of each appearance, none for one that is in no block yet.
 	first rows[uint32]
 	keys  []uint64 // used again and again
 }
@@ -81,7 +80,8 @@ type model struct {
 type block struct {
 	key  uint64
 	head uint32 // list of entries
-	// accounts that count as the bearer of one of its appearances. One that has
+	// accounts that were seen with one of its appearances, whether they count or
+	// not: a warehouse is known by all who ever sent something there. One that has
 	// gone inert is not counted on.
 	accounts uint32
 }
@@ -103,18 +103,19 @@ func (e *Engine) modelOf(rules *identity.Rules) *model {
 	}
 	for n := range uint32(t.appearances.len()) {
 		id := t.appearances.at(n).identifier
-		m.bearers(id, func(account uint32) { m.enter(account, id, nil) })
+		m.seen(id, func(account uint32, _ bool) { m.enter(account, id, nil) })
 	}
 	return m
 }
 
-// counts says whether an account counts as the bearer of an appearance.
-func (m *model) counts(account, id uint32) bool {
+// times are when an account was seen with an appearance, in Unix seconds; false
+// if it was not.
+func (m *model) times(account, id uint32) (first, last int64, found bool) {
 	t := m.t
-	first, last, found := none, uint32(0), false
+	from, to := none, uint32(0)
 	see := func(s *sighting) {
 		if s.account == account && s.identifier == id {
-			first, last, found = min(first, s.times[0]), max(last, s.times[1]), true
+			from, to, found = min(from, s.times[0]), max(to, s.times[1]), true
 		}
 	}
 	if t.identifiers.at(id).typ.count() < t.accounts.at(account).why.count() {
@@ -126,7 +127,13 @@ func (m *model) counts(account, id uint32) bool {
 			see(t.sightings.at(n))
 		}
 	}
-	return found && m.rule.Counts(int64(first), int64(last))
+	return int64(from), int64(to), found
+}
+
+// counts says whether an account counts as the bearer of an appearance.
+func (m *model) counts(account, id uint32) bool {
+	first, last, found := m.times(account, id)
+	return found && m.rule.Counts(first, last)
 }
 
 // fewBearers are looked for one by one.
@@ -134,6 +141,15 @@ const fewBearers = 16
 
 // bearers calls do for each account that counts as the bearer of an appearance.
 func (m *model) bearers(id uint32, do func(account uint32)) {
+	m.seen(id, func(account uint32, counts bool) {
+		if counts {
+			do(account)
+		}
+	})
+}
+
+// seen calls do for each account that was seen with an appearance.
+func (m *model) seen(id uint32, do func(account uint32, counts bool)) {
 	type times struct{ account, first, last uint32 }
 	var room [fewBearers]times
 	list := room[:0]
@@ -159,9 +175,7 @@ func (m *model) bearers(id uint32, do func(account uint32)) {
 		list[i].first, list[i].last = min(list[i].first, s.times[0]), max(list[i].last, s.times[1])
 	}
 	for _, b := range list {
-		if m.rule.Counts(int64(b.first), int64(b.last)) {
-			do(b.account)
-		}
+		do(b.account, m.rule.Counts(int64(b.first), int64(b.last)))
 	}
 }
 
@@ -185,8 +199,8 @@ func (m *model) head(n uint32) uint32 {
 	return *m.first.at(n)
 }
 
-// enter puts an account that counts, since now, as the bearer of an appearance
-// into its blocks. inert is called for each that passes its bound by that.
+// enter puts an account that was seen with an appearance for the first time into
+// its blocks. inert is called for each that passes its bound by that.
 func (m *model) enter(account, id uint32, inert func(block uint32)) {
 	n, ok := m.t.findAppearance(id)
 	if !ok {
@@ -220,8 +234,10 @@ func (m *model) enter(account, id uint32, inert func(block uint32)) {
 // in says whether an account is in a block by another appearance than n.
 func (m *model) in(account uint32, b *block, n uint32) bool {
 	for k := b.head; k != none; k = m.entries.at(k).nextOfBlock {
-		if other := m.entries.at(k).appearance; other != n && m.counts(account, m.t.appearances.at(other).identifier) {
-			return true
+		if other := m.entries.at(k).appearance; other != n {
+			if _, _, seen := m.times(account, m.t.appearances.at(other).identifier); seen {
+				return true
+			}
 		}
 	}
 	return false
@@ -333,14 +349,14 @@ func (e *Engine) appear(b *batch, u Update) {
 		}
 		e.tables.addAppearance(id, *u.Appearance)
 		if m := e.model; m != nil {
-			m.bearers(id, func(account uint32) { e.meet(b, account, id) })
+			m.seen(id, func(account uint32, counts bool) { e.meet(b, account, id, counts) })
 		}
 	}
 }
 
-// meet lets an account, which counts as the bearer of an appearance since now,
-// meet others. A block that passes its bound lets go of all that it joined.
-func (e *Engine) meet(b *batch, account, id uint32) {
+// meet puts an account into the blocks of an appearance that it was seen with for
+// the first time. A block that passes its bound lets go of all that it joined.
+func (e *Engine) meet(b *batch, account, id uint32, counts bool) {
 	m := e.model
 	m.typ = e.tables.identifiers.at(id).typ.name()
 	m.enter(account, id, func(of uint32) {
@@ -349,7 +365,9 @@ func (e *Engine) meet(b *batch, account, id uint32) {
 			m.bearers(e.tables.appearances.at(m.entries.at(k).appearance).identifier, b.soil)
 		}
 	})
-	b.soil(account)
+	if counts {
+		b.soil(account)
+	}
 }
 
 // inert is the review of a block that joins nobody.

@@ -248,27 +248,28 @@ func (b *bulk) pair(p identity.Pair) string {
 	return "(platform, shop, account) IN (" + account(p.A) + "," + account(p.B) + ")"
 }
 
-// resemble adds the pairs that the model joins. The appearances that count are
-// read into memory, and so are the pairs.
+// resemble adds the pairs that the model joins. The appearances are read
+// into memory, and so are the pairs.
 func (b *bulk) resemble(ctx context.Context) error {
 	if b.scorer == nil {
 		return nil
 	}
 	var bearers []identity.Bearer
 	wanted := map[identity.Hash]bool{}
-	query := fmt.Sprintf("SELECT a.n, e.hash FROM (SELECT hash, toString(platform) AS platform, toString(shop) AS shop, account FROM %s WHERE type = %s GROUP BY hash, platform, shop, account"+
-		" HAVING toInt64(toUnixTimestamp(max(last_seen))) - toInt64(toUnixTimestamp(min(first_seen))) >= %d) AS e INNER JOIN %saccounts AS a USING (platform, shop, account)",
-		b.table("evidence_by_identifier"), clickhouse.Quote(string(identity.AppearanceType)), int64(b.rules.Model.LeastDays)*86400, b.prefix)
+	query := fmt.Sprintf("SELECT a.n, e.hash, e.first, e.last FROM (SELECT hash, toString(platform) AS platform, toString(shop) AS shop, account,"+
+		" toInt64(toUnixTimestamp(min(first_seen))) AS first, toInt64(toUnixTimestamp(max(last_seen))) AS last FROM %s WHERE type = %s GROUP BY hash, platform, shop, account) AS e INNER JOIN %saccounts AS a USING (platform, shop, account)",
+		b.table("evidence_by_identifier"), clickhouse.Quote(string(identity.AppearanceType)), b.prefix)
 	err := b.ClickHouse.Rows(ctx, "read who receives", query, func(scan func(...any) error) error {
 		var n uint32
 		var hash string
-		if err := scan(&n, &hash); err != nil {
+		var first, last int64
+		if err := scan(&n, &hash, &first, &last); err != nil {
 			return err
 		}
 		if len(hash) != len(identity.Hash{}) {
 			return fmt.Errorf("a hash has %d bytes", len(hash))
 		}
-		bearers = append(bearers, identity.Bearer{Account: int(n), Hash: identity.Hash([]byte(hash))})
+		bearers = append(bearers, identity.Bearer{Account: int(n), Hash: identity.Hash([]byte(hash)), Counts: b.rules.Model.Counts(first, last)})
 		wanted[identity.Hash([]byte(hash))] = true
 		return nil
 	}, bulkSpill...)

@@ -330,6 +330,12 @@ func BenchmarkResolveAnew(b *testing.B) {
 // them back brings everything back.
 func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 	f := flowtest.New(t)
+	// Receivers are kept, and nothing comes of them yet.
+	keeping, err := identity.ParseRules(append(identity.DefaultRulesYAML(), "\nmodel: {use: plain, accept: 1000, review: 1000, strength: 1}\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Rules = keeping
 	store := f.State(t)
 	run := func(messages ...kafka.Message) map[identity.Account]identity.CustomerID {
 		t.Helper()
@@ -356,8 +362,17 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 		return out
 	}
 	r := rand.New(rand.NewPCG(3, 3))
+	var kept []kafka.Message
+	for _, no := range []int{900, 901} { // one receiver, by two accounts, each twice
+		for day := range int64(2) {
+			e := flowtest.User(no, fmt.Sprintf("138%08d", no), 1_700_000_000_000+day*50*86_400_000)
+			e.Header.Person.Receiver = &events.Receiver{Name: "林一一", Phone: "13900009009", City: "杭州市"}
+			kept = append(kept, f.Message(t, e))
+		}
+	}
+	run(kept...)
 	before := run(messages(t, f, r, 0)...)
-	moved := 0
+	moved, alike := 0, 0
 	for i, text := range looser {
 		rules, err := identity.ParseRules([]byte(text))
 		if err != nil {
@@ -402,11 +417,19 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 		if len(plan.Joins) != want.JoinedTo || len(plan.Splits) != want.SplitFrom {
 			t.Errorf("%s: %d joins and %d splits are shown, want %d and %d", id, len(plan.Joins), len(plan.Splits), want.JoinedTo, want.SplitFrom)
 		}
+		for _, shift := range plan.Joins {
+			if strings.Contains(strings.Join(shift.Why, ""), "model") {
+				alike++
+			}
+		}
 		plan.Joins, plan.Splits = nil, nil
 		if plan.Never = nil; !reflect.DeepEqual(plan, want) {
 			t.Errorf("%s: planned %+v, and it came to %+v", id, plan, want)
 		}
 		moved += want.Moved
+	}
+	if alike == 0 {
+		t.Error("no plan joins by the model what was kept before it")
 	}
 	if moved == 0 {
 		t.Error("no rules moved anything: the test shows less than it says")

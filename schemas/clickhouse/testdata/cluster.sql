@@ -1165,7 +1165,8 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{ta
 PARTITION BY platform
 ORDER BY (platform, shop, account, other_platform, other_shop, other_account)
 SETTINGS index_granularity = 256, replicated_deduplication_window = 10000;
--- 013_merges_and_moves_cost_less
+
+-- 014_merges_and_moves_cost_less
 CREATE OR REPLACE DICTIONARY oneid.identity_overrides_dict ON CLUSTER 'main'
 (
     platform String,

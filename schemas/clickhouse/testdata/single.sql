@@ -1165,7 +1165,8 @@ ENGINE = ReplacingMergeTree(version)
 PARTITION BY platform
 ORDER BY (platform, shop, account, other_platform, other_shop, other_account)
 SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
--- 013_merges_and_moves_cost_less
+
+-- 014_merges_and_moves_cost_less
 CREATE OR REPLACE DICTIONARY oneid.identity_overrides_dict 
 (
     platform String,
