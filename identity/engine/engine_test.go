@@ -50,7 +50,7 @@ func rulesOf(t testing.TB, seed int) *identity.Rules {
 }
 
 var testModels = []string{"", `
-model: {use: letters, accept: 8, review: 4, least_days: 2, block: 3, strength: 10, per_shop: 1}
+model: {use: letters, accept: 6, review: 4, least_days: 2, block: 3, strength: 10, per_shop: 1}
 `, `
 model: {use: letters, accept: 5, review: 2, strength: 10}
 `}
