@@ -77,6 +77,31 @@ func TestBlockThatPassesItsBoundLetsGo(t *testing.T) {
 	}
 }
 
+// A warehouse is known by all who ever sent something there, though once is not
+// enough for any of them to be joined.
+func TestBlockCountsThoseThatDoNotCount(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), parsed(t, modelRules))
+	once := func(account string) engine.Update {
+		return received(account, identity.Appearance{Name: "w", Phone: "1"}, 0)
+	}
+	for i, u := range []engine.Update{received("tmall/1/a", wang, 5), received("douyin/1/b", wangAgain, 5), once("weidian/1/c")} {
+		if _, err := e.Apply(uint64(1+i), []engine.Update{u}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := customersOf(e); len(got) != 2 {
+		t.Fatalf("customers %v, want two: those that count are joined, who does not is alone", got)
+	}
+	changes, err := e.Apply(4, []engine.Update{once("weidian/1/d")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(e); len(got) != 4 || len(changes.Moved) != 1 {
+		t.Errorf("customers %v, moved %+v; want each alone: both keys have passed their bound", got, changes.Moved)
+	}
+}
+
 // What a person is asked is told with its parts, and answered once.
 func TestBetweenTheThresholdsAPersonIsAsked(t *testing.T) {
 	t.Parallel()

@@ -18,11 +18,17 @@ const mostRunes = 64
 // AsSeen is a receiver as the state keeps him: each field in its comparable
 // form and masked at least as platforms mask it, so that no whole name, number
 // or address is left. What is masked already stays as its platform masked it.
-// A virtual number, which is another at every order, is left out.
+// A virtual number, which is another at every order, is left out. A town that
+// stands in the detail is cut off first, so that masks by place hide the same
+// characters whether a platform has a field for it or not.
 func AsSeen(name, phone, province, city, district, town, detail string) identity.Appearance {
+	town, detail = field(town), field(detail)
+	if town == "" {
+		town, detail = Town(detail)
+	}
 	return identity.Appearance{
 		Name: maskName(name), Phone: maskPhone(phone), Detail: maskDetail(detail),
-		Province: field(province), City: field(city), District: field(district), Town: field(town),
+		Province: field(province), City: field(city), District: field(district), Town: town,
 	}
 }
 

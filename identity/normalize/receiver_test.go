@@ -20,6 +20,7 @@ func TestAsSeen(t *testing.T) {
 	f("王小明", "13812341135", "文一西路18号", identity.Appearance{Name: "王**", Phone: "*******1135", Detail: "文*西*1*号"})
 	f("王", "+86 138-1234-1135", "", identity.Appearance{Name: "王", Phone: "*******1135"})
 	f("欧阳小小明", "", "", identity.Appearance{Name: "欧****"})
+	f("", "", "三墩镇文一西路18号", identity.Appearance{Town: "三墩镇", Detail: "文*西*1*号"})
 	// As platforms mask them.
 	f("王**", "1********35", "文*西*1*号", identity.Appearance{Name: "王**", Phone: "1********35", Detail: "文*西*1*号"})
 	f("＊明", "138****1135", "文一**路**号", identity.Appearance{Name: "*明", Phone: "138****1135", Detail: "文一**路**号"})
