@@ -74,20 +74,21 @@ type LenientObject[T any] struct{ V T }
 
 // UnmarshalJSONFrom reads the object where Decode comes upon it, in its one pass.
 func (o *LenientObject[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	switch d.PeekKind() {
-	case '{':
+	kind := d.PeekKind()
+	if kind == '{' {
 		return json.UnmarshalDecode(d, &o.V)
-	case '"':
-		inner, err := d.ReadToken()
-		if err != nil {
-			return err
-		}
-		if text := strings.TrimSpace(inner.String()); strings.HasPrefix(text, "{") {
-			return Decode([]byte(text), &o.V)
-		}
-		return nil
 	}
-	return d.SkipValue()
+	if kind != '"' {
+		return d.SkipValue()
+	}
+	inner, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	if text := strings.TrimSpace(inner.String()); strings.HasPrefix(text, "{") {
+		return Decode([]byte(text), &o.V)
+	}
+	return nil
 }
 
 // UnmarshalJSON is for encoding/json.
