@@ -75,6 +75,8 @@ func filled(n int, seed uint64) []tables.Block {
 				b.Append(run, text(), &events.Event{Header: h, Body: &events.Event_User{User: &events.User{}}})
 			case *tables.Reconciliation:
 				b.Append(at(), tables.ReconciledDay{Platform: "p", Shop: key, Stream: text(), Day: at().Format(time.DateOnly), Currency: "CNY", Kafka: tables.Count{Count: r.Uint64(), Minor: ms()}, MissingKafka: []string{text(), key}})
+			case *tables.Resemblances:
+				b.Append(account, tables.Account{Platform: "p", Shop: text(), ID: key}, "model", r.Float32()*20, []string{text(), key}, at(), r.Uint64())
 			default:
 				panic("no rows are invented for the table " + b.Table())
 			}
