@@ -45,17 +45,13 @@ func (demoCmd) Help() string {
 	return "Starts simulators of the three platforms, the embedded Kafka and ClickHouse; pulls everything through the real connectors; finds who is who; compares with the truth; prints the addresses that it answers at; and, in a terminal, stays up until Ctrl-C. Called again on its own folder it goes on where it was. Afterwards `oneid up`, `query` and `lookup` go on from the folder."
 }
 
-// makeModelRules makes the file of rules of a folder that uses the shipped model,
-// and returns the settings that name it. A folder that has begun without is
-// refused: its orders were taken with nobody looking at receivers.
+// makeModelRules makes the file of rules of a new folder that uses the shipped
+// model, and returns the settings that name it. It writes nothing into a folder
+// that has begun: what lies there is somebody's.
 func (f folder) makeModelRules() ([]byte, error) {
 	const name = "rules.yaml"
-	began := func(file string) bool {
-		_, err := os.Stat(f.path(file))
-		return err == nil
-	}
-	if began(settingsFile) && !began(name) {
-		return nil, hinted{fmt.Errorf("%s has begun without a model", f), "take another --dir, or leave --model out"}
+	if _, err := os.Stat(f.path(settingsFile)); err == nil {
+		return config.Sample, nil
 	}
 	if err := os.MkdirAll(f.path(""), 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
@@ -127,6 +123,9 @@ func (c demoCmd) Run(ctx context.Context, f folder) (err error) {
 	defer func() { err = errors.Join(err, n.close()) }()
 	if !n.owner {
 		return hinted{errOwned, "stop that process first, or take another --dir"}
+	}
+	if _, inForce := n.engine.Rules(); c.Model && inForce.Model == nil {
+		return hinted{fmt.Errorf("%s has begun without a model, or its settings name rules without one", f), "take another --dir, or leave --model out"}
 	}
 	began := time.Now()
 	return n.resolving(ctx, func(ctx context.Context) error {

@@ -54,7 +54,26 @@ func TestDemoWithTheModel(t *testing.T) {
 	if report.Model != receivers.Name || report.Precision < 0.99 || report.Recall < report.RecallPossible+0.05 {
 		t.Errorf("with the model %q: precision %.4f, recall %.4f; want 0.99 and 0.05 more than the %.4f of identifiers alone", report.Model, report.Precision, report.Recall, report.RecallPossible)
 	}
-	wantRefused(t, oneid(t, append(demoArgs(demoFolder(t), 100, 4), "--model")...), 1, "begun without a model", "--dir")
+	// The rules are the folder's now: what somebody wrote into them stays.
+	rules := filepath.Join(dir, "rules.yaml")
+	text, err := os.ReadFile(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, "# mine\n"...)
+	if err := os.WriteFile(rules, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := decode[demoReport](t, must(t, append(demoArgs(dir, people, seed), "--model")...).stdout)
+	if d := cmp.Diff(steady(report), steady(again)); d != "" {
+		t.Errorf("called again on its folder it ends with other numbers:\n%s", d)
+	}
+	if now, err := os.ReadFile(rules); err != nil || string(now) != string(text) {
+		t.Errorf("the folder's rules are written over (%v)", err)
+	}
+	without := filepath.Join(t.TempDir(), "without")
+	must(t, demoArgs(without, 100, 4)...)
+	wantRefused(t, oneid(t, append(demoArgs(without, 100, 4), "--model")...), 1, "begun without a model", "--dir")
 }
 
 // wantKeys checks the names of the report: others read them. It is one line.
