@@ -34,6 +34,9 @@ func Fault(err error, causes ...error) string {
 	if kind, ok := errors.AsType[*json.SemanticError](err); ok {
 		// A pointer such as /items/0 is made of names that are known and of places.
 		field := strings.ReplaceAll(strings.TrimPrefix(string(kind.JSONPointer), "/"), "/", ".")
+		if field == "" {
+			return "it has a wrong type"
+		}
 		return "the field " + field + " has a wrong type"
 	}
 	return "it is not JSON"

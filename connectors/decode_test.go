@@ -69,7 +69,7 @@ func TestFaultRepeatsNoValue(t *testing.T) {
 		`{"4":[{"2":"` + secret + `.5"}]}`: ErrWhole.Error(),
 		`{"4":[{},"` + secret + `"]}`:      "the field 4.1 has a wrong type",
 		`{"1":"` + secret + `}`:            "it is not JSON",
-		`["` + secret + `"]`:               "the field  has a wrong type",
+		`["` + secret + `"]`:               "it has a wrong type",
 	} {
 		var r row
 		if got := Fault(Decode([]byte(raw), &r)); got != want || strings.Contains(got, secret) {
