@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -26,7 +27,11 @@ type Code struct {
 	// Tries is how often a call is tried in all before the class holds, where
 	// the platform wants to be asked a few times more; 0 leaves it to the class.
 	Tries int
-	// Limit is whose limit a Throttle met: one of the words in limits, or "".
+	// Pause is how long the platform wants no calls after it, where the call is not
+	// repeated.
+	Pause time.Duration
+	// Limit is whose limit a Throttle met or a Pause is of: one of the words in
+	// limits, or "".
 	Limit string
 	// Kind is one of the sentinels of this package, or nil.
 	Kind error
@@ -53,7 +58,7 @@ func (c Code) Name() string {
 var sureness = []string{"documented", "client", "post", "assumed"}
 
 // limits are the words for whose limit was met.
-var limits = []string{"", "app", "shop", "method"}
+var limits = []string{"", "app", "shop", "method", "shop method"}
 
 // kinds are the words for the sentinels.
 var kinds = map[string]error{"": nil, "unauthorised": ErrUnauthorized, "re-authorise": ErrReauthorise, "forbidden": ErrForbidden, "throttled": ErrThrottled, "clock": ErrClock}
@@ -67,6 +72,8 @@ type Codes struct {
 type group struct {
 	Class string `yaml:"class"`
 	Tries int    `yaml:"tries"`
+	// Pause is in seconds.
+	Pause int    `yaml:"pause"`
 	Limit string `yaml:"limit"`
 	Kind  string `yaml:"kind"`
 	Sure  string `yaml:"sure"`
@@ -87,9 +94,18 @@ func ParseCodes(text []byte) (*Codes, error) {
 	seen := make(map[string]bool)
 	for _, g := range groups {
 		class := Class(slices.Index(classNames[:], g.Class))
-		kind, known := kinds[g.Kind]
-		if class < 0 || !known || !slices.Contains(sureness, g.Sure) || !slices.Contains(limits, g.Limit) || (class == Throttle) != (g.Limit != "") {
-			faults = append(faults, fmt.Errorf("class %q, kind %q, sure %q, limit %q: one of them is no word of a table, or there is a limit where nothing is throttled", g.Class, g.Kind, g.Sure, g.Limit))
+		kind := kinds[g.Kind]
+		word := func(of, is string, words []string) {
+			if !slices.Contains(words, is) {
+				faults = append(faults, fmt.Errorf("%s %q: it is one of %q", of, is, words))
+			}
+		}
+		word("class", g.Class, classNames[:])
+		word("kind", g.Kind, slices.Sorted(maps.Keys(kinds)))
+		word("sure", g.Sure, sureness)
+		word("limit", g.Limit, limits)
+		if class >= 0 && (class == Throttle || g.Pause > 0) != (g.Limit != "") || class <= Throttle && g.Pause != 0 || g.Pause < 0 {
+			faults = append(faults, fmt.Errorf("class %q, limit %q, pause %d: a throttle or a pause says whose limit it met, and nothing else does; what is repeated has no pause", g.Class, g.Limit, g.Pause))
 		}
 		for _, name := range slices.Sorted(maps.Keys(g.Codes)) {
 			system, sub, _ := strings.Cut(name, " ")
@@ -100,7 +116,7 @@ func ParseCodes(text []byte) (*Codes, error) {
 			if system == "*" {
 				system = ""
 			}
-			c.all = append(c.all, Code{System: system, Sub: sub, Class: class, Tries: g.Tries, Limit: g.Limit, Kind: kind, Text: g.Codes[name], Mend: g.Mend, Sure: g.Sure})
+			c.all = append(c.all, Code{System: system, Sub: sub, Class: class, Tries: g.Tries, Pause: time.Duration(g.Pause) * time.Second, Limit: g.Limit, Kind: kind, Text: g.Codes[name], Mend: g.Mend, Sure: g.Sure})
 		}
 	}
 	slices.SortFunc(c.all, func(a, b Code) int {
@@ -165,7 +181,7 @@ func (c *Codes) Find(system, sub string) Code {
 
 // Apply says in e what its codes mean.
 func (c Code) Apply(e *Error) {
-	e.Class, e.Tries, e.Limit, e.Kind, e.Message, e.Mend = c.Class, c.Tries, c.Limit, c.Kind, c.Text, c.Mend
+	e.Class, e.Tries, e.Wait, e.Limit, e.Kind, e.Message, e.Mend = c.Class, c.Tries, c.Pause, c.Limit, c.Kind, c.Text, c.Mend
 	if c.Kind == ErrReauthorise { //nolint:errorlint // the table's own word
 		e.Mend = reauthoriseMend(e.Platform, e.Shop)
 	}

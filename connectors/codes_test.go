@@ -46,8 +46,11 @@ func TestATableNamesAllItsFaults(t *testing.T) {
 	_, err := ParseCodes([]byte(`
 - {class: try harder, sure: client, codes: {"1": a}}
 - {class: retry, sure: perhaps, codes: {"1": a, "": b}}
+- {class: throttle, sure: post, kind: slow, codes: {1002: c}}
+- {class: throttle, limit: app, pause: 9, sure: post, codes: {"2": d}}
+- {class: stop stream, pause: 8, sure: post, codes: {"3": e}}
 `))
-	for _, want := range []string{"try harder", "perhaps", `"1" stands there twice`, `"" stands there twice`} {
+	for _, want := range []string{`"try harder": it is one of ["retry" "throttle"`, `"perhaps": it is one of ["documented"`, `"slow"`, "whose limit it met", "pause 9", "pause 8", `"1" stands there twice`, `"" stands there twice`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not name %s: %v", want, err)
 		}

@@ -45,6 +45,12 @@ type Seeker interface {
 	Since(moment time.Time) (Cursor, time.Time)
 }
 
+// A StreamSeeker is a Seeker whose streams reach back differently far. SinceOf is
+// Since for one of them.
+type StreamSeeker interface {
+	SinceOf(stream string, moment time.Time) (Cursor, time.Time)
+}
+
 // A Dated connector can say up to which moment a cursor has read: what was
 // changed before it has come. ok is false for a cursor that it cannot read.
 type Dated interface {
@@ -62,11 +68,22 @@ type Record struct {
 	// Raw is the platform's own payload for this entity. Whatever Map needs
 	// is in here, so that a replay needs nothing else.
 	Raw json.RawMessage
+	// checked is what of Raw is known to be Valid: all of it, or, of a record
+	// whose Raw was replaced since, nothing. See Page.Checked.
+	checked json.RawMessage
 	// Observed is when it was read, by the server's clock where it has one.
 	Observed time.Time
 	// Origin names where it came from for people: "page 3 of [from, to)" or
 	// "orders.csv line 17". It holds no personal value.
 	Origin string
+}
+
+// Decode reads Raw into out, as the function Decode does.
+func (r Record) Decode(out any) error {
+	if n := len(r.Raw); n > 0 && n == len(r.checked) && &r.Raw[0] == &r.checked[0] {
+		return DecodeValid(r.Raw, out)
+	}
+	return Decode(r.Raw, out)
 }
 
 // Page is a batch of records and the cursor that follows it.

@@ -2,9 +2,13 @@ package connectors
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The functions below cut JSON that was found Valid before without looking
@@ -47,46 +51,167 @@ func Find(object []byte, names ...string) []json.RawMessage {
 // members calls f with each member, its name in quotes, until it says that it is
 // enough.
 func members(object []byte, f func(quoted, value []byte) bool) {
-	i := space(object, 0)
+	walk(object, space(object, 0), func(quoted []byte, i int) int {
+		stop := end(object, i)
+		if !f(quoted, object[i:stop:stop]) {
+			return -1
+		}
+		return stop
+	})
+}
+
+// walk calls f with the name of each member of the object that begins at i, in
+// quotes, and where its value begins; f says where that ends, or -1 when it is
+// enough. It gives where the object ends, or -1 if it was enough before or this is
+// no object.
+func walk(object []byte, i int, f func(quoted []byte, i int) int) int {
 	if i >= len(object) || object[i] != '{' {
-		return
+		return -1
 	}
 	for i = space(object, i+1); i < len(object) && object[i] == '"'; {
 		stop := end(object, i)
 		quoted := object[i:stop]
 		if i = space(object, stop); i >= len(object) || object[i] != ':' {
-			return
+			return -1
 		}
-		i = space(object, i+1)
-		stop = end(object, i)
-		if !f(quoted, object[i:stop:stop]) {
-			return
+		stop = f(quoted, space(object, i+1))
+		if stop < 0 {
+			return -1
 		}
 		if i = space(object, stop); i < len(object) && object[i] == ',' {
 			i = space(object, i+1)
 		}
 	}
+	return min(i+1, len(object))
 }
 
 // Elements are the elements of a JSON list; nil if it is none, and not nil if
 // it is empty.
 func Elements(list []byte) []json.RawMessage {
-	i := space(list, 0)
+	out, _ := elements(list, space(list, 0))
+	return out
+}
+
+// elements are the elements of the list that begins at i, and where it ends.
+func elements(list []byte, i int) (out []json.RawMessage, stop int) {
 	if i >= len(list) || list[i] != '[' {
-		return nil
+		return nil, i
 	}
-	out := []json.RawMessage{}
+	out = []json.RawMessage{}
 	for i = space(list, i+1); i < len(list) && list[i] != ']'; {
 		stop := end(list, i)
 		if stop == i {
-			return out
+			return out, i
 		}
 		out = append(out, list[i:stop:stop])
 		if i = space(list, stop); i < len(list) && list[i] == ',' {
 			i = space(list, i+1)
 		}
 	}
-	return out
+	return out, min(i+1, len(list))
+}
+
+// Listed gives the elements of the first member of an object that has one of
+// these names and is a list with some, and calls f with each other member; of
+// empty lists alone it gives an empty one, of none nil. A page is mostly its list:
+// to cut that out as a member and then into elements would go over it twice.
+func Listed(object []byte, f func(name string, value json.RawMessage), names ...string) (rows []json.RawMessage) {
+	walk(object, space(object, 0), func(quoted []byte, i int) int {
+		name, ok := Text(quoted)
+		if !ok {
+			return -1
+		}
+		if slices.Contains(names, name) && len(rows) == 0 {
+			if list, stop := elements(object, i); list != nil {
+				rows = list
+				return stop
+			}
+		}
+		stop := end(object, i)
+		f(name, object[i:stop:stop])
+		return stop
+	})
+	return rows
+}
+
+// MendAfter is how often an answer that is no JSON is asked for before it is mended:
+// what was broken on its way comes whole the next time.
+const MendAfter = 3
+
+// maxMended is how many objects deep a list is mended.
+const maxMended = 8
+
+// Mend puts each element of a list that is no JSON in quotes, so that what holds
+// it can be read: of an object, the lists among its members and those of objects
+// in it. PageOf takes such an element out again. false where that does not make the
+// whole Valid, as of a text that was cut off: what follows the fault cannot be told
+// from it then.
+func Mend(raw []byte) (mended json.RawMessage, ok bool) {
+	copied, quotable := 0, true
+	var value func(i, depth int) int
+	list := func(i int) int {
+		for i = space(raw, i+1); i < len(raw) && raw[i] != ']'; {
+			stop := end(raw, i)
+			if stop == i {
+				return -1
+			}
+			if !Valid(raw[i:stop]) {
+				quoted, err := jsontext.AppendQuote(append(mended, raw[copied:i]...), raw[i:stop])
+				quotable = quotable && err == nil
+				mended, copied = quoted, stop
+			}
+			if i = space(raw, stop); i < len(raw) && raw[i] == ',' {
+				i = space(raw, i+1)
+			}
+		}
+		return min(i+1, len(raw))
+	}
+	value = func(i, depth int) int {
+		switch {
+		case i < len(raw) && raw[i] == '[':
+			return list(i)
+		case i < len(raw) && raw[i] == '{' && depth < maxMended:
+			return walk(raw, i, func(_ []byte, i int) int { return value(i, depth+1) })
+		}
+		return end(raw, i)
+	}
+	value(space(raw, 0), 0)
+	mended = append(mended, raw[copied:]...)
+	return mended, quotable && Valid(mended)
+}
+
+// MendMember puts the value of one member of an object in quotes: of an answer
+// about one entity what is broken is that. false where that does not make the whole
+// Valid.
+func MendMember(object []byte, name string) (mended json.RawMessage, ok bool) {
+	walk(object, space(object, 0), func(quoted []byte, i int) int {
+		stop := end(object, i)
+		if is, _ := Text(quoted); is != name || ok {
+			return stop
+		}
+		var err error
+		mended, err = jsontext.AppendQuote(slices.Clone(object[:i]), object[i:stop])
+		mended, ok = append(mended, object[stop:]...), err == nil
+		return stop
+	})
+	return mended, ok && Valid(mended)
+}
+
+// Unbroken parts a list's rows that are JSON objects from what is none, among it
+// what Mend put in quotes.
+func Unbroken(rows []json.RawMessage, origin string) (whole []json.RawMessage, bad []BadRecord) {
+	for _, row := range rows {
+		if row = bytes.TrimSpace(row); len(row) > 0 && row[0] == '{' {
+			whole = append(whole, row)
+			continue
+		}
+		one := BadRecord{Raw: row, Origin: origin, Err: ErrRow}
+		if broken, ok := Text(row); ok {
+			one.Raw, one.Err = []byte(broken), ErrBroken
+		}
+		bad = append(bad, one)
+	}
+	return whole, bad
 }
 
 // A Member of a JSON object. Its name needs no escapes, its value is JSON.
@@ -136,47 +261,73 @@ func space(raw []byte, i int) int {
 
 // end is where the value that begins at i ends.
 func end(raw []byte, i int) int {
-	for depth := 0; i < len(raw); {
+	if i >= len(raw) {
+		return len(raw)
+	}
+	switch raw[i] {
+	case '"':
+		return endText(raw, i)
+	case '{', '[':
+		return endNested(raw, i)
+	}
+	for ; i < len(raw); i++ {
+		switch raw[i] {
+		case ',', ':', '}', ']', ' ', '\t', '\r', '\n':
+			return i
+		}
+	}
+	return i
+}
+
+// endNested is where the object or list that begins at i ends.
+func endNested(raw []byte, i int) int {
+	for depth := 0; i < len(raw); i++ {
 		switch raw[i] {
 		case '"':
-			if i = endText(raw, i); depth == 0 {
-				return i
-			}
+			i = endText(raw, i) - 1
 		case '{', '[':
 			depth++
-			i++
 		case '}', ']':
-			if depth <= 1 {
-				return i + depth // the value's own end, or that of what it is in
+			if depth--; depth == 0 {
+				return i + 1
 			}
-			depth--
-			i++
-		case ',', ':', ' ', '\t', '\r', '\n':
-			if depth == 0 {
-				return i
-			}
-			i++
-		default:
-			i++
 		}
 	}
 	return len(raw)
 }
 
-// endText is where the text whose first quote is at i ends.
+// In each byte of a word: 1, the highest bit, a quote, a backslash.
+const (
+	ones    = 0x0101010101010101
+	highest = ones << 7
+	quotes  = ones * '"'
+	escapes = ones * '\\'
+)
+
+// endText is where the text whose first quote is at i ends. Half of a payload is
+// texts, most of them short: eight bytes are looked at together, and none before
+// the lowest byte that is a quote or a backslash is told for one.
 func endText(raw []byte, i int) int {
 	for i++; ; {
-		n := bytes.IndexByte(raw[i:], '"')
-		if n < 0 {
+		for i+8 <= len(raw) {
+			word := binary.LittleEndian.Uint64(raw[i:])
+			quote, escape := word^quotes, word^escapes
+			found := ((quote-ones)&^quote | (escape-ones)&^escape) & highest
+			if found != 0 {
+				i += bits.TrailingZeros64(found) / 8
+				break
+			}
+			i += 8
+		}
+		for i < len(raw) && raw[i] != '"' && raw[i] != '\\' {
+			i++
+		}
+		switch {
+		case i >= len(raw):
 			return len(raw)
+		case raw[i] == '"':
+			return i + 1
 		}
-		i += n + 1
-		escapes := i - 2
-		for raw[escapes] == '\\' { // stops at the first quote at the latest
-			escapes--
-		}
-		if (i-escapes)%2 == 0 {
-			return i
-		}
+		i += 2
 	}
 }

@@ -3,6 +3,7 @@ package connectors
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"testing"
 )
 
@@ -22,6 +23,8 @@ func FuzzCut(f *testing.F) {
 		found := Find(raw, "a", "\"", "b")
 		elements := Elements(raw)
 		text, isText := Text(raw)
+		others := 0
+		listed := Listed(raw, func(string, json.RawMessage) { others++ }, "a", "b")
 		if !json.Valid(raw) {
 			return
 		}
@@ -45,6 +48,12 @@ func FuzzCut(f *testing.F) {
 				if first := found[i]; (first == nil) != (want[name] == nil) {
 					t.Errorf("Find(%q) = %q, want %q", name, first, want[name])
 				}
+			}
+			if first := Elements(found[0]); len(first) > 0 && !slices.EqualFunc(listed, first, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+				t.Errorf("Listed gave %q, want the elements of %q", listed, found[0])
+			}
+			if listed == nil && others < len(want) {
+				t.Errorf("Listed told of %d members of %d", others, len(want))
 			}
 			for name := range want {
 				if !bytes.Equal(got[name], want[name]) {

@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -12,12 +13,34 @@ import (
 // name the last counts, and what is no UTF-8 is replaced.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// Decode reads a JSON text into out. It goes over the text once, checking it on
-// the way, where encoding/json checks the whole text first and then what is in
-// each UnmarshalJSON again: mapping deeply nested orders took twice as long.
-// Names of members are matched exactly. Its error may repeat values: Fault
-// says what is wrong without any.
-func Decode(raw []byte, out any) error { return json.Unmarshal(raw, out, lenient) }
+// Decode reads a JSON text into out. It goes over the text once to check it, and
+// once more to read it, by way of what is known of out's type. Names of members
+// are matched exactly. Its error may repeat values: Fault says what is wrong
+// without any.
+func Decode(raw []byte, out any) error {
+	if Valid(raw) {
+		return DecodeValid(raw, out)
+	}
+	return decode(raw, out)
+}
+
+// DecodeValid is Decode of a text that was found Valid, or was cut out of such a
+// one: it is not checked once more. Of any other text it may panic.
+func DecodeValid(raw []byte, out any) error {
+	at := reflect.ValueOf(out)
+	if at.Kind() == reflect.Pointer && !at.IsNil() && len(raw) > 0 {
+		if read := readerOf(at.Type().Elem()); read != nil {
+			if _, ok := read(raw, space(raw, 0), at.Elem()); ok {
+				return nil
+			}
+		}
+	}
+	return decode(raw, out)
+}
+
+// decode is Decode by the JSON library: it takes all types, takes longer, and
+// says what is wrong.
+func decode(raw []byte, out any) error { return json.Unmarshal(raw, out, lenient) }
 
 // Valid says that raw is one JSON text, as Decode takes it.
 func Valid(raw []byte) bool { return jsontext.Value(raw).IsValid(lenient) }

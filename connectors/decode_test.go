@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -59,6 +60,57 @@ func FuzzDecode(f *testing.F) {
 			t.Error("what was decoded is not Valid")
 		}
 	})
+}
+
+// strict has what row has not: what a reader reads without a method.
+type strict struct {
+	Text    string             `json:"1"`
+	Pointer *deep              `json:"2"`
+	Inner   inner              `json:"3"`
+	List    []deep             `json:"4"`
+	Texts   []LenientText      `json:"5"`
+	Deeper  *strict            `json:"6,omitempty"`
+	Loose   LenientObject[row] `json:"7"`
+}
+
+// A reader gives what the JSON library gives, or gives up.
+func FuzzReader(f *testing.F) {
+	for _, seed := range []string{
+		`{"1":"a","2":{"1":1},"3":{"1":2,"4":[1,"2"]},"4":[{"1":"x"},{}],"5":["a",null,3],"6":{"1":"b","6":{}},"7":{"3":{"1":1}}}`,
+		`{"1":null,"2":null,"3":null,"4":null,"5":null,"6":null,"7":null}`, `{"1":"a","1":null,"3":{"1":"x"},"3":{"2":1},"4":[{"1":1}],"4":[{"2":[]}]}`,
+		`{"1":"\n"}`, "{\"1\":\"\xff\"}", `{"\u0031":"a"}`, `{"1":1}`, `{"4":{}}`, `{"4":[]}`, `{"5":[[]]}`, `null`, ` {} `, `{"2":[]}`, `{"7":"{\"1\":\"\\u00e9\"}"}`,
+		`{"7":"{\"2\":\"x\"}"}`, `{"0":[{"1":"]"},"}"],"1":"z"}`, `{"3":{"2":"x"}}`, `{"2":{"2":[{"2":[]}]},"2":{"1":"a"}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var want, got strict
+		wantErr, err := decode(raw, &want), Decode(raw, &got)
+		if (err == nil) != (wantErr == nil) || Fault(err) != Fault(wantErr) {
+			t.Fatalf("Decode: %v, the library: %v", err, wantErr)
+		}
+		if err != nil {
+			return
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("the library (-) and Decode (+) differ:\n%s", d)
+		}
+	})
+}
+
+// What Decode is asked for most is read by readers, or they save nothing.
+func TestReadersKnowTheTypes(t *testing.T) {
+	t.Parallel()
+	for _, of := range []any{row{}, strict{}, LenientObject[inner]{}, LenientList[deep]{}} {
+		if readerOf(reflect.TypeOf(of)) == nil {
+			t.Errorf("%T has no reader", of)
+		}
+	}
+	if readerOf(reflect.TypeFor[struct {
+		F float64 `json:"f"`
+	}]()) != nil {
+		t.Error("a float has a reader")
+	}
 }
 
 func TestFaultRepeatsNoValue(t *testing.T) {

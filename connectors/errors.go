@@ -67,9 +67,10 @@ type Error struct {
 	Message string
 	// RequestID is the platform's, for its support; may be empty.
 	RequestID string
-	// Wait is how long a Throttle lasts; 0 otherwise.
+	// Wait is how long a Throttle lasts, or any other error lets nothing be called
+	// under Limit; 0 otherwise.
 	Wait time.Duration
-	// Limit is whose limit a Throttle met: "app", "method", "shop" or "".
+	// Limit is whose limit a Wait is of: "app", "method", "shop", "shop method" or "".
 	Limit string
 	// Tries is how often the call is tried in all before Class holds; 0
 	// leaves it to the class.
@@ -118,7 +119,15 @@ func (e *Error) Retry() (wait time.Duration, again bool) {
 	return 0, e.Class == Retry || e.Tries > 1
 }
 
-// Scope is whose limit a Throttle met.
+// Pause is how long no call is to be made, though not the same one after it.
+func (e *Error) Pause() time.Duration {
+	if e.Class == Throttle || e.Limit == "" {
+		return 0
+	}
+	return e.Wait
+}
+
+// Scope is whose limit a Throttle or a pause is of.
 func (e *Error) Scope() string { return e.Limit }
 
 // Attempts bounds how often the call is tried in all; 0 leaves it to the
@@ -142,10 +151,14 @@ func (e *Error) Code() string {
 func (e *Error) Hint() string { return e.Mend }
 
 // ClassOf is the class of the platform's refusal that err wraps. What no
-// repetition cures stops the stream; any other error is the network's, so
-// Retry.
+// repetition cures stops the stream, such as an answer (an HTTP status, a size)
+// that says itself that the call is not to be tried again; any other error is
+// the network's, so Retry.
 func ClassOf(err error) Class {
 	var e *Error
+	var call interface {
+		Retry() (wait time.Duration, again bool)
+	}
 	switch {
 	case errors.As(err, &e):
 		return e.Class
@@ -153,6 +166,10 @@ func ClassOf(err error) Class {
 		return StopStream
 	case errors.Is(err, ErrMissing):
 		return SkipRecord
+	case errors.As(err, &call):
+		if wait, again := call.Retry(); wait == 0 && !again {
+			return StopStream
+		}
 	}
 	return Retry
 }

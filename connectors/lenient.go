@@ -31,6 +31,12 @@ func (t *LenientText) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// Names says that a platform's id names somebody: one of zeros, the word null and
+// one that is masked with stars do not, and would make one account of many people.
+func Names(id string) bool {
+	return strings.Trim(id, "0 ") != "" && !strings.ContainsRune(id, '*') && !strings.EqualFold(id, "null") && !strings.EqualFold(id, "undefined")
+}
+
 // LenientWhole is a whole number, written as a number or as a text; null, "" and
 // false are 0.
 type LenientWhole int64
@@ -40,12 +46,27 @@ var ErrWhole = errors.New("a number is not a whole one of at most 19 digits")
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (w *LenientWhole) UnmarshalJSON(raw []byte) error {
+	if n, ok := digits(raw); ok {
+		*w = n
+		return nil
+	}
 	var t LenientText
 	err := t.UnmarshalJSON(raw)
 	if err == nil {
 		*w, err = t.Whole()
 	}
 	return err
+}
+
+// digits reads up to 18 digits: nearly all numbers are no more.
+func digits(raw []byte) (n LenientWhole, ok bool) {
+	for _, c := range raw {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + LenientWhole(c-'0')
+	}
+	return n, len(raw) > 0 && len(raw) <= 18
 }
 
 // Whole reads the text as a whole number.
@@ -67,10 +88,24 @@ func (t LenientText) Whole() (LenientWhole, error) {
 	return LenientWhole(n), nil
 }
 
+// LenientTruth is true or false, written as such, as a number or as a text; null
+// and "" are false.
+type LenientTruth bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *LenientTruth) UnmarshalJSON(raw []byte) error {
+	var n LenientWhole
+	err := n.UnmarshalJSON(raw)
+	*b = n != 0
+	return err
+}
+
 // LenientObject is an object that the platform may leave out, give as null, as an
 // empty list (an empty map in the language of its servers) or as a text that
 // holds the object's JSON.
 type LenientObject[T any] struct{ V T }
+
+func (*LenientObject[T]) lenient() {}
 
 // UnmarshalJSONFrom reads the object where Decode comes upon it, in its one pass.
 func (o *LenientObject[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
@@ -99,6 +134,8 @@ func (o LenientObject[T]) MarshalJSON() ([]byte, error) { return json.Marshal(o.
 
 // LenientList is a list that the platform may leave out or give as null, "" or {}.
 type LenientList[T any] []T
+
+func (*LenientList[T]) lenient() {}
 
 // UnmarshalJSONFrom reads the list where Decode comes upon it, in its one pass.
 func (l *LenientList[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,8 @@ type Listing struct {
 	// is how many rows there will be; 0 where nobody knows.
 	Begin func(ctx context.Context, since time.Time) (expected int, err error)
 	// Page asks for a page, counted from 1, of Size rows. The first call for a
-	// window is for its first page and says so: it is to tell the total.
+	// window is for its first page and says so: it is to tell the total, or that
+	// there are more pages.
 	Page func(ctx context.Context, w Window, number int, first bool) (Rows, error)
 	Size int
 	// MaxRows is how many rows a window may have before it is cut in two; 0 is
@@ -32,18 +34,24 @@ type Listing struct {
 	// short to be cut; where it is nil, such a window is read as it is.
 	MaxRows int
 	TooFull error
-	// Shorter says of an error that a shorter window, after a wait, may be
-	// answered; may be nil.
-	Shorter func(err error) (wait time.Duration, ok bool)
+	// Fresh is from when on rows may still become visible while a window is read.
+	// They push others to pages that were read: a window of several pages is cut
+	// there, so that the others are as fresh and will be looked for again. Read
+	// takes it from the plan; zero is never.
+	Fresh time.Time
+	// Shorter says of an error that a shorter window may be answered; may be nil.
+	// A wait before it is the matter of the client's limits.
+	Shorter func(err error) bool
 }
 
 // Rows are one page of a list.
 type Rows struct {
 	Rows []json.RawMessage
 	// Total is how many rows there are over all pages of the window. Of a page
-	// that is not the first it may be missing.
+	// that is not the first it may be missing, and of all where More says enough.
 	Total int
-	// More: there is a page behind this one, where the platform says so.
+	// More: there is a page behind this one, where the platform says so. Where
+	// nothing else tells the last page, it is looked for from page to page.
 	More bool
 }
 
@@ -83,10 +91,12 @@ func (l *Listing) Read(ctx context.Context, from Cursor, take func(Part) error) 
 	}
 	now := l.Now()
 	if from == "" {
-		since = now.Add(-l.Plan.Oldest)
+		since = now.Add(-l.Plan.First)
 	}
+	reading := *l
+	reading.Fresh = l.Plan.Fresh(now)
 	for w := range l.Plan.Between(since, now) {
-		err := l.Window(ctx, w, func(p Part) error {
+		err := reading.Window(ctx, w, func(p Part) error {
 			p.Expected = expected
 			return take(p)
 		})
@@ -100,27 +110,34 @@ func (l *Listing) Read(ctx context.Context, from Cursor, take func(Part) error) 
 // errFull: the window is to be cut.
 var errFull = errors.New("the window has too many rows")
 
-// Window gives take each page of one window, or of its halves.
+// cut gives the two parts of a window that is not read whole; ok is false when it
+// is too short to be cut.
+func (l *Listing) cut(w Window) (first, second Window, ok bool) {
+	if l.mixed(w) {
+		return Window{w.From, l.Fresh}, Window{l.Fresh, w.To}, true
+	}
+	return w.Halves()
+}
+
+// mixed says that rows may still become visible in a part of the window alone.
+func (l *Listing) mixed(w Window) bool { return w.From.Before(l.Fresh) && l.Fresh.Before(w.To) }
+
+// Window gives take each page of one window, or of its parts.
 func (l *Listing) Window(ctx context.Context, w Window, take func(Part) error) error {
 	err := l.whole(ctx, w, take)
-	wait, cut := time.Duration(0), errors.Is(err, errFull)
-	if err != nil && !cut && l.Shorter != nil {
-		wait, cut = l.Shorter(err)
-	}
-	first, second, ok := w.Halves()
+	cut := errors.Is(err, errFull) || l.shorter(err)
+	first, second, ok := l.cut(w)
 	if !cut || !ok {
 		return err
-	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(wait):
 	}
 	if err := l.Window(ctx, first, take); err != nil {
 		return err
 	}
 	return l.Window(ctx, second, take)
 }
+
+// shorter says of an error that a shorter window may be answered.
+func (l *Listing) shorter(err error) bool { return err != nil && l.Shorter != nil && l.Shorter(err) }
 
 // whole reads a window from its last page back to its first. A row that changes
 // meanwhile leaves the window, and those behind it move up, into pages that are
@@ -130,34 +147,118 @@ func (l *Listing) whole(ctx context.Context, w Window, take func(Part) error) er
 	if err != nil {
 		return err
 	}
-	total := max(p.Total, len(p.Rows))
-	if l.MaxRows > 0 && total > l.MaxRows {
-		if _, _, ok := w.Halves(); ok {
-			return errFull
-		}
-		if l.TooFull != nil {
-			return l.TooFull
+	if err := l.fits(w, max(p.Total, len(p.Rows))); err != nil {
+		return err
+	}
+	if p.Total > 0 && len(p.Rows) == 0 {
+		return errNoRows
+	}
+	e := &ending{l: l, full: l.Size}
+	if p.Total > len(p.Rows) {
+		// What the first page has of more rows is how many the platform gives, though
+		// it was asked for others.
+		e.full = min(len(p.Rows), l.Size)
+	}
+	top := l.pages(max(p.Total, len(p.Rows)))
+	if top == 1 {
+		if top, err = e.behind(ctx, w, 1, p); err != nil {
+			return err
 		}
 	}
-	top := l.pages(total)
 	if top == 1 {
 		return take(Part{Window: w, Number: 1, Rows: p.Rows, Last: true})
+	}
+	if l.mixed(w) {
+		return errFull
 	}
 	for number := top; number >= 1; number-- {
 		if p, err = l.Page(ctx, w, number, false); err != nil {
 			return err
 		}
-		// Rows that became visible only now stand behind the last page.
-		if now := l.pages(p.Total); number == top && (p.More || now > top) {
-			top = max(now, top+1)
-			number = top + 1
-			continue
+		if number == top {
+			if top, err = e.behind(ctx, w, number, p); err != nil {
+				return err
+			}
+			if top > number {
+				number = top + 1
+				continue
+			}
 		}
 		if err := take(Part{Window: w, Number: number, Rows: p.Rows, Last: number == 1}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+var (
+	// errNoRows and ErrNoEnd are answers that contradict themselves: what would
+	// be taken for the end of a list would leave out what is in it.
+	errNoRows = errors.New("the platform counts rows and gives none")
+	// ErrNoEnd is the error of more than EmptyPages.
+	ErrNoEnd = errors.New("the platform gives one page without rows after the other, and says of each that more pages follow")
+)
+
+// EmptyPages is how many pages without rows may follow one another, of which each
+// says that there are more: a platform may take rows out of a page that it counted.
+const EmptyPages = 10
+
+// ending finds the last page of a window.
+type ending struct {
+	l *Listing
+	// full is how many rows a page has behind which there may be another.
+	full int
+	// empty counts the last pages that had no rows, and last are those of the last
+	// page that had some.
+	empty int
+	last  []json.RawMessage
+}
+
+// behind is the number of a page of the window that is further behind than this
+// one, or this one's, if it is the last. A total is not taken at its word: where
+// the page that it makes the last is full, the one behind it is asked for.
+func (e *ending) behind(ctx context.Context, w Window, number int, p Rows) (int, error) {
+	if len(p.Rows) > 0 && sameRows(p.Rows, e.last) {
+		return number, nil // of numbers behind the last page the platform gives that again
+	}
+	e.empty++
+	if len(p.Rows) > 0 {
+		e.empty, e.last = 0, p.Rows
+	}
+	if told := e.l.pages(p.Total); p.More || told > number {
+		if e.empty > EmptyPages {
+			return 0, ErrNoEnd
+		}
+		return max(told, number+1), e.l.fits(w, number*e.l.Size+1)
+	}
+	if len(p.Rows) < e.full {
+		return number, nil
+	}
+	next, err := e.l.Page(ctx, w, number+1, false)
+	var refused *Error
+	if errors.As(err, &refused) && refused.Class >= SkipRecord && !e.l.shorter(err) {
+		return number, nil // it takes no number behind the last
+	}
+	if err != nil || len(next.Rows) == 0 && !next.More || sameRows(next.Rows, p.Rows) {
+		return number, err
+	}
+	return number + 1, e.l.fits(w, number*e.l.Size+1)
+}
+
+// sameRows says that two pages have the same rows.
+func sameRows(a, b []json.RawMessage) bool {
+	return slices.EqualFunc(a, b, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+}
+
+// fits is the error of a window that has so many rows that it is to be cut.
+func (l *Listing) fits(w Window, rows int) error {
+	if l.MaxRows <= 0 || rows <= l.MaxRows {
+		return nil
+	}
+	if _, _, ok := w.Halves(); ok {
+		return errFull
+	}
+	return l.TooFull
 }
 
 // pages is how many pages so many rows take, at least one.
@@ -201,6 +302,9 @@ var errStopped = errors.New("stopped")
 // ErrRow is what a row is that is no JSON object.
 var ErrRow = errors.New("the row is not a JSON object")
 
+// ErrBroken is what a row is that Mend put in quotes.
+var ErrBroken = errors.New("the row is not JSON")
+
 // ErrMissing says that a list names something which the platform does not give.
 // Its class is SkipRecord.
 var ErrMissing = errors.New("the platform lists it and does not give it")
@@ -208,14 +312,21 @@ var ErrMissing = errors.New("the platform lists it and does not give it")
 // PageOf makes records of a list's rows, read at the platform's present.
 func PageOf(stream, shop, origin string, now time.Time, rows []json.RawMessage) Page {
 	page := Page{Server: now}
+	rows, page.Bad = Unbroken(rows, origin)
 	for _, row := range rows {
-		if row = bytes.TrimSpace(row); len(row) == 0 || row[0] != '{' {
-			page.Bad = append(page.Bad, BadRecord{Raw: row, Origin: origin, Err: ErrRow})
-			continue
-		}
 		page.Records = append(page.Records, Record{Stream: stream, Shop: shop, Raw: row, Observed: now.Truncate(time.Millisecond), Origin: origin})
 	}
 	return page
+}
+
+// Checked is the page, of whose records each was cut out of an answer that was
+// found Valid, or made of such cuts: Map need not go over them to check them once
+// more, which took a tenth of all that a pull takes.
+func (p Page) Checked() Page {
+	for i := range p.Records {
+		p.Records[i].checked = p.Records[i].Raw
+	}
+	return p
 }
 
 // Each calls complete with each record, with so many at the same time. One of

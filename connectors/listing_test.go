@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,17 +21,23 @@ type shelf struct {
 	chance  *rand.Rand
 	most    int  // rows that one query shows; 0: all
 	totals  bool // each page tells the total, and not only the first
+	silent  bool // no page tells the total
 	moves   bool // an entity changes before each page
 	now     int64
 }
 
 var errTooMany = errors.New("more rows than the platform gives")
 
-func (s *shelf) page(w Window, number, size int, first bool) (Rows, error) {
+// move changes an entity, where they change while they are read.
+func (s *shelf) move() {
 	if s.moves && len(s.updated) > 0 {
 		s.now++
 		s.updated[s.chance.IntN(len(s.updated))] = s.now
 	}
+}
+
+// in are the entities that changed in a window, the oldest change first.
+func (s *shelf) in(w Window) ([]int, error) {
 	var in []int
 	for id, at := range s.updated {
 		if w.Contains(time.Unix(at, 0)) {
@@ -38,15 +45,67 @@ func (s *shelf) page(w Window, number, size int, first bool) (Rows, error) {
 		}
 	}
 	if s.most > 0 && len(in) > s.most {
-		return Rows{}, errTooMany
+		return nil, errTooMany
 	}
 	slices.SortFunc(in, func(a, b int) int { return cmp.Or(cmp.Compare(s.updated[a], s.updated[b]), cmp.Compare(a, b)) })
-	rows := Rows{More: !s.totals && number*size < len(in)}
-	if first || s.totals {
-		rows.Total = len(in)
+	return in, nil
+}
+
+func rowsOf(ids []int) []json.RawMessage {
+	var rows []json.RawMessage
+	for _, id := range ids {
+		rows = append(rows, json.RawMessage(fmt.Sprintf(`{"id":%d}`, id)))
 	}
-	for _, id := range in[min((number-1)*size, len(in)):min(number*size, len(in))] {
-		rows.Rows = append(rows.Rows, json.RawMessage(fmt.Sprintf(`{"id":%d}`, id)))
+	return rows
+}
+
+// behind is the page of a token, the newest change first: a token is a place in
+// the list, or the row that the page follows.
+func (s *shelf) behind(w Window, token string, size int, places bool) ([]json.RawMessage, string, error) {
+	s.move()
+	in, err := s.in(w)
+	if err != nil {
+		return nil, "", err
+	}
+	slices.Reverse(in)
+	at := 0
+	switch {
+	case token == "":
+	case places:
+		at, err = strconv.Atoi(token)
+	default:
+		var updated int64
+		var id int
+		if _, err = fmt.Sscan(token, &updated, &id); err == nil {
+			for at < len(in) && (s.updated[in[at]] > updated || s.updated[in[at]] == updated && in[at] >= id) {
+				at++
+			}
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	at = min(at, len(in))
+	end := min(at+size, len(in))
+	next := ""
+	if end < len(in) {
+		next = strconv.Itoa(end)
+		if !places {
+			next = fmt.Sprint(s.updated[in[end-1]], " ", in[end-1])
+		}
+	}
+	return rowsOf(in[at:end]), next, nil
+}
+
+func (s *shelf) page(w Window, number, size int, first bool) (Rows, error) {
+	s.move()
+	in, err := s.in(w)
+	if err != nil {
+		return Rows{}, err
+	}
+	rows := Rows{More: !s.totals && number*size < len(in), Rows: rowsOf(in[min((number-1)*size, len(in)):min(number*size, len(in))])}
+	if !s.silent && (first || s.totals) {
+		rows.Total = len(in)
 	}
 	return rows, nil
 }
@@ -76,7 +135,18 @@ func TestAListingIsReadWhole(t *testing.T) {
 			Page: func(_ context.Context, w Window, number int, first bool) (Rows, error) {
 				return s.page(w, number, size, first)
 			},
-			Shorter: func(err error) (time.Duration, bool) { return 0, errors.Is(err, errTooMany) },
+			Shorter: func(err error) bool { return errors.Is(err, errTooMany) },
+		}
+		pages := "by number"
+		switch chance.IntN(4) {
+		case 0:
+			pages, s.silent, s.totals = "by number, with no total", true, false
+		case 1:
+			places := chance.IntN(2) == 0
+			pages = fmt.Sprint("by token, of places: ", places)
+			l.Page = ByToken(func(_ context.Context, w Window, token string) ([]json.RawMessage, string, error) {
+				return s.behind(w, token, size, places)
+			})
 		}
 		came := make(map[string]bool)
 		reached := time.Unix(0, 0)
@@ -100,12 +170,110 @@ func TestAListingIsReadWhole(t *testing.T) {
 		}
 		for id, at := range before {
 			if s.updated[id] == at && !came[fmt.Sprintf(`{"id":%d}`, id)] {
-				t.Errorf("seed %d: %d, of %d, did not come (size %d, %+v)", seed, id, at, size, l.MaxRows)
+				t.Errorf("seed %d, pages %s: %d, of %d, did not come (size %d, %+v)", seed, pages, id, at, size, l.MaxRows)
 			}
 		}
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// Rows that become visible while a window is read push others, which did not
+// change, to pages that were read. Whatever the list's order, and however long the
+// window: those come in this run or in one that follows.
+func TestRowsThatShowWhileOthersAreRead(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 60 * 60
+	for seed := range uint64(300) {
+		chance := rand.New(rand.NewPCG(seed, 1))
+		now := int64(2 * day)
+		plan := Windows{Span: 24 * time.Hour, Settle: 60 * time.Second, Overlap: 300 * time.Second}
+		lag := int64(300)
+		if chance.IntN(2) == 0 {
+			plan.Overlap, plan.Late, lag = 120*time.Second, 900*time.Second, 900
+		}
+		newest := chance.IntN(2) == 0
+		type row struct{ at, shown int64 }
+		rows := make([]row, 200)
+		for i := range rows {
+			rows[i].at = now - day/2 + chance.Int64N(day/2)
+			if chance.IntN(2) == 0 {
+				rows[i].at = now - chance.Int64N(lag)
+			}
+			rows[i].shown = rows[i].at + chance.Int64N(lag)
+		}
+		came := make(map[string]bool)
+		cursor := CursorAt(time.Unix(now-day/2-1, 0))
+		size := 5 + chance.IntN(15)
+		l := Listing{
+			Plan: plan, Now: func() time.Time { return time.Unix(now, 0) }, Size: size, MaxRows: 20 * size,
+			Begin: func(context.Context, time.Time) (int, error) { return 0, nil },
+			Page: func(_ context.Context, w Window, number int, first bool) (Rows, error) {
+				now += chance.Int64N(20) // each page takes its time
+				var in []int
+				for id, r := range rows {
+					if r.shown <= now && w.Contains(time.Unix(r.at, 0)) {
+						in = append(in, id)
+					}
+				}
+				slices.SortFunc(in, func(a, b int) int {
+					order := cmp.Or(cmp.Compare(rows[a].at, rows[b].at), cmp.Compare(a, b))
+					if newest {
+						return -order
+					}
+					return order
+				})
+				page := Rows{More: number*size < len(in)}
+				if first {
+					page.Total = len(in)
+				}
+				for _, id := range in[min((number-1)*size, len(in)):min(number*size, len(in))] {
+					page.Rows = append(page.Rows, json.RawMessage(fmt.Sprintf(`{"id":%d}`, id)))
+				}
+				return page, nil
+			},
+		}
+		for range 60 { // an hour, minute by minute
+			err := l.Read(t.Context(), cursor, func(p Part) error {
+				for _, row := range p.Rows {
+					came[string(row)] = true
+				}
+				if p.Last {
+					cursor = p.Next()
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			now += 60
+		}
+		for id, r := range rows {
+			if !came[fmt.Sprintf(`{"id":%d}`, id)] {
+				t.Fatalf("seed %d: a row did not come that changed %d s before the end of the list and showed %d s later (newest first: %v, late %s)",
+					seed, 2*day-r.at, r.shown-r.at, newest, plan.Late)
+			}
+		}
+	}
+}
+
+// A platform that gives more rows than were asked for, and names no page behind
+// them, has given all.
+func TestAPageByTokenThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	l := Listing{Size: 3, Page: ByToken(func(context.Context, Window, string) ([]json.RawMessage, string, error) {
+		return rowsOf([]int{1, 2, 3, 4, 5, 6, 7}), "", nil
+	})}
+	var came []string
+	err := l.Window(t.Context(), Window{time.Unix(100, 0), time.Unix(200, 0)}, func(p Part) error {
+		for _, row := range p.Rows {
+			came = append(came, string(row))
+		}
+		return nil
+	})
+	if err != nil || len(came) != 7 {
+		t.Errorf("%d rows of 7, %v", len(came), err)
 	}
 }
 
@@ -219,5 +387,27 @@ func TestAClockLearns(t *testing.T) {
 	c.Learn(http.Header{"Date": {"today"}})
 	if c.Skew() < 11*time.Minute {
 		t.Error("an answer without a Date was learnt from")
+	}
+}
+
+// A record of a checked page is not checked again, and what was put in its place
+// is: nothing that is no JSON reaches a reader.
+func TestCheckedRecords(t *testing.T) {
+	t.Parallel()
+	raw := json.RawMessage(`{"1":"a"}`)
+	page := PageOf("orders", "s", "page 1", time.Now(), []json.RawMessage{raw, raw}).Checked()
+	type one struct {
+		Text LenientText `json:"1"`
+	}
+	var got one
+	if err := page.Records[0].Decode(&got); err != nil || got.Text != "a" {
+		t.Errorf("a checked record: %+v, %v", got, err)
+	}
+	for _, other := range []json.RawMessage{nil, {}, raw[:1], raw[:8], json.RawMessage(`{"1":"a"`), json.RawMessage(`{`), json.RawMessage(`{"1":"a"]`)} {
+		record := page.Records[1]
+		record.Raw = other
+		if err := record.Decode(&got); err == nil {
+			t.Errorf("%q in place of a checked payload is decoded", other)
+		}
 	}
 }

@@ -86,6 +86,8 @@ type Membership struct {
 	// empty.
 	Sealed     bool
 	PhoneIndex string
+	// Signature is what it was signed with.
+	Signature string
 	// At is when it happened, or when the platform called: whole seconds in UTC.
 	At time.Time
 	// Body holds the parameters as the platform gave them.

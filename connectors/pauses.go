@@ -21,7 +21,8 @@ type Pauses struct {
 	until   time.Time // the end of the pause
 }
 
-// Note takes a call's error, nil for a good answer, and sets Wait in a Throttle.
+// Note takes a call's error, nil for a good answer, and sets Wait in a Throttle
+// that has none: what the platform says itself counts.
 func (p *Pauses) Note(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -32,7 +33,7 @@ func (p *Pauses) Note(err error) error {
 		if time.Now().After(p.until) {
 			p.refused = 0
 		}
-	case errors.As(err, &refusal) && refusal.Class == Throttle:
+	case errors.As(err, &refusal) && refusal.Class == Throttle && refusal.Wait <= 0:
 		if left := time.Until(p.until); left > 0 {
 			refusal.Wait = left
 			break

@@ -49,5 +49,9 @@ func TestPauses(t *testing.T) {
 		if err := p.Note(busy); !errors.Is(err, busy) || busy.Wait != 0 {
 			t.Error("an error that is no refusal for rate waits")
 		}
+		told := &Error{Class: Throttle, Wait: 7 * time.Second}
+		if err := p.Note(told); !errors.Is(err, told) || told.Wait != 7*time.Second {
+			t.Errorf("a platform that asks for seven seconds gets %s", told.Wait)
+		}
 	})
 }

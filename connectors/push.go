@@ -63,6 +63,16 @@ type Pushed interface {
 	Answer(err error) Answer
 }
 
+// Aging is a connector whose platform tells of entities that it does not list
+// any more.
+type Aging interface {
+	Fetcher
+	// StillListed says whether Read is sure to bring the entity of a stream that a
+	// message of a type is about, as soon as the stream can be read. What is not
+	// sure to come is kept while it cannot be fetched.
+	StillListed(stream, messageType string) bool
+}
+
 // Listening is a connector whose platform sends messages over a connection
 // that the connector opens. Listen takes them until ctx ends, and returns nil
 // then, or with the first error that no repetition cures; a message is

@@ -239,14 +239,17 @@ const (
 	Lost = "lost"
 	// Retyped: it is of another kind.
 	Retyped = "retyped"
+	// UnknownStatus: it is a status whose word the mapping does not know; the
+	// event keeps the word. Now is the word.
+	UnknownStatus = "unknown status"
 )
 
 // Change is how payloads differ from what is known of them: the name of a
-// field and never a value.
+// field and never a value, besides the word of a status.
 type Change struct {
 	What  string `json:"what"`
 	Field string `json:"field"`
-	// Now is the kind that the field has now; empty when it is lost. Known are
+	// Now is the kind that the field has now, or a status; empty when it is lost. Known are
 	// the kinds that it had; empty when it is gained.
 	Now   string `json:"now,omitempty"`
 	Known string `json:"known,omitempty"`
@@ -255,7 +258,7 @@ type Change struct {
 func (c Change) String() string {
 	text := c.What + " " + c.Field
 	switch c.What {
-	case Gained:
+	case Gained, UnknownStatus:
 		text += " (" + c.Now + ")"
 	case Retyped:
 		text += " (" + c.Known + ", now " + c.Now + ")"

@@ -210,3 +210,41 @@ func TestATokenPrintsNothingSecret(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// awayStore is a keeping that is away from a moment on.
+type awayStore struct {
+	memoryTokens
+	away bool
+}
+
+func (s *awayStore) Renew(ctx context.Context, renew func(context.Context, Token) (Token, error)) (Token, error) {
+	if s.away {
+		return Token{}, errors.New("the keeping is away")
+	}
+	return s.memoryTokens.Renew(ctx, renew)
+}
+
+// While the keeping is away a token that still works is used; one that the platform
+// refused, or that has ended, is not.
+func TestAKeepingThatIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, store := new(granter), new(awayStore)
+		tokens := g.tokens(store)
+		if _, err := tokens.Valid(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		store.away = true
+		time.Sleep(115 * time.Minute) // it is time to renew it
+		if access, err := tokens.Valid(t.Context()); access != "token-1" || err != nil {
+			t.Errorf("a token that works: %q, %v", access, err)
+		}
+		if err := tokens.Replace(t.Context(), "token-1", nil); err == nil {
+			t.Error("a token that the platform refused is used again")
+		}
+		time.Sleep(10 * time.Minute)
+		if access, err := tokens.Valid(t.Context()); err == nil {
+			t.Errorf("a token that has ended: %q", access)
+		}
+	})
+}

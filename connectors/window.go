@@ -48,7 +48,15 @@ type Windows struct {
 	// Overlap is how far before the cursor the first window begins: what was
 	// invisible when its window was read is found then.
 	Overlap time.Duration
-	// Oldest is how far back the platform lets one look; 0 means any time.
+	// Late is how much later than it changed a row may become visible, where
+	// that is longer than Overlap: so much passes before it is looked for again,
+	// in a look back that each second multiple of Late begins. A row that becomes
+	// visible within Late comes within three times as long. 0 never looks again.
+	Late time.Duration
+	// First is how far back a reading goes that has no cursor.
+	First time.Duration
+	// Oldest is how far back the platform lets one look; 0 means any time. A
+	// cursor may lie further back than First: then all since it is read.
 	Oldest time.Duration
 	// Until is where the reading ends, if that is before the server's present;
 	// zero means at the present.
@@ -73,7 +81,7 @@ func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
 	end := p.End(now.Add(-p.Settle).Truncate(time.Second))
 	w := Window{From: reached.Truncate(time.Second)}
 	if first {
-		w.From = w.From.Add(-p.Overlap)
+		w.From = w.From.Add(-p.back(reached, end))
 	}
 	if p.Oldest > 0 {
 		// A minute inside the bound: the call arrives a little later.
@@ -90,6 +98,24 @@ func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
 	return w, w.To.After(reached) && !w.Empty()
 }
 
+// back is how far a run looks back that reads on from reached to end. Every so
+// often, at moments that all processes agree on, it is far enough to find what
+// became visible late: the run that passes such a moment sees all that changed
+// Late before it, and of the time since the last such moment.
+func (p Windows) back(reached, end time.Time) time.Duration {
+	every := 2 * p.Late
+	if every == 0 || !reached.Truncate(every).Before(end.Truncate(every)) {
+		return p.Overlap
+	}
+	return max(p.Overlap, p.Late+every)
+}
+
+// Fresh is the moment, at the server's present, from which on rows that changed
+// may still become visible: later runs look for what changed since.
+func (p Windows) Fresh(now time.Time) time.Time {
+	return now.Add(-p.Settle - max(p.Overlap, p.Late)).Truncate(time.Second)
+}
+
 // Between are the windows of a run, from a stream that was read up to the moment
 // reached to the server's present.
 func (p Windows) Between(reached, now time.Time) iter.Seq[Window] {
@@ -104,10 +130,10 @@ func (p Windows) Between(reached, now time.Time) iter.Seq[Window] {
 	}
 }
 
-// Start is the moment that a cursor of CursorAt says, or the oldest one.
+// Start is the moment that a cursor of CursorAt says, or that of a first reading.
 func (p Windows) Start(from Cursor, now time.Time) (time.Time, error) {
 	if from == "" {
-		return now.Add(-p.Oldest), nil
+		return now.Add(-p.First), nil
 	}
 	moment, ok := from.Moment()
 	if !ok {
@@ -116,11 +142,11 @@ func (p Windows) Start(from Cursor, now time.Time) (time.Time, error) {
 	return moment, nil
 }
 
-// Since is a moment, or the first one after it of which the platform lists what
-// was changed.
+// Since is a moment, or the first one after it that a first reading would reach:
+// what lies before it was perhaps never read.
 func (p Windows) Since(moment, now time.Time) time.Time {
 	// An hour inside the bound: reading takes a while.
-	if oldest := now.Add(-p.Oldest + time.Hour); moment.Before(oldest) {
+	if oldest := now.Add(-p.First + time.Hour); moment.Before(oldest) {
 		return oldest
 	}
 	return moment

@@ -27,8 +27,13 @@ type Scorer interface {
 	// Blocks appends the keys under which an appearance meets others to keys.
 	// Two appearances that share no key are never compared.
 	Blocks(keys []uint64, a Appearance) []uint64
+	// Compare gives the levels on which the two agree, and the bits that are added
+	// because what is equal is rare. Compare(a, b) = Compare(b, a).
+	Compare(a, b Appearance) (levels Levels, rare float64)
+	// Worths are what levels are worth. They are not to be changed.
+	Worths() *Worths
 	// Weigh gives the weight, in bits with the prior, that the two are one
-	// person. Weigh(a, b) = Weigh(b, a).
+	// person: that which Worths give to what Compare gives.
 	Weigh(a, b Appearance) float32
 	// Explain gives Weigh's parts, best first, with no value in them: "district
 	// equal +7.1".
@@ -52,7 +57,7 @@ func (e *UnknownModelError) Code() string { return "model_unknown" }
 
 // Hint says what to do.
 func (e *UnknownModelError) Hint() string {
-	return "use the version of oneid that adopted these rules, or a later one; or mend the name under model: in the rules"
+	return "name its file under identity.models in oneid.yaml, if it is one of your own; else use the version of oneid that adopted these rules, or a later one; or mend the name under model: in the rules"
 }
 
 // Of is the Scorer that rules use; nil if they use none.

@@ -36,7 +36,8 @@ func (k DecisionKind) String() string {
 
 // Decision is a person's word. ID is unique: a second decision with the ID of
 // an earlier one is the same decision. Of several about one pair that were
-// not taken back, the one decided last stands.
+// not taken back a Different stands before a Same, and then the one decided last:
+// the clocks of two people's machines say nothing of who is right.
 type Decision struct {
 	ID     string
 	Kind   DecisionKind
@@ -170,16 +171,25 @@ func (s *Decisions) stands(d *Decision) bool {
 
 // Verdict says what stands about a pair; false if nothing does.
 func (s *Decisions) Verdict(pair Pair) (Verdict, bool) {
+	different, ok := s.last(pair, Different)
+	if ok {
+		return different, true
+	}
+	return s.last(pair, Same)
+}
+
+// last is the last word of a kind about a pair that was not taken back.
+func (s *Decisions) last(pair Pair, kind DecisionKind) (Verdict, bool) {
 	var last *Decision
 	for _, d := range s.pairs[pair] {
-		if (last == nil || d.later(last)) && s.stands(d) {
+		if d.Kind == kind && (last == nil || d.later(last)) && s.stands(d) {
 			last = d
 		}
 	}
 	if last == nil {
 		return Verdict{}, false
 	}
-	return Verdict{Pair: pair, Kind: last.Kind, ID: last.ID}, true
+	return Verdict{Pair: pair, Kind: kind, ID: last.ID}, true
 }
 
 // Of returns what stands about an account, ordered by pair.
@@ -229,7 +239,7 @@ type Standing string
 const (
 	Stands    Standing = "stands"
 	Undone    Standing = "undone"
-	Overruled Standing = "overruled" // a later one about the same pair, or of rules, stands
+	Overruled Standing = "overruled" // another about the same pair, or a later one of rules, stands
 )
 
 // Get returns the decision of that ID, and what has become of it.
@@ -281,17 +291,19 @@ func (s *Decisions) Against(d Decision) []Verdict {
 	return slices.Compact(against)
 }
 
-// Contradictions are the Differents that stand though Sames that stand join
-// their accounts, each followed by the path of those Sames. Two people who
-// decide at once can bring them about; the Differents win until one is taken
-// back.
+// Contradictions are the Differents that stand though Sames that were not taken
+// back join their accounts, each followed by the path of those Sames: the one
+// about its own pair, or the fewest that lead across. Two people who decide at
+// once can bring them about; the Differents win until one is taken back.
 func (s *Decisions) Contradictions() [][]Verdict {
 	var out [][]Verdict
 	for _, v := range s.All() {
 		if v.Kind != Different {
 			continue
 		}
-		if path := s.path(v.Pair.A, v.Pair.B); len(path) > 0 {
+		if same, ok := s.last(v.Pair, Same); ok {
+			out = append(out, []Verdict{v, same})
+		} else if path := s.path(v.Pair.A, v.Pair.B); len(path) > 0 {
 			out = append(out, append([]Verdict{v}, path...))
 		}
 	}

@@ -3,6 +3,8 @@ package identity
 import (
 	"bytes"
 	"cmp"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -111,6 +113,14 @@ func Weigh(s Scorer, x, y Hash, a, b Appearance) float32 {
 	return min(max(w, -math.MaxFloat32), math.MaxFloat32)
 }
 
+// Compare is a scorer's comparison of two appearances, whichever comes first.
+func Compare(s Scorer, x, y Hash, a, b Appearance) (levels Levels, rare float64) {
+	if bytes.Compare(x[:], y[:]) > 0 {
+		a, b = b, a
+	}
+	return s.Compare(a, b)
+}
+
 // Better says whether r speaks louder than s for the same two accounts: by its
 // weight and then by its keys. A and B must be in the order of their accounts.
 func (r Resemblance) Better(s Resemblance) bool {
@@ -120,30 +130,53 @@ func (r Resemblance) Better(s Resemblance) bool {
 // resemble joins those that resemble each other, once all that is stronger has
 // joined: the heaviest first, each refused if it breaks a constraint.
 func (p *partitioner) resemble() {
-	pairs := slices.Clone(p.component.Pairs)
-	slices.SortFunc(pairs, func(s, t Resemblance) int {
-		return cmp.Or(cmp.Compare(t.Weight, s.Weight), cmp.Compare(s.A, t.A), cmp.Compare(s.B, t.B))
-	})
-	rivals := p.rivals(pairs)
-	for i, pair := range pairs {
-		review := Review{Identifier: Identifier{AppearanceType, pair.X}, Other: pair.Y, Weight: pair.Weight,
-			Accounts: []Account{p.component.Accounts[pair.A], p.component.Accounts[pair.B]}}
+	pairs, judge := p.component.Pairs, p.component.Judge
+	var rivals []bool
+	if judge == nil {
+		rivals = p.rivals(pairs)
+	}
+	for _, i := range heaviest(pairs) {
+		pair := pairs[i]
 		a, b := p.find(pair.A), p.find(pair.B)
-		if a != b {
-			if rivals[i] {
-				review.Reason = ReviewPerShop
-			} else {
-				review.Reason = p.refuse(a, b, p.rules.Model.PerShop)
+		var reason ReviewReason
+		switch {
+		case a == b:
+		case judge == nil && rivals[i]:
+			reason = ReviewPerShop
+		default:
+			reason = p.refuse(a, b, p.rules.Model.PerShop)
+			if judge != nil {
+				reason = cmp.Or(reason, judge(i, reason, Cluster{p, a}, Cluster{p, b}))
 			}
-			if review.Reason != "" {
-				p.reviews = append(p.reviews, review)
-				continue
-			}
+		}
+		if reason == "" {
 			p.join(a, b)
 		}
-		p.links = append(p.links, Link{Account: review.Accounts[0], Other: review.Accounts[1], Identifier: review.Identifier,
+		if judge != nil {
+			continue
+		}
+		id, accounts := Identifier{AppearanceType, pair.X}, []Account{p.component.Accounts[pair.A], p.component.Accounts[pair.B]}
+		if reason != "" {
+			p.reviews = append(p.reviews, Review{Reason: reason, Identifier: id, Other: pair.Y, Weight: pair.Weight, Accounts: accounts})
+			continue
+		}
+		p.links = append(p.links, Link{Account: accounts[0], Other: accounts[1], Identifier: id,
 			OtherAppearance: pair.Y, Weight: pair.Weight, Strength: p.rules.Model.Strength})
 	}
+}
+
+// heaviest numbers the pairs in the order of their turns: by weight, then by
+// their accounts.
+func heaviest(pairs []Resemblance) []int {
+	order := make([]int, len(pairs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		s, t := &pairs[i], &pairs[j]
+		return cmp.Or(cmp.Compare(t.Weight, s.Weight), cmp.Compare(s.A, t.A), cmp.Compare(s.B, t.B))
+	})
+	return order
 }
 
 // rivals marks the pairs of a person who resembles more persons of one shop than
@@ -278,3 +311,35 @@ func (m *ModelRule) Resemblances(scorer Scorer, bearers []Bearer, appearances ma
 	slices.SortFunc(pairs, func(r, s Resemblance) int { return cmp.Or(cmp.Compare(r.A, s.A), cmp.Compare(r.B, s.B)) })
 	return pairs, inert
 }
+
+// WithModel are the same rules with another model: its name in place of that
+// under model.use. Rules without a model get the part that is given, in YAML.
+func (r *Rules) WithModel(name string, part []byte) (*Rules, error) {
+	source := bytes.Clone(r.source)
+	if r.Model == nil {
+		source = append(append(source, '\n'), part...)
+	}
+	if _, err := ParseRules(source); err != nil {
+		return nil, fmt.Errorf("identity: add a model to the rules: %w", err)
+	}
+	line, column, text := scalar(source, "$.model.use")
+	lines := bytes.SplitAfter(source, []byte("\n"))
+	if line < 1 || line > len(lines) {
+		return nil, errUse
+	}
+	// Columns count characters, and the part before a name may hold any.
+	runes := []rune(string(lines[line-1]))
+	from := column - 1
+	old := []rune(text)
+	if from < 0 || from+len(old) > len(runes) || string(runes[from:from+len(old)]) != text {
+		return nil, errUse
+	}
+	lines[line-1] = []byte(string(runes[:from]) + name + string(runes[from+len(old):]))
+	read, err := ParseRules(bytes.Join(lines, nil))
+	if err != nil || read.Model == nil || read.Model.Use != name {
+		return nil, errUse
+	}
+	return read, nil
+}
+
+var errUse = errors.New("identity: the name under model.use of the rules cannot be replaced: write the new one there yourself")

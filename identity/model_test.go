@@ -37,3 +37,57 @@ func TestModelRulesFaults(t *testing.T) {
 		t.Error("rules with and without a model rule alike")
 	}
 }
+
+// The name alone changes: bounds and comments of the rules stay as they are
+// written, and rules without a model get the part that is given.
+func TestRulesWithModel(t *testing.T) {
+	t.Parallel()
+	const types = "# 规则\nlargest_customer: 5\ntypes:\n  phone: {join: {member: 40}, never: ['m']}\n"
+	const part = "# how\nmodel:\n  use: shipped # which\n  accept: 8\n  review: 3\n  strength: 5\n"
+	for name, c := range map[string]struct{ source, want string }{
+		"in a line":          {types + "model: {use: m, accept: 9, review: 4, strength: 5} # m\n", types + "model: {use: other, accept: 9, review: 4, strength: 5} # m\n"},
+		"in lines":           {types + part, types + strings.Replace(part, "shipped", "other", 1)},
+		"in quotes":          {types + "model: {accept: 9, use: \"m\", review: 4, strength: 5}\n", types + "model: {accept: 9, use: other, review: 4, strength: 5}\n"},
+		"behind other words": {types + "model: {accept: 9, # 规则\n  review: 4, use: '规则', strength: 5}\n", types + "model: {accept: 9, # 规则\n  review: 4, use: other, strength: 5}\n"},
+		"the same name":      {types + strings.Replace(part, "shipped", "other", 1), types + strings.Replace(part, "shipped", "other", 1)},
+		"none":               {types, types + "\n" + strings.Replace(part, "shipped", "other", 1)},
+		"no last line's end": {strings.TrimSpace(types), strings.TrimSpace(types) + "\n" + strings.Replace(part, "shipped", "other", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := ParseRules([]byte(c.source))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := r.WithModel("other", []byte(part))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, _ := got.MarshalText(); string(text) != c.want {
+				t.Errorf("WithModel =\n%s\nwant\n%s", text, c.want)
+			}
+			if got.Model.Use != "other" {
+				t.Errorf("use = %q", got.Model.Use)
+			}
+		})
+	}
+	taken, err := ParseRules([]byte("{largest_customer: 5, types: {phone: {join: {member: 40}}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := taken.WithModel("other", []byte(part)); err == nil {
+		t.Error("a part was added below braces")
+	}
+}
+
+// The bounds of a model hold to the second, the account and the bit.
+func TestBoundsOfTheModel(t *testing.T) {
+	t.Parallel()
+	m := &ModelRule{LeastDays: 2, Block: 3}
+	if !m.Counts(100, 100+2*86400) || m.Counts(100, 99+2*86400) {
+		t.Error("two days are not two days")
+	}
+	if m.Inert(3) || !m.Inert(4) || (&ModelRule{}).Inert(1<<30) {
+		t.Error("of three that may share a key three do not, or four do")
+	}
+}

@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -144,7 +145,17 @@ type Component struct {
 	// Pairs are those of which the model says that they are one person, each of
 	// two accounts once, A below B.
 	Pairs []Resemblance
+	// Judge has the last word on the Pairs; nil is that of accounts: who resembles
+	// more persons of one shop than the model's PerShop is joined to none of them.
+	Judge Judge
 }
+
+// Judge hears of each pair, numbered as in Component.Pairs, whose accounts are
+// in two clusters when its turn comes, and of the constraint that keeps these
+// apart; "" for none. It answers why they are not joined, "" joins them; what a
+// constraint keeps apart stays so, whatever it answers. Where there is a judge,
+// Links and Reviews leave the pairs to it.
+type Judge func(pair int, constraint ReviewReason, a, b Cluster) ReviewReason
 
 // Partition is a resolved component.
 type Partition struct {
@@ -159,6 +170,12 @@ type Partition struct {
 func (r *Rules) Partition(c Component) Partition {
 	n := len(c.Accounts)
 	p := partitioner{rules: r, component: c, parent: make([]int, n+len(c.Groups)), clusters: make([]cluster, n+len(c.Groups))}
+	if c.Judge != nil {
+		p.next, p.last = make([]int, n), make([]int, n)
+		for i := range n {
+			p.next[i], p.last[i] = -1, i
+		}
+	}
 	for i := range p.parent {
 		p.parent[i] = i
 		if i < n {
@@ -208,6 +225,30 @@ type partitioner struct {
 	apart     [][2]int  // accounts that a decision keeps apart
 	links     []Link
 	reviews   []Review
+	// A cluster's accounts are a chain for its judge, from its first: next of each,
+	// -1 after the last, which is kept by the first. nil where nobody asks.
+	next, last []int
+}
+
+// Cluster is what was joined so far, as a Judge sees it until it answers.
+type Cluster struct {
+	p    *partitioner
+	root int
+}
+
+// Size is how many accounts it has.
+func (c Cluster) Size() int { return c.p.clusters[c.root].size }
+
+// First is its lowest account. With the size it tells a cluster from all that
+// it was before and from every other.
+func (c Cluster) First() int { return c.p.clusters[c.root].first }
+
+// Members are its accounts.
+func (c Cluster) Members() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := c.First(); i >= 0 && yield(i); i = c.p.next[i] {
+		}
+	}
 }
 
 func (p *partitioner) find(i int) int {
@@ -401,6 +442,10 @@ func (p *partitioner) join(a, b int) {
 	p.parent[b] = a
 	if y.size == 0 {
 		return
+	}
+	if p.next != nil {
+		first, then := min(x.first, y.first), max(x.first, y.first)
+		p.next[p.last[first]], p.last[first] = then, p.last[then]
 	}
 	x.size += y.size
 	x.first = min(x.first, y.first)

@@ -47,6 +47,8 @@ func TestResolve(t *testing.T) {
 		"member phone": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 0)}, nil, "douyin/s/a tmall/s/b"},
 		"gift": {[]Evidence{member("douyin/s/a", Phone, 1, 0), in(RoleReceiver, member("tmall/s/b", Phone, 1, 0))}, nil,
 			"douyin/s/a | tmall/s/b"},
+		"an agent's typing slip": {[]Evidence{member("douyin/s/a", Phone, 1, 0), in(RoleAgent, member("tmall/s/b", Phone, 1, 0)), in(RoleAgent, member("weidian/s/c", Phone, 1, 0))}, nil,
+			"douyin/s/a | tmall/s/b | weidian/s/c"},
 		"family in one shop": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 0), member("tmall/s/c", Phone, 1, 0)}, nil,
 			"douyin/s/a | tmall/s/b | tmall/s/c"},
 		"one person twice in a shop is no family": {[]Evidence{
@@ -56,8 +58,14 @@ func TestResolve(t *testing.T) {
 			"file/s/order:1 file/s/order:2"},
 		"recycled": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 366*day)}, nil,
 			"douyin/s/a | tmall/s/b"},
+		"as far apart as may be": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 365*day)}, nil,
+			"douyin/s/a tmall/s/b"},
+		"a second more": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 365*day+1)}, nil,
+			"douyin/s/a | tmall/s/b"},
 		"a sighting between keeps it one owner's": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("douyin/s/a", Phone, 1, 200*day), member("tmall/s/b", Phone, 1, 366*day)}, nil,
 			"douyin/s/a tmall/s/b"},
+		"one seen within another's time ends nothing": {[]Evidence{member("douyin/s/a", Phone, 1, 0), member("douyin/s/a", Phone, 1, 700*day), member("tmall/s/b", Phone, 1, 100*day), member("weidian/s/c", Phone, 1, 900*day)}, nil,
+			"douyin/s/a tmall/s/b weidian/s/c"},
 		"warehouse": {warehouse, nil, "file/a/1 | file/b/1 | file/c/1 | file/d/1 | file/e/1 | file/f/1 | file/g/1 | file/h/1 | file/i/1"},
 		"two unionids are two persons": {[]Evidence{
 			member("douyin/s/a", Phone, 1, 0), member("douyin/s/a", UnionID, 2, 0), member("tmall/s/b", Phone, 1, 0), member("tmall/s/b", UnionID, 3, 0)}, nil,
@@ -66,8 +74,8 @@ func TestResolve(t *testing.T) {
 			[]Decision{{ID: "1", Kind: Same, A: b, B: a}}, "douyin/s/a tmall/s/b"},
 		"different is stronger than a unionid": {[]Evidence{member("douyin/s/a", UnionID, 2, 0), member("tmall/s/b", UnionID, 2, 0)},
 			[]Decision{{ID: "1", Kind: Different, A: b, B: a}}, "douyin/s/a | tmall/s/b"},
-		"the later decision stands": {[]Evidence{member("douyin/s/a", UnionID, 2, 0), member("tmall/s/b", UnionID, 2, 0)},
-			[]Decision{{ID: "1", Kind: Same, A: b, B: a, At: 9}, {ID: "2", Kind: Different, A: a, B: b, At: 8}}, "douyin/s/a tmall/s/b"},
+		"a different stands before a same": {[]Evidence{member("douyin/s/a", UnionID, 2, 0), member("tmall/s/b", UnionID, 2, 0)},
+			[]Decision{{ID: "1", Kind: Same, A: b, B: a, At: 9}, {ID: "2", Kind: Different, A: a, B: b, At: 8}}, "douyin/s/a | tmall/s/b"},
 		"an undo is undone": {[]Evidence{member("douyin/s/a", UnionID, 2, 0), member("tmall/s/b", UnionID, 2, 0)},
 			[]Decision{{ID: "3", Kind: Undo, Undoes: "2", At: 3}, {ID: "2", Kind: Undo, Undoes: "1", At: 2}, {ID: "1", Kind: Different, A: b, B: a}}, "douyin/s/a | tmall/s/b"},
 	} {
@@ -77,6 +85,35 @@ func TestResolve(t *testing.T) {
 				t.Errorf("customers (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// A customer grows up to the bound, and what would make it larger is asked.
+func TestTheLargestCustomer(t *testing.T) {
+	t.Parallel()
+	rules, err := ParseRules([]byte("largest_customer: 2\ntypes:\n  phone: {priority: 1, join: {member: 90}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Resolve([]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 0), member("weidian/s/c", Phone, 1, 0)}, nil, rules)
+	if len(got.Customers) != 2 || len(got.Customers[0]) != 2 || len(got.Reviews) != 1 || got.Reviews[0].Reason != ReviewLargest {
+		t.Errorf("customers %v, reviews %+v; want two of three joined, and the third asked about", got.Customers, got.Reviews)
+	}
+}
+
+// By the rules that ship nothing that staff typed, and nothing of a receiver's,
+// joins anybody, whatever its type.
+func TestNeitherAgentsNorReceiversJoin(t *testing.T) {
+	t.Parallel()
+	rules := DefaultRules()
+	for typ := range rules.Types {
+		evidence := []Evidence{member("douyin/s/a", typ, 1, 0)}
+		for i, role := range []Role{RoleAgent, RoleReceiver, RoleAgent, RoleReceiver} {
+			evidence = append(evidence, in(role, member("tmall/"+strings.Repeat("s", i+1)+"/b", typ, 1, 0)))
+		}
+		if got := Resolve(evidence, nil, rules).Customers; len(got) != len(evidence) {
+			t.Errorf("%s joins %v", typ, got)
+		}
 	}
 }
 

@@ -201,20 +201,30 @@ func (r *Rules) NeverDiffers(other *Rules) []IdentifierType {
 
 // position is "line:column: " of a path in a YAML source, "" if it isn't there.
 func position(source []byte, path string) string {
+	line, column, _ := scalar(source, path)
+	if line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d: ", line, column)
+}
+
+// scalar is where the value at a path begins in a YAML source, and how it is
+// written there; line 0 if it isn't there.
+func scalar(source []byte, path string) (line, column int, text string) {
 	file, err := parser.ParseBytes(source, 0)
 	if err != nil {
-		return ""
+		return 0, 0, ""
 	}
 	p, err := yaml.PathString(path)
 	if err != nil {
-		return ""
+		return 0, 0, ""
 	}
 	node, err := p.FilterFile(file)
 	if err != nil || node == nil || node.GetToken() == nil {
-		return ""
+		return 0, 0, ""
 	}
-	at := node.GetToken().Position
-	return fmt.Sprintf("%d:%d: ", at.Line, at.Column)
+	token := node.GetToken()
+	return token.Position.Line, token.Position.Column, strings.TrimSpace(token.Origin)
 }
 
 // Never says whether a normalised value of a type never joins.

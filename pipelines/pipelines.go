@@ -37,6 +37,7 @@ func Topics(brand string, partitions int) []Topic {
 		{t.Orders, partitions, kept}, {t.Users, partitions, kept}, {t.Tickets, partitions, kept}, {t.Spend, partitions, kept},
 		{t.Journal, 1, forever}, {t.Decisions, 1, forever}, {t.DeadLetter, 1, forever},
 		{t.Identity, partitions, compacted}, {t.Cursors, 1, compacted},
-		{t.Alerts, 1, kept}, {t.Redeliver, 1, kept}, {t.Pushes, 1, kept},
+		// An alert stands for as long as it does: the last word of each subject stays.
+		{t.Alerts, 1, compacted}, {t.Redeliver, 1, kept}, {t.Pushes, 1, kept},
 	}
 }

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"oneid/connectors"
+	"oneid/internal/kafka"
 	"oneid/internal/pubsub"
 	"oneid/pipelines"
 	"oneid/pipelines/alert"
@@ -29,44 +33,106 @@ func (n *node) startAlerts() {
 	n.alerts = &alert.Alerts{Kafka: n.kafka, Publisher: publisher, Topic: n.topics.Alerts, Log: n.log}
 }
 
-// alerting publishes alerts, and watches the resolver for them, until ctx ends.
+// alerting publishes alerts, and watches the resolver for them, until ctx ends;
+// also what it ended of.
 func (n *node) alerting(ctx context.Context) error {
-	watching, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.alerts.Run(telling) })
+	group.Go(func() error {
+		defer stop() // what was said last is told
 		machine, err := os.Hostname()
 		if err != nil {
 			machine = "unknown"
 		}
+		watch := resolverWatch{alerts: n.alerts, machine: machine}
 		var asked time.Time
-		for pipelines.Sleep(watching, time.Second) == nil {
+		for pipelines.Sleep(ctx, time.Second) == nil {
 			if time.Since(asked) >= rowsEvery {
 				asked = time.Now()
-				n.alertRows(watching)
+				n.alertRows(ctx)
 			}
-			state, cause, since := n.resolver.Health()
-			if detail, known := resolverAlert(state, cause, time.Since(since)); known {
-				n.alerts.Set(alert.Resolver, machine, detail)
-			}
+			watch.look(n.resolver.Health())
 		}
-	}()
-	err := n.alerts.Run(ctx)
-	stop()
-	<-ended
-	return err
+		if state, cause, since := n.resolver.Health(); state == pipelines.Stopped {
+			watch.look(state, cause, since)
+		}
+		return nil
+	})
+	return group.Wait()
 }
 
-// resolverAlert is what a resolver in a state for some time is an alert of,
-// empty for none; known is false while that cannot be said.
-func resolverAlert(state pipelines.State, cause error, since time.Duration) (detail string, known bool) {
-	switch {
-	case state == pipelines.Working || state == pipelines.Standby:
-		return "", true
-	case state == pipelines.Stopped || state == pipelines.Waiting && since >= alertAfter:
-		return fmt.Sprintf("the resolver is %s: %v; see \"What can go wrong\" in docs/operate.md", state, cause), true
+// resolverWatch makes alerts of the states of this process's resolver. Several
+// processes have one each, and their alerts are of the same subjects: so each
+// says what has changed with it, and who waits says so again now and then.
+type resolverWatch struct {
+	alerts interface {
+		Set(kind, name, detail string)
+		Clear(kind string)
 	}
-	return "", false
+	machine string
+
+	// What was said last: of which subject (empty for none), when, and whether
+	// all was well.
+	about string
+	at    time.Time
+	well  bool
+	begun bool // something was seen of this resolver
+}
+
+// sayAgain is how often a resolver that waits says so: another's, that works
+// again, may have cleared it.
+const sayAgain = time.Minute
+
+// look takes a state, its cause, and since when it is so.
+func (w *resolverWatch) look(state pipelines.State, cause error, since time.Time) {
+	switch {
+	case state == pipelines.Working:
+		// The flow goes on: whatever another, also one that is gone, has raised.
+		if !w.well {
+			w.alerts.Clear(alert.Resolver)
+		}
+		w.about, w.well, w.begun = "", true, true
+	case state == pipelines.Standby:
+		switch {
+		case w.about != "":
+			w.alerts.Set(alert.Resolver, w.about, "")
+		case !w.begun: // what stands may be of the process before; who waits says so again
+			w.alerts.Clear(alert.Resolver)
+		}
+		w.about, w.well, w.begun = "", false, true
+	case state == pipelines.Stopped || state == pipelines.Waiting && time.Since(since) >= alertAfter:
+		about := hindrance(state, cause)
+		if w.about == about && time.Since(w.at) < sayAgain {
+			return
+		}
+		if w.about != "" && w.about != about {
+			w.alerts.Set(alert.Resolver, w.about, "")
+		}
+		w.about, w.at, w.well, w.begun = about, time.Now(), false, true
+		w.alerts.Set(alert.Resolver, about, fmt.Sprintf("the resolver on %s is %s: %v; see \"What can go wrong\" in docs/operate.md", w.machine, state, cause))
+	}
+}
+
+// hindrance is what a person can act on when a resolver does not work.
+func hindrance(state pipelines.State, cause error) string {
+	var coded interface{ Code() string }
+	code := ""
+	if errors.As(cause, &coded) {
+		code = coded.Code()
+	}
+	switch {
+	case code == "state_full":
+		return "disk"
+	case state == pipelines.Stopped:
+		return "resolver"
+	case strings.HasPrefix(code, "clickhouse"):
+		return "clickhouse"
+	case kafka.IsAway(cause):
+		return "kafka"
+	}
+	return "resolver"
 }
 
 // rowsEvery is how often is looked for rows of who is who that were refused.

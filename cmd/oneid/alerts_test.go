@@ -4,16 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"oneid/connectors/simulator"
+	"oneid/internal/clickhouse"
 	"oneid/pipelines"
 )
 
@@ -23,8 +27,7 @@ import (
 // is told in the end, and each thing once.
 func TestUpTellsAlerts(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	must(t, "init", "--dir", dir)
+	dir := begunFolder(t)
 	shops := start(t, "simulate", "--people", "20", "--json")
 	eventually(t, time.Minute, "the simulators answer", func() (bool, string) {
 		return strings.Contains(shops.stdout.String(), "\n"), shops.stderr.String()
@@ -113,25 +116,78 @@ func TestUpTellsAlerts(t *testing.T) {
 	}
 }
 
-// The resolver is an alert once it waits for long, and none while it starts.
+// alertLog are the alerts that a watch makes.
+type alertLog []string
+
+func (s *alertLog) Set(kind, name, detail string) {
+	sign := "+"
+	if detail == "" {
+		sign = "-"
+	}
+	*s = append(*s, sign+kind+"/"+name)
+}
+
+func (s *alertLog) Clear(kind string) { *s = append(*s, "-"+kind) }
+
+// The resolver is an alert once it waits for long, and none while it starts. The
+// alert is about what a person can act on and not about a machine, which may be
+// gone: whichever process works again clears it.
 func TestResolverAlert(t *testing.T) {
 	t.Parallel()
-	cause := errors.New("clickhouse is away")
-	for name, c := range map[string]struct {
-		state         pipelines.State
-		since         time.Duration
-		raised, known bool
-	}{
-		"works":           {pipelines.Working, 0, false, true},
-		"stands by":       {pipelines.Standby, 0, false, true},
-		"waits for a bit": {pipelines.Waiting, alertAfter - time.Second, false, false},
-		"waits for long":  {pipelines.Waiting, alertAfter, true, true},
-		"has stopped":     {pipelines.Stopped, 0, true, true},
-		"starts":          {pipelines.Starting, time.Hour, false, false},
-	} {
-		detail, known := resolverAlert(c.state, cause, c.since)
-		if known != c.known || (detail != "") != c.raised || c.raised && !strings.Contains(detail, cause.Error()) {
-			t.Errorf("%s: %q, %v", name, detail, known)
-		}
+	unreachable := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	away := fmt.Errorf("resolve: insert: %w", clickhouseError(t))
+	type at struct {
+		state pipelines.State
+		cause error
+		since time.Duration
+		pause time.Duration // before it is looked at
 	}
+	for name, c := range map[string]struct {
+		at   []at
+		want alertLog
+	}{
+		"works":           {[]at{{state: pipelines.Working}, {state: pipelines.Working}}, alertLog{"-resolver"}},
+		"stands by":       {[]at{{state: pipelines.Standby}, {state: pipelines.Standby}}, alertLog{"-resolver"}},
+		"starts":          {[]at{{state: pipelines.Starting, since: time.Hour}}, nil},
+		"waits for a bit": {[]at{{state: pipelines.Waiting, cause: away, since: alertAfter - time.Second}}, nil},
+		"waits for long, and works again": {[]at{
+			{state: pipelines.Working}, {state: pipelines.Waiting, cause: away, since: alertAfter}, {state: pipelines.Waiting, cause: away, since: alertAfter + 1}, {state: pipelines.Working},
+		}, alertLog{"-resolver", "+resolver/clickhouse", "-resolver"}},
+		"waits on": {[]at{
+			{state: pipelines.Waiting, cause: away, since: alertAfter}, {state: pipelines.Waiting, cause: away, since: time.Hour, pause: sayAgain},
+		}, alertLog{"+resolver/clickhouse", "+resolver/clickhouse"}},
+		"waits for something else": {[]at{
+			{state: pipelines.Waiting, cause: away, since: alertAfter}, {state: pipelines.Waiting, cause: fmt.Errorf("kafka: read: %w", unreachable), since: time.Hour},
+		}, alertLog{"+resolver/clickhouse", "-resolver/clickhouse", "+resolver/kafka"}},
+		"another takes over": {[]at{{state: pipelines.Waiting, cause: away, since: alertAfter}, {state: pipelines.Standby}}, alertLog{"+resolver/clickhouse", "-resolver/clickhouse"}},
+		"the disk is full":   {[]at{{state: pipelines.Waiting, cause: fmt.Errorf("resolve: apply: %w", fullDiskError{}), since: alertAfter}}, alertLog{"+resolver/disk"}},
+		"takes long":         {[]at{{state: pipelines.Waiting, cause: errors.New("to apply batch 7 takes longer than 30s"), since: alertAfter}}, alertLog{"+resolver/resolver"}},
+		"has stopped":        {[]at{{state: pipelines.Stopped, cause: errors.New("the journal was rewritten")}}, alertLog{"+resolver/resolver"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var got alertLog
+			w := resolverWatch{alerts: &got, machine: "m"}
+			for _, at := range c.at {
+				time.Sleep(at.pause)
+				w.look(at.state, at.cause, time.Now().Add(-at.since))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s: %q, want %q", name, got, c.want)
+			}
+		})
+	}
+}
+
+type fullDiskError struct{}
+
+func (fullDiskError) Error() string { return "the state's disk is full" }
+func (fullDiskError) Code() string  { return "state_full" }
+
+// clickhouseError is what asking a ClickHouse gives that is not there.
+func clickhouseError(t *testing.T) error {
+	conn, err := clickhouse.Open(t.Context(), clickhouse.Config{URL: "http://127.0.0.1:1"})
+	if err == nil {
+		t.Fatal(conn.Close(), "a ClickHouse answers that is not there")
+	}
+	return err
 }

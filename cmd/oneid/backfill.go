@@ -62,6 +62,10 @@ func (c backfillCmd) Run(ctx context.Context, f folder) (err error) {
 				n.readingPast(w)
 				var sum pull.Summary
 				err := n.byHand(ctx, "backfill/"+w.shop.platform+"/"+w.shop.name+"/"+w.puller.Stream, 0, func(ctx context.Context) (err error) {
+					// Another process may have read on since this one asked about the cost.
+					if err := n.cursors.Refresh(ctx); err != nil {
+						return err
+					}
 					sum, err = w.Run(ctx)
 					return err
 				})

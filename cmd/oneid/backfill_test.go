@@ -51,8 +51,7 @@ func TestBackfillDays(t *testing.T) {
 // its days, and leaves the live reading where it was.
 func TestBackfill(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	must(t, "init", "--dir", dir)
+	dir := begunFolder(t)
 	shops := start(t, "simulate", "--people", "50", "--json")
 	eventually(t, time.Minute, "the simulators answer", func() (bool, string) {
 		return strings.Contains(shops.stdout.String(), "\n"), shops.stderr.String()

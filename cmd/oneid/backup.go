@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"oneid/internal/keyring"
@@ -26,7 +27,7 @@ type backupCmd struct {
 
 // Help shows below the usage.
 func (backupCmd) Help() string {
-	return "Copies ClickHouse, the embedded broker and the settings, while `oneid up` runs. The resolver's state is made anew from them by `oneid restore`. Each file is cut into pieces that are kept under their checksums: a second backup into the same folder adds only what is new. It is there once all of it is; one that was cut off leaves the earlier ones as they are.\n\nWITHOUT --with-keys THE KEYS ARE NOT IN IT: no sealed value and no payload can be opened, and no restored instance works, without keys/keyring.json. Keep a copy of keys/ in a safe, apart from the backups.\n\nWith servers of your own (kafka.brokers, clickhouse.url) back up those by their own means."
+	return "Copies ClickHouse, the embedded broker and the settings, while `oneid up` runs. The resolver's state is made anew from them by `oneid restore`. Each file is cut into pieces that are kept under their checksums: a second backup into the same folder adds only what is new. It is there once all of it is; one that was cut off leaves the earlier ones as they are.\n\nWITHOUT --with-keys THE KEYS ARE NOT IN IT: no sealed value and no payload can be opened, and no restored instance works, without keys/keyring.json. Keep a copy of keys/ in a safe, apart from the backups.\n\nIt refuses where Kafka or ClickHouse is a server of your own (kafka.brokers, clickhouse.url): back up ClickHouse by its BACKUP statement first, then Kafka's topics."
 }
 
 // backupReport is what --json prints.
@@ -45,7 +46,7 @@ func fingerprint(keys *keyring.Ring) string {
 }
 
 // errOwnServers refuses what works on embedded parts alone.
-var errOwnServers = hinted{errors.New("this instance works with servers of your own"), "back up ClickHouse by its BACKUP statement, keep Kafka's topics, and keep keys/ in a safe; `oneid rebuild` makes the state anew"}
+var errOwnServers = hinted{errors.New("this instance works with servers of your own"), "back up ClickHouse by its BACKUP statement first, then Kafka's topics, and keep keys/ in a safe; docs/operate.md says how `oneid rebuild` and `oneid backfill` put it back"}
 
 // Run backs up.
 func (c backupCmd) Run(ctx context.Context, f folder) (err error) {
@@ -92,7 +93,7 @@ func (c backupCmd) backup(ctx context.Context, n *node, show *progress) (backupR
 	what := ""
 	b := &backup.Backup{
 		Folder: string(f), Brand: n.settings.Brand, Topics: n.topics, Kafka: n.kafka, ClickHouse: n.clickhouse,
-		Fingerprint: fingerprint(n.keys), Log: n.log,
+		Fingerprint: fingerprint(n.keys), Log: n.log, Also: f.named(n.settings),
 		Progress: func(now string, files int) {
 			if now != what {
 				what = now
@@ -237,6 +238,22 @@ func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Man
 	return restoreState(ctx, f, m, show)
 }
 
+// named are the files below the folder that its settings name and that hold no
+// secret: a copy of the settings is of no use without them. One that lies
+// elsewhere is not the folder's to copy.
+func (f folder) named(s Settings) (files []string) {
+	for _, path := range append([]string{s.Identity.RulesFile}, s.Identity.Models...) {
+		if path == "" {
+			continue
+		}
+		inside := filepath.ToSlash(f.relative(f.resolve(path)))
+		if filepath.IsLocal(inside) && !slices.Contains(files, inside) {
+			files = append(files, inside)
+		}
+	}
+	return files
+}
+
 // restoreState makes the state of a restored instance, whose tables are
 // brought up to date before, and takes what came after it.
 func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progress) (err error) {
@@ -251,7 +268,7 @@ func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progre
 	}
 	show.start("making the state", 0)
 	again := &rebuild.Rebuild{
-		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Models: models(), Keys: n.keys, Log: n.log, Position: m.Position,
+		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Models: n.scorers, Keys: n.keys, Log: n.log, Position: m.Position,
 		Progress: func(_ string, rows int) { show.set(int64(rows), 0) },
 	}
 	made, err := again.Into(ctx, store)

@@ -47,7 +47,7 @@ const whoIsWho = "SELECT count(), sum(cityHash64(account, customer_id)) FROM ide
 // schema is brought up to date.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
-	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
+	dir, kept := begunFolder(t), filepath.Join(t.TempDir(), "backups")
 	importPeople(t, dir, 0, 300)
 	running, e := up(t, dir)
 	taking := start(t, "backup", "--dir", dir, kept)
@@ -115,7 +115,7 @@ var armed sync.Mutex
 // calls it delivered, is in ClickHouse again after a restore.
 func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
 	t.Parallel()
-	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
+	dir, kept := begunFolder(t), filepath.Join(t.TempDir(), "backups")
 	importPeople(t, dir, 0, 20)
 	running, _ := up(t, dir)
 	store, err := backup.OpenStore(kept)
@@ -154,7 +154,7 @@ func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
 // damaged bytes and foreign keys are refused.
 func TestBackupCutOffAndDamaged(t *testing.T) {
 	t.Parallel()
-	dir, kept := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backups")
+	dir, kept := begunFolder(t), filepath.Join(t.TempDir(), "backups")
 	importPeople(t, dir, 0, 20)
 	want := one(t, dir, whoIsWho)
 	must(t, "backup", "--dir", dir, "--with-keys", kept)

@@ -149,13 +149,20 @@ func (b *flowBench) newInsertFloor(ctx context.Context) (*insertFloor, error) {
 
 func (f *insertFloor) insert(ctx context.Context, values [][]byte) error {
 	f.batch++
-	rows := resolve.Rows{Batch: &resolve.Batch{Sequence: f.batch, Epoch: 1}, CustomerOf: func(identity.Account) identity.CustomerID { return identity.CustomerID{} }}
+	rows := resolve.Rows{Batch: &resolve.Batch{Sequence: f.batch, Epoch: 1}}
 	for _, value := range values {
 		e := new(events.Event)
 		if err := events.Decode(value, e); err != nil {
 			return err
 		}
 		rows.Events = append(rows.Events, e)
+	}
+	rows.Customers = func(yield func(*events.Event, identity.CustomerID) bool) {
+		for _, e := range rows.Events {
+			if !yield(e, identity.CustomerID{}) {
+				return
+			}
+		}
 	}
 	_, err := f.blocks.Write(ctx, rows)
 	return err

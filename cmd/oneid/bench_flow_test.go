@@ -58,6 +58,9 @@ func TestBenchFlow(t *testing.T) {
 		}
 		sum += r.Floors[name]
 	}
+	if r.RefreshCPU <= 0 {
+		t.Errorf("making customer_360 anew took %g CPU seconds", r.RefreshCPU)
+	}
 	if math.Abs(r.RMax*sum-2e6) > 1 {
 		t.Errorf("r_max is %g, where the floors allow %g", r.RMax, 2e6/sum)
 	}

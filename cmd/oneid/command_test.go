@@ -32,8 +32,10 @@ func TestMain(m *testing.M) {
 		os.Exit(run(os.Args[1:]))
 	}
 	code := m.Run()
-	if shown.dir != "" {
-		_ = os.RemoveAll(shown.dir) // what stays lies in the system's temporary folder
+	for _, s := range []*sharedFolder{&shown, &begun} {
+		if s.dir != "" {
+			_ = os.RemoveAll(s.dir) // what stays lies in the system's temporary folder
+		}
 	}
 	os.Exit(code)
 }
@@ -270,45 +272,62 @@ func demoArgs(dir string, people, seed int) []string {
 	return []string{"demo", "--dir", dir, "--people", fmt.Sprint(people), "--seed", fmt.Sprint(seed), "--exit", "--json"}
 }
 
-// shown is a demo of 100 people that all tests share: they copy it.
-var shown struct {
+// sharedFolder is made once for all tests, each of which gets a copy.
+type sharedFolder struct {
 	once sync.Once
 	dir  string
-	out  string
 	err  error
+}
+
+var shown, begun sharedFolder
+
+// copyFor is a copy of the folder that the commands make, each a program of its
+// own.
+func (s *sharedFolder) copyFor(t *testing.T, commands func(dir string) [][]string) string {
+	t.Helper()
+	s.once.Do(func() {
+		program, err := os.Executable()
+		if err != nil {
+			s.err = err
+			return
+		}
+		if s.dir, s.err = os.MkdirTemp("", "oneid-test-shared-"); s.err != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience*time.Minute)
+		defer cancel()
+		for _, args := range commands(filepath.Join(s.dir, "data")) {
+			cmd := exec.CommandContext(ctx, program, args...) // this very program
+			cmd.Env = environment()
+			if out, err := cmd.CombinedOutput(); err != nil {
+				s.err = fmt.Errorf("oneid %s: %w\n%s", strings.Join(args, " "), err, out)
+				return
+			}
+		}
+	})
+	if s.err != nil {
+		t.Fatalf("the folder that the tests share: %v", s.err)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	copyFolder(t, filepath.Join(s.dir, "data"), dir)
+	return dir
 }
 
 // demoFolder is a copy of a folder in which `oneid demo` of 100 people has
 // ended.
 func demoFolder(t *testing.T) string {
 	t.Helper()
-	shown.once.Do(func() {
-		program, err := os.Executable()
-		if err != nil {
-			shown.err = err
-			return
-		}
-		if shown.dir, shown.err = os.MkdirTemp("", "oneid-test-demo-"); shown.err != nil {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, program, demoArgs(filepath.Join(shown.dir, "data"), 100, 4)...) // this very program
-		cmd.Env = environment()
-		var fault bytes.Buffer
-		cmd.Stderr = &fault
-		out, err := cmd.Output()
-		if err != nil {
-			err = fmt.Errorf("%w\n%s", err, fault.String())
-		}
-		shown.out, shown.err = string(out), err
+	return shown.copyFor(t, func(dir string) [][]string { return [][]string{demoArgs(dir, 100, 4)} })
+}
+
+// begunFolder is a copy of an instance with empty tables: to make these takes a
+// second of CPU. All copies have the same keys. That a command makes a folder
+// that is not there, other tests show.
+func begunFolder(t *testing.T) string {
+	t.Helper()
+	return begun.copyFor(t, func(dir string) [][]string {
+		return [][]string{{"init", "--dir", dir}, {"migrate", "--dir", dir}}
 	})
-	if shown.err != nil {
-		t.Fatalf("the demo that the tests share: %v", shown.err)
-	}
-	dir := filepath.Join(t.TempDir(), "data")
-	copyFolder(t, filepath.Join(shown.dir, "data"), dir)
-	return dir
 }
 
 // copyFolder copies a folder, and keeps who may read what.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"oneid/connectors/simulator"
+	"oneid/internal/crashtest"
 )
 
 var addressPattern = regexp.MustCompile(`https?://\S+/authorize\?\S+`)
@@ -58,12 +58,7 @@ func connect(t *testing.T, dir, platform, shop string) {
 // consent does not, and neither page nor error holds a code.
 func TestTheBrowserComesBack(t *testing.T) {
 	t.Parallel()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	redirect := fmt.Sprintf("http://%s/back", free.Addr())
-	_ = free.Close()
+	redirect := fmt.Sprintf("http://%s/back", crashtest.Address(t))
 	back, err := listenBack(t.Context(), redirect, "mine")
 	if err != nil || back == nil {
 		t.Fatal(err)

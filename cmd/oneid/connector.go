@@ -33,7 +33,7 @@ func (connectorCmd) Help() string {
 
 // connectorArg is the platform.
 type connectorArg struct {
-	Platform string `arg:"" optional:"" env:"ONEID_PLATFORM" help:"tmall, douyin or weidian (default: ONEID_PLATFORM)."`
+	Platform string `arg:"" optional:"" env:"ONEID_PLATFORM" help:"tmall, douyin, weidian or sobot (default: ONEID_PLATFORM)."`
 }
 
 func (c connectorArg) spec() (connectors.Spec, error) {
@@ -98,7 +98,11 @@ func (c connectorDiscoverCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	return discover(spec, c.Config, c.Personal, c.Singer)
+	err = discover(spec, c.Config, c.Personal, c.Singer)
+	if errors.As(err, new(*tap.SettingsError)) && !c.Singer {
+		err = errors.Join(err, tap.NewAirbyte(os.Stdout).Failed(err))
+	}
+	return err
 }
 
 func discover(spec connectors.Spec, config string, personal, singer bool) error {

@@ -95,10 +95,12 @@ func TestConnectorForOtherSchedulers(t *testing.T) {
 
 	// What the scheduler gave is wrong: an error in its own words, and exit code 1.
 	writeText(t, filepath.Join(dir, "broken.json"), "{")
+	broken := filepath.Join(dir, "broken.json")
 	for _, args := range [][]string{
-		{"--config", filepath.Join(dir, "broken.json"), "--catalog", catalog}, {"--config", config}, {"--config", config, "--catalog", config, "--state", catalog},
+		{"read", "weidian", "--config", broken, "--catalog", catalog}, {"read", "weidian", "--config", config}, {"discover", "weidian", "--config", broken},
+		{"read", "weidian", "--config", config, "--catalog", config, "--state", catalog},
 	} {
-		a := oneid(t, append([]string{"connector", "read", "weidian"}, args...)...)
+		a := oneid(t, append([]string{"connector"}, args...)...)
 		if a.code != 1 || len(spoken(t, a.stdout)["TRACE"]) != 1 || !strings.Contains(a.stdout, "config_error") {
 			t.Errorf("%v: exit code %d:\n%s%s", args, a.code, a.stdout, a.stderr)
 		}

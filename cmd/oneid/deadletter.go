@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -78,10 +79,18 @@ func (c deadletterListCmd) Run(ctx context.Context, f folder) error {
 		w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(w, "LETTER\tFIRST SEEN\tREASON\tSHOP\tTRIED\tSTATE\tORIGIN\tDETAIL")
 		for _, l := range letters {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", l.ID, l.FirstSeen.Format(time.RFC3339), l.Reason, strings.Trim(l.Platform+"/"+l.Shop, "/"), l.Attempts, l.State, l.Origin, l.Detail)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(l.ID), l.FirstSeen.Format(time.RFC3339), l.Reason, oneLine(strings.Trim(l.Platform+"/"+l.Shop, "/")), l.Attempts, l.State, oneLine(l.Origin), oneLine(l.Detail))
 		}
 		return w.Flush()
 	})
+}
+
+// oneLine is a text of others, such as a file's name in a zip, as a terminal may
+// show it: what would move the cursor, hide or begin a line is written out.
+func oneLine(text string) string {
+	quoted := strconv.QuoteToGraphic(text)
+	quoted = quoted[1 : len(quoted)-1]
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted)
 }
 
 type deadletterShowCmd struct {
@@ -107,7 +116,7 @@ func (c deadletterShowCmd) Run(ctx context.Context, f folder) error {
 	if c.JSON {
 		return printJSON(letter)
 	}
-	fmt.Fprintf(os.Stderr, "%s: refused by %s at %s, tried %d times, %s\n%s\n", letter.Origin, letter.Reason, letter.First.Format(time.RFC3339), letter.Attempts, letter.State, letter.Detail)
+	fmt.Fprintf(os.Stderr, "%s: refused by %s at %s, tried %d times, %s\n%s\n", oneLine(letter.Origin), letter.Reason, letter.First.Format(time.RFC3339), letter.Attempts, letter.State, oneLine(letter.Detail))
 	_, err = os.Stdout.Write(letter.Bytes)
 	return err
 }

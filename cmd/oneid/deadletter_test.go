@@ -15,7 +15,7 @@ import (
 // of no use; at rest and beside a running owner.
 func TestDeadletter(t *testing.T) {
 	t.Parallel()
-	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	dir, in := begunFolder(t), t.TempDir()
 	orders, mapping, mended := filepath.Join(in, "orders.csv"), filepath.Join(in, "wrong.yaml"), filepath.Join(in, "right.yaml")
 	const secret = "invented-buyer"
 	writeText(t, orders, "no,who,when,paid\n"+
@@ -45,17 +45,6 @@ func TestDeadletter(t *testing.T) {
 			t.Errorf("letter %+v", l)
 		}
 	}
-	for _, none := range [][]string{{"--reason", "decode"}, {"--platform", "tmall"}, {"--shop", "weidian/2"}} {
-		if got := list(none...); len(got) != 0 {
-			t.Errorf("%v lists %+v", none, got)
-		}
-	}
-	if got := list("--shop", "weidian/1", "--limit", "2"); len(got) != 2 {
-		t.Errorf("--limit 2 lists %d", len(got))
-	}
-	if out := must(t, "deadletter", "list", "--dir", dir).stdout; strings.Count(out, "\n") != 4 || strings.Contains(out, secret) {
-		t.Errorf("the list for people is\n%s", out)
-	}
 	if got := one(t, dir, "SELECT count(), uniqExact(letter_id), any(state) FROM dead_letters"); got != "3 3 open" {
 		t.Errorf("the view has %s", got)
 	}
@@ -71,6 +60,17 @@ func TestDeadletter(t *testing.T) {
 
 	// Beside an owner the bytes want a key of their own scope.
 	p, e := up(t, dir)
+	for _, none := range [][]string{{"--reason", "decode"}, {"--platform", "tmall"}, {"--shop", "weidian/2"}} {
+		if got := list(none...); len(got) != 0 {
+			t.Errorf("%v lists %+v", none, got)
+		}
+	}
+	if got := list("--shop", "weidian/1", "--limit", "2"); len(got) != 2 {
+		t.Errorf("--limit 2 lists %d", len(got))
+	}
+	if out := must(t, "deadletter", "list", "--dir", dir).stdout; strings.Count(out, "\n") != 4 || strings.Contains(out, secret) {
+		t.Errorf("the list for people is\n%s", out)
+	}
 	wantRefused(t, oneid(t, "deadletter", "show", "--dir", dir, letters[0].ID), 1, "deadletter:show", "hint: ", "apikey create")
 	wantRefused(t, oneid(t, "deadletter", "show", "--dir", dir, "--key-file", filepath.Join(dir, e.API.KeyFile), letters[0].ID), 1, "deadletter:show", "hint: ")
 	key := filepath.Join(in, "duty.key")
@@ -133,4 +133,17 @@ func query(t *testing.T, e Endpoints, dir, sql string) string {
 		t.Fatal(err)
 	}
 	return out.String()
+}
+
+// What others wrote into a name moves no cursor and begins no line.
+func TestTextsOfOthersStayInTheirLine(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"订单 “一”.csv line 3, \"a\\b\"": "订单 “一”.csv line 3, \"a\\b\"",
+		"a\x1b[2Kb\nok\r\u202ec\xff":  `a\x1b[2Kb\nok\r\u202ec\xff`,
+	} {
+		if got := oneLine(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
 }

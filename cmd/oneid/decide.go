@@ -115,7 +115,7 @@ type decideListCmd struct {
 
 // Help shows below the usage.
 func (decideListCmd) Help() string {
-	return "Two people who decide at the same moment may contradict each other. Then the `different` wins, and the list names which decisions are in conflict: undo one of them.\n\nExit code: 0 all is consistent, 3 there are conflicts, 1 failed."
+	return "Two people who decide at the same moment may contradict each other, about the same two accounts or across others. Then the `different` wins, and the list shows and names the decisions that are in conflict: undo one of them.\n\nExit code: 0 all is consistent, 3 there are conflicts, 1 failed."
 }
 
 // Run lists decisions.
@@ -138,13 +138,7 @@ func (c decideListCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	if !c.All {
-		standing := []decide.Decision{}
-		for _, d := range list.Decisions {
-			if d.Standing == identity.Stands && d.Undoes == "" {
-				standing = append(standing, d)
-			}
-		}
-		list.Decisions = standing
+		list.Decisions = list.Standing()
 	}
 	return c.print(list)
 }
@@ -326,7 +320,7 @@ func (a decisionsAPI) Undo(ctx context.Context, id, who, reason string, rules bo
 func (a decisionsAPI) ListDecisions(ctx context.Context, limit int) (api.DecisionList, error) {
 	list, err := a.desk.List(ctx)
 	out := api.DecisionList{Decisions: []api.Decision{}, Conflicts: list.Conflicts}
-	for _, d := range list.Decisions[:min(limit, len(list.Decisions))] {
+	for _, d := range list.Newest(limit) {
 		out.Decisions = append(out.Decisions, asAPI(d))
 	}
 	return out, wordAPI(err)

@@ -26,7 +26,7 @@ func steady(r demoReport) demoReport {
 // Whatever the seed and size: what the simulators have is what ClickHouse
 // has, and what the report says of itself is what other code counts.
 func TestDemoStoresWhatTheSourcesHave(t *testing.T) {
-	for _, c := range []struct{ people, seed int }{{100, 1}, {200, 20}, {300, 300}} {
+	for _, c := range []struct{ people, seed int }{{100, 1}, {150, 20}, {200, 300}} {
 		t.Run(fmt.Sprintf("%d people, seed %d", c.people, c.seed), func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "data")
@@ -71,8 +71,7 @@ func TestDemoWithTheModel(t *testing.T) {
 	if now, err := os.ReadFile(rules); err != nil || string(now) != string(text) {
 		t.Errorf("the folder's rules are written over (%v)", err)
 	}
-	without := filepath.Join(t.TempDir(), "without")
-	must(t, demoArgs(without, 100, 4)...)
+	without := demoFolder(t)
 	wantRefused(t, oneid(t, append(demoArgs(without, 100, 4), "--model")...), 1, "begun without a model", "--dir")
 }
 

@@ -154,7 +154,7 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 	i := &instance{folder: d.folder, settings: settings}
 	if _, err := i.identityRules(); err != nil {
-		d.fail("settings", err, "mend the file that identity.rules_file names")
+		d.fail("settings", err, "mend the file that identity.rules_file names, or those of identity.models")
 	} else {
 		d.ok("settings", "%s", d.folder.path(settingsFile))
 	}

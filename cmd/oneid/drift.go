@@ -26,7 +26,7 @@ type driftCmd struct {
 
 // Help shows below the usage.
 func (driftCmd) Help() string {
-	return "A field that a platform's payloads gain, lose, or give another kind is the first sign of a rule that the platform changed. Pulling looks at a part of the payloads, counts what differs (oneid_pull_drift_total), and raises an alert when it is new. A field counts as lost when ten payloads in a row lack it. Look what the platform announced; if OneID needs nothing of it, accept it. A difference that a thousand payloads no longer show ends by itself.\n\nNames of fields are shown and kept, values never.\n\nExit code: 0 nothing differs or it was accepted, 3 something differs."
+	return "A field that a platform's payloads gain, lose, or give another kind is the first sign of a rule that the platform changed. Pulling looks at a part of the payloads, counts what differs (oneid_pull_drift_total), and raises an alert when it is new. A status whose word the mapping does not know counts too, in each record; the word is kept as platform_status. A field counts as lost when ten payloads in a row lack it. Look what the platform announced; if OneID needs nothing of it, accept it. A difference that a thousand payloads no longer show ends by itself.\n\nNames of fields are shown and kept, and words of statuses; other values never.\n\nExit code: 0 nothing differs or it was accepted, 3 something differs."
 }
 
 // driftLine is what --json prints of one difference.

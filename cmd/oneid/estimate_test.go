@@ -33,8 +33,7 @@ func TestCost(t *testing.T) {
 // is asked; asking reads nothing.
 func TestSyncEstimates(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	must(t, "init", "--dir", dir)
+	dir := begunFolder(t)
 	shops := start(t, "simulate", "--people", "50", "--json")
 	eventually(t, time.Minute, "the simulators answer", func() (bool, string) {
 		return strings.Contains(shops.stdout.String(), "\n"), shops.stderr.String()

@@ -167,7 +167,7 @@ func gbkText(t *testing.T, text string) string {
 // and why, and lie in the dead letter; all others are loaded.
 func TestExportRefusesLines(t *testing.T) {
 	t.Parallel()
-	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	dir, in := begunFolder(t), t.TempDir()
 	head, rest, _ := strings.Cut(tmallOrders(3), "\r\n")
 	bad := []string{
 		`3.7E+18,"8.00","交易成功","甲**","x","2026-01-02 03:04:05",""`,
@@ -211,7 +211,7 @@ func TestExportRefusesLines(t *testing.T) {
 func TestExportCutOff(t *testing.T) {
 	t.Parallel()
 	const orders = 15_000
-	dir, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "ExportOrderList202601031200.csv")
+	dir, file := begunFolder(t), filepath.Join(t.TempDir(), "ExportOrderList202601031200.csv")
 	writeText(t, file, gbkText(t, tmallOrders(orders)))
 	args := []string{"import", "--dir", dir, "--shop", "tmall/s", file}
 	cut := 0
@@ -249,7 +249,7 @@ func TestExportCutOff(t *testing.T) {
 // and asked for where there is none.
 func TestExportInAnEncryptedZip(t *testing.T) {
 	t.Parallel()
-	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	dir, in := begunFolder(t), t.TempDir()
 	var sealed bytes.Buffer
 	w := cryptzip.NewWriter(&sealed)
 	f, err := w.Encrypt("订单/ExportOrderList202601031200.csv", "一个 s3cret", cryptzip.AES256Encryption)
@@ -279,7 +279,7 @@ func TestExportInAnEncryptedZip(t *testing.T) {
 // What --guess writes of a till's file loads it.
 func TestImportGuess(t *testing.T) {
 	t.Parallel()
-	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	dir, in := begunFolder(t), t.TempDir()
 	const till = "../../deploy/examples/till/till.csv"
 	mapping := filepath.Join(in, "mapping.yaml")
 	writeText(t, mapping, must(t, "import", "--guess", till).stdout)

@@ -126,6 +126,8 @@ type Endpoints struct {
 	// Callbacks is where the platforms' calls are answered, below /spi and
 	// /push; not there without callbacks.listen.
 	Callbacks CallbacksEndpoint `json:"callbacks,omitzero"`
+	// Models are those of identity.models that the owner has read, by their names.
+	Models []string `json:"models,omitempty"`
 }
 
 // CallbacksEndpoint is where the platforms' calls are answered.

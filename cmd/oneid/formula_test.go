@@ -8,14 +8,17 @@ import (
 	"testing"
 
 	diff "github.com/google/go-cmp/cmp"
+
+	"oneid/connectors"
+	"oneid/internal/tablefile"
 )
 
 // However the answer is cut, no text of it is run by a spreadsheet, and
 // nothing else is changed.
 func TestHarmlessCSV(t *testing.T) {
 	t.Parallel()
-	in := "\"=1+1\",-5,\"-5\",\"a=b\",\"\"\n\"\"\"=x\",1.5,\"@x\n=y\",\"+8\"\"6\",\"\tz\"\n"
-	want := "\"'=1+1\",-5,\"'-5\",\"a=b\",\"\"\n\"\"\"=x\",1.5,\"'@x\n=y\",\"'+8\"\"6\",\"'\tz\"\n"
+	in := "\"=1+1\",-5,\"-5\",\"a=b\",\"\"\n\"\"\"=x\",1.5,\"@x\n=y\",\"+8\"\"6\",\"\tz\"\n\"＝1\",\"（新）\",\"\xef\",\"\xefa\"\n"
+	want := "\"'=1+1\",-5,\"'-5\",\"a=b\",\"\"\n\"\"\"=x\",1.5,\"'@x\n=y\",\"'+8\"\"6\",\"'\tz\"\n\"'＝1\",\"（新）\",\"\xef\",\"\xefa\"\n"
 	for size := 1; size < len(in); size++ {
 		var out bytes.Buffer
 		w := &harmlessCSV{to: &out}
@@ -32,11 +35,44 @@ func TestHarmlessCSV(t *testing.T) {
 	}
 }
 
+// However the answer is cut, no cell between tabs or at a line's beginning is run
+// by a spreadsheet, and numbers stay numbers.
+func TestHarmlessTabs(t *testing.T) {
+	t.Parallel()
+	long := "-" + strings.Repeat("9", 76) + ".5"
+	in := "=1+1\t-5\t" + long + "\ta=b\t\t@x\n=y\t\\N\t-5+1\t+8613800001111\r=z\t＝1\t（新）\t\xef\t\xefa\n\t-" + strings.Repeat("9", longestNumber) + "=1\n@end"
+	want := "'=1+1\t-5\t" + long + "\ta=b\t\t'@x\n'=y\t\\N\t'-5+1\t+8613800001111\r'=z\t'＝1\t（新）\t\xef\t\xefa\n\t'-" + strings.Repeat("9", longestNumber) + "=1\n'@end"
+	for size := 1; size < len(in); size++ {
+		var out bytes.Buffer
+		w := &harmlessTabs{to: &out}
+		for rest := in; rest != ""; {
+			part := rest[:min(size, len(rest))]
+			rest = rest[len(part):]
+			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
+				t.Fatalf("Write = %d, %v", n, err)
+			}
+		}
+		if err := w.end(); err != nil || out.String() != want {
+			t.Fatalf("in pieces of %d: %q, want %q (%v)", size, out.String(), want, err)
+		}
+	}
+}
+
+// What leaves with an apostrophe comes back without it.
+func TestHarmlessCellsComeBack(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"=1+1", "@SUM(A1)", "-5", "+8613800001111", "-a", "＝1", `="0012"`, "plain", "1.5"} {
+		if got := connectors.CellText(tablefile.Harmless(text)); got != text && connectors.CellText(text) != got {
+			t.Errorf("%q comes back as %q", text, got)
+		}
+	}
+}
+
 // A formula in a cell of an export is stored as it stood, and leaves in no CSV
 // as a formula: not by query, whichever way it is asked, and not by match.
 func TestFormulasLeaveAsTexts(t *testing.T) {
 	t.Parallel()
-	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	dir, in := begunFolder(t), t.TempDir()
 	const formula = "=cmd|' /C calc'!A0"
 	file := filepath.Join(in, "ExportOrderList202601031200.csv")
 	writeText(t, file, "订单编号,买家实际支付金额,订单状态,宝贝标题,订单创建时间\n=\"3700000000000000101\",8.00,=HYPERLINK(1),\""+formula+"\",2026-01-02 03:04:05\n")
@@ -45,6 +81,19 @@ func TestFormulasLeaveAsTexts(t *testing.T) {
 		t.Errorf("the title was changed on its way in")
 	}
 	const sql = "SELECT title, platform_status, -toInt32(quantity) AS n FROM customer_order_items"
+	tabs := "'" + strings.ReplaceAll(formula, "'", `\'`) + "\t'=HYPERLINK(1)\t-1\n"
+	for name, args := range map[string][]string{
+		"without a format":            {"query", "--dir", dir, sql},
+		"by --format":                 {"query", "--dir", dir, sql, "--format", "TSV"},
+		"by the query, against names": {"query", "--dir", dir, sql + " FORMAT TabSeparated", "--format", "JSON"},
+	} {
+		if got := must(t, args...).stdout; got != tabs {
+			t.Errorf("between tabs, %s: %q, want %q", name, got, tabs)
+		}
+	}
+	if r := oneid(t, "query", "--dir", dir, sql, "--format", "CustomSeparated"); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "CSVWithNames") {
+		t.Errorf("with separators of one's own: exit code %d, %q, %q", r.code, r.stdout, r.stderr)
+	}
 	want := [][]string{{"'" + formula, "'=HYPERLINK(1)", "-1"}}
 	for name, args := range map[string][]string{
 		"by --format":   {"query", "--dir", dir, sql, "--format", "CSV"},

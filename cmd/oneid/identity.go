@@ -40,7 +40,7 @@ type identityReportCmd struct {
 
 // Help shows below the usage.
 func (identityReportCmd) Help() string {
-	return "Counts customers by their size and says, for each platform, how many accounts were found on another one too. It names what deserves a look: the biggest customers and the accounts that alone hold one together, identifiers that bear too many accounts to join any, and why accounts that share an identifier are kept apart. What people decided is compared with what OneID had said before.\n\nIt works beside `oneid up`, shows accounts and parts of keyed hashes, and no value that points at a person. Customers are counted as customer_360 has them."
+	return "Counts customers by their size and says, for each platform, how many accounts were found on another one too. It names what deserves a look: the biggest customers and the accounts that alone hold one together, identifiers, and receivers of the model, that bear too many accounts to join any, and why accounts that share an identifier are kept apart. What people decided is compared with what OneID had said before. Where the rules use a model, its joins are counted apart.\n\nIt works beside `oneid up`, shows accounts and parts of keyed hashes, and no value that points at a person. Customers are counted as customer_360 has them."
 }
 
 // Run reports.
@@ -103,7 +103,7 @@ type identityHistoryCmd struct {
 
 // Help shows below the usage.
 func (identityHistoryCmd) Help() string {
-	return "Prints an account's customers in the order of time, and why it went to each: born, the kinds of identifiers that it shares with others, or somebody's decision. With --on it answers for one day, for an audit or a report of that time.\n\nFor a customer_id it prints who bears it now, or the customer that it leads to, and each account that came to it or left it. `oneid explain` says what joins a customer's accounts today."
+	return "Prints an account's customers in the order of time, and why it went to each: born, the kinds of what holds it to others, or split; and below whose decision it was, if it was one. With --on it answers for one day, for an audit or a report of that time.\n\nFor a customer_id it prints who bears it now, or the customer that it leads to, and each account that came to it or left it. `oneid explain` says what joins a customer's accounts today."
 }
 
 // Run answers.
@@ -111,17 +111,27 @@ func (c identityHistoryCmd) Run(ctx context.Context, f folder) error {
 	if c.On != "" && c.Account == "" {
 		return hinted{errors.New("--on asks about an account"), "name it with --account"}
 	}
+	if _, err := time.Parse(time.DateOnly, c.On); c.On != "" && err != nil {
+		return hinted{errors.New("--on is no day"), "write it as 2026-11-11"}
+	}
+	var account identity.Account
+	var customer identity.CustomerID
+	var err error
+	if c.Customer != "" {
+		customer, err = identity.ParseCustomerID(c.Customer)
+	} else {
+		account, err = identity.ParseAccount(c.Account)
+	}
+	if err != nil {
+		return err
+	}
 	i, zone, err := openToRead(ctx, f, c.JSON)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = i.close() }() // what was asked for is read already
 	if c.Customer != "" {
-		return c.fate(ctx, i, zone)
-	}
-	account, err := identity.ParseAccount(c.Account)
-	if err != nil {
-		return err
+		return c.fate(ctx, i, customer, zone)
 	}
 	moves, err := past.Of(ctx, i.clickhouse, account)
 	if errors.Is(err, past.ErrUnknown) {
@@ -131,11 +141,10 @@ func (c identityHistoryCmd) Run(ctx context.Context, f folder) error {
 		return err
 	}
 	if c.On != "" {
-		day, err := time.ParseInLocation(time.DateOnly, c.On, zone)
+		was, ok, err := past.OnDay(moves, c.On, zone)
 		if err != nil {
-			return hinted{errors.New("--on is no day"), "write it as 2026-11-11"}
+			return err
 		}
-		was, ok := past.On(moves, day.AddDate(0, 0, 1))
 		if !ok {
 			return hinted{fmt.Errorf("the account was not known yet at the end of %s", c.On), "it was first seen at " + moves[0].At.In(zone).Format(time.DateTime)}
 		}
@@ -150,11 +159,7 @@ func (c identityHistoryCmd) Run(ctx context.Context, f folder) error {
 	return printMoves(os.Stdout, moves, zone, false)
 }
 
-func (c identityHistoryCmd) fate(ctx context.Context, i *instance, zone *time.Location) error {
-	id, err := identity.ParseCustomerID(c.Customer)
-	if err != nil {
-		return err
-	}
+func (c identityHistoryCmd) fate(ctx context.Context, i *instance, id identity.CustomerID, zone *time.Location) error {
 	fate, err := past.FateOf(ctx, i.clickhouse, id)
 	if errors.Is(err, past.ErrUnknown) {
 		return hinted{errors.New("that customer_id was never handed out"), "is it of another brand, or cut off?"}
@@ -179,6 +184,7 @@ func (c identityHistoryCmd) fate(ctx context.Context, i *instance, zone *time.Lo
 // printMoves prints moves, a line each.
 func printMoves(out io.Writer, moves []past.Move, zone *time.Location, accounts bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var notes []string
 	for _, m := range moves {
 		account := ""
 		if accounts {
@@ -189,8 +195,22 @@ func printMoves(out io.Writer, moves []past.Move, zone *time.Location, accounts 
 			from = "from " + m.From.String()
 		}
 		fmt.Fprintf(w, "%s\t%s%s\t%s\t%s\n", m.At.In(zone).Format(time.DateTime), account, m.To, m.Why, from)
+		for _, d := range m.Words {
+			of := ""
+			if d.Undoes != "" {
+				of = " of " + d.Undoes
+			}
+			notes = append(notes, fmt.Sprintf("%s: decision %s (%s%s), by %s: %s", m.At.In(zone).Format(time.DateTime), d.ID, d.Kind, of, d.Who, d.Reason))
+		}
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	slices.Sort(notes)
+	for _, note := range slices.Compact(notes) { // many accounts may have moved by one
+		fmt.Fprintln(out, note)
+	}
+	return nil
 }
 
 func printQuality(out io.Writer, r *insight.Report, zone *time.Location) error {
@@ -229,6 +249,21 @@ func printQuality(out io.Writer, r *insight.Report, zone *time.Location) error {
 			row("  "+i.Identifier, fmt.Sprintf("%d accounts", i.Accounts), fmt.Sprintf("%d allowed", i.Allowed))
 		}
 	}
+	if m := r.Model; m != nil {
+		head("joins, of which a customer of n accounts takes n-1, by what they are; the model is " + m.Name)
+		if m.Customers < m.Of {
+			row(fmt.Sprintf("  counted on %d of the %d customers of several accounts", m.Customers, m.Of))
+		}
+		row("  identifiers", m.ByIdentifiers)
+		row("  people", m.ByPeople)
+		row("  the model", m.ByModel, fmt.Sprintf("%.1f %%", 100*m.Share()))
+		if m.InertBlocks > 0 {
+			head(fmt.Sprintf("receivers that look alike and join nobody, since too many accounts have them: %d; those with most", m.InertBlocks))
+			for _, b := range m.Inert {
+				row(fmt.Sprintf("  %d accounts", b.Accounts), fmt.Sprintf("%d allowed", b.Allowed), fmt.Sprintf("%d receivers", b.Receivers), "among them "+b.Account)
+			}
+		}
+	}
 	if len(r.Conflicts) > 0 {
 		head(fmt.Sprintf("parted: accounts share them and are several customers (the %d with most customers)", r.ConflictsSeen))
 		for _, c := range r.Conflicts {
@@ -252,15 +287,22 @@ func printQuality(out io.Writer, r *insight.Report, zone *time.Location) error {
 			for i, n := range b.Parts {
 				parts[i] = fmt.Sprint(n)
 			}
-			row("  "+b.Account, strings.Join(parts, " + "), b.Customer)
+			through := ""
+			if b.ThroughModel {
+				through = "by the model"
+			}
+			row("  "+b.Account, strings.Join(parts, " + "), b.Customer, through)
 		}
 	}
 	head("what people said of pairs that they looked at")
 	d := r.Decisions
 	row("  was one customer", fmt.Sprintf("same %d", d.JoinedRightly), fmt.Sprintf("different %d", d.JoinedWrongly))
 	row("  was two", fmt.Sprintf("same %d", d.Missed), fmt.Sprintf("different %d", d.ApartRightly))
-	if share, low, high, ok := d.Precision(); ok {
-		row(fmt.Sprintf("  of the joined, %.1f %% were right (%.1f to %.1f, with 95 %% confidence)", 100*share, 100*low, 100*high))
+	for _, ids := range r.Contradictions {
+		row("  in conflict, take one back: " + strings.Join(ids, " "))
+	}
+	for _, j := range r.Judged() {
+		row(fmt.Sprintf("  of those joined %s, %.1f %% were right (%.1f to %.1f, with 95 %% confidence)", j.By, 100*j.Share, 100*j.Low, 100*j.High))
 	}
 	return w.Flush()
 }

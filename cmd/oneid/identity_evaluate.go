@@ -82,11 +82,14 @@ func (c identityEvaluateCmd) Run(ctx context.Context) error {
 		return hinted{errors.New("--pairs is for --clusters"), "leave it out: the tables are linked here"}
 	}
 	var out *matched
-	var err error
-	if c.Clusters != "" {
+	apart := matching{input: []string{c.Clusters, c.Pairs}, writes: []string{c.Picture}}
+	err := apart.keepsApart()
+	switch {
+	case err != nil:
+	case c.Clusters != "":
 		out, err = c.read()
-	} else {
-		job := matching{tableFlags: c.tableFlags, input: c.Input, truth: c.Truth, model: c.Model, learned: c.Learned}
+	default:
+		job := matching{tableFlags: c.tableFlags, input: c.Input, truth: c.Truth, model: c.Model, learned: c.Learned, writes: []string{c.Picture}}
 		out, err = job.run(ctx, newProgress(c.JSON))
 	}
 	if err != nil {

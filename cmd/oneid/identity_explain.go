@@ -65,6 +65,7 @@ type explained struct {
 	Compared    bool            `json:"compared"`
 	Linked      bool            `json:"linked"`
 	Refused     bool            `json:"link_refused"`
+	Reason      match.Reason    `json:"refused_because,omitempty"`
 	Same        bool            `json:"same_cluster"`
 	Chain       []explainedLink `json:"chain,omitempty"`
 	Warnings    []string        `json:"warnings,omitempty"`
@@ -161,7 +162,7 @@ func (c identityExplainCmd) explained(out *matched) explained {
 	x := explained{
 		Left: record(e.A), Right: record(e.B), Prior: l.Prior, PriorBits: e.Prior, Neighbours: e.Neighbours,
 		Weight: e.Weight, Probability: e.Probability(), Threshold: out.result.Threshold,
-		Compared: e.Compared, Linked: e.Linked, Refused: e.Refused, Same: e.Same, Warnings: out.result.Warnings,
+		Compared: e.Compared, Linked: e.Linked, Refused: e.Refused != "", Reason: e.Refused, Same: e.Same, Warnings: out.result.Warnings,
 	}
 	for i, f := range e.Fields {
 		comparison := out.model.Comparisons[i]
@@ -219,7 +220,7 @@ func printExplained(out io.Writer, e explained) error {
 	fmt.Fprintf(w, "%s and %s: weight %+.3f bits, probability %.6f\n", name(e.Left), name(e.Right), e.Weight, e.Probability)
 	switch {
 	case e.Refused:
-		fmt.Fprintf(w, "at the threshold of %.3f or above it, and yet they join no clusters: next to nothing else speaks for it\n", e.Threshold)
+		fmt.Fprintf(w, "at the threshold of %.3f or above it, and yet they join no clusters: %s\n", e.Threshold, refusedBecause[e.Reason])
 	case e.Linked:
 		fmt.Fprintf(w, "linked: at the threshold of %.3f or above it\n", e.Threshold)
 	case e.Compared:

@@ -10,6 +10,7 @@ type identityLinkCmd struct {
 	Learned string   `required:"" help:"JSON file of 'oneid identity train' with this model." placeholder:"FILE"`
 	Out     string   `help:"CSV file to write: id,cluster, a row for every record." default:"clusters.csv" placeholder:"FILE"`
 	Pairs   string   `help:"CSV file for the pairs that were linked, and those to review: id_l,id_r,probability,weight." placeholder:"FILE"`
+	Refused string   `help:"CSV file for the links that were not followed: id_l,id_r,probability,weight,reason." placeholder:"FILE"`
 	Truth   string   `help:"What is right, to measure by: a column of the input, or a file id,cluster." placeholder:"COLUMN|FILE"`
 	JSON    bool     `name:"json" help:"Print one JSON object with the figures."`
 	Input   []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line, and Parquet files."`
@@ -25,7 +26,7 @@ func (identityLinkCmd) Help() string {
 // Run links.
 func (c identityLinkCmd) Run(ctx context.Context) error {
 	return matchCmd{
-		tableFlags: c.tableFlags, Out: c.Out, Pairs: c.Pairs, Truth: c.Truth,
+		tableFlags: c.tableFlags, Out: c.Out, Pairs: c.Pairs, Refused: c.Refused, Truth: c.Truth,
 		Model: c.Model, Learned: c.Learned, JSON: c.JSON, Input: c.Input,
 	}.Run(ctx)
 }

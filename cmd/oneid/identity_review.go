@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -8,7 +9,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"oneid/identity"
+	"oneid/identity/normalize"
+	"oneid/internal/customer"
 	"oneid/internal/customer/insight"
+	"oneid/internal/customer/profile"
+	"oneid/internal/keyring"
 )
 
 // identityReviewCmd lists what a person should look at.
@@ -19,7 +25,7 @@ type identityReviewCmd struct {
 
 // Help shows below the usage.
 func (identityReviewCmd) Help() string {
-	return "Lists pairs of customers that share an identifier, or that the model of the rules finds alike, and are kept apart, and why: those first whose answer is worth most, by what the one who has paid less has paid. Look at both (`oneid lookup --account …`), then say it:\n\n  oneid decide same A B --reason TEXT\n  oneid decide different A B --reason TEXT\n\nA pair that was answered is not asked again, unless the answer is taken back. It works beside `oneid up`."
+	return "Lists pairs of customers that share an identifier, or that the model of the rules finds alike, and are kept apart, and why: those first whose answer is worth most, by what the one who has paid less has paid. Below each pair stands what the two accounts were seen with, with the middle of each value hidden, and = before what both were. For more look at both (`oneid lookup --account …`), then say it:\n\n  oneid decide same A B --reason TEXT\n  oneid decide different A B --reason TEXT\n\nA pair that was answered is not asked again, unless the answer is taken back. Answers that contradict each other are named below. It works beside `oneid up`."
 }
 
 // Run lists them.
@@ -40,23 +46,68 @@ func (c identityReviewCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		if questions == nil {
-			questions = []insight.Question{}
-		}
-		return printJSON(struct {
-			Pairs []insight.Question `json:"pairs"`
-		}{questions})
+	conflicts, err := reporter.Contradictions(ctx)
+	if err != nil {
+		return err
 	}
-	return printQuestions(os.Stdout, questions)
+	pairs, err := i.seenBy(ctx, questions)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(struct {
+			Pairs []reviewed `json:"pairs"`
+			// Conflicts are decisions that contradict each other, by their ids.
+			Conflicts [][]string `json:"conflicts,omitempty"`
+		}{pairs, conflicts})
+	}
+	if err := printQuestions(os.Stdout, pairs); err != nil {
+		return err
+	}
+	for _, ids := range conflicts {
+		fmt.Printf("decisions are in conflict: %s; see `oneid decide list`\n", strings.Join(ids, " "))
+	}
+	return nil
 }
 
-func printQuestions(out io.Writer, questions []insight.Question) error {
+// reviewed is a question with what its two accounts were seen with, masked.
+type reviewed struct {
+	insight.Question
+	Seen []customer.Seen `json:"seen"`
+}
+
+// seenBy reads what the accounts of questions were seen with.
+func (i *instance) seenBy(ctx context.Context, questions []insight.Question) ([]reviewed, error) {
+	stored := profile.NewStored(i.clickhouse)
+	out := make([]reviewed, len(questions))
+	for n, q := range questions {
+		sides := make([][]identity.Evidence, len(q.Accounts))
+		for side, text := range q.Accounts {
+			account, err := identity.ParseAccount(text)
+			if err != nil {
+				return nil, err
+			}
+			if sides[side], err = stored.Evidence(ctx, []identity.Account{account}); err != nil {
+				return nil, err
+			}
+		}
+		seen, err := stored.Seen(ctx, i.keys, sides...)
+		if err != nil {
+			return nil, err
+		}
+		out[n] = reviewed{q, seen}
+	}
+	return out, nil
+}
+
+// printQuestions shows a table, and below each pair what its accounts were seen with.
+func printQuestions(out io.Writer, questions []reviewed) error {
 	if len(questions) == 0 {
 		fmt.Fprintln(out, "there is nothing to look at")
 		return nil
 	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "ACCOUNT\tPAID\tACCOUNT\tPAID\tSHARE\tAPART BECAUSE")
 	for _, q := range questions {
 		shares := make([]string, len(q.Shares))
@@ -72,7 +123,19 @@ func printQuestions(out io.Writer, questions []insight.Question) error {
 		}
 		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s %s\t%s\t%s\n", q.Accounts[0], q.Paid[0], q.Currency[0], q.Accounts[1], q.Paid[1], q.Currency[1], strings.Join(shares, ", "), strings.Join(why, "; "))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	lines := strings.SplitAfter(table.String(), "\n")
+	fmt.Fprint(out, lines[0])
+	for n, q := range questions {
+		fmt.Fprint(out, lines[n+1])
+		for side, seen := range q.Seen {
+			fmt.Fprintf(out, "    %s\n", q.Accounts[side])
+			printSeen(out, seen)
+		}
+	}
+	return nil
 }
 
 // reporter looks at the customers in ClickHouse.
@@ -81,5 +144,12 @@ func (i *instance) reporter() (*insight.Reporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &insight.Reporter{ClickHouse: i.clickhouse, Rules: rules}, nil
+	open := func(hash identity.Hash, sealed []byte) (identity.Appearance, error) {
+		value, err := i.keys.Open(sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
+		if err != nil {
+			return identity.Appearance{}, fmt.Errorf("open an appearance: %w", err)
+		}
+		return normalize.ParseAppearance(string(value))
+	}
+	return &insight.Reporter{ClickHouse: i.clickhouse, Rules: rules, Models: i.scorers, Open: open}, nil
 }

@@ -7,34 +7,110 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"oneid/identity"
+	"oneid/identity/match/receivers"
+	"oneid/internal/customer"
+	said "oneid/internal/customer/decided"
 	"oneid/pipelines/decide"
 	"oneid/pipelines/rebuild"
 )
 
 // rulesFlag names the rules that may be adopted.
 type rulesFlag struct {
-	Rules string `help:"YAML file of the rules, whole: what is not in it joins nothing. Empty means those that ship." placeholder:"FILE"`
+	Rules string `help:"YAML file of the rules, whole: what is not in it joins nothing. Empty means those that ship, or with --model those in force." placeholder:"FILE"`
+	Model string `help:"JSON file of 'oneid identity train --receivers': that model in place of the one of the rules." placeholder:"FILE"`
 }
 
-func (r rulesFlag) read() (*identity.Rules, error) {
-	if r.Rules == "" {
-		return identity.DefaultRules(), nil
-	}
-	text, err := os.ReadFile(r.Rules)
+// proposal is rules that may be adopted.
+type proposal struct {
+	rules *identity.Rules // nil: those in force
+	model string          // the name of the model in place of theirs, "" for none
+	// models are those of the settings, and the proposed one.
+	models identity.Scorers
+	// notes of the model's training.
+	notes []string
+}
+
+// read reads the files that the flags name.
+func (r rulesFlag) read(f folder) (*proposal, error) {
+	settings, err := loadSettings(string(f))
 	if err != nil {
-		return nil, fmt.Errorf("read the rules: %w", err)
+		return nil, err
 	}
-	rules, err := identity.ParseRules(text)
+	p := &proposal{}
+	if p.models, err = modelsOf(f, settings); err != nil {
+		return nil, err
+	}
+	if r.Model != "" {
+		name, scorer, learned, err := readModel(r.Model)
+		if err != nil {
+			return nil, err
+		}
+		p.model, p.notes, p.models[name] = name, learned.Warnings, scorer
+	}
+	switch {
+	case r.Rules != "":
+		text, err := os.ReadFile(r.Rules)
+		if err != nil {
+			return nil, fmt.Errorf("read the rules: %w", err)
+		}
+		if p.rules, err = identity.ParseRules(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Rules, err)
+		}
+	case r.Model == "":
+		p.rules = identity.DefaultRules()
+	}
+	if p.rules == nil {
+		return p, nil
+	}
+	if p.model == "" {
+		if _, err := p.models.Of(p.rules); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Rules, err)
+		}
+		return p, nil
+	}
+	return p, p.replace()
+}
+
+// replace puts the proposed model into the rules.
+func (p *proposal) replace() (err error) {
+	p.rules, err = p.rules.WithModel(p.model, receivers.RulesYAML())
+	return err
+}
+
+// settle takes the rules in force where no others are proposed.
+func (p *proposal) settle(ctx context.Context, f folder) (err error) {
+	if p.rules != nil {
+		return nil
+	}
+	i, _, err := openToRead(ctx, f, true)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.Rules, err)
+		return err
 	}
-	if _, err := models().Of(rules); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.Rules, err)
+	defer func() { err = errors.Join(err, i.close()) }()
+	given, err := i.identityRules()
+	if err != nil {
+		return err
 	}
-	return rules, nil
+	if i.owner { // of a folder that an older version has left
+		if _, err := i.clickhouse.Migrate(ctx); err != nil {
+			return err
+		}
+	}
+	if p.rules, err = said.Rules(ctx, i.clickhouse, given); err != nil {
+		return err
+	}
+	return p.replace()
+}
+
+// tell says what was not learned well.
+func (p *proposal) tell(out io.Writer) {
+	for _, note := range p.notes {
+		fmt.Fprintln(out, "note of the training: "+note)
+	}
 }
 
 // identityPlanCmd says what other rules would change.
@@ -48,19 +124,20 @@ const rulesHelp = "Rules are adopted by a decision, which every resolver takes a
 
 // Help shows below the usage.
 func (identityPlanCmd) Help() string {
-	return "Resolves everything that is stored by other rules, in memory, and says how many customers would come together or apart, with the biggest of them. Nothing changes. It works beside `oneid up`.\n\n" + rulesHelp
+	return "Resolves everything that is stored by other rules, in memory, and says how many customers would come together or apart, with the biggest of them. Nothing changes. It works beside `oneid up`.\n\nOf each side of these it shows accounts and what they were seen with, as a look-up would: identifiers with their middle hidden and, where the rules keep them, masked receivers. A = stands before what another side was seen with too: the same value, not only the same mask.\n\n" + rulesHelp
 }
 
 // Run plans.
 func (c identityPlanCmd) Run(ctx context.Context, f folder) error {
-	rules, err := c.read()
+	p, err := c.read(f)
 	if err != nil {
 		return err
 	}
-	plan, err := f.plan(ctx, rules, c.Samples, c.JSON)
+	plan, err := f.plan(ctx, p, c.Samples, c.JSON)
 	if err != nil {
 		return err
 	}
+	p.tell(os.Stderr)
 	if c.JSON {
 		return printJSON(plan)
 	}
@@ -69,9 +146,16 @@ func (c identityPlanCmd) Run(ctx context.Context, f folder) error {
 }
 
 // plan says what rules would change, by what is resolved.
-func (f folder) plan(ctx context.Context, rules *identity.Rules, samples int, quiet bool) (plan rebuild.Plan, err error) {
+func (f folder) plan(ctx context.Context, p *proposal, samples int, quiet bool) (plan rebuild.Plan, err error) {
+	if err := f.mustExist(); err != nil {
+		return plan, err
+	}
+	if err := p.settle(ctx, f); err != nil {
+		return plan, err
+	}
 	err = f.rebuilding(ctx, quiet, func(r *rebuild.Rebuild) (err error) {
-		plan, err = r.Plan(ctx, rules, samples)
+		r.Models = p.models
+		plan, err = r.Plan(ctx, p.rules, samples)
 		return err
 	})
 	return plan, err
@@ -103,20 +187,29 @@ type identityResolveCmd struct {
 
 // Help shows below the usage.
 func (identityResolveCmd) Help() string {
-	return "Finds all customers from all that is stored, as if nothing were known, and compares them with those that there are. Both engines find the same. Nothing changes: to make the resolver's state anew, see `oneid rebuild`; to change the rules, `oneid identity apply`. With --rules it is by other rules, and the differences are what these would move.\n\nOn ClickHouse labels are passed on between accounts that share an identifier until none changes; components that a constraint may split are partitioned here by the rules, a part at a time.\n\nExit code: 0 no difference, or other rules; 3 there are differences; 1 failed. What arrives while it runs may count as one."
+	return "Finds all customers from all that is stored, as if nothing were known, and compares them with those that there are. Both engines find the same. Nothing changes: to make the resolver's state anew, see `oneid rebuild`; to change the rules, `oneid identity apply`. With --rules it is by other rules, and the differences are what these would move.\n\nOn ClickHouse what shares an identifier is drawn together in rounds until nothing is left to join. Components that a constraint may split are partitioned here by the rules, a part at a time, and receivers that a model may find alike are compared here, for they are sealed: the memory of this program stays the same, however many accounts there are. What a pair weighs is SQL again. So it says how many pairs there are from each number of bits on, and with that what other thresholds of the model would join. Of one brand one such run is under way at a time; what a killed one has left goes when the next begins.\n\nWith each step stand its seconds and the rows that it wrote on ClickHouse. The checksum is that of all accounts with their customers: two runs that found the same have the same.\n\nExit code: 0 no difference, or other rules; 3 there are differences; 1 failed. What arrives while it runs may count as one."
 }
 
 // Run resolves.
 func (c identityResolveCmd) Run(ctx context.Context, f folder) error {
 	var rules *identity.Rules
-	if c.Rules != "" {
-		var err error
-		if rules, err = c.read(); err != nil {
+	var models identity.Scorers
+	if c.Rules != "" || c.Model != "" {
+		p, err := c.read(f)
+		if err != nil {
 			return err
 		}
+		if err := p.settle(ctx, f); err != nil {
+			return err
+		}
+		p.tell(os.Stderr)
+		rules, models = p.rules, p.models
 	}
 	var found rebuild.Bulk
 	err := f.rebuilding(ctx, c.JSON, func(r *rebuild.Rebuild) (err error) {
+		if models != nil {
+			r.Models = models
+		}
 		if c.Engine == "clickhouse" {
 			found, err = r.Bulk(ctx, rules)
 		} else {
@@ -136,14 +229,37 @@ func (c identityResolveCmd) Run(ctx context.Context, f folder) error {
 		if found.Rounds > 0 {
 			fmt.Printf("%d groups in %d rounds; %d components with %d accounts were contested\n", found.Groups, found.Rounds, found.Contested, found.ContestedAccounts)
 		}
+		if found.Pairs > 0 {
+			fmt.Printf("%d of the groups are pairs of the model\n", found.Pairs)
+		}
+		if found.Compared > 0 {
+			fmt.Printf("the model compared %d pairs of accounts; people are asked about %d\n", found.Compared, found.Asked)
+			fmt.Printf("pairs from so many bits on: %s\n", weights(found.Weights))
+		}
+		fmt.Printf("checksum %s\n", found.Checksum)
 		for _, s := range found.Steps {
-			fmt.Printf("  %-30s %8.1f s\n", s.What, s.Seconds)
+			if s.Rows > 0 {
+				fmt.Printf("  %-30s %8.1f s %12d rows\n", s.What, s.Seconds, s.Rows)
+			} else {
+				fmt.Printf("  %-30s %8.1f s\n", s.What, s.Seconds)
+			}
 		}
 	}
 	if rules == nil && found.Differences > 0 {
 		return &differentCustomersError{found.Differences}
 	}
 	return nil
+}
+
+// weights are how many pairs there are from each number of bits on.
+func weights(of []rebuild.Weight) string {
+	pairs := 0
+	texts := make([]string, len(of))
+	for i, w := range slices.Backward(of) {
+		pairs += w.Pairs
+		texts[i] = fmt.Sprintf("%d: %d", w.Bits, pairs)
+	}
+	return strings.Join(texts, ", ")
 }
 
 // differentCustomersError says that what is stored resolves to other customers.
@@ -159,6 +275,7 @@ func (*differentCustomersError) ExitCode() int { return 3 }
 func printPlan(out io.Writer, p rebuild.Plan) {
 	fmt.Fprintf(out, "%d customers with %d accounts would be %d\n", p.Customers, p.Accounts, p.CustomersAfter)
 	fmt.Fprintf(out, "  %d accounts would have another customer_id\n", p.Moved)
+	fmt.Fprintf(out, "  %d customers would have another customer_id, to which theirs leads\n", p.Redirected)
 	fmt.Fprintf(out, "  %d customers would come together, as %d\n", p.JoinedFrom, p.JoinedTo)
 	fmt.Fprintf(out, "  %d customers would come apart, as %d\n", p.SplitFrom, p.SplitTo)
 	for _, kind := range []struct {
@@ -169,11 +286,18 @@ func printPlan(out io.Writer, p rebuild.Plan) {
 			fmt.Fprintf(out, "\n%s\n", kind.title)
 		}
 		for _, s := range kind.shifts {
-			accounts := strings.Join(s.Accounts, " ")
-			if more := s.Size - len(s.Accounts); more > 0 {
-				accounts += fmt.Sprintf(" and %d more", more)
+			fmt.Fprintf(out, "  %d → %d  %d accounts  (%s)\n", len(s.Customers), len(s.To), s.Size, strings.Join(s.Why, "; "))
+			for _, side := range s.Sides {
+				accounts := strings.Join(side.Accounts, " ")
+				if more := side.Size - len(side.Accounts); more > 0 {
+					accounts += fmt.Sprintf(" and %d more", more)
+				}
+				fmt.Fprintf(out, "    %s\n", accounts)
+				printSeen(out, side.Seen)
 			}
-			fmt.Fprintf(out, "  %d → %d  %s  (%s)\n", len(s.Customers), len(s.To), accounts, strings.Join(s.Why, "; "))
+			if more := max(len(s.Customers), len(s.To)) - len(s.Sides); more > 0 {
+				fmt.Fprintf(out, "    sides not shown: %d\n", more)
+			}
 		}
 	}
 	if len(p.Never) > 0 {
@@ -182,6 +306,24 @@ func printPlan(out io.Writer, p rebuild.Plan) {
 			types[i] = string(t)
 		}
 		fmt.Fprintf(out, "\nother values of %s would never join: that holds for what comes; what is stored goes on joining\n", strings.Join(types, ", "))
+	}
+}
+
+// printSeen shows what a side was seen with, a line each; = before what another
+// side was seen with, too.
+func printSeen(out io.Writer, seen customer.Seen) {
+	mark := func(shared bool) string {
+		if shared {
+			return "="
+		}
+		return " "
+	}
+	for _, i := range seen.Identifiers {
+		fmt.Fprintf(out, "      %s %s %s (%s)\n", mark(i.Shared), i.Type, i.Masked, strings.Join(i.Roles, ", "))
+	}
+	for _, r := range seen.Receivers {
+		parts := slices.DeleteFunc([]string{r.Name, r.Phone, r.Region, r.Detail}, func(part string) bool { return part == "" })
+		fmt.Fprintf(out, "      %s parcels to %s\n", mark(r.Shared), strings.Join(parts, " "))
 	}
 }
 
@@ -194,7 +336,7 @@ type identityApplyCmd struct {
 
 // Help shows below the usage.
 func (identityApplyCmd) Help() string {
-	return "Shows the plan, asks, and adopts the rules.\n\n" + rulesHelp + "\n\n  oneid identity apply --rules rules.yaml --reason 'family phones joined strangers'"
+	return "Shows the plan, asks, and adopts the rules.\n\n" + rulesHelp + "\n\nA model of your own (--model) is learned by `oneid identity train --receivers`. Try it with `plan --model FILE`, name the file under identity.models in oneid.yaml, start `oneid up` anew, then `apply --model FILE`. The rules get the name of the model and stay as they are otherwise; rules without a model get the thresholds that ship.\n\n  oneid identity apply --rules rules.yaml --reason 'family phones joined strangers'"
 }
 
 // errNotAdopted says that nobody said yes.
@@ -202,25 +344,35 @@ var errNotAdopted = errors.New("the rules are not adopted")
 
 // Run adopts.
 func (c identityApplyCmd) Run(ctx context.Context, f folder) error {
-	rules, err := c.read()
+	p, err := c.read(f)
 	if err != nil {
+		return err
+	}
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	if err := p.settle(ctx, f); err != nil {
+		return err
+	}
+	if err := f.adoptable(p.rules); err != nil {
 		return err
 	}
 	if !c.Yes {
 		if !isTerminal(os.Stdin) {
 			return hinted{errNotAdopted, "nobody is there to ask: look at `oneid identity plan`, and say --yes"}
 		}
-		plan, err := f.plan(ctx, rules, 10, c.JSON)
+		plan, err := f.plan(ctx, p, 10, c.JSON)
 		if err != nil {
 			return err
 		}
+		p.tell(os.Stderr)
 		printPlan(os.Stderr, plan)
 		if fmt.Fprint(os.Stderr, "\nadopt these rules? Type yes: "); !saysYes(os.Stdin) {
 			return errNotAdopted
 		}
 	}
 	return f.decide(ctx, c.JSON, nil, func(ctx context.Context, d *decide.Desk) (decide.Decision, bool, error) {
-		return d.Adopt(ctx, rules, c.who(), c.Reason)
+		return d.Adopt(ctx, p.rules, c.who(), c.Reason)
 	})
 }
 

@@ -108,6 +108,11 @@ func TestTrainAndLinkAreMatch(t *testing.T) {
 			if !slices.Equal(report.Truth.Curve, e.Curve) {
 				t.Errorf("%s: another curve than link's:\n%+v\n%+v", name, e.Curve, report.Truth.Curve)
 			}
+			if e.BlockingRecall == nil || *e.BlockingRecall != *report.Truth.BlockingRecall {
+				t.Errorf("%s: another recall of blocking than link's %v", name, *report.Truth.BlockingRecall)
+			}
+		} else if e.BlockingRecall != nil {
+			t.Errorf("%s: a recall of blocking where nothing says what was compared", name)
 		}
 		if len(e.Joined)+len(e.Apart) == 0 {
 			t.Errorf("%s: no wrong pair: the test shows less than it should", name)

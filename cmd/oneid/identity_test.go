@@ -60,7 +60,7 @@ func adoptAndTakeBack(t *testing.T, dir string) {
 // The report and the past, beside `oneid up` and without it.
 func TestIdentityReportAndHistory(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
+	dir := begunFolder(t)
 	importPeople(t, dir, 0, 10)
 	running, _ := up(t, dir)
 	text := must(t, "identity", "report", "--dir", dir).stdout
@@ -79,8 +79,6 @@ func TestIdentityReportAndHistory(t *testing.T) {
 	}
 	wantRefused(t, oneid(t, "identity", "report", "--dir", dir, "--html", filepath.Join(t.TempDir(), "no", "folder.html")), 1, "folder.html")
 	adoptAndTakeBack(t, dir)
-	down(t, dir, running)
-
 	history := decode[struct {
 		Moves []struct {
 			Customer string `json:"customer_id"`
@@ -107,5 +105,9 @@ func TestIdentityReportAndHistory(t *testing.T) {
 		{[]string{"--customer", history.Moves[0].Customer, "--on", "2026-01-01"}, []string{"--account"}},
 	} {
 		wantRefused(t, oneid(t, append([]string{"identity", "history", "--dir", dir}, wrong.args...)...), 1, wrong.says...)
+	}
+	down(t, dir, running)
+	if rests := must(t, "identity", "history", "--dir", dir, "--customer", history.Moves[0].Customer).stdout; rests != lives {
+		t.Errorf("at rest the customer's past is %s", rests)
 	}
 }

@@ -365,10 +365,10 @@ func (c importCmd) print(report importReport) error {
 		}
 	} else {
 		for _, left := range report.Left {
-			fmt.Fprintf(os.Stderr, "left out: %s: %s\n", left.Name, left.Why)
+			fmt.Fprintf(os.Stderr, "left out: %s: %s\n", oneLine(left.Name), oneLine(left.Why))
 		}
 		for _, bad := range report.Bad {
-			fmt.Fprintf(os.Stderr, "refused: %s: %s\n", bad.Origin, bad.Reason)
+			fmt.Fprintf(os.Stderr, "refused: %s: %s\n", oneLine(bad.Origin), oneLine(bad.Reason))
 		}
 		if more := report.Refused - len(report.Bad); more > 0 {
 			fmt.Fprintf(os.Stderr, "and %d more, which the dead letter lists\n", more)

@@ -141,7 +141,7 @@ func TestImportOverlappingFiles(t *testing.T) {
 	}
 	var last [][]string
 	for name, calls := range map[string][][]string{"one after the other": {{fileA}, {fileB}}, "in one call": {{fileB, fileA}}} {
-		dir := filepath.Join(t.TempDir(), "data")
+		dir := begunFolder(t)
 		for _, files := range calls {
 			load(t, dir, files...)
 		}
@@ -242,7 +242,7 @@ func TestImportRefuses(t *testing.T) {
 // saves it.
 func TestImportGBK(t *testing.T) {
 	t.Parallel()
-	dir, in := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	dir, in := begunFolder(t), t.TempDir()
 	text, err := simplifiedchinese.GBK.NewEncoder().String("会员,日期,件数,金额\n甲一,2026-03-01,1,12.30\n乙二,2026-03-02,2,7.70\n")
 	if err != nil {
 		t.Fatal(err)
@@ -278,7 +278,7 @@ func TestImportCDNOW(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
+	dir := begunFolder(t)
 	load(t, dir, cdnowSample)
 	if got, want := imported(t, dir), "6919 2357 244091.94 USD 8"; got != want {
 		t.Errorf("the views have %s, the file %s", got, want)

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"oneid/identity"
 	"oneid/internal/clickhouse"
 	"oneid/internal/embedded/broker"
 	"oneid/internal/embedded/chdb"
@@ -55,6 +56,8 @@ type instance struct {
 	clickhouse *clickhouse.Conn
 	app, bi    sqlUser
 	secrets    struct{ app, bi string }
+	// scorers are the models that rules may use; set by identityRules.
+	scorers identity.Scorers
 	// engineServer is the embedded ClickHouse; nil if it is not ours.
 	engineServer *chdb.Server
 
@@ -345,5 +348,6 @@ func (i *instance) tellEndpoints(api, callbacks string) error {
 		BI:         SQLEndpoint{URL: i.bi.url, User: i.bi.user, Database: i.bi.database, SecretFile: i.secrets.bi},
 		Kafka:      KafkaEndpoint{Brokers: brokers},
 		Callbacks:  CallbacksEndpoint{URL: callbacks},
+		Models:     ownModels(i.scorers),
 	})
 }

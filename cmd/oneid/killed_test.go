@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -145,23 +144,6 @@ type site struct {
 	longest              time.Duration      // from a restart to the first new row
 }
 
-// freePort is a port that nothing listens on, below those that systems give
-// to outgoing connections, so that it is free again after a restart.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for {
-		port := 12000 + rand.IntN(18000)
-		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			continue
-		}
-		if err := listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return port
-	}
-}
-
 // newSite starts all of it, and returns once rows flow.
 func newSite(t *testing.T, seed uint64) *site {
 	t.Helper()
@@ -171,10 +153,10 @@ func newSite(t *testing.T, seed uint64) *site {
 	if list := os.Getenv(kafkaVariable); list != "" {
 		s.brokers, s.brand = strings.Split(list, ","), "killed"+strconv.FormatUint(seed, 36)+strconv.FormatInt(time.Now().UnixMilli(), 36)
 	} else {
-		s.brokers = []string{"127.0.0.1:" + strconv.Itoa(freePort(t))}
+		s.brokers = []string{crashtest.Address(t)}
 		s.startBroker(t)
 	}
-	address := "127.0.0.1:" + strconv.Itoa(freePort(t))
+	address := crashtest.Address(t)
 	writeText(t, filepath.Join(dir, settingsFile), fmt.Sprintf("brand: %s\nkafka: {brokers: [%q], partitions: 2}\nclickhouse: {listen: %q}\n",
 		s.brand, strings.Join(s.brokers, `", "`), address))
 	s.startUp(t, crashtest.Fault{})

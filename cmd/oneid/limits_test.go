@@ -17,8 +17,7 @@ import (
 // /readyz say until when. A restart does not ask again before.
 func TestSyncWaitsForAQuota(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	must(t, "init", "--dir", dir)
+	dir := begunFolder(t)
 	shops := start(t, "simulate", "--people", "200", "--json", "--fault-per-day", "30")
 	eventually(t, time.Minute, "the simulators answer", func() (bool, string) {
 		return strings.Contains(shops.stdout.String(), "\n"), shops.stderr.String()
@@ -52,5 +51,8 @@ func TestSyncWaitsForAQuota(t *testing.T) {
 		if strings.Contains(a.stderr, "stands still") || strings.Contains(a.stderr, "accesscontrol") {
 			t.Errorf("%s a wait is an error, or the platform had to refuse:\n%s", round, a.stderr)
 		}
+	}
+	if a := oneid(t, "status", "--dir", dir); !strings.Contains(a.stdout, "30 of 30") {
+		t.Errorf("status does not say what is used of what:\n%s%s", a.stdout, a.stderr)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"oneid/identity/evaluate"
@@ -36,11 +37,12 @@ type matchCmd struct {
 	tableFlags
 	Out     string   `help:"CSV file to write: id,cluster, a row for every record." default:"clusters.csv" placeholder:"FILE"`
 	Pairs   string   `help:"CSV file for the pairs that were linked, and those to review: id_l,id_r,probability,weight." placeholder:"FILE"`
+	Refused string   `help:"CSV file for the links that were not followed, because a constraint of the model or the rest of their clusters speaks against it: id_l,id_r,probability,weight,reason." placeholder:"FILE"`
 	Truth   string   `help:"What is right, to measure by: a column of the input, or a file id,cluster. It is not looked at for the clusters." placeholder:"COLUMN|FILE"`
 	Model   string   `help:"YAML file that says what is compared (default: found by itself, and written beside --out)." placeholder:"FILE"`
 	Learned string   `help:"JSON file of an earlier run, to weigh by what was learned there instead of learning anew; for its --model." placeholder:"FILE"`
 	JSON    bool     `name:"json" help:"Print one JSON object with the figures."`
-	Input   []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line, and Parquet files."`
+	Input   []string `arg:"" help:"CSV files, UTF-8, GBK or Latin-1, with the names of the columns in the first line, between commas, semicolons or tabs; and Parquet files."`
 }
 
 // Help shows below the usage.
@@ -59,20 +61,22 @@ func (matchCmd) Help() string {
 
 // matchReport is what --json prints.
 type matchReport struct {
-	Records    int      `json:"records"`
-	Candidates int64    `json:"candidates"`
-	Links      int      `json:"links"`
-	Review     int      `json:"for_review,omitempty"`
-	Refused    int      `json:"links_refused"`
-	Clusters   int      `json:"clusters"`
-	Largest    int      `json:"largest_cluster"`
-	Threshold  float64  `json:"threshold"`
-	Seconds    float64  `json:"seconds"`
-	PeakMiB    int64    `json:"peak_mib,omitempty"`
-	Model      string   `json:"model"`
-	Learned    string   `json:"learned"`
-	Warnings   []string `json:"warnings,omitempty"`
-	Truth      *scores  `json:"truth,omitempty"`
+	Records    int   `json:"records"`
+	Candidates int64 `json:"candidates"`
+	Links      int   `json:"links"`
+	Review     int   `json:"for_review,omitempty"`
+	Refused    int   `json:"links_refused"`
+	// RefusedBy counts them by their reason.
+	RefusedBy map[match.Reason]int `json:"links_refused_by,omitempty"`
+	Clusters  int                  `json:"clusters"`
+	Largest   int                  `json:"largest_cluster"`
+	Threshold float64              `json:"threshold"`
+	Seconds   float64              `json:"seconds"`
+	PeakMiB   int64                `json:"peak_mib,omitempty"`
+	Model     string               `json:"model"`
+	Learned   string               `json:"learned"`
+	Warnings  []string             `json:"warnings,omitempty"`
+	Truth     *scores              `json:"truth,omitempty"`
 	// Curve is the file with the picture of the truth's curve.
 	Curve string `json:"curve,omitempty"`
 }
@@ -81,6 +85,10 @@ type matchReport struct {
 type scores struct {
 	Pairwise quality `json:"pairwise"`
 	BCubed   quality `json:"b_cubed"`
+	// BlockingRecall is the share of the true pairs that were compared, because
+	// some blocking rule has them: no other can be found. nil where it is not
+	// known which were.
+	BlockingRecall *float64 `json:"blocking_recall,omitempty"`
 	// Curve over thresholds, of the pairs alone.
 	Curve []curvePoint `json:"curve"`
 }
@@ -107,10 +115,13 @@ func measured(precision, recall float64) quality {
 
 // matchInput is the records of all files.
 type matchInput struct {
-	table  *match.Table
-	ids    []string
-	truth  []string // by row; nil without
-	source []uint8
+	table *match.Table
+	ids   []string
+	truth []uint32 // the number of each row's entity; nil without
+	// unnamed are the columns without a name, which nothing looks at.
+	unnamed int
+	// guessed says of the files that are not UTF-8 as what they were read.
+	guessed []string
 }
 
 // matching is one run of the matcher over the records of some files. Match,
@@ -122,6 +133,8 @@ type matching struct {
 	model   string  // "" guesses one
 	learned string  // "" learns
 	seed    *uint64 // in place of the model's; nil leaves it
+	// writes are the files that will be written; "" is none.
+	writes []string
 	// explain names pairs of rows to explain; nil for none.
 	explain func(*matchInput) ([][2]uint32, error)
 }
@@ -138,6 +151,9 @@ type matched struct {
 func (m *matching) run(ctx context.Context, show *progress) (out *matched, err error) {
 	defer func() { show.fail(err) }()
 	// Small files first: what is wrong with them is said at once.
+	if err := m.keepsApart(); err != nil {
+		return nil, err
+	}
 	out = &matched{}
 	if out.model, err = m.readModel(); err != nil {
 		return nil, err
@@ -158,7 +174,7 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 			out.why = append(out.why, fmt.Sprintf("%s is compared as %s: %s", strings.Join(comparison.Columns, ", "), comparison.Kind, comparison.Why))
 		}
 	}
-	options := match.Options{MaxPairs: m.MaxPairs, Learned: learned}
+	options := match.Options{MaxPairs: m.MaxPairs, Learned: learned, Truth: out.in.truth}
 	if m.explain != nil {
 		if options.Explain, err = m.explain(out.in); err != nil {
 			return nil, err
@@ -175,10 +191,47 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 	if out.result, err = match.Run(ctx, out.in.table, out.model, options); err != nil {
 		return nil, err
 	}
+	out.result.Warnings = append(out.result.Warnings, out.in.guessed...)
+	if out.in.unnamed > 0 {
+		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("columns without a name in the first line: %d; they are left out, so give one that tells records apart a name", out.in.unnamed))
+	}
 	if learned != nil && len(learned.Warnings) > 0 { // none is used in silence
 		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("not all was learned well: %d notes of the training stand in %s, under warnings", len(learned.Warnings), m.learned))
 	}
 	return out, nil
+}
+
+// keepsApart refuses to write over a file that is read, or one output over
+// another.
+func (m *matching) keepsApart() error {
+	reads := append(slices.Clone(m.input), m.truth, m.model, m.learned)
+	for i, path := range m.writes {
+		if path == "" {
+			continue
+		}
+		for _, other := range reads {
+			if other != "" && sameFile(path, other) {
+				return hinted{fmt.Errorf("%s is read, and would be written over", path), "name another file to write"}
+			}
+		}
+		for _, other := range m.writes[:i] {
+			if other != "" && sameFile(path, other) {
+				return hinted{fmt.Errorf("%s would be written twice, with two contents", path), "name a file of its own for each"}
+			}
+		}
+	}
+	return nil
+}
+
+// sameFile says that two names are of one file, which need not be there yet.
+func sameFile(a, b string) bool {
+	if x, err := os.Stat(a); err == nil {
+		y, err := os.Stat(b)
+		return err == nil && os.SameFile(x, y)
+	}
+	x, errX := filepath.Abs(a)
+	y, errY := filepath.Abs(b)
+	return errX == nil && errY == nil && x == y
 }
 
 // readModel reads the model; nil if there is none to read.
@@ -218,7 +271,18 @@ func (m *matching) readLearned() (*match.Learned, error) {
 // Run matches.
 func (c matchCmd) Run(ctx context.Context) error {
 	began := time.Now()
-	job := matching{tableFlags: c.tableFlags, input: c.Input, truth: c.Truth, model: c.Model, learned: c.Learned}
+	job := matching{tableFlags: c.tableFlags, input: c.Input, truth: c.Truth, model: c.Model, learned: c.Learned, writes: []string{c.Out, c.Pairs, c.Refused}}
+	base := strings.TrimSuffix(c.Out, filepath.Ext(c.Out))
+	model, learned, curve := base+".model.yaml", base+".learned.json", base+".curve.svg"
+	if c.Model == "" {
+		job.writes = append(job.writes, model)
+	}
+	if c.Learned == "" {
+		job.writes = append(job.writes, learned)
+	}
+	if c.Truth != "" {
+		job.writes = append(job.writes, curve)
+	}
 	out, err := job.run(ctx, newProgress(c.JSON))
 	if err != nil {
 		return err
@@ -228,25 +292,25 @@ func (c matchCmd) Run(ctx context.Context) error {
 		Records: in.table.Len(), Candidates: result.Candidates, Threshold: result.Threshold,
 		Refused: len(result.Refused), Warnings: result.Warnings, Model: c.Model, Learned: c.Learned,
 	}
-	base := strings.TrimSuffix(c.Out, filepath.Ext(c.Out))
 	if c.Model == "" {
-		report.Model = base + ".model.yaml"
+		report.Model = model
 		if err := writeFile(report.Model, func(w io.Writer) error { return out.model.Write(w) }); err != nil {
 			return err
 		}
 	}
 	if c.Learned == "" {
-		report.Learned = base + ".learned.json"
+		report.Learned = learned
 		if err := writeLearned(report.Learned, result.Learned, began); err != nil {
 			return err
 		}
 	}
-	sizes := map[uint32]int{}
+	sizes := make([]int, len(result.Cluster)) // by the row that a cluster is called by
 	for _, cluster := range result.Cluster {
-		sizes[cluster]++
+		if sizes[cluster]++; sizes[cluster] == 1 {
+			report.Clusters++
+		}
 		report.Largest = max(report.Largest, sizes[cluster])
 	}
-	report.Clusters = len(sizes)
 	for _, l := range result.Links {
 		switch p := l.Probability(); {
 		case p >= result.Threshold:
@@ -255,21 +319,33 @@ func (c matchCmd) Run(ctx context.Context) error {
 			report.Review++
 		}
 	}
-	if err := writeFile(c.Out, func(w io.Writer) error { return writeClusters(w, in, result) }); err != nil {
-		return err
+	for _, l := range result.Refused {
+		if report.RefusedBy == nil {
+			report.RefusedBy = map[match.Reason]int{}
+		}
+		report.RefusedBy[l.Reason]++
 	}
-	if c.Pairs != "" {
+	var measuring sync.WaitGroup
+	if in.truth != nil {
+		measuring.Go(func() { report.Truth = in.measure(result) })
+	}
+	err = writeFile(c.Out, func(w io.Writer) error { return writeClusters(w, in, result) })
+	if c.Pairs != "" && err == nil {
 		from := result.Threshold
 		if out.model.Review > 0 {
 			from = min(from, out.model.Review)
 		}
-		if err := writeFile(c.Pairs, func(w io.Writer) error { return writePairs(w, in, result, from) }); err != nil {
-			return err
-		}
+		err = writeFile(c.Pairs, func(w io.Writer) error { return writePairs(w, in, result, from) })
+	}
+	if c.Refused != "" && err == nil {
+		err = writeFile(c.Refused, func(w io.Writer) error { return writeRefused(w, in, result) })
+	}
+	measuring.Wait()
+	if err != nil {
+		return err
 	}
 	if in.truth != nil {
-		report.Truth = in.measure(result)
-		report.Curve = base + ".curve.svg"
+		report.Curve = curve
 		if err := writeFile(report.Curve, func(w io.Writer) error { return writeCurve(w, report.Truth, report.Threshold) }); err != nil {
 			return err
 		}
@@ -328,13 +404,39 @@ func writePairs(w io.Writer, in *matchInput, result *match.Result, from float64)
 		if l.Probability() < from {
 			break
 		}
-		row := []string{tablefile.Harmless(in.ids[l.A]), tablefile.Harmless(in.ids[l.B]), strconv.FormatFloat(l.Probability(), 'f', 6, 64), strconv.FormatFloat(float64(l.Weight), 'f', 3, 64)}
-		if err := out.Write(row); err != nil {
+		if err := out.Write(in.pair(l)); err != nil {
 			return err
 		}
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// pair is a link as files have it: id_l, id_r, probability, weight.
+func (in *matchInput) pair(l match.Link) []string {
+	return []string{tablefile.Harmless(in.ids[l.A]), tablefile.Harmless(in.ids[l.B]), strconv.FormatFloat(l.Probability(), 'f', 6, 64), strconv.FormatFloat(float64(l.Weight), 'f', 3, 64)}
+}
+
+func writeRefused(w io.Writer, in *matchInput, result *match.Result) error {
+	out := csv.NewWriter(w)
+	if err := out.Write([]string{"id_l", "id_r", "probability", "weight", "reason"}); err != nil {
+		return err
+	}
+	for _, l := range result.Refused {
+		if err := out.Write(append(in.pair(l.Link), string(l.Reason))); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// refusedBecause says in plain words why a link was not followed.
+var refusedBecause = map[match.Reason]string{
+	match.Bridge:    "next to nothing else speaks for the two clusters being one",
+	match.Exclusive: "the two clusters have two values of what the model says an entity has one of",
+	match.PerSource: "a source would have more records in one cluster than the model's per_source",
+	match.Largest:   "the cluster would have more records than the model's largest",
 }
 
 // read reads the files into one table. truth is a column or a file of what is
@@ -382,7 +484,14 @@ type matchReader struct {
 	columns []string // that are compared, as the first file has them
 	sources map[string]uint8
 	header  []string
-	rows    []int // of each file
+	// Of each file, how many records it has, and their ids.
+	rows []int
+	ids  []*compare.Texts
+	// doubled is what is wrong with the first id that two records of a file
+	// share.
+	doubled error
+	// entities of the truth, if it is a column.
+	entities compare.Texts
 }
 
 func (r *matchReader) file(ctx context.Context, number int, path string, show *progress) error {
@@ -415,16 +524,102 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 	for i, column := range r.header {
 		places[i] = slices.Index(header, column)
 	}
-	fields := make([]string, 0, len(r.columns))
-	rows := 0
-	var source uint8
-	if r.cmd.Link {
-		source = uint8(number)
+	rows, err := r.records(ctx, table, path, uint8(number), places, show)
+	r.rows = append(r.rows, rows)
+	if text, ok := table.(*tablefile.Reader); ok {
+		switch text.Encoding() {
+		case tablefile.GB18030:
+			r.in.guessed = append(r.in.guessed, path+" is not UTF-8: it was read as GBK (GB18030); if names look wrong, save it as UTF-8")
+		case tablefile.Windows1252:
+			r.in.guessed = append(r.in.guessed, path+" is neither UTF-8 nor GBK: it was read as Windows-1252 (Latin-1); if names look wrong, save it as UTF-8")
+		case tablefile.Auto, tablefile.UTF8:
+		}
 	}
+	return err
+}
+
+// batchSize is how many records, or about how many bytes of them, are read
+// before they are put into the table, while the next ones are read.
+const (
+	batchRecords = 1 << 13
+	batchSize    = 1 << 20
+)
+
+// records reads a file's records, and puts them into the table. places says
+// where the file has each of the header's columns.
+func (r *matchReader) records(ctx context.Context, table matchTable, path string, source uint8, places []int, show *progress) (rows int, err error) {
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	batches := make(chan *match.Batch, 1)
+	var failed error // before batches are closed
+	go func() {
+		defer close(batches)
+		failed = r.batches(reading, table, path, source, places, batches)
+	}()
+	ids := &compare.Texts{}
+	for b := range batches {
+		if err != nil {
+			continue // the reader was told to stop
+		}
+		if err = r.take(ctx, b, ids, path, rows); err != nil {
+			stop()
+			continue
+		}
+		rows += b.Len()
+		show.set(int64(r.in.table.Len()), 0)
+	}
+	r.ids = append(r.ids, ids)
+	return rows, cmp.Or(err, failed)
+}
+
+// take puts records into the table, behind so many rows of their file. The
+// values behind the table's columns are the record's id and who it is.
+func (r *matchReader) take(ctx context.Context, b *match.Batch, ids *compare.Texts, path string, rows int) error {
+	var names sync.WaitGroup
+	if r.cmd.ID != "" {
+		names.Go(func() {
+			for i, id := range b.Values(len(r.columns)) {
+				if first, added := ids.Add(id); !added && r.doubled == nil { // an id may be a phone number: it is not told
+					r.doubled = hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", path, r.cmd.ID, first+1, rows+i+1), "name another column with --id; if there is none, call this one otherwise in the first line, and the rows are numbered"}
+				}
+			}
+		})
+	}
+	if r.truth != "" && slices.Contains(r.header, r.truth) {
+		names.Go(func() {
+			for _, entity := range b.Values(len(r.columns) + 1) {
+				number, _ := r.entities.Add(entity)
+				r.in.truth = append(r.in.truth, number)
+			}
+		})
+	}
+	defer names.Wait()
+	return r.in.table.AddBatch(ctx, b)
+}
+
+// batches reads a file's records, and sends them.
+func (r *matchReader) batches(ctx context.Context, table matchTable, path string, source uint8, places []int, batches chan<- *match.Batch) error {
+	if !r.cmd.Link {
+		source = 0
+	}
+	b := &match.Batch{}
+	send := func() error {
+		select {
+		case batches <- b:
+			b = &match.Batch{}
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	fields := make([]string, 0, len(r.columns)+2)
 	for {
 		row, err := table.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			if b.Len() > 0 {
+				return send()
+			}
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -433,19 +628,22 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 			return fmt.Errorf("%s line %d: %w", path, row.Line, row.Err)
 		}
 		fields = fields[:0]
-		id := ""
+		id, entity := "", ""
 		for i, column := range r.header {
+			if column == "" {
+				continue // nobody could name it in a model or a flag
+			}
 			text := row.Fields[places[i]]
 			switch column {
 			case r.cmd.ID:
-				if r.cmd.ID != "" {
-					id = text
-				}
-			case r.truth:
 				if text == "" {
-					text = "\x00" + path + strconv.Itoa(row.Line) // of nobody else
+					return fmt.Errorf("%s line %d: the id is empty", path, row.Line)
 				}
-				r.in.truth = append(r.in.truth, strings.Clone(text))
+				id = text
+			case r.truth:
+				if entity = text; entity == "" {
+					entity = "\x00" + path + strconv.Itoa(row.Line) // of nobody else
+				}
 			case r.cmd.Source:
 				known, ok := r.sources[text]
 				if !ok {
@@ -460,30 +658,19 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 				fields = append(fields, text)
 			}
 		}
-		if r.cmd.ID != "" {
-			if id == "" {
-				return fmt.Errorf("%s line %d: the id is empty", path, row.Line)
+		if b.Add(source, append(fields, id, entity)...); b.Len() == batchRecords || b.Size() > batchSize {
+			if err := send(); err != nil {
+				return err
 			}
-			r.in.ids = append(r.in.ids, strings.Clone(id))
-		}
-		r.in.table.Add(source, fields)
-		r.in.source = append(r.in.source, source)
-		if rows++; rows%10000 == 0 {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			show.set(int64(r.in.table.Len()), 0)
 		}
 	}
-	r.rows = append(r.rows, rows)
-	return nil
 }
 
 // idNames are what a column that names the records is usually called.
 var idNames = []string{"id", "unique_id", "record_id", "rec_id", "recid", "recordid", "编号"}
 
-// plan says which columns are compared: all but the id, the truth and the
-// source.
+// plan says which columns are compared: all but the id, the truth, the source
+// and those without a name, as the one of row numbers that pandas writes.
 func (r *matchReader) plan() {
 	if r.cmd.ID == "" {
 		for _, column := range r.header {
@@ -494,6 +681,10 @@ func (r *matchReader) plan() {
 		}
 	}
 	for _, column := range r.header {
+		if column == "" {
+			r.in.unnamed++
+			continue
+		}
 		if column != r.cmd.ID && column != r.truth && column != r.cmd.Source {
 			r.columns = append(r.columns, column)
 		}
@@ -510,31 +701,29 @@ func (r *matchReader) name() error {
 		}
 		return nil
 	}
-	row := 0
-	type place struct{ file, record int }
-	inFile := make(map[string]place, len(r.in.ids))
-	shared := false
-	for number, n := range r.rows {
-		for i, id := range r.in.ids[row : row+n] {
-			seen, ok := inFile[id]
-			if ok && seen.file == number { // an id may be a phone number: it is not told
-				return hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", r.input[number], r.cmd.ID, seen.record, i+1), "name another column with --id"}
-			}
-			shared = shared || ok
-			inFile[id] = place{number, i + 1}
-		}
-		row += n
+	if r.doubled != nil {
+		return r.doubled
 	}
-	if !shared {
+	if len(r.ids) == 1 {
+		r.in.ids = r.ids[0].List()
 		return nil
 	}
-	row = 0
-	for number, n := range r.rows {
-		name := filepath.Base(r.input[number])
-		for i := range n {
-			r.in.ids[row+i] = name + "/" + r.in.ids[row+i]
+	var all compare.Texts
+	shared := false
+	for _, ids := range r.ids {
+		for _, id := range ids.List() {
+			_, added := all.Add(id)
+			shared = shared || !added
 		}
-		row += n
+	}
+	for number, ids := range r.ids {
+		name := ""
+		if shared {
+			name = filepath.Base(r.input[number]) + "/"
+		}
+		for _, id := range ids.List() {
+			r.in.ids = append(r.in.ids, name+id)
+		}
 	}
 	return nil
 }
@@ -562,7 +751,8 @@ func (in *matchInput) readTruth(path string) error {
 		}
 	}
 	missing := 0
-	in.truth = make([]string, len(in.ids))
+	in.truth = make([]uint32, len(in.ids))
+	var entities compare.Texts
 	for i, id := range in.ids {
 		entity, ok := truth[id]
 		if !ok {
@@ -572,7 +762,7 @@ func (in *matchInput) readTruth(path string) error {
 			missing++
 			entity = "\x00" + id
 		}
-		in.truth[i] = entity
+		in.truth[i], _ = entities.Add(entity)
 	}
 	if missing == len(in.ids) {
 		return hinted{fmt.Errorf("%s names none of the records", path), "its first column must have the ids that the output has"}
@@ -611,7 +801,7 @@ func readClusters(path, what string) (ids, clusters []string, err error) {
 // sources are linked, only pairs of two sources count.
 func (in *matchInput) measure(result *match.Result) *scores {
 	type cell struct {
-		name   string
+		entity uint32
 		source uint8
 	}
 	type place struct {
@@ -623,13 +813,17 @@ func (in *matchInput) measure(result *match.Result) *scores {
 	found, truth, right := whole.FoundPairs, whole.TruePairs, whole.RightPairs
 	if in.table != nil && in.table.Linked() {
 		within := evaluate.Compare(func(yield func(int, cell) bool) {
-			for row, name := range in.truth {
-				if !yield(row, cell{name, in.source[row]}) {
+			for row, entity := range in.truth {
+				if !yield(row, cell{entity, in.table.Source(row)}) {
 					return
 				}
 			}
-		}, func(row int) (place, bool) { return place{result.Cluster[row], in.source[row]}, true })
+		}, func(row int) (place, bool) { return place{result.Cluster[row], in.table.Source(row)}, true })
 		found, truth, right = found-within.FoundPairs, truth-within.TruePairs, right-within.RightPairs
+	}
+	if result.Learned != nil { // otherwise the clusters were read, and nothing is known of the pairs
+		recall := ratio(result.TrueCandidates, truth)
+		out.BlockingRecall = &recall
 	}
 	out.Pairwise = measured(ratio(right, found), ratio(right, truth))
 	steps := []float64{0.999, 0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.01}
@@ -675,6 +869,11 @@ func (c matchCmd) print(report matchReport, result *match.Result, why []string) 
 	}
 	fmt.Printf("%d records, %d pairs compared, %d links from probability %.3f (%d of them not followed), %d clusters, the largest of %d, %.1f s, at most %d MiB of memory\n",
 		report.Records, report.Candidates, report.Links, report.Threshold, report.Refused, report.Clusters, report.Largest, report.Seconds, report.PeakMiB)
+	for _, reason := range match.Reasons() {
+		if n := report.RefusedBy[reason]; n > 0 {
+			fmt.Printf("not followed, %s: %d, because %s\n", reason, n, refusedBecause[reason])
+		}
+	}
 	if report.Review > 0 {
 		fmt.Printf("%d pairs that are not linked are worth a look, from the model's review up\n", report.Review)
 	}
@@ -691,6 +890,9 @@ func (c matchCmd) print(report matchReport, result *match.Result, why []string) 
 func printScores(w io.Writer, t *scores) {
 	fmt.Fprintf(w, "pairwise  precision %.4f, recall %.4f, F1 %.4f\nB-cubed   precision %.4f, recall %.4f, F1 %.4f\n",
 		t.Pairwise.Precision, t.Pairwise.Recall, t.Pairwise.F1, t.BCubed.Precision, t.BCubed.Recall, t.BCubed.F1)
+	if t.BlockingRecall != nil {
+		fmt.Fprintf(w, "blocking  recall %.4f: the share of the true pairs that were compared\n", *t.BlockingRecall)
+	}
 	if len(t.Curve) == 0 {
 		return
 	}

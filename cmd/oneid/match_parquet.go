@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,14 +31,19 @@ type matchTable interface {
 
 // openMatchTable looks at what a file begins with, not at its name.
 func openMatchTable(file *os.File) (matchTable, error) {
-	begin := make([]byte, 4)
-	if n, _ := io.ReadFull(file, begin); n == 4 && (string(begin) == "PAR1" || string(begin) == "PARE") {
+	begin := make([]byte, 64<<10)
+	n, err := io.ReadFull(file, begin)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	begin = begin[:n]
+	if bytes.HasPrefix(begin, []byte("PAR1")) || bytes.HasPrefix(begin, []byte("PARE")) {
 		return openParquet(file)
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return tablefile.NewReader(file, tablefile.Options{})
+	return tablefile.NewReader(file, tablefile.Options{Delimiter: tablefile.DelimiterOf(begin), Western: true})
 }
 
 // parquetTable reads a Parquet file group by group, some rows at a time. A

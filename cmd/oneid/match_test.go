@@ -16,6 +16,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
+
+	"oneid/identity/match"
 )
 
 // invented writes n people with one to three rows each, with slips, and says
@@ -114,6 +120,50 @@ func TestMatchFindsPeople(t *testing.T) {
 	}
 }
 
+// What a constraint of the model keeps apart is counted, listed and explained with
+// its reason.
+func TestMatchTellsWhatItDidNotFollow(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	inventedPeople(t, at("in.csv"), 1, 200)
+	must(t, "match", at("in.csv"), "--out", at("free.csv"), "--truth", "person")
+	model, err := os.ReadFile(at("free.model.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(at("model.yaml"), append(model, "largest: 2\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := []string{at("in.csv"), "--model", at("model.yaml"), "--learned", at("free.learned.json")}
+	got := must(t, append([]string{"identity", "link", "--out", at("clusters.csv"), "--refused", at("refused.csv"), "--truth", "person", "--json"}, with...)...)
+	var report matchReport
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+		t.Fatalf("%v: %s", err, got.stdout)
+	}
+	cluster := map[string]string{}
+	for _, row := range readTable(t, at("clusters.csv"))[1:] {
+		cluster[row[0]] = row[1]
+	}
+	refused := readTable(t, at("refused.csv"))
+	if strings.Join(refused[0], ",") != "id_l,id_r,probability,weight,reason" || len(refused)-1 != report.Refused || report.RefusedBy[match.Largest] < 20 || report.Largest != 2 {
+		t.Fatalf("%d refused links under %q, the report says %+v", len(refused)-1, refused[0], report)
+	}
+	for _, row := range refused[1:] {
+		if cluster[row[0]] == cluster[row[1]] {
+			t.Fatalf("%s and %s are refused, and in one cluster", row[0], row[1])
+		}
+	}
+	if got := must(t, append([]string{"match", "--out", at("again.csv"), "--truth", "person"}, with...)...); !strings.Contains(got.stdout, fmt.Sprintf("not followed, largest: %d, because", report.RefusedBy[match.Largest])) {
+		t.Errorf("the summary does not say what was not followed:\n%s", got.stdout)
+	}
+	// Without --truth person is a column that the model does not name: it changes nothing.
+	got = must(t, append([]string{"identity", "explain", "--pair", refused[1][0], refused[1][1]}, with...)...)
+	if !strings.Contains(got.stdout, refusedBecause[match.Reason(refused[1][4])]) {
+		t.Errorf("explain does not say why the pair was refused for %s:\n%s", refused[1][4], got.stdout)
+	}
+}
+
 // TestMatchReportsWhatTheFilesSay counts everything of the report again, from
 // the files that were written.
 func TestMatchReportsWhatTheFilesSay(t *testing.T) {
@@ -191,6 +241,10 @@ func TestMatchReportsWhatTheFilesSay(t *testing.T) {
 		t.Fatal("no warnings: the test shows less than it should")
 	}
 	text := must(t, args...).stdout
+	// 150 people are few enough to compare all pairs.
+	if recall := report.Truth.BlockingRecall; recall == nil || *recall != 1 || !strings.Contains(text, "blocking  recall 1.0000") {
+		t.Errorf("the recall of blocking is %v where all pairs are compared:\n%s", recall, text)
+	}
 	for _, warning := range report.Warnings {
 		if !strings.Contains(text, "note: "+warning) {
 			t.Errorf("the text does not have %q:\n%s", warning, text)
@@ -245,6 +299,10 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 		}
 		return path
 	}
+	long := "id,name\n" // more than are put into the table at once
+	for i := range batchRecords + 10 {
+		long += fmt.Sprintf("%d,anna\n", i)
+	}
 	good := write("good.csv", "id,name,town\n1,anna,ulm\n2,anne,ulm\n3,otto,bonn\n")
 	for name, c := range map[string]struct {
 		args []string
@@ -255,6 +313,8 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 		"one record":         {[]string{write("one.csv", "id,name\n1,anna\n")}, []string{"nothing to compare"}},
 		"short row":          {[]string{write("short.csv", "id,name\n1,anna\n2\n")}, []string{"short.csv line 3", "1 fields"}},
 		"double id":          {[]string{write("double.csv", "id,name\n1,anna\n1,otto\n")}, []string{"double.csv", `records 1 and 2 share one`, "--id"}},
+		"double id, far":     {[]string{write("far.csv", long+"5,otto\n")}, []string{"far.csv", fmt.Sprintf("records 6 and %d share one", batchRecords+11), "--id"}},
+		"short row, far":     {[]string{write("late.csv", long+"x\n")}, []string{fmt.Sprintf("late.csv line %d", batchRecords+12), "1 fields"}},
 		"no such id":         {[]string{good, "--id", "nr"}, []string{`no column "nr"`, "id, name, town"}},
 		"no such truth":      {[]string{good, "--truth", "who"}, []string{"neither a column nor a file", "id, name, town"}},
 		"link one":           {[]string{good, "--link"}, []string{"--source"}},
@@ -271,5 +331,142 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 			got := oneid(t, append([]string{"match", "--out", filepath.Join(t.TempDir(), "out.csv")}, c.args...)...)
 			wantRefused(t, got, 1, c.want...)
 		})
+	}
+}
+
+// TestMatchReadsWhatOtherProgramsWrite has one table with semicolons, with tabs,
+// and with the nameless column of row numbers that pandas writes: the clusters
+// are those of the plain file, and what is left out is said.
+func TestMatchReadsWhatOtherProgramsWrite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain.csv")
+	inventedPeople(t, plain, 9, 200) // more than 256 rows: as many values in a column of numbers
+	text, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var numbered strings.Builder
+	for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		if i > 0 {
+			fmt.Fprint(&numbered, i-1)
+		}
+		numbered.WriteString("," + line + "\n")
+	}
+	var want string
+	for _, c := range []struct{ name, text string }{
+		{"plain", string(text)},
+		{"semicolons", strings.ReplaceAll(string(text), ",", ";")},
+		{"tabs", strings.ReplaceAll(string(text), ",", "\t")},
+		{"numbered", numbered.String()},
+	} {
+		in, out := filepath.Join(dir, c.name+".in.csv"), filepath.Join(dir, c.name+".csv")
+		if err := os.WriteFile(in, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := must(t, "match", in, "--truth", "person", "--out", out)
+		clusters, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == "" {
+			want = string(clusters)
+		}
+		if string(clusters) != want {
+			t.Errorf("%s: other clusters than those of the plain file", c.name)
+		}
+		if said := strings.Contains(got.stdout, "columns without a name in the first line: 1"); said != (c.name == "numbered") {
+			t.Errorf("%s: a nameless column is said to be there: %v\n%s", c.name, said, got.stdout)
+		}
+	}
+}
+
+// TestMatchTellsHowItReadWhatIsNotUTF8 has tables in three encodings: ids and
+// names are read as they were written, and of what had to be guessed it says so.
+func TestMatchTellsHowItReadWhatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		encoding encoding.Encoding
+		names    []string
+		said     string
+	}{
+		"UTF-8":   {unicode.UTF8, []string{"Muñoz", "Größe", "Núñez", "Lefèvre"}, ""},
+		"Latin-1": {charmap.ISO8859_1, []string{"Muñoz", "Größe", "Núñez", "Lefèvre"}, "it was read as Windows-1252 (Latin-1)"},
+		"GBK":     {simplifiedchinese.GBK, []string{"欧阳修文", "司马相如", "诸葛孔明", "上官婉儿"}, "it was read as GBK"},
+	} {
+		var table strings.Builder
+		table.WriteString("id,name,born\n")
+		for i := range 40 {
+			fmt.Fprintf(&table, "é%d,%s,19%02d-03-1%d\n", i, c.names[i%4], 40+i/2, i%4/2)
+		}
+		text := table.String()
+		if name == "GBK" {
+			text = strings.ReplaceAll(text, "é", "号")
+		}
+		in, out := filepath.Join(dir, name+".csv"), filepath.Join(dir, name+".out.csv")
+		written, err := c.encoding.NewEncoder().String(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(in, []byte(written), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := must(t, "match", in, "--out", out)
+		if said := strings.Contains(got.stdout, "it was read as"); said != (c.said != "") || !strings.Contains(got.stdout, c.said) {
+			t.Errorf("%s: want %q said, and nothing of UTF-8:\n%s", name, c.said, got.stdout)
+		}
+		clusters, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			if id := strings.Split(text, "\n")[i+1]; !strings.Contains(string(clusters), "\n"+id[:strings.IndexByte(id, ',')]+",") {
+				t.Fatalf("%s: the clusters lack record %d as it is written:\n%s", name, i, clusters)
+			}
+		}
+	}
+}
+
+// TestMatchWritesOverNothingThatItReads names inputs as outputs, and one output
+// twice: nothing is written.
+func TestMatchWritesOverNothingThatItReads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	in := file("in.csv")
+	inventedPeople(t, in, 3, 20)
+	must(t, "match", in, "--out", file("first.csv"))
+	model, learned := file("first.model.yaml"), file("first.learned.json")
+	if err := os.Symlink(in, file("other.csv")); err != nil {
+		t.Fatal(err)
+	}
+	before := map[string]string{}
+	for _, path := range []string{in, model, learned, file("first.csv")} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[path] = string(text)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"clusters over the table":           {[]string{"match", in, "--out", in}, "is read"},
+		"pairs over the table":              {[]string{"match", in, "--out", file("x.csv"), "--pairs", in}, "is read"},
+		"over the table by another name":    {[]string{"match", in, "--out", file("other.csv")}, "is read"},
+		"pairs over the clusters":           {[]string{"match", in, "--out", file("new.csv"), "--pairs", file("new.csv")}, "written twice"},
+		"clusters over the model":           {[]string{"match", in, "--model", model, "--out", model}, "is read"},
+		"what is learned over the table":    {[]string{"identity", "train", in, "--model", model, "--out", in}, "is read"},
+		"clusters over what was learned":    {[]string{"identity", "link", in, "--model", model, "--learned", learned, "--out", learned}, "is read"},
+		"clusters over the truth in a file": {[]string{"match", in, "--truth", file("first.csv"), "--out", file("first.csv")}, "is read"},
+	} {
+		wantRefused(t, oneid(t, c.args...), 1, c.want)
+		for path, text := range before {
+			if now, err := os.ReadFile(path); err != nil || string(now) != text {
+				t.Errorf("%s: %s is no longer what it was (%v)", name, path, err)
+			}
+		}
 	}
 }

@@ -129,8 +129,13 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 	return node, nil
 }
 
-// identityRules are the rules of the settings, or those that ship.
+// identityRules are the rules of the settings, or those that ship. It reads the
+// models that rules may use, too.
 func (i *instance) identityRules() (*identity.Rules, error) {
+	var err error
+	if i.scorers, err = modelsOf(i.folder, i.settings); err != nil {
+		return nil, err
+	}
 	source := identity.DefaultRulesYAML()
 	if path := i.settings.Identity.RulesFile; path != "" {
 		data, err := os.ReadFile(i.folder.resolve(path))
@@ -143,7 +148,7 @@ func (i *instance) identityRules() (*identity.Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the identity rules: %w", err)
 	}
-	if _, err := models().Of(rules); err != nil {
+	if _, err := i.scorers.Of(rules); err != nil {
 		return nil, fmt.Errorf("the identity rules: %w", err)
 	}
 	return rules, nil
@@ -161,7 +166,7 @@ func (n *node) openResolver(lookups bool) error {
 		return err
 	}
 	n.closers = append(n.closers, n.closeState)
-	if n.engine, err = engine.New(n.store, n.rules, engine.Models(models())); err != nil {
+	if n.engine, err = engine.New(n.store, n.rules, engine.Models(n.scorers)); err != nil {
 		return err
 	}
 	if given, inForce := n.engine.Rules(); !n.rules.Alike(given) && !n.rules.Alike(inForce) {
@@ -184,8 +189,13 @@ func (n *node) openResolver(lookups bool) error {
 		n.log.Warn("ClickHouse had lost rows of an insert in which it was killed; they are there again", "table", table, "rows", rows)
 	}
 	resolved := &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}}
-	resolved.Inert = func(keys int) {
-		n.log.Warn("too many accounts have receivers that look alike: what these joined has come apart; see model.block in the rules of identity", "keys", keys)
+	resolved.Inert = func(identifiers, keys int) {
+		if identifiers > 0 {
+			n.log.Warn("identifiers bear more accounts than their type may: what they joined has come apart; `oneid identity report` lists those with most", "identifiers", identifiers)
+		}
+		if keys > 0 {
+			n.log.Warn("too many accounts have receivers that look alike: what these joined has come apart; see model.block in the rules of identity", "keys", keys)
+		}
 	}
 	if lookups {
 		n.buyers = profile.NewBuyers(n.engine, int64(n.settings.Resolve.MemoryMiB)<<20/8)
@@ -346,7 +356,7 @@ func reached(have, want kafka.Position) bool {
 // While ClickHouse is away the rest stays as it is.
 func (n *node) keepPace(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := n.clickhouse.KeepPace(ctx, n.resolver.Active); err != nil && ctx.Err() == nil {
+		if err := n.clickhouse.KeepPace(ctx, n.resolver.Active, n.resolver.Behind); err != nil && ctx.Err() == nil {
 			n.log.Debug("the pace of customer_360 could not be set; it is tried again", "error", err)
 			_ = pipelines.Sleep(ctx, time.Minute) // cut short by the end alone
 		}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"oneid/internal/tablefile"
 )
@@ -21,7 +22,7 @@ type queryCmd struct {
 
 // Help shows below the usage.
 func (queryCmd) Help() string {
-	return "The BI user reads the public views and nothing else: customer_360, customer_orders, customer_order_items, customer_refunds, customer_tickets, identity_map_current, dead_letters, reconciliation_days, pipeline_runs. `oneid query 'DESCRIBE TABLE customer_360'` explains each column."
+	return "The BI user reads the public views and nothing else: customer_360, customer_orders, customer_order_items, customer_refunds, customer_tickets, identity_map_current, account_history, customer_redirects, dead_letters, reconciliation_days, pipeline_runs. `oneid query 'DESCRIBE TABLE customer_360'` explains each column.\n\nIn CSV and TabSeparated (what a pipe gets without --format) a text that a spreadsheet would run as a formula has an apostrophe before it. JSONEachRow and Parquet give texts as they are."
 }
 
 // Run prints the answer.
@@ -76,11 +77,27 @@ func ask(ctx context.Context, to sqlUser, sql, format string, w io.Writer) error
 	if answered := response.Header.Get("X-ClickHouse-Format"); answered != "" {
 		format = answered
 	}
-	if strings.HasPrefix(strings.ToUpper(format), "CSV") {
+	return copyHarmless(w, response.Body, strings.ToUpper(format))
+}
+
+// copyHarmless copies an answer of a format, in capitals. What people may open
+// in a spreadsheet holds no formula; other formats carry texts as they are.
+func copyHarmless(w io.Writer, answer io.Reader, format string) error {
+	end := func() error { return nil }
+	switch {
+	case strings.HasPrefix(format, "CSV"):
 		w = &harmlessCSV{to: w}
+	case strings.HasPrefix(format, "TABSEPARATED"), strings.HasPrefix(format, "TSV"), format == "LINEASSTRING":
+		tabs := &harmlessTabs{to: w}
+		w, end = tabs, tabs.end
+	case strings.HasPrefix(format, "CUSTOMSEPARATED"), format == "TEMPLATE":
+		return hinted{errors.New("query: in a format with separators of one's own nobody can tell where a cell begins, and so not keep formulas out of it"), "use CSVWithNames or TabSeparated, or JSONEachRow and a program of yours"}
 	}
-	if _, err := io.Copy(w, response.Body); err != nil {
+	if _, err := io.Copy(w, answer); err != nil {
 		return fmt.Errorf("query: read the answer: %w", err)
+	}
+	if err := end(); err != nil {
+		return fmt.Errorf("query: write the answer: %w", err)
 	}
 	return nil
 }
@@ -90,10 +107,11 @@ func ask(ctx context.Context, to sqlUser, sql, format string, w io.Writer) error
 // it: names of goods and nicks are written by strangers.
 type harmlessCSV struct {
 	to io.Writer
-	// quoted: inside of a text; opened: its first byte comes next; closing: a
-	// quote was seen that ends it, unless another follows.
+	// quoted: inside of a text; opened: its first character is not complete;
+	// closing: a quote was seen that ends it, unless another follows.
 	quoted, opened, closing bool
-	out                     []byte
+	// first holds back what came of a text's first character.
+	first, out []byte
 }
 
 func (h *harmlessCSV) Write(p []byte) (int, error) {
@@ -109,11 +127,20 @@ func (h *harmlessCSV) Write(p []byte) (int, error) {
 			h.quoted, h.closing = false, false
 		case b == '"':
 			h.closing = true
-		case h.opened && tablefile.Dangerous(b):
-			h.out = append(h.out, '\'')
+		case h.opened:
+			if h.first = append(h.first, b); !utf8.FullRune(h.first) {
+				continue
+			}
+			if first, _ := utf8.DecodeRune(h.first); tablefile.Dangerous(first) {
+				h.out = append(h.out, '\'')
+			}
+			h.out = append(h.out, h.first[:len(h.first)-1]...)
 		}
 		if h.quoted && b != '"' || h.closing {
-			h.opened = false
+			if h.closing { // the text ends within its first character: it is none
+				h.out = append(h.out, h.first...)
+			}
+			h.opened, h.first = false, h.first[:0]
 		}
 		h.out = append(h.out, b)
 	}
@@ -121,4 +148,61 @@ func (h *harmlessCSV) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// harmlessTabs passes cells on that tabs and line ends part, numbers and texts
+// alike without quotes. end must be called after the last.
+type harmlessTabs struct {
+	to io.Writer
+	// passing: the cell is known to be harmless, or was made so.
+	passing bool
+	// cell holds back a cell's beginning until that is known.
+	cell, out []byte
+}
+
+// longestNumber is longer than any number of ClickHouse's.
+const longestNumber = 100
+
+func (h *harmlessTabs) Write(p []byte) (int, error) {
+	h.out = h.out[:0]
+	for _, b := range p {
+		switch {
+		case b == '\t' || b == '\n' || b == '\r':
+			h.release()
+			h.passing = false
+			h.out = append(h.out, b)
+		case h.passing:
+			h.out = append(h.out, b)
+		default:
+			h.cell = append(h.cell, b)
+			first, _ := utf8.DecodeRune(h.cell)
+			switch {
+			case utf8.FullRune(h.cell) && !tablefile.Dangerous(first):
+				h.release()
+			case len(h.cell) > longestNumber: // its beginning may look like one
+				h.out = append(h.out, '\'')
+				h.out, h.cell, h.passing = append(h.out, h.cell...), h.cell[:0], true
+			}
+		}
+	}
+	if _, err := h.to.Write(h.out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// release lets go what is held of a cell, with an apostrophe if it is dangerous.
+func (h *harmlessTabs) release() {
+	if len(h.cell) > 0 {
+		h.out = append(h.out, tablefile.Harmless(string(h.cell))...)
+		h.cell = h.cell[:0]
+	}
+	h.passing = true
+}
+
+func (h *harmlessTabs) end() error {
+	h.out = h.out[:0]
+	h.release()
+	_, err := h.to.Write(h.out)
+	return err
 }

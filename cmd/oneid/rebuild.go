@@ -125,7 +125,7 @@ func (n *node) presentState(ctx context.Context, check bool) error {
 func (n *node) rebuild(show *progress) *rebuild.Rebuild {
 	what := ""
 	return &rebuild.Rebuild{
-		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Models: models(), Keys: n.keys, Log: n.log,
+		Brand: n.settings.Brand, ClickHouse: n.clickhouse, Kafka: n.kafka, Topics: n.topics, Rules: n.rules, Models: n.scorers, Keys: n.keys, Log: n.log,
 		Progress: func(now string, rows int) {
 			if now != what {
 				what = now
@@ -161,7 +161,7 @@ func (c rebuildCmd) rebuild(ctx context.Context, n *node, show *progress) (repor
 	}
 	report = rebuildReport{Sequence: made.Sequence, Accounts: made.Accounts, Evidence: made.Evidence, Decisions: made.Decisions, Values: made.Values, Unsettled: made.Unsettled}
 	if n.engine != nil {
-		rebuilt, err := engine.New(store, n.rules, engine.Models(models()))
+		rebuilt, err := engine.New(store, n.rules, engine.Models(n.scorers))
 		if err != nil {
 			return report, err
 		}

@@ -27,7 +27,7 @@ func importPeople(t *testing.T, dir string, from, to int) {
 // anew, and what comes later is resolved on it.
 func TestRebuild(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
+	dir := begunFolder(t)
 	importPeople(t, dir, 0, 30)
 	customers := "SELECT count(DISTINCT customer_id), count() FROM identity_map_current"
 	if got := one(t, dir, customers); got != "30 60" {

@@ -178,7 +178,7 @@ func printReconciled(report reconcile.Report) error {
 			ids   []string
 		}{{"not at the source", d.MissingSource}, {"not in Kafka", d.MissingKafka}, {"not in ClickHouse", d.MissingClickHouse}, {"other amounts", d.OtherAmount}} {
 			if len(missing.ids) > 0 {
-				fmt.Printf("%s/%s %s %s, %s: %s\n", d.Platform, d.Shop, d.Kind, d.Day, missing.where, strings.Join(missing.ids, " "))
+				fmt.Printf("%s/%s %s %s, %s: %s\n", d.Platform, d.Shop, d.Kind, d.Day, missing.where, oneLine(strings.Join(missing.ids, " ")))
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // is put right from the payloads; the files are not needed.
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	dir, files := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	dir, files := begunFolder(t), t.TempDir()
 	path := func(name string) string { return filepath.Join(files, name) }
 	mapping := func(paid string) string {
 		return "platform: file\nshop: till\nkind: orders\ncurrency: CNY\norder_id:\n  row: [customer, bought_on, pieces, amount]\n" +

@@ -43,7 +43,7 @@ func TestRunAndStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(file, "\ndeliver:\n  alerts:\n    - name: chat\n      format: wecom\n      url_file: secrets/robot\nopenlineage:\n  url: %s/lineage\n", server.URL)
+	fmt.Fprintf(file, "\ndeliver:\n  alerts_together: 1s\n  alerts:\n    - name: chat\n      format: wecom\n      url_file: secrets/robot\nopenlineage:\n  url: %s/lineage\n", server.URL)
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -49,8 +49,11 @@ func (serveCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return errors.Join(err, i.close())
 	}
-	// Beside the folder's owner, endpoints.json is the owner's.
+	// Beside the folder's owner, endpoints.json and the views are the owner's.
 	if i.owner {
+		if err := i.clickhouse.StartViews(ctx); err != nil {
+			i.log.Warn("customer_360 stays as it is; `oneid migrate` makes what is missing", "error", err)
+		}
 		err = i.tellEndpoints(server.url, "")
 	}
 	if err == nil {
@@ -70,7 +73,7 @@ func (i *instance) storedProfiles() (*profile.Profiles, error) {
 		return nil, err
 	}
 	source := profile.NewStored(i.clickhouse)
-	return &profile.Profiles{Source: source, History: profile.NewHistory(i.clickhouse, source), Keys: i.keys, Rules: rules, Models: models()}, nil
+	return &profile.Profiles{Source: source, History: profile.NewHistory(i.clickhouse, source), Keys: i.keys, Rules: rules, Models: i.scorers}, nil
 }
 
 // apiServer is the look-up API on a listener.
@@ -83,7 +86,7 @@ type apiServer struct {
 // listenAPI makes the API over this process's resolver.
 func (n *node) listenAPI(ctx context.Context) (*apiServer, error) {
 	source := &profile.State{Engine: n.engine, Values: n.store}
-	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Buyers: n.buyers, Keys: n.keys, Rules: n.rules, Models: models()}
+	profiles := &profile.Profiles{Source: source, History: profile.NewHistory(n.clickhouse, source), Buyers: n.buyers, Keys: n.keys, Rules: n.rules, Models: n.scorers}
 	reporter := &insight.Reporter{ClickHouse: n.clickhouse, Rules: n.rules}
 	return n.listen(ctx, profiles, n.showLetter, decisionsAPI{n.decisions(), reporter}, n.ready, n.note, n.metrics)
 }
@@ -161,6 +164,7 @@ func (i *instance) listen(ctx context.Context, profiles *profile.Profiles, showL
 	}
 	handler := api.Handler(api.Config{
 		Customers: profiles, Keys: i.folder.apiKeys(), ShowLetter: showLetter, Decisions: decisions, Ready: ready, Note: note,
+		History:      historyAPI{i.clickhouse, i.settings.Timezone},
 		Metrics:      metrics.Handler(),
 		MaxBodyBytes: int64(i.settings.API.MaxBodyBytes), Timeout: time.Duration(i.settings.API.Timeout), Log: i.log,
 	})

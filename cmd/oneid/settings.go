@@ -141,6 +141,7 @@ type ReconcileSettings struct {
 // IdentitySettings says what joins accounts.
 type IdentitySettings struct {
 	RulesFile string        `yaml:"rules_file" doc:"YAML file with the rules that an instance begins with, in place of those that ship."`
+	Models    []string      `yaml:"models" doc:"JSON files of models that rules may use, as 'oneid identity train --receivers' writes them. One that was adopted stays here."`
 	MixKey    config.Secret `yaml:"tmall_mix_key_file" doc:"File that holds the key of Tmall's mix_mobile hash."`
 }
 
@@ -148,6 +149,7 @@ type IdentitySettings struct {
 type DeliverSettings struct {
 	Webhooks []WebhookSettings `yaml:"webhooks" doc:"Where up posts each identity change to."`
 	Alerts   []WebhookSettings `yaml:"alerts" doc:"Where up posts alerts to: what began to need a person, and what does no longer."`
+	Together config.Duration   `yaml:"alerts_together" doc:"How long an alert waits for others of its kind, to go to a group chat in one message."`
 }
 
 // has says whether there is a webhook of that name for a stream of letters.
@@ -204,6 +206,7 @@ func defaultSettings() Settings {
 		Pull:       PullSettings{Every: config.Duration(2 * time.Second)},
 		Resolve:    ResolveSettings{BatchEvents: resolve.DefaultBatchEvents, BatchWait: config.Duration(300 * time.Millisecond), MemoryMiB: 1024, SquashEvery: config.Duration(24 * time.Hour)},
 		Reconcile:  ReconcileSettings{Every: config.Duration(24 * time.Hour)},
+		Deliver:    DeliverSettings{Together: config.Duration(time.Minute)},
 		Log:        LogSettings{Level: "info", Format: "text"},
 	}
 }
@@ -293,6 +296,9 @@ func (s *Settings) validate(data []byte) error {
 	}
 	if s.Log.Format != "text" && s.Log.Format != "json" {
 		fault("log.format", "must be text or json")
+	}
+	if t := time.Duration(s.Deliver.Together); t <= 0 || t > time.Hour {
+		fault("deliver.alerts_together", "must be above 0 and at most 1h")
 	}
 	for i, w := range s.Deliver.Webhooks {
 		if w.Format != "" {

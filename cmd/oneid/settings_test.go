@@ -48,7 +48,7 @@ func TestSampleNamesEveryKeyWithItsDefault(t *testing.T) {
 	if len(got.Deliver.Alerts) != 1 {
 		t.Errorf("the sample has %d webhooks of alerts, want one", len(got.Deliver.Alerts))
 	}
-	got.Deliver = DeliverSettings{}
+	got.Deliver.Webhooks, got.Deliver.Alerts = nil, nil
 	want := defaultSettings()
 	if g, w := asJSON(t, got), asJSON(t, want); g != w {
 		t.Errorf("the sample's values are not the defaults:\n got %s\nwant %s", g, w)

@@ -193,6 +193,25 @@ func keywordOf(location string) string {
 // limit on calls and hardly a pause behind the present. told: they tell of what
 // changes by themselves, too.
 func simulated(e simulator.Endpoints, told bool) ([]shop, error) {
+	var list []shop
+	for _, s := range simulatedSettings(e, told) {
+		connector, err := all.Open(s.platform, s.shop, s.raw)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, shop{s.platform, s.shop, connector})
+	}
+	return list, nil
+}
+
+// shopSettings are the settings of one shop.
+type shopSettings struct {
+	platform, shop string
+	raw            json.RawMessage
+}
+
+// simulatedSettings are those of the shops of running simulators.
+func simulatedSettings(e simulator.Endpoints, told bool) []shopSettings {
 	common := map[string]any{"requests_per_second": 100000, "settle_seconds": 1, "overlap_seconds": 5, "backfill_days": 90}
 	with := func(own map[string]any) json.RawMessage {
 		for name, value := range common {
@@ -204,21 +223,9 @@ func simulated(e simulator.Endpoints, told bool) ([]shop, error) {
 		}
 		return data
 	}
-	settings := []struct {
-		platform, shop string
-		raw            json.RawMessage
-	}{
-		{"tmall", e.Tmall.Shop, with(map[string]any{"url": e.Tmall.URL, "app_key": e.Tmall.AppKey, "app_secret": e.Tmall.AppSecret, "session": e.Tmall.Session, "refresh_token": e.Tmall.RefreshToken, "messages": told, "message_url": simulatedMessages(e)})},
+	return []shopSettings{
+		{"tmall", e.Tmall.Shop, with(map[string]any{"url": e.Tmall.URL, "app_key": e.Tmall.AppKey, "app_secret": e.Tmall.AppSecret, "session": e.Tmall.Session, "refresh_token": e.Tmall.RefreshToken, "messages": told, "message_url": simulatedMessages(e), "late_seconds": 0})},
 		{"douyin", e.Douyin.Shop, with(map[string]any{"url": e.Douyin.URL, "app_key": e.Douyin.AppKey, "app_secret": e.Douyin.AppSecret, "app_id": 1})},
 		{"weidian", e.Weidian.Shop, with(map[string]any{"url": e.Weidian.URL, "app_key": e.Weidian.AppKey, "app_secret": e.Weidian.AppSecret, "access_token": e.Weidian.AccessToken, "push_secret": simulatedPushSecret})},
 	}
-	var list []shop
-	for _, s := range settings {
-		connector, err := all.Open(s.platform, s.shop, s.raw)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, shop{s.platform, s.shop, connector})
-	}
-	return list, nil
 }

@@ -39,6 +39,7 @@ type faultFlags struct {
 	Seed      uint64            `help:"Which calls go wrong, and how." default:"1"`
 	Changes   float64           `help:"Share of the list calls before which an order changes, 0 to 1."`
 	Skew      time.Duration     `help:"How far the platforms' clocks are ahead of this machine's."`
+	Late      time.Duration     `help:"How late the platforms' lists show what changed."`
 	PerSecond int               `help:"Calls a second that each method may get; 0 is no limit."`
 	PerDay    int               `help:"Calls a day that Tmall's app may make; 0 is no limit."`
 }
@@ -46,14 +47,14 @@ type faultFlags struct {
 // faults are those of the flags.
 func (f faultFlags) faults() simulator.Faults {
 	return simulator.Faults{
-		Seed: f.Seed, Rate: f.Rate, Kinds: f.Kinds, Changes: f.Changes, SkewSeconds: int(f.Skew / time.Second),
+		Seed: f.Seed, Rate: f.Rate, Kinds: f.Kinds, Changes: f.Changes, SkewSeconds: int(f.Skew / time.Second), LateSeconds: int(f.Late / time.Second),
 		PerSecond: f.PerSecond, PerDay: f.PerDay,
 	}
 }
 
 // given says that any of the flags asks for a fault.
 func (f faultFlags) given() bool {
-	return f.Rate != 0 || f.Changes != 0 || f.Skew != 0 || f.PerSecond != 0 || f.PerDay != 0
+	return f.Rate != 0 || f.Changes != 0 || f.Skew != 0 || f.Late != 0 || f.PerSecond != 0 || f.PerDay != 0
 }
 
 // Help shows below the usage.

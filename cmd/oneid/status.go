@@ -22,7 +22,7 @@ type statusCmd struct {
 
 // Help shows below the usage.
 func (statusCmd) Help() string {
-	return "Shows each stream and pipeline: how far behind the platform it is, its last run and the next, how many dead letters are open, what was used of the platforms' quotas today, how many events wait to be resolved, and which alerts stand. It works beside the owner of the folder, reads from Kafka and ClickHouse and asks no platform.\n\nRed is what needs a person: a standing alert, a job whose last run failed, one that did not run at its time. Open dead letters are shown and are not red.\n\nExit code: 0 all is green, 3 something is red, 1 it could not be found out.\n\nTry: oneid status --json | jq '.jobs[] | select(.state == \"red\")'"
+	return "Shows each stream and pipeline: how far behind the platform it is, its last run and the next, how many dead letters are open, what was used of the platforms' quotas today and how large they are, how many events wait to be resolved, and which alerts stand. It works beside the owner of the folder, reads from Kafka and ClickHouse and asks no platform.\n\nRed is what needs a person: a standing alert, a job whose last run failed, one that did not run at its time. Open dead letters are shown and are not red.\n\nExit code: 0 all is green, 3 something is red, 1 it could not be found out.\n\nTry: oneid status --json | jq '.jobs[] | select(.state == \"red\")'"
 }
 
 // statusReport is what --json prints.
@@ -67,6 +67,7 @@ type lastRun struct {
 type quotaStatus struct {
 	Name   string     `json:"name"`
 	Used   int        `json:"used_today"`
+	Quota  int        `json:"quota,omitempty"` // calls that there may be today; absent where there is only a rate
 	Banned *time.Time `json:"waits_until,omitempty"`
 }
 
@@ -278,7 +279,7 @@ func (n *node) quotas(ctx context.Context, now time.Time) ([]quotaStatus, error)
 	}
 	list := []quotaStatus{}
 	for _, u := range quotas.Usage(now) {
-		q := quotaStatus{Name: u.Name, Used: u.Used}
+		q := quotaStatus{Name: u.Name, Used: u.Used, Quota: u.Quota}
 		if u.Until.After(now) {
 			until := u.Until.UTC()
 			q.Banned = &until
@@ -340,7 +341,11 @@ func (s statusReport) print() error {
 			if q.Banned != nil {
 				until = q.Banned.Format(time.RFC3339)
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s\n", q.Name, q.Used, until)
+			calls := "no quota"
+			if q.Quota > 0 {
+				calls = fmt.Sprintf("%d of %d", q.Used, q.Quota)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", q.Name, calls, until)
 		}
 	}
 	if err := w.Flush(); err != nil {

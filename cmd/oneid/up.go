@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -124,7 +125,10 @@ func (n *node) deliverer() (*deliver.Deliverer, error) {
 	if len(n.settings.Deliver.Webhooks)+len(n.settings.Deliver.Alerts) == 0 {
 		return nil, nil
 	}
-	c := deliver.Config{Brand: n.settings.Brand, Kafka: n.kafka, Keys: n.keys, Log: n.log, Metrics: n.metrics.Registerer()}
+	c := deliver.Config{
+		Brand: n.settings.Brand, Kafka: n.kafka, Keys: n.keys, Log: n.log, Metrics: n.metrics.Registerer(),
+		Together: time.Duration(n.settings.Deliver.Together),
+	}
 	for _, of := range []struct {
 		settings []WebhookSettings
 		to       *[]deliver.Webhook

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors/simulator"
 	"oneid/internal/crashtest"
@@ -191,15 +193,21 @@ func wantChange(t *testing.T, dir string) {
 			} `json:"last_orders"`
 		}
 		for _, by := range [][]string{{"--order", c.platform + "/" + c.shop + "/" + number}, {"--account", account}} {
-			out := must(t, append([]string{"lookup", "--dir", dir, "--json"}, by...)...).stdout
-			if err := json.Unmarshal([]byte(out), &profile); err != nil {
-				t.Fatal(err)
-			}
-			for _, o := range profile.Orders {
-				if o.ID == number && o.Status == was {
-					t.Errorf("%s: lookup %s still shows the order as %s", c.platform, by[0], was)
+			// The table of look-ups is filled by the insert that fills the view's, right
+			// behind it.
+			eventually(t, time.Minute, c.platform+": the change in lookup "+by[0], func() (bool, string) {
+				profile.Orders = nil
+				out := must(t, append([]string{"lookup", "--dir", dir, "--json"}, by...)...).stdout
+				if err := json.Unmarshal([]byte(out), &profile); err != nil {
+					t.Fatal(err)
 				}
-			}
+				for _, o := range profile.Orders {
+					if o.ID == number && o.Status == was {
+						return false, "it still shows the order as " + was
+					}
+				}
+				return true, ""
+			})
 		}
 		crashtest.Within(t, c.platform+": a change is in customer_orders", took, 3*time.Second+5*time.Second)
 	}
@@ -349,39 +357,63 @@ func TestSameProfileWithAndWithoutResolver(t *testing.T) {
 	}
 }
 
-// profiles asks the API for each account.
+// profiles asks the API for each account or order, many at once, as those who
+// wait together are answered by one statement.
 func profiles(t *testing.T, url, key, by string, values [][]string) map[string]any {
 	t.Helper()
-	found, tries := make(map[string]any), 0
-	for i := 0; i < len(values); i++ {
-		row := values[i]
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/customers:lookup", strings.NewReader(fmt.Sprintf("{%q:%q}", by, row[0])))
+	var mu sync.Mutex
+	found := make(map[string]any)
+	var asking errgroup.Group
+	asking.SetLimit(16)
+	for _, row := range values {
+		asking.Go(func() error {
+			profile, err := profileOf(t.Context(), url, key, by, row[0])
+			if err != nil {
+				return fmt.Errorf("%s %s: %w", by, row[0], err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found[by+" "+row[0]] = profile
+			return nil
+		})
+	}
+	if err := asking.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// profileOf looks one up, again and again while ClickHouse is slower than
+// look-ups wait for it and the answer says to try again.
+func profileOf(ctx context.Context, url, key, by, value string) (map[string]any, error) {
+	for tries := 0; ; tries++ {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/customers:lookup", strings.NewReader(fmt.Sprintf("{%q:%q}", by, value)))
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Authorization", "Bearer "+key)
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		text, err := io.ReadAll(response.Body)
 		_ = response.Body.Close()
 		if response.StatusCode == http.StatusServiceUnavailable && tries < 100 {
-			// ClickHouse is slower than look-ups wait for it: it says to try again.
-			tries++
-			i--
 			time.Sleep(200 * time.Millisecond)
 			continue
 		}
-		if err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s %s (%v)", row[0], response.Status, text, err)
+		if err != nil {
+			return nil, err
 		}
-		profile := decode[map[string]any](t, string(text))
+		if response.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("%s %s", response.Status, text)
+		}
+		var profile map[string]any
+		err = json.Unmarshal(text, &profile)
 		delete(profile, "$schema") // where the server's own schema lies
-		found[by+" "+row[0]] = profile
+		return profile, err
 	}
-	return found
 }
 
 // A folder at rest can be copied anywhere and started there; the first is as

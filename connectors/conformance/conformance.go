@@ -7,7 +7,9 @@
 // a wrong secret reads nothing; limits are kept and used; each code of the
 // table of codes does what the table says; a row that cannot be read costs
 // itself alone; Map is pure, tolerates what it does not know, and never
-// panics; no error repeats a secret or a value. It leaves to a connector's own
+// panics; what the platform changes in its payloads is told; a push is taken from
+// the platform alone, and brings what a reading brings; no error repeats a secret
+// or a value. It leaves to a connector's own
 // tests what is the platform's alone: signatures against published vectors,
 // and golden files of documented examples.
 //
@@ -37,6 +39,13 @@ type Subject struct {
 	// Refusal is an answer of the platform's with a code of the table. Its text
 	// for people, where it has one, is Words.
 	Refusal func(code connectors.Code) (status int, body string)
+	// Pause is how long Refusal asks to wait, with a code that throttles; 0 where
+	// the platform does not say how long.
+	Pause time.Duration
+	// Shapes is the file of what is known of the payloads' form, shape.json: the
+	// suite adds what its shop shows when it is run with -update. "" where another
+	// test keeps it.
+	Shapes string
 	// Rows are the names under which the rows of lists stand in the platform's
 	// answers.
 	Rows []string
@@ -86,6 +95,10 @@ type Shop struct {
 	Truth func() map[string]int64
 	// Change lets one entity change, at Ask.Now; which, h chooses.
 	Change func(h uint64)
+	// Push is what the platform posts when an entity of a stream has changed; ok is
+	// false where it tells of none there. Nil where it pushes nothing, or the
+	// connector's own tests show it.
+	Push func(stream, id string) (push connectors.Push, ok bool)
 	// Secrets must stand in no error.
 	Secrets []string
 }
@@ -131,6 +144,7 @@ func Run(t *testing.T, s Subject) {
 		"Resume":          testResume,
 		"Moving":          testMoving,
 		"Clock":           testClock,
+		"Outage":          testOutage,
 		"Signature":       testSignature,
 		"Rate":            testRate,
 		"Quota":           testQuota,
@@ -140,6 +154,8 @@ func Run(t *testing.T, s Subject) {
 		"OneStreamStops":  testOneStreamStops,
 		"MissingEntity":   testMissingEntity,
 		"BrokenRow":       testBrokenRow,
+		"Drift":           testDrift,
+		"Push":            testPush,
 		"MapIsPure":       testMapIsPure,
 		"MapTolerates":    testMapTolerates,
 		"MapNeverPanics":  testMapNeverPanics,

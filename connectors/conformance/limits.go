@@ -37,7 +37,7 @@ func testRate(t *testing.T, s Subject) {
 	times := calls[busiest]
 	permitted := times[len(times)-1].Sub(times[0]).Seconds()*perSecond + 1
 	if used := float64(len(all)); used < 0.95*permitted || used < 4*perSecond {
-		t.Errorf("%v calls, %d of them of %s, where %.0f were permitted", used, len(times), busiest, permitted)
+		t.Errorf("%v calls, %d of them of %s, where %.0f were permitted: is requests_per_second the PerSecond of httpclient's Limit, and does nothing else wait?", used, len(times), busiest, permitted)
 	}
 }
 
@@ -72,6 +72,6 @@ func testQuota(t *testing.T, s Subject) {
 		}
 	}
 	if len(order) < 8 {
-		t.Errorf("a tenth of the quota, and it took %d days", len(order))
+		t.Errorf("a tenth of the quota, and it took %d days: is calls_per_day the PerDay of httpclient's Limit, and every call made by that client?", len(order))
 	}
 }

@@ -189,9 +189,17 @@ func testMapNeverPanics(t *testing.T, s Subject) {
 					return
 				}
 				r.Raw = raw
-				_, err, panicked := mapped(b, r)
+				list, err, panicked := mapped(b, r)
 				if panicked != nil {
 					t.Errorf("%s: %s: Map panics: %v", stream, what, panicked)
+				}
+				for _, e := range list {
+					if e.GetHeader().GetAccount() == "order:" {
+						t.Errorf("%s: %s: the account is %q, which all such records would share: give an error, or a name of the record's own", stream, what, "order:")
+					}
+					if stars := e.GetTicket().GetSatisfaction(); stars < 0 || stars > 5 {
+						t.Errorf("%s: %s: the satisfaction is %d, and means 1 to 5, or 0 for none", stream, what, stars)
+					}
 				}
 				if err == nil {
 					return

@@ -66,7 +66,7 @@ func (s Subject) tries(code connectors.Code) int {
 func testCodes(t *testing.T, s Subject) {
 	for _, code := range s.codes(t) {
 		if code.Class > connectors.SkipRecord && code.Mend == "" {
-			t.Errorf("%s: says not what to do", code.Name())
+			t.Errorf("%s: the table has no mend for it: say what a person is to do", code.Name())
 		}
 		synctest.Test(t, func(t *testing.T) { testCode(t, s, code) })
 	}
@@ -102,6 +102,9 @@ func testCode(t *testing.T, s Subject, code connectors.Code) {
 		if len(calls) < 3 || calls[2].at.Sub(calls[0].at) < 2*time.Second+2*b.net.late {
 			t.Errorf("%s: refused for rate twice, and called again at once", code.Name())
 		}
+		if len(calls) > 1 && calls[1].at.Sub(calls[0].at) < s.Pause {
+			t.Errorf("%s: the platform asks to wait %s, and is called again after %s: set Error.Wait from its answer", code.Name(), s.Pause, calls[1].at.Sub(calls[0].at))
+		}
 		return
 	case s.Halves != nil && s.Halves(code):
 		if len(calls) < 10 || connectors.ClassOf(err) != code.Class {
@@ -114,7 +117,7 @@ func testCode(t *testing.T, s Subject, code connectors.Code) {
 		signatures[c.Signature] = true
 	}
 	if len(calls) != want || !s.Unsigned && len(signatures) != want {
-		t.Errorf("%s: called %d times with %d signatures, want %d", code.Name(), len(calls), len(signatures), want)
+		t.Errorf("%s: called %d times with %d signatures, want %d of both: build and sign each attempt inside httpclient's Do, and let codes.yaml say how often", code.Name(), len(calls), len(signatures), want)
 	}
 	class := code.Class
 	if class == connectors.Refresh {
@@ -161,7 +164,7 @@ func testTokenEnds(t *testing.T, s Subject) {
 	tokens := len(b.net.made(func(c Call) bool { return c.Token }))
 	r := whole(t, b, stream.Name, "")
 	if n := len(b.net.made(func(c Call) bool { return c.Token })) - tokens; n != 1 {
-		t.Errorf("a token ended once, and %d were asked for", n)
+		t.Errorf("a token ended once, and %d new ones were asked for: let connectors.Tokens.Call make the calls", n)
 	}
 	complete(t, want, r.newest)
 	if len(truth) == 0 {
@@ -335,7 +338,7 @@ func testSignature(t *testing.T, s Subject) {
 	for _, stream := range b.Spec().Streams {
 		r, err := read(t.Context(), b, stream.Name, "", -1)
 		if len(r.records) > 0 || !errors.Is(err, connectors.ErrUnauthorized) || connectors.ClassOf(err) != connectors.StopShop {
-			t.Errorf("%s: a wrong secret read %d records, %v; want none, connectors.ErrUnauthorized and class %s", stream.Name, len(r.records), err, connectors.StopShop)
+			t.Errorf("%s: a wrong secret read %d records, %v; want none, connectors.ErrUnauthorized and class %s. What does codes.yaml say of the code for a wrong signature?", stream.Name, len(r.records), err, connectors.StopShop)
 		}
 		b.quiet(t, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"oneid/connectors"
 	"oneid/connectors/simulator"
 )
 
@@ -26,6 +27,21 @@ func World(t *testing.T, platform string, ask Ask) (*simulator.World, Shop) {
 	return world, Shop{
 		Truth:  func() map[string]int64 { return truth(world, platform) },
 		Change: func(h uint64) { _, _ = world.ChangeAny(platform, h, ask.Now()) }, // all may have changed as far as they can
+	}
+}
+
+// Pushes is how a platform of the simulator tells of orders; key is what the address
+// ends with. Of one that changed longer than within ago it tells nothing here; 0 is
+// any time.
+func Pushes(t *testing.T, world *simulator.World, platform, key string, now func() time.Time, within time.Duration) func(stream, id string) (connectors.Push, bool) {
+	pusher := &simulator.Pusher{World: world, Platform: platform}
+	return func(stream, id string) (connectors.Push, bool) {
+		o, ok := world.OrderByNumber(platform, id)
+		if !ok || stream != "orders" || within > 0 && now().Sub(o.Modified) > within {
+			return connectors.Push{}, false
+		}
+		header, body, ok := pusher.Of(t.Context(), id)
+		return connectors.Push{Header: header, Body: body, Key: key}, ok
 	}
 }
 
@@ -54,6 +70,15 @@ func Desk(t *testing.T, ask Ask) (*simulator.World, Shop) {
 				return all
 			},
 			Change: func(h uint64) { _, _ = desk.Change(h, ask.Now()) }, // all may have changed as far as they can
+			Push: func(_, id string) (connectors.Push, bool) {
+				for _, ticket := range desk.Tickets() {
+					if ticket.ID == id {
+						header, body := desk.Push(ticket)
+						return connectors.Push{Header: header, Body: body}, true
+					}
+				}
+				return connectors.Push{}, false
+			},
 		}
 	}
 }

@@ -24,9 +24,7 @@ func (c *Connector) buyerOf(ctx context.Context, order string) (string, error) {
 	if buyer, ok := c.buyers.Get(order); ok {
 		return buyer, nil
 	}
-	var answer struct {
-		Order json.RawMessage `json:"shop_order_detail"`
-	}
+	var answer entity
 	err := c.client.call(ctx, "order.orderDetail", map[string]any{"shop_order_id": order}, &answer)
 	if connectors.ClassOf(err) == connectors.SkipRecord {
 		return "", nil
@@ -34,15 +32,18 @@ func (c *Connector) buyerOf(ctx context.Context, order string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(answer.Order) == 0 {
-		return "", nil
-	}
-	_, buyer, err := orderKey(answer.Order)
+	_, buyer, err := orderKey(detailOf(answer))
 	if err != nil {
 		return "", nil
 	}
 	c.learn(order, buyer)
 	return buyer, nil
+}
+
+// detailOf is the order in an answer of order.orderDetail; nil if there is none. It
+// may be no JSON.
+func detailOf(answer entity) json.RawMessage {
+	return connectors.Find(answer, "shop_order_detail")[0]
 }
 
 // readWithBuyers reads a listing whose rows name an order but no buyer, and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -64,7 +65,9 @@ func (c *client) once(ctx context.Context, method string, params any, token func
 		return err
 	}
 	path := "/" + strings.ReplaceAll(method, ".", "/")
-	build := func(int) (httpclient.Request, error) {
+	attempt := 0
+	build := func(number int) (httpclient.Request, error) {
+		attempt = number
 		timestamp := strconv.FormatInt(c.now().Unix(), 10)
 		query := url.Values{
 			"app_key": {c.appKey}, "method": {method}, "timestamp": {timestamp}, "v": {"2"},
@@ -81,11 +84,10 @@ func (c *client) once(ctx context.Context, method string, params any, token func
 	}
 	return connectors.ByClock(func() error {
 		_, err := c.http.Do(ctx, method, build, func(r httpclient.Response) error {
-			c.clock.Learn(r.Header)
 			if err := c.http.StatusError(r); err != nil {
 				return err
 			}
-			return c.pauses.Note(c.decode(method, r, out))
+			return c.pauses.Note(c.decode(method, r, attempt, out))
 		})
 		return err
 	})
@@ -97,21 +99,51 @@ const (
 	codePartly  = "10001"
 )
 
+// entity is an answer about one entity alone, as it is: what is broken of it is
+// this entity's fault, and no other's.
+type entity json.RawMessage
+
 // decode reads an answer, in the new envelope, the old one, or both at once.
-// A *json.RawMessage takes what is in it as it is, valid JSON.
-func (c *client) decode(method string, r httpclient.Response, out any) error {
-	var answer struct {
-		Code  text            `json:"code"`
-		Sub   text            `json:"sub_code"`
-		ErrNo text            `json:"err_no"`
-		LogID text            `json:"log_id"`
-		Data  json.RawMessage `json:"data"`
+// A *json.RawMessage takes the answer of a list as it is, valid JSON: what lists
+// nothing says so by an empty list or by its total, and any other answer would be
+// taken for an empty one. Rows that are broken each time that they are asked for do
+// not hold up the others.
+func (c *client) decode(method string, r httpclient.Response, attempt int, out any) error {
+	body, valid := json.RawMessage(r.Body), connectors.Valid(r.Body)
+	if !valid && attempt >= connectors.MendAfter {
+		if body, valid = connectors.Mend(r.Body); !valid {
+			body, valid = connectors.MendMember(r.Body, "data")
+		}
 	}
-	if connectors.Decode(r.Body, &answer) != nil || (answer.Code == "" && answer.ErrNo == "") {
+	if !valid {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
-	code, sub, errNo, logID, data := answer.Code, answer.Sub, answer.ErrNo, answer.LogID, answer.Data
+	var code, sub, errNo, logID text
+	var data json.RawMessage
+	var err error
+	// An answer is mostly its data: it is cut and not decoded.
+	connectors.Members(body, func(name string, value json.RawMessage) {
+		switch name {
+		case "code":
+			err = errors.Join(err, code.UnmarshalJSON(value))
+		case "sub_code":
+			err = errors.Join(err, sub.UnmarshalJSON(value))
+		case "err_no":
+			err = errors.Join(err, errNo.UnmarshalJSON(value))
+		case "log_id":
+			err = errors.Join(err, logID.UnmarshalJSON(value))
+		case "data":
+			data = value
+		}
+	})
+	if err != nil || code == "" && errNo == "" {
+		return c.http.Undecodable(r, "the JSON that the platform promises")
+	}
+	c.clock.Learn(r.Header) // of what a proxy says in the platform's place the time is the proxy's
+	_, list := out.(*json.RawMessage)
 	switch {
+	case code == codePartly && list: // what it left out would be taken for what is not there
+		return c.http.Undecodable(r, "the whole of a list (code "+codePartly+")")
 	case code == codeSuccess, code == codePartly, code == "" && errNo == "0":
 	case partlyDecrypted(method, string(sub)): // each text says how it went
 	case code != "":
@@ -121,15 +153,32 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 	}
 	if inner, ok := connectors.Text(data); ok {
 		data = bytes.TrimSpace([]byte(inner))
+		if one, ok := out.(*entity); ok {
+			*one = entity(data)
+			return nil
+		}
+		if len(data) > 0 && data[0] == '{' && !connectors.Valid(data) {
+			// One row that is broken does not hold up the others.
+			if data, ok = connectors.Mend(data); !ok {
+				return c.http.Undecodable(r, "an answer to "+method)
+			}
+		}
+	}
+	switch whole := out.(type) {
+	case *json.RawMessage:
+		if len(data) == 0 || data[0] != '{' && data[0] != '[' {
+			return c.http.Undecodable(r, "an answer to "+method)
+		}
+		*whole = data
+		return nil
+	case *entity:
+		*whole = entity(data)
+		return nil
 	}
 	if len(data) == 0 || data[0] != '{' {
 		return nil
 	}
-	if whole, ok := out.(*json.RawMessage); ok {
-		*whole = data
-		return nil
-	}
-	if err := connectors.Decode(data, out); err != nil {
+	if err := connectors.DecodeValid(data, out); err != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil

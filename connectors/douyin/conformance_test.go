@@ -53,6 +53,7 @@ func TestConformance(t *testing.T) {
 			e := simulator.EndpointsOf(world, "", "http://douyin.example", "").Douyin
 			shop.Face = simulator.Douyin(world, simulator.DouyinOptions{Now: ask.Now, PerSecond: ask.PerSecond})
 			shop.Secrets = []string{e.AppSecret, "access_token", "sign="}
+			shop.Push = conformance.Pushes(t, world, douyin.Platform, "", ask.Now, 0)
 			shop.Open = func(o conformance.Options) (connectors.Connector, error) {
 				settle, overlap := 2, 10
 				cfg := douyin.Config{

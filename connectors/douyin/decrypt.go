@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"oneid/connectors"
+	"oneid/internal/httpclient"
 )
 
 // The fields of an order's receiver that can be decrypted, and the phone of a
@@ -133,13 +134,13 @@ func (o sealedOrder) with(plain map[string]string) (json.RawMessage, error) {
 
 // decryptAnswer is the data of order.batchDecrypt.
 type decryptAnswer struct {
-	Infos []struct {
+	Infos list[struct {
 		Order   text  `json:"auth_id"`
 		Cipher  text  `json:"cipher_text"`
 		Plain   text  `json:"decrypt_text"`
-		Virtual bool  `json:"is_virtual_tel"`
+		Virtual truth `json:"is_virtual_tel"`
 		ErrNo   whole `json:"err_no"`
-	} `json:"decrypt_infos"`
+	}] `json:"decrypt_infos"`
 }
 
 // Decrypt implements connectors.Decrypter.
@@ -170,7 +171,7 @@ func (c *Connector) openOrders(ctx context.Context, orders []connectors.Record) 
 		return out, nil
 	}
 	var answer decryptAnswer
-	err := c.client.call(ctx, decryptMethod, map[string]any{"cipher_infos": infos, "account_id": c.shop, "account_type": "main_account"}, &answer)
+	err := c.client.call(httpclient.WithoutRepeats(ctx), decryptMethod, map[string]any{"cipher_infos": infos, "account_id": c.shop, "account_type": "main_account"}, &answer)
 	if quotaRefused(err) {
 		return nil, fmt.Errorf("douyin: shop %s: %w: %w", c.shop, connectors.ErrDecryptQuota, err)
 	}
@@ -184,7 +185,7 @@ func (c *Connector) openOrders(ctx context.Context, orders []connectors.Record) 
 	opened := make(map[[2]string]text)
 	for _, info := range answer.Infos {
 		if info.ErrNo == 0 && info.Plain != "" {
-			opened[[2]string{string(info.Order), string(info.Cipher)}] = text{string(info.Plain), info.Virtual}
+			opened[[2]string{string(info.Order), string(info.Cipher)}] = text{string(info.Plain), bool(info.Virtual)}
 		}
 	}
 	for i := range orders {

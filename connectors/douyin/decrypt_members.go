@@ -40,11 +40,11 @@ func (c *Connector) openMembers(ctx context.Context, calls []connectors.Record) 
 			continue
 		}
 		var member struct {
-			Success bool `json:"success"`
-			Mobile  text `json:"mobile"`
+			Success truth `json:"success"`
+			Mobile  text  `json:"mobile"`
 		}
 		out[i].Outcome = connectors.OpenedFailed
-		if json.Unmarshal(members[account], &member) != nil || !member.Success {
+		if json.Unmarshal(members[account], &member) != nil || !bool(member.Success) {
 			continue
 		}
 		if !mobile.MatchString(string(member.Mobile)) {

@@ -6,6 +6,7 @@ import "oneid/connectors"
 type (
 	text          = connectors.LenientText
 	whole         = connectors.LenientWhole
+	truth         = connectors.LenientTruth
 	object[T any] = connectors.LenientObject[T]
 	list[T any]   = connectors.LenientList[T]
 )

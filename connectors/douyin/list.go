@@ -1,6 +1,7 @@
 package douyin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,23 +18,26 @@ type listing struct {
 	params func(w connectors.Window, page, size int) map[string]any
 }
 
+// errNoList is the error of an answer that is none: taken for an empty list, it
+// would leave out what the window has.
+var errNoList = errors.New("the answer holds neither rows nor how many there are")
+
 // page asks for one page.
 func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n, size int) (connectors.Rows, error) {
 	// Nearly all that is read comes by here: it is cut and not decoded.
 	var answer json.RawMessage
 	err := c.client.call(ctx, l.method, l.params(w, n, size), &answer)
 	var total whole
-	var rows []json.RawMessage
-	connectors.Members(answer, func(name string, value json.RawMessage) {
-		switch name {
-		case "total":
+	told := bytes.HasPrefix(answer, []byte("["))
+	rows := connectors.Listed(answer, func(name string, value json.RawMessage) {
+		if name == "total" {
+			told = true
 			err = errors.Join(err, total.UnmarshalJSON(value))
-		case "shop_order_list", "items", "list": // the name differs with the method
-			if list := connectors.Elements(value); list != nil {
-				rows = list
-			}
 		}
-	})
+	}, "shop_order_list", "items", "list") // the name differs with the method
+	if err == nil && !told && rows == nil {
+		err = errNoList
+	}
 	if err != nil {
 		return connectors.Rows{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
 	}
@@ -64,21 +68,38 @@ func (c *Connector) count(ctx context.Context, l listing, since time.Time) (int,
 	}
 	w := connectors.Window{From: since, To: c.windows().End(now)}
 	if w.Empty() {
-		return 0, nil
+		// The cursor lies ahead of our clock: only an answer tells the platform's.
+		w.From = w.To.Add(-time.Second)
 	}
-	p, err := c.page(ctx, l, w, 1, 1)
-	if class := connectors.ClassOf(err); class == connectors.StopStream || class == connectors.SkipRecord {
+	rows, err := c.rowsIn(ctx, l, w)
+	if refused := (*connectors.Error)(nil); errors.As(err, &refused) && (refused.Class == connectors.StopStream || refused.Class == connectors.SkipRecord) {
 		// If it is more than a count that cannot be had, the first window
 		// will say so.
 		return 0, nil
 	}
-	return p.Total, err
+	return rows, err
+}
+
+// rowsIn is how many rows a window has. Of more than one query gives the platform
+// may tell no number, or that of those alone: then each half is asked for.
+func (c *Connector) rowsIn(ctx context.Context, l listing, w connectors.Window) (int, error) {
+	p, err := c.page(ctx, l, w, 1, 1)
+	first, second, ok := w.Halves()
+	if !ok || !isTooMany(err) && p.Total != maxRows {
+		return p.Total, err
+	}
+	earlier, err := c.rowsIn(ctx, l, first)
+	if err != nil {
+		return 0, err
+	}
+	later, err := c.rowsIn(ctx, l, second)
+	return earlier + later, err
 }
 
 // isTooMany says that a query has more rows than the platform gives.
-func isTooMany(err error) (wait time.Duration, ok bool) {
+func isTooMany(err error) bool {
 	var refused *connectors.Error
-	return 0, errors.As(err, &refused) && refused.SubCode == subTooMany
+	return errors.As(err, &refused) && refused.SubCode == subTooMany
 }
 
 // records makes records of a part's rows, or of what was made of them.

@@ -13,7 +13,7 @@ import (
 )
 
 // revision of the mapping below; raise it with every change of what comes out.
-const revision = 1
+const revision = 2
 
 // currency of the platform: all its amounts are 分.
 const currency = "CNY"
@@ -58,7 +58,7 @@ func header(r connectors.Record, entity, account string, modifiedMs int64) *even
 
 // accountOf is the account of a buyer, or of an order that names none.
 func accountOf(buyer text, order string) string {
-	if buyer != "" {
+	if connectors.Names(string(buyer)) {
 		return string(buyer)
 	}
 	return "order:" + order
@@ -74,20 +74,20 @@ func seconds(s whole) int64 {
 }
 
 // moment reads an instant that is a text such as "2026-01-02 10:00:00" in
-// GMT+8, or a number of seconds; 0 for none.
-func moment(t text) int64 {
-	if at, err := time.ParseInLocation(time.DateTime, strings.TrimSpace(string(t)), zone); err == nil {
-		return max(at.UnixMilli(), 0)
+// GMT+8, or a number of seconds; 0 for none. ok is false for what is neither.
+func moment(t text) (ms int64, ok bool) {
+	s := strings.TrimSpace(string(t))
+	if at, err := time.ParseInLocation(time.DateTime, s, zone); err == nil {
+		return max(at.UnixMilli(), 0), true
 	}
-	s, err := t.Whole()
-	if err != nil {
-		return 0
-	}
-	return seconds(s)
+	number, err := t.Whole()
+	return seconds(number), err == nil || strings.Trim(s, "0-: ") == ""
 }
 
 // anyTime is a time in either form, in milliseconds.
 type anyTime int64
+
+var errMoment = errors.New("a time is not of the form 2026-01-02 10:00:00")
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (a *anyTime) UnmarshalJSON(raw []byte) error {
@@ -95,7 +95,11 @@ func (a *anyTime) UnmarshalJSON(raw []byte) error {
 	if err := t.UnmarshalJSON(raw); err != nil {
 		return err
 	}
-	*a = anyTime(moment(t))
+	ms, ok := moment(t)
+	if !ok {
+		return errMoment
+	}
+	*a = anyTime(ms)
 	return nil
 }
 
@@ -132,6 +136,11 @@ type order struct {
 	ShopDiscount whole `json:"promotion_shop_amount"`
 	PlatDiscount whole `json:"promotion_platform_amount"`
 	TalDiscount  whole `json:"promotion_talent_amount"`
+	// Who bears the discounts in the end: a coupon of the platform's may be paid
+	// by the shop in part.
+	ShopCost whole `json:"shop_cost_amount"`
+	PlatCost whole `json:"only_platform_cost_amount"`
+	TalCost  whole `json:"author_cost_amount"`
 
 	Receiver     text            `json:"post_receiver"`
 	MaskReceiver text            `json:"mask_post_receiver"`
@@ -214,7 +223,7 @@ func (o *order) paidAt() int64 {
 
 func mapOrder(r connectors.Record) ([]*events.Event, error) {
 	var o order
-	if err := connectors.Decode(r.Raw, &o); err != nil {
+	if err := r.Decode(&o); err != nil {
 		return nil, errors.New("the order is not of the form that the platform promises: " + connectors.Fault(err))
 	}
 	if o.OrderID == "" {
@@ -235,13 +244,13 @@ func mapOrder(r connectors.Record) ([]*events.Event, error) {
 		Status: orderStatus(o.Status), PlatformStatus: string(o.Status), OrderType: string(o.Type),
 		CreatedMs: seconds(o.Created), PaidMs: o.paidAt(), ShippedMs: seconds(o.Shipped), FinishedMs: seconds(o.Finished),
 		Currency: currency, FreightMinor: int64(o.PostAmount),
-		SellerDiscountMinor: int64(o.ShopDiscount), PlatformDiscountMinor: int64(o.PlatDiscount), TalentDiscountMinor: int64(o.TalDiscount),
 		PayableMinor: int64(o.PayAmount), Channel: string(o.AppName),
 		Province: string(where.Province.V.Name), City: string(where.City.V.Name), District: string(where.Town.V.Name),
 	}
 	if out.Channel == "" {
 		out.Channel = string(o.App)
 	}
+	o.mapDiscounts(out)
 	if out.PaidMs != 0 {
 		out.PaidMinor = int64(o.PayAmount)
 	}
@@ -249,6 +258,16 @@ func mapOrder(r connectors.Record) ([]*events.Event, error) {
 	h := header(r, string(o.OrderID), accountOf(o.Buyer, string(o.OrderID)), modified)
 	h.Person = o.person()
 	return []*events.Event{{Header: h, Body: &events.Event_Order{Order: out}}}, nil
+}
+
+// mapDiscounts fills the discounts by who pays them: as the platform says who
+// bears them, or, of an order of which it does not, by whose coupons they are.
+func (o *order) mapDiscounts(out *events.Order) {
+	shop, platform, talent := o.ShopDiscount, o.PlatDiscount, o.TalDiscount
+	if o.ShopCost != 0 || o.PlatCost != 0 || o.TalCost != 0 {
+		shop, platform, talent = o.ShopCost, o.PlatCost, o.TalCost
+	}
+	out.SellerDiscountMinor, out.PlatformDiscountMinor, out.TalentDiscountMinor = int64(shop), int64(platform), int64(talent)
 }
 
 // mapItems fills the items. What was paid for the order is shared among them
@@ -384,10 +403,10 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 			ErrCode text  `json:"err_code"`
 		}] `json:"member"`
 	}
-	if err := connectors.Decode(r.Raw, &u); err != nil {
+	if err := r.Decode(&u); err != nil {
 		return nil, errors.New("the user is not of the form that the platform promises: " + connectors.Fault(err))
 	}
-	if u.OpenID == "" {
+	if !connectors.Names(string(u.OpenID)) {
 		return nil, errors.New("the user has no open_id")
 	}
 	modified := seconds(u.Order.V.UpdatedAt)

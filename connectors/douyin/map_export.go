@@ -12,7 +12,7 @@ import (
 
 // exportRevision of the mapping below: raised with each change of what it
 // gives.
-const exportRevision = 1
+const exportRevision = 2
 
 // The tables of the shop's back-office; README.md says how sure each is.
 const (
@@ -82,9 +82,9 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 		out.FinishedMs = max(out.FinishedMs, c.Time(zone, "订单完成时间"))
 		out.PayableMinor += pay
 		out.FreightMinor += c.Money("运费")
-		out.SellerDiscountMinor += c.Money("商家优惠", "商家实际承担优惠金额")
-		out.PlatformDiscountMinor += c.Money("平台优惠", "平台实际承担优惠金额")
-		out.TalentDiscountMinor += c.Money("达人优惠", "达人实际承担优惠金额")
+		out.SellerDiscountMinor += c.Money("商家实际承担优惠金额", "商家优惠")
+		out.PlatformDiscountMinor += c.Money("平台实际承担优惠金额", "平台优惠")
+		out.TalentDiscountMinor += c.Money("达人实际承担优惠金额", "达人优惠")
 		if out.Referrer == "" {
 			if talent := c.Number("达人ID"); talent != "0" {
 				out.Referrer = talent

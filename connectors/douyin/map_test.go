@@ -83,6 +83,20 @@ func wantSound(t *testing.T, e *events.Event) {
 	}
 }
 
+// A time that cannot be read is none that is missing.
+func TestTimesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for written, ok := range map[string]bool{
+		`"2026-01-02 10:00:00"`: true, `1767319200`: true, `""`: true, `null`: true, `"0000-00-00 00:00:00"`: true,
+		`"2026/1/2 10:00"`: false, `"2026-01-02T10:00:00Z"`: false,
+	} {
+		raw := `{"doudian_open_id":"b","service":{"id":1,"order_id":"6","operate_status":0,"create_time":"2026-01-02 10:00:00","update_time":"2026-01-02 10:00:00","reply_time":` + written + `}}`
+		if _, err := mapRecord(connectors.Record{Stream: Services, Raw: []byte(raw), Observed: time.Unix(1767319300, 0)}); (err == nil) != ok {
+			t.Errorf("%s: %v", written, err)
+		}
+	}
+}
+
 func FuzzMap(f *testing.F) {
 	streams := []string{Orders, Users, Aftersales, Services}
 	for i, stream := range streams {

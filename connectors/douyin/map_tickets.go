@@ -89,7 +89,7 @@ func mapAftersale(r connectors.Record) ([]*events.Event, error) {
 		Aftersale object[aftersale] `json:"aftersale"`
 		Buyer     text              `json:"doudian_open_id"`
 	}
-	if err := connectors.Decode(r.Raw, &a); err != nil {
+	if err := r.Decode(&a); err != nil {
 		return nil, errors.New("the after-sale is not of the form that the platform promises: " + connectors.Fault(err))
 	}
 	info, orderID := a.Aftersale.V.Info.V, string(a.Aftersale.V.Order.V.ID)
@@ -174,8 +174,8 @@ func mapService(r connectors.Record) ([]*events.Event, error) {
 		}] `json:"service"`
 		Buyer text `json:"doudian_open_id"`
 	}
-	if err := connectors.Decode(r.Raw, &s); err != nil {
-		return nil, errors.New("the service ticket is not of the form that the platform promises: " + connectors.Fault(err))
+	if err := r.Decode(&s); err != nil {
+		return nil, errors.New("the service ticket is not of the form that the platform promises: " + connectors.Fault(err, errMoment))
 	}
 	ticket := s.Service.V
 	if ticket.ID == "" || ticket.ID == "0" {

@@ -80,6 +80,7 @@ func readMembership(shop, appKey, secret string, call connectors.SPICall, now ti
 	}
 	m := connectors.Membership{
 		Kind: kind, Call: call.Name, Account: memberAccount(string(params.OpenID)), At: signedAt, Body: json.RawMessage(param),
+		Signature: spiSign(call.Query.Get("sign_method"), appKey, secret, param, call.Query.Get("timestamp")),
 	}
 	switch phone := string(params.phone()); {
 	case mobile.MatchString(phone):
@@ -123,7 +124,7 @@ func memberKind(call connectors.SPICall, params memberCall) (connectors.Membersh
 
 // spiTime reads Unix seconds, or a text such as 2026-01-01 09:01:00 in GMT+8.
 func spiTime(value string) (time.Time, bool) {
-	ms := moment(text(value))
+	ms, _ := moment(text(value)) // what is no time is none
 	return time.UnixMilli(ms).UTC().Truncate(time.Second), ms > 0
 }
 

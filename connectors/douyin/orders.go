@@ -29,7 +29,7 @@ func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, give
 				c.learn(id, buyer)
 			}
 		}
-		page := c.records(Orders, p, p.Rows)
+		page := c.records(Orders, p, p.Rows).Checked()
 		page.Total = p.Expected
 		return give(page)
 	})

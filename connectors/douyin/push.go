@@ -17,7 +17,10 @@ import (
 	"oneid/connectors"
 )
 
-var _ connectors.Pushed = (*Connector)(nil)
+var (
+	_ connectors.Pushed = (*Connector)(nil)
+	_ connectors.Aging  = (*Connector)(nil)
+)
 
 // The tags of messages that are about an order, and of those about an
 // after-sale, which changes its order too.
@@ -167,6 +170,17 @@ func (c *Connector) Answer(err error) connectors.Answer {
 	return connectors.Answer{Status: http.StatusServiceUnavailable, Body: `{"code":1,"msg":"try again"}`}
 }
 
+// youngTags are of orders that are new, or wait for their payment: a message
+// tells no order's age. That no order is paid later than 90 days after it was
+// created is assumed.
+var youngTags = set("100", "101")
+
+// StillListed implements connectors.Aging: orders are listed for 90 days after
+// they were created, and after-sales by their change.
+func (c *Connector) StillListed(stream, tag string) bool {
+	return stream != Orders || youngTags[text(tag)]
+}
+
 // saleByNumber lists one after-sale, in the form of the others.
 const saleByNumber = "afterSale.List"
 
@@ -176,16 +190,15 @@ const saleByNumber = "afterSale.List"
 func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Page, error) {
 	switch stream {
 	case Orders:
-		var answer struct {
-			Order json.RawMessage `json:"shop_order_detail"`
-		}
+		var answer entity
 		if err := c.client.call(ctx, "order.orderDetail", map[string]any{"shop_order_id": id}, &answer); err != nil {
 			return connectors.Page{}, err
 		}
-		if number, buyer, err := orderKey(answer.Order); err == nil {
+		order := detailOf(answer)
+		if number, buyer, err := orderKey(order); err == nil {
 			c.learn(number, buyer)
 		}
-		return c.fetched(Orders, answer.Order), nil
+		return c.fetched(Orders, order), nil
 	case Aftersales:
 		var answer struct {
 			Items list[json.RawMessage] `json:"items"`

@@ -102,3 +102,18 @@ func FuzzPush(f *testing.F) {
 		}
 	})
 }
+
+// Of the orders that a message is about only the young are sure to be listed.
+func TestWhatIsStillListed(t *testing.T) {
+	c := new(Connector)
+	for tag := range orderTags {
+		if want := tag == "100" || tag == "101"; c.StillListed(Orders, string(tag)) != want {
+			t.Errorf("the order of a message %s is listed: %v", tag, !want)
+		}
+	}
+	for tag := range saleTags {
+		if c.StillListed(Orders, string(tag)) || !c.StillListed(Aftersales, string(tag)) {
+			t.Errorf("message %s: an order of any age may be of an after-sale, which is listed by its change", tag)
+		}
+	}
+}

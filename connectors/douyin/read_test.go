@@ -1,6 +1,7 @@
 package douyin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -110,6 +111,60 @@ func TestBadAnswersAreAskedForAgain(t *testing.T) {
 				t.Errorf("read %d orders, %v", len(records), err)
 			}
 		})
+	}
+}
+
+// A list of which the platform says that a part failed is asked for again: what it
+// lacks is not what the shop lacks.
+func TestAListOfWhichAPartFailedIsNone(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	s := newShop(3, time.Now().Add(-time.Hour), time.Minute)
+	f.answer["order.searchList"] = func(n int, param map[string]any, w http.ResponseWriter) {
+		if n == 2 { // the first counts
+			_ = json.NewEncoder(w).Encode(map[string]any{"code": 10001, "data": map[string]any{"total": 1, "shop_order_list": s.orders[:1]}})
+			return
+		}
+		s.search(n, param, w)
+	}
+	records, _, err := read(t, c, Orders, "")
+	if err != nil || len(distinct(t, records)) != 3 {
+		t.Errorf("read %d orders, %v", len(records), err)
+	}
+}
+
+// An answer may be JSON in a text: where that is broken in one row, this row alone
+// is, and where it is cut off it is asked for again.
+func TestDataInATextThatIsBroken(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Unix()
+	row := func(id, more string) string {
+		return fmt.Sprintf(`{"order_id":"%s","update_time":%d%s}`, id, now-3600, more)
+	}
+	f, c := newFake(t)
+	f.answer["order.searchList"] = func(n int, _ map[string]any, w http.ResponseWriter) {
+		data := `{"total":3,"page":0,"shop_order_list":[` + row("1", "") + "," + row("2", `,"pay_amount":01`) + "," + row("3", "") + `]}`
+		if n%2 == 1 {
+			data = data[:len(data)-40]
+		}
+		inner, _ := json.Marshal(data)
+		_, _ = w.Write([]byte(`{"code":10000,"data":` + string(inner) + `}`))
+	}
+	ids, broken := map[string]bool{}, map[string]bool{}
+	for page, err := range c.Read(t.Context(), Orders, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			id, _, _ := orderKey(r.Raw)
+			ids[id] = true
+		}
+		for _, bad := range page.Bad {
+			broken[string(bad.Raw)] = errors.Is(bad.Err, connectors.ErrBroken)
+		}
+	}
+	if len(ids) != 2 || !ids["1"] || !ids["3"] || len(broken) != 1 || !broken[row("2", `,"pay_amount":01`)] {
+		t.Errorf("read the orders %v and the broken %v", ids, broken)
 	}
 }
 
@@ -223,7 +278,7 @@ func TestAftersaleLearnsItsBuyerOnce(t *testing.T) {
 		}
 		ok(w, map[string]any{"shop_order_detail": map[string]any{"order_id": param["shop_order_id"], "doudian_open_id": "1@#who"}})
 	}
-	c.cfg.Parallel = 1
+	c.cfg.Parallel, c.cfg.OverlapSeconds = 1, new(0) // one window
 	records, _, err := read(t, c, Aftersales, "")
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,7 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give 
 			}
 			c.learn(id, buyer)
 			var m mention
-			if _, known := seen.Get(buyer); buyer == "" || known || json.Unmarshal(row, &m) != nil || m.UpdatedAt < window[buyer].UpdatedAt {
+			if _, known := seen.Get(buyer); !connectors.Names(buyer) || known || json.Unmarshal(row, &m) != nil || m.UpdatedAt < window[buyer].UpdatedAt {
 				continue
 			}
 			window[buyer] = m

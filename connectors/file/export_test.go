@@ -162,6 +162,15 @@ func TestExportNewestIsRight(t *testing.T) {
 	if got := x.Rows(); got != 10 {
 		t.Errorf("Rows = %d, want 10", got)
 	}
+	// Newer is by the time of the export and not by the name.
+	before := putFile(t, dir, "400-z.csv", "order,line,what\n3,a,old\n")
+	after := putFile(t, dir, "1000-a.csv", "order,line,what\n3,a,new\n")
+	for _, paths := range [][]string{{before, after}, {after, before}} {
+		want := []string{`{"export":"3","rows":[{"sheet":"lines","row":{"line":"a","order":"3","what":"new"}}]}1000`}
+		if got, _ := records(t, export(t, 10, paths...), "orders", "", 0); cmp.Diff(want, got) != "" {
+			t.Errorf("orders (-want +got):\n%s", cmp.Diff(want, got))
+		}
+	}
 	// A cursor of other files is none of these.
 	if got, _ := records(t, x, "orders", connectors.Cursor(`{"v":1,"files":"other","key":"1"}`), 0); len(got) != 2 {
 		t.Errorf("from a cursor of other files %d records, want both", len(got))

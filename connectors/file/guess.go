@@ -244,6 +244,9 @@ func (g *guessing) mapping() string {
 	line("kind: %s               # orders, users, tickets or spend", g.kind)
 	line("timezone: Asia/Shanghai    # of times that name no zone")
 	line("currency: CNY")
+	if d := g.table.Delimiter; d != 0 && d != ',' {
+		line("delimiter: %s", quoted(string(d)))
+	}
 	var missing []string
 	for _, field := range required[g.kind] {
 		if _, ok := found[field]; !ok {

@@ -148,3 +148,19 @@ func FuzzGuess(f *testing.F) {
 		}
 	})
 }
+
+// What parts the fields of a file is guessed too, and the mapping reads it so.
+func TestGuessOfWhatPartsTheFields(t *testing.T) {
+	t.Parallel()
+	for delimiter, want := range map[string]bool{",": false, "\t": true, ";": true} {
+		path := write(t, strings.NewReplacer("|", delimiter).Replace("订单号|下单时间|实付金额\nA1|2026-01-01 10:00:00|8.50\nA2|2026-01-02 10:00:00|9.00\n"))
+		text, mapping := guessOf(t, "", "", path)
+		if strings.Contains(text, "delimiter: ") != want {
+			t.Errorf("of %q the guess is\n%s", delimiter, text)
+		}
+		orders, bad := load(t, Config{Files: tablefile.Files{Paths: []string{path}}, Mapping: mapping}, "")
+		if len(orders) != 2 || len(bad) != 0 {
+			t.Errorf("of %q the mapping reads %d orders, %v", delimiter, len(orders), bad)
+		}
+	}
+}

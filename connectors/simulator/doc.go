@@ -17,6 +17,10 @@
 // arbitration, stores, suppliers) keeps everything or nothing, never what it
 // was not asked for; lists of such things are empty.
 //
+// Tmall's trades of some types, and Weidian's unfinished group purchases, are left
+// out by the lists unless they are named, as on the platforms: TmallOptions.Kinds
+// and WeidianOptions.GroupBuys make such; Serve's shops have them.
+//
 // Windows are counted from the face's clock, as on the platform, not from the
 // data's end: of a world that ended long ago Tmall and Douyin list no orders.
 //

@@ -63,7 +63,7 @@ func (d *douyin) afterSaleList(params douyinParams) (any, *douyinFault) {
 		return nil, fault
 	}
 	d.beforePage("afterSale.List")
-	keys := d.world.bothSpans(PlatformDouyin, "refund", query.applied, query.updated, by(query.byUpdate))
+	keys := d.world.bothSpans(PlatformDouyin, "refund", query.applied, d.opts.Faults.late(query.updated, d.opts.Now()), by(query.byUpdate))
 	if len(query.keep) > 0 || query.byDeadline {
 		kept := make([]Key, 0, len(keys))
 		for _, key := range keys {
@@ -177,7 +177,7 @@ func (d *douyin) serviceList(params douyinParams) (any, *douyinFault) {
 	if query.byUpdate {
 		made, changed = changed, made
 	}
-	keys := d.world.bothSpans(PlatformDouyin, "service", made, changed, by(query.byUpdate))
+	keys := d.world.bothSpans(PlatformDouyin, "service", made, d.opts.Faults.late(changed, d.opts.Now()), by(query.byUpdate))
 	if query.status >= 0 || query.orderID != "" || query.serviceID != "" {
 		kept := make([]Key, 0, len(keys))
 		for _, key := range keys {

@@ -99,7 +99,7 @@ func (d *douyin) searchList(params douyinParams) (any, *douyinFault) {
 		return nil, douyinBadParameter(20013, "查询结果不能超过50000条，请缩小时间范围")
 	}
 	d.beforePage("order.searchList")
-	keys := d.world.bothSpans(PlatformDouyin, "order", query.created, query.updated, by(query.byUpdate))
+	keys := d.world.bothSpans(PlatformDouyin, "order", query.created, d.opts.Faults.late(query.updated, d.opts.Now()), by(query.byUpdate))
 	if len(query.statuses) > 0 || len(query.keep) > 0 {
 		kept := make([]Key, 0, len(keys))
 		for _, key := range keys {

@@ -52,6 +52,10 @@ type Faults struct {
 	Changes float64 `json:"changes,omitzero"`
 	// SkewSeconds is how far the platforms' clocks are ahead of this machine's.
 	SkewSeconds int `json:"skew_seconds,omitzero"`
+	// LateSeconds is how long after a change the lists show it, which are asked
+	// by the time of change; until then they leave its row out. What is asked for
+	// by its number shows it at once.
+	LateSeconds int `json:"late_seconds,omitzero"`
 	// SlowMS is how late a slow answer comes, in milliseconds; 0 means 200.
 	SlowMS int `json:"slow_ms,omitzero"`
 	// PerSecond is how many calls a second each method may get; 0: no limit.
@@ -75,8 +79,8 @@ func (f Faults) Validate() error {
 	if f.Rate < 0 || f.Rate > 1 || f.Changes < 0 || f.Changes > 1 {
 		faults = append(faults, errors.New("simulator: rate and changes of the faults are shares of calls: 0 to 1"))
 	}
-	if f.SlowMS < 0 || f.PerSecond < 0 || f.PerDay < 0 {
-		faults = append(faults, errors.New("simulator: slow_ms, per_second and per_day of the faults must not be negative"))
+	if f.SlowMS < 0 || f.PerSecond < 0 || f.PerDay < 0 || f.LateSeconds < 0 {
+		faults = append(faults, errors.New("simulator: slow_ms, late_seconds, per_second and per_day of the faults must not be negative"))
 	}
 	return errors.Join(faults...)
 }
@@ -108,6 +112,23 @@ func (f Faults) change(world *World, platform string, now func() time.Time, then
 			_, _ = world.ChangeAny(platform, mix(h), now()) // all have changed as far as they can
 		}
 	}
+}
+
+// shown is until when a list shows changes that is asked for those up to a
+// moment.
+func (f Faults) shown(to, now time.Time) time.Time {
+	if late := now.Add(-time.Duration(f.LateSeconds) * time.Second); f.LateSeconds > 0 && late.Before(to) {
+		return late
+	}
+	return to
+}
+
+// late bounds a span of changes likewise.
+func (f Faults) late(changed span, now time.Time) span {
+	if f.LateSeconds > 0 {
+		changed.to = min(changed.to, now.Unix()-int64(f.LateSeconds))
+	}
+	return changed
 }
 
 // share is a number from 0 to 1 of a hash.

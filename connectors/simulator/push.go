@@ -241,6 +241,27 @@ func (p *Pusher) send(ctx context.Context, face pushFace, body []byte) bool {
 	return ok
 }
 
+// Of is the request that tells of an order as it is now, as it is signed; ok is false
+// where there is no such order, or no message tells of its state.
+func (p *Pusher) Of(ctx context.Context, number string) (header http.Header, body []byte, ok bool) {
+	of, told := pushFaces[p.Platform]
+	o, there := p.World.OrderByNumber(p.Platform, number)
+	if !told || !there {
+		return nil, nil, false
+	}
+	face := of(p)
+	message := face.message(o, o.Status, o.Modified)
+	if message == nil {
+		return nil, nil, false
+	}
+	body = face.join([]pushed{{body: message}})
+	request, err := face.request(ctx, "http://push.example", body)
+	if err != nil {
+		return nil, nil, false
+	}
+	return request.Header, body, true
+}
+
 var errPush = errors.New("simulator: the push was not answered as wanted")
 
 // Once sends one body as the platform would, whatever stands in it, and says

@@ -86,9 +86,9 @@ func Serve(ctx context.Context, cfg Config, listen Listen, ready func(*World, En
 		address string
 		handler http.Handler
 	}{
-		{listen.Tmall, Tmall(world, TmallOptions{Faults: cfg.Faults, RefreshStays: cfg.Faults.Rate > 0})},
+		{listen.Tmall, Tmall(world, TmallOptions{Faults: cfg.Faults, Kinds: true, RefreshStays: cfg.Faults.Rate > 0})},
 		{listen.Douyin, Douyin(world, DouyinOptions{Faults: cfg.Faults})},
-		{listen.Weidian, Weidian(world, WeidianOptions{Faults: cfg.Faults})},
+		{listen.Weidian, Weidian(world, WeidianOptions{Faults: cfg.Faults, GroupBuys: true})},
 		{listen.Sobot, Sobot(world, SobotOptions{Faults: cfg.Faults})},
 	}
 	var servers []*http.Server

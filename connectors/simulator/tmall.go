@@ -47,6 +47,9 @@ type TmallOptions struct {
 	MessagesAgain time.Duration
 	// TellExisting lets messages tell of all that the world holds, too.
 	TellExisting bool
+	// Kinds makes one trade in four of a type that the lists leave out unless it
+	// is named (eticket, tmall_i18n, o2o_offlinetrade).
+	Kinds bool
 	// GzipMessages lets the long connection give contents compressed.
 	GzipMessages bool
 	// Faults says how the gateway misbehaves.

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,18 +64,40 @@ func (k *tmallKeep) buyers(p tmallParams) {
 	}
 }
 
-// types adds the filter by trade type: every trade of the shop is fixed, which
-// the group guarantee_trade holds.
-func (k *tmallKeep) types(asked string) {
-	if asked != "" && !slices.ContainsFunc(strings.Split(asked, ","), func(s string) bool {
-		return slices.Contains([]string{"fixed", "guarantee_trade"}, strings.TrimSpace(s))
-	}) {
-		*k = append(*k, func(Order) bool { return false })
+// What the lists of trades and of refunds hold where no type is asked for; any
+// other is left out without a word.
+const (
+	tmallTradeDefault  = "guarantee_trade,auto_delivery,ec,cod,step"
+	tmallRefundDefault = "guarantee_trade,auto_delivery"
+)
+
+// types adds the filter by trade type: kind is a trade's own. A fixed trade is
+// of the group guarantee_trade.
+func (k *tmallKeep) types(asked string, kind func(Order) string) {
+	kinds := strings.Split(strings.ReplaceAll(asked, " ", ""), ",")
+	*k = append(*k, func(o Order) bool {
+		own := kind(o)
+		return slices.Contains(kinds, own) || own == tmallFixed && slices.Contains(kinds, "guarantee_trade")
+	})
+}
+
+// tmallFixed is the type of most trades.
+const tmallFixed = "fixed"
+
+// kind is the type of a trade.
+func (t *tmall) kind(o Order) string {
+	if !t.opts.Kinds {
+		return tmallFixed
 	}
+	others := []string{"eticket", "tmall_i18n", "o2o_offlinetrade"}
+	if n := pick(t.world.hash("trade type", o.Index), 4*len(others)); n < len(others) {
+		return others[n]
+	}
+	return tmallFixed
 }
 
 // tradeFilters reads the filters of the lists of trades.
-func (p tmallParams) tradeFilters() (keep tmallKeep, fault *tmallFault) {
+func (p tmallParams) tradeFilters(kind func(Order) string) (keep tmallKeep, fault *tmallFault) {
 	if status := p["status"]; status != "" {
 		if !slices.Contains(tmallStatuses, status) {
 			return nil, tmallInvalid("status")
@@ -94,20 +117,20 @@ func (p tmallParams) tradeFilters() (keep tmallKeep, fault *tmallFault) {
 	if p["ext_type"] != "" || p["tag"] != "" { // no trade bears one
 		keep = append(keep, func(Order) bool { return false })
 	}
-	keep.types(p["type"])
+	keep.types(cmp.Or(p["type"], tmallTradeDefault), kind)
 	keep.buyers(p)
 	return keep, nil
 }
 
 // refundFilters reads the filters of the lists of refunds.
-func (p tmallParams) refundFilters() (keep tmallKeep, fault *tmallFault) {
+func (p tmallParams) refundFilters(kind func(Order) string) (keep tmallKeep, fault *tmallFault) {
 	if status := p["status"]; status != "" {
 		if !slices.Contains(tmallRefundStatuses, status) {
 			return nil, tmallInvalid("status")
 		}
 		keep = append(keep, func(o Order) bool { return tmallRefundStatus[o.Refund.Status] == status })
 	}
-	keep.types(p["type"])
+	keep.types(cmp.Or(p["type"], tmallRefundDefault), kind)
 	keep.buyers(p)
 	return keep, nil
 }

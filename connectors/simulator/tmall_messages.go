@@ -122,7 +122,7 @@ func (t *tmall) message(id int64, n tmallNews) (tmallTree, bool) {
 		content["refund_id"], content["refund_fee"], content["refund_phase"] = number, tmallYuan(o.Refund.Amount), tmallPhase
 		content["bill_type"], content["modified"] = "refund_bill", tmallTime(o.Refund.Modified)
 	} else {
-		content["status"], content["type"], content["payment"] = tmallStatus[n.status], "fixed", tmallYuan(o.Amount)
+		content["status"], content["type"], content["payment"] = tmallStatus[n.status], t.kind(o), tmallYuan(o.Amount)
 	}
 	return tmallTree{"id": id, "topic": topic, "pub_app_key": "10000001", "pub_time": tmallTime(moment(n.at)),
 		"user_id": user, "user_nick": shop.Name, "content": jsonText(content)}, true

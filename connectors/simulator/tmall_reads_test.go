@@ -152,6 +152,35 @@ func TestTmallTradeFilters(t *testing.T) {
 	}
 }
 
+// A type that is not named is left out without a word, of trades and of refunds;
+// named together they are all there.
+func TestTmallTypesLeftOut(t *testing.T) {
+	t.Parallel()
+	w := testWorld(t, 400, 31)
+	a := newTmallAsker(t, w, testUntil)
+	a.face.opts.Kinds = true
+	counts := w.Counts()[PlatformTmall]
+	for method, tc := range map[string]struct {
+		path string
+		all  int
+	}{"taobao.trades.sold.get": {"trades.trade", counts.Orders}, "taobao.refunds.receive.get": {"refunds.refund", counts.Refunds}} {
+		count := func(types string) int {
+			return len(a.all(method, tc.path, map[string]string{"fields": "tid,tid_str,refund_id,type", "type": types}))
+		}
+		plain, sum := count(""), 0
+		for _, kind := range []string{"fixed", "eticket", "tmall_i18n", "o2o_offlinetrade"} {
+			n := count(kind)
+			if n == 0 && tc.all > 40 {
+				t.Errorf("%s: none is of the type %s", method, kind)
+			}
+			sum += n
+		}
+		if plain >= tc.all || plain != count("guarantee_trade") || sum != tc.all || count("guarantee_trade, eticket,tmall_i18n,o2o_offlinetrade") != tc.all {
+			t.Errorf("%s: %d of %d without a type, %d of the types together", method, plain, tc.all, sum)
+		}
+	}
+}
+
 // The filters of refunds and members, against the rows without a filter.
 func TestTmallRefundAndMemberFilters(t *testing.T) {
 	t.Parallel()

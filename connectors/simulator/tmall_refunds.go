@@ -35,11 +35,12 @@ func (t *tmall) refundsWithin(p tmallParams, more ...func(Order) bool) (keys fun
 	if fault != nil {
 		return nil, fault
 	}
-	keep, fault := p.refundFilters()
+	keep, fault := p.refundFilters(t.kind)
 	if fault != nil {
 		return nil, fault
 	}
 	keep = append(keep, more...)
+	to = t.opts.Faults.shown(to, t.opts.Now())
 	return func() []Key { return keep.keys(t.world, t.world.RefundKeys(PlatformTmall, ByModified, from, to)) }, nil
 }
 

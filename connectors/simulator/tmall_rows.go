@@ -64,7 +64,7 @@ func (t *tmall) trade(o Order, p tmallParams, simple bool) tmallTree {
 		goods += item.Paid
 		lines = append(lines, t.line(o, item))
 	}
-	row := tmallTree{"tid": tid, "tid_str": o.Number, "status": tmallStatus[o.Status], "type": "fixed", "title": shop.Name,
+	row := tmallTree{"tid": tid, "tid_str": o.Number, "status": tmallStatus[o.Status], "type": t.kind(o), "title": shop.Name,
 		"created": tmallTime(o.Created), "modified": tmallTime(o.Modified), "payment": tmallYuan(o.Amount), "total_fee": tmallYuan(total),
 		"post_fee": tmallYuan(o.Freight), "discount_fee": "0.00", "adjust_fee": "0.00", "received_payment": "0.00",
 		"seller_nick": shop.Name, "buyer_nick": tmallMask(o.Account.Nick), "buyer_open_uid": o.Account.OpenUID, "seller_flag": 0,

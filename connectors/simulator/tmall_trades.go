@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -19,6 +20,7 @@ func tmallTrades(by By, simple bool) func(*tmall, tmallParams) (tmallTree, *tmal
 		from, to, fault := t.window(p, "start_created", "end_created", now.Add(-tmallMonths+time.Minute), now, 0, tmallMonths)
 		if by == ByModified {
 			from, to, fault = t.window(p, "start_modified", "end_modified", now, now, 24*time.Hour, tmallMonths)
+			to = t.opts.Faults.shown(to, now)
 		}
 		if fault != nil {
 			return nil, fault
@@ -28,7 +30,7 @@ func tmallTrades(by By, simple bool) func(*tmall, tmallParams) (tmallTree, *tmal
 }
 
 func (t *tmall) trades(p tmallParams, by By, from, to time.Time, most int, row func(Order) tmallTree) (tmallTree, *tmallFault) {
-	keep, fault := p.tradeFilters()
+	keep, fault := p.tradeFilters(t.kind)
 	if fault != nil {
 		return nil, fault
 	}
@@ -144,7 +146,7 @@ func (t *tmall) tradesByReceiver(p tmallParams) (tmallTree, *tmallFault) {
 			return nil, tmallInvalid("query_list")
 		}
 		var keep tmallKeep
-		keep.types(query["order_type"])
+		keep.types(cmp.Or(query["order_type"], tmallTradeDefault), t.kind)
 		fits = append(fits, func(o Order) bool {
 			return !o.Created.Before(from) && !o.Created.After(to) && keep.wants(o) && query["receiver_phone"] == "" && // nobody gave a landline
 				(query["receiver_name"] == "" || query["receiver_name"] == o.Receiver.Name) &&

@@ -44,6 +44,9 @@ type WeidianOptions struct {
 	BusyEvery int
 	// Denied names methods that the app has no permission for (10009).
 	Denied []string
+	// GroupBuys makes one paid order in four of a group purchase that is not
+	// finished, which the lists leave out unless group_type is 0.
+	GroupBuys bool
 	// BeforePage, if set, is called before each answer of a list method with
 	// the method's name, so that a test can let rows change between pages.
 	BeforePage func(method string)

@@ -42,7 +42,8 @@ func (s *weidian) itemList(param weidianParams) (any, *weidianFault) {
 }
 
 // weidianOrdinary reads the filters by kinds of order of which the shop has
-// none: of suppliers (isWei names that parameter) and of unfinished group-buys.
+// none, of suppliers (isWei names that parameter), and by unfinished group-buys,
+// which only 0 shows.
 // keep is false when no order fits.
 func weidianOrdinary(p weidianParams, isWei string) (keep bool, fault *weidianFault) {
 	wei, ok := p.int(isWei, 0)

@@ -25,15 +25,19 @@ func (s *weidian) orderList(version string, size, maxSize int) func(weidianParam
 			return nil, fault
 		}
 		s.beforePage("vdian.order.list.get")
-		keys := s.world.bothSpans(PlatformWeidian, "order", query.added, query.updated, by(query.byUpdate))
+		keys := s.world.bothSpans(PlatformWeidian, "order", query.added, s.opts.Faults.late(query.updated, s.opts.Now()), by(query.byUpdate))
 		if !ordinary {
 			keys = nil
 		}
-		if query.keep != nil {
+		hides := s.opts.GroupBuys && version != "1.1" && param.text("group_type") != "0"
+		if query.keep != nil || hides {
 			kept := make([]Key, 0, len(keys))
 			for _, key := range keys {
 				if o, ok := s.world.OrderAt(PlatformWeidian, key.Index); ok {
-					if state := weidianStateOf(o); query.keep(state.ori, state.refund) {
+					if hides && s.gathering(o) {
+						continue
+					}
+					if state := weidianStateOf(o); query.keep == nil || query.keep(state.ori, state.refund) {
 						kept = append(kept, key)
 					}
 				}
@@ -49,6 +53,11 @@ func (s *weidian) orderList(version string, size, maxSize int) func(weidianParam
 		page.OrderNum = len(page.Orders)
 		return page, nil
 	}
+}
+
+// gathering says that an order is of a group purchase that is not finished.
+func (s *weidian) gathering(o Order) bool {
+	return o.Status == OrderPaid && pick(s.world.hash("group purchase", o.Index), 4) == 0
 }
 
 // A weidianState is an order's state in the platform's words.
@@ -233,6 +242,12 @@ func (s *weidian) orderIDs(param weidianParams) (any, *weidianFault) {
 	if !ordinary {
 		keys = nil
 	}
+	if s.opts.GroupBuys && param.text("group_type") != "0" {
+		keys = slices.DeleteFunc(slices.Clone(keys), func(key Key) bool {
+			o, ok := s.world.OrderAt(PlatformWeidian, key.Index)
+			return ok && s.gathering(o)
+		})
+	}
 	ids := []string{}
 	for _, key := range pageKeys(keys, page-1, size, true) {
 		if o, ok := s.world.OrderAt(PlatformWeidian, key.Index); ok {
@@ -295,7 +310,7 @@ func (s *weidian) refundList(param weidianParams) (any, *weidianFault) {
 		return nil, fault
 	}
 	s.beforePage("open.SellerQueryRefundList")
-	keys := s.world.bothSpans(PlatformWeidian, "refund", query.added, query.updated, by(query.byUpdate))
+	keys := s.world.bothSpans(PlatformWeidian, "refund", query.added, s.opts.Faults.late(query.updated, s.opts.Now()), by(query.byUpdate))
 	if query.filters() {
 		kept := make([]Key, 0, len(keys))
 		for _, key := range keys {

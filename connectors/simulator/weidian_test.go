@@ -454,6 +454,27 @@ func TestWeidianPagesHoldAll(t *testing.T) {
 	}
 }
 
+// Unfinished group purchases are shown to who asks for them alone.
+func TestWeidianGroupBuys(t *testing.T) {
+	t.Parallel()
+	world := faceWorld(t, 300, 9)
+	c := newWeidianClient(t, world, WeidianOptions{GroupBuys: true})
+	all := world.Counts()[PlatformWeidian].Orders
+	for _, version := range []string{"1.2", "1.5"} {
+		for group, whole := range map[any]bool{0: true, "0": true, 1: false, nil: false} {
+			param := weidianWindow(world, "update_start", "update_end")
+			if group != nil {
+				param["group_type"] = group
+			}
+			var page weidianOrderPage
+			c.ok("vdian.order.list.get", version, param, &page)
+			if (page.TotalNum == all) != whole || page.TotalNum == 0 {
+				t.Errorf("%s, group_type %v: %d orders of %d", version, group, page.TotalNum, all)
+			}
+		}
+	}
+}
+
 func TestWeidianFilters(t *testing.T) {
 	t.Parallel()
 	world := faceWorld(t, 300, 9)

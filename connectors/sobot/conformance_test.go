@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 			shop.Secrets = []string{keys.AppKey, keys.PushSecret, "sign="}
 			shop.Open = func(o conformance.Options) (connectors.Connector, error) {
 				cfg := sobot.Config{
-					URL: "http://desk.example", AppID: keys.AppID, AppKey: keys.AppKey, BackfillDays: 4, PageSize: 5,
+					URL: "http://desk.example", AppID: keys.AppID, AppKey: keys.AppKey, CompanyID: keys.CompanyID, PushSecret: keys.PushSecret, BackfillDays: 4, PageSize: 5,
 					SettleSeconds: new(2), OverlapSeconds: new(10),
 					RequestsPerSecond: cmp.Or(o.PerSecond, 1e6), CallsPerDay: o.PerDay, Transport: o.Transport,
 				}

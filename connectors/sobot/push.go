@@ -11,7 +11,8 @@ import (
 	"oneid/connectors"
 )
 
-// maxPushAge is how far a push's timestamp may be from our clock.
+// maxPushAge is how far a push's timestamp may be from the desk's clock, which
+// is ours until the desk has answered a call.
 const maxPushAge = 5 * time.Minute
 
 // Why a push is refused; each is wrapped with the shop.
@@ -20,8 +21,8 @@ var (
 	ErrPushNotSet = errors.New("pushes are not set up: company_id and push_secret are missing")
 	// ErrPushSign: the signature is missing or wrong.
 	ErrPushSign = errors.New("the push is not signed with the secret of these settings")
-	// ErrPushTime: the timestamp is missing or too far from our clock.
-	ErrPushTime = errors.New("the push's timestamp is more than five minutes from this machine's clock")
+	// ErrPushTime: the timestamp is missing or too far from the desk's clock.
+	ErrPushTime = errors.New("the push's timestamp is more than five minutes from the desk's clock")
 	// ErrPushBody: what is signed is no ticket.
 	ErrPushBody = errors.New("the push is no JSON object of a ticket with a ticketid (an encrypted body cannot be read: the desk does not say how it encrypts)")
 )
@@ -29,7 +30,7 @@ var (
 // VerifyPush checks a call of the desk to the brand and reads the ticket in
 // it, for Map: the same ticket in the same state has the same ce_id by push as
 // by pull, so order and repetition do not matter. header and body are the
-// request's own, now is this machine's clock. It touches nothing else.
+// request's own, now is the desk's clock. It touches nothing else.
 //
 // The desk documents how its calls are signed, for its look-ups in a brand's
 // CRM (timestamp and sign in the header). What it pushes of tickets is not

@@ -3,7 +3,6 @@ package sobot
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"oneid/connectors"
 )
@@ -14,7 +13,7 @@ var _ connectors.Pushed = (*Connector)(nil)
 // about. What else it says is not used: its form is assumed, and the ticket is
 // fetched.
 func (c *Connector) Open(p connectors.Push) ([]connectors.Message, error) {
-	record, err := c.verify(p.Header, p.Body, time.Now())
+	record, err := c.verify(p.Header, p.Body, c.client.now())
 	switch {
 	case errors.Is(err, ErrPushBody):
 		return []connectors.Message{{Raw: p.Body, Err: ErrPushBody}}, nil

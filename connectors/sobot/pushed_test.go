@@ -49,3 +49,27 @@ func TestAPushTellsWhichTicketToFetch(t *testing.T) {
 		t.Error("the desk is told another thing than what happened")
 	}
 }
+
+// A push bears the desk's time: once that is known, a clock of ours that is wrong
+// refuses none.
+func TestPushesGoByTheDesksClock(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []int{900, -900} {
+		c, d := desk(t, Config{}, simulator.SobotOptions{Faults: simulator.Faults{SkewSeconds: skew}})
+		ticket := d.Tickets()[0]
+		open := func() error {
+			header, body := d.Push(ticket)
+			_, err := c.Open(connectors.Push{Header: header, Body: body})
+			return err
+		}
+		if err := open(); !errors.Is(err, ErrPushTime) {
+			t.Errorf("%d seconds off, before a call: %v", skew, err)
+		}
+		if _, _, err := read(t, c, "", 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(); err != nil {
+			t.Errorf("%d seconds off, after one: %v", skew, err)
+		}
+	}
+}

@@ -190,7 +190,7 @@ func (c *Connector) windows() connectors.Windows {
 		Span:    24 * time.Hour, // a month at most
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
-		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		First:   time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
 		Until:   c.until,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"testing"
+	"time"
 
 	"oneid/connectors"
 	"oneid/connectors/conformance"
@@ -27,7 +28,7 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	conformance.Run(t, conformance.Subject{
-		Platform: tmall.Platform, Codes: codes,
+		Platform: tmall.Platform, Codes: codes, Pause: 2 * time.Second,
 		Rows: []string{"trade", "refund", "crm_member", "basic_member"},
 		Call: func(_ *http.Request, body []byte) conformance.Call {
 			form, _ := url.ParseQuery(string(body)) // what is no form names no method
@@ -48,13 +49,13 @@ func TestConformance(t *testing.T) {
 		Serve: func(t *testing.T, ask conformance.Ask) conformance.Shop {
 			world, shop := conformance.World(t, tmall.Platform, ask)
 			keys := simulator.TmallCredentialsOf(world)
-			shop.Face = simulator.Tmall(world, simulator.TmallOptions{Now: ask.Now, PerSecond: ask.PerSecond})
+			shop.Face = simulator.Tmall(world, simulator.TmallOptions{Now: ask.Now, Kinds: true, PerSecond: ask.PerSecond})
 			shop.Secrets = []string{keys.AppSecret, keys.Session, keys.RefreshToken, "sign="}
 			shop.Open = func(o conformance.Options) (connectors.Connector, error) {
-				settle, overlap := 2, 10
+				settle, overlap, late := 2, 10, 0
 				cfg := tmall.Config{
 					URL: "http://tmall.example/router/rest", AppKey: keys.AppKey, AppSecret: keys.AppSecret, Session: keys.Session, RefreshToken: keys.RefreshToken,
-					BackfillDays: 4, PageSize: 2, WindowPages: 20, SettleSeconds: &settle, OverlapSeconds: &overlap,
+					BackfillDays: 4, PageSize: 2, WindowPages: 20, SettleSeconds: &settle, OverlapSeconds: &overlap, LateSeconds: &late,
 					RequestsPerSecond: 1e6, MethodRequestsPerSecond: o.PerSecond, CallsPerDay: o.PerDay, Transport: o.Transport,
 				}
 				if o.Serial {

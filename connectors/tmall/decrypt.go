@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"oneid/connectors"
+	"oneid/internal/httpclient"
 )
 
 // The fields of an order's receiver that can be decrypted.
@@ -60,17 +61,17 @@ func decryptFault(cfg Config) string {
 
 // openedReceiver is one receiver of the answer.
 type openedReceiver struct {
-	TID     text `json:"tid"`
-	Matched bool `json:"matched"`
+	TID     text                    `json:"tid"`
+	Matched connectors.LenientTruth `json:"matched"`
 	// Virtual: mobile is a number that ends.
-	Virtual  bool `json:"privacy_protection"`
-	Name     text `json:"name"`
-	Mobile   text `json:"mobile"`
-	State    text `json:"state"`
-	City     text `json:"city"`
-	District text `json:"district"`
-	Town     text `json:"town"`
-	Detail   text `json:"address_detail"`
+	Virtual  connectors.LenientTruth `json:"privacy_protection"`
+	Name     text                    `json:"name"`
+	Mobile   text                    `json:"mobile"`
+	State    text                    `json:"state"`
+	City     text                    `json:"city"`
+	District text                    `json:"district"`
+	Town     text                    `json:"town"`
+	Detail   text                    `json:"address_detail"`
 }
 
 // Decrypt implements connectors.Decrypter. What the platform answers when the
@@ -108,7 +109,7 @@ func (c *Connector) Decrypt(ctx context.Context, orders []connectors.Record) ([]
 			Receivers []openedReceiver `json:"receiver"`
 		} `json:"receiver_list"`
 	}
-	err = c.client.call(ctx, decryptMethod, map[string]string{"query_list": string(list)}, &answer)
+	err = c.client.call(httpclient.WithoutRepeats(ctx), decryptMethod, map[string]string{"query_list": string(list)}, &answer)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +165,7 @@ func (c *Connector) wanted(r openedReceiver) (plain map[string]string, virtual b
 		case fieldAddress:
 			set("receiver_address", r.Detail)
 		case fieldPhone:
-			if virtual = r.Virtual; !virtual {
+			if virtual = bool(r.Virtual); !virtual {
 				set("receiver_mobile", r.Mobile)
 			}
 		}

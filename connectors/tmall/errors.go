@@ -23,23 +23,10 @@ const (
 	subRejected = "isv.trade-service-rejection"
 )
 
-// rejectedWait is how long to leave the platform alone after subRejected.
-const rejectedWait = 3 * time.Minute
-
-// narrower says that a call may succeed with a shorter window, and how long
-// to wait before.
-func narrower(err error) (wait time.Duration, ok bool) {
+// narrower says that a call may succeed with a shorter window.
+func narrower(err error) bool {
 	var e *connectors.Error
-	if !errors.As(err, &e) {
-		return 0, false
-	}
-	switch e.SubCode {
-	case subTooMuch:
-		return 0, true
-	case subRejected:
-		return rejectedWait, true
-	}
-	return 0, false
+	return errors.As(err, &e) && (e.SubCode == subTooMuch || e.SubCode == subRejected)
 }
 
 // classify makes an error of the platform's codes.

@@ -48,6 +48,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 		if e.Records > 0 {
 			e.Calls += len(windows)
 		}
+		return e, c.historyEstimate(ctx, &e, from)
 	}
 	return e, nil
 }
@@ -59,7 +60,7 @@ func (c *Connector) planned(ctx context.Context, from connectors.Cursor) ([]conn
 		return nil, err
 	}
 	plan := c.windows()
-	reached := server.Add(-plan.Oldest)
+	reached := server.Add(-plan.First)
 	if from != "" {
 		if reached, err = parseCursor(from); err != nil {
 			return nil, err

@@ -12,7 +12,7 @@ import (
 )
 
 // revision of the mapping below: raised with each change of what it gives.
-const revision = 1
+const revision = 2
 
 // text is a value that the platform writes as JSON text or as a number.
 type text string
@@ -88,7 +88,7 @@ func (m mapper) buyer(ouid, openUID, orderID string) (account string, sightings 
 	if openUID != "" {
 		sightings = append(sightings, &events.Sighting{Type: "tmall_open_uid", Value: openUID, Role: events.Role_ROLE_BUYER, Scope: m.appKey})
 	}
-	if ouid == "" {
+	if !connectors.Names(ouid) {
 		return "order:" + orderID, sightings
 	}
 	return ouid, sightings
@@ -106,6 +106,17 @@ func receiverPhone(values ...text) []*events.Sighting {
 		}
 	}
 	return nil
+}
+
+// shown is a value that is no ciphertext; "" for one that is. Apps outside of the
+// oaid scheme get receivers encrypted; that such a text stands between two signs
+// (~ or $) is assumed: no name, phone or address does.
+func shown(value text) string {
+	s := strings.TrimSpace(string(value))
+	if len(s) > 2 && strings.ContainsAny(s[:1], "~$") && s[:1] == s[len(s)-1:] {
+		return ""
+	}
+	return string(value)
 }
 
 // fields reads the values of one entity and remembers the first that has not

@@ -88,7 +88,7 @@ func (m mapper) order(record connectors.Record) ([]*events.Event, error) {
 		Trade *trade `json:"trade"`
 		OUID  string `json:"ouid"`
 	}
-	if connectors.Decode(record.Raw, &raw) != nil || raw.Trade == nil {
+	if record.Decode(&raw) != nil || raw.Trade == nil {
 		return nil, errors.New("it is not an order")
 	}
 	t := raw.Trade
@@ -140,11 +140,11 @@ func (m mapper) order(record connectors.Record) ([]*events.Event, error) {
 
 func (t *trade) receiver() *events.Receiver {
 	r := &events.Receiver{
-		Name: string(t.Name), Phone: string(t.Mobile), Province: string(t.State), City: string(t.City),
-		District: string(t.District), Town: string(t.Town), Detail: string(t.Address),
+		Name: shown(t.Name), Phone: shown(t.Mobile), Province: string(t.State), City: string(t.City),
+		District: string(t.District), Town: string(t.Town), Detail: shown(t.Address),
 	}
 	if r.Phone == "" {
-		r.Phone = string(t.Phone)
+		r.Phone = shown(t.Phone)
 	}
 	if r.City == "" {
 		r.City = r.District
@@ -191,7 +191,7 @@ func items(f *fields, t *trade, order *events.Order) []*events.OrderItem {
 	var shared int64
 	for _, row := range rows {
 		var o subOrder
-		if connectors.Decode(row, &o) != nil {
+		if connectors.DecodeValid(row, &o) != nil { // it was cut out of the trade
 			f.fail("orders", "holds what is no sub-order")
 			return nil
 		}

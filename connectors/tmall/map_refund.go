@@ -72,7 +72,7 @@ func (m mapper) refund(record connectors.Record) ([]*events.Event, error) {
 		Refund *refund `json:"refund"`
 		OUID   string  `json:"ouid"`
 	}
-	if connectors.Decode(record.Raw, &raw) != nil || raw.Refund == nil {
+	if record.Decode(&raw) != nil || raw.Refund == nil {
 		return nil, errors.New("it is not a refund")
 	}
 	r := raw.Refund

@@ -31,6 +31,9 @@ func (m mapper) user(record connectors.Record) ([]*events.Event, error) {
 	}
 	var f fields
 	ouid := f.must("ouid", u.OUID)
+	if u.OUID != "" && !connectors.Names(ouid) {
+		f.fail("ouid", "names nobody")
+	}
 	grade := f.count("grade", u.Grade)
 	if f.err != nil {
 		return nil, f.err

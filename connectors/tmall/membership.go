@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,18 +57,23 @@ func readMembership(secret string, call connectors.SPICall, now time.Time) (conn
 	if err != nil {
 		return fail(connectors.ErrNotUnderstood, "its form cannot be read")
 	}
-	if !connectors.SameSignature(call.Query.Get("sign"), spiSign(secret, call, form)) {
+	params := spiSigned(call, form)
+	if !connectors.SameSignature(call.Query.Get("sign"), spiSign(secret, params, call.Body, form != nil)) {
 		return fail(connectors.ErrForged, "is the app_secret that of the app which the member centre calls for?")
 	}
-	at, ok := spiTime(call.Query.Get("timestamp"), now)
+	if recut(params) {
+		return fail(connectors.ErrForged, "its parameters were cut anew from those of another call")
+	}
+	at, ok := spiTime(params["timestamp"], now)
 	if !ok {
 		return fail(connectors.ErrForged, "its timestamp is none of these ten minutes")
 	}
-	kind, ok := memberKinds[spiMethod(call)]
+	method := spiMethod(call, params)
+	kind, ok := memberKinds[method]
 	if !ok {
 		return fail(connectors.ErrNotUnderstood, "it names no method that is known")
 	}
-	m := connectors.Membership{Kind: kind, Call: spiMethod(call), At: at, Body: call.Body}
+	m := connectors.Membership{Kind: kind, Call: method, Signature: call.Query.Get("sign"), At: at, Body: call.Body}
 	if form != nil {
 		plain := make(map[string]string, len(form))
 		for name := range form {
@@ -77,14 +83,14 @@ func readMembership(secret string, call connectors.SPICall, now time.Time) (conn
 			return fail(connectors.ErrNotUnderstood, "its form cannot be read")
 		}
 	}
-	var params memberCall
-	if json.Unmarshal(m.Body, &params) != nil {
+	var member memberCall
+	if json.Unmarshal(m.Body, &member) != nil {
 		return fail(connectors.ErrNotUnderstood, "its body is not the JSON that the platform promises")
 	}
-	if m.Account = params.account(); m.Account == "" || len(m.Account) > maxAccount {
+	if m.Account = member.account(); m.Account == "" || len(m.Account) > maxAccount {
 		return fail(connectors.ErrNotUnderstood, "it has neither ouid nor open_id")
 	}
-	m.Phone, m.MixMobile, m.Nick = string(params.Mobile), string(params.MixMobile), string(params.Nick)
+	m.Phone, m.MixMobile, m.Nick = string(member.Mobile), string(member.MixMobile), string(member.Nick)
 	return m, nil
 }
 
@@ -106,8 +112,8 @@ var memberKinds = map[string]connectors.MembershipKind{
 
 // spiMethod is which method a call is of: the gateway's method parameter, or
 // the last part of the address where the console asks for one a call. Assumed.
-func spiMethod(call connectors.SPICall) string {
-	if method := call.Query.Get("method"); method != "" {
+func spiMethod(call connectors.SPICall, params map[string]string) string {
+	if method := params["method"]; method != "" {
 		return method
 	}
 	return call.Name
@@ -140,12 +146,11 @@ func spiForm(call connectors.SPICall) (url.Values, error) {
 	return url.ParseQuery(string(call.Body))
 }
 
-// spiSign is the signature of a call of the platform: the secret, then name
-// and value of what the query, the form and the headers listed in
-// top-sign-list hold, sorted by name, without sign and without empty ones,
-// then the body unless it is a form, then the secret; MD5, in upper-case
-// hexadecimal.
-func spiSign(secret string, call connectors.SPICall, form url.Values) string {
+// spiSigned are the parameters of a call that are signed: what the headers
+// listed in top-sign-list, the query and the form hold, without sign and without
+// empty ones. Nothing else of them may be believed: of a name that stands in two
+// places, the form's is signed.
+func spiSigned(call connectors.SPICall, form url.Values) map[string]string {
 	signed := make(map[string]string, len(call.Query)+len(form))
 	for _, name := range strings.Split(call.Header.Get("top-sign-list"), ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -157,20 +162,53 @@ func spiSign(secret string, call connectors.SPICall, form url.Values) string {
 			signed[name] = values.Get(name)
 		}
 	}
+	maps.DeleteFunc(signed, func(name, value string) bool { return name == "" || value == "" || name == "sign" })
+	return signed
+}
+
+// spiSign is the signature of a call of the platform: the secret, then name
+// and value of what is signed, sorted by name, then the body unless it is a
+// form, then the secret; MD5, in upper-case hexadecimal.
+func spiSign(secret string, signed map[string]string, body []byte, form bool) string {
 	var b bytes.Buffer
 	b.WriteString(secret)
-	for _, name := range slices.Sorted(maps.Keys(signed)) {
-		if value := signed[name]; name != "" && value != "" && name != "sign" {
-			b.WriteString(name)
-			b.WriteString(value)
-		}
-	}
-	if form == nil {
-		b.Write(call.Body)
+	b.WriteString(spiText(signed))
+	if !form {
+		b.Write(body)
 	}
 	b.WriteString(secret)
 	sum := md5.Sum(b.Bytes()) // as the platform prescribes
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
+}
+
+func spiText(signed map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(signed)) {
+		b.WriteString(name)
+		b.WriteString(signed[name])
+	}
+	return b.String()
+}
+
+// recut says that the parameters have the signature of others. Nothing parts
+// names from values in what is signed: whoever has seen one call could let its
+// timestamp or its method end in the value before it, and make of it a call of
+// today, or one of another method.
+func recut(signed map[string]string) bool {
+	text := spiText(signed)
+	for name, hidden := range hiddenParams {
+		if signed[name] == "" && hidden.MatchString(text) {
+			return true
+		}
+	}
+	return false
+}
+
+// hiddenParams are how a parameter looks that has become a part of another. A
+// sign_method, which a call may have, is none.
+var hiddenParams = map[string]*regexp.Regexp{
+	"timestamp": regexp.MustCompile(`timestamp[0-9]`),
+	"method":    regexp.MustCompile(`method[a-z]+\.[a-z]`),
 }
 
 // CarriesPoints implements connectors.MemberSPI: only the query's answer is

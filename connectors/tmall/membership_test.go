@@ -66,6 +66,70 @@ func TestSPISignature(t *testing.T) {
 	}
 }
 
+// Nothing parts names from values in what is signed. Whoever has seen a call
+// makes no other of it: none of today, and none of another method.
+func TestASeenCallMakesNoOther(t *testing.T) {
+	t.Parallel()
+	const method, stamp = "tmall.mei.crm.bind", "2024-05-20 00:35:00"
+	seen := spiCallOf(map[string]string{"app_key": "23000001", "method": method, "timestamp": stamp, "v": "2.0"}, `{"ouid":"a"}`)
+	seen.Query.Set("sign", spiSign(spiSecret, spiSigned(seen, nil), seen.Body, false))
+	if m, err := readMembership(spiSecret, seen, signedAt); err != nil || m.Kind != connectors.MemberBind {
+		t.Fatalf("the call itself: %v (%v)", m, err)
+	}
+	form := url.Values{"ouid": {"a"}}
+	seenForm := spiCallOf(map[string]string{"app_key": "23000001", "method": method, "timestamp": stamp}, form.Encode())
+	seenForm.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	seenForm.Query.Set("sign", spiSign(spiSecret, spiSigned(seenForm, form), seenForm.Body, true))
+	if _, err := readMembership(spiSecret, seenForm, signedAt); err != nil {
+		t.Fatalf("the form itself: %v", err)
+	}
+	// with makes a call of other parameters under a signature that was seen.
+	with := func(of connectors.SPICall, query, header map[string]string, body string) connectors.SPICall {
+		call := spiCallOf(query, body)
+		call.Header, call.Name = of.Header.Clone(), "tmall.mei.crm.unbind"
+		for name, value := range header {
+			call.Header.Set(name, value)
+		}
+		call.Query["sign"] = of.Query["sign"]
+		return call
+	}
+	later := "2024-05-27 00:35:00"
+	for name, call := range map[string]connectors.SPICall{
+		"no timestamp, no method": with(seen, map[string]string{"app_key": "23000001method" + method + "timestamp" + stamp, "v": "2.0"}, nil, `{"ouid":"a"}`),
+		"no timestamp":            with(seen, map[string]string{"app_key": "23000001", "method": method + "timestamp" + stamp, "v": "2.0"}, nil, `{"ouid":"a"}`),
+		"no method":               with(seen, map[string]string{"app_key": "23000001method" + method, "timestamp": stamp, "v": "2.0"}, nil, `{"ouid":"a"}`),
+		"a timestamp in its name": with(seen, map[string]string{"app_key": "23000001", "method": method, "timestamp" + stamp: "v2.0"}, nil, `{"ouid":"a"}`),
+		"in a header": with(seen, map[string]string{"app_key": "23000001"}, map[string]string{
+			"top-sign-list": "method", "method": method + "timestamp" + stamp + "v2.0"}, `{"ouid":"a"}`),
+		"a form, two methods": with(seenForm, map[string]string{"app_key": "23000001", "method": "tmall.mei.crm.unbind", "timestamp": stamp}, nil, "ouid=a&method="+method),
+		"a form, two timestamps": with(seenForm, map[string]string{"app_key": "23000001", "method": method, "timestamp": later}, nil,
+			url.Values{"ouid": {"a"}, "timestamp": {stamp}}.Encode()),
+	} {
+		for _, now := range []time.Time{signedAt, signedAt.AddDate(0, 0, 7)} {
+			m, err := readMembership(spiSecret, call, now)
+			// What says the same of the same moment is the same call.
+			same := err == nil && m.Kind == connectors.MemberBind && m.At.Equal(signedAt) && now.Equal(signedAt)
+			if !same && !errors.Is(err, connectors.ErrForged) {
+				t.Errorf("%s, %s later: read %v of %s (%v), want %v", name, now.Sub(signedAt), m, m.At, err, connectors.ErrForged)
+			}
+		}
+	}
+}
+
+// A call that is named by its address, says how it is signed and has no time is
+// no other call's.
+func TestACallOfFewParameters(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"md5", "hmac"} {
+		call := spiCallOf(map[string]string{"app_key": "23000001", "sign_method": method, "v": "2.0"}, `{"ouid":"a"}`)
+		call.Name = "tmall.mei.crm.unbind"
+		call.Query.Set("sign", spiSign(spiSecret, spiSigned(call, nil), call.Body, false))
+		if m, err := readMembership(spiSecret, call, signedAt); err != nil || m.Kind != connectors.MemberUnbind || !m.At.Equal(signedAt) {
+			t.Errorf("read %v of %s (%v)", m, m.At, err)
+		}
+	}
+}
+
 func withValue(values url.Values, name, value string) url.Values {
 	changed := url.Values{name: {value}}
 	for other := range values {
@@ -118,7 +182,7 @@ func FuzzMembership(f *testing.F) {
 		if err != nil {
 			return
 		}
-		call.Query.Set("sign", spiSign(spiSecret, call, form))
+		call.Query.Set("sign", spiSign(spiSecret, spiSigned(call, form), call.Body, form != nil))
 		m, err := c.ReadMembership(call, signedAt)
 		c.AnswerMembership(m, connectors.MembershipAnswer{Outcome: connectors.MembershipDone})
 		if err != nil {

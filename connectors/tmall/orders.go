@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"oneid/connectors"
 )
@@ -66,9 +67,14 @@ type naming struct {
 	simple listing
 
 	mu sync.Mutex
-	// denied: the app may not call the simple methods; guarded by mu.
-	denied bool
+	// denied is until when the simple methods are not called, which the app may not
+	// call; zero if it never was refused. Guarded by mu.
+	denied time.Time
 }
+
+// deniedFor is how long a refusal of the simple methods is taken for the answer to
+// all orders: a permission that is given, or was away during a sale, is found then.
+const deniedFor = 10 * time.Minute
 
 // buyerOf is what of an order names its buyer.
 type buyerOf struct {
@@ -173,7 +179,7 @@ func (n *naming) resolve(b *buyerOf) {
 func (n *naming) isDenied() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.denied
+	return time.Now().Before(n.denied)
 }
 
 // deny goes on without ouid when the app lacks the permission: orders are
@@ -184,15 +190,18 @@ func (n *naming) deny(err error) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.denied {
-		n.denied = true
+	if n.denied.IsZero() {
 		n.c.log.Warn("orders come without ouid: the app may not call the simple order methods", "error", err)
 	}
+	n.denied = time.Now().Add(deniedFor)
 	return nil
 }
 
 func (n *naming) askPage(ctx context.Context, at connectors.Part) error {
 	a, err := n.c.list(ctx, n.simple, at.Window, at.Number, true)
+	if refused(err) && n.c.aged(at.Window) {
+		return nil // each order of the page is asked for alone
+	}
 	if err != nil {
 		return n.deny(err)
 	}

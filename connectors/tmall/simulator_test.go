@@ -17,7 +17,7 @@ func TestReadsAllOfTheSimulatedShop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := httptest.NewServer(simulator.Tmall(world, simulator.TmallOptions{}))
+		server := httptest.NewServer(simulator.Tmall(world, simulator.TmallOptions{Kinds: true}))
 		keys := simulator.TmallCredentialsOf(world)
 		c, err := tmall.New(keys.Shop, tmall.Config{
 			URL: server.URL, AppKey: keys.AppKey, AppSecret: keys.AppSecret, Session: keys.Session, RequestsPerSecond: 1e6,

@@ -70,6 +70,10 @@ type Config struct {
 	// OverlapSeconds is how far a run looks back behind its cursor; default
 	// 120.
 	OverlapSeconds *int `json:"overlap_seconds"`
+	// LateSeconds is how late the platform's lists may show a change: so long
+	// after it, it is looked for once more. Default 900, since in its sales the
+	// lists lag by some ten minutes; 0 looks no further back than OverlapSeconds.
+	LateSeconds *int `json:"late_seconds"`
 	// WindowPages is how many pages a window may have before it is cut in
 	// two; default 50.
 	WindowPages int `json:"window_pages"`
@@ -111,6 +115,9 @@ type Config struct {
 // gateway is the platform's production address.
 const gateway = "https://eco.taobao.com/router/rest"
 
+// maxLateSeconds: a look back, of three times as long, fits into one window.
+const maxLateSeconds = 6 * 60 * 60
+
 // maxBackfillDays: the increment methods show three months.
 const maxBackfillDays = 90
 
@@ -143,6 +150,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 10)
 	cfg.SettleSeconds = cmp.Or(cfg.SettleSeconds, new(60))
 	cfg.OverlapSeconds = cmp.Or(cfg.OverlapSeconds, new(120))
+	cfg.LateSeconds = cmp.Or(cfg.LateSeconds, new(900))
 	if cfg.OrderTypes == nil {
 		cfg.OrderTypes = orderTypes
 	}
@@ -156,6 +164,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	faults.If(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
 	faults.If(*cfg.SettleSeconds < 1, "settle_seconds must be at least 1")
 	faults.If(*cfg.OverlapSeconds < 0, "overlap_seconds must not be negative")
+	faults.If(*cfg.LateSeconds < 0 || *cfg.LateSeconds > maxLateSeconds, "late_seconds must be 0 to 21600")
 	faults.If(cfg.WindowPages < 1, "window_pages must be at least 1")
 	faults.If(cfg.Parallel < 1 || cfg.Parallel > 32, "parallel must be 1 to 32")
 	faults.If(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
@@ -215,7 +224,7 @@ func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cur
 	return connectors.Pages(Platform, stream, c.shop, func(give func(connectors.Page) error) error {
 		switch stream {
 		case Orders:
-			return c.readWindows(ctx, c.orderListing(), from, give)
+			return c.readOrders(ctx, from, give)
 		case Tickets:
 			return c.readWindows(ctx, c.refundListing(), from, give)
 		case Users:
@@ -231,7 +240,9 @@ func (c *Connector) windows() connectors.Windows {
 		Span:    24 * time.Hour,
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
-		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		Late:    time.Duration(*c.cfg.LateSeconds) * time.Second,
+		First:   time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		Oldest:  maxBackfillDays * 24 * time.Hour,
 		Until:   c.until,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"strconv"
 	"time"
@@ -74,7 +75,7 @@ func (c *Connector) readMembers(ctx context.Context, from connectors.Cursor, giv
 			return c.readWindows(ctx, c.memberListing(), from, give)
 		}
 	}
-	s := &search{c: c, asOf: server, give: give}
+	s := &search{c: c, most: min(searchDepth, searchPages*c.cfg.PageSize), asOf: server, give: give}
 	if err := s.all(ctx); err != nil {
 		return err
 	}
@@ -85,6 +86,7 @@ func (c *Connector) readMembers(ctx context.Context, from connectors.Cursor, giv
 // search lists every member through filters that each show few enough.
 type search struct {
 	c     *Connector
+	most  int // members that one filter shows
 	asOf  time.Time
 	give  func(connectors.Page) error
 	total int
@@ -106,8 +108,7 @@ func (s *search) all(ctx context.Context) error {
 			return err
 		case fits:
 		case source == "1":
-			// Taobao opened in May 2003: nobody traded before.
-			err = s.byLastTrade(ctx, filter, connectors.Window{From: time.Date(2003, 5, 1, 0, 0, 0, 0, zone), To: s.asOf})
+			err = s.byLastTrade(ctx, filter)
 		default:
 			err = s.byGrade(ctx, filter)
 		}
@@ -118,22 +119,25 @@ func (s *search) all(ctx context.Context) error {
 	return nil
 }
 
-func (s *search) byLastTrade(ctx context.Context, filter map[string]string, w connectors.Window) error {
+// byLastTrade reads windows of last trades, each from its last page back to its
+// first: a member who trades meanwhile leaves the window, and the others move up.
+func (s *search) byLastTrade(ctx context.Context, filter map[string]string) error {
 	filter = maps.Clone(filter)
-	filter["min_last_trade_time"] = w.From.In(zone).Format(timeLayout)
-	filter["max_last_trade_time"] = w.To.In(zone).Format(timeLayout)
-	fits, err := s.list(ctx, filter)
-	if err != nil || fits {
-		return err
+	pages := connectors.Listing{
+		Size: s.c.cfg.PageSize, MaxRows: s.most, TooFull: s.tooMany(),
+		Page: func(ctx context.Context, w connectors.Window, number int, first bool) (connectors.Rows, error) {
+			filter["min_last_trade_time"] = w.From.In(zone).Format(timeLayout)
+			filter["max_last_trade_time"] = w.To.In(zone).Format(timeLayout)
+			a, err := s.page(ctx, filter, number)
+			if first && a.Total <= s.most {
+				s.total += a.Total
+			}
+			return a, err
+		},
 	}
-	first, second, ok := w.Halves()
-	if !ok {
-		return s.tooMany()
-	}
-	if err := s.byLastTrade(ctx, filter, first); err != nil {
-		return err
-	}
-	return s.byLastTrade(ctx, filter, second)
+	// Taobao opened in May 2003: nobody traded before.
+	ever := connectors.Window{From: time.Date(2003, 5, 1, 0, 0, 0, 0, zone), To: s.asOf}
+	return pages.Window(ctx, ever, func(p connectors.Part) error { return s.emit(p.Number, p.Rows) })
 }
 
 func (s *search) byGrade(ctx context.Context, filter map[string]string) error {
@@ -153,46 +157,93 @@ func (s *search) byGrade(ctx context.Context, filter map[string]string) error {
 
 func (s *search) tooMany() error {
 	return &connectors.Error{Platform: Platform, Shop: s.c.shop, Op: memberSearch, Class: connectors.StopStream,
-		Message: fmt.Sprintf("more than %d members that no filter tells apart", searchDepth),
+		Message: fmt.Sprintf("more than %d members that no filter tells apart", s.most),
 		Mend:    "import the member list from a file: oneid import --kind users"}
 }
 
+// searchPasses is how often a filter is listed whose members move while it is.
+const searchPasses = 3
+
 // list lists the members of one filter, if it shows them all; otherwise it
-// yields nothing and says no. The pages are read from the first to the last: a
-// member who moves to the front meanwhile was changed after the listing
-// began, and is among the changes that the next run reads.
+// yields nothing and says no. The order of the list is not documented, so a member
+// who moves may push another to a page that was read: while fewer came than the
+// platform counted, it is listed again.
 func (s *search) list(ctx context.Context, filter map[string]string) (fits bool, err error) {
-	params := make(map[string]string, len(filter)+2)
-	maps.Copy(params, filter)
-	params["page_size"] = strconv.Itoa(s.c.cfg.PageSize)
-	for number := 1; number <= searchPages; number++ {
-		params["current_page"] = strconv.Itoa(number)
-		a, err := s.c.rows(ctx, memberSearch, params, "members", "crm_member", "total_result")
-		if err != nil {
+	seen, missing := make(map[uint64]bool), 0
+	for range searchPasses {
+		total, err := s.pass(ctx, filter, seen)
+		if err != nil || total > s.most {
 			return false, err
 		}
-		if a.Total > min(searchDepth, searchPages*s.c.cfg.PageSize) {
-			return false, nil
-		}
-		if len(a.Rows) == 0 {
-			return true, nil
-		}
-		if number == 1 {
-			s.total += a.Total
-		}
-		raws, err := memberRecords(a.Rows, s.asOf)
-		if err != nil {
-			return false, err
-		}
-		origin := fmt.Sprintf("%s page %d as of %s", memberSearch, number, s.asOf.Format(time.RFC3339))
-		page := connectors.PageOf(Users, s.c.shop, origin, s.c.client.now(), raws)
-		page.Total = s.total
-		if err := s.give(page); err != nil {
-			return false, err
-		}
-		if number*s.c.cfg.PageSize >= a.Total {
+		if missing = total - len(seen); missing <= 0 {
 			return true, nil
 		}
 	}
+	s.c.log.WarnContext(ctx, "the platform counts more members than it lists", "missing", missing)
 	return true, nil
+}
+
+// hashes is the seed of what is remembered of the members that came.
+var hashes = maphash.MakeSeed()
+
+// pass lists one filter from the first page to the last, notes who came, and says
+// how many the platform counted when it began. Of more than the filter shows it
+// yields none.
+func (s *search) pass(ctx context.Context, filter map[string]string, seen map[uint64]bool) (total int, err error) {
+	again := len(seen) > 0
+	for number := 1; number <= searchPages; number++ {
+		a, err := s.page(ctx, filter, number)
+		if err != nil {
+			return 0, err
+		}
+		if number == 1 {
+			if total = a.Total; total > s.most {
+				return total, nil
+			}
+			if !again {
+				s.total += total
+			}
+		}
+		for _, row := range a.Rows {
+			seen[maphash.Bytes(hashes, connectors.Find(row, "ouid")[0])] = true
+		}
+		if len(a.Rows) == 0 {
+			break
+		}
+		if err := s.emit(number, a.Rows); err != nil {
+			return 0, err
+		}
+		// A total is not taken at its word: behind a page that is full there may be
+		// another, and a page past the end is an empty one.
+		full := len(a.Rows) >= s.c.cfg.PageSize
+		if !full && number*s.c.cfg.PageSize >= max(total, a.Total) {
+			break
+		}
+		if full && number == searchPages && total < s.most {
+			return s.most + 1, nil
+		}
+	}
+	return total, nil
+}
+
+// page asks for one page of a filter.
+func (s *search) page(ctx context.Context, filter map[string]string, number int) (connectors.Rows, error) {
+	params := make(map[string]string, len(filter)+2)
+	maps.Copy(params, filter)
+	params["page_size"], params["current_page"] = strconv.Itoa(s.c.cfg.PageSize), strconv.Itoa(number)
+	return s.c.rows(ctx, memberSearch, params, "members", "crm_member", "total_result")
+}
+
+// emit gives members of a page as records.
+func (s *search) emit(number int, rows []json.RawMessage) error {
+	origin := fmt.Sprintf("%s page %d as of %s", memberSearch, number, s.asOf.Format(time.RFC3339))
+	rows, bad := connectors.Unbroken(rows, origin)
+	raws, err := memberRecords(rows, s.asOf)
+	if err != nil {
+		return err
+	}
+	page := connectors.PageOf(Users, s.c.shop, origin, s.c.client.now(), raws)
+	page.Bad = append(page.Bad, bad...)
+	page.Total = s.total
+	return s.give(page)
 }

@@ -49,6 +49,8 @@ type listing struct {
 	// hasNext: the method knows use_has_next, and says then whether there is
 	// another page in place of the total, which costs it much.
 	hasNext bool
+	// whole: what the platform no longer shows of a window is errAged.
+	whole bool
 	// records makes the records of a page's rows.
 	records func(ctx context.Context, p connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error)
 }
@@ -63,10 +65,16 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 		return err
 	}
 	plan := c.windows()
-	reached := server.Add(-plan.Oldest)
+	fresh, reached := plan.Fresh(server), server.Add(-plan.First)
 	if from != "" {
 		if reached, err = parseCursor(from); err != nil {
 			return err
+		}
+		if oldest := server.Add(-plan.Oldest + time.Minute); reached.Before(oldest) && reached.Before(plan.End(server)) {
+			if l.whole {
+				return errAged
+			}
+			c.log.WarnContext(ctx, "a part is not read: the platform no longer shows what changed in it", "method", l.method, "from", reached, "to", oldest)
 		}
 	}
 	var running sync.WaitGroup
@@ -96,7 +104,7 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 					return ctx.Err()
 				}
 			}
-			if err := c.readWindow(ctx, l, w, func(p connectors.Page) error { return emit(result{page: p}) }); err != nil {
+			if err := c.readWindow(ctx, l, w, fresh, func(p connectors.Page) error { return emit(result{page: p}) }); err != nil {
 				_ = emit(result{err: fmt.Errorf("window %s: %w", w, err)}) // fails only when nobody listens
 			}
 		})
@@ -138,16 +146,25 @@ type result struct {
 	err  error
 }
 
-// readWindow reads one window, in halves where it is too full or the platform
-// asks for a shorter one.
-func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, emit func(connectors.Page) error) error {
+// readWindow reads one window, in parts where it is too full, the platform asks
+// for a shorter one, or rows may still show in its end (fresh).
+func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, fresh time.Time, emit func(connectors.Page) error) error {
 	pages := connectors.Listing{
-		Size: c.cfg.PageSize, MaxRows: c.cfg.WindowPages * c.cfg.PageSize, TooFull: errTooFull, Shorter: narrower,
+		Fresh: fresh, Size: c.cfg.PageSize, MaxRows: c.cfg.WindowPages * c.cfg.PageSize, TooFull: errTooFull, Shorter: narrower,
 		Page: func(ctx context.Context, w connectors.Window, number int, first bool) (connectors.Rows, error) {
-			return c.list(ctx, l, w, number, !first)
+			a, err := c.list(ctx, l, w, number, !first)
+			if l.whole && (err == nil || refused(err)) && c.aged(w) {
+				return a, errAged
+			}
+			return a, err
 		},
 	}
 	return pages.Window(ctx, w, func(p connectors.Part) error { return c.emitPage(ctx, l, p, emit) })
+}
+
+// aged says that a window begins before what the platform lists by change.
+func (c *Connector) aged(w connectors.Window) bool {
+	return c.client.now().Sub(w.From) > maxBackfillDays*day
 }
 
 // errTooFull: the window has more pages than cfg.WindowPages.
@@ -158,11 +175,14 @@ var errTooFull = &connectors.Error{
 // emitPage makes records of a page's rows and hands them on; the window's end
 // carries the cursor.
 func (c *Connector) emitPage(ctx context.Context, l listing, p connectors.Part, emit func(connectors.Page) error) error {
-	rows, err := l.records(ctx, p, p.Rows)
+	origin := l.method + " " + p.Origin()
+	rows, bad := connectors.Unbroken(p.Rows, origin)
+	rows, err := l.records(ctx, p, rows)
 	if err != nil {
 		return err
 	}
-	page := connectors.PageOf(streamOf[l.list], c.shop, l.method+" "+p.Origin(), c.client.now(), rows)
+	page := connectors.PageOf(streamOf[l.list], c.shop, origin, c.client.now(), rows).Checked()
+	page.Bad = append(page.Bad, bad...)
 	if p.Last {
 		page.Next = cursorAt(p.Window.To)
 	}
@@ -186,7 +206,9 @@ func (c *Connector) list(ctx context.Context, l listing, w connectors.Window, nu
 	return c.rows(ctx, l.method, params, l.list, l.item, l.total)
 }
 
-// rows calls a method that answers with a list.
+// rows calls a method that answers with a list. Taken for an empty one, an answer
+// without a list would leave out what it lists: it has to say that there are no
+// rows. Of the history alone it is not documented that it does.
 func (c *Connector) rows(ctx context.Context, method string, params map[string]string, list, item, total string) (connectors.Rows, error) {
 	// Nearly all that is read comes by here: it is cut and not decoded.
 	var body json.RawMessage
@@ -194,16 +216,23 @@ func (c *Connector) rows(ctx context.Context, method string, params map[string]s
 		return connectors.Rows{}, err
 	}
 	var a connectors.Rows
+	told := method == historyList
 	connectors.Members(body, func(name string, value json.RawMessage) {
 		switch name {
 		case list:
 			a.Rows = unwrap(value, item)
+			told = told || a.Rows != nil
 		case total:
 			a.Total = number(value)
+			told = true
 		case "has_next":
 			a.More = strings.Trim(string(value), `" `) == "true"
+			told = true
 		}
 	})
+	if !told {
+		return a, fmt.Errorf("the answer to %s holds neither rows nor how many there are", method)
+	}
 	return a, nil
 }
 

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"oneid/connectors"
 	"oneid/internal/httpclient"
 )
@@ -58,6 +61,15 @@ func (c *client) call(ctx context.Context, method, version string, params, out a
 	return c.tokens.Call(ctx, func(access func() string) error { return c.once(ctx, method, version, access, params, out) })
 }
 
+// public are the parameters that all methods have. They are in the order of
+// their names, as plain writes those of a map.
+type public struct {
+	Token   string `json:"access_token,omitempty"`
+	Format  string `json:"format"`
+	Method  string `json:"method"`
+	Version string `json:"version"`
+}
+
 // noToken is for the methods that need none.
 func noToken() string { return "" }
 
@@ -68,34 +80,38 @@ func (c *client) once(ctx context.Context, method, version string, token func() 
 	if err != nil {
 		return err
 	}
-	_, err = c.http.Do(ctx, method, func(int) (httpclient.Request, error) {
-		public := map[string]string{"method": method, "version": version, "format": "json"}
-		if token := token(); token != "" {
-			public["access_token"] = token
-		}
-		publicText, err := plain(public)
+	attempt := 0
+	_, err = c.http.Do(ctx, method, func(number int) (httpclient.Request, error) {
+		attempt = number
+		publicText, err := plain(public{Token: token(), Format: "json", Method: method, Version: version})
 		if err != nil {
 			return httpclient.Request{}, err
 		}
 		return httpclient.Request{Form: url.Values{"public": {publicText}, "param": {paramText}}, Header: http.Header{"Accept": {"application/json"}}}, nil
-	}, c.classify(method, out))
+	}, c.classify(method, &attempt, out))
 	return err
 }
 
-// classify says what an answer to a method means, and decodes a good one.
-func (c *client) classify(method string, out any) httpclient.Classify {
+// classify says what an answer to a method means, and decodes a good one. attempt is
+// the number of the call's present attempt.
+func (c *client) classify(method string, attempt *int, out any) httpclient.Classify {
 	return func(r httpclient.Response) error {
-		c.clock.Learn(r.Header)
 		if err := c.http.StatusError(r); err != nil {
 			return err
 		}
-		return c.pauses.Note(c.decode(method, r, out))
+		return c.pauses.Note(c.decode(method, r, *attempt, out))
 	}
 }
 
-// decode reads an answer, which may be JSON within a JSON text. A result that
-// is no object leaves out as it is.
-func (c *client) decode(method string, r httpclient.Response, out any) error {
+// entity is an answer about one entity alone. One that is no JSON becomes a JSON
+// text, which Map refuses: it is this entity's fault, and no other's.
+type entity json.RawMessage
+
+// decode reads an answer, which may be JSON within a JSON text, as may its result
+// (assumed: an answer that is taken for an empty one loses what it lists). One that
+// is no object leaves out as it is; a *json.RawMessage and an *entity take it as it is,
+// valid JSON. What is broken each time that it is asked for does not hold up the rest.
+func (c *client) decode(method string, r httpclient.Response, attempt int, out any) error {
 	body := bytes.TrimSpace(r.Body)
 	if len(body) > 0 && body[0] == '"' {
 		var inner string
@@ -103,27 +119,64 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 			body = []byte(inner)
 		}
 	}
-	var answer struct {
-		Status object[struct {
-			Code text `json:"status_code"`
-		}] `json:"status"`
-		Result json.RawMessage `json:"result"`
+	valid := connectors.Valid(body)
+	if !valid && attempt >= connectors.MendAfter {
+		mend := connectors.Mend
+		if _, one := out.(*entity); one {
+			mend = func(raw []byte) (json.RawMessage, bool) { return connectors.MendMember(raw, "result") }
+		}
+		body, valid = mend(body)
 	}
-	if connectors.Decode(body, &answer) != nil || answer.Status.V.Code == "" {
+	if !valid {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
-	status, result := answer.Status.V.Code, answer.Result
-	if status != "0" {
-		return refusal(c.shop, method, string(status))
+	var status object[struct {
+		Code text `json:"status_code"`
+	}]
+	var result json.RawMessage
+	var err error
+	// An answer is mostly its result: it is cut and not decoded.
+	connectors.Members(body, func(name string, value json.RawMessage) {
+		switch name {
+		case "status":
+			err = errors.Join(err, connectors.DecodeValid(value, &status))
+		case "result":
+			result = value
+		}
+	})
+	code := status.V.Code
+	if err != nil || code == "" {
+		return c.http.Undecodable(r, "the JSON that the platform promises")
+	}
+	c.clock.Learn(r.Header) // of what a proxy says in the platform's place the time is the proxy's
+	if code != "0" {
+		return refusal(c.shop, method, string(code))
+	}
+	if inner, ok := connectors.Text(result); ok {
+		result = bytes.TrimSpace([]byte(inner))
+		if len(result) > 0 && (result[0] == '{' || result[0] == '[') && !connectors.Valid(result) {
+			// What is broken of one entity does not hold up the others.
+			if one, ok := out.(*entity); ok {
+				*one, err = jsontext.AppendQuote(nil, result)
+				return err
+			}
+			if result, ok = connectors.Mend(result); !ok {
+				return c.http.Undecodable(r, "an answer to "+method)
+			}
+		}
 	}
 	if len(result) == 0 || (result[0] != '{' && result[0] != '[') {
 		return nil
 	}
-	if whole, ok := out.(*json.RawMessage); ok {
+	switch whole := out.(type) {
+	case *json.RawMessage:
 		*whole = result
 		return nil
+	case *entity:
+		*whole = entity(result)
+		return nil
 	}
-	if err := connectors.Decode(result, out); err != nil {
+	if err := connectors.DecodeValid(result, out); err != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil
@@ -163,9 +216,10 @@ func (c *client) aesKeys(ctx context.Context) ([]aesKey, error) {
 // characters in no other way.
 var errEscape = errors.New("a parameter holds a character that cannot be sent")
 
-// plain is v as JSON without HTML escapes and without any \u escape.
+// plain is v as JSON without HTML escapes and without any \u escape, the members
+// of a map in the order of their names.
 func plain(v any) (string, error) {
-	raw, err := marshal(v)
+	raw, err := jsonv2.Marshal(v, jsonv2.Deterministic(true), jsontext.AllowInvalidUTF8(true), jsontext.EscapeForJS(true))
 	if err == nil && bytes.Contains(raw, []byte(`\u`)) {
 		return "", errEscape
 	}

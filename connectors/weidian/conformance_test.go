@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"oneid/connectors"
 	"oneid/connectors/conformance"
@@ -46,14 +47,16 @@ func TestConformance(t *testing.T) {
 		Serve: func(t *testing.T, ask conformance.Ask) conformance.Shop {
 			world, shop := conformance.World(t, weidian.Platform, ask)
 			e := simulator.EndpointsOf(world, "", "", "http://weidian.example").Weidian
-			shop.Face = simulator.Weidian(world, simulator.WeidianOptions{Now: ask.Now, Faults: simulator.Faults{PerSecond: ask.PerSecond}})
-			shop.Secrets = []string{e.AppSecret, e.AccessToken, "secret="}
+			shop.Face = simulator.Weidian(world, simulator.WeidianOptions{Now: ask.Now, GroupBuys: true, Faults: simulator.Faults{PerSecond: ask.PerSecond}})
+			const pushSecret = "a-secret-of-the-tests"
+			shop.Secrets = []string{pushSecret, e.AppSecret, e.AccessToken, "secret="}
+			shop.Push = conformance.Pushes(t, world, weidian.Platform, pushSecret, ask.Now, 50*time.Minute)
 			shop.Open = func(o conformance.Options) (connectors.Connector, error) {
 				settle, overlap := 2, 10
 				cfg := weidian.Config{
 					URL: e.URL, AppKey: e.AppKey, AppSecret: e.AppSecret,
 					BackfillDays: 4, PageSize: 5, SettleSeconds: &settle, OverlapSeconds: &overlap,
-					RequestsPerSecond: cmp.Or(o.PerSecond, 1e6), CallsPerDay: o.PerDay, Transport: o.Transport,
+					RequestsPerSecond: cmp.Or(o.PerSecond, 1e6), CallsPerDay: o.PerDay, Transport: o.Transport, PushSecret: pushSecret,
 				}
 				if o.Serial {
 					cfg.Parallel = 1

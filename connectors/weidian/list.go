@@ -50,25 +50,25 @@ func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n,
 	var answer json.RawMessage
 	err := c.client.call(ctx, l.method, l.version, l.params(w, n, size), &answer)
 	p := connectors.Rows{Total: -1}
-	connectors.Members(answer, func(name string, value json.RawMessage) {
-		switch name {
-		case "total_num", "total":
+	p.Rows = connectors.Listed(answer, func(name string, value json.RawMessage) {
+		if (name == "total_num" || name == "total") && string(value) != "null" {
 			var total whole
-			if string(value) != "null" {
-				err = errors.Join(err, total.UnmarshalJSON(value))
-				p.Total = max(int(total), 0)
-			}
-		case "orders", "list", "refundList", "refundInfoList": // the name differs with the method; that of refunds is not documented
-			if rows := connectors.Elements(value); rows != nil && len(p.Rows) == 0 {
-				p.Rows = rows
-			}
+			err = errors.Join(err, total.UnmarshalJSON(value))
+			p.Total = max(int(total), 0)
 		}
-	})
+	}, "orders", "list", "refundList", "refundInfoList") // the name differs with the method; that of refunds is not documented
+	if err == nil && p.Rows == nil && p.Total < 0 && l.stream == Orders {
+		// Taken for an empty list it would leave out what the window has. What the
+		// answers about refunds hold is not documented.
+		err = errNoList
+	}
 	if err != nil {
 		return connectors.Rows{}, fmt.Errorf("window %s, page %d: %w", w, n, err)
 	}
 	return p, nil
 }
+
+var errNoList = errors.New("the answer holds neither orders nor how many there are")
 
 // walk reads a listing from a cursor to the present, window by window, and
 // gives take each page. A window of very many pages is cut in two where it can
@@ -93,7 +93,8 @@ func (c *Connector) walk(ctx context.Context, l listing, from connectors.Cursor,
 func (c *Connector) count(ctx context.Context, l listing, since time.Time) (int, error) {
 	w := connectors.Window{From: since, To: c.windows().End(c.client.now())}
 	if w.Empty() {
-		return 0, nil
+		// The cursor lies ahead of our clock: only an answer tells the platform's.
+		w.From = w.To.Add(-time.Second)
 	}
 	p, err := c.page(ctx, l, w, 1, 1)
 	if class := connectors.ClassOf(err); class == connectors.StopStream && !errors.Is(err, connectors.ErrForbidden) {

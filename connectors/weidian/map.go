@@ -3,7 +3,6 @@ package weidian
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -53,15 +52,20 @@ func header(r connectors.Record, entity, account string, modifiedMs int64) *even
 
 // accountOf is the account of a buyer, or of an order that names none.
 func accountOf(buyer text, order text) string {
-	if buyer != "" && buyer != "0" {
+	if connectors.Names(string(buyer)) {
 		return string(buyer)
 	}
 	return "order:" + string(order)
 }
 
 // moment is an instant in milliseconds, read from a text such as
-// "2026-01-05 10:00:00" in GMT+8 or from a number of milliseconds; 0 for none.
+// "2026-01-05 10:00:00" in GMT+8 or from a number of milliseconds; 0 for none,
+// which the platform writes as an empty text, null, 0 or zeros in place of the
+// date. Any other text is an error: an order whose pay_time cannot be read is not
+// an unpaid one.
 type moment int64
+
+var errMoment = errors.New("a time is not of the form 2026-01-05 10:00:00")
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (m *moment) UnmarshalJSON(raw []byte) error {
@@ -70,14 +74,19 @@ func (m *moment) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	*m = 0
-	if at, err := time.ParseInLocation(time.DateTime, strings.TrimSpace(string(t)), zone); err == nil {
-		*m = moment(max(at.UnixMilli(), 0))
-		return nil
+	s := strings.TrimSpace(string(t))
+	if len(s) > 4 && s[4] == '-' { // of what is no time, and often none, time makes a long error
+		if at, err := time.ParseInLocation(time.DateTime, s, zone); err == nil {
+			*m = moment(max(at.UnixMilli(), 0))
+			return nil
+		}
 	}
 	const year9999 = 253_402_300_799_999
-	if ms, err := t.Whole(); err == nil && ms > 0 && ms <= year9999 {
-		*m = moment(ms)
+	ms, err := t.Whole()
+	if (err != nil || ms < 0 || ms > year9999) && strings.Trim(s, "0-: ") != "" {
+		return errMoment
 	}
+	*m = moment(ms)
 	return nil
 }
 
@@ -255,10 +264,10 @@ func (o *order) paidAt(status events.OrderStatus) moment {
 
 // readSold reads the raw payload of an order, and checks what every event of
 // it needs.
-func readSold(raw []byte) (*sold, moment, error) {
+func readSold(r connectors.Record) (*sold, moment, error) {
 	var s sold
-	if err := connectors.Decode(raw, &s); err != nil {
-		return nil, 0, errors.New("the order is not of the form that the platform promises: " + connectors.Fault(err, errAmount))
+	if err := r.Decode(&s); err != nil {
+		return nil, 0, errors.New("the order is not of the form that the platform promises: " + connectors.Fault(err, errAmount, errMoment))
 	}
 	d := &s.Detail.V
 	if d.OrderID == "" {
@@ -281,7 +290,7 @@ func readSold(raw []byte) (*sold, moment, error) {
 }
 
 func mapOrder(r connectors.Record) ([]*events.Event, error) {
-	s, modified, err := readSold(r.Raw)
+	s, modified, err := readSold(r)
 	if err != nil {
 		return nil, err
 	}
@@ -339,18 +348,31 @@ func (it *item) id(place int) string {
 	return fmt.Sprintf("%s-%s-%d", it.ItemID, it.SkuID, place)
 }
 
-// mobile is a mainland mobile number in clear: a masked number and a
-// ciphertext are not of this form.
-var mobile = regexp.MustCompile(`^(?:\+?86)?1[3-9][0-9]{9}$`)
+// isMobile says that a value is a mainland mobile number in clear, with or
+// without the country's code: a masked number and a ciphertext are not.
+func isMobile(value string) bool {
+	if code, ok := strings.CutPrefix(strings.TrimPrefix(value, "+"), "86"); ok {
+		value = code
+	}
+	if len(value) != 11 || value[0] != '1' || value[1] < '3' {
+		return false
+	}
+	for _, c := range []byte(value) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 // person is what the order says of persons.
 func (o *order) person() *events.Person {
 	p := &events.Person{}
-	if phone := string(o.UserPhone); mobile.MatchString(phone) {
+	if phone := string(o.UserPhone); isMobile(phone) {
 		p.Sightings = append(p.Sightings, &events.Sighting{Type: "phone", Value: phone, Role: events.Role_ROLE_BUYER})
 	}
 	b := &o.Buyer.V
-	if phone := string(b.Phone); mobile.MatchString(phone) {
+	if phone := string(b.Phone); isMobile(phone) {
 		p.Sightings = append(p.Sightings, &events.Sighting{Type: "phone", Value: phone, Role: events.Role_ROLE_RECEIVER})
 	}
 	detail := inClear(b.SelfAddress)
@@ -384,17 +406,17 @@ func mapUser(r connectors.Record) ([]*events.Event, error) {
 		Phone   text   `json:"user_phone"`
 		Updated moment `json:"update_time"`
 	}
-	if err := connectors.Decode(r.Raw, &u); err != nil {
-		return nil, errors.New("the user is not of the form that the connector writes: " + connectors.Fault(err, errAmount))
+	if err := r.Decode(&u); err != nil {
+		return nil, errors.New("the user is not of the form that the connector writes: " + connectors.Fault(err, errAmount, errMoment))
 	}
-	if u.BuyerID == "" || u.BuyerID == "0" {
+	if !connectors.Names(string(u.BuyerID)) {
 		return nil, errors.New("the user has no buyer_id")
 	}
 	if u.Updated == 0 {
 		return nil, errors.New("the user's order has no update_time")
 	}
 	h := header(r, string(u.BuyerID), string(u.BuyerID), int64(u.Updated))
-	if phone := string(u.Phone); mobile.MatchString(phone) {
+	if phone := string(u.Phone); isMobile(phone) {
 		h.Person = &events.Person{Sightings: []*events.Sighting{{Type: "phone", Value: phone, Role: events.Role_ROLE_BUYER}}}
 	}
 	return []*events.Event{{Header: h, Body: &events.Event_User{User: &events.User{}}}}, nil

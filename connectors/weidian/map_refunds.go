@@ -59,7 +59,7 @@ func (f *refund) kind() string {
 // order's item. Both events carry its number: it is one thing, seen from two
 // sides.
 func mapRefund(r connectors.Record) ([]*events.Event, error) {
-	f, err := readRefund(r.Raw)
+	f, err := readRefund(r)
 	if err != nil {
 		return nil, err
 	}
@@ -99,17 +99,17 @@ func mapRefund(r connectors.Record) ([]*events.Event, error) {
 }
 
 // readRefund reads either form of the raw payload.
-func readRefund(raw []byte) (*refund, error) {
+func readRefund(r connectors.Record) (*refund, error) {
 	var record struct {
 		Refund  object[refund] `json:"refund"`
 		BuyerID text           `json:"buyer_id"`
 		No      text           `json:"refund_no"`
 	}
-	if err := connectors.Decode(raw, &record); err != nil {
-		return nil, errors.New("the refund is not of the form that the platform promises: " + connectors.Fault(err, errAmount))
+	if err := r.Decode(&record); err != nil {
+		return nil, errors.New("the refund is not of the form that the platform promises: " + connectors.Fault(err, errAmount, errMoment))
 	}
 	if record.No != "" {
-		return refundOfOrder(raw)
+		return refundOfOrder(r)
 	}
 	f := &record.Refund.V
 	if f.No == "" {
@@ -126,8 +126,8 @@ func readRefund(raw []byte) (*refund, error) {
 
 // refundOfOrder finds a refund among an order's items. When it was asked for
 // is not said there; the order's last change stands for the refund's.
-func refundOfOrder(raw []byte) (*refund, error) {
-	s, modified, err := readSold(raw)
+func refundOfOrder(r connectors.Record) (*refund, error) {
+	s, modified, err := readSold(r)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package weidian
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,30 @@ func TestMap(t *testing.T) {
 	}
 }
 
+// A time that cannot be read is none that is missing: an order whose pay_time has
+// another form is no unpaid order, and goes to the dead letter.
+func TestTimesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]int64{
+		`"2026-01-05 10:01:12"`: 1767578472000, `" 2026-01-05 10:01:12 "`: 1767578472000, `1767578472000`: 1767578472000, `"1767578472000"`: 1767578472000,
+		`""`: 0, `null`: 0, `0`: 0, `"0"`: 0, `"0000-00-00 00:00:00"`: 0,
+		`"2026/1/5 10:01"`: -1, `"2026-01-05T10:01:12+08:00"`: -1, `"2026-01-05"`: -1, `"yesterday"`: -1, `true`: 1, `-1`: -1, `1.5`: -1,
+	} {
+		raw := `{"list":{"order_id":"8","update_time":"2026-01-06 09:00:00"},"detail":{"order_id":"8","status":"pay","order_type":"3","total":"1.00","pay_time":` + written + `}}`
+		mapped, err := mapRecord(recordOf(Orders, []byte(raw)))
+		switch {
+		case err != nil && want >= 0:
+			t.Errorf("%s: %v", written, err)
+		case err == nil && want < 0:
+			t.Errorf("%s: paid at %d, want an error", written, mapped[0].GetOrder().GetPaidMs())
+		case err != nil && !strings.Contains(err.Error(), "a time is not of the form"):
+			t.Errorf("%s: %v does not say what is wrong", written, err)
+		case err == nil && want > 1 && mapped[0].GetOrder().GetPaidMs() != want:
+			t.Errorf("%s: paid at %d, want %d", written, mapped[0].GetOrder().GetPaidMs(), want)
+		}
+	}
+}
+
 // wantSound checks what holds of every event, whatever the record was.
 func wantSound(t *testing.T, e *events.Event) {
 	t.Helper()
@@ -57,7 +82,7 @@ func wantSound(t *testing.T, e *events.Event) {
 		t.Errorf("the header is not complete: entity %q, account %q", h.GetEntityId(), h.GetAccount())
 	}
 	for _, s := range h.GetPerson().GetSightings() {
-		if s.GetType() == "phone" && !mobile.MatchString(s.GetValue()) {
+		if s.GetType() == "phone" && !isMobile(s.GetValue()) {
 			t.Error("a sighting that is no phone in clear")
 		}
 	}

@@ -24,7 +24,7 @@ func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, give
 		if err := c.addDetails(ctx, &page); err != nil {
 			return err
 		}
-		return give(page)
+		return give(page.Checked())
 	})
 }
 
@@ -78,30 +78,39 @@ func (c *Connector) details(ctx context.Context, items []connectors.Record) ([]j
 }
 
 // listed is what is read of an order's place in the list.
-type listed struct {
-	OrderID text `json:"order_id"`
-	Updated text `json:"update_time"`
+type listed struct{ OrderID, Updated text }
+
+// readListed reads a row of a page, which is valid JSON. Each comes by here: it
+// is cut and not decoded.
+func readListed(raw json.RawMessage) (l listed, err error) {
+	found := connectors.Find(raw, "order_id", "update_time")
+	for i, field := range []*text{&l.OrderID, &l.Updated} {
+		if found[i] != nil {
+			err = errors.Join(err, field.UnmarshalJSON(found[i]))
+		}
+	}
+	return l, err
 }
 
-func readListed(raw json.RawMessage) (listed, error) {
-	var l listed
-	err := connectors.Decode(raw, &l)
-	return l, err
+// orderAsked is the parameter of a method that gives one order.
+type orderAsked struct {
+	OrderID string `json:"order_id"`
 }
 
 // detail asks for one order; nil when the platform does not know it.
 func (c *Connector) detail(ctx context.Context, of listed) (json.RawMessage, error) {
-	var detail json.RawMessage
-	err := c.client.call(ctx, "vdian.order.get", c.cfg.DetailVersion, map[string]string{"order_id": string(of.OrderID)}, &detail)
+	var answer entity
+	err := c.client.call(ctx, "vdian.order.get", c.cfg.DetailVersion, orderAsked{string(of.OrderID)}, &answer)
 	if err != nil && connectors.ClassOf(err) == connectors.SkipRecord {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(detail) == 0 {
+	if len(answer) == 0 {
 		return nil, nil
 	}
+	detail := json.RawMessage(answer)
 	if b, err := readBuyer(detail); err == nil {
 		c.buyers.Put(of, b)
 	}

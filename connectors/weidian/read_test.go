@@ -22,6 +22,8 @@ type fake struct {
 	// before answers in place of the fake when it returns true.
 	before func(method string, n int, token string, w http.ResponseWriter) bool
 	after  func(f *fake, method string, n int)
+	// order is before, and is told of which order the method is.
+	order func(method, id string, w http.ResponseWriter) bool
 }
 
 const testSecret = "secret-invented"
@@ -64,6 +66,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	method := public["method"]
 	f.calls[method]++
 	n := f.calls[method]
+	if id, _ := param["order_id"].(string); f.order != nil && f.order(method, id, w) {
+		return
+	}
 	if f.before != nil && f.before(method, n, public["access_token"], w) {
 		return
 	}
@@ -168,6 +173,66 @@ func TestOddAnswers(t *testing.T) {
 				t.Errorf("%d orders, %v", len(records), err)
 			}
 		})
+	}
+}
+
+// A list whose result is a text of JSON is no empty list.
+func TestResultInAText(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t, Config{}, 5)
+	f.before = func(method string, _ int, _ string, w http.ResponseWriter) bool {
+		if method != orderListing.method {
+			return false
+		}
+		row := `{"order_id":"1","update_time":"` + wallClock(time.Now().Add(-time.Hour)) + `"}`
+		inner, _ := json.Marshal(`{"total_num":1,"order_num":1,"orders":[` + row + `]}`)
+		_, _ = w.Write([]byte(`{"status":{"status_code":0},"result":` + string(inner) + `}`))
+		return true
+	}
+	records, _, err := read(t, c, Orders, "")
+	if err != nil || len(records) == 0 {
+		t.Errorf("%d orders, %v", len(records), err)
+	}
+}
+
+// Where JSON in a text is broken in one row, this row alone is; where the answer
+// about one order is, however much is missing of it, this order alone is.
+func TestResultInATextThatIsBroken(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t, Config{}, 5)
+	row := func(id, more string) string {
+		return `{"order_id":"` + id + `","update_time":"` + wallClock(time.Now().Add(-time.Hour).Truncate(time.Hour)) + `"` + more + `}`
+	}
+	f.before = func(method string, _ int, _ string, w http.ResponseWriter) bool {
+		inner := []byte(`"{\"order_id\":\"4\",\"items\":[{"`) // cut off
+		if method == orderListing.method {
+			inner, _ = json.Marshal(`{"total_num":3,"order_num":3,"orders":[` + row("1", "") + "," + row("2", `,"price":01`) + "," + row("4", "") + `]}`)
+		} else if f.calls[method]%2 == 1 {
+			return false
+		}
+		_, _ = w.Write([]byte(`{"status":{"status_code":0},"result":` + string(inner) + `}`))
+		return true
+	}
+	good, refused, broken := 0, 0, 0
+	for page, err := range c.Read(t.Context(), Orders, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			if _, err := c.Map(r); err == nil {
+				good++
+			} else if strings.Contains(string(r.Raw), `{\"order_id\":\"4\"`) {
+				refused++
+			}
+		}
+		for _, bad := range page.Bad {
+			if errors.Is(bad.Err, connectors.ErrBroken) && string(bad.Raw) == row("2", `,"price":01`) {
+				broken++
+			}
+		}
+	}
+	if good == 0 || refused != good || broken != good {
+		t.Errorf("%d orders, %d broken ones and %d broken rows; want as many of each", good, refused, broken)
 	}
 }
 

@@ -77,9 +77,11 @@ func (c *client) grant(ctx context.Context, path string, query url.Values) (conn
 		RefreshUntil whole `json:"refreshExpireTime"` // milliseconds since 1970
 		OpenID       text  `json:"openid"`            // the shop's, and not a WeChat openid
 	}
-	_, err := at.Do(ctx, op, func(int) (httpclient.Request, error) {
+	attempt := 0
+	_, err := at.Do(ctx, op, func(number int) (httpclient.Request, error) {
+		attempt = number
 		return httpclient.Request{Path: path, Query: query}, nil
-	}, c.classify(op, &answer))
+	}, c.classify(op, &attempt, &answer))
 	if err != nil {
 		return connectors.Token{}, err
 	}

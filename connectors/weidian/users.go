@@ -39,7 +39,7 @@ func readBuyer(detail json.RawMessage) (buyer, error) {
 		err = phone.UnmarshalJSON(found[0])
 	}
 	if found[1] != nil {
-		err = errors.Join(err, who.UnmarshalJSON(found[1]))
+		err = errors.Join(err, connectors.DecodeValid(found[1], &who))
 	}
 	return buyer{ID: string(who.V.ID), Phone: string(phone)}, err
 }
@@ -93,7 +93,7 @@ func (c *Connector) collect(ctx context.Context, items []connectors.Record, seen
 	var unknown []connectors.Record
 	add := func(order listed, who buyer) {
 		phone, known := seen.Get(who.ID)
-		if who.ID == "" || who.ID == "0" || (known && string(phone) == who.Phone) || order.Updated < window[who.ID].Updated {
+		if !connectors.Names(who.ID) || (known && string(phone) == who.Phone) || order.Updated < window[who.ID].Updated {
 			return
 		}
 		window[who.ID] = user{BuyerID: text(who.ID), Phone: text(who.Phone), OrderID: order.OrderID, Updated: order.Updated}

@@ -246,7 +246,7 @@ func (c *Connector) windows() connectors.Windows {
 		Span:    24 * time.Hour,
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
-		Oldest:  time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		First:   time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
 		Until:   c.until,
 	}
 }

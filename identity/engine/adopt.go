@@ -44,11 +44,11 @@ func (e *Engine) joins(rules *identity.Rules) []uint32 {
 	var borne []uint32
 	for account := range uint32(t.accounts.len()) {
 		borne = borne[:0]
-		for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
-			s := t.sightings.at(n)
-			if rules.Strength(e.typeOf(s.identifier), s.role()) > 0 && !slices.Contains(borne, s.identifier) {
-				borne = append(borne, s.identifier)
-				joins[s.identifier]++
+		for n := t.ofAccount(account); n != none; n = t.sighting(n).nextOfAccount {
+			id := t.identifierOf(n)
+			if rules.Strength(e.typeOf(id), t.role(n)) > 0 && !slices.Contains(borne, id) {
+				borne = append(borne, id)
+				joins[id]++
 			}
 		}
 	}
@@ -58,11 +58,11 @@ func (e *Engine) joins(rules *identity.Rules) []uint32 {
 // rule takes rules into force, and what identifiers and appearances join by them.
 func (e *Engine) rule(rules *identity.Rules, joins []uint32, model *model) {
 	for id, n := range joins {
-		e.tables.identifiers.at(uint32(id)).joins = n
+		e.tables.setJoins(uint32(id), n)
 	}
 	e.rules, e.model = rules, model
 }
 
 func (e *Engine) typeOf(id uint32) identity.IdentifierType {
-	return identity.IdentifierType(e.tables.names[e.tables.identifiers.at(id).typ.name()])
+	return identity.IdentifierType(e.tables.names[e.tables.typ(id)])
 }

@@ -49,6 +49,10 @@ type rowsOf struct {
 	arena []byte
 }
 
+// usualRow is about what a row takes of the arena. One that grows leaves what it
+// was to the rows in it: a batch takes twice the memory then.
+const usualRow = 40
+
 // begin begins a row; its value is what is appended to the arena until end.
 func (b *rowsOf) begin(n uint32) (from int) {
 	from = len(b.arena)
@@ -64,33 +68,37 @@ func (b *rowsOf) end(table Table, from int) {
 func (b *rowsOf) account(t *tables, n uint32) {
 	from := b.begin(n)
 	a := t.accounts.at(n)
-	b.arena = binary.AppendUvarint(b.arena, uint64(a.shop))
+	b.arena = binary.AppendUvarint(b.arena, uint64(t.shop(n)))
 	id := t.accountID(n)
 	b.arena = append(binary.AppendUvarint(b.arena, uint64(len(id))), id...)
-	for _, v := range [...]uint64{a.birth, a.moved, uint64(a.leader), uint64(a.why.name())} {
+	for _, v := range [...]uint64{t.born(n), t.since(n), uint64(a.leader), uint64(t.why(n))} {
 		b.arena = binary.AppendUvarint(b.arena, v)
 	}
 	b.end(tableAccounts, from)
 }
 
 func (b *rowsOf) identifier(t *tables, n uint32) {
-	from := b.begin(n)
-	i := t.identifiers.at(n)
-	b.arena = append(binary.AppendUvarint(b.arena, uint64(i.typ.name())), i.hash[:]...)
+	from := b.begin(t.renumbered.inStore(n))
+	b.arena = binary.AppendUvarint(b.arena, uint64(t.typ(n)))
+	b.arena = append(b.arena, t.identifiers.at(n).hash[:]...)
 	b.end(tableIdentifiers, from)
 }
 
 func (b *rowsOf) appearance(t *tables, n uint32) {
 	from := b.begin(n)
-	b.arena = binary.AppendUvarint(b.arena, uint64(t.appearances.at(n).identifier))
-	b.arena = appendFields(b.arena, t.appearance(n))
+	b.arena = binary.AppendUvarint(b.arena, uint64(t.renumbered.inStore(t.appearances.at(n).identifier)))
+	a := t.appearance(n)
+	for _, field := range [...]string{a.Name, a.Phone, a.Province, a.City, a.District, a.Town, a.Detail} {
+		b.arena = appendText(b.arena, field)
+	}
 	b.end(tableAppearances, from)
 }
 
 func (b *rowsOf) sighting(t *tables, n uint32) {
 	from := b.begin(n)
-	s := t.sightings.at(n)
-	for _, v := range [...]uint32{s.account, s.identifier, uint32(s.role()), s.source()} {
+	place := t.numbers.place(n)
+	s := t.sighting(place)
+	for _, v := range [...]uint32{s.account, t.renumbered.inStore(t.identifierOf(place)), uint32(t.role(place)), t.source(place)} {
 		b.arena = binary.AppendUvarint(b.arena, uint64(v))
 	}
 	b.arena = binary.AppendVarint(binary.AppendVarint(b.arena, s.first()), s.last())
@@ -233,13 +241,14 @@ func (e *Engine) load() error {
 					return
 				}
 				key := identity.Account{Platform: t.shops[s].platform, Shop: t.shops[s].shop, ID: id}
-				n := t.addAccount(key, key.BirthID())
-				a := t.accounts.at(n)
-				a.birth, a.moved = r.uint(), r.uint()
-				a.leader = r.below(int(n) + 1)
-				a.why.set(r.below(len(t.names)))
-				if l := t.accounts.at(a.leader); a.leader != n {
-					a.next, l.next = l.next, n
+				born, since := r.uint(), r.uint()
+				leader, why := r.below(t.accounts.len()+1), r.below(len(t.names))
+				if r.bad {
+					return
+				}
+				n := t.addAccount(key, key.BirthID(), born, since, why)
+				if a, l := t.accounts.at(n), t.accounts.at(leader); leader != n {
+					a.leader, a.next, l.next = leader, l.next, n
 				}
 			})
 		},
@@ -248,27 +257,39 @@ func (e *Engine) load() error {
 				typ := r.below(len(t.names))
 				hash := r.bytes(uint64(len(identity.Hash{})))
 				if !r.bad {
-					t.identifier(identity.Identifier{Type: identity.IdentifierType(t.names[typ]), Hash: identity.Hash(hash)})
+					t.addIdentifier(typ, identity.Hash(hash))
 				}
 			})
 		},
 		func() error {
+			return numbered(tableSightings, func() int { return t.numbers.n }, func(r *reader) {
+				account, id := r.below(t.accounts.len()), r.below(t.identifiers.len())
+				role, source := identity.Role(r.below(int(identity.RoleAgent)+1)), r.below(len(t.names))
+				first, last := r.int(), r.int()
+				if r.bad {
+					return
+				}
+				id = t.renumbered.fromStore(id)
+				if fresh := uint32(t.numbers.firsts); id > fresh {
+					t.exchange(id, fresh)
+					id = fresh
+				}
+				t.addSighting(account, id, how(source, role), first, last)
+			})
+		},
+		func() error {
+			if seen := t.numbers.firsts; seen < t.identifiers.len() {
+				return fmt.Errorf("table %c: %w: identifier %d was seen nowhere", tableSightings, errDamaged, seen)
+			}
+			return nil
+		},
+		func() error {
 			return numbered(tableAppearances, func() int { return t.appearances.len() }, func(r *reader) {
-				id := r.below(t.identifiers.len())
+				id := t.renumbered.fromStore(r.below(t.identifiers.len()))
 				a := identity.Appearance{Name: r.text(), Phone: r.text(), Province: r.text(), City: r.text(), District: r.text(), Town: r.text(), Detail: r.text()}
 				if !r.bad {
 					t.addAppearance(id, a)
 				}
-			})
-		},
-		func() error {
-			return numbered(tableSightings, func() int { return t.sightings.len() }, func(r *reader) {
-				s := seen(r.below(t.accounts.len()), r.below(t.identifiers.len()),
-					identity.Role(r.below(int(identity.RoleAgent)+1)), r.below(len(t.names)), r.int(), r.int())
-				if r.bad {
-					return
-				}
-				t.addSighting(s)
 			})
 		},
 		func() error {
@@ -346,7 +367,7 @@ func (e *Engine) encodeChanges(b *batch) []byte {
 	for n := b.accounts; n < t.accounts.len(); n++ {
 		out = binary.AppendUvarint(out, uint64(n))
 		out = binary.AppendUvarint(out, uint64(t.accounts.at(uint32(n)).leader))
-		out = binary.AppendUvarint(out, uint64(t.accounts.at(uint32(n)).why.name()))
+		out = binary.AppendUvarint(out, uint64(t.why(uint32(n))))
 	}
 	slices.SortFunc(b.moves, func(x, y moveRow) int { return int(int64(x.account) - int64(y.account)) })
 	out = binary.AppendUvarint(out, uint64(len(b.moves)))
@@ -358,8 +379,8 @@ func (e *Engine) encodeChanges(b *batch) []byte {
 	out = binary.AppendUvarint(out, uint64(len(b.order)))
 	for _, n := range b.order {
 		out = binary.AppendUvarint(out, uint64(n))
-		out = binary.AppendVarint(out, t.sightings.at(n).first())
-		out = binary.AppendVarint(out, t.sightings.at(n).last())
+		s := t.sighting(t.numbers.place(n))
+		out = binary.AppendVarint(binary.AppendVarint(out, s.first()), s.last())
 	}
 	if len(b.changes.Reviews) > 0 {
 		reviews, err := json.Marshal(b.changes.Reviews)
@@ -380,7 +401,11 @@ func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error)
 		return Changes{}, fmt.Errorf("outbox, sequence %d: %w", sequence, errDamaged)
 	}
 	accounts := t.accounts.len()
-	for left := r.uint(); left > 0 && !r.bad; left-- {
+	// A row takes a byte at least: what is damaged asks for no more room than that.
+	room := func(left uint64) int { return int(min(left, uint64(len(r.rest)))) }
+	born := r.uint()
+	c.Born = slices.Grow(c.Born, room(born))
+	for left := born; left > 0 && !r.bad; left-- {
 		n, leader, why := r.below(accounts), r.below(accounts), r.below(len(t.names))
 		if r.bad {
 			return fail()
@@ -395,12 +420,14 @@ func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error)
 		c.Moved = append(c.Moved, Move{Account: t.accountKey(n), From: id(from), To: id(to), Reason: t.names[reason]})
 		c.Redirects = append(c.Redirects, Redirect{From: id(n), To: id(to), Sequence: sequence})
 	}
-	for left := r.uint(); left > 0 && !r.bad; left-- {
-		n, first, last := r.below(t.sightings.len()), r.int(), r.int()
+	evidence := r.uint()
+	c.Evidence = slices.Grow(c.Evidence, room(evidence))
+	for left := evidence; left > 0 && !r.bad; left-- {
+		n, first, last := r.below(t.numbers.n), r.int(), r.int()
 		if r.bad {
 			return fail()
 		}
-		ev := t.evidence(n)
+		ev := t.evidence(t.numbers.place(n))
 		ev.First, ev.Last = first, last
 		c.Evidence = append(c.Evidence, ev)
 	}

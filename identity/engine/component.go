@@ -8,45 +8,33 @@ import (
 
 // joined says whether an account already bears an identifier in a role that
 // joins.
-func (e *Engine) joined(account, id uint32) bool {
-	t := &e.tables
-	typ := identity.IdentifierType(t.names[t.identifiers.at(id).typ.name()])
-	match := func(s *sighting) bool {
-		return s.account == account && s.identifier == id && e.rules.Strength(typ, s.role()) > 0
-	}
-	if t.identifiers.at(id).typ.count() < t.accounts.at(account).why.count() {
-		for n := t.identifiers.at(id).head; n != none; n = t.sightings.at(n).nextOfIdentifier {
-			if match(t.sightings.at(n)) {
-				return true
-			}
-		}
-		return false
-	}
-	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
-		if match(t.sightings.at(n)) {
-			return true
-		}
-	}
-	return false
+func (e *Engine) joined(account, id uint32) (joined bool) {
+	typ := e.typeOf(id)
+	e.tables.between(account, id, func(place uint32) bool {
+		joined = e.rules.Strength(typ, e.tables.role(place)) > 0
+		return joined
+	})
+	return joined
 }
 
 // groups says what an identifier joins; Members number the engine's accounts.
 func (e *Engine) groups(id uint32) []identity.Group {
 	t := &e.tables
-	of := t.identifiers.at(id)
-	if of.joins < 2 {
+	joins := t.joins(id)
+	if joins < 2 {
 		return nil
 	}
-	typ := identity.IdentifierType(t.names[of.typ.name()])
-	key := identity.Identifier{Type: typ, Hash: of.hash}
-	if rule := e.rules.Types[typ]; rule.Accounts > 0 && int(of.joins) > rule.Accounts {
+	key := t.identifierKey(id)
+	if rule := e.rules.Types[key.Type]; rule.Accounts > 0 && int(joins) > rule.Accounts {
 		return []identity.Group{{Identifier: key, Inert: identity.ReviewAccounts}}
 	}
 	var list []identity.Sighting
 	at := map[uint32]int{}
-	for n := of.head; n != none; n = t.sightings.at(n).nextOfIdentifier {
-		s := t.sightings.at(n)
-		strength := e.rules.Strength(typ, s.role())
+	var next uint32
+	for n := t.ofIdentifier(id); n != none; n = next {
+		s := t.sighting(n)
+		next = s.nextOfIdentifier
+		strength := e.rules.Strength(key.Type, t.role(n))
 		if strength == 0 {
 			continue
 		}
@@ -56,7 +44,7 @@ func (e *Engine) groups(id uint32) []identity.Group {
 			at[s.account] = i
 			shop := -1
 			if t.identified(s.account) {
-				shop = int(t.accounts.at(s.account).shop)
+				shop = int(t.shop(s.account))
 			}
 			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first(), Last: s.last()})
 		}
@@ -101,12 +89,12 @@ func (e *Engine) alone(account uint32) bool {
 		return false
 	}
 	t := &e.tables
-	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
-		id := t.sightings.at(n).identifier
-		if t.identifiers.at(id).joins >= 2 {
+	for n := t.ofAccount(account); n != none; n = t.sighting(n).nextOfAccount {
+		id := t.identifierOf(n)
+		if t.joins(id) >= 2 {
 			return false
 		}
-		if m := e.model; m != nil && t.identifiers.at(id).typ.name() == m.typ && m.meets(id) {
+		if m := e.model; m != nil && t.typ(id) == m.typ && m.meets(id) {
 			return false
 		}
 	}
@@ -126,9 +114,9 @@ func (e *Engine) component(account uint32, near *[]identity.Resemblance) (number
 		}
 	}
 	for i := 0; i < len(numbers); i++ {
-		for n := t.accounts.at(numbers[i]).head; n != none; n = t.sightings.at(n).nextOfAccount {
-			id := t.sightings.at(n).identifier
-			if t.identifiers.at(id).joins < 2 || asked[id] {
+		for n := t.ofAccount(numbers[i]); n != none; n = t.sighting(n).nextOfAccount {
+			id := t.identifierOf(n)
+			if t.joins(id) < 2 || asked[id] {
 				continue
 			}
 			asked[id] = true
@@ -223,10 +211,9 @@ func (e *Engine) component(account uint32, near *[]identity.Resemblance) (number
 // exclusive lists an account's identifiers of exclusive types.
 func (e *Engine) exclusive(account uint32) (ids []identity.Identifier) {
 	t := &e.tables
-	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
-		s := t.sightings.at(n)
-		id := t.identifierKey(s.identifier)
-		if rule := e.rules.Types[id.Type]; rule != nil && rule.Exclusive > 0 && e.rules.Strength(id.Type, s.role()) > 0 && !slices.Contains(ids, id) {
+	for n := t.ofAccount(account); n != none; n = t.sighting(n).nextOfAccount {
+		id := t.identifierKey(t.identifierOf(n))
+		if rule := e.rules.Types[id.Type]; rule != nil && rule.Exclusive > 0 && e.rules.Strength(id.Type, t.role(n)) > 0 && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}

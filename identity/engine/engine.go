@@ -31,6 +31,17 @@ type Update struct {
 	// Appearance are the fields behind its evidence of identity.AppearanceType,
 	// nil if it has none.
 	Appearance *identity.Appearance
+	// Numbers are, of each of its evidence, what Look gave for the identifier since
+	// the last batch, so that it is not looked for again; nil if nobody asked.
+	Numbers []uint32
+}
+
+// number is what Look gave for a piece of its evidence; 0 for nothing.
+func (u *Update) number(evidence int) uint32 {
+	if evidence < len(u.Numbers) {
+		return u.Numbers[evidence]
+	}
+	return 0
 }
 
 // Changes are what one batch changed. They are a function of the state before
@@ -92,9 +103,12 @@ type Engine struct {
 	givenStored bool // guarded by applying
 	scorers     identity.Scorers
 
-	applying  sync.Mutex // one Apply at a time; guards unsaved and unsettled
-	unsaved   *batch     // applied in memory, refused by the store
-	unsettled []uint32   // accounts that a rebuild left to the next batch
+	applying  sync.Mutex            // one Apply at a time; guards the five below
+	unsaved   *batch                // applied in memory, refused by the store
+	updated   []uint32              // accounts of the updates that were applied last
+	ownIDs    []identity.CustomerID // and their own ids
+	updatedAt uint64                // the sequence of that
+	unsettled []uint32              // accounts that a rebuild left to the next batch
 
 	mu     sync.RWMutex // guards all below; held for writing in short turns
 	tables tables
@@ -128,6 +142,10 @@ func New(store Store, rules *identity.Rules, options ...Option) (*Engine, error)
 	}
 	return e, nil
 }
+
+// MaxSequence is the highest that a batch may have: the versions that a resolver
+// writes have no room for more.
+const MaxSequence = 1<<40 - 1
 
 // turn is how many updates are taken under one lock: about a tenth of a
 // millisecond, so that a look-up never waits for a whole batch.
@@ -176,6 +194,9 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 		}
 		return e.commit(e.unsaved)
 	}
+	if sequence > MaxSequence {
+		return Changes{}, fmt.Errorf("engine: apply sequence %d: the highest is %d", sequence, uint64(MaxSequence))
+	}
 	if last, ok := e.Sequence(); ok && sequence <= last {
 		e.mu.RLock()
 		defer e.mu.RUnlock()
@@ -193,8 +214,9 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	}
 	t := &e.tables
 	b := &batch{sequence: sequence, isTouch: map[uint32]bool{}, isDirty: map[uint32]bool{}, widened: map[uint32]bool{}, moved: map[uint32]bool{},
-		accounts: t.accounts.len(), identifiers: t.identifiers.len(), sightings: t.sightings.len(), names: len(t.names), shops: len(t.shops), appearances: t.appearances.len()}
+		accounts: t.accounts.len(), identifiers: t.identifiers.len(), sightings: t.numbers.n, names: len(t.names), shops: len(t.shops), appearances: t.appearances.len()}
 	numbers := e.bear(b, updates)
+	e.updated, e.updatedAt = numbers, sequence
 	for at := 0; at < len(updates); at += turn {
 		e.mu.Lock()
 		for i := at; i < min(at+turn, len(updates)); i++ {
@@ -242,13 +264,16 @@ func (x newborn) compare(y newborn) int { return bytes.Compare(x.id[:], y.id[:])
 // update's account.
 func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 	t := &e.tables
-	numbers := make([]uint32, len(updates))
+	numbers := slices.Grow(e.updated[:0], len(updates))[:len(updates)]
+	e.ownIDs = slices.Grow(e.ownIDs[:0], len(updates))[:len(updates)]
 	var fresh []newborn
 	for i, u := range updates {
-		n, ok := t.findAccount(u.Account) // nobody else writes
+		id := u.Account.BirthID()
+		e.ownIDs[i] = id
+		n, ok := t.findAccountBy(u.Account, id) // nobody else writes
 		if !ok {
 			n = none
-			fresh = append(fresh, newborn{u.Account.BirthID(), u.Account})
+			fresh = append(fresh, newborn{id, u.Account})
 		}
 		numbers[i] = n
 	}
@@ -260,10 +285,7 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 	for part := range slices.Chunk(fresh, turn) {
 		e.mu.Lock()
 		for _, child := range part {
-			n := t.addAccount(child.account, child.id)
-			a := t.accounts.at(n)
-			a.birth, a.moved = b.sequence, b.sequence
-			a.why.set(t.name("born"))
+			n := t.addAccount(child.account, child.id, b.sequence, b.sequence, t.name("born"))
 			if e.decisions.Pairs() > 0 && len(e.decisions.Of(child.account)) > 0 {
 				b.soil(n)
 			}
@@ -280,20 +302,19 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 
 // take adds one update to the tables.
 func (e *Engine) take(b *batch, u Update, account uint32) {
-	t := &e.tables
-	if u.Appearance != nil {
-		e.appear(b, u)
-	}
-	for _, ev := range u.Evidence {
-		id := t.identifier(ev.Identifier)
-		m := e.model
+	m := e.model
+	for i, ev := range u.Evidence {
 		if m == nil || ev.Identifier.Type != identity.AppearanceType {
-			e.see(b, ev, account, id)
+			e.see(b, ev, account, u.number(i))
 			continue
 		}
-		first, last, seen := m.times(account, id)
+		var first, last int64
+		id, seen := e.tables.findIdentifier(ev.Identifier)
+		if seen {
+			first, last, seen = m.times(account, id)
+		}
 		counted := seen && m.rule.Counts(first, last)
-		e.see(b, ev, account, id)
+		id = e.see(b, ev, account, u.number(i))
 		counts := m.counts(account, id)
 		if !seen {
 			e.meet(b, account, id, counts)
@@ -301,39 +322,51 @@ func (e *Engine) take(b *batch, u Update, account uint32) {
 			b.soil(account)
 		}
 	}
+	if u.Appearance != nil {
+		e.appear(b, u)
+	}
 }
 
-// see adds a piece of evidence.
-func (e *Engine) see(b *batch, ev identity.Evidence, account, id uint32) {
+// see adds a piece of evidence, and returns its identifier, of which found is
+// what Look gave; 0 if it is to be looked for.
+func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint32 {
 	t := &e.tables
 	joins := e.rules.Strength(ev.Identifier.Type, ev.Role) > 0
-	found, of := t.findSighting(account, id, ev.Role, ev.Source)
-	if found >= 0 {
-		s := t.sightings.at(uint32(found))
+	how := how(t.name(ev.Source), ev.Role)
+	id, known := found-1, found != 0
+	if !known {
+		id, known = t.findIdentifier(ev.Identifier)
+	}
+	if !known {
+		id = t.addIdentifier(t.name(string(ev.Identifier.Type)), ev.Identifier.Hash)
+	} else if sighting := t.findSighting(account, id, how); sighting != none {
+		s := t.sighting(sighting)
 		first, last := min(s.times[0], second(ev.First)), max(s.times[1], second(ev.Last))
 		if first == s.times[0] && last == s.times[1] {
-			return
+			return id
 		}
 		if joins {
 			e.touch(b, id)
 		}
 		s.times = [2]uint32{first, last}
-		n := uint32(found)
+		n := t.numbers.number(sighting)
 		if int(n) < b.sightings && !b.widened[n] {
 			b.widened[n] = true
 			b.order = append(b.order, n)
 		}
-		return
+		return id
 	}
 	if joins {
 		e.touch(b, id)
 		if !e.joined(account, id) {
-			t.identifiers.at(id).joins++
+			t.setJoins(id, t.joins(id)+1)
 		}
 		// Its constraints may be others now, even if no group is.
 		b.soil(account)
 	}
-	b.order = append(b.order, t.addSighting(seen(account, id, ev.Role, of, ev.First, ev.Last)))
+	b.order = append(b.order, uint32(t.numbers.n))
+	t.addSighting(account, id, how, ev.First, ev.Last)
+	return id
 }
 
 // soil marks an account to be resolved anew.
@@ -460,8 +493,8 @@ func (e *Engine) assign(b *batch, members []uint32, why string) {
 			b.moves = append(b.moves, moveRow{n, a.leader, leader, name})
 			b.moved[n] = true
 		}
-		a.leader, a.moved = leader, b.sequence
-		a.why.set(name)
+		a.leader = leader
+		t.move(n, b.sequence, name)
 	}
 }
 
@@ -484,7 +517,9 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	for i := b.shops; i < len(t.shops); i++ {
 		b.rows = append(b.rows, shopRow(t, i))
 	}
-	numbered := rowsOf{rows: b.rows}
+	n := t.accounts.len() - b.accounts + len(b.moved) + t.identifiers.len() - b.identifiers +
+		t.appearances.len() - b.appearances + t.numbers.n - b.sightings + len(b.widened)
+	numbered := rowsOf{rows: slices.Grow(b.rows, n+len(decisions)+len(e.unsettled)+4), arena: make([]byte, 0, n*usualRow)}
 	for i := b.accounts; i < t.accounts.len(); i++ {
 		numbered.account(t, uint32(i))
 	}
@@ -497,7 +532,7 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	for i := b.appearances; i < t.appearances.len(); i++ {
 		numbered.appearance(t, uint32(i))
 	}
-	for i := b.sightings; i < t.sightings.len(); i++ {
+	for i := b.sightings; i < t.numbers.n; i++ {
 		numbered.sighting(t, uint32(i))
 	}
 	for _, n := range slices.Sorted(maps.Keys(b.widened)) {

@@ -1,6 +1,9 @@
 package engine
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"hash/maphash"
+)
 
 // rows are numbered rows of one table, in pieces that stay where they are:
 // nothing is copied when there are more, so that no look-up waits for that and
@@ -69,10 +72,38 @@ func (t *texts) add(s string) (place uint32) {
 	return place
 }
 
+// words are texts that many have in common, each kept once, by number.
+type words struct {
+	seed   maphash.Seed
+	texts  texts
+	places rows[uint32]
+	byText index
+}
+
+// number of a text, which is added if it is not there.
+func (w *words) number(s string) uint32 {
+	if w.places.len() == 0 {
+		w.seed = maphash.MakeSeed()
+	}
+	hash := uint32(maphash.String(w.seed, s))
+	n, ok := w.byText.find(hash, func(n uint32) bool { return string(w.at(n)) == s })
+	if !ok {
+		n = uint32(w.places.len())
+		w.places.add(w.texts.add(s))
+		w.byText.put(hash, n, func(n uint32) uint32 { return uint32(maphash.Bytes(w.seed, w.at(n))) })
+	}
+	return n
+}
+
+func (w *words) at(n uint32) []byte { return w.texts.at(*w.places.at(n)) }
+
 // index finds numbers by hash. It is cut into parts that grow each on its own,
-// by half, so that growing is over soon; hashes are not kept but asked for anew
-// then, and of each but eight bits, which spare nearly all comparisons.
-type index [1 << 8]part
+// by a quarter, so that growing is over soon, with ten million accounts, too, and
+// little room is kept free; hashes are not kept but asked for anew then, and of
+// each but eight bits, which spare nearly all comparisons.
+type index struct{ parts []part }
+
+const indexBits = 12
 
 // part is open addressing: a slot is free where its tag is 0.
 type part struct {
@@ -82,31 +113,55 @@ type part struct {
 }
 
 // slot and tag of a hash, whose highest bits have chosen the part.
-func slot(hash uint32, slots int) int { return int(uint64(hash&0xffffff) * uint64(slots) >> 24) }
-func tag(hash uint32) uint8           { return uint8(hash) | 1 }
+func slot(hash uint32, slots int) int {
+	return int(uint64(hash<<indexBits) * uint64(slots) >> 32)
+}
+func tag(hash uint32) uint8 { return uint8(hash) | 1 }
 
-func (x *index) find(hash uint32, equal func(n uint32) bool) (uint32, bool) {
-	p := &x[hash>>24]
+// at is where a number with this hash lies that equal says is it; false if it
+// is not there.
+func (x *index) at(hash uint32, equal func(n uint32) bool) (*uint32, bool) {
+	if len(x.parts) == 0 {
+		return nil, false
+	}
+	p := &x.parts[hash>>(32-indexBits)]
 	if p.n == 0 {
-		return 0, false
+		return nil, false
 	}
 	own := tag(hash)
 	for i := slot(hash, len(p.tags)); p.tags[i] != 0; {
 		if p.tags[i] == own && equal(p.numbers[i]) {
-			return p.numbers[i], true
+			return &p.numbers[i], true
 		}
 		if i++; i == len(p.tags) {
 			i = 0
 		}
 	}
+	return nil, false
+}
+
+func (x *index) find(hash uint32, equal func(n uint32) bool) (uint32, bool) {
+	if n, ok := x.at(hash, equal); ok {
+		return *n, true
+	}
 	return 0, false
+}
+
+// replace puts another number where one with this hash is.
+func (x *index) replace(hash, from, to uint32) {
+	if n, ok := x.at(hash, func(n uint32) bool { return n == from }); ok {
+		*n = to
+	}
 }
 
 // put adds a number that is not there; hashOf says the hash of those that are.
 func (x *index) put(hash, n uint32, hashOf func(n uint32) uint32) {
-	p := &x[hash>>24]
+	if len(x.parts) == 0 {
+		x.parts = make([]part, 1<<indexBits)
+	}
+	p := &x.parts[hash>>(32-indexBits)]
 	if (p.n+1)*8 > len(p.tags)*7 {
-		slots := max(8, len(p.tags)*3/2)
+		slots := max(8, len(p.tags)*5/4)
 		old := *p
 		*p = part{make([]uint8, slots), make([]uint32, slots), p.n}
 		for i, used := range old.tags {

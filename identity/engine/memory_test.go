@@ -52,17 +52,62 @@ func TestWhatIsAddedIsFound(t *testing.T) {
 	}
 }
 
-// A name and a count in one number do not touch one another.
-func TestCounted(t *testing.T) {
-	var c counted
-	c.set(1<<24 - 1)
-	for range 1000 {
-		c.more()
+// A number and its tag do not touch one another.
+func TestTagged(t *testing.T) {
+	var x tagged
+	x.setNumber(1<<24 - 1)
+	x.setTag(0xff)
+	x.setNumber(3)
+	if x.number() != 3 || x.tag() != 0xff {
+		t.Errorf("a new number makes it %d with tag %d; want 3, 255", x.number(), x.tag())
 	}
-	if c.name() != 1<<24-1 || c.count() != 0xff {
-		t.Errorf("after a thousand it is name %d, count %d; want %d, 255", c.name(), c.count(), 1<<24-1)
+	x.setNumber(1<<24 - 1)
+	x.setTag(7)
+	if x.number() != 1<<24-1 || x.tag() != 7 {
+		t.Errorf("a new tag makes it %d with tag %d; want %d, 7", x.number(), x.tag(), 1<<24-1)
 	}
-	if c.set(3); c.name() != 3 || c.count() != 0xff {
-		t.Errorf("a new name makes it name %d, count %d; want 3, 255", c.name(), c.count())
+}
+
+// A sighting's number leads to its place and back, whichever are the first of
+// their identifiers.
+func TestNumbersAndPlaces(t *testing.T) {
+	for seed := range uint64(20) {
+		draw := rand.New(rand.NewPCG(seed, 2))
+		var x numbers
+		var places []uint32
+		firsts, others := uint32(0), uint32(0)
+		for range 1 + draw.IntN(20_000) {
+			first := draw.IntN(10) < int(seed%11)
+			x.add(first)
+			if first {
+				places, firsts = append(places, firsts), firsts+1
+			} else {
+				places, others = append(places, others|isFurther), others+1
+			}
+		}
+		for n, want := range places {
+			if got := x.place(uint32(n)); got != want || x.number(want) != uint32(n) {
+				t.Fatalf("seed %d: sighting %d of %d lies at %x, want %x, which is that of %d", seed, n, len(places), got, want, x.number(want))
+			}
+		}
+	}
+}
+
+// A word has one number.
+func TestWords(t *testing.T) {
+	var w words
+	for range 2 {
+		for n := range uint32(5000) {
+			text := strings.Repeat(string(rune('一'+n)), int(n%7))
+			if n%7 == 0 {
+				text = ""
+			}
+			if got := string(w.at(w.number(text))); got != text {
+				t.Fatalf("%q comes back as %q", text, got)
+			}
+		}
+	}
+	if got, want := w.places.len(), 1+5000-5000/7-1; got != want {
+		t.Errorf("%d words are kept, want %d", got, want)
 	}
 }

@@ -22,28 +22,46 @@ func (t *tables) findAppearance(id uint32) (uint32, bool) {
 // addAppearance numbers an appearance that is not there yet.
 func (t *tables) addAppearance(id uint32, a identity.Appearance) {
 	n := uint32(t.appearances.len())
-	t.appearances.add(appearance{identifier: id, fields: t.fields.add(string(appendFields(nil, a)))})
+	t.appearances.add(appearance{identifier: id, fields: t.fields.add(string(t.fieldsOf(a)))})
 	t.byAppearance.put(t.hashOfIdentifier(id), n, func(n uint32) uint32 { return t.hashOfIdentifier(t.appearances.at(n).identifier) })
 }
 
-func appendFields(b []byte, a identity.Appearance) []byte {
-	for _, field := range [...]string{a.Name, a.Phone, a.Province, a.City, a.District, a.Town, a.Detail} {
-		b = appendText(b, field)
+// fieldsOf are an appearance's fields as they are kept. What many have in common
+// is a number of words: the name, which is a surname, and the four parts of the
+// address above the street.
+func (t *tables) fieldsOf(a identity.Appearance) []byte {
+	var district []byte
+	for _, part := range [...]string{a.Province, a.City, a.District, a.Town} {
+		district = appendText(district, part)
 	}
-	return b
+	fields := binary.AppendUvarint(nil, uint64(t.words.number(a.Name)))
+	fields = binary.AppendUvarint(fields, uint64(t.words.number(string(district))))
+	return appendText(appendText(fields, a.Phone), a.Detail)
 }
 
 // appearance are the fields of a numbered one. They are part of the table's
 // memory, which is never written again.
-func (t *tables) appearance(n uint32) identity.Appearance {
+func (t *tables) appearance(n uint32) (a identity.Appearance) {
 	rest := t.fields.at(t.appearances.at(n).fields)
-	field := func() string {
-		length, k := binary.Uvarint(rest) // as it was added
-		text := rest[k : k+int(length)]
-		rest = rest[k+int(length):]
-		return unsafe.String(unsafe.SliceData(text), len(text))
-	}
-	return identity.Appearance{Name: field(), Phone: field(), Province: field(), City: field(), District: field(), Town: field(), Detail: field()}
+	name, district := t.words.at(uint32(cutUint(&rest))), t.words.at(uint32(cutUint(&rest)))
+	a.Name = unsafe.String(unsafe.SliceData(name), len(name))
+	a.Province, a.City, a.District, a.Town = cutText(&district), cutText(&district), cutText(&district), cutText(&district)
+	a.Phone, a.Detail = cutText(&rest), cutText(&rest)
+	return a
+}
+
+// cutUint and cutText cut off what appendText and its like have appended.
+func cutUint(rest *[]byte) uint64 {
+	v, n := binary.Uvarint(*rest)
+	*rest = (*rest)[n:]
+	return v
+}
+
+func cutText(rest *[]byte) string {
+	length := cutUint(rest)
+	text := (*rest)[:length]
+	*rest = (*rest)[length:]
+	return unsafe.String(unsafe.SliceData(text), len(text))
 }
 
 // appearanceOf are the fields behind a hash; false if they are not known.
@@ -111,22 +129,12 @@ func (e *Engine) modelOf(rules *identity.Rules) *model {
 // times are when an account was seen with an appearance, in Unix seconds; false
 // if it was not.
 func (m *model) times(account, id uint32) (first, last int64, found bool) {
-	t := m.t
 	from, to := none, uint32(0)
-	see := func(s *sighting) {
-		if s.account == account && s.identifier == id {
-			from, to, found = min(from, s.times[0]), max(to, s.times[1]), true
-		}
-	}
-	if t.identifiers.at(id).typ.count() < t.accounts.at(account).why.count() {
-		for n := t.identifiers.at(id).head; n != none; n = t.sightings.at(n).nextOfIdentifier {
-			see(t.sightings.at(n))
-		}
-	} else {
-		for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
-			see(t.sightings.at(n))
-		}
-	}
+	m.t.between(account, id, func(place uint32) bool {
+		s := m.t.sighting(place)
+		from, to, found = min(from, s.times[0]), max(to, s.times[1]), true
+		return false
+	})
 	return int64(from), int64(to), found
 }
 
@@ -154,11 +162,16 @@ func (m *model) seen(id uint32, do func(account uint32, counts bool)) {
 	var room [fewBearers]times
 	list := room[:0]
 	var at map[uint32]int
-	if m.t.identifiers.at(id).typ.count() > fewBearers {
-		at = map[uint32]int{}
-	}
-	for n := m.t.identifiers.at(id).head; n != none; n = m.t.sightings.at(n).nextOfIdentifier {
-		s := m.t.sightings.at(n)
+	var next uint32
+	for n := m.t.ofIdentifier(id); n != none; n = next {
+		s := m.t.sighting(n)
+		next = s.nextOfIdentifier
+		if at == nil && len(list) == fewBearers {
+			at = make(map[uint32]int, 2*fewBearers)
+			for i, b := range list {
+				at[b.account] = i
+			}
+		}
 		i := -1
 		if at == nil {
 			i = slices.IndexFunc(list, func(b times) bool { return b.account == s.account })
@@ -270,9 +283,9 @@ func (m *model) near(account uint32) []identity.Resemblance {
 	var found []identity.Resemblance
 	var own []uint32 // appearances
 	var weighed map[uint32]bool
-	for n := t.accounts.at(account).head; n != none; n = t.sightings.at(n).nextOfAccount {
-		id := t.sightings.at(n).identifier
-		if t.identifiers.at(id).typ.name() != m.typ {
+	for n := t.ofAccount(account); n != none; n = t.sighting(n).nextOfAccount {
+		id := t.identifierOf(n)
+		if t.typ(id) != m.typ {
 			continue
 		}
 		x, ok := t.findAppearance(id)
@@ -290,7 +303,7 @@ func (m *model) near(account uint32) []identity.Resemblance {
 			for j := m.blocks.at(of).head; j != none; j = m.entries.at(j).nextOfBlock {
 				y := m.entries.at(j).appearance
 				other := t.identifiers.at(t.appearances.at(y).identifier)
-				if weighed[y] || y == x && other.typ.count() == 1 {
+				if weighed[y] || y == x && other.nextOfIdentifier == none {
 					continue
 				}
 				if weighed == nil {
@@ -343,7 +356,7 @@ func (e *Engine) appear(b *batch, u Update) {
 		if ev.Identifier.Type != identity.AppearanceType {
 			continue
 		}
-		id := e.tables.identifier(ev.Identifier)
+		id, _ := e.tables.findIdentifier(ev.Identifier) // it was seen just now
 		if _, known := e.tables.findAppearance(id); known {
 			continue
 		}
@@ -358,7 +371,7 @@ func (e *Engine) appear(b *batch, u Update) {
 // the first time. A block that passes its bound lets go of all that it joined.
 func (e *Engine) meet(b *batch, account, id uint32, counts bool) {
 	m := e.model
-	m.typ = e.tables.identifiers.at(id).typ.name()
+	m.typ = e.tables.typ(id)
 	m.enter(account, id, func(of uint32) {
 		b.changes.Reviews = append(b.changes.Reviews, m.inert(of))
 		for k := m.blocks.at(of).head; k != none; k = m.entries.at(k).nextOfBlock {

@@ -16,7 +16,7 @@ type Size struct {
 func (e *Engine) Size() Size {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return Size{e.tables.accounts.len(), e.tables.identifiers.len(), e.tables.sightings.len(), e.decisions.Len()}
+	return Size{e.tables.accounts.len(), e.tables.identifiers.len(), e.tables.numbers.n, e.decisions.Len()}
 }
 
 // CustomerOf returns the customer of an account; false for an account that
@@ -29,6 +29,29 @@ func (e *Engine) CustomerOf(a identity.Account) (identity.CustomerID, bool) {
 		return identity.CustomerID{}, false
 	}
 	return e.tables.birthID(e.tables.accounts.at(n).leader), true
+}
+
+// CustomersOf appends to the list the customers of the accounts of the updates
+// that Apply took with this sequence, in their order, without looking for each
+// account again. It does so for the last sequence alone, and not for one that was
+// applied before the Engine was made: ok is false else, and the list as it was.
+func (e *Engine) CustomersOf(sequence uint64, list []identity.CustomerID) (_ []identity.CustomerID, ok bool) {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	if e.updatedAt != sequence || len(e.updated) == 0 {
+		return list, false
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	list = slices.Grow(list, len(e.updated))
+	for i, n := range e.updated {
+		id := e.ownIDs[i]
+		if leader := e.tables.accounts.at(n).leader; leader != n {
+			id = e.tables.birthID(leader)
+		}
+		list = append(list, id)
+	}
+	return list, true
 }
 
 // NumberOf returns the number of an account, which it keeps as long as the
@@ -46,12 +69,16 @@ func (e *Engine) AccountOf(number uint32) identity.Account {
 	return e.tables.accountKey(number)
 }
 
-// Seen says whether there is evidence with an identifier.
-func (e *Engine) Seen(id identity.Identifier) bool {
+// Look says whether there is evidence with an identifier, and its number for the
+// Numbers of an Update that is applied next; 0 if it has none yet.
+func (e *Engine) Look(id identity.Identifier) (number uint32, seen bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	n, ok := e.tables.findIdentifier(id)
-	return ok && e.tables.identifiers.at(n).head != none
+	if !ok {
+		return 0, false
+	}
+	return n + 1, e.tables.ofIdentifier(n) != none
 }
 
 // Placement is where an account stands: what identity_map holds of it.
@@ -72,8 +99,7 @@ func (e *Engine) PlacementOf(a identity.Account) (Placement, bool) {
 	if !ok {
 		return Placement{}, false
 	}
-	of := t.accounts.at(n)
-	return Placement{CustomerID: t.birthID(of.leader), BornSequence: of.birth, Since: of.moved, Reason: t.names[of.why.name()]}, true
+	return Placement{CustomerID: t.birthID(t.accounts.at(n).leader), BornSequence: t.born(n), Since: t.since(n), Reason: t.names[t.why(n)]}, true
 }
 
 // Customer returns the living customer that an id stands for. For an id that
@@ -90,7 +116,7 @@ func (e *Engine) Customer(id identity.CustomerID) (customer Customer, redirect *
 	leader := t.accounts.at(n).leader
 	customer = e.customer(leader)
 	if leader != n {
-		redirect = &Redirect{From: id, To: customer.ID, Sequence: t.accounts.at(n).moved}
+		redirect = &Redirect{From: id, To: customer.ID, Sequence: t.since(n)}
 	}
 	return customer, redirect, true
 }
@@ -98,7 +124,7 @@ func (e *Engine) Customer(id identity.CustomerID) (customer Customer, redirect *
 func (e *Engine) customer(leader uint32) Customer {
 	t := &e.tables
 	numbers := e.members(leader)
-	c := Customer{ID: t.birthID(leader), BornSequence: t.accounts.at(leader).birth, Accounts: make([]identity.Account, len(numbers))}
+	c := Customer{ID: t.birthID(leader), BornSequence: t.born(leader), Accounts: make([]identity.Account, len(numbers))}
 	for i, n := range numbers {
 		c.Accounts[i] = t.accountKey(n)
 	}
@@ -127,13 +153,13 @@ func (e *Engine) Find(id identity.Identifier, roles ...identity.Role) []identity
 		return nil
 	}
 	best := map[uint32]identity.Role{}
-	for n := t.identifiers.at(i).head; n != none; n = t.sightings.at(n).nextOfIdentifier {
-		s := t.sightings.at(n)
-		if len(roles) > 0 && !slices.Contains(roles, s.role()) {
+	for n := t.ofIdentifier(i); n != none; n = t.sighting(n).nextOfIdentifier {
+		account, role := t.sighting(n).account, t.role(n)
+		if len(roles) > 0 && !slices.Contains(roles, role) {
 			continue
 		}
-		if role, ok := best[s.account]; !ok || s.role() < role {
-			best[s.account] = s.role()
+		if known, ok := best[account]; !ok || role < known {
+			best[account] = role
 		}
 	}
 	type found struct {
@@ -163,7 +189,7 @@ func (e *Engine) EvidenceOf(a identity.Account) []identity.Evidence {
 		return nil
 	}
 	var list []identity.Evidence
-	for s := e.tables.accounts.at(n).head; s != none; s = e.tables.sightings.at(s).nextOfAccount {
+	for s := e.tables.ofAccount(n); s != none; s = e.tables.sighting(s).nextOfAccount {
 		list = append(list, e.tables.evidence(s))
 	}
 	slices.SortFunc(list, identity.Evidence.Compare)
@@ -195,7 +221,7 @@ func (e *Engine) Component(id identity.CustomerID) (Component, bool) {
 	own := map[identity.Account]bool{}
 	for _, n := range e.members(leader) {
 		own[t.accountKey(n)] = true
-		for s := t.accounts.at(n).head; s != none; s = t.sightings.at(s).nextOfAccount {
+		for s := t.ofAccount(n); s != none; s = t.sighting(s).nextOfAccount {
 			out.Evidence = append(out.Evidence, t.evidence(s))
 		}
 		if e.decisions.Len() > 0 {
@@ -210,8 +236,8 @@ func (e *Engine) Component(id identity.CustomerID) (Component, bool) {
 	// What went inert around it is known from its identifiers.
 	asked := map[uint32]bool{}
 	for _, n := range e.members(leader) {
-		for s := t.accounts.at(n).head; s != none; s = t.sightings.at(s).nextOfAccount {
-			id := t.sightings.at(s).identifier
+		for s := t.ofAccount(n); s != none; s = t.sighting(s).nextOfAccount {
+			id := t.identifierOf(s)
 			if asked[id] {
 				continue
 			}

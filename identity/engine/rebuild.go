@@ -82,10 +82,7 @@ func (r *Rebuilder) bear() {
 		return newborn{id: ids[p.Account]}.compare(newborn{id: ids[q.Account]})
 	})
 	for _, p := range r.cohort {
-		n := t.addAccount(p.Account, ids[p.Account])
-		a := t.accounts.at(n)
-		a.birth, a.moved = p.Born, p.Since
-		a.why.set(t.name(p.Reason))
+		t.addAccount(p.Account, ids[p.Account], p.Born, p.Since, t.name(p.Reason))
 		r.customers = append(r.customers, p.CustomerID)
 	}
 	r.cohort = r.cohort[:0]
@@ -101,8 +98,11 @@ func (r *Rebuilder) Evidence(ev identity.Evidence) bool {
 		r.report.Strangers++
 		return false
 	}
-	id := t.identifier(ev.Identifier)
-	t.addSighting(seen(account, id, ev.Role, t.name(ev.Source), ev.First, ev.Last))
+	id, known := t.findIdentifier(ev.Identifier)
+	if !known {
+		id = t.addIdentifier(t.name(string(ev.Identifier.Type)), ev.Identifier.Hash)
+	}
+	t.addSighting(account, id, how(t.name(ev.Source), ev.Role), ev.First, ev.Last)
 	return true
 }
 
@@ -142,7 +142,7 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	e.rule(rules, e.joins(rules), e.modelOf(rules))
 	unsettled := r.place()
 	r.unsettle(unsettled)
-	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.sightings.len(), len(r.decisions), len(unsettled)
+	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.numbers.n, len(r.decisions), len(unsettled)
 	// In pieces: the sequence, which makes a state of it, comes last.
 	var rows []Row
 	put := func(row Row) error {
@@ -172,7 +172,7 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 		func() error {
 			return write(t.appearances.len(), func(i int) Row { return appearanceRow(t, uint32(i)) })
 		},
-		func() error { return write(t.sightings.len(), func(i int) Row { return sightingRow(t, uint32(i)) }) },
+		func() error { return write(t.numbers.n, func(i int) Row { return sightingRow(t, uint32(i)) }) },
 		func() error { return write(len(r.decisions), func(i int) Row { return decisionRow(r.decisions[i]) }) },
 		func() error {
 			return write(len(moved), func(i int) Row { return Row{tableUnsettled, key32(moved[i]), []byte{}} })
@@ -309,10 +309,10 @@ func (e *Engine) compareAccount(other *Engine, n uint32, key identity.Account) s
 		return fmt.Sprintf("it belongs to customer %s here and %s there", here, there)
 	case n != m:
 		return fmt.Sprintf("it is the %dth account here and the %dth there", n+1, m+1)
-	case a.birth != b.birth:
-		return fmt.Sprintf("it was born at %d here and at %d there", a.birth, b.birth)
-	case a.moved != b.moved || t.names[a.why.name()] != u.names[b.why.name()]:
-		return fmt.Sprintf("it is in its customer since %d (%s) here and since %d (%s) there", a.moved, t.names[a.why.name()], b.moved, u.names[b.why.name()])
+	case t.born(n) != u.born(m):
+		return fmt.Sprintf("it was born at %d here and at %d there", t.born(n), u.born(m))
+	case t.since(n) != u.since(m) || t.names[t.why(n)] != u.names[u.why(m)]:
+		return fmt.Sprintf("it is in its customer since %d (%s) here and since %d (%s) there", t.since(n), t.names[t.why(n)], u.since(m), u.names[u.why(m)])
 	case !slices.Equal(e.EvidenceOf(key), other.EvidenceOf(key)):
 		return fmt.Sprintf("its evidence differs: %d pieces here, %d there", len(e.EvidenceOf(key)), len(other.EvidenceOf(key)))
 	}

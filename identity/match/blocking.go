@@ -26,7 +26,7 @@ func Parts(kind compare.Kind) []string {
 	case compare.Date:
 		return []string{"year", "day"}
 	case compare.Phone:
-		return []string{"end"}
+		return []string{"end", "last2"}
 	case compare.Email:
 		return []string{"user"}
 	case compare.Code:
@@ -67,7 +67,7 @@ func part(c *compare.Column, id uint32, part string) string {
 	case "day":
 		return text[min(4, len(text)):]
 	case "end":
-		return text[max(0, len(text)-4):]
+		return shownEnd(text, 4)
 	case "user":
 		user, _, _ := strings.Cut(text, "@")
 		return user
@@ -289,31 +289,26 @@ func (r *records) newBlock(rule Rule) *block {
 // parts numbers the part of each value of a field; 0 is none. They are kept,
 // for several rules ask for the same.
 func (r *records) parts(field int, what string) []uint32 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	at := [2]string{r.fields[field].name, what}
-	if known, ok := r.partNumbers[at]; ok {
+	f := &r.fields[field]
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if known, ok := f.partNumbers[what]; ok {
 		return known
 	}
-	c := r.fields[field].column
+	c := f.column
 	list := make([]uint32, c.Len())
 	if what == "" {
 		for id := range list {
 			list[id] = uint32(id)
 		}
 	} else {
-		numbers := map[string]uint32{"": 0}
+		var texts compare.Texts
+		texts.Add("")
 		for id := 1; id < len(list); id++ {
-			text := part(c, uint32(id), what)
-			number, ok := numbers[text]
-			if !ok {
-				number = uint32(len(numbers))
-				numbers[text] = number
-			}
-			list[id] = number
+			list[id], _ = texts.Add(part(c, uint32(id), what))
 		}
 	}
-	r.partNumbers[at] = list
+	f.partNumbers[what] = list
 	return list
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"oneid/identity/match/compare"
 )
@@ -22,15 +25,18 @@ const (
 	mostAlike = 1000
 	// maxRules bounds how many rules are chosen.
 	maxRules = 12
+	// seldom is the share of values that a key must have beyond a better one of the
+	// same comparison.
+	seldom = 0.05
 )
 
 // holds says how often two records of one entity agree on a part of a value,
 // before anything was learned: how much of it a slip of typing hits.
 func holds(kind compare.Kind, part string) float64 {
 	switch part {
-	case "initial":
+	case "initial", "last2":
 		return 0.92
-	case "start", "end", "year", "words", "district":
+	case "start", "end", "year", "words", "district", "last4":
 		return 0.87
 	case "sound", "number", "day", "user", "road", "area":
 		return 0.83
@@ -53,15 +59,19 @@ type key struct {
 	// agree is the share of pairs of records that agree on it, after what too
 	// many share is left out; kept the share of records that are not.
 	agree, kept float64
-	several     bool
+	// has is the share of the records with a value that have the part: a mask
+	// may hide it.
+	has     float64
+	several bool
 }
 
 // keysOf lists what rules can be made of.
-func (r *records) keysOf() []key {
-	var list []key
-	for i := range r.fields {
+func (r *records) keysOf(ctx context.Context) ([]key, error) {
+	lists := make([][]key, len(r.fields))
+	err := parallel(ctx, len(r.fields), nil, func(i int) {
 		f := &r.fields[i]
 		kind := f.column.Kind()
+		end := 0.0 // of a phone's values, those that show four digits
 		for _, what := range append([]string{""}, Parts(kind)...) {
 			k := key{name: f.name, field: i, holds: holds(kind, what), several: what == "words"}
 			if what != "" {
@@ -87,6 +97,10 @@ func (r *records) keysOf() []key {
 					}
 				}
 			}
+			k.has = 1
+			if what == "" {
+				k.has = r.maskedAlike(i)
+			}
 			different := 0
 			with, kept, pairs := 0.0, 0.0, 0.0
 			for _, n := range sizes {
@@ -103,25 +117,107 @@ func (r *records) keysOf() []key {
 			if different < 2 {
 				continue
 			}
+			if what != "" && !k.several && f.filled > 0 {
+				k.has = with / float64(f.filled)
+			}
+			switch {
+			case what == "end":
+				end = k.has
+			case what == "last2" && kind == compare.Phone && k.has < end+seldom:
+				continue // four digits are shown wherever two are
+			}
 			k.agree, k.kept = pairs/float64(r.n)/float64(r.n), kept/with
-			list = append(list, k)
+			lists[i] = append(lists[i], k)
+		}
+	})
+	return slices.Concat(lists...), err
+}
+
+// maskedAlike is the share of the records with a value that would have the same
+// mask, if those with another one had none: of two records whose masks are drawn
+// as they are here, its square have one mask, or none. Only these can be equal as
+// a whole.
+func (r *records) maskedAlike(field int) float64 {
+	f := &r.fields[field]
+	masks := map[string]float64{}
+	for id := 1; id < f.column.Len(); id++ {
+		mask := ""
+		if text := f.column.Text(uint32(id)); strings.IndexByte(text, '*') >= 0 {
+			mask = starsOf(text)
+		}
+		masks[mask] += float64(f.counts[id])
+	}
+	if len(masks) < 2 {
+		return 1
+	}
+	squares := 0.0
+	for _, mask := range slices.Sorted(maps.Keys(masks)) {
+		share := masks[mask] / float64(f.filled)
+		squares += share * share
+	}
+	return math.Sqrt(squares)
+}
+
+// starsOf is a text with one dot in place of what stands between two stars.
+func starsOf(text string) string {
+	var b strings.Builder
+	shown := false
+	for i := range len(text) {
+		star := text[i] == '*'
+		switch {
+		case star:
+			b.WriteByte('*')
+		case !shown:
+			b.WriteByte('.')
+		}
+		shown = !star
+	}
+	return b.String()
+}
+
+// idle says of the comparisons that are in a rule whether their equal values
+// speak for one entity: where they do not, pairs of one entity agree in them no
+// more than others, as in the column that says which list a record is from. It is
+// nil where all do.
+func (l *Learned) idle(rules func(field int) bool) (idle []bool) {
+	const little = 0.1 // bits
+	for i := range l.Fields {
+		if rules(i) && l.Fields[i].Weight(1) < little {
+			if idle == nil {
+				idle = make([]bool, len(l.Fields))
+			}
+			idle[i] = true
 		}
 	}
-	return list
+	return idle
+}
+
+// blocks says whether rules have a comparison.
+func (m *Model) blocks(rules []Rule, field int) bool {
+	return slices.ContainsFunc(rules, func(rule Rule) bool {
+		return slices.ContainsFunc(rule.Keys, func(key string) bool {
+			name, _ := m.key(key)
+			return name == m.Comparisons[field].Name
+		})
+	})
 }
 
 // chooseBlocking picks rules that should find nearly all pairs of one entity
 // and make few others: the next rule is the one that finds most new ones of a
-// made-up sample for what it costs.
-func (r *records) chooseBlocking(ctx context.Context) ([]*block, error) {
+// made-up sample for what it costs. None has a key of a comparison that is idle;
+// nil is none.
+func (r *records) chooseBlocking(ctx context.Context, idle []bool) ([]*block, error) {
 	if r.all <= everything {
 		return []*block{r.newBlock(Rule{Why: fmt.Sprintf("%d records are few enough to compare all pairs", r.n)})}, nil
 	}
 	const made = 4096
-	keys := r.keysOf()
+	keys, err := r.keysOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	// Pairs of one entity, made up: which keys they agree on. Some entities
 	// are written down with more care than others.
-	draw := rand.New(rand.NewPCG(r.seed, 17))
+	draw, hidden := rand.New(rand.NewPCG(r.seed, 17)), rand.New(rand.NewPCG(r.seed, 18))
 	agree := make([][made / 64]uint64, len(keys))
 	for pair := range made {
 		care := []float64{0.4, 1, 1, 2.5}[pair%4]
@@ -132,7 +228,8 @@ func (r *records) chooseBlocking(ctx context.Context) ([]*block, error) {
 			filled[i], luck[i] = draw.Float64() < share*share, draw.Float64()
 		}
 		for k := range keys {
-			if filled[keys[k].field] && luck[keys[k].field] >= care*(1-keys[k].holds) {
+			has := keys[k].has
+			if filled[keys[k].field] && luck[keys[k].field] >= care*(1-keys[k].holds) && (has == 1 || hidden.Float64() < has*has) {
 				agree[k][pair/64] |= 1 << (pair % 64)
 			}
 		}
@@ -146,6 +243,9 @@ func (r *records) chooseBlocking(ctx context.Context) ([]*block, error) {
 	budget := max(fewestPairs, perRecord*float64(r.n))
 	var options []option
 	add := func(ks ...int) {
+		if idle != nil && slices.ContainsFunc(ks, func(k int) bool { return idle[keys[k].field] }) {
+			return
+		}
 		o := option{keys: ks, pairs: r.all * 2, kept: 1}
 		share := 1.0
 		for _, k := range ks {

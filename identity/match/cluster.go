@@ -96,17 +96,17 @@ func (s *scorer) know(seen []counted) {
 	s.known = make(worths, size)
 	for _, c := range seen {
 		at := s.known.at(c.pattern)
-		s.known[at] = entry{c.pattern, true, s.sums(c.pattern)}
+		s.known[at] = entry{^c.pattern, s.sums(c.pattern)}
 	}
 }
 
 // worths has patterns by their hashes; its size is a power of two, or 0.
 type worths []entry
 
+// entry is 32 bytes, so that it lies in one line of memory.
 type entry struct {
-	pattern pattern
-	used    bool
-	sums    sums
+	not  pattern // the pattern's complement: 0 is no entry, for no kind has 15 levels
+	sums sums
 }
 
 // at is the place of a pattern, or the one that it would have.
@@ -115,7 +115,7 @@ func (t worths) at(p pattern) uint64 {
 	at := h ^ h>>32
 	for {
 		at &= uint64(len(t) - 1)
-		if !t[at].used || t[at].pattern == p {
+		if not := t[at].not; not == 0 || not == ^p {
 			return at
 		}
 		at++
@@ -127,7 +127,7 @@ func (t worths) find(p pattern) (sums, bool) {
 		return sums{}, false
 	}
 	e := &t[t.at(p)]
-	return e.sums, e.used
+	return e.sums, e.not != 0
 }
 
 // rarity sets what equal values are worth from how many clusters have them: an
@@ -137,20 +137,27 @@ func (t worths) find(p pattern) (sums, bool) {
 // While it is learned, the frequencies are kept with what was learned. What
 // was learned on more values than are here adds its own, so that few new
 // records are weighed as if they had been among the many.
-func (s *scorer) rarity(l *Learned, learning bool, cluster []uint32) (counts bool) {
+func (s *scorer) rarity(ctx context.Context, l *Learned, learning bool, cluster []uint32) (counts bool, err error) {
 	r := s.r
-	// Records by cluster, those of one beside each other.
-	order := make([]uint32, r.n)
-	for i := range order {
-		order[i] = uint32(i)
+	// Records by cluster, those of one beside each other. A cluster is called
+	// by one of its records.
+	at := make([]uint32, r.n+1)
+	for _, c := range cluster {
+		at[c+1]++
 	}
-	slices.SortStableFunc(order, func(a, b uint32) int { return cmp.Compare(cluster[a], cluster[b]) })
-	for i := range r.fields {
+	for c := range r.n {
+		at[c+1] += at[c]
+	}
+	order := make([]uint32, r.n)
+	for record, c := range cluster {
+		order[at[c]] = uint32(record)
+		at[c]++
+	}
+	err = parallel(ctx, len(r.fields), nil, func(i int) {
 		f := &r.fields[i]
 		if !f.rarity {
-			continue
+			return
 		}
-		counts = true
 		last := make([]uint32, len(f.counts))      // cluster that had the value last, plus 1
 		clusters := make([]float64, len(f.counts)) // that have each value
 		total := 0.0
@@ -176,39 +183,43 @@ func (s *scorer) rarity(l *Learned, learning bool, cluster []uint32) (counts boo
 		for id, n := range clusters {
 			s.equal[i][id] = float32(math.Log2(learned.U[0] / ((n + 1) / (total + 1))))
 		}
+	})
+	for i := range r.fields {
+		counts = counts || r.fields[i].rarity
 	}
 	s.rare = counts
-	return counts
+	return counts, err
 }
 
 // cluster finds the threshold and the clusters. What equal values are worth
 // depends on the clusters, and so does how seldom a source has an entity twice;
 // so it is done again with what the clusters say.
-//
-// keep has the joining remember by which links it joined.
-func (out *Result) cluster(ctx context.Context, r *records, s *scorer, learning bool, accept float64, keep bool) (j *joining, err error) {
-	var twice []float64
+func (out *Result) cluster(ctx context.Context, r *records, s *scorer, learning bool) (*resolution, error) {
+	x := &resolution{r: r, s: s, rules: r.model.rules()}
 	for round := 0; ; round++ {
 		sortLinks(out.Links)
-		j = newJoining(r, s)
-		j.keep, j.twice = keep, twice
-		if err := j.run(ctx, out.Links, accept); err != nil {
+		if err := x.resolve(ctx, out.Links); err != nil {
 			return nil, err
 		}
-		out.Cluster, out.Threshold, out.Refused = j.clusters(), j.threshold, j.refused
+		out.Cluster, out.Threshold, out.Refused = x.cluster, x.threshold, x.refused
 		again := false
-		if round == 0 && s.rarity(out.Learned, learning, out.Cluster) {
-			again = true
+		if round == 0 {
+			var err error
+			if again, err = s.rarity(ctx, out.Learned, learning, out.Cluster); err != nil {
+				return nil, err
+			}
+		}
+		if round == 0 && again {
 			for i := range out.Links {
 				l := &out.Links[i]
 				l.Weight = float32(s.weight(l.levels, r.row(l.A)))
 			}
 		}
 		if round < 2 && r.sources != nil {
-			again, twice = true, r.twice(out.Cluster)
+			again, x.twice = true, r.twice(out.Cluster)
 		}
 		if !again {
-			return j, nil
+			return x, nil
 		}
 	}
 }
@@ -250,194 +261,4 @@ func sortLinks(links []Link) {
 	slices.SortFunc(links, func(a, b Link) int {
 		return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.A, b.A), cmp.Compare(a.B, b.B))
 	})
-}
-
-const (
-	// bridge is the mean probability of the pairs between two clusters below
-	// which a link does not join them: one false link between two dense groups
-	// is one pair of many.
-	bridge = 0.3
-	// maxBetween bounds how many of these pairs are looked at, evenly spread.
-	maxBetween = 400
-)
-
-// joining is clusters as they are joined by links, best first.
-type joining struct {
-	r      *records
-	s      *scorer
-	parent []uint32
-	// Members of a cluster are a chain: next of each, 0 for the last one less
-	// one; last and size are those of a root.
-	next, last, size []uint32
-	threshold        float64
-	refused          []Link
-	// joined are the links that joined two clusters, if they are kept: a tree
-	// over each cluster.
-	keep   bool
-	joined []Link
-	// twice is what speaks against an entity that a source has twice, in bits
-	// by source; nil is nothing.
-	twice []float64
-	// apart has two roots with their sizes that were not joined, so that their
-	// other links need not look again.
-	apart map[[4]uint32]bool
-}
-
-func newJoining(r *records, s *scorer) *joining {
-	j := &joining{r: r, s: s, parent: make([]uint32, r.n), next: make([]uint32, r.n), last: make([]uint32, r.n), size: make([]uint32, r.n)}
-	j.reset()
-	return j
-}
-
-func (j *joining) reset() {
-	for i := range j.parent {
-		j.parent[i], j.next[i], j.last[i], j.size[i] = uint32(i), 0, uint32(i), 1
-	}
-	j.refused, j.joined, j.apart = nil, nil, map[[4]uint32]bool{}
-}
-
-func (j *joining) root(i uint32) uint32 {
-	for j.parent[i] != i {
-		j.parent[i] = j.parent[j.parent[i]]
-		i = j.parent[i]
-	}
-	return i
-}
-
-// members of a cluster by its root.
-func (j *joining) members(root uint32) []uint32 {
-	list := make([]uint32, 0, j.size[root])
-	for i := root; ; i = j.next[i] - 1 {
-		list = append(list, i)
-		if j.next[i] == 0 {
-			return list
-		}
-	}
-}
-
-// run joins by links down to a probability, or, if it is 0, to the one that
-// promises the best clusters: where pairs in one cluster that are expected to
-// be right are most, against all pairs in one cluster and all expected right
-// ones (the expected F1).
-func (j *joining) run(ctx context.Context, links []Link, accept float64) error {
-	if accept > 0 {
-		end, _ := slices.BinarySearchFunc(links, accept, func(l Link, p float64) int { return cmp.Compare(p, l.Probability()) })
-		j.threshold = accept
-		_, err := j.join(ctx, links[:end])
-		return err
-	}
-	best, err := j.join(ctx, links)
-	if err != nil {
-		return err
-	}
-	j.reset()
-	j.threshold = 1
-	if best > 0 {
-		j.threshold = links[best-1].Probability()
-	}
-	_, err = j.join(ctx, links[:best])
-	return err
-}
-
-// join joins by links, best first, and says after how many of them the
-// expected F1 was best.
-func (j *joining) join(ctx context.Context, links []Link) (best int, err error) {
-	total := 0.0
-	for _, l := range links {
-		total += l.Probability()
-	}
-	right, pairs, bestF := 0.0, 0.0, 0.0
-	for k, l := range links {
-		if k%4096 == 0 && ctx.Err() != nil {
-			return 0, ctx.Err()
-		}
-		a, b := j.root(l.A), j.root(l.B)
-		if a != b {
-			a, b = min(a, b), max(a, b)
-			between := [4]uint32{a, b, j.size[a], j.size[b]}
-			if j.apart[between] {
-				continue
-			}
-			if mean := j.between(a, b, l); mean < bridge {
-				j.apart[between] = true
-				j.refused = append(j.refused, l)
-			} else {
-				n := float64(j.size[a]) * float64(j.size[b])
-				right += mean * n
-				pairs += n
-				j.parent[b] = a
-				j.next[j.last[a]], j.last[a] = b+1, j.last[b]
-				j.size[a] += j.size[b]
-				if j.keep {
-					j.joined = append(j.joined, l)
-				}
-			}
-		}
-		if k+1 == len(links) || links[k+1].Weight < l.Weight {
-			if f := 2 * right / (pairs + total); f > bestF {
-				bestF, best = f, k+1
-			}
-		}
-	}
-	return best, nil
-}
-
-// clusters gives the root of each record.
-func (j *joining) clusters() []uint32 {
-	for i := range j.parent {
-		j.parent[i] = j.root(uint32(i))
-	}
-	return j.parent
-}
-
-// between is the mean probability of the pairs between two clusters; link is
-// one of them.
-func (j *joining) between(a, b uint32, link Link) float64 {
-	if j.size[a] == 1 && j.size[b] == 1 {
-		return link.Probability()
-	}
-	left, right := j.members(a), j.members(b)
-	against := j.against(left, right)
-	stepA, stepB := 1, 1
-	for (len(left)/stepA)*(len(right)/stepB) > maxBetween {
-		if len(left)/stepA > len(right)/stepB {
-			stepA++
-		} else {
-			stepB++
-		}
-	}
-	sum, n := 0.0, 0.0
-	for i := 0; i < len(left); i += stepA {
-		for k := 0; k < len(right); k += stepB {
-			x, y := left[i], right[k]
-			if j.r.sources != nil && j.r.sources[x] == j.r.sources[y] {
-				continue // two records of one source were not compared
-			}
-			sum += probability(j.s.weight(j.r.compare(x, y), j.r.row(x)) - against)
-			n++
-		}
-	}
-	if n == 0 {
-		return probability(float64(link.Weight) - against)
-	}
-	return sum / n
-}
-
-// against is what speaks against two clusters being one because some sources
-// would have it twice, in bits.
-func (j *joining) against(left, right []uint32) (bits float64) {
-	if j.twice == nil {
-		return 0
-	}
-	var has [256]bool
-	for _, x := range left {
-		has[j.r.sources[x]] = true
-	}
-	for _, y := range right {
-		if source := j.r.sources[y]; has[source] {
-			bits += j.twice[source]
-			has[source] = false
-		}
-	}
-	return bits
 }

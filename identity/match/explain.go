@@ -29,8 +29,10 @@ type Explanation struct {
 	// count.
 	Compared bool
 	// Linked: it was compared, and its probability is the threshold or more.
-	// Refused: so it was, and yet it did not join its two clusters.
-	Linked, Refused bool
+	// Refused is why, if so it was and yet it leads from one cluster to another;
+	// else "".
+	Linked  bool
+	Refused Reason
 	// Same cluster, and then Chain: the links that lead from A to B, each from
 	// its own A to its B, each of which joined two clusters.
 	Same  bool
@@ -61,19 +63,19 @@ type RuleEvidence struct {
 	Holds, Skipped bool
 }
 
-// explain explains pairs of rows. It must come before the result is told in
-// rows.
-func (out *Result) explain(r *records, s *scorer, blocks []*block, j *joining, pairs [][2]uint32) {
+// explain explains pairs of rows, given the links that joined two clusters. It
+// must come before the result is told in rows.
+func (out *Result) explain(r *records, s *scorer, blocks []*block, joined []Link, pairs [][2]uint32) {
 	record := make([]uint32, r.n) // by row
 	for number, row := range r.rows {
 		record[row] = uint32(number)
 	}
 	type pair struct{ a, b uint32 }
-	refused := map[pair]bool{}
-	for _, l := range j.refused {
-		refused[pair{l.A, l.B}] = true
+	refused := map[pair]Reason{}
+	for _, l := range out.Refused {
+		refused[pair{l.A, l.B}] = l.Reason
 	}
-	t := newTree(j.joined)
+	t := newTree(joined)
 	for _, rows := range pairs {
 		a, b := record[rows[0]], record[rows[1]]
 		a, b = min(a, b), max(a, b)

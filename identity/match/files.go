@@ -102,7 +102,11 @@ func ParseModel(name string, text []byte) (m *Model, err error) {
 	}
 	var faults []error
 	if m.Version < 0 || m.Version > modelVersion {
-		faults = append(faults, whole(fmt.Sprintf("its version is %d; there is version %d", m.Version, modelVersion), newerHint))
+		hint := newerHint
+		if m.Version < 0 {
+			hint = modelHint
+		}
+		faults = append(faults, whole(fmt.Sprintf("its version is %d; there is version %d", m.Version, modelVersion), hint))
 	}
 	for _, f := range m.faults() {
 		e := &FileError{File: name, Text: f.text, hint: modelHint}
@@ -175,6 +179,9 @@ func (m *Model) Write(w io.Writer) error {
 		if c.Rarity {
 			b.WriteString("    rarity: true # equal rare values are worth more than equal common ones\n")
 		}
+		if c.Exclusive {
+			b.WriteString("    exclusive: true # records with two values are never in one cluster\n")
+		}
 	}
 	if len(m.Blocking) > 0 {
 		b.WriteString("\n# Two records are compared if they agree on all keys of one rule. Left out, the\n# rules are chosen anew for each table.\nblocking:\n")
@@ -195,6 +202,16 @@ func (m *Model) Write(w io.Writer) error {
 	if m.Review > 0 {
 		b.WriteString("\n# The probability from which a pair that is not linked is worth a person's look.\n")
 		fmt.Fprintf(&b, "review: %v\n", m.Review)
+	}
+	if m.Clusters != "" {
+		b.WriteString("\n# guarded follows no link that next to nothing else speaks for; components\n# follows all.\n")
+		fmt.Fprintf(&b, "clusters: %s\n", m.Clusters)
+	}
+	if m.Largest > 0 {
+		fmt.Fprintf(&b, "\n# The most records that a cluster may have.\nlargest: %d\n", m.Largest)
+	}
+	if m.PerSource > 0 {
+		fmt.Fprintf(&b, "\n# The most records of one source that a cluster may have, with --link.\nper_source: %d\n", m.PerSource)
 	}
 	fmt.Fprintf(&b, "\n# The same seed, records and model give the same clusters.\nseed: %d\n", m.Seed)
 	_, err := io.WriteString(w, b.String())

@@ -79,6 +79,9 @@ type LearnedField struct {
 	M []float64   `json:"m"`
 	U []float64   `json:"u"`
 	N [][]float64 `json:"n"`
+	// Unseen are the levels at which no pair was that was learned from: what they
+	// are worth is what is assumed before learning.
+	Unseen []string `json:"unseen,omitempty"`
 	// Frequencies of values, where rarity counts.
 	Frequencies *Frequencies `json:"frequencies,omitempty"`
 }
@@ -127,14 +130,18 @@ func start(kind compare.Kind) []float64 {
 	return m
 }
 
-// groups cuts the levels of a kind into those of plain values and those of
-// masked ones. Each group's probabilities sum up to 1: that something is
-// masked is no evidence.
-func groups(kind compare.Kind, p []float64) [][]float64 {
-	if first := compare.FirstMasked(kind); first > 0 {
-		return [][]float64{p[:first-1], p[first-1:]}
+// groups cuts the levels of a kind into those of compare.Groups. Each group's
+// probabilities sum up to 1: what is masked is no evidence.
+func groups(kind compare.Kind, p []float64) (list [][]float64) {
+	firsts := compare.Groups(kind)
+	for g, first := range firsts {
+		end := len(p)
+		if g+1 < len(firsts) {
+			end = int(firsts[g+1]) - 1
+		}
+		list = append(list, p[first-1:end:end])
 	}
-	return [][]float64{p}
+	return list
 }
 
 // counted is a pattern and in how many candidate pairs it was seen.
@@ -380,30 +387,23 @@ func (l *learning) estrange(k int) {
 	}
 }
 
-// information is how much p differs from strangers in a field, in bits. Plain
-// and masked values count by how many pairs have them.
+// information is how much p differs from strangers in a field, in bits. Groups
+// of levels count by how many pairs have them.
 func (l *learning) information(field int, p []float64) float64 {
 	kind := l.kind(field)
-	plain, masked := 0.0, 0.0
-	first := int(compare.FirstMasked(kind))
-	for level, n := range l.levels[field] {
-		switch {
-		case level == 0:
-		case first > 0 && level >= first:
-			masked += n
-		default:
-			plain += n
-		}
-	}
-	share := []float64{plain / (plain + masked), masked / (plain + masked)}
-	sum := 0.0
+	sum, all := 0.0, 0.0
 	us := groups(kind, l.out.Fields[field].U)
+	pairs := groups(kind, l.levels[field][1:len(p)+1])
 	for g, group := range groups(kind, p) {
+		bits, here := 0.0, 0.0
 		for k := range group {
-			sum += share[g] * group[k] * math.Log2(group[k]/us[g][k])
+			bits += group[k] * math.Log2(group[k]/us[g][k])
+			here += pairs[g][k]
 		}
+		sum += here * bits
+		all += here
 	}
-	return sum
+	return sum / all
 }
 
 // mend makes a weaker level of a field worth no more than a stronger one:
@@ -416,7 +416,6 @@ func (l *learning) mend(field int) (warnings []string) {
 		from, to int
 		m, u     float64
 	}
-	first := int(compare.FirstMasked(l.kind(field))) - 1
 	nothing := true
 	mend := func(from, to int) {
 		var pools []pool
@@ -435,28 +434,61 @@ func (l *learning) mend(field int) (warnings []string) {
 				f.M[k] = p.m * f.U[k] / p.u
 			}
 		}
-		nothing = nothing && len(pools) == 1
+		seen := 0.0
+		for k := from; k < to; k++ {
+			seen += l.levels[field][k+1]
+		}
+		nothing = nothing && (len(pools) == 1 || seen < 1) // a group that no pair is in stays as it was assumed
 	}
-	if f.M[0] < f.U[0] {
-		warnings = append(warnings, fmt.Sprintf("%s: equal values are rarer among pairs of one entity than among others; it is weighed with the levels below, and you should say what the column holds, or leave it out", f.Name))
+	lists := ""
+	if f.Kind == compare.Category && l.r.sources == nil {
+		lists = fmt.Sprintf("; if it says which list or platform a record is from, and none has an entity twice, compare records of two only: --link --source %q", f.Columns[0])
 	}
-	if first > 0 {
-		mend(0, first)
-		mend(first, len(f.M))
-	} else {
-		mend(0, len(f.M))
+	from := 0
+	last := make([]bool, len(f.M)) // of its group
+	for g, group := range groups(l.kind(field), f.M) {
+		what := "equal values"
+		if g > 0 {
+			what = fmt.Sprintf("masked values at the level %q", names[from])
+		}
+		if group[0] < f.U[from] && (g == 0 || l.levels[field][from+1] >= 1) {
+			warnings = append(warnings, fmt.Sprintf("%s: %s are rarer among pairs of one entity than among others; it is weighed with the levels below, and you should say what the column holds, or leave it out%s", f.Name, what, lists))
+		}
+		mend(from, from+len(group))
+		from += len(group)
+		last[from-1] = true
 	}
 	if nothing {
 		return append(warnings, fmt.Sprintf("%s says nothing: pairs of one entity agree in it no more than others; it is worth 0, and you may leave it out", f.Name))
 	}
-	var unseen []string
+	const little = 0.01
+	if bits := l.information(field, f.M); bits < little {
+		warnings = append(warnings, fmt.Sprintf("%s says next to nothing, %.3f bits of a pair of one entity on average: such pairs agree in it hardly more than others, and you may leave it out", f.Name, bits))
+	}
+	var unseen []string // by pairs of one entity, though not by others
 	for k := range f.M[:len(f.M)-1] {
-		if l.expected[0][field][k+1] < 0.5 && k != first-1 && l.levels[field][k+1] >= 1 && l.r.fields[field].keeps(compare.Level(k+1)) {
+		if l.expected[0][field][k+1] >= 0.5 || last[k] || !l.r.fields[field].keeps(compare.Level(k+1)) {
+			continue
+		}
+		if l.levels[field][k+1] >= 1 || l.candidates(field, compare.Level(k+1)) >= 1 {
 			unseen = append(unseen, names[k])
+		} else {
+			f.Unseen = append(f.Unseen, names[k])
 		}
 	}
 	if len(unseen) > 0 {
 		warnings = append(warnings, fmt.Sprintf("%s: hardly a pair of one entity is at the levels %q; they keep what is assumed before learning, but are worth no more than a stronger level and no less than a weaker one. If such pairs are rare there is nothing to do; if you know of many, learn on a table that has them, and give what was learned with --learned", f.Name, strings.Join(unseen, ", ")))
 	}
 	return warnings
+}
+
+// candidates are how many pairs of those that the rules bring together are at a
+// level.
+func (l *learning) candidates(field int, level compare.Level) (n float64) {
+	for _, c := range l.seen {
+		if c.pattern.level(field) == level {
+			n += c.n
+		}
+	}
+	return n
 }

@@ -142,6 +142,26 @@ func (l *Learned) differs(r *records) (warnings []string) {
 	return warnings
 }
 
+// unseen says which levels of candidates that were counted the training had no
+// pair at.
+func (l *Learned) unseen(candidates []counted) (warnings []string) {
+	for i := range l.Fields {
+		f := &l.Fields[i]
+		for _, name := range f.Unseen {
+			level, n := compare.Level(1+slices.Index(f.Levels, name)), 0.0
+			for _, c := range candidates {
+				if c.pattern.level(i) == level {
+					n += c.n
+				}
+			}
+			if n >= 1 {
+				warnings = append(warnings, fmt.Sprintf("%s: %.0f pairs are at the level %q, at which no pair of the training was: what it is worth is assumed, not learned; train on a table that has such pairs", f.Name, n, name))
+			}
+		}
+	}
+	return warnings
+}
+
 // atLeast is how many entities must share a value for its frequency to be
 // kept: one that fewer share would tell something of them.
 const atLeast = 20
@@ -274,6 +294,11 @@ func (l *Learned) fault() (path []string, text string) {
 		} else if !slices.Equal(names, f.Levels) {
 			return append(here, "levels"), fmt.Sprintf("they are not those that this oneid has for the kind %s: %q", f.Kind, names)
 		}
+		for k, name := range f.Unseen {
+			if !slices.Contains(f.Levels, name) {
+				return append(here, "unseen", at(k)), "it is none of the levels"
+			}
+		}
 		if len(f.N) != len(l.Near) {
 			return append(here, "n"), fmt.Sprintf("there are %d kinds of neighbours, not %d", len(f.N), len(l.Near))
 		}
@@ -363,4 +388,17 @@ func find(text []byte, path []string) (offset int64) {
 	// Behind a key stand a colon and blanks, before an element a comma.
 	rest := text[min(offset, int64(len(text))):]
 	return offset + int64(len(rest)-len(bytes.TrimLeft(rest, ":, \t\r\n")))
+}
+
+// Model is the model that it was learned with, as far as that bears on weights
+// and keys: thresholds are none of it.
+func (l *Learned) Model() *Model {
+	m := &Model{Seed: l.Seed}
+	for _, f := range l.Fields {
+		m.Comparisons = append(m.Comparisons, Comparison{Name: f.Name, Columns: slices.Clone(f.Columns), Kind: f.Kind, Levels: slices.Clone(f.Kept), SwappedWith: f.SwappedWith, Rarity: f.Rarity})
+	}
+	for _, r := range l.Blocking {
+		m.Blocking = append(m.Blocking, Rule{Keys: slices.Clone(r.Keys), Most: r.Most})
+	}
+	return m
 }

@@ -246,6 +246,36 @@ func TestOtherDataIsSaid(t *testing.T) {
 	}
 }
 
+// A level that the training never had is named when other data have it, and by
+// nothing else.
+func TestALevelNeverSeenIsSaidWhenLinking(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(4, 400)
+	learned := again(t, run(t, table(rows), peopleModel()).Learned)
+	const want = `phone: `
+	said := func(rows [][]string) (about []string) {
+		for _, w := range linkWith(t, table(rows), peopleModel(), learned).Warnings {
+			if strings.Contains(w, want) && strings.Contains(w, "no pair of the training was: what it is worth is assumed") {
+				about = append(about, w)
+			}
+		}
+		return about
+	}
+	if got := said(rows); len(got) != 0 {
+		t.Errorf("of the data of the training is said %q", got)
+	}
+	masked := make([][]string, len(rows))
+	for i, row := range rows {
+		masked[i] = slices.Clone(row)
+		if p := row[4]; i%2 == 0 && len(p) > 7 {
+			masked[i][4] = p[:3] + strings.Repeat("*", len(p)-7) + p[len(p)-4:]
+		}
+	}
+	if got := said(masked); len(got) == 0 {
+		t.Error("masked phones, which the training did not have, are weighed without a word")
+	}
+}
+
 // Frequencies tell how common a value is, for few new records too, and tell
 // nobody's value.
 func TestFrequencies(t *testing.T) {
@@ -315,7 +345,13 @@ func TestFingerprintsTellTablesApart(t *testing.T) {
 	changed := slices.Clone(rows)
 	changed[3] = slices.Clone(changed[3])
 	changed[3][2] = ""
-	for name, other := range map[string][][]string{"a record less": rows[1:], "a value less": changed} {
+	// As many values, two more of which are equal.
+	again := slices.Clone(rows)
+	here := slices.IndexFunc(rows, func(row []string) bool { return row[4] != "" })
+	there := slices.IndexFunc(rows, func(row []string) bool { return row[4] != "" && row[4] != rows[here][4] })
+	again[here] = slices.Clone(rows[here])
+	again[here][4] = rows[there][4]
+	for name, other := range map[string][][]string{"a record less": rows[1:], "a value less": changed, "a value that another record has": again} {
 		if of(other) == want {
 			t.Errorf("%s: the same fingerprint", name)
 		}
@@ -367,6 +403,7 @@ func TestWrongLearnedIsShownItsPlace(t *testing.T) {
 		"m 0":               {set(func(l map[string]any) { field(l, 2)["m"].([]any)[3] = 0 }), "fields.2.m.3: 0 is no probability", "0,"},
 		"a level more":      {set(func(l map[string]any) { field(l, 1)["u"] = append(field(l, 1)["u"].([]any), 0.1) }), "fields.1.u: there are 10 levels, not 9", "["},
 		"other levels":      {set(func(l map[string]any) { field(l, 2)["levels"].([]any)[0] = "identical" }), "fields.2.levels: they are not those", "["},
+		"no such level":     {set(func(l map[string]any) { field(l, 1)["unseen"] = []any{"smells"} }), "fields.1.unseen.0: it is none of the levels", `"smells"`},
 		"no such kind":      {set(func(l map[string]any) { field(l, 4)["kind"] = "smell" }), `fields.4.kind: there is no kind "smell"`, `"smell"`},
 		"no fields":         {set(func(l map[string]any) { l["fields"] = []any{} }), "fields: there are 0", "[]"},
 	} {
@@ -430,11 +467,11 @@ func TestLevelsThatAreLeftOut(t *testing.T) {
 	whole, some := peopleModel(), peopleModel()
 	some.Comparisons[4].Levels = []string{"equal", "two slips"}
 	some.Comparisons[2].Levels = []string{"one digit"}
-	a, err := newRecords(table(rows), whole)
+	a, err := newRecords(t.Context(), table(rows), whole)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := newRecords(table(rows), some)
+	b, err := newRecords(t.Context(), table(rows), some)
 	if err != nil {
 		t.Fatal(err)
 	}

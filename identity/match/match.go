@@ -5,6 +5,8 @@ package match
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -23,6 +25,9 @@ type Options struct {
 	// Explain names pairs of rows, each below Table.Len, that the result
 	// explains.
 	Explain [][2]uint32
+	// Truth is the entity of each row of the table, to count how many of the
+	// compared pairs are of one; nil counts none. Nothing else depends on it.
+	Truth []uint32
 	// Progress is told how far a step is, by one goroutine at a time; nil is nobody.
 	Progress func(step string, done, total int64)
 }
@@ -31,15 +36,17 @@ type Options struct {
 type Result struct {
 	Learned    *Learned
 	Candidates int64
-	Rules      []RuleCount
+	// TrueCandidates are the candidates of one entity by Options.Truth.
+	TrueCandidates int64
+	Rules          []RuleCount
 	// Links are the pairs that could be one entity, best first, with those
 	// below the threshold too.
 	Links []Link
 	// Threshold is the probability from which links count.
 	Threshold float64
-	// Refused are links from the threshold up that do not join their two
-	// clusters, because next to nothing else speaks for it.
-	Refused []Link
+	// Refused are links from the threshold up that lead from one cluster to
+	// another, best first, each with the reason for which it did not join the two.
+	Refused []Refusal
 	// Cluster of each record: the number of its first record.
 	Cluster []uint32
 	// Warnings in plain words.
@@ -76,6 +83,9 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
+	if !(o.MaxPairs >= 0) { // written so that what is no number is a fault, too
+		return nil, fmt.Errorf("the limit of pairs is %v, and must be a number of pairs", o.MaxPairs)
+	}
 	if o.MaxPairs == 0 {
 		o.MaxPairs = 200e6
 	}
@@ -85,7 +95,7 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if o.Rounds == 0 {
 		o.Rounds = 500
 	}
-	r, err := newRecords(t, m)
+	r, err := newRecords(ctx, t, m)
 	if err != nil {
 		return nil, err
 	}
@@ -98,29 +108,20 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 		out.Warnings = o.Learned.differs(r)
 	}
 	var blocks []*block
-	if len(m.Blocking) == 0 {
-		if blocks, err = r.chooseBlocking(ctx); err != nil {
-			return nil, err
+	chosen := len(m.Blocking) == 0
+	if chosen {
+		var idle []bool
+		if o.Learned != nil { // as the training chose in the end
+			idle = o.Learned.idle(func(field int) bool { return !m.blocks(o.Learned.Blocking, field) })
 		}
-		for _, b := range blocks {
-			m.Blocking = append(m.Blocking, b.rule)
+		if blocks, err = r.chooseBlocking(ctx, idle); err != nil {
+			return nil, err
 		}
 	} else {
 		blocks = make([]*block, len(m.Blocking))
 		if err := parallel(ctx, len(blocks), nil, func(i int) { blocks[i] = r.newBlock(m.Blocking[i]) }); err != nil {
 			return nil, err
 		}
-	}
-	sum := 0.0
-	for _, b := range blocks {
-		out.Rules = append(out.Rules, RuleCount{b.rule, b.pairs, b.skipped, b.skippedPairs})
-		sum += b.pairs
-		if b.pairs > o.MaxPairs {
-			return nil, &ExplodesError{b.rule.String(), b.pairs, o.MaxPairs}
-		}
-	}
-	if sum > o.MaxPairs {
-		return nil, &ExplodesError{"all rules together", sum, o.MaxPairs}
 	}
 	var telling sync.Mutex
 	step := func(name string, total int) func(int) {
@@ -132,6 +133,65 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 			defer telling.Unlock()
 			o.Progress(name, int64(done), int64(total))
 		}
+	}
+	s, err := out.learn(ctx, r, blocks, o, step)
+	if err != nil {
+		return nil, err
+	}
+	if chosen && o.Learned == nil {
+		// Some rules may have a key that says nothing, as is known only now.
+		if idle := out.Learned.idle(func(field int) bool { return m.blocks(out.Learned.Blocking, field) }); idle != nil {
+			others, err := r.chooseBlocking(ctx, idle)
+			switch {
+			case err == nil:
+				blocks, out = others, &Result{}
+				if s, err = out.learn(ctx, r, blocks, o, step); err != nil {
+					return nil, err
+				}
+			case !errors.Is(err, errNoRules):
+				return nil, err
+			}
+		}
+	}
+	if chosen {
+		for _, b := range blocks {
+			m.Blocking = append(m.Blocking, b.rule)
+		}
+	}
+	out.Warnings = append(out.Warnings, m.repeats()...)
+	if out.Candidates == 0 {
+		out.Warnings = append(out.Warnings, "no pair was compared, and nothing was learned: no two records agree on all keys of a blocking rule, or more than its most do; name fewer keys, or parts of them, in a rule")
+	}
+	if m.PerSource > 0 && r.sources == nil {
+		out.Warnings = append(out.Warnings, "per_source bounds nothing: all records are of one source, or sources are not told apart")
+	}
+	clusters, err := out.cluster(ctx, r, s, o.Learned == nil)
+	if err != nil {
+		return nil, err
+	}
+	if out.Candidates > 0 && !slices.ContainsFunc(out.Links, func(l Link) bool { return l.Probability() >= out.Threshold }) {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("no two records are linked, though %d pairs were compared: if some are one entity, compare more columns; by one or two alone an entity that stands in the table twice is not told from others that are alike, be they equal", out.Candidates))
+	}
+	if len(o.Explain) > 0 {
+		out.explain(r, s, blocks, clusters.joined(), o.Explain)
+	}
+	out.toRows(r.rows)
+	return out, nil
+}
+
+// learn predicts how many pairs blocks make, compares them, and learns what they
+// are worth, where that is not known yet.
+func (out *Result) learn(ctx context.Context, r *records, blocks []*block, o Options, step func(string, int) func(int)) (s *scorer, err error) {
+	sum := 0.0
+	for _, b := range blocks {
+		out.Rules = append(out.Rules, RuleCount{b.rule, b.pairs, b.skipped, b.skippedPairs})
+		sum += b.pairs
+		if b.pairs > o.MaxPairs {
+			return nil, &ExplodesError{b.rule.String(), b.pairs, o.MaxPairs}
+		}
+	}
+	if sum > o.MaxPairs {
+		return nil, &ExplodesError{"all rules together", sum, o.MaxPairs}
 	}
 	var levels counts
 	scale := 1.0
@@ -148,9 +208,7 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 			levels[i][1] = r.equalPairs(i)
 		}
 	}
-	c := newCandidates(r, blocks)
-	s, err := out.score(ctx, r, c, sum, levels, scale, o.Rounds, step)
-	if err != nil {
+	if s, err = out.score(ctx, r, newCandidates(r, blocks), sum, levels, scale, o, step); err != nil {
 		return nil, err
 	}
 	if o.Learned == nil {
@@ -158,24 +216,20 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 			out.Learned.Blocking = append(out.Learned.Blocking, Rule{Keys: append([]string{}, b.rule.Keys...), Most: b.rule.Most})
 		}
 	}
-	j, err := out.cluster(ctx, r, s, o.Learned == nil, m.Accept, len(o.Explain) > 0)
-	if err != nil {
-		return nil, err
-	}
-	if len(o.Explain) > 0 {
-		out.explain(r, s, blocks, j, o.Explain)
-	}
-	out.toRows(r.rows)
-	return out, nil
+	return s, nil
 }
 
 // toRows says all about rows of the table instead of records.
 func (out *Result) toRows(rows []uint32) {
-	for _, links := range [][]Link{out.Links, out.Refused} {
-		for i := range links {
-			a, b := rows[links[i].A], rows[links[i].B]
-			links[i].A, links[i].B = min(a, b), max(a, b)
-		}
+	toRows := func(l *Link) {
+		a, b := rows[l.A], rows[l.B]
+		l.A, l.B = min(a, b), max(a, b)
+	}
+	for i := range out.Links {
+		toRows(&out.Links[i])
+	}
+	for i := range out.Refused {
+		toRows(&out.Refused[i].Link)
 	}
 	first := make([]uint32, len(rows)) // row of each cluster, plus 1
 	for record, root := range out.Cluster {
@@ -203,13 +257,16 @@ type held struct {
 
 // score compares the candidates, learns what their levels are worth, and keeps
 // the links. predicted is at least the number of candidates.
-func (out *Result) score(ctx context.Context, r *records, c *candidates, predicted float64, levels counts, scale float64, rounds int, step func(string, int) func(int)) (*scorer, error) {
+func (out *Result) score(ctx context.Context, r *records, c *candidates, predicted float64, levels counts, scale float64, o Options, step func(string, int) func(int)) (*scorer, error) {
 	units := c.units()
 	pairs := make([][]held, len(units))
-	totals := make([]int64, len(units))
+	totals, right := make([]int64, len(units)), make([]int64, len(units))
 	all := predicted <= mostHeld
 	keep := func(unit int, a, b uint32) bool {
 		totals[unit]++
+		if o.Truth != nil && o.Truth[r.rows[a]] == o.Truth[r.rows[b]] {
+			right[unit]++
+		}
 		return all || mix(mix(r.seed, uint64(a)), uint64(b)) <= uint64(mostHeld/4/predicted*math.MaxUint64)
 	}
 	err := c.each(ctx, units, step("comparing pairs", len(units)), keep, func(unit int, some *batch) {
@@ -225,6 +282,7 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 	var compared int64
 	for i, some := range pairs {
 		out.Candidates += totals[i]
+		out.TrueCandidates += right[i]
 		compared += int64(len(some))
 		for _, h := range some {
 			count[h.levels]++
@@ -235,8 +293,10 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 		seen = append(seen, counted{p, float64(n) * float64(out.Candidates) / float64(compared)})
 	}
 	if out.Learned == nil {
-		out.Learned = r.learn(seen, levels, scale, rounds)
+		out.Learned = r.learn(seen, levels, scale, o.Rounds)
 		out.Warnings = out.Learned.Warnings
+	} else {
+		out.Warnings = append(out.Warnings, out.Learned.unseen(seen)...)
 	}
 
 	s := newScorer(r, out.Learned)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -123,18 +124,56 @@ func TestOrderOfRowsChangesNothing(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {
 		rows, _ := people(seed, 150)
-		want := run(t, table(rows), peopleModel())
+		// Of two sources, and of one.
+		linked := seed%2 == 1
+		made := func(order []int) *Table {
+			tab := NewTable([]string{"first", "last", "born", "town", "phone"})
+			for _, i := range order {
+				source := uint8(0)
+				if linked {
+					source = uint8(i % 2)
+				}
+				tab.Add(source, rows[i])
+			}
+			return tab
+		}
+		find := func(tab *Table) *Result { // by fewer pairs than there are of two sources
+			result, err := Run(t.Context(), tab, peopleModel(), Options{RandomPairs: 5000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return result
+		}
 		order := numbers(len(rows))
-		rand.New(rand.NewPCG(seed, 99)).Shuffle(len(rows), func(i, j int) {
-			rows[i], rows[j] = rows[j], rows[i]
-			order[i], order[j] = order[j], order[i]
-		})
-		got := run(t, table(rows), peopleModel())
+		want := find(made(order))
+		rand.New(rand.NewPCG(seed, 99)).Shuffle(len(rows), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		got := find(made(order))
 		if d := cmp.Diff(partition(want.Cluster, numbers(len(rows))), partition(got.Cluster, order)); d != "" {
 			t.Fatalf("seed %d: another order of the rows made other clusters (-want +got):\n%s", seed, d)
 		}
 		if d := cmp.Diff(want.Learned, got.Learned); d != "" {
 			t.Fatalf("seed %d: another order of the rows taught something else (-want +got):\n%s", seed, d)
+		}
+	}
+}
+
+// Not in parallel with others: it changes the processors of all.
+func TestNumberOfProcessorsChangesNothing(t *testing.T) {
+	rows, _ := people(31, 500)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for name, blocking := range map[string][]Rule{"all pairs": nil, "rules": {{Keys: []string{"phone.end"}}, {Keys: []string{"last", "town"}}, {Keys: []string{"born"}}}} {
+		var want *Result
+		for _, processors := range []int{1, 2, 7} {
+			runtime.GOMAXPROCS(processors)
+			m := peopleModel()
+			m.Blocking = blocking
+			got := run(t, table(rows), m)
+			if want == nil {
+				want = got
+			}
+			if d := cmp.Diff(want, got, cmp.AllowUnexported(Link{})); d != "" {
+				t.Errorf("%s: %d processors find what one does not (-one +more):\n%s", name, processors, d)
+			}
 		}
 	}
 }
@@ -148,8 +187,86 @@ func TestSameSeedSameResult(t *testing.T) {
 	}
 	other := peopleModel()
 	other.Seed = 5
-	if cmp.Equal(want.Learned, run(t, table(rows), other).Learned) {
+	shares := func(r *Result) (u [][]float64) { // of levels among the pairs that were drawn
+		for _, f := range r.Learned.Fields {
+			u = append(u, f.U)
+		}
+		return u
+	}
+	if cmp.Equal(shares(want), shares(run(t, table(rows), other))) {
 		t.Error("another seed draws the same pairs")
+	}
+}
+
+// TestEqualValuesAreCountedNotDrawn wants of a draw of few pairs what all pairs
+// say of equal values: they are too rare to be drawn.
+func TestEqualValuesAreCountedNotDrawn(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(12, 300)
+	learned := func(pairs int) *Learned {
+		result, err := Run(t.Context(), table(rows), peopleModel(), Options{RandomPairs: pairs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Learned
+	}
+	all, few := learned(len(rows)*len(rows)), learned(640)
+	for i, f := range few.Fields[:2] { // a name is equal in one pair of sixty, or of 150
+		if want := all.Fields[i].U[0]; math.Abs(f.U[0]/want-1) > 0.1 {
+			t.Errorf("%s: equal in %.5f of the pairs of two entities by few pairs, in %.5f by all", f.Name, f.U[0], want)
+		}
+	}
+}
+
+// TestNeighboursHaveLessInCommonThanOneEntity invents families of one surname,
+// town and phone: what they share beyond a bound is no neighbourhood, and left
+// to pairs of one entity.
+func TestNeighboursHaveLessInCommonThanOneEntity(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(13, 300)
+	for i := range rows {
+		if i%4 == 1 {
+			rows[i][1], rows[i][3], rows[i][4] = rows[i-1][1], rows[i-1][3], rows[i-1][4]
+		}
+	}
+	m := peopleModel()
+	if err := m.check(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRecords(t.Context(), table(rows), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	levels, _, err := r.sample(t.Context(), len(rows)*len(rows), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &learning{r: r, levels: levels, out: run(t, table(rows), peopleModel()).Learned}
+	bound := nearest * -math.Log2(min(l.out.Prior, float64(r.n)/r.all))
+	for k := range l.out.Near {
+		bits := 0.0
+		for i, f := range l.out.Fields {
+			bits += l.information(i, f.N[k])
+		}
+		if bits > bound+0.2 { // the prior still moved a little
+			t.Errorf("neighbours by %s have %.2f bits in common, and may have %.2f", l.out.Fields[k].Name, bits, bound)
+		}
+	}
+}
+
+// Numbers that stand near each other were given out together, to two entities:
+// two slips are no likelier than one, and what is over counts as none.
+func TestTwoSlipsAreNoLikelierThanOne(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ m, want []float64 }{
+		{[]float64{0.5, 0.1, 0.3, 0.1}, []float64{0.5, 0.1, 0.1, 0.3}},
+		{[]float64{0.6, 0.2, 0.1, 0.1}, []float64{0.6, 0.2, 0.1, 0.1}},
+	} {
+		got := slices.Clone(c.m)
+		oneSlip(compare.Code, got)
+		if d := cmp.Diff(c.want, got, cmpopts.EquateApprox(0, 1e-12)); d != "" {
+			t.Errorf("of %v (-want +got):\n%s", c.m, d)
+		}
 	}
 }
 
@@ -262,6 +379,7 @@ func TestWhatIsNotLearnedWellIsSaid(t *testing.T) {
 	}{
 		"rarer among pairs of one entity": {[]float64{0.01, 0.55, 0.3, 0.14}, 500, []string{"field 5", "rarer among pairs of one entity", "leave it out"}},
 		"says nothing":                    {[]float64{0.01, 0.00001, 0.2, 0.78999}, 500, []string{"field 5", "says nothing", "worth 0", "leave it out"}},
+		"says next to nothing":            {[]float64{0.12, 0.0006, 0.2, 0.6794}, 500, []string{"field 5", "says next to nothing", "bits", "leave it out"}},
 		"a level never seen":              {[]float64{0.9, 0, 0.06, 0.04}, 500, []string{"field 5", `"within 1 or one percent"`, "hardly a pair of one entity", "--learned"}},
 		"not settled":                     {good, 2, []string{"not settled after 2 rounds", "leave comparisons that repeat each other out"}},
 	} {
@@ -277,6 +395,12 @@ func TestWhatIsNotLearnedWellIsSaid(t *testing.T) {
 			}
 			if learned.Converged != (c.rounds == 500) {
 				t.Errorf("converged: %v", learned.Converged)
+			}
+			if name == "a level never seen" { // it keeps what is assumed, by as many pairs as the doubt is
+				pairs := learned.Prior * r.all
+				if got, want := learned.Fields[5].M[1], doubt*start(compare.Number)[1]/(pairs+doubt); math.Abs(got/want-1) > 0.2 {
+					t.Errorf("m of the level is %.6f, want about %.6f", got, want)
+				}
 			}
 			// Whatever was learned, a stronger level is worth no less.
 			for _, f := range learned.Fields {
@@ -301,7 +425,7 @@ func TestBatchesAreSinglePairs(t *testing.T) {
 	if err := m.check(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRecords(table(rows), m)
+	r, err := newRecords(t.Context(), table(rows), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,6 +507,8 @@ func TestPartsOfValues(t *testing.T) {
 		"year":      {compare.Date, "1971-06-24", "1971"},
 		"day":       {compare.Date, "1971-06-24", "0624"},
 		"end":       {compare.Phone, "138****1234", "1234"},
+		"last2":     {compare.Phone, "1********35", "35"},
+		"last2 2":   {compare.Phone, "138********", ""},
 		"user":      {compare.Email, "ann@mail.example", "ann"},
 		"start 2":   {compare.Code, "AB1 2CD", "ab1"},
 		"district":  {compare.ChineseAddress, "广州天河体育西路12号", "广东省广州市天河区"},
@@ -419,6 +545,11 @@ func TestWhatSaysNothingIsNamed(t *testing.T) {
 	if w := f.Weight(1); math.Abs(w) > 0.5 {
 		t.Errorf("equal dice are worth %.2f bits", w)
 	}
+	if !slices.ContainsFunc(result.Warnings, func(w string) bool {
+		return strings.HasPrefix(w, "dice says nothing") || strings.HasPrefix(w, "dice says next to nothing")
+	}) {
+		t.Errorf("nothing is said of the dice, worth %.3f and %.3f bits: %q", f.Weight(1), f.Weight(2), result.Warnings)
+	}
 	if !slices.ContainsFunc(result.Warnings, func(w string) bool { return strings.Contains(w, "hardly a pair of one entity") }) {
 		t.Errorf("no warning of levels that were not seen: %q", result.Warnings)
 	}
@@ -437,7 +568,7 @@ func TestEachCandidateOnceAndAsPredicted(t *testing.T) {
 		if err := m.check(); err != nil {
 			t.Fatal(err)
 		}
-		r, err := newRecords(table(rows), m)
+		r, err := newRecords(t.Context(), table(rows), m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -513,68 +644,22 @@ func TestARuleThatExplodesIsRefused(t *testing.T) {
 	if !errors.As(err, &explodes) || explodes.Rule != "town.initial" || explodes.Pairs <= 1000 || explodes.Hint() == "" {
 		t.Errorf("Run = %v, want a refusal of town.initial with its pairs", err)
 	}
-	// What too many agree on is left out, and said.
-	m.Blocking[1].Most = 20
-	result, err := Run(t.Context(), table(rows), m, Options{MaxPairs: 1000, RandomPairs: 1000})
-	if err != nil || result.Rules[1].Skipped == 0 || result.Rules[1].SkippedPairs == 0 {
-		t.Errorf("Run = %+v, %v, want skipped keys", result, err)
-	}
-}
-
-func TestOneFalseLinkJoinsNoDenseGroups(t *testing.T) {
-	t.Parallel()
-	// Two groups of five, equal within; one link between them.
-	tab := NewTable([]string{"name", "code"})
-	for range 5 {
-		tab.Add(0, []string{"anna", "11111"})
-	}
-	for range 5 {
-		tab.Add(0, []string{"peter", "99999"})
-	}
-	m := &Model{Comparisons: []Comparison{{Columns: []string{"name"}, Kind: compare.Name}, {Columns: []string{"code"}, Kind: compare.Code}}}
-	if err := m.check(); err != nil {
-		t.Fatal(err)
-	}
-	r, err := newRecords(tab, m)
+	// So are rules that are one by one few pairs, and many together.
+	m.Blocking = []Rule{{Keys: []string{"last"}}, {Keys: []string{"town", "first.initial"}}}
+	result, err := Run(t.Context(), table(rows), m, Options{MaxPairs: 1e6, RandomPairs: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Learned{Prior: 0.1, Near: []float64{0.01, 0.01}}
-	for i := range 2 {
-		last := int(r.fields[i].last)
-		f := LearnedField{Name: r.fields[i].name, M: start(r.fields[i].column.Kind()), U: make([]float64, last)}
-		for k := range f.U {
-			f.U[k] = 0.01
-		}
-		f.U[last-1] = 1 - 0.01*float64(last-1)
-		f.N = [][]float64{slices.Clone(f.U), slices.Clone(f.U)}
-		l.Fields = append(l.Fields, f)
+	one, two := result.Rules[0].Predicted, result.Rules[1].Predicted
+	if _, err = Run(t.Context(), table(rows), m, Options{MaxPairs: max(one, two)}); !errors.As(err, &explodes) || explodes.Pairs != one+two || !strings.Contains(err.Error(), "all rules together") {
+		t.Errorf("Run = %v, want a refusal of %v and %v pairs together", err, one, two)
 	}
-	group := func(row uint32) uint32 { return r.row(row)[0] }
-	var links []Link
-	var between *Link
-	for a := range uint32(10) {
-		for b := a + 1; b < 10; b++ {
-			switch {
-			case group(a) == group(b):
-				links = append(links, Link{a, b, 9, 0x11})
-			case between == nil:
-				between = &Link{a, b, 8, 0x11}
-			}
-		}
-	}
-	links = append(links, *between)
-	sortLinks(links)
-	j := newJoining(r, newScorer(r, l))
-	if err := j.run(t.Context(), links, 0.5); err != nil {
-		t.Fatal(err)
-	}
-	sizes := map[uint32]int{}
-	for _, c := range j.clusters() {
-		sizes[c]++
-	}
-	if len(sizes) != 2 || len(j.refused) != 1 {
-		t.Errorf("clusters %v, refused %v; want two of five, and the link between them refused", sizes, j.refused)
+	m.Blocking = []Rule{{Keys: []string{"phone"}}, {Keys: []string{"town.initial"}}}
+	// What too many agree on is left out, and said.
+	m.Blocking[1].Most = 20
+	result, err = Run(t.Context(), table(rows), m, Options{MaxPairs: 1000, RandomPairs: 1000})
+	if err != nil || result.Rules[1].Skipped == 0 || result.Rules[1].SkippedPairs == 0 {
+		t.Errorf("Run = %+v, %v, want skipped keys", result, err)
 	}
 }
 
@@ -611,6 +696,9 @@ func TestWrongModelsAreExplained(t *testing.T) {
 		"comparisons: [{columns: [a], kind: name}]\nblocking: [{on: [b]}]":      `no comparison "b"`,
 		"comparisons: [{columns: [a], kind: name}]\nblocking: [{on: [a.year]}]": `no part "year"`,
 		"comparisons: [{columns: [a], kind: name}]\naccept: 1.5":                "probability",
+		"comparisons: [{columns: [a, b, a], kind: date}]":                       `the column "a" twice`,
+		"comparisons: [{columns: [a], kind: name}]\nblocking: [{on: [a, a]}]":   `"a" twice`,
+		"comparisons: [{columns: [a], kind: name}]\nversion: -1":                "its version is -1",
 	} {
 		if _, err := ParseModel("m.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "m.yaml") {
 			t.Errorf("ParseModel(%q) = %v, want an error with the file and %q", text, err, want)
@@ -621,6 +709,31 @@ func TestWrongModelsAreExplained(t *testing.T) {
 	rows, _ := people(1, 10)
 	if _, err := Run(t.Context(), table(rows), m, Options{}); err == nil || !strings.Contains(err.Error(), "forename") {
 		t.Errorf("Run = %v, want the missing column named", err)
+	}
+}
+
+// What a model asks for and nobody can want is said, and a limit that is no number
+// bounds nothing.
+func TestModelsThatSayAThingTwiceOrCompareNothing(t *testing.T) {
+	t.Parallel()
+	rows, _ := people(7, 60)
+	said := func(m *Model, want string) {
+		t.Helper()
+		result := run(t, table(rows), m)
+		if !slices.ContainsFunc(result.Warnings, func(w string) bool { return strings.Contains(w, want) }) {
+			t.Errorf("nothing says %q: %q", want, result.Warnings)
+		}
+	}
+	m := peopleModel()
+	m.Comparisons = append(m.Comparisons, Comparison{Name: "birthday", Columns: []string{"born"}, Kind: compare.Code})
+	said(m, `"born" and "birthday" have the column born in common`)
+	m = peopleModel()
+	m.Blocking = []Rule{{Most: 2}}
+	said(m, "no pair was compared")
+	for _, limit := range []float64{math.NaN(), -1} {
+		if _, err := Run(t.Context(), table(rows), peopleModel(), Options{MaxPairs: limit}); err == nil || !strings.Contains(err.Error(), "limit of pairs") {
+			t.Errorf("a limit of %v pairs: %v", limit, err)
+		}
 	}
 }
 
@@ -678,6 +791,7 @@ func FuzzParseModel(f *testing.F) {
 	m := peopleModel()
 	m.Blocking = []Rule{{Keys: []string{"first", "born.year"}, Most: 10}, {}}
 	m.Comparisons[4].Levels, m.Accept, m.Review, m.Version = []string{"equal", "one slip"}, 0.9, 0.5, 1
+	m.Comparisons[2].Exclusive, m.Clusters, m.Largest, m.PerSource = true, Components, 9, 1
 	if err := m.Write(&b); err != nil {
 		f.Fatal(err)
 	}
@@ -705,62 +819,6 @@ func FuzzParseModel(f *testing.F) {
 	})
 }
 
-// TestListsThatRepeatNothingAreLinkedOneToOne has two people called alike in
-// both of two lists; a code tells them apart, but only one of them has it.
-func TestListsThatRepeatNothingAreLinkedOneToOne(t *testing.T) {
-	t.Parallel()
-	tab := NewTable([]string{"name", "code"})
-	for source := range uint8(2) {
-		tab.Add(source, []string{"anna", "11111"})
-		tab.Add(source, []string{"anna", ""})
-	}
-	m := &Model{Comparisons: []Comparison{{Columns: []string{"name"}, Kind: compare.Name}, {Columns: []string{"code"}, Kind: compare.Code}}}
-	if err := m.check(); err != nil {
-		t.Fatal(err)
-	}
-	r, err := newRecords(tab, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &Learned{Prior: 0.1, Near: []float64{0.01, 0.01}}
-	for i := range 2 {
-		u := make([]float64, r.fields[i].last)
-		for k := range u {
-			u[k] = 0.01
-		}
-		u[len(u)-1] = 1 - 0.01*float64(len(u)-1)
-		l.Fields = append(l.Fields, LearnedField{Name: r.fields[i].name, M: start(r.fields[i].column.Kind()), U: u, N: [][]float64{slices.Clone(u), slices.Clone(u)}})
-	}
-	s := newScorer(r, l)
-	var links []Link
-	for a := range uint32(4) {
-		for b := a + 1; b < 4; b++ {
-			if r.sources[a] != r.sources[b] {
-				p := r.compare(a, b)
-				links = append(links, Link{a, b, float32(s.weight(p, r.row(a))), p})
-			}
-		}
-	}
-	sortLinks(links)
-	for name, c := range map[string]struct {
-		twice []float64
-		want  int // clusters
-	}{"nothing is known of repetitions": {nil, 1}, "repetitions are common": {make([]float64, 256), 1}, "repetitions are rare": {slices.Repeat([]float64{6}, 256), 2}} {
-		j := newJoining(r, s)
-		j.twice = c.twice
-		if err := j.run(t.Context(), links, 0.5); err != nil {
-			t.Fatal(err)
-		}
-		sizes := map[uint32]int{}
-		for _, c := range j.clusters() {
-			sizes[c]++
-		}
-		if len(sizes) != c.want {
-			t.Errorf("%s: clusters of %v, want %d of them; refused %v", name, sizes, c.want, j.refused)
-		}
-	}
-}
-
 func TestHowSeldomASourceRepeatsItself(t *testing.T) {
 	t.Parallel()
 	r := &records{}
@@ -772,5 +830,102 @@ func TestHowSeldomASourceRepeatsItself(t *testing.T) {
 	cluster, r.sources = append(cluster, 100), append(r.sources, 2) // alone
 	if got := r.twice(cluster); got[0] < 6 || got[1] > 0.1 || got[2] != 0 {
 		t.Errorf("bits against a second record = %.2f, want more than 6 where there is none, and none where that is common or not known", got[:3])
+	}
+}
+
+// Records that come in batches, of any cut and with values beside the columns,
+// make the table that they make one by one.
+func TestBatchesMakeTheSameTable(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(10) {
+		draw := rand.New(rand.NewPCG(seed, 3))
+		rows, _ := people(seed, 100)
+		names := []string{"first", "last", "born", "town", "phone"}
+		want, got := NewTable(names), NewTable(names)
+		var b Batch
+		for i, row := range rows {
+			source := uint8(draw.IntN(2))
+			want.Add(source, row)
+			b.Add(source, append(slices.Clone(row), fmt.Sprint("r", i), "")...)
+			if draw.IntN(20) > 0 && i+1 < len(rows) {
+				continue
+			}
+			if err := got.AddBatch(t.Context(), &b); err != nil {
+				t.Fatal(err)
+			}
+			for k, id := range b.Values(len(names)) {
+				if id != fmt.Sprint("r", got.Len()-b.Len()+k) {
+					t.Fatalf("seed %d: record %d of a batch has the id %q", seed, k, id)
+				}
+			}
+			b = Batch{}
+		}
+		if got.Len() != len(rows) || got.Linked() != want.Linked() {
+			t.Fatalf("seed %d: %d rows of %d", seed, got.Len(), len(rows))
+		}
+		for c := range names {
+			values, counts := want.Values(c)
+			gotValues, gotCounts := got.Values(c)
+			if !slices.Equal(values, gotValues) || !slices.Equal(counts, gotCounts) {
+				t.Fatalf("seed %d: column %d has other values in batches", seed, c)
+			}
+			for row := range rows {
+				if got.Value(row, c) != rows[row][c] || got.Source(row) != want.Source(row) {
+					t.Fatalf("seed %d: row %d, column %d is %q; want %q", seed, row, c, got.Value(row, c), rows[row][c])
+				}
+			}
+		}
+	}
+}
+
+// The candidates of one entity are those that agree on a rule, counted by hand:
+// pair by pair, each once, and with sources only those of two.
+func TestTruePairsThatAreCompared(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		for _, linked := range []bool{false, true} {
+			rows, who := people(seed, 150)
+			tab := NewTable([]string{"first", "last", "born", "town", "phone"})
+			truth := make([]uint32, len(rows))
+			for i, row := range rows {
+				source := 0
+				if linked {
+					source = i % 2
+				}
+				tab.Add(uint8(source), row)
+				truth[i] = uint32(who[i])
+			}
+			m := peopleModel()
+			// Of names, whose writing is as it is compared.
+			m.Blocking = []Rule{{Keys: []string{"first", "last"}}, {Keys: []string{"last", "town"}}, {Keys: []string{"first.initial", "town"}}}
+			agree := func(a, b []string, columns ...int) bool {
+				for _, c := range columns {
+					if a[c] == "" || a[c] != b[c] {
+						return false
+					}
+				}
+				return true
+			}
+			initial := func(row []string) []string { // of the first name
+				row = slices.Clone(row)
+				row[0] = row[0][:min(1, len(row[0]))]
+				return row
+			}
+			want := int64(0)
+			for i, a := range rows {
+				for k, b := range rows[:i] {
+					if truth[i] == truth[k] && (!linked || i%2 != k%2) && (agree(a, b, 0, 1) || agree(a, b, 1, 3) || agree(initial(a), initial(b), 0, 3)) {
+						want++
+					}
+				}
+			}
+			result, err := Run(t.Context(), tab, m, Options{RandomPairs: 20000, Truth: truth})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.TrueCandidates != want || want == 0 || result.Candidates <= want {
+				t.Errorf("seed %d, linked %v: %d of %d candidates are of one entity; counted %d", seed, linked, result.TrueCandidates, result.Candidates, want)
+			}
+		}
 	}
 }

@@ -27,10 +27,29 @@ type Model struct {
 	// Review is the probability from which pairs that are not linked are
 	// worth a person's look; 0 is none.
 	Review float64 `yaml:"review,omitempty"`
+	// Clusters says how links become clusters; "" is Guarded.
+	Clusters Method `yaml:"clusters,omitempty"`
+	// Largest is the most records that a cluster may have; 0 is no bound.
+	Largest int `yaml:"largest,omitempty"`
+	// PerSource is the most records of one source that a cluster may have, where
+	// records of several sources are linked; 0 is no bound.
+	PerSource int `yaml:"per_source,omitempty"`
 	// Seed of what is drawn at random. The same seed, records and model give
 	// the same result.
 	Seed uint64 `yaml:"seed,omitempty"`
 }
+
+// Method is how links become clusters.
+type Method string
+
+// The methods.
+const (
+	// Guarded follows a link only if the records of its two clusters are alike
+	// on average: one false link joins no two dense groups.
+	Guarded Method = "guarded"
+	// Components follows each link that no constraint refuses.
+	Components Method = "components"
+)
 
 // Comparison is one thing that is compared.
 type Comparison struct {
@@ -44,16 +63,23 @@ type Comparison struct {
 	Kind compare.Kind `yaml:"kind"`
 	// Levels of the kind that are told apart; empty is all. One that is left
 	// out counts as the next weaker one that is not. The first and the last,
-	// and the last of masked values, are always there.
+	// and the last of each group of masked values, are always there.
 	Levels []string `yaml:"levels,flow,omitempty"`
 	// SwappedWith names the comparison of the column that is filled in place
 	// of this one now and then, as a surname is in place of a first name.
 	SwappedWith string `yaml:"swapped_with,omitempty"`
 	// Rarity makes equal rare values worth more than equal common ones.
 	Rarity bool `yaml:"rarity,omitempty"`
+	// Exclusive says that an entity has one value of it: records with two values,
+	// however alike, are never in one cluster. One that is missing is no value.
+	Exclusive bool `yaml:"exclusive,omitempty"`
 	// Why is a comment for who reads the file.
 	Why string `yaml:"-"`
 }
+
+// exclusiveKinds have values that are equal or not: none is a part of another, as
+// one that is masked, or written otherwise.
+var exclusiveKinds = []compare.Kind{compare.Category, compare.Code, compare.Date, compare.Email, compare.Number}
 
 // Rule is a blocking rule: two records that agree on all its keys are
 // compared.
@@ -128,6 +154,14 @@ func (m *Model) faults() (list []fault) {
 		if len(c.Columns) > 1 && c.Kind != compare.Date && c.Kind != compare.Place && c.Kind != compare.ChineseAddress {
 			fault(at+".columns", "comparison %q: only a date, a place and a Chinese address may have several columns", c.Name)
 		}
+		if c.Exclusive && !slices.Contains(exclusiveKinds, c.Kind) {
+			fault(at+".exclusive", "comparison %q: two values of a %s may be one, masked or written otherwise; exclusive may be %q", c.Name, c.Kind, exclusiveKinds)
+		}
+		for k, column := range c.Columns {
+			if slices.Contains(c.Columns[:k], column) {
+				fault(fmt.Sprintf("%s.columns[%d]", at, k), "comparison %q names the column %q twice", c.Name, column)
+			}
+		}
 		for _, level := range c.Levels {
 			if !slices.Contains(compare.Levels(c.Kind), level) {
 				fault(at+".levels", "comparison %q: a %s has no level %q; it has %q", c.Name, c.Kind, level, compare.Levels(c.Kind))
@@ -151,7 +185,10 @@ func (m *Model) faults() (list []fault) {
 	}
 	for i, r := range m.Blocking {
 		at := fmt.Sprintf("blocking[%d]", i)
-		for _, key := range r.Keys {
+		for k, key := range r.Keys {
+			if slices.Contains(r.Keys[:k], key) {
+				fault(at, "blocking rule %q names %q twice", r, key)
+			}
 			name, part := m.key(key)
 			kind, ok := names[name]
 			if !ok {
@@ -171,10 +208,35 @@ func (m *Model) faults() (list []fault) {
 	if !(m.Review >= 0 && m.Review < 1) {
 		fault("review", "review must be a probability from 0 to below 1, not %v", m.Review)
 	}
+	if m.Clusters != "" && m.Clusters != Guarded && m.Clusters != Components {
+		fault("clusters", "clusters must be %s or %s, not %q", Guarded, Components, string(m.Clusters))
+	}
+	if m.Largest < 0 {
+		fault("largest", "largest must not be negative")
+	}
+	if m.PerSource < 0 {
+		fault("per_source", "per_source must not be negative")
+	}
 	if m.Accept > 0 && m.Review > m.Accept {
 		fault("review", "review is %v, above accept, %v: what is linked needs no look", m.Review, m.Accept)
 	}
 	return list
+}
+
+// repeats names the columns that two comparisons have. What they hold counts
+// twice, since what one comparison says is taken as independent of the others.
+func (m *Model) repeats() (warnings []string) {
+	of := map[string]string{}
+	for _, c := range m.Comparisons {
+		for _, column := range c.Columns {
+			if other, ok := of[column]; ok {
+				warnings = append(warnings, fmt.Sprintf("the comparisons %q and %q have the column %s in common: what it says counts twice; leave one of them out", other, c.Name, column))
+				continue
+			}
+			of[column] = c.Name
+		}
+	}
+	return warnings
 }
 
 // folds says what each level counts as where some were chosen, nil where none
@@ -183,10 +245,10 @@ func (c *Comparison) folds() *[16]compare.Level {
 	if len(c.Levels) == 0 {
 		return nil
 	}
-	names, masked := compare.Levels(c.Kind), int(compare.FirstMasked(c.Kind))
+	names, groups := compare.Levels(c.Kind), compare.Groups(c.Kind)
 	var folds [16]compare.Level
 	for l := len(names); l > 0; l-- {
-		last := l == len(names) || l == masked-1
+		last := l == len(names) || slices.Contains(groups, compare.Level(l+1))
 		if last || l == 1 || slices.Contains(c.Levels, names[l-1]) {
 			folds[l] = compare.Level(l)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,7 @@ func modelSchema() object {
 		"kind":         described("How values are compared.", object{"enum": compare.Kinds()}),
 		"levels":       described("Levels that are told apart; one that is left out counts as the next weaker one. Left out altogether: all of the kind.", listOf(texts())),
 		"swapped_with": described("Comparison of the column that is filled in place of this one now and then; both of kind name.", texts()),
+		"exclusive":    described("An entity has one value of it: records with two values, however alike, are never in one cluster. A missing one is no value. Of kinds whose values are whole.", object{"type": "boolean"}),
 		"rarity":       described("Equal rare values are worth more than equal common ones.", object{"type": "boolean"}),
 	}, "columns", "kind")
 	var byKind []object
@@ -60,6 +62,9 @@ func modelSchema() object {
 		}
 		if kind != compare.Name {
 			then["swapped_with"] = object{"const": ""}
+		}
+		if !slices.Contains([]compare.Kind{compare.Category, compare.Code, compare.Date, compare.Email, compare.Number}, kind) {
+			then["exclusive"] = object{"const": false}
 		}
 		byKind = append(byKind, object{"if": object{"properties": object{"kind": object{"const": kind}}}, "then": object{"properties": then}})
 	}
@@ -79,9 +84,12 @@ func modelSchema() object {
 			"on":   described("Names of comparisons, or NAME.PART; none is all pairs. Parts of kinds: "+strings.Join(parts, "; ")+".", listOf(texts())),
 			"most": described("What more records agree on is left to the other rules; 0 leaves nothing out.", object{"type": "integer", "minimum": 0}),
 		}))),
-		"accept": share("Probability from which two records are linked; 0 or left out finds the one that promises the best clusters."),
-		"review": share("Probability from which pairs that are not linked are worth a person's look; 0 or left out is none."),
-		"seed":   described("The same seed, records and model give the same clusters.", object{"type": "integer", "minimum": 0}),
+		"accept":     share("Probability from which two records are linked; 0 or left out finds the one that promises the best clusters."),
+		"review":     share("Probability from which pairs that are not linked are worth a person's look; 0 or left out is none."),
+		"clusters":   described("How links become clusters: guarded follows a link only if the records of its two clusters are alike on average; components follows each that no constraint refuses. Left out: guarded.", object{"enum": []match.Method{"", match.Guarded, match.Components}}),
+		"largest":    described("The most records that a cluster may have; 0 or left out is no bound.", object{"type": "integer", "minimum": 0}),
+		"per_source": described("The most records of one source that a cluster may have, where records of several are linked; 0 or left out is no bound.", object{"type": "integer", "minimum": 0}),
+		"seed":       described("The same seed, records and model give the same clusters.", object{"type": "integer", "minimum": 0}),
 	}, "comparisons")
 	delete(schema["properties"].(object)["blocking"].(object)["items"].(object), "required")
 	schema["$schema"], schema["title"] = "https://json-schema.org/draft/2020-12/schema", "A model: what oneid match compares"
@@ -107,6 +115,7 @@ func learnedSchema() object {
 		"equal_pairs":  described("Pairs of records that are equal.", object{"type": "number", "minimum": 0}),
 		"m":            shares("Share of each level among pairs of one entity."),
 		"u":            shares("Share of each level among pairs of strangers."),
+		"unseen":       described("Levels at which no pair was that was learned from: what they are worth is assumed.", listOf(texts())),
 		"n":            described("Share of each level among neighbours, by kind of neighbours.", listOf(shares("Of one kind."))),
 		"frequencies": described("How many entities share a value.", closed(object{
 			"entities": described("Entities that have a value.", object{"type": "number", "minimum": 0}),
@@ -247,6 +256,10 @@ func TestModelSchema(t *testing.T) {
 		"comparisons: [{columns: [a], kind: name}]\nreview: -0.1",
 		"comparisons: [{columns: [a], kind: name}]\nblocking: [{on: [a], most: -1}]",
 		"comparisons: [{columns: [a], kind: name}]\nseed: -1",
+		"comparisons: [{columns: [a], kind: name}]\nclusters: stars",
+		"comparisons: [{columns: [a], kind: name}]\nlargest: -1",
+		"comparisons: [{columns: [a], kind: name}]\nper_source: -1",
+		"comparisons: [{columns: [a], kind: phone, exclusive: true}]",
 	} {
 		if _, err := match.ParseModel("m", []byte(text)); err == nil {
 			t.Errorf("the program reads %q", text)

@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"oneid/identity"
@@ -41,15 +44,20 @@ func value(a *identity.Appearance, column int) string {
 // what was learned of a model: what a run over a table that learned so says of
 // the pair. How common a value is comes from what was learned alone.
 //
-// It does not change once it is made, and may be used concurrently. It keeps
-// nothing of what it was asked.
+// What it says does not change once it is made, and it may be used concurrently.
+// Of values whose rarity counts it keeps some, as masked as they were shown.
 type Scorer struct {
 	fields []single
 	rules  []singleRule
-	scorer *scorer
+	worths identity.Worths
 	// sums by the levels of a pair, the first field's fastest; nil if there are
 	// too many combinations.
-	sums []sums
+	sums []singleSums
+}
+
+type singleSums struct {
+	identity.Sums
+	weight float32 // where nothing equal is rare
 }
 
 var _ identity.Scorer = (*Scorer)(nil)
@@ -68,7 +76,21 @@ type single struct {
 	salt   string
 	common map[uint64]float32
 	rest   float32
+	// recent are values and what they are worth, each where its hash says: few
+	// are asked about again and again, and a key of each is a SHA-256.
+	recent *[recentValues]atomic.Pointer[worthOf]
 }
+
+type worthOf struct {
+	form string
+	bits float32
+}
+
+// recentValues are those of one field: there are some 3,000 districts, and fewer
+// surnames.
+const recentValues = 1 << 13
+
+var recentSeed = maphash.MakeSeed()
 
 // singleRule is a blocking rule of a Scorer: the parts of fields that it takes.
 type singleRule struct {
@@ -132,15 +154,38 @@ func NewScorer(m *Model, l *Learned) (*Scorer, error) {
 		}
 		s.rules = append(s.rules, rule)
 	}
-	s.scorer = newScorer(&records{fields: make([]field, len(s.fields))}, l)
+	s.learn(l)
 	if stride <= mostSums {
-		s.sums = make([]sums, stride)
+		s.sums = make([]singleSums, stride)
 		for at := range s.sums {
-			s.sums[at] = s.scorer.sums(s.pattern(at))
+			known := s.worths.Sums(s.levels(at))
+			s.sums[at] = singleSums{known, known.Weight(0)}
 		}
 	}
 	return s, nil
 }
+
+// learn takes up what levels are worth.
+func (s *Scorer) learn(l *Learned) {
+	levels, shares := l.classes()
+	for _, share := range shares {
+		s.worths.Shares = append(s.worths.Shares, share/math.Ln2)
+	}
+	for i := range s.fields {
+		f := identity.FieldWorth{Name: s.fields[i].name, Levels: s.fields[i].levels}
+		for c := range levels {
+			bits := make([]float64, len(levels[c][i]))
+			for level, worth := range levels[c][i] {
+				bits[level] = worth / math.Ln2
+			}
+			f.Bits = append(f.Bits, bits)
+		}
+		s.worths.Fields = append(s.worths.Fields, f)
+	}
+}
+
+// Worths implements identity.Scorer.
+func (s *Scorer) Worths() *identity.Worths { return &s.worths }
 
 // rare takes up the frequencies of values: what a run gives an equal value
 // beside its level.
@@ -148,6 +193,7 @@ func (f *single) rare(known *Frequencies, equal float64) error {
 	worth := func(n float64) float32 { return float32(math.Log2(equal / ((n + 1) / (known.Entities + 1)))) }
 	f.rarity, f.salt, f.rest = true, known.Salt, worth(known.Rest)
 	f.common = make(map[uint64]float32, len(known.Common))
+	f.recent = &[recentValues]atomic.Pointer[worthOf]{}
 	for name, n := range known.Common {
 		key, err := hex.DecodeString(name)
 		if err != nil || len(key) != 8 {
@@ -167,64 +213,67 @@ func bits64(b []byte) (n uint64) {
 
 // worth of an equal value beside its level.
 func (f *single) worth(form string) float32 {
+	recent := &f.recent[maphash.String(recentSeed, form)%recentValues]
+	if known := recent.Load(); known != nil && known.form == form {
+		return known.bits
+	}
 	var buffer [128]byte
 	text := append(append(append(buffer[:0], f.salt...), 0), form...)
 	sum := sha256.Sum256(text)
-	if worth, ok := f.common[bits64(sum[:])]; ok {
-		return worth
+	bits, ok := f.common[bits64(sum[:])]
+	if !ok {
+		bits = f.rest
 	}
-	return f.rest
+	recent.Store(&worthOf{strings.Clone(form), bits}) // it may be a part of something larger
+	return bits
 }
 
-// pattern of a place in sums.
-func (s *Scorer) pattern(at int) pattern {
-	var p pattern
+// levels of a place in sums.
+func (s *Scorer) levels(at int) (l identity.Levels) {
 	for i := range s.fields {
 		n := len(s.fields[i].levels) + 1
-		p |= pattern(at/s.fields[i].stride%n) << (4 * i)
+		l |= identity.Levels(at/s.fields[i].stride%n) << (4 * i)
 	}
-	return p
+	return l
 }
 
 // compare gives the levels of a pair, their place in sums, and what is added
 // because equal values are rare.
-func (s *Scorer) compare(a, b *identity.Appearance) (p pattern, at int, rare float64) {
+func (s *Scorer) compare(a, b *identity.Appearance) (l identity.Levels, at int, rare float64) {
 	for i := range s.fields {
 		f := &s.fields[i]
 		level, form, _ := compare.Pair(f.kind, value(a, f.column), value(b, f.column))
 		if f.folds != nil {
 			level = f.folds[level]
 		}
-		p |= pattern(level) << (4 * i)
+		l |= identity.Levels(level) << (4 * i)
 		at += int(level) * f.stride
 		if level == 1 && f.rarity {
 			rare += float64(f.worth(form))
 		}
 	}
-	return p, at, rare
+	return l, at, rare
+}
+
+// Compare implements identity.Scorer.
+func (s *Scorer) Compare(a, b identity.Appearance) (identity.Levels, float64) {
+	l, _, rare := s.compare(&a, &b)
+	return l, rare
 }
 
 // Weigh gives the weight of a pair in bits, with the prior.
 func (s *Scorer) Weigh(a, b identity.Appearance) float32 {
-	p, at, rare := s.compare(&a, &b)
-	return float32(s.weight(p, at, rare))
+	return s.weight(s.compare(&a, &b))
 }
 
-func (s *Scorer) weight(p pattern, at int, rare float64) float64 {
-	var known sums
-	if s.sums != nil {
-		known = s.sums[at]
-	} else {
-		known = s.scorer.sums(p)
+func (s *Scorer) weight(l identity.Levels, at int, rare float64) float32 {
+	switch {
+	case s.sums == nil:
+		return s.worths.Weight(l, rare)
+	case rare == 0:
+		return s.sums[at].weight
 	}
-	if rare == 0 {
-		return known.weight
-	}
-	w := known.one + rare
-	if w < lowest {
-		return w
-	}
-	return w - math.Log2(1+known.near*math.Exp2(rare))
+	return s.sums[at].Weight(rare)
 }
 
 // Explain gives the parts of a pair's weight in words, what speaks for it
@@ -235,15 +284,15 @@ func (s *Scorer) Explain(a, b identity.Appearance) []string {
 		text string
 		bits float64
 	}
-	p, at, rare := s.compare(&a, &b)
-	parts := []part{{"prior", s.scorer.shares[0]}}
-	sum := s.scorer.shares[0]
+	l, at, rare := s.compare(&a, &b)
+	parts := []part{{"prior", s.worths.Shares[0]}}
+	sum := s.worths.Shares[0]
 	for i := range s.fields {
-		f, level := &s.fields[i], p.level(i)
+		f, level := &s.fields[i], l.Of(i)
 		if level == 0 {
 			continue // not shown
 		}
-		bits := s.scorer.levels[0][i][level]
+		bits := s.worths.Fields[i].Bits[0][level]
 		if level == 1 && f.rarity {
 			_, form, _ := compare.Pair(f.kind, value(&a, f.column), value(&b, f.column))
 			bits += float64(f.worth(form))
@@ -251,7 +300,7 @@ func (s *Scorer) Explain(a, b identity.Appearance) []string {
 		sum += bits
 		parts = append(parts, part{f.name + " " + f.levels[level-1], bits})
 	}
-	if near := s.weight(p, at, rare) - sum; math.Abs(near) > 0.05 {
+	if near := float64(s.weight(l, at, rare)) - sum; math.Abs(near) > 0.05 {
 		parts = append(parts, part{"neighbours agree like that, too", near})
 	}
 	slices.SortStableFunc(parts, func(x, y part) int { return cmp.Compare(y.bits, x.bits) })

@@ -133,11 +133,14 @@ func TestScorerWeighsAsARunDoes(t *testing.T) {
 				if again := s.Weigh(b, a); again != got {
 					t.Fatalf("%s: %v one way, %v the other", name, got, again)
 				}
+				if levels, rare := s.Compare(b, a); s.Worths().Weight(levels, rare) != got {
+					t.Fatalf("%s: %v by its levels, and %v", name, s.Worths().Weight(levels, rare), got)
+				}
 				p, _, _ := s.compare(&a, &b)
 				common := true // the rare ones are told apart in a table only
 				for i, f := range e.Fields {
-					if int(p.level(i)) != f.Level {
-						t.Fatalf("%s: %s of %+v and %+v is at level %d, in a run at %d", name, f.Name, a, b, p.level(i), f.Level)
+					if p.Of(i) != f.Level {
+						t.Fatalf("%s: %s of %+v and %+v is at level %d, in a run at %d", name, f.Name, a, b, p.Of(i), f.Level)
 					}
 					if known := trained.Learned.Fields[i].Frequencies; known != nil && f.Level == 1 {
 						_, ok := known.Common[known.name(compare.Form(s.fields[i].kind, value(&a, s.fields[i].column)))]
@@ -174,7 +177,7 @@ func TestScorerWeighsAsARunDoes(t *testing.T) {
 // sameBlocks holds keys against the pairs of a run: those that share one.
 func sameBlocks(t *testing.T, name string, s *Scorer, run *Result, table *Table, model *Model, list []identity.Appearance) {
 	t.Helper()
-	r, err := newRecords(table, model)
+	r, err := newRecords(t.Context(), table, model)
 	if err != nil {
 		t.Fatal(err)
 	}

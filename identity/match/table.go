@@ -1,9 +1,13 @@
 package match
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+
+	"oneid/identity/match/compare"
 )
 
 // Table is records as columns. Each different value of a column is kept once,
@@ -11,24 +15,20 @@ import (
 type Table struct {
 	columns []string
 	rows    int
-	cells   [][]uint32 // by column and row
-	values  [][]string // by column and number
-	counts  [][]int    // rows with each value, likewise
-	numbers []map[string]uint32
-	texts   []arena
-	sources []uint8 // by row; empty while all rows are of source 0
-	split   bool    // there is more than one source
+	cells   [][]uint32      // by column and row
+	values  []compare.Texts // by column; number 0 is the empty one
+	counts  [][]int         // rows with each value, by column and number
+	sources []uint8         // by row
+	split   bool            // there is more than one source
 }
 
 // NewTable makes an empty table.
 func NewTable(columns []string) *Table {
-	t := &Table{columns: slices.Clone(columns)}
-	for range columns {
+	t := &Table{columns: slices.Clone(columns), values: make([]compare.Texts, len(columns))}
+	for c := range columns {
 		t.cells = append(t.cells, nil)
-		t.values = append(t.values, []string{""})
+		t.values[c].Add("")
 		t.counts = append(t.counts, []int{0})
-		t.numbers = append(t.numbers, map[string]uint32{"": 0})
-		t.texts = append(t.texts, arena{})
 	}
 	return t
 }
@@ -37,35 +37,84 @@ func NewTable(columns []string) *Table {
 // not kept.
 func (t *Table) Add(source uint8, fields []string) {
 	for c, text := range fields {
-		number, ok := t.numbers[c][text]
-		if !ok {
-			number = uint32(len(t.values[c]))
-			text = t.texts[c].keep(text)
-			t.numbers[c][text] = number
-			t.values[c] = append(t.values[c], text)
-			t.counts[c] = append(t.counts[c], 0)
-		}
-		t.counts[c][number]++
-		t.cells[c] = append(t.cells[c], number)
+		t.add(c, text)
 	}
+	t.addSource(source)
+}
+
+func (t *Table) addSource(source uint8) {
 	t.sources = append(t.sources, source)
 	t.split = t.split || source != t.sources[0]
 	t.rows++
 }
 
-// arena keeps texts side by side, so that the garbage collector has few blocks
-// to look at instead of one for each text.
-type arena struct{ block strings.Builder }
-
-func (a *arena) keep(text string) string {
-	const size = 1 << 16
-	if a.block.Len()+len(text) > a.block.Cap() {
-		a.block = strings.Builder{} // what is in the old block stays with its texts
-		a.block.Grow(max(size, len(text)))
+func (t *Table) add(column int, text string) {
+	number, added := t.values[column].Add(text)
+	if added {
+		t.counts[column] = append(t.counts[column], 0)
 	}
-	from := a.block.Len()
-	a.block.WriteString(text)
-	return a.block.String()[from:]
+	t.counts[column][number]++
+	t.cells[column] = append(t.cells[column], number)
+}
+
+// Batch is some records on their way into a table. They may have values beyond
+// the table's columns, which the table leaves alone. The zero value has no
+// record.
+type Batch struct {
+	texts   strings.Builder
+	text    string // all values, behind each other
+	ends    []int  // of the values, record by record
+	sources []uint8
+}
+
+// Add appends a record of a source, with as many values as the others of the
+// batch have. They are not kept.
+func (b *Batch) Add(source uint8, fields ...string) {
+	for _, field := range fields {
+		b.texts.WriteString(field)
+		b.ends = append(b.ends, b.texts.Len())
+	}
+	b.text = b.texts.String()
+	b.sources = append(b.sources, source)
+}
+
+// Len is the number of records.
+func (b *Batch) Len() int { return len(b.sources) }
+
+// Size is the number of bytes of all values.
+func (b *Batch) Size() int { return len(b.text) }
+
+// Values gives a value of each record, the column-th.
+func (b *Batch) Values(column int) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		if len(b.sources) == 0 {
+			return
+		}
+		width := len(b.ends) / len(b.sources)
+		for row := range b.sources {
+			from, at := 0, row*width+column
+			if at > 0 {
+				from = b.ends[at-1]
+			}
+			if !yield(row, b.text[from:b.ends[at]]) {
+				return
+			}
+		}
+	}
+}
+
+// AddBatch appends records as Add does, several columns at a time. An error is
+// the context's; the table is of no use then.
+func (t *Table) AddBatch(ctx context.Context, b *Batch) error {
+	err := parallel(ctx, len(t.columns), nil, func(c int) {
+		for _, text := range b.Values(c) {
+			t.add(c, text)
+		}
+	})
+	for _, source := range b.sources {
+		t.addSource(source)
+	}
+	return err
 }
 
 // Len is the number of records.
@@ -78,14 +127,19 @@ func (t *Table) Columns() []string { return t.columns }
 // of two sources are compared.
 func (t *Table) Linked() bool { return t.split }
 
+// Source is the source of a row.
+func (t *Table) Source(row int) uint8 { return t.sources[row] }
+
 // Values gives the different values of a column and how many records have
 // each; the first is the empty one.
 func (t *Table) Values(column int) (values []string, counts []int) {
-	return t.values[column], t.counts[column]
+	return t.values[column].List(), t.counts[column]
 }
 
 // Value is a record's value in a column.
-func (t *Table) Value(row, column int) string { return t.values[column][t.cells[column][row]] }
+func (t *Table) Value(row, column int) string {
+	return t.values[column].List()[t.cells[column][row]]
+}
 
 // column finds a column by its name.
 func (t *Table) column(name string) (int, error) {
@@ -116,27 +170,25 @@ func (t *Table) lacks(m *Model) error {
 func (t *Table) joined(columns []int, join func(parts []string) string) (cells []uint32, values []string, counts []int) {
 	if len(columns) == 1 {
 		c := columns[0]
-		return t.cells[c], t.values[c], t.counts[c]
+		return t.cells[c], t.values[c].List(), t.counts[c]
 	}
 	cells = make([]uint32, t.rows)
-	values, counts = []string{""}, []int{0}
-	numbers := map[string]uint32{"": 0}
+	var texts compare.Texts
+	texts.Add("")
+	counts = []int{0}
 	parts := make([]string, len(columns))
 	for row := range t.rows {
 		for i, c := range columns {
-			parts[i] = t.values[c][t.cells[c][row]]
+			parts[i] = t.Value(row, c)
 		}
-		text := join(parts)
-		number, ok := numbers[text]
-		if !ok {
-			number = uint32(len(values))
-			numbers[text] = number
-			values, counts = append(values, text), append(counts, 0)
+		number, added := texts.Add(join(parts))
+		if added {
+			counts = append(counts, 0)
 		}
 		counts[number]++
 		cells[row] = number
 	}
-	return cells, values, counts
+	return cells, texts.List(), counts
 }
 
 // dashed puts the parts of a date or a place together. Without one of them

@@ -190,6 +190,9 @@ func card(raw string) (string, Reason) {
 	if strings.Contains(s, "*") {
 		return "", Masked
 	}
+	if nobody(s) {
+		return "", Empty
+	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return unicode.ToUpper(r)
@@ -228,10 +231,23 @@ func opaque(raw string) (string, Reason) {
 		return "", Masked
 	case strings.ContainsFunc(s, unicode.IsSpace):
 		return "", Malformed
-	case strings.EqualFold(s, "null") || strings.EqualFold(s, "undefined") || strings.Trim(s, "0") == "":
+	case nobody(s) || strings.Trim(s, "0") == "":
 		return "", Empty
 	}
 	return s, ""
+}
+
+// nobody says of a clean text that it stands where somebody had no id: taken for
+// one it would make one person of all who have none.
+func nobody(s string) bool {
+	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
+		return true
+	}
+	switch strings.ToLower(s) {
+	case "null", "undefined", "none", "nil", "nan", "n/a", "na", "#n/a", "\\n", "unknown", "false", "空", "无", "暂无", "没有", "未知", "未填写", "未绑定":
+		return true
+	}
+	return false
 }
 
 // Name returns a name for comparison: no spaces, no title, lower case; ""

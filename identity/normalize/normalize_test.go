@@ -97,3 +97,21 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// What stands in a table where somebody has no id is no id: else all who have none
+// would be one person.
+func TestWordsThatNameNobody(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{"none", "N/A", "-", "--", "?", "无", "暂无", "unknown", "nil", "NaN", "#N/A", `\N`, "未填写", "null", "NULL", "undefined", " None "} {
+		for _, typ := range []identity.IdentifierType{identity.UnionID, identity.OpenID, identity.TmallOMID, identity.MemberCard, identity.ExternalCustomer} {
+			if got, reason := Check(typ, word); got != "" || reason != Empty {
+				t.Errorf("%s %q became %q (%s)", typ, word, got, reason)
+			}
+		}
+	}
+	for raw, want := range map[string]string{"无锡8": "无锡8", "none1": "NONE1", "Na-1": "NA1"} {
+		if got, _ := Check(identity.MemberCard, raw); got != want {
+			t.Errorf("the card %q became %q, want %q", raw, got, want)
+		}
+	}
+}

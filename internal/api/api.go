@@ -45,6 +45,8 @@ type Config struct {
 	// Decisions takes what people decide; a nil one answers that this process
 	// takes none.
 	Decisions Decisions
+	// History says who was who; a nil one answers that this process does not know.
+	History History
 	// Ready says what is not ready, nil if all is.
 	Ready func(ctx context.Context) error
 	// Note is what /readyz says beside that all is ready; may be nil.
@@ -336,6 +338,7 @@ func register(mux *http.ServeMux, c Config) huma.API {
 			return &letterOutput{Body: letter}, nil
 		})
 	c.registerDecisions(api, operation)
+	c.registerHistory(api, operation)
 	return api
 }
 

@@ -92,6 +92,26 @@ func (words) ListDecisions(context.Context, int) (DecisionList, error) {
 	return DecisionList{Decisions: []Decision{{ID: "d-1"}}, Conflicts: [][]string{{"d-1", "d-2"}}}, nil
 }
 
+// pasts knows one account and its id.
+type pasts struct{}
+
+func (pasts) OfAccount(_ context.Context, account, on string) ([]Move, error) {
+	switch {
+	case account == "nonsense":
+		return nil, fmt.Errorf("%w: write an account as platform/shop/id", customer.ErrBadKey)
+	case account != "tmall/s/1" || on == "2020-01-01":
+		return nil, fmt.Errorf("%w: that account", customer.ErrNotFound)
+	}
+	return []Move{{Account: account, To: knownID, Why: "merged: decision", Words: []MoveBy{{ID: "d-1", Kind: "same", Who: "Ada", Reason: on}}}}, nil
+}
+
+func (pasts) OfCustomer(_ context.Context, id string) (Fate, error) {
+	if id != knownID {
+		return Fate{}, customer.ErrNotFound
+	}
+	return Fate{ID: id, Accounts: []string{}, RedirectsTo: "x"}, nil
+}
+
 func serve(t *testing.T) (url, reader, metrics, letters, decider, ruler string) {
 	t.Helper()
 	keys := NewKeys(filepath.Join(t.TempDir(), "api-keys.json"))
@@ -111,12 +131,12 @@ func serve(t *testing.T) (url, reader, metrics, letters, decider, ruler string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ruler, _, err = keys.Create("head of data", []Scope{ScopeDecide, ScopeRules}, time.Now())
+	ruler, _, err = keys.Create("head of data", []Scope{ScopeDecide, ScopeRules, ScopeExplain}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(Handler(Config{
-		Customers: answers{}, Keys: keys, Decisions: words{},
+		Customers: answers{}, Keys: keys, Decisions: words{}, History: pasts{},
 		ShowLetter: func(_ context.Context, id, who string) (Letter, error) {
 			if id != "b.users/0@17" {
 				return Letter{}, customer.ErrNotFound
@@ -174,6 +194,13 @@ func TestAnswers(t *testing.T) {
 		"words need their scope":    {"POST", "/v1/decisions", reader, `{"kind":"same","accounts":["tmall/s/1","tmall/s/2"],"reason":"x"}`, 403, `customers:decide`},
 		"an undo":                   {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-1","reason":"x"}`, 201, `"undoes":"d-1"`},
 		"an undo of nothing":        {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-9","reason":"x"}`, 404, `decision`},
+		"a past":                    {"POST", "/v1/accounts:history", ruler, `{"account":"tmall/s/1","on":"2026-11-11"}`, 200, `"decision_id":"d-1"`},
+		"a past needs its scope":    {"POST", "/v1/accounts:history", reader, `{"account":"tmall/s/1"}`, 403, "customers:explain"},
+		"before it was born":        {"POST", "/v1/accounts:history", ruler, `{"account":"tmall/s/1","on":"2020-01-01"}`, 404, "not yet"},
+		"the past of nonsense":      {"POST", "/v1/accounts:history", ruler, `{"account":"nonsense"}`, 422, "platform/shop/id"},
+		"where an id went":          {"GET", "/v1/customers/" + knownID + "/history", ruler, "", 200, `"redirects_to":"x"`},
+		"where no id went":          {"GET", "/v1/customers/11111111-1111-8111-8111-111111111111/history", ruler, "", 404, "never seen"},
+		"that needs its scope":      {"GET", "/v1/customers/" + knownID + "/history", reader, "", 403, "customers:explain"},
 		"reviews":                   {"GET", "/v1/reviews?limit=3", decider, "", 200, `"accounts":["tmall/s/1","douyin/s/2"]`},
 		"reviews need their scope":  {"GET", "/v1/reviews", letters, "", 403, `customers:decide`},
 		"rules need a scope more":   {"POST", "/v1/decisions:undo", decider, `{"decision_id":"d-rules","reason":"x"}`, 403, `rules:adopt`},

@@ -49,14 +49,14 @@ type Decision struct {
 	Who      string    `json:"who"`
 	Reason   string    `json:"reason"`
 	At       time.Time `json:"decided_at"`
-	Standing string    `json:"standing" doc:"stands, undone, or overruled by a later one about the same accounts, or of rules"`
+	Standing string    `json:"standing" doc:"stands, undone, or overruled by another about the same accounts, or a later one of rules"`
 	Resolved bool      `json:"resolved" doc:"false while the customers do not follow it yet, which takes about a second."`
 }
 
 // DecisionList is what was decided.
 type DecisionList struct {
 	Decisions []Decision `json:"decisions"`
-	Conflicts [][]string `json:"conflicts" doc:"Decisions that stand and contradict each other, which people who decide at once bring about: a different, then the sames across it. The different wins until one of them is undone."`
+	Conflicts [][]string `json:"conflicts" doc:"Decisions that contradict each other, which people who decide at once bring about: a different, then the sames across it, or about the same two accounts. The different wins until one of them is undone."`
 }
 
 // Review is a pair of customers that share something and are kept apart.

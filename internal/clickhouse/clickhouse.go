@@ -5,6 +5,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -46,7 +47,13 @@ type Config struct {
 	TLS *tls.Config
 	// MaxConnections at once; default 8.
 	MaxConnections int
+	// answers is how long a statement may take to begin its answer, and then
+	// between its parts; default 5 minutes.
+	answers time.Duration
 }
+
+// patience is how long the statements of Patient may take.
+const patience = 7 * 24 * time.Hour
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 
@@ -115,7 +122,7 @@ func options(c Config) (*driver.Options, error) {
 		Addr:            strings.Split(at.Host, ","),
 		Auth:            driver.Auth{Database: c.Database, Username: c.User, Password: c.Password},
 		DialTimeout:     5 * time.Second,
-		ReadTimeout:     5 * time.Minute,
+		ReadTimeout:     cmp.Or(c.answers, 5*time.Minute),
 		MaxOpenConns:    c.MaxConnections,
 		ConnMaxLifetime: 10 * time.Minute,
 		Compression:     &driver.Compression{Method: driver.CompressionLZ4},
@@ -156,6 +163,14 @@ func host(address string) string {
 		return at.Host
 	}
 	return "its address"
+}
+
+// Patient opens a pool of its own to the same database, for statements that take
+// long to begin their answer: others are given up by then. The caller closes it.
+func (c *Conn) Patient(ctx context.Context) (*Conn, error) {
+	config := c.config
+	config.answers = patience
+	return Open(ctx, config)
 }
 
 // Database is the name of the brand's database, fit to stand in a statement.

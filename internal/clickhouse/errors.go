@@ -68,6 +68,9 @@ func (e *Error) Hint() string {
 		if e.Exception == 243 {
 			return "make room on ClickHouse's disk"
 		}
+		if e.Exception == 241 {
+			return "ClickHouse has not enough memory for it: let what else it does end, or give it more, and try again; the flow does so by itself"
+		}
 		return "see that ClickHouse runs and that its address is right; nothing is lost, the flow goes on by itself"
 	case "clickhouse_login":
 		return "give the right user and password of ClickHouse"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -250,6 +251,15 @@ func columnOf(name, kind string, values any) (nativeColumn, error) {
 			return one(func(to []byte, from, end int) []byte {
 				for _, n := range v[from:end] {
 					to = binary.LittleEndian.AppendUint64(to, n)
+				}
+				return to
+			})
+		}
+	case []float64:
+		if base == "Float64" {
+			return one(func(to []byte, from, end int) []byte {
+				for _, x := range v[from:end] {
+					to = binary.LittleEndian.AppendUint64(to, math.Float64bits(x))
 				}
 				return to
 			})

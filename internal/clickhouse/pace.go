@@ -35,13 +35,14 @@ const (
 var sources = []string{"orders", "refunds", "tickets", "identity_map", "identity_overrides", "memberships"}
 
 // KeepPace makes customer_360 rest after a refresh for as long as suits what
-// the last one cost, and while nothing changes, until the context ends. So it
+// the last one cost, while behind says that events wait to be resolved as long
+// as it may, and while nothing changes, until the context ends. So it
 // does with the dictionary of accounts that have moved, as long as reloads says
 // that this process is the one to do it: to load all of them again with every
 // batch took as much as to insert the batch. It returns nil when the context
 // ends. An error is that of ClickHouse, and nothing has changed.
-func (c *Conn) KeepPace(ctx context.Context, reloads func() bool) error {
-	for p := (&pacer{reloads: reloads}); ; {
+func (c *Conn) KeepPace(ctx context.Context, reloads, behind func() bool) error {
+	for p := (&pacer{reloads: reloads, behind: behind}); ; {
 		err := p.look(ctx, c)
 		if ctx.Err() != nil {
 			return nil
@@ -65,6 +66,14 @@ type pacer struct {
 	// in seconds of the server's clock.
 	mark  string
 	since int64
+
+	// asleep says that the last look found the view stopped, as the embedded engine
+	// starts it: the next one starts it. A command that has ended by then has
+	// asked for the one refresh that it needs.
+	asleep bool
+
+	// behind says whether more events wait than fit into a batch; may be nil.
+	behind func() bool
 
 	// reloads says whether to reload the dictionary of moved accounts, which
 	// holds what moves was when it was loaded; that took so long, until loadedAt.
@@ -122,12 +131,21 @@ func (p *pacer) look(ctx context.Context, c *Conn) error {
 		p.loading = p.loadedAt.Sub(began)
 		p.since, settling = row.Now+int64(p.loading.Seconds())+1, false
 	}
+	stopped := row.Status == "Disabled"
+	if stopped && p.asleep {
+		return c.StartViews(ctx)
+	}
+	p.asleep = stopped
 	// A refresh under way would begin anew.
 	if row.Took == nil || row.Status != "Scheduled" {
 		return nil
 	}
 	took := time.Duration(*row.Took) * time.Millisecond // milliseconds of one statement
-	next := restAfter(took, freshest, oldest)
+	least := freshest
+	if p.behind != nil && p.behind() {
+		least = oldest // what it would show sooner is old already, and the engine is the events'
+	}
+	next := restAfter(took, least, oldest)
 	if began := row.Ended - int64(took.Seconds()) - 1; began > p.since+late && !settling && c.OnCluster() == "" {
 		next = longest
 	}

@@ -80,6 +80,42 @@ func TestPaceWhileNothingChanges(t *testing.T) {
 	lookUntil(t, c, p, freshest)
 }
 
+// The embedded engine starts with no view at work: the second look begins it,
+// and so does who asks for a refresh.
+func TestViewsStartWhenTheyAreKept(t *testing.T) {
+	t.Parallel()
+	const status = "SELECT status, last_success_time IS NULL FROM system.view_refreshes WHERE database = currentDatabase()"
+	c, d := migrated(t)
+	p := &pacer{}
+	for range 2 {
+		if got := answer(t, d, status); got != "Disabled\t1" {
+			t.Fatalf("before anybody keeps it the view is %q", got)
+		}
+		if err := p.look(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lookUntil(t, c, p, freshest)
+	asked, d := migrated(t)
+	if err := asked.RefreshViews(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := answer(t, d, status); !strings.HasSuffix(got, "\t0") {
+		t.Errorf("after a refresh that was asked for: %q", got)
+	}
+	// On a server of somebody's own a view that was stopped is meant to be.
+	if err := d.Exec(t.Context(), "SYSTEM STOP VIEW customer_360_refresh"); err != nil {
+		t.Fatal(err)
+	}
+	asked.config.Dictionaries = true
+	if err := asked.StartViews(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := answer(t, d, status); !strings.HasPrefix(got, "Disabled") {
+		t.Errorf("a view that somebody stopped is %q", got)
+	}
+}
+
 func TestPaceFollowsTheLastRefresh(t *testing.T) {
 	t.Parallel()
 	c, d := migrated(t)
@@ -100,6 +136,20 @@ func TestPaceFollowsTheLastRefresh(t *testing.T) {
 	if got := answer(t, d, definition); !strings.Contains(got, "REFRESH AFTER 20 SECOND") {
 		t.Errorf("after a short refresh: %s", got)
 	}
+	// While events wait it rests for as long as what it shows is no older than a
+	// minute, and no longer than that once they have come.
+	behind := true
+	p := &pacer{behind: func() bool { return behind }}
+	for p.rest == 0 { // a refresh may be under way
+		if err := p.look(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p.rest < 2*freshest || p.rest > oldest {
+		t.Errorf("while events wait it rests for %s, of at most %s", p.rest, oldest)
+	}
+	behind = false
+	lookUntil(t, c, p, freshest)
 	// The query is untouched.
 	if err := c.RefreshViews(t.Context()); err != nil {
 		t.Error(err)

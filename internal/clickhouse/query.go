@@ -76,6 +76,9 @@ func (c *Conn) RefreshViews(ctx context.Context) error {
 	// have read before the last insert.
 	refreshed := fmt.Sprintf("SELECT max(refreshed_at) FROM %s.customer_360_rows", c.config.Database)
 	for {
+		if err := c.StartViews(ctx); err != nil {
+			return err
+		}
 		for _, statement := range []string{"SYSTEM REFRESH VIEW ", "SYSTEM WAIT VIEW "} {
 			if err := c.bare.Exec(ctx, statement+c.config.Database+".customer_360_refresh"); err != nil {
 				return failed(doing, err)
@@ -92,6 +95,16 @@ func (c *Conn) RefreshViews(ctx context.Context) error {
 			return failed(doing, err)
 		}
 	}
+}
+
+// StartViews lets the views that are made anew at intervals be so from now on. The embedded engine starts with none of
+// them at work, so that a command which asks one question pays for no refresh.
+// On a server of one's own a view that was stopped stays so: somebody meant it.
+func (c *Conn) StartViews(ctx context.Context) error {
+	if c.config.Dictionaries {
+		return nil
+	}
+	return failed("start customer_360", c.bare.Exec(ctx, "SYSTEM START VIEW "+c.config.Database+".customer_360_refresh"))
 }
 
 // Rows calls row for each row that a query answers, as they come; row scans

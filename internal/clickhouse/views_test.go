@@ -53,11 +53,14 @@ func split(account string) tables.Account {
 func (s *story) is(account string, who byte, reason string) {
 	s.t.Helper()
 	s.version++
-	_, known := s.customer[account]
+	before, known := s.customer[account]
 	s.customer[account] = person(who)
-	members := tables.NewIdentityMap()
-	members.Append(split(account), person(who), time.UnixMilli(day(1)).UTC(), reason, s.version, s.version)
+	at := time.UnixMilli(day(int(s.version))).UTC()
+	members, history := tables.NewIdentityMap(), tables.NewIdentityHistory()
+	members.Append(split(account), person(who), at, reason, s.version, s.version)
+	history.Append(split(account), before, person(who), at, reason, s.version)
 	s.insert(members)
+	s.insert(history)
 	if known {
 		overrides := tables.NewOverrides()
 		overrides.Append(split(account), person(who), s.version)
@@ -164,6 +167,23 @@ func TestCustomer360(t *testing.T) {
 	s.want("SELECT first_order_at, last_order_at FROM customer_360 WHERE orders = 0", `\N`+"\t"+`\N`)
 	s.want("SELECT toTypeName(paid_amount), toTypeName(first_order_at), toTypeName(accounts), toTypeName(customer_id) FROM customer_360 LIMIT 1",
 		`Decimal(18, 2)	Nullable(DateTime(\'Asia/Shanghai\'))	Map(String, UInt64)	UUID`)
+}
+
+// Accounts are counted by platform, memberships by shop, each once; who is only
+// a buyer of a shop is no member of it, nor is somebody else's namesake.
+func TestAccountsOfSeveralShops(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	for account, who := range map[string]byte{"tmall/s1/a": 1, "tmall/s1/b": 1, "tmall/s2/a": 1, "tmall/s3/a": 1, "douyin/s1/a": 1, "weidian/s1/a": 2, "tmall/s2/b": 2} {
+		s.is(account, who, "born")
+	}
+	for _, account := range []string{"tmall/s1/a", "tmall/s1/b", "tmall/s2/a", "weidian/s1/a"} {
+		s.user(account, 1, &events.User{Member: true})
+	}
+	s.refresh()
+	s.want("SELECT customer_id, accounts, member_of FROM customer_360 ORDER BY customer_id",
+		personID(1)+"\t{'douyin':1,'tmall':4}\t['tmall/s1','tmall/s2']",
+		personID(2)+"\t{'tmall':1,'weidian':1}\t['weidian/s1']")
 }
 
 func TestMoneyOfEachCurrency(t *testing.T) {
@@ -273,10 +293,17 @@ func TestMergeAndSplitMoveFactsByOneRow(t *testing.T) {
 	s.want("SELECT customer_id, orders, paid_amount, accounts FROM customer_360", personID(1)+"\t2\t3\t{'douyin':1,'tmall':1}")
 	s.want("SELECT DISTINCT customer_id FROM customer_orders", personID(1))
 	s.want("SELECT account, customer_id, why, since FROM identity_map_current ORDER BY account",
-		"douyin/s/b\t"+personID(1)+"\tmerged: phone\t2026-05-01 12:00:00", "tmall/s/a\t"+personID(1)+"\tborn\t2026-05-01 12:00:00")
+		"douyin/s/b\t"+personID(1)+"\tmerged: phone\t2026-05-03 12:00:00", "tmall/s/a\t"+personID(1)+"\tborn\t2026-05-01 12:00:00")
 	s.is("douyin/s/b", 2, "split")
 	s.refresh()
 	s.want("SELECT customer_id, paid_amount FROM customer_360 ORDER BY customer_id", personID(1)+"\t1", personID(2)+"\t2")
+	// Who came back is there since the first time, as if nothing had been; the history knows better.
+	s.want("SELECT account, customer_id, why, since FROM identity_map_current ORDER BY account",
+		"douyin/s/b\t"+personID(2)+"\tborn\t2026-05-02 12:00:00", "tmall/s/a\t"+personID(1)+"\tborn\t2026-05-01 12:00:00")
+	s.want("SELECT customer_id, why, moved_at FROM account_history WHERE account = 'douyin/s/b' ORDER BY move",
+		personID(2)+"\tborn\t2026-05-02 12:00:00.000", personID(1)+"\tmerged: phone\t2026-05-03 12:00:00.000", personID(2)+"\tsplit\t2026-05-04 12:00:00.000")
+	s.is("douyin/s/b", 1, "merged: email")
+	s.want("SELECT why, since FROM identity_map_current WHERE account = 'douyin/s/b'", "merged: phone\t2026-05-03 12:00:00")
 }
 
 // A repeated insert is dropped by its token, with what hangs on the table.

@@ -124,3 +124,33 @@ var (
 	ErrBadKey      = errors.New("the key cannot be understood")
 	ErrUnavailable = errors.New("a store is away")
 )
+
+// Seen is what accounts were seen with, masked, for somebody who judges whether
+// they and others are one person. It names some of it: what others were seen with
+// too comes first, then what most of the accounts were seen with.
+type Seen struct {
+	Identifiers []SeenIdentifier `json:"identifiers"`
+	Receivers   []SeenReceiver   `json:"receivers"`
+}
+
+// SeenIdentifier is an identifier with the middle of its value hidden.
+type SeenIdentifier struct {
+	Type   string `json:"type"`
+	Masked string `json:"masked"`
+	// Roles in which it was seen: member, buyer, receiver, agent.
+	Roles []string `json:"roles"`
+	// Shared says that the very same value, not only its mask, was seen on
+	// another side.
+	Shared bool `json:"shared,omitempty"`
+}
+
+// SeenReceiver is who parcels went to, as much of it as is kept: masked at least
+// as platforms mask it.
+type SeenReceiver struct {
+	Name   string `json:"name,omitempty"`
+	Phone  string `json:"phone,omitempty"`
+	Region string `json:"region,omitempty"` // province, city, district, town
+	Detail string `json:"detail,omitempty"`
+	// Shared says that another side shows the very same.
+	Shared bool `json:"shared,omitempty"`
+}

@@ -99,16 +99,24 @@ type Bounded interface {
 	Attempts() int
 }
 
-// A Scoped error says which limit its wait is of: ScopeApp, ScopeMethod, or
+// A Scoped error says which limit its wait is of: one of the scopes below, or
 // any other text for the shop's.
 type Scoped interface {
 	Scope() string
+}
+
+// A Pauser is an error that asks for a pause before any other call under its
+// limit, though the same call is not to be tried again; 0 is none.
+type Pauser interface {
+	Pause() time.Duration
 }
 
 // The scopes of a platform's limits, besides that of the shop.
 const (
 	ScopeApp    = "app"
 	ScopeMethod = "method"
+	// ScopeShopMethod is the method's for the shop alone.
+	ScopeShopMethod = "shop method"
 )
 
 // Build makes the request of an attempt, counted from 1. It is called anew
@@ -128,6 +136,9 @@ type Client struct {
 
 	mu     sync.Mutex
 	limits *Limits // guarded by mu
+	// methods are the buckets of the methods that were called, under limits;
+	// guarded by mu.
+	methods map[string][]*bucket
 }
 
 // New makes a client; it connects to nothing yet.
@@ -154,7 +165,7 @@ func New(cfg Config) (*Client, error) {
 		t.MaxIdleConnsPerHost = 16
 		cfg.Transport = t
 	}
-	c := &Client{cfg: cfg, base: base, limits: NewLimits(nil)}
+	c := &Client{cfg: cfg, base: base, limits: NewLimits(nil), methods: make(map[string][]*bucket)}
 	retry := &retryablehttp.Client{
 		HTTPClient: &http.Client{
 			Transport: attempts{c},
@@ -176,7 +187,7 @@ func New(cfg Config) (*Client, error) {
 	c.resty = resty.NewWithClient(&http.Client{
 		Transport:     &retryablehttp.RoundTripper{Client: retry},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}).SetLogger(silent{}).SetHeader("User-Agent", cfg.UserAgent)
+	}).SetLogger(silent{})
 	return c, nil
 }
 
@@ -195,19 +206,23 @@ func (c *Client) Host() string { return c.base.Host }
 func (c *Client) Share(l *Limits) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.limits = l
+	c.limits, c.methods = l, make(map[string][]*bucket)
 }
 
 // under are the limits and the buckets of a method's calls: the method's, the
-// shop's, the app's.
+// shop's, the app's, the method's for the shop.
 func (c *Client) under(method string) (*Limits, []*bucket) {
 	c.mu.Lock()
-	l := c.limits
-	c.mu.Unlock()
-	return l, []*bucket{
-		l.bucket(Limit{Name: c.cfg.App.Name + " " + method, PerSecond: c.cfg.PerMethod}),
-		l.bucket(c.cfg.Shop), l.bucket(c.cfg.App),
+	defer c.mu.Unlock()
+	l, buckets := c.limits, c.methods[method]
+	if buckets == nil { // a platform has a dozen of methods
+		buckets = []*bucket{
+			l.bucket(Limit{Name: c.cfg.App.Name + " " + method, PerSecond: c.cfg.PerMethod}),
+			l.bucket(c.cfg.Shop), l.bucket(c.cfg.App), l.bucket(Limit{Name: c.cfg.Shop.Name + " " + method}),
+		}
+		c.methods[method] = buckets
 	}
+	return l, buckets
 }
 
 // Do makes one call of a platform's method: builds, limits, sends, reads and classifies, until an
@@ -235,7 +250,7 @@ func (c *Client) Do(ctx context.Context, method string, build Build, classify Cl
 // touches it: the attempts of a call follow one another.
 type state struct {
 	limits    *Limits
-	buckets   []*bucket // of the method, the shop, the app
+	buckets   []*bucket // of the method, the shop, the app, the method for the shop
 	build     Build
 	classify  Classify
 	attempt   int
@@ -293,7 +308,7 @@ func (a attempts) try(ctx context.Context, s *state) error {
 		return a.c.networkError(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, a.c.cfg.MaxBytes+1))
+	body, err := read(resp, a.c.cfg.MaxBytes)
 	if err != nil {
 		return a.c.networkError(err)
 	}
@@ -305,6 +320,19 @@ func (a attempts) try(ctx context.Context, s *state) error {
 	return s.classify(s.response)
 }
 
+// maxPromised is how much memory is made ready for an answer on its word.
+const maxPromised = 1 << 20
+
+// read gives the body of an answer, of which it reads one byte more than most at
+// the most. An answer that says its length is read into memory of that size: a
+// page of some 100 kB would else be copied again and again while it grows.
+func read(resp *http.Response, most int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(resp.ContentLength, 512), most, maxPromised)) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(resp.Body, most+1))
+	return b.Bytes(), err
+}
+
 // decide says whether the call is tried again, and after what pause.
 func (a attempts) decide(ctx context.Context, s *state) {
 	var r Retrier
@@ -314,16 +342,19 @@ func (a attempts) decide(ctx context.Context, s *state) {
 	wait, again := r.Retry()
 	switch {
 	case !again:
+		var p Pauser
+		if errors.As(s.err, &p) && p.Pause() > 0 {
+			s.pause(ctx, p.Pause())
+		}
 	case wait > 0:
-		// A little more than asked for, so that callers do not come back
-		// all at once.
-		wait += rand.N(min(wait/10, maxJitter) + 50*time.Millisecond)
-		until := time.Now().Add(wait)
-		s.limits.ban(ctx, s.scope(), until, "the platform allows no calls")
+		var until time.Time
+		wait, until = s.pause(ctx, wait)
 		s.throttles++
 		end, bounded := ctx.Deadline()
 		// The next attempt waits for the end of the ban.
 		s.again = wait <= a.c.cfg.MaxThrottle && s.throttles <= a.c.cfg.Throttles && (!bounded || until.Before(end))
+	case unanswered(s.err) && ctx.Value(onceKey{}) == true:
+		// Perhaps it was done, and its answer lost.
 	default:
 		s.failures++
 		if s.failures >= a.c.attempts(s.err) {
@@ -333,6 +364,30 @@ func (a attempts) decide(ctx context.Context, s *state) {
 		s.wait = bound/2 + rand.N(bound/2+1)
 		s.again = true
 	}
+}
+
+// pause lets nothing be called under the limit that the error is of for so long,
+// and a little more, so that callers do not come back all at once.
+func (s *state) pause(ctx context.Context, wait time.Duration) (longer time.Duration, until time.Time) {
+	wait += rand.N(min(wait/10, maxJitter) + 50*time.Millisecond)
+	until = time.Now().Add(wait)
+	s.limits.ban(ctx, s.scope(), until, "the platform allows no calls")
+	return wait, until
+}
+
+type onceKey struct{}
+
+// WithoutRepeats is a context whose calls cost for each time that the platform does
+// them: one of which nobody knows whether it was done, since no answer came or none
+// that can be read, is not repeated. One that the platform refused is.
+func WithoutRepeats(ctx context.Context) context.Context {
+	return context.WithValue(ctx, onceKey{}, true)
+}
+
+// unanswered says that a call may have been done for all one knows.
+func unanswered(err error) bool {
+	var e *Error
+	return errors.As(err, &e)
 }
 
 // attempts is how often a call that fails with err is tried in all.
@@ -363,6 +418,8 @@ func (s *state) scope() *bucket {
 		return s.buckets[0]
 	case ScopeApp:
 		return s.buckets[2]
+	case ScopeShopMethod:
+		return s.buckets[3]
 	}
 	return s.buckets[1]
 }

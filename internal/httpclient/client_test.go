@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -47,6 +48,9 @@ func TestEachAttemptIsBuiltAnew(t *testing.T) {
 	var seen []string
 	c := serve(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
 		seen = append(seen, r.FormValue("attempt"))
+		if got := r.UserAgent(); got != "oneid" {
+			t.Errorf("User-Agent %q", got)
+		}
 		if len(seen) < 3 {
 			w.WriteHeader(http.StatusBadGateway)
 		}
@@ -54,6 +58,36 @@ func TestEachAttemptIsBuiltAnew(t *testing.T) {
 	r, err := c.Do(t.Context(), "m", form, c.StatusError)
 	if err != nil || r.Status != 200 || strings.Join(seen, "") != "123" {
 		t.Fatalf("status %d, error %v, attempts %v", r.Status, err, seen)
+	}
+}
+
+// bounded is a refusal that says how often its call is tried.
+type bounded struct{ attempts int }
+
+func (bounded) Error() string                { return "bounded" }
+func (bounded) Retry() (time.Duration, bool) { return 0, true }
+func (b bounded) Attempts() int              { return b.attempts }
+
+// A call that costs for each time that it is done is sent once, whatever became of
+// it, unless it was refused; and the token that it needs is renewed as ever.
+func TestWhatCostsIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ctx    func(context.Context) context.Context
+		answer error
+		calls  int
+	}{
+		"lost":               {WithoutRepeats, &Error{Again: true}, 1},
+		"refused":            {WithoutRepeats, refusal{again: true}, 3},
+		"told to wait":       {WithoutRepeats, &Error{Again: true, Wait: time.Millisecond}, 3},
+		"lost, costs nought": {func(ctx context.Context) context.Context { return ctx }, &Error{Again: true}, 3},
+		"lost, a token's":    {func(ctx context.Context) context.Context { return WithoutPatience(WithoutRepeats(ctx)) }, &Error{Again: true}, 3},
+	} {
+		var calls atomic.Int32
+		client := serve(t, Config{Attempts: 3, Throttles: 2}, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+		if _, err := client.Do(c.ctx(t.Context()), "m", form, func(Response) error { return c.answer }); err == nil || int(calls.Load()) != c.calls {
+			t.Errorf("%s: %d calls, %v; want %d", name, calls.Load(), err, c.calls)
+		}
 	}
 }
 
@@ -68,6 +102,9 @@ func TestWhichAnswersAreTriedAgain(t *testing.T) {
 		"a Retrier that says no":     {Config{}, refusal{}, 1},
 		"again":                      {Config{Attempts: 4}, refusal{again: true}, 4},
 		"throttled, does not count":  {Config{Attempts: 1, Throttles: 3}, refusal{time.Millisecond, true}, 4},
+		"asks for fewer":             {Config{Attempts: 4}, bounded{2}, 2},
+		"asks for more":              {Config{Attempts: 2}, bounded{9}, 2},
+		"leaves it to the client":    {Config{Attempts: 3}, bounded{0}, 3},
 		"throttled for far too long": {Config{MaxThrottle: time.Second}, refusal{time.Hour, true}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,6 +116,43 @@ func TestWhichAnswersAreTriedAgain(t *testing.T) {
 				t.Errorf("error %v after %d attempts, want %v after %d", err, calls.Load(), c.answer, c.attempts)
 			}
 		})
+	}
+}
+
+// What an answer with a status says of the next call, by seconds or by a moment of
+// the platform's clock.
+func TestStatusError(t *testing.T) {
+	t.Parallel()
+	client := serve(t, Config{}, func(http.ResponseWriter, *http.Request) {})
+	for name, c := range map[string]struct {
+		status            int
+		retryAfter, clock string
+		wait              time.Duration
+		again             bool
+	}{
+		"busy":                      {503, "", "", 0, true},
+		"in seconds":                {503, "7", "", 7 * time.Second, true},
+		"at a moment":               {429, "Wed, 11 Nov 2026 00:02:00 GMT", "Wed, 11 Nov 2026 00:00:00 GMT", 2 * time.Minute, true},
+		"at a moment that is over":  {429, "Wed, 11 Nov 2026 00:00:00 GMT", "Wed, 11 Nov 2026 00:02:00 GMT", time.Second, true},
+		"at what is none":           {429, "soon", "", time.Second, true},
+		"in far too many seconds":   {429, "99999999999", "", math.MaxInt32 * time.Second, true},
+		"in seconds before":         {429, "-5", "", time.Second, true},
+		"forbidden":                 {403, "7", "", 0, false},
+		"not there":                 {404, "", "", 0, false},
+		"elsewhere":                 {302, "", "", 0, false},
+		"the gateway's other end":   {502, "7", "", 0, true},
+		"too slow for the platform": {408, "", "", 0, true},
+	} {
+		h := http.Header{}
+		h.Set("Retry-After", c.retryAfter)
+		h.Set("Date", c.clock)
+		var e *Error
+		if err := client.StatusError(Response{Status: c.status, Header: h}); !errors.As(err, &e) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if wait, again := e.Retry(); wait != c.wait || again != c.again {
+			t.Errorf("%s: wait %s, again %v; want %s, %v", name, wait, again, c.wait, c.again)
+		}
 	}
 }
 

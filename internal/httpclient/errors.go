@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -70,12 +71,22 @@ func (c *Client) Undecodable(r Response, what string) error {
 		Reason: fmt.Sprintf("the answer (%d bytes) is not %s", len(r.Body), what)}
 }
 
+// retryAfter is how long an answer asks to wait: in seconds, or until a moment of
+// its own clock; 0 if it does not.
 func retryAfter(h http.Header) time.Duration {
-	seconds, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || seconds < 0 {
+	asked := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(asked); err == nil {
+		return time.Duration(min(max(seconds, 0), math.MaxInt32)) * time.Second
+	}
+	until, err := http.ParseTime(asked)
+	if err != nil {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(until.Sub(now), 0)
 }
 
 // networkError is a failure to send or to read, worth another attempt, with

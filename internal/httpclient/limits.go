@@ -34,8 +34,9 @@ func (l Limit) burst() int { return max(1, int(l.PerSecond/100)) }
 type Keeper interface {
 	// Take asks for n calls of a day under a name, of which there are to be no
 	// more than limit in all, and returns how many of them are granted; 0 when
-	// there are that many.
-	Take(ctx context.Context, name, day string, n, limit int) (int, error)
+	// there are that many. The day's whole quota, of which limit may be a part,
+	// is kept to be shown.
+	Take(ctx context.Context, name, day string, n, limit, quota int) (int, error)
 	// Ban notes until when nothing may be called under a name.
 	Ban(ctx context.Context, name string, until time.Time) error
 	// Banned is until when nothing may be called under a name; zero: no ban.
@@ -67,9 +68,10 @@ func WithPatience(ctx context.Context) context.Context {
 }
 
 // WithoutPatience is a context whose calls cannot wait, though those around them
-// can: a token that must be renewed for them is everybody's.
+// can, and that are repeated as usual: a token that must be renewed for them is
+// everybody's.
 func WithoutPatience(ctx context.Context) context.Context {
-	return context.WithValue(ctx, patientKey{}, false)
+	return context.WithValue(context.WithValue(ctx, patientKey{}, false), onceKey{}, false)
 }
 
 func isPatient(ctx context.Context) bool { return ctx.Value(patientKey{}) == true }
@@ -271,7 +273,7 @@ func (l *Limits) take(ctx context.Context, b *bucket, patient bool) (bool, error
 	granted := 0
 	if ask {
 		var err error
-		if granted, err = l.keeper.Take(ctx, b.limit.Name, day, b.chunk(), limit); err != nil {
+		if granted, err = l.keeper.Take(ctx, b.limit.Name, day, b.chunk(), limit, b.limit.PerDay); err != nil {
 			return false, fmt.Errorf("ask for calls of %s's quota: %w", b.limit.Name, err)
 		}
 	}

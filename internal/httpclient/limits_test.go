@@ -31,7 +31,7 @@ func newLedger() *ledger {
 	return &ledger{used: map[string]int{}, banned: map[string]time.Time{}, share: 1}
 }
 
-func (l *ledger) Take(_ context.Context, name, day string, n, perDay int) (int, error) {
+func (l *ledger) Take(_ context.Context, name, day string, n, perDay, _ int) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n = min(n, perDay-l.used[name+day])
@@ -95,6 +95,37 @@ func TestAThrottleHoldsItsScope(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pausing is an error whose call is not tried again, and after which nothing is to
+// be called under its limit.
+type pausing struct{ refusal }
+
+func (pausing) Pause() time.Duration { return 3 * time.Minute }
+func (pausing) Scope() string        { return ScopeShopMethod }
+
+// A pause is no throttle: the call ends at once, and the next of the method for the
+// shop waits, in all clients that share the limits.
+func TestAPauseHoldsTheMethodOfTheShop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimits(nil)
+		first, again, second := clientOf(t, l, "one", Limit{}), clientOf(t, l, "one", Limit{}), clientOf(t, l, "two", Limit{})
+		start, calls := time.Now(), 0
+		if _, err := first.Do(t.Context(), "m", form, func(Response) error { calls++; return pausing{} }); err == nil || calls != 1 || time.Since(start) != 0 {
+			t.Errorf("%d calls, then %v after %s", calls, err, time.Since(start))
+		}
+		for _, free := range []struct {
+			client *Client
+			method string
+		}{{second, "m"}, {first, "other"}} {
+			if _, err := free.client.Do(t.Context(), free.method, form, good); err != nil || time.Since(start) != 0 {
+				t.Errorf("%s waited %s: %v", free.method, time.Since(start), err)
+			}
+		}
+		if _, err := again.Do(t.Context(), "m", form, good); err != nil || time.Since(start) < 3*time.Minute {
+			t.Errorf("called again after %s: %v", time.Since(start), err)
+		}
+	})
 }
 
 // A day's quota is used to its end, waited for until midnight of its zone, and
@@ -168,6 +199,22 @@ func TestABanIsWaitedFor(t *testing.T) {
 		}
 		if err := <-ended; err != nil || time.Since(start) > 9*time.Hour {
 			t.Errorf("%v after %s", err, time.Since(start))
+		}
+	})
+}
+
+// A ban of ten seconds or less is over before another process would hear of it,
+// and is told to none; docs/operate.md says so.
+func TestAShortBanIsOfOneProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for lasts, shared := range map[time.Duration]bool{10 * time.Second: false, 11 * time.Second: true} {
+			book := newLedger()
+			l := NewLimits(book)
+			until := time.Now().Add(lasts)
+			l.ban(t.Context(), l.bucket(Limit{Name: "app"}), until, "called too often")
+			if got := book.Banned("app"); got.Equal(until) != shared {
+				t.Errorf("a ban of %s: others know of one until %s", lasts, got)
+			}
 		}
 	})
 }

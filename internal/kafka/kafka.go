@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -316,7 +317,9 @@ func IsAway(err error) bool {
 	case errors.As(err, &network):
 		return true
 	}
-	return errors.Is(err, context.DeadlineExceeded) || isClosed(err)
+	// With no progress kafka-go says that a connection gave the answer to another
+	// request: the next one begins anew.
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrNoProgress) || isClosed(err)
 }
 
 func partitionName(topic string, partition int) string {

@@ -3,18 +3,22 @@ package kafka_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"testing"
 	"time"
 
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
 	"oneid/internal/kafka"
 )
 
 func start(t *testing.T, dir string) (*broker.Broker, *kafka.Client) {
 	t.Helper()
-	b, err := broker.Start(dir, "127.0.0.1:0")
+	b, err := broker.Start(dir, crashtest.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +169,54 @@ func TestFaultsAreTold(t *testing.T) {
 	}
 	if _, _, err := f.Fetch(ctx, 0, 1, time.Millisecond); !kafka.IsAway(err) {
 		t.Errorf("reading from a dead broker gave %v, want an error that IsAway", err)
+	}
+}
+
+// A connection that gives the answer to another request is of no more use, and the
+// next one is.
+func TestAnAnswerToAnotherRequestIsAway(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for {
+					size := make([]byte, 4)
+					if _, err := io.ReadFull(conn, size); err != nil {
+						return
+					}
+					request := make([]byte, binary.BigEndian.Uint32(size)) // the id stands behind key and version
+					if _, err := io.ReadFull(conn, request); err != nil {
+						return
+					}
+					answer := binary.BigEndian.AppendUint32([]byte{0, 0, 0, 4}, binary.BigEndian.Uint32(request[4:])+1)
+					if _, err := conn.Write(answer); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	client, err := kafka.New(kafka.Config{Brokers: []string{listener.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	f := client.Fetcher("b.orders", 0, false)
+	defer f.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, _, err := f.Fetch(ctx, 0, 1, time.Millisecond); !errors.Is(err, io.ErrNoProgress) || !kafka.IsAway(err) {
+		t.Errorf("an answer to another request gave %v, want an error that IsAway", err)
 	}
 }
 

@@ -173,7 +173,7 @@ func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
 	}
 	plain, err := aead.Open(nil, nil, sealed[4:], context)
 	if err != nil {
-		return nil, errors.New("keyring: open: damaged, or sealed for another place")
+		return nil, errors.New("keyring: open: damaged, sealed for another place, or by another key ring; restore the key file that sealed it")
 	}
 	return plain, nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// memory keeps the messages that were handled lately, by UUID, the latest
-// ones of them. Watermill's Deduplicator notes a message before it is
+// memory keeps the messages that were handled lately, by handler and UUID, the
+// latest ones of them: several handlers of a Router may read one topic. Watermill's Deduplicator notes a message before it is
 // handled, so that one which fails would be dropped when it comes again; and
 // its store has no bound.
 type memory struct {
@@ -17,13 +17,14 @@ type memory struct {
 	most   int
 
 	mu sync.Mutex
-	// at finds a UUID's place in order, which holds seen, the oldest first.
+	// at finds the place of a handler's message in order, which holds seen, the
+	// oldest first.
 	at    map[string]*list.Element
 	order *list.List
 }
 
 type seen struct {
-	uuid string
+	what string
 	when time.Time
 }
 
@@ -33,31 +34,32 @@ func newMemory(window time.Duration, most int) *memory {
 
 func (m *memory) middleware(handle message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
-		if m.knows(msg.UUID, time.Now()) {
+		what := message.HandlerNameFromCtx(msg.Context()) + "\x00" + msg.UUID
+		if m.knows(what, time.Now()) {
 			return nil, nil
 		}
 		out, err := handle(msg)
 		if err == nil {
-			m.note(msg.UUID, time.Now())
+			m.note(what, time.Now())
 		}
 		return out, err
 	}
 }
 
-func (m *memory) knows(uuid string, now time.Time) bool {
+func (m *memory) knows(what string, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	place, ok := m.at[uuid]
+	place, ok := m.at[what]
 	return ok && now.Sub(place.Value.(seen).when) < m.window
 }
 
-func (m *memory) note(uuid string, now time.Time) {
+func (m *memory) note(what string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if place, ok := m.at[uuid]; ok {
+	if place, ok := m.at[what]; ok {
 		m.order.Remove(place)
 	}
-	m.at[uuid] = m.order.PushBack(seen{uuid, now})
+	m.at[what] = m.order.PushBack(seen{what, now})
 	for m.order.Len() > 0 {
 		oldest := m.order.Front()
 		first := oldest.Value.(seen)
@@ -65,6 +67,6 @@ func (m *memory) note(uuid string, now time.Time) {
 			return
 		}
 		m.order.Remove(oldest)
-		delete(m.at, first.uuid)
+		delete(m.at, first.what)
 	}
 }

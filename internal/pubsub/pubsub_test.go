@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
 	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/kafka"
@@ -220,14 +221,13 @@ func TestCloseWithMessagesInFlight(t *testing.T) {
 // each that was acknowledged to its publisher comes.
 func TestBrokerRestarts(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	b, err := broker.Start(dir, "127.0.0.1:0")
+	dir, address := t.TempDir(), crashtest.Address(t)
+	b, err := broker.Start(dir, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { b.Close() }()
-	address := b.Addresses()
-	client := connect(t, address)
+	client := connect(t, b.Addresses())
 	topic := topicOf(t, client, "restarts", 2)
 	messages, _ := subscribe(t, client, topic, topic)
 	var mu sync.Mutex
@@ -257,7 +257,7 @@ func TestBrokerRestarts(t *testing.T) {
 	for i := range published {
 		if i == n/3 || i == n/2 {
 			b.Close()
-			if b, err = broker.Start(dir, address[0]); err != nil {
+			if b, err = broker.Start(dir, address); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -416,6 +416,44 @@ func TestRouterRemembersWhatWasHandled(t *testing.T) {
 	// There is room for two: when a comes again it is known, and after c no longer.
 	if d := cmp.Diff([]string{"a", "b", "c", "a", "end"}, handled); d != "" {
 		t.Errorf("handled:\n%s", d)
+	}
+}
+
+// What one handler has handled, another one of the same topic has not.
+func TestEachHandlerRemembersForItself(t *testing.T) {
+	t.Parallel()
+	client := connect(t, brokertest.Brokers(t))
+	topic := topicOf(t, client, "two", 1)
+	for _, id := range []string{"gate", "a"} { // one after the other, being of one key
+		m := message.NewMessage(id, []byte("x"))
+		m.Metadata.Set(pubsub.KeyMetadata, "k")
+		publish(t, client, topic, m)
+	}
+	r, err := pubsub.NewRouter(pubsub.RouterConfig{Remember: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quick, slow := make(chan struct{}), make(chan struct{})
+	r.Handle("quick", topic, pubsub.NewSubscriber(client, topic+".quick", 0, discard), func(m *message.Message) error {
+		if m.UUID == "a" {
+			// It is remembered once this has returned.
+			time.AfterFunc(100*time.Millisecond, func() { close(quick) })
+		}
+		return nil
+	})
+	r.Handle("slow", topic, pubsub.NewSubscriber(client, topic+".slow", 0, discard), func(m *message.Message) error {
+		if m.UUID == "gate" {
+			<-quick
+		} else {
+			close(slow)
+		}
+		return nil
+	})
+	running(t, r)
+	select {
+	case <-slow:
+	case <-time.After(time.Minute):
+		t.Error("the slow handler never had what the quick one had handled")
 	}
 }
 

@@ -47,9 +47,9 @@ type RouterConfig struct {
 	// 0 means no bound.
 	PerSecond int
 	// Remember is how long a message is remembered by its UUID (ce_id) once
-	// it was handled: one that comes again within this time is acknowledged
-	// unseen. At most RememberMost of them are, the latest ones (default
-	// 100,000, some 10 MB). 0 remembers nothing.
+	// it was handled, by each handler for itself: one that comes again within
+	// this time is acknowledged unseen. At most RememberMost of them are, the
+	// latest ones (default 100,000, some 10 MB). 0 remembers nothing.
 	Remember     time.Duration
 	RememberMost int
 

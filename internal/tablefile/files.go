@@ -1,6 +1,8 @@
 package tablefile
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +58,8 @@ type Table struct {
 	Base string
 	// Modified is when that file was last written.
 	Modified time.Time
+	// Delimiter parts the fields; 0 in a workbook.
+	Delimiter rune
 
 	header []string
 	next   func() (Row, error)
@@ -226,7 +230,7 @@ func (f *Files) file(ctx context.Context, path string, visit Visitor) error {
 		at := &counterAt{ReaderAt: in, counter: counter{files: f, ctx: ctx}}
 		return f.archive(ctx, at, info.Size(), seen, visit)
 	case "\xd0\xcf\x11\xe0":
-		return f.encryptedWorkbook(path, seen, visit)
+		return f.encryptedWorkbook(ctx, path, seen, visit)
 	}
 	return f.csv(counted, seen, visit)
 }
@@ -241,9 +245,30 @@ func (s source) table(header []string, next func() (Row, error)) *Table {
 	return &Table{Name: s.name, Base: s.base, Modified: s.modified, header: header, next: next}
 }
 
-// csv visits the table of a CSV file.
+// beginning is how much of a file is looked at for what parts its fields.
+const beginning = 64 << 10
+
+// partedBy is what parts the fields of a file that begins so: the first of a
+// comma, a tab and a semicolon with which it has a header that is known.
+func (o Options) partedBy(begin []byte) rune {
+	for _, o.Delimiter = range ",\t;" {
+		if r, err := NewReader(bytes.NewReader(begin), o); err == nil && o.IsHeader(r.Header()) {
+			return o.Delimiter
+		}
+	}
+	return ','
+}
+
+// csv visits the table of a CSV file. Where it is not said what parts its fields,
+// the names of its columns say it.
 func (f *Files) csv(in io.Reader, from source, visit Visitor) error {
-	r, err := NewReader(in, f.Options)
+	options := f.Options
+	if options.Delimiter == 0 && options.IsHeader != nil {
+		buffered := bufio.NewReaderSize(in, beginning)
+		begin, _ := buffered.Peek(beginning) // what cannot be read is noticed below
+		options.Delimiter, in = options.partedBy(begin), buffered
+	}
+	r, err := NewReader(in, options)
 	if err != nil {
 		if visit.Left != nil && (errors.Is(err, ErrHeader) || errors.Is(err, ErrEmpty) || errors.Is(err, ErrEncoding)) {
 			visit.Left(from.name, err)
@@ -251,7 +276,9 @@ func (f *Files) csv(in io.Reader, from source, visit Visitor) error {
 		}
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
 	}
-	return visit.Table(from.table(r.Header(), r.Next))
+	t := from.table(r.Header(), r.Next)
+	t.Delimiter = options.Delimiter
+	return visit.Table(t)
 }
 
 // counter tells how much was read, and ends with its context.

@@ -274,7 +274,48 @@ func tampered(t testing.TB, part, content string) []byte {
 	return zipOf(t, files...)
 }
 
+// bookBomb is a workbook of which one sheet unpacks to so many blanks.
+func bookBomb(t testing.TB, blanks int) []byte {
+	t.Helper()
+	return tampered(t, "xl/worksheets/sheet1.xml", strings.ReplaceAll(sheetXML, "&x;", "1")+strings.Repeat(" ", blanks))
+}
+
+// sealed is a workbook under a password.
+func sealed(t testing.TB, book []byte, password string) []byte {
+	t.Helper()
+	out, err := excelize.Encrypt(book, &excelize.Options{Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// left is a zip of a file that is left as it is.
+func left(t testing.TB, name string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+	if err == nil {
+		_, err = f.Write(content)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 const sheetXML = `<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1" t="inlineStr"><is><t>no</t></is></c></row><row r="2"><c r="A2" t="inlineStr"><is><t>&x;</t></is></c></row></sheetData></worksheet>`
+
+// farRight is a sheet of so many rows with a cell in the last column there is.
+func farRight(rows int) string {
+	var b strings.Builder
+	b.WriteString(`<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1" t="inlineStr"><is><t>no</t></is></c></row>`)
+	for row := 2; row < rows; row++ {
+		fmt.Fprintf(&b, `<row r="%d"><c r="XFD%d"><v>1</v></c></row>`, row, row)
+	}
+	return b.String() + `</sheetData></worksheet>`
+}
 
 // What was made to harm is refused, each with an error that says so.
 func TestFilesMadeToHarm(t *testing.T) {
@@ -300,6 +341,11 @@ func TestFilesMadeToHarm(t *testing.T) {
 		"an entity of a file":    {tampered(t, "xl/worksheets/sheet1.xml", `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY x SYSTEM "file://`+secret+`">]>`+sheetXML), "", ErrEntities, "entities"},
 		"entities of entities":   {tampered(t, "xl/sharedStrings.xml", `<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY x "&a;&a;&a;&a;&a;">]><sst>&x;</sst>`), "", ErrEntities, "entities"},
 		"entities in a relation": {tampered(t, "xl/_rels/workbook.xml.rels", ` <!-- x --> <!DOCTYPE x SYSTEM "http://127.0.0.1/x"><Relationships/>`), "", ErrEntities, "entities"},
+		"a workbook's bomb":      {bookBomb(t, 80<<20), "", ErrBomb, "bomb"},
+		"cells far to the right": {tampered(t, "xl/worksheets/sheet1.xml", farRight(20_000)), "", ErrBomb, "bomb"},
+		"in a zip that says 1:1": {left(t, "a.xlsx", bookBomb(t, 80<<20)), "", ErrBomb, "bomb"},
+		"under a password":       {sealed(t, bookBomb(t, 80<<20), "s3cret"), "s3cret", ErrBomb, "bomb"},
+		"sealed entities":        {sealed(t, tampered(t, "xl/worksheets/sheet1.xml", `<!DOCTYPE x [<!ENTITY x "y">]>`+sheetXML), "s3cret"), "s3cret", ErrEntities, "entities"},
 		"cut off":                {zipOf(t, "a.csv", "no\n1\n")[:60], "", nil, "cut off or damaged"},
 		"a sealed zip":           {sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.csv", "no\n1\n"), "", ErrPassword, "password is needed"},
 		"a wrong password":       {sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.csv", "no\n1\n"), "other", ErrPassword, "password is wrong"},
@@ -323,6 +369,121 @@ func TestFilesMadeToHarm(t *testing.T) {
 				t.Errorf("%v is left on disk", left)
 			}
 		})
+	}
+}
+
+// A workbook is read to its end or refused: wherever a sheet is cut off or has a
+// fault, no row is left out without a word, and none of its values is told.
+func TestAWorkbookIsReadWhole(t *testing.T) {
+	t.Parallel()
+	sheet := `<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>` +
+		`<row r="1"><c r="A1" t="inlineStr"><is><t>no</t></is></c></row><row r="2"><c r="A2" t="inlineStr"><is><t>12</t></is></c></row>` +
+		`<row r="3"><c r="A3" t="inlineStr"><is><t>34</t></is></c></row></sheetData></worksheet>`
+	read := func(book []byte) ([]string, error) {
+		return tables(t, &Files{Paths: []string{put(t, t.TempDir(), "a.xlsx", book)}, Temp: t.TempDir(), Options: Options{IsHeader: hasNumber}})
+	}
+	if got, err := read(tampered(t, "xl/worksheets/sheet1.xml", sheet)); err != nil || len(got) != 4 {
+		t.Fatalf("a whole one: %q, %v", got, err)
+	}
+	refused := func(what, text string) {
+		t.Helper()
+		got, err := read(tampered(t, "xl/worksheets/sheet1.xml", text))
+		if err == nil || strings.Contains(err.Error(), "12") && !strings.Contains(err.Error(), "byte") {
+			t.Errorf("%s: %q, %v", what, got, err)
+		}
+	}
+	for at := 1; at < len(sheet); at += 3 {
+		refused(fmt.Sprintf("cut off at %d", at), sheet[:at])
+		for _, fault := range []string{"<", "&"} {
+			if sheet[at:at+1] != fault {
+				refused(fmt.Sprintf("%s at %d", fault, at), sheet[:at]+fault+sheet[at+1:])
+			}
+		}
+	}
+	refused("elements that close others", strings.Replace(sheet, "</row><row", "</c><row", 1))
+	refused("too deep", strings.Replace(sheet, "<sheetData>", strings.Repeat("<a>", 100)+strings.Repeat("</a>", 100)+"<sheetData>", 1))
+	shared := tampered(t, "xl/sharedStrings.xml", `<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>no</t></si><si><t>&b;</t></si></sst>`)
+	if got, err := read(shared); err == nil {
+		t.Errorf("texts that are cut off: %q", got)
+	}
+}
+
+// What parts the fields of a table with a known header is seen by that, behind
+// titles and in either encoding; a comma in a field and a tab before one part
+// nothing.
+func TestFieldsArePartedAsTheHeaderIs(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ in, want string }{
+		"commas":           {"a title; of two\tparts\nno,名称\n\t1,a;b\n", "no|名称 3: \t1|a;b"},
+		"tabs":             {"a, title\nno\t名称\n1\ta,b\n\"2\"\t\"c\td\"\n", "no|名称 3: 1|a,b 4: 2|c\td"},
+		"tabs, empty ones": {"no\t名称\tx\n1\t\tx\n", "no|名称|x 2: 1||x"},
+		"semicolons":       {"no;名称\n1;a,b\n", "no|名称 2: 1|a,b"},
+		"of no known form": {"x;y\n1,2;3\n", "x;y 2!"},
+	} {
+		for _, content := range []string{c.in, gbk(c.in)} {
+			f := &Files{Paths: []string{put(t, t.TempDir(), "a.txt", []byte(content))}, Options: Options{IsHeader: hasNumber, KeepTabs: true}}
+			got, err := tables(t, f)
+			if err != nil || len(got) == 0 || strings.Join(got[1:], " ") != c.want {
+				t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+			}
+		}
+	}
+}
+
+// A long number that a workbook holds as one was rounded, however it is written,
+// and is given so that this can be seen; a text, and a number with all its digits,
+// are what they are.
+func TestLongNumbersOfAWorkbook(t *testing.T) {
+	t.Parallel()
+	cell := func(at, kind, value string) string { return `<c r="` + at + `"` + kind + `><v>` + value + `</v></c>` }
+	const number, text, formula = "", ` t="str"`, ` t="n" s="0"`
+	for name, c := range map[string]struct {
+		cells [2]string
+		want  []string
+	}{
+		"a text with zeros":      {[2]string{cell("A2", text, "6912345678901230000"), cell("A3", text, "6912345678901234567")}, []string{"\t6912345678901230000", "\t6912345678901234567"}},
+		"written with zeros":     {[2]string{cell("A2", number, "6912345678901230000"), cell("A3", text, "6912345678901234567")}, []string{"6.91234567890123E+18", "\t6912345678901234567"}},
+		"18 digits":              {[2]string{cell("A2", formula, "691234567890123000"), cell("A3", text, "700000000000000000")}, []string{"6.91234567890123E+17", "\t700000000000000000"}},
+		"written with exponents": {[2]string{cell("A2", number, "6.91234567890123E+18"), cell("A3", number, "6.91234567890123E+018")}, []string{"6.91234567890123E+18", "6.91234567890123E+018"}},
+		"15 digits":              {[2]string{cell("A2", number, "691234567890123"), cell("A3", number, "700000000000000")}, []string{"691234567890123", "700000000000000"}},
+		"with all digits":        {[2]string{cell("A2", number, "6912345678901230000"), cell("A3", number, "6912345678901234567")}, []string{"\t6912345678901230000", "\t6912345678901234567"}},
+	} {
+		for _, keep := range []bool{true, false} {
+			sheet := `<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>` +
+				`<row r="1"><c r="A1" t="str"><v>no</v></c></row><row r="2">` + c.cells[0] + `</row><row r="3">` + c.cells[1] + `</row></sheetData></worksheet>`
+			got, err := tables(t, &Files{
+				Paths: []string{put(t, t.TempDir(), "a.xlsx", tampered(t, "xl/worksheets/sheet1.xml", sheet))}, Temp: t.TempDir(),
+				Options: Options{IsHeader: hasNumber, KeepTabs: keep},
+			})
+			if err != nil || len(got) != 4 {
+				t.Fatalf("%s: %q, %v", name, got, err)
+			}
+			for i, want := range c.want {
+				if !keep {
+					want = strings.TrimPrefix(want, "\t")
+				}
+				if _, cell, _ := strings.Cut(got[i+2], ": "); cell != want {
+					t.Errorf("%s, row %d: %q, want %q", name, i+2, cell, want)
+				}
+			}
+		}
+	}
+}
+
+// A document type is refused in whatever part it stands, however that is called.
+func TestEntitiesUnderAnyName(t *testing.T) {
+	t.Parallel()
+	const declared = `<!DOCTYPE x [<!ENTITY x "y">]>`
+	for name, content := range map[string]string{
+		"xl/worksheets/sheet1.dat": declared + sheetXML,
+		"xl/worksheets/sheet1":     "\xef\xbb\xbf \n<?xml version=\"1.0\"?>" + declared + sheetXML,
+		"xl/media/image1.png":      strings.Repeat(" ", 400) + declared,
+	} {
+		book := zipOf(t, "xl/workbook.xml", "<workbook/>", name, content)
+		_, err := tables(t, &Files{Paths: []string{put(t, t.TempDir(), "a.xlsx", book)}, Temp: t.TempDir()})
+		if !errors.Is(err, ErrEntities) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -363,6 +524,7 @@ func TestHarmless(t *testing.T) {
 	for field, want := range map[string]string{
 		"": "", "a": "a", "-5": "-5", "+8.5": "+8.5", "-1e3": "-1e3", "a=b": "a=b",
 		"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "+cmd": "'+cmd", "-2+3": "'-2+3", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1", "\t1": "'\t1",
+		"＝1+1": "'＝1+1", "\ufeff=1": "'\ufeff=1", "＠SUM(A1)": "'＠SUM(A1)", "（新品）": "（新品）",
 	} {
 		if got := Harmless(field); got != want {
 			t.Errorf("Harmless(%q) = %q, want %q", field, got, want)
@@ -392,6 +554,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add(zipOf(f, "a.csv", "no\n1\n", "b/c.csv", gbk("编号\n1\n")), "")
 	f.Add(sealedZip(f, cryptzip.AES256Encryption, "s", "a.csv", "no\n1\n"), "s")
 	f.Add(sealedZip(f, cryptzip.StandardEncryption, "s", "a.csv", "no\n1\n"), "s")
+	f.Add(append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 600)...), "s")
 	f.Add([]byte("\xef\xbb\xbf题\nno,b\n=\"1\",2\n"), "")
 	fuzzFiles(f)
 }

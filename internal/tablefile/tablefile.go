@@ -1,6 +1,7 @@
 // Package tablefile reads tables from files, row by row and in bounded
 // memory: CSV in UTF-8 (with or without a byte-order mark) or GB18030 (which
-// covers GBK), found out by itself where it is not said.
+// covers GBK), found out by itself where it is not said; who wants it also in
+// Windows-1252 (which covers Latin-1).
 //
 // A line that is no row of the table is given as such, with its number, and
 // reading goes on with the next line: one stray quote costs one line.
@@ -12,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
@@ -22,17 +25,22 @@ import (
 type Encoding string
 
 // The encodings. Auto takes the first line that is not plain ASCII: UTF-8 if
-// it is valid as such, otherwise GB18030.
+// it is valid as such, otherwise GB18030; see Options.Western.
 const (
-	Auto    Encoding = ""
-	UTF8    Encoding = "utf-8"
-	GB18030 Encoding = "gb18030"
+	Auto        Encoding = ""
+	UTF8        Encoding = "utf-8"
+	GB18030     Encoding = "gb18030"
+	Windows1252 Encoding = "windows-1252"
 )
 
 // Options of a Reader. The zero value reads commas and finds the encoding.
 type Options struct {
 	Encoding Encoding
-	// Delimiter between fields, default a comma.
+	// Western lets Auto take Windows-1252 too, by the first line that is not
+	// plain ASCII and what was read ahead behind it.
+	Western bool
+	// Delimiter between fields, default a comma; of Files with IsHeader whichever
+	// of comma, tab and semicolon gives a header.
 	Delimiter rune
 	// MaxRow bounds a row in bytes, default 1 MiB. A longer line is refused
 	// without being held.
@@ -95,6 +103,30 @@ type line struct {
 	raw    []byte
 	// long: the line exceeds MaxRow; raw is its beginning.
 	long bool
+}
+
+// DelimiterOf finds what stands between the names of a file's columns from how
+// the file begins: a comma, or a semicolon or a tab where the first line has
+// more of these outside quotes.
+func DelimiterOf(begin []byte) rune {
+	line, _, _ := bytes.Cut(begin, []byte("\n"))
+	counts := map[rune]int{}
+	quoted := false
+	for _, b := range line {
+		switch {
+		case b == '"':
+			quoted = !quoted
+		case !quoted:
+			counts[rune(b)]++
+		}
+	}
+	best := ','
+	for _, other := range ";\t" {
+		if counts[other] > counts[best] {
+			best = other
+		}
+	}
+	return best
 }
 
 // NewReader reads the header of a file. A byte-order mark is dropped; blank
@@ -209,33 +241,20 @@ func (r *Reader) row(first line) (Row, error) {
 	if err != nil {
 		return refuse(err)
 	}
-	fields, open, err := r.split(text)
+	r.fields = r.fields[:0]
+	open, err := r.split(text)
 	if err != nil {
 		return refuse(err)
 	}
 	raw := first.raw
 	var more []line
-	for open {
-		next, err := r.line()
-		if err == nil {
-			more = append(more, next)
-		}
-		if err == nil && !next.long && len(raw)+len(next.raw) < r.options.MaxRow {
-			raw = bytes.Join([][]byte{raw, next.raw}, []byte("\n"))
-			var part string
-			part, err = r.decode(next.raw)
-			text += "\n" + part
-		} else if err == nil {
-			err = errQuote
-		}
-		if err == nil {
-			fields, open, err = r.split(text)
-		}
-		if err != nil {
+	if open != "" {
+		if raw, more, err = r.rest(first, open); err != nil {
 			r.pending = append(more, r.pending...)
 			return refuse(errQuote)
 		}
 	}
+	fields := r.fields
 	// A spreadsheet pads its rows to the widest.
 	for r.header != nil && len(fields) > len(r.header) && fields[len(fields)-1] == "" {
 		fields = fields[:len(fields)-1]
@@ -255,12 +274,59 @@ var (
 	errNUL   = errors.New("the line holds a zero byte: it is not text")
 )
 
-// split cuts a row into its fields; open says that a quoted field has no end
-// yet. A quote means something at a field's beginning only, so that ="123"
-// (how spreadsheets keep digits) is a plain field.
-func (r *Reader) split(text string) (fields []string, open bool, err error) {
-	fields = r.fields[:0]
-	defer func() { r.fields = fields }()
+// rest reads on where a quoted field of a row's first line goes on; open is that
+// field so far. It gives the bytes of the whole row, and the lines that it read.
+// Each line is looked at once, however many there are.
+func (r *Reader) rest(first line, open string) (raw []byte, more []line, err error) {
+	raw = slices.Clone(first.raw)
+	field := []byte(open)
+	for len(field) > 0 {
+		next, err := r.line()
+		if err != nil {
+			return nil, more, err
+		}
+		more = append(more, next)
+		if next.long || len(raw)+len(next.raw) >= r.options.MaxRow {
+			return nil, more, errQuote
+		}
+		part, err := r.decode(next.raw)
+		if err != nil {
+			return nil, more, err
+		}
+		raw = append(append(raw, '\n'), next.raw...)
+		field = append(append(field, '\n'), part...)
+		if !closes(part) {
+			continue
+		}
+		again, err := r.split(string(field))
+		if err != nil {
+			return nil, more, err
+		}
+		field = append(field[:0], again...)
+	}
+	return raw, more, nil
+}
+
+// closes says whether a quoted field that was open before a line ends on it: two
+// quotes, one after the other, stand for one.
+func closes(line string) bool {
+	for {
+		at := strings.IndexByte(line, '"')
+		if at < 0 {
+			return false
+		}
+		if line = line[at+1:]; !strings.HasPrefix(line, `"`) {
+			return true
+		}
+		line = line[1:]
+	}
+}
+
+// split cuts a text into fields, which follow those that the row has already;
+// open is the text from the last quoted field on, where that has no end yet. A
+// quote means something at a field's beginning only, so that ="123" (how
+// spreadsheets keep digits) is a plain field.
+func (r *Reader) split(text string) (open string, err error) {
 	delimiter := string(r.options.Delimiter)
 	for {
 		trimmed := strings.TrimLeft(text, " \t")
@@ -269,24 +335,24 @@ func (r *Reader) split(text string) (fields []string, open bool, err error) {
 		}
 		if !strings.HasPrefix(trimmed, `"`) {
 			field, rest, found := strings.Cut(text, delimiter)
-			fields = append(fields, r.trim(field))
+			r.fields = append(r.fields, r.trim(field))
 			if !found {
-				return fields, false, nil
+				return "", nil
 			}
 			text = rest
 			continue
 		}
 		field, rest, closed := unquote(trimmed[1:])
 		if !closed {
-			return fields, true, nil
+			return text, nil
 		}
-		fields = append(fields, r.trim(field))
+		r.fields = append(r.fields, r.trim(field))
 		rest = strings.TrimLeft(rest, " \r")
 		if rest == "" {
-			return fields, false, nil
+			return "", nil
 		}
 		if !strings.HasPrefix(rest, delimiter) {
-			return fields, false, errQuote
+			return "", errQuote
 		}
 		text = rest[len(delimiter):]
 	}
@@ -334,19 +400,26 @@ func (r *Reader) decode(raw []byte) (string, error) {
 			r.encoding = GB18030
 			if utf8.Valid(raw) {
 				r.encoding = UTF8
+			} else if r.options.Western {
+				ahead, _ := r.in.Peek(r.in.Buffered()) // of what is there there is no error
+				r.encoding = encodingOf(raw, ahead)
 			}
 		}
 	}
-	if r.encoding != GB18030 {
+	if r.encoding != GB18030 && r.encoding != Windows1252 {
 		if !utf8.Valid(raw) {
-			return "", fmt.Errorf("%w: this line is not UTF-8, as the lines before it are", ErrEncoding)
+			return "", fmt.Errorf("%w: this line is not UTF-8, as others are", ErrEncoding)
 		}
 		return string(raw), nil
 	}
 	if ascii(raw) {
 		return string(raw), nil
 	}
-	text, err := simplifiedchinese.GB18030.NewDecoder().Bytes(raw)
+	from := simplifiedchinese.GB18030
+	if r.encoding == Windows1252 {
+		from = charmap.Windows1252
+	}
+	text, err := from.NewDecoder().Bytes(raw)
 	if err != nil || bytes.ContainsRune(text, utf8.RuneError) {
 		return "", ErrEncoding
 	}

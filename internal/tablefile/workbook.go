@@ -2,6 +2,7 @@ package tablefile
 
 import (
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/csv"
@@ -10,7 +11,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/xuri/excelize/v2"
 )
@@ -28,7 +33,7 @@ const (
 
 // workbook visits the sheets of a workbook, of which z is the zip.
 func (f *Files) workbook(ctx context.Context, z *zip.Reader, in io.ReaderAt, size int64, from source, visit Visitor) error {
-	if err := vet(z); err != nil {
+	if err := vet(z, size); err != nil {
 		return fmt.Errorf("read %s: %w", from.name, err)
 	}
 	if file, ok := in.(*counterAt); ok {
@@ -40,7 +45,10 @@ func (f *Files) workbook(ctx context.Context, z *zip.Reader, in io.ReaderAt, siz
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
 	}
 	defer remove()
-	return f.sheets(ctx, path, "", from, visit)
+	read := &book{
+		size: uint64(size), entire: sync.OnceValue(func() error { return whole(z) }), rounded: sync.OnceValue(func() map[float64]bool { return roundedIn(z) }),
+	}
+	return f.sheets(ctx, path, read, from, visit)
 }
 
 // named gives the path of a file that is open; one without a name is copied.
@@ -64,9 +72,10 @@ func (f *Files) named(in io.ReaderAt, size int64) (path string, remove func(), e
 	return file.Name(), remove, nil
 }
 
-// encryptedWorkbook visits the sheets of a workbook with a password. The
-// library decrypts it in memory.
-func (f *Files) encryptedWorkbook(path string, from source, visit Visitor) error {
+// encryptedWorkbook visits the sheets of a workbook with a password. It is
+// decrypted in memory, and then looked at as any other: whoever seals a file may
+// mean harm, too.
+func (f *Files) encryptedWorkbook(ctx context.Context, path string, from source, visit Visitor) error {
 	const most = 32 << 20
 	info, err := os.Stat(path)
 	switch {
@@ -77,15 +86,29 @@ func (f *Files) encryptedWorkbook(path string, from source, visit Visitor) error
 	case f.Password == "":
 		return fmt.Errorf("read %s: %w, or a workbook of the old kind (.xls): give its password, or save it as XLSX or CSV", from.name, ErrPassword)
 	}
-	return f.sheets(context.Background(), path, f.Password, from, visit)
+	sealed, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", from.name, plainError(err))
+	}
+	plain, err := excelize.Decrypt(sealed, &excelize.Options{Password: f.Password})
+	var z *zip.Reader
+	if err == nil {
+		z, err = zip.NewReader(bytes.NewReader(plain), int64(len(plain)))
+	}
+	if err != nil { // a wrong password gives anything
+		return fmt.Errorf("read %s: %w: the password is wrong, or it is a workbook of the old kind (.xls): save it as XLSX or CSV", from.name, ErrPassword)
+	}
+	return f.workbook(ctx, z, bytes.NewReader(plain), int64(len(plain)), from, visit)
 }
 
-// vet looks at a workbook before it is read: how much it unpacks to, and
-// whether its XML declares what no spreadsheet does.
-func vet(z *zip.Reader) error {
+// vet looks at a workbook of a size before it is read: how much it unpacks to,
+// and whether its XML declares what no spreadsheet does. The zip that holds it
+// may have left it as it is, and so say nothing of how far it shrank.
+func vet(z *zip.Reader, size int64) error {
 	var parts, all uint64
 	for _, part := range z.File {
-		if all += part.UncompressedSize64; all > maxWorkbook || part.UncompressedSize64 > maxWorkbook {
+		if all += part.UncompressedSize64; all > maxWorkbook || part.UncompressedSize64 > maxWorkbook ||
+			tooMuch(all, uint64(size)) || tooMuch(part.UncompressedSize64, part.CompressedSize64) {
 			return ErrBomb
 		}
 		name := strings.ToLower(strings.ReplaceAll(part.Name, "\\", "/"))
@@ -94,25 +117,30 @@ func vet(z *zip.Reader) error {
 				return fmt.Errorf("what is in it beside the tables (pictures, styles) is too large: save it as CSV")
 			}
 		}
-		if strings.HasSuffix(name, ".xml") || strings.HasSuffix(name, ".rels") {
-			if err := vetXML(part); err != nil {
-				return err
-			}
+		if err := vetXML(part, strings.HasSuffix(name, ".xml") || strings.HasSuffix(name, ".rels")); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // vetXML reads a part up to its first element: a document type can stand only
-// before it.
-func vetXML(part *zip.File) error {
+// before it. A part is XML by its name or by its beginning: a workbook may call
+// its sheets as it likes.
+func vetXML(part *zip.File, named bool) error {
 	in, err := part.Open()
 	if err != nil {
 		return fmt.Errorf("it is damaged: %w", err)
 	}
 	defer in.Close()
-	d := xml.NewDecoder(io.LimitReader(in, 1<<20))
-	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	beginning := bufio.NewReader(io.LimitReader(in, 1<<20))
+	if start, err := beginning.Peek(512); !named && (err == nil || errors.Is(err, io.EOF)) {
+		start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\xef\xbb\xbf")), " \t\r\n")
+		if !bytes.HasPrefix(start, []byte("<")) {
+			return nil
+		}
+	}
+	d := decoderOf(beginning)
 	for {
 		token, err := d.RawToken()
 		if errors.Is(err, io.EOF) && d.InputOffset() == 0 {
@@ -130,20 +158,189 @@ func vetXML(part *zip.File) error {
 	}
 }
 
+func decoderOf(in io.Reader) *xml.Decoder {
+	d := xml.NewDecoder(in)
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	return d
+}
+
+// whole says whether the sheets of a workbook, and the texts that they share, are
+// XML to their ends. The library for workbooks takes a fault in them for the end
+// of the rows, and what stands behind it would be left out without a word.
+func whole(z *zip.Reader) error {
+	for _, part := range z.File {
+		if at, err := wholePart(part); err != nil {
+			return fmt.Errorf("it is damaged, or was cut off: %s breaks off at byte %d: export it anew", path.Base(part.Name), at)
+		}
+	}
+	return nil
+}
+
+// mostNested is deeper than a workbook's elements are.
+const mostNested = 64
+
+var errNesting = errors.New("its elements do not close as they should")
+
+// wholePart reads a part if it is a sheet or the texts that sheets share. For a
+// fault it says where; the decoder's own error may repeat a value.
+func wholePart(part *zip.File) (at int64, err error) {
+	in, err := part.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	d := decoderOf(bufio.NewReaderSize(in, 1<<16))
+	var open []xml.Name
+	for begun := false; ; {
+		token, err := d.RawToken()
+		if errors.Is(err, io.EOF) && len(open) == 0 {
+			return 0, nil
+		}
+		if !begun && err != nil {
+			return 0, nil // a picture, or what vet has looked at
+		}
+		if err != nil {
+			return d.InputOffset(), err
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if !begun && token.Name.Local != "worksheet" && token.Name.Local != "sst" {
+				return 0, nil
+			}
+			begun = true
+			if open = append(open, token.Name); len(open) > mostNested {
+				return d.InputOffset(), errNesting
+			}
+		case xml.EndElement:
+			if len(open) == 0 || open[len(open)-1] != token.Name {
+				return d.InputOffset(), errNesting
+			}
+			open = open[:len(open)-1]
+		}
+	}
+}
+
+// book is a workbook that is read.
+type book struct {
+	*excelize.File
+
+	size uint64
+	// cells is how many bytes they are so far, as a CSV file would have them: a cell
+	// in the last column makes a row of thousands.
+	cells uint64
+	// entire is asked at the end of the rows of a sheet.
+	entire func() error
+	// rounded are the long numbers of the workbook that it holds as numbers.
+	rounded func() map[float64]bool
+}
+
+// spreadDigits is how many digits of a number a spreadsheet keeps; the others
+// it makes zeros.
+const spreadDigits = 15
+
+// digitsOnly says whether a cell is a number without a sign, a point and an
+// exponent, of more digits than a spreadsheet keeps.
+func digitsOnly(cell string) bool {
+	return len(cell) > spreadDigits && strings.Trim(cell, "0123456789") == ""
+}
+
+// zerosBehind says of such a number whether only the digits are there that a
+// spreadsheet keeps.
+func zerosBehind(cell string) bool { return strings.Trim(cell[spreadDigits:], "0") == "" }
+
+// long is a cell of more digits than a spreadsheet keeps of a number, as it is
+// to be read. Most are texts. One that the workbook holds as a number was rounded:
+// programs write it with an exponent or, as here, with zeros, and it is given in
+// the form that tells what happened to it.
+func (b *book) long(cell string) (text string, isText bool) {
+	if zerosBehind(cell) {
+		if f, err := strconv.ParseFloat(cell, 64); err == nil && b.rounded()[f] {
+			return strconv.FormatFloat(f, 'E', -1, 64), false
+		}
+	}
+	return cell, true
+}
+
+// roundedIn are the numbers with zeros behind the digits that a spreadsheet
+// keeps, in all sheets. There are none in a workbook that has one with other
+// digits there: a program wrote it that keeps them all.
+func roundedIn(z *zip.Reader) map[float64]bool {
+	found := make(map[float64]bool)
+	for _, part := range z.File {
+		if !numbersOf(part, found) {
+			return nil
+		}
+	}
+	return found
+}
+
+// numbersOf finds those of one part, up to where it breaks off; false where a
+// number has digits that no spreadsheet keeps.
+func numbersOf(part *zip.File, found map[float64]bool) bool {
+	in, err := part.Open()
+	if err != nil {
+		return true // whole says what is wrong
+	}
+	defer in.Close()
+	d := decoderOf(bufio.NewReaderSize(in, 1<<16))
+	number, value := false, false // in a cell that holds one, and in its value
+	for begun := false; ; {
+		token, err := d.RawToken()
+		if err != nil {
+			return true
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if !begun && token.Name.Local != "worksheet" {
+				return true
+			}
+			begun = true
+			switch token.Name.Local {
+			case "c":
+				number = !slices.ContainsFunc(token.Attr, func(a xml.Attr) bool { return a.Name.Local == "t" && a.Value != "n" })
+			case "v":
+				value = number
+			}
+		case xml.EndElement:
+			value = false
+		case xml.CharData:
+			cell := strings.TrimSpace(string(token))
+			if !value || !digitsOnly(cell) {
+				continue
+			}
+			if !zerosBehind(cell) {
+				return false
+			}
+			if f, err := strconv.ParseFloat(cell, 64); err == nil {
+				found[f] = true
+			}
+		}
+	}
+}
+
+// take counts a row.
+func (b *book) take(cells []string) error {
+	for _, cell := range cells {
+		b.cells += uint64(len(cell)) + 1
+	}
+	if tooMuch(b.cells, b.size) {
+		return ErrBomb
+	}
+	return nil
+}
+
 // sheets visits the sheets of the workbook of a path.
-func (f *Files) sheets(ctx context.Context, path, password string, from source, visit Visitor) (err error) {
-	book, err := excelize.OpenFile(path, excelize.Options{
-		Password: password, RawCellValue: true, UnzipXMLSizeLimit: inMemory, UnzipSizeLimit: maxWorkbook, TmpDir: f.Temp,
+func (f *Files) sheets(ctx context.Context, path string, book *book, from source, visit Visitor) (err error) {
+	opened, err := excelize.OpenFile(path, excelize.Options{
+		RawCellValue: true, UnzipXMLSizeLimit: inMemory, UnzipSizeLimit: maxWorkbook, TmpDir: f.Temp,
 	})
 	if err != nil {
-		if book != nil {
-			_ = book.Close() // what it left on disk
-		}
-		if password != "" {
-			return fmt.Errorf("read %s: %w: the password is wrong, or it is a workbook of the old kind (.xls): save it as XLSX or CSV", from.name, ErrPassword)
+		if opened != nil {
+			_ = opened.Close() // what it left on disk
 		}
 		return fmt.Errorf("read %s: it is no workbook that can be read: %w", from.name, plainError(err))
 	}
+	book.File = opened
 	defer func() { err = errors.Join(err, book.Close()) }()
 	for _, sheet := range book.GetSheetList() {
 		if err := ctx.Err(); err != nil {
@@ -165,6 +362,7 @@ type sheetReader struct {
 	number  int
 	header  []string
 	options Options
+	book    *book
 }
 
 // cells gives the next row that is not blank; nil after the last.
@@ -180,8 +378,11 @@ func (s *sheetReader) cells() ([]string, error) {
 		}
 		for i, cell := range cells {
 			trimmed := strings.TrimSpace(cell)
-			// More digits than a number of a spreadsheet has: the cell is a text.
-			if s.options.KeepTabs && trimmed != "" && (strings.HasPrefix(cell, "\t") || len(trimmed) > 15 && strings.Trim(trimmed, "0123456789") == "") {
+			marked := trimmed != "" && strings.HasPrefix(cell, "\t")
+			if !marked && digitsOnly(trimmed) {
+				trimmed, marked = s.book.long(trimmed)
+			}
+			if s.options.KeepTabs && marked {
 				trimmed = "\t" + trimmed
 			}
 			cells[i] = trimmed
@@ -189,20 +390,26 @@ func (s *sheetReader) cells() ([]string, error) {
 		for len(cells) > 0 && cells[len(cells)-1] == "" {
 			cells = cells[:len(cells)-1]
 		}
+		if err := s.book.take(cells); err != nil {
+			return nil, err
+		}
 		if len(cells) > 0 {
 			return cells, nil
 		}
 	}
-	return nil, s.rows.Error()
+	if err := s.rows.Error(); err != nil {
+		return nil, err
+	}
+	return nil, s.book.entire()
 }
 
-func (f *Files) sheet(ctx context.Context, book *excelize.File, name string, from source, visit Visitor) (err error) {
+func (f *Files) sheet(ctx context.Context, book *book, name string, from source, visit Visitor) (err error) {
 	rows, err := book.Rows(name)
 	if err != nil {
 		return visit.left(from.name, errors.New("it is a sheet without cells"))
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	s := &sheetReader{ctx: ctx, rows: rows, options: f.Options}
+	s := &sheetReader{ctx: ctx, rows: rows, options: f.Options, book: book}
 	type numbered struct {
 		line  int
 		cells []string

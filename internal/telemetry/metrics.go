@@ -257,7 +257,7 @@ func (m *Metrics) Pulls() *Pulls {
 		events:  m.counter("oneid_pull_events_total", "Events that were made of records and are in Kafka.", of...),
 		letters: m.counter("oneid_pull_dead_letters_total", "Records that could not be read or mapped.", of...),
 		errors:  m.counter("oneid_pull_errors_total", "Rounds that ended with an error; each is tried again.", of...),
-		drift:   m.counter("oneid_pull_drift_total", "Fields that are not as the connector knows them, in the payloads that were looked at.", of...),
+		drift:   m.counter("oneid_pull_drift_total", "Fields that are not as the connector knows them, in the payloads that were looked at, and statuses that it does not know.", of...),
 		differ:  m.gauge("oneid_pull_drift_fields", "Fields of the stream's payloads that differ now and that nobody accepted (oneid drift).", of...),
 		success: m.gauge("oneid_pull_last_success_timestamp_seconds", "When a round last ended without an error, as Unix time; 0 before the first.", of...),
 	}

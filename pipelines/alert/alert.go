@@ -4,7 +4,9 @@
 //
 // What stands lies in the topic: each process reads on there before it tells
 // anything, so that an alert which it finds mended is cleared, and one which
-// goes on is not raised again, whichever process has raised it. While Kafka is
+// goes on is not raised again, whichever process has raised it. Two processes
+// may notice a thing at the same moment, and both say it: who tells people goes
+// by the order of the topic. While Kafka is
 // away alerts wait, the last state of each.
 package alert
 
@@ -16,6 +18,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +33,8 @@ import (
 
 // What is watched.
 const (
-	// Resolver: it waits for a store, or has stopped. The subject is its machine.
+	// Resolver: it waits for a store, or has stopped. The subject is what a person
+	// can act on: clickhouse, kafka, disk, or resolver itself.
 	Resolver = "resolver"
 	// Connector: a stream that a platform refuses until a person acts, or that
 	// fails for minutes. The subject is platform/shop/stream.
@@ -45,7 +49,7 @@ const (
 	Pipeline = "pipeline"
 	// Drift: payloads are not of the form that their connector knows. The
 	// subject is platform/shop/stream. Each change of what differs is told.
-	Drift = "drift"
+	Drift = events.AlertDrift
 	// Rows: ClickHouse refused rows of who is who, and they wait in the dead
 	// letter. The subject is the stream of such letters.
 	Rows = "rows"
@@ -64,7 +68,8 @@ type Alerts struct {
 
 	mu     sync.Mutex
 	wanted map[subject]string // what is wrong, empty if nothing is, until it is told
-	moved  chan struct{}      // holds one thing while wanted has changed
+	well   map[string]bool    // kinds of which nothing is wrong but what is wanted, until it is told
+	moved  chan struct{}      // holds one thing while one of both has changed
 }
 
 type subject struct{ kind, name string }
@@ -75,17 +80,39 @@ func (a *Alerts) Set(kind, name, detail string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.start()
-	a.wanted[subject{kind, name}] = detail[:min(len(detail), maxDetail)]
+	a.wanted[subject{kind, name}] = printable(detail)
+	a.tellRun()
+}
+
+// Clear says that all is well with every subject of a kind, also with those
+// that a process has raised which is gone.
+func (a *Alerts) Clear(kind string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.start()
+	maps.DeleteFunc(a.wanted, func(about subject, _ string) bool { return about.kind == kind })
+	a.well[kind] = true
+	a.tellRun()
+}
+
+// tellRun wakes Run; mu is held.
+func (a *Alerts) tellRun() {
 	select {
 	case a.moved <- struct{}{}:
 	default:
 	}
 }
 
+// printable is a detail as the topic takes it: an error may repeat the bytes of
+// a file's name, in any encoding.
+func printable(detail string) string {
+	return events.Cut(strings.ToValidUTF8(detail, "\uFFFD"), maxDetail)
+}
+
 // start makes what is not there yet; mu is held.
 func (a *Alerts) start() {
 	if a.wanted == nil {
-		a.wanted, a.moved = make(map[subject]string), make(chan struct{}, 1)
+		a.wanted, a.well, a.moved = make(map[subject]string), make(map[string]bool), make(chan struct{}, 1)
 	}
 }
 
@@ -136,16 +163,28 @@ type standing struct {
 // publish publishes whatever is not as it was told last, by any process.
 func (a *Alerts) publish(ctx context.Context, s *standing) error {
 	a.mu.Lock()
-	now := maps.Clone(a.wanted)
+	now, well := maps.Clone(a.wanted), maps.Clone(a.well)
 	a.mu.Unlock()
-	if len(now) == 0 {
+	if len(now)+len(well) == 0 {
 		return nil
 	}
 	if err := a.catchUp(ctx, s); err != nil {
 		return err
 	}
+	for about, detail := range s.raised {
+		if _, said := now[about]; said || detail == "" || !well[about.kind] {
+			continue
+		}
+		if err := a.tell(ctx, about, ""); err != nil {
+			return err
+		}
+		s.raised[about] = ""
+	}
+	a.mu.Lock()
+	maps.DeleteFunc(a.well, func(kind string, _ bool) bool { return well[kind] })
+	a.mu.Unlock()
 	for about, detail := range now {
-		if told := s.raised[about]; (detail != "") != (told != "") || detail != told && about.kind == Drift {
+		if events.AlertChanges(about.kind, s.raised[about], detail) {
 			if err := a.tell(ctx, about, detail); err != nil {
 				return err
 			}
@@ -194,11 +233,7 @@ func (a *Alerts) catchUp(ctx context.Context, s *standing) error {
 	err = a.Kafka.ReadRange(ctx, a.Topic, 0, max(s.next, first[0]), next[0], false, func(m kafka.Fetched) error {
 		alert := new(events.Alert)
 		if proto.Unmarshal(m.Value, alert) == nil {
-			detail := ""
-			if alert.GetState() == events.AlertState_ALERT_STATE_RAISED {
-				detail = alert.GetDetail()
-			}
-			s.raised[subject{alert.GetKind(), alert.GetSubject()}] = detail
+			s.raised[subject{alert.GetKind(), alert.GetSubject()}] = events.AlertSays(alert)
 		}
 		return nil
 	})

@@ -112,22 +112,22 @@ func TestChangesAreToldOnce(t *testing.T) {
 	r := newRig(t)
 	a, stop := r.running()
 	for i := range 20 {
-		a.Set(Resolver, "host", "waits for ClickHouse")
+		a.Set(Resolver, "clickhouse", "waits for ClickHouse")
 		a.Set(Reconciliation, "tmall/s/orders", "")
 		if i == 10 {
-			r.wants("resolver host +waits for ClickHouse")
+			r.wants("resolver clickhouse +waits for ClickHouse")
 		}
 	}
-	a.Set(Resolver, "host", "waits for Kafka") // it stands already
+	a.Set(Resolver, "clickhouse", "waits for Kafka") // it stands already
 	a.Set(Connector, "tmall/s/orders", "re-authorise")
-	r.wants("resolver host +waits for ClickHouse", "connector tmall/s/orders +re-authorise")
+	r.wants("resolver clickhouse +waits for ClickHouse", "connector tmall/s/orders +re-authorise")
 	stop()
 	a, stop = r.running()
 	a.Set(Connector, "tmall/s/orders", "re-authorise")
-	a.Set(Resolver, "host", "")
-	r.wants("resolver host +waits for ClickHouse", "connector tmall/s/orders +re-authorise", "resolver host -")
-	a.Set(Resolver, "host", strings.Repeat("long ", 1000))
-	r.wants(append(r.told()[:3:3], "resolver host +"+strings.Repeat("long ", maxDetail/5))...)
+	a.Set(Resolver, "clickhouse", "")
+	r.wants("resolver clickhouse +waits for ClickHouse", "connector tmall/s/orders +re-authorise", "resolver clickhouse -")
+	a.Set(Resolver, "clickhouse", strings.Repeat("long ", 1000))
+	r.wants(append(r.told()[:3:3], "resolver clickhouse +"+strings.Repeat("long ", maxDetail/5))...)
 	stop()
 }
 
@@ -145,7 +145,7 @@ func TestAlertsWaitForKafka(t *testing.T) {
 	defer publisher.Close()
 	a := &Alerts{Kafka: away, Publisher: publisher, Topic: r.topic, Log: slog.New(slog.DiscardHandler)}
 	for i := range 100 {
-		a.Set(Resolver, "host", fmt.Sprint("round ", i))
+		a.Set(Resolver, "clickhouse", fmt.Sprint("round ", i))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	if err := a.Run(ctx); err != nil {
@@ -157,7 +157,7 @@ func TestAlertsWaitForKafka(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	r.wants("resolver host +round 99")
+	r.wants("resolver clickhouse +round 99")
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -197,6 +197,33 @@ func TestWhatOneRaisesAnotherClears(t *testing.T) {
 	}
 }
 
+// What a process has raised that is gone, another clears without knowing of it;
+// other kinds, and what is wrong now, stay.
+func TestAKindIsCleared(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, stop := r.running()
+	a.Set(Resolver, "clickhouse", "waits")
+	r.wants("resolver clickhouse +waits")
+	a.Set(Connector, "tmall/s/orders", "re-authorise")
+	r.wants("resolver clickhouse +waits", "connector tmall/s/orders +re-authorise")
+	stop()
+	a, stop = r.running()
+	a.Set(Resolver, "kafka", "never told: all is well since")
+	a.Clear(Resolver)
+	r.wants("resolver clickhouse +waits", "connector tmall/s/orders +re-authorise", "resolver clickhouse -")
+	a.Clear(Resolver)
+	a.Set(Resolver, "disk", "full")
+	r.wants(append(r.told()[:3:3], "resolver disk +full")...)
+	a.Clear(Resolver)
+	a.Set(Resolver, "disk", "still full")
+	a.Clear(Drift)
+	stop()
+	if got := len(r.told()); got != 4 {
+		t.Errorf("told were %q", r.told())
+	}
+}
+
 // How payloads differ is told whenever it is another difference, also by a
 // process that starts later, and once more when there is none.
 func TestEachDriftIsTold(t *testing.T) {
@@ -211,9 +238,35 @@ func TestEachDriftIsTold(t *testing.T) {
 	stop()
 	a, stop = r.running()
 	a.Set(Drift, "tmall/s/orders", "gained a; lost b")
-	a.Set(Resolver, "host", "waits")
-	r.wants("drift tmall/s/orders +gained a", "drift tmall/s/orders +gained a; lost b", "resolver host +waits")
+	a.Set(Resolver, "clickhouse", "waits")
+	r.wants("drift tmall/s/orders +gained a", "drift tmall/s/orders +gained a; lost b", "resolver clickhouse +waits")
 	a.Set(Drift, "tmall/s/orders", "")
 	r.wants(append(r.told()[:3:3], "drift tmall/s/orders -")...)
 	stop()
+}
+
+// What is wrong is told though its words are not fit to print: cut in the middle
+// of a character, or of bytes that are no text.
+func TestAnyWordsAreTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, stop := r.running()
+	defer stop()
+	long := strings.Repeat("错", maxDetail)
+	a.Set(Pipeline, "inbox", long)
+	r.wants("pipeline inbox +" + long[:999])
+	a.Set(Pipeline, "files", "the file \xb6\xa9.csv cannot be read")
+	r.wants("pipeline inbox +"+long[:999], "pipeline files +the file \uFFFD.csv cannot be read")
+}
+
+// What is set last before the end is told, since nobody else will.
+func TestTheLastWordIsTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, stop := r.running()
+	a.Set(Pipeline, "nightly", "it failed")
+	r.wants("pipeline nightly +it failed")
+	a.Set(Pipeline, "nightly", "")
+	stop()
+	r.wants("pipeline nightly +it failed", "pipeline nightly -")
 }

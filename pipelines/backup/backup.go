@@ -59,6 +59,9 @@ type Backup struct {
 	Topics     events.Topics
 	Kafka      *kafka.Client
 	ClickHouse *clickhouse.Conn
+	// Also are files of the folder that its settings name, by their paths in it,
+	// without which these cannot be read: the rules, models.
+	Also []string
 	// Fingerprint names the brand's keys without giving them away.
 	Fingerprint string
 	Log         *slog.Logger
@@ -287,6 +290,11 @@ func (r *run) files(withKeys bool) error {
 	paths := []string{"oneid.yaml", "simulator.json"}
 	for _, path := range paths {
 		if err := r.keep("settings", path); err != nil && (path == paths[0] || !errors.Is(err, fs.ErrNotExist)) {
+			return err
+		}
+	}
+	for _, path := range r.Also {
+		if err := r.keep("settings", path); err != nil {
 			return err
 		}
 	}

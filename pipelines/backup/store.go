@@ -75,8 +75,8 @@ func (s *Store) piece(data []byte) (name string, added int64, err error) {
 	sum := sha256.Sum256(data)
 	name = hex.EncodeToString(sum[:])
 	path := s.path(name)
-	if _, err := os.Stat(path); err == nil {
-		return name, 0, nil
+	if there, err := os.Stat(path); err == nil && there.Size() == int64(len(data)) {
+		return name, 0, nil // one of another size was damaged, and is written again
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", 0, err
@@ -170,14 +170,39 @@ func (s *Store) read(name string) ([]byte, error) {
 	return data, nil
 }
 
-// finish writes the manifest: from now on the backup is there.
+// finish writes the manifest: from now on the backup is there, and stays when
+// the power goes: what it names is in its folders on the disk before.
 func (s *Store) finish(m Manifest) error {
+	folders := map[string]bool{filepath.Join(s.dir, "pieces"): true}
+	for _, f := range m.Files {
+		for _, name := range f.Pieces {
+			folders[filepath.Dir(s.path(name))] = true
+		}
+	}
+	for folder := range folders {
+		if err := syncFolder(folder); err != nil {
+			return err
+		}
+	}
 	data, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(data)
-	return writeWhole(filepath.Join(s.dir, "manifests", fmt.Sprintf("%06d-%s.json", m.Number, hex.EncodeToString(sum[:8]))), data)
+	manifests := filepath.Join(s.dir, "manifests")
+	if err := writeWhole(filepath.Join(manifests, fmt.Sprintf("%06d-%s.json", m.Number, hex.EncodeToString(sum[:8]))), data); err != nil {
+		return err
+	}
+	return errors.Join(syncFolder(manifests), syncFolder(s.dir))
+}
+
+// syncFolder puts the names in a folder on the disk.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // Manifests are the backups that were finished, the oldest first. A damaged

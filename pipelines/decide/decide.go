@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
@@ -78,7 +80,7 @@ type Decision struct {
 	Who    string    `json:"who"`
 	Why    string    `json:"why"`
 	At     time.Time `json:"decided_at"`
-	// Standing is stands, undone, or overruled by a later one about the same
+	// Standing is stands, undone, or overruled by another about the same
 	// accounts, or of rules.
 	Standing identity.Standing `json:"standing"`
 	// Resolved is false while the resolver has not taken it.
@@ -88,9 +90,30 @@ type Decision struct {
 // List is all that was decided, the newest first.
 type List struct {
 	Decisions []Decision `json:"decisions"`
-	// Conflicts are decisions that stand and contradict each other, by their
-	// ids: a different first, then the path of sames across it.
+	// Conflicts are decisions that were not taken back and contradict each other, by
+	// their ids: a different first, then the same about its own pair, or the path of
+	// sames across it.
 	Conflicts [][]string `json:"conflicts"`
+}
+
+// Standing are the decisions that stand, without the undos, and those in Conflicts.
+func (l *List) Standing() []Decision {
+	return l.those(func(_ int, d Decision) bool { return d.Standing == identity.Stands && d.Undoes == "" })
+}
+
+// Newest are the newest n, and those in Conflicts.
+func (l *List) Newest(n int) []Decision {
+	return l.those(func(i int, _ Decision) bool { return i < n })
+}
+
+func (l *List) those(wanted func(int, Decision) bool) []Decision {
+	out := []Decision{}
+	for i, d := range l.Decisions {
+		if wanted(i, d) || slices.ContainsFunc(l.Conflicts, func(ids []string) bool { return slices.Contains(ids, d.ID) }) {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // Desk is where people decide. It may be used concurrently.
@@ -249,11 +272,12 @@ func (d *Desk) List(ctx context.Context) (List, error) {
 	return out, nil
 }
 
-var errTexts = fmt.Errorf("%w: it takes who decides and why, each of at most %d bytes", ErrWrong, MaxText)
+var errTexts = fmt.Errorf("%w: it takes who decides and why, each one line of UTF-8 of at most %d bytes", ErrWrong, MaxText)
 
 func texts(all ...string) bool {
 	for _, text := range all {
-		if strings.TrimSpace(text) == "" || len(text) > MaxText {
+		// A list of decisions is read on terminals: no text may write over it.
+		if strings.TrimSpace(text) == "" || len(text) > MaxText || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 			return false
 		}
 	}

@@ -256,6 +256,50 @@ func TestContradictionsAreListed(t *testing.T) {
 	}
 }
 
+// Two people say the opposite of one pair at once: the pair stays two, both words
+// are named and shown, though one of them is overruled and old, and each can be
+// taken back.
+func TestTheOppositeAtOnceIsListed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 4)
+	var all []kafka.Message
+	for i, d := range []*events.Decision{
+		{DecisionId: "not", Kind: events.DecisionKind_DECISION_KIND_DIFFERENT, Accounts: []string{account(1), account(0)}},
+		{DecisionId: "ab", Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{account(0), account(1)}},
+		{DecisionId: "other", Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{account(2), account(3)}},
+	} {
+		d.Who, d.Why, d.DecidedMs = "Ada", why, 1_700_000_000_000+int64(i)
+		value, err := proto.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, kafka.Message{Topic: r.Topics.Decisions, Value: value})
+	}
+	r.Publish(t, all...)
+	r.resolve()
+	ids := func(decisions []Decision) string {
+		var out []string
+		for _, d := range decisions {
+			out = append(out, d.ID)
+		}
+		return strings.Join(out, " ")
+	}
+	list, err := r.desk.List(t.Context())
+	if err != nil || fmt.Sprint(list.Conflicts) != "[[not ab]]" || ids(list.Standing()) != "other ab not" || ids(list.Newest(1)) != "other ab not" || r.one(0, 1) {
+		t.Fatalf("the list is %+v (%v); one customer: %v", list, err, r.one(0, 1))
+	}
+	if _, _, err := r.desk.Same(t.Context(), account(0), account(1), "Bob", why); conflictWith(err) != "not" {
+		t.Errorf("a third word for one side: %v", err)
+	}
+	if _, _, err := r.desk.Undo(t.Context(), "not", "Ada", why); err != nil {
+		t.Fatal(err)
+	}
+	r.resolve()
+	if list, err := r.desk.List(t.Context()); err != nil || len(list.Conflicts) != 0 || ids(list.Newest(1)) == "" || !r.one(0, 1) {
+		t.Errorf("after the undo: %+v (%v); one customer: %v", list, err, r.one(0, 1))
+	}
+}
+
 // A word on its way is a CloudEvent of Watermill's, under the first account's
 // key.
 func TestDecisionsAreCloudEvents(t *testing.T) {

@@ -31,7 +31,11 @@ func (d *Deliverer) again(h *hook, to target, m *message.Message) error {
 		return nil // another's
 	}
 	if to.stream == events.StreamAlerts {
-		return d.alert(m.Context(), h, r.GetValue())
+		alert := new(events.Alert)
+		if err := proto.Unmarshal(r.GetValue(), alert); err != nil {
+			return errors.New("deliver: the message is no alert")
+		}
+		return d.alert(m.Context(), h, alert)
 	}
 	change := new(events.IdentityChange)
 	if err := proto.Unmarshal(r.GetValue(), change); err != nil {

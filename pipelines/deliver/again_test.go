@@ -76,10 +76,9 @@ func (r rig) replay(t *testing.T, l *events.DeadLetter, raw []byte) {
 func TestALetterIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	var stubborn, tries atomic.Int32
+	var stubborn atomic.Int32
 	stubborn.Store(1)
 	desk := newDesk(t, func(int, string) int {
-		tries.Add(1)
 		if stubborn.Load() == 1 {
 			return http.StatusBadRequest
 		}
@@ -103,7 +102,6 @@ func TestALetterIsDeliveredAgain(t *testing.T) {
 	eventually(t, "the desk knows version 5", func() bool { return desk.last(account) == 5 })
 	r.say(t, account, 6)
 	eventually(t, "the desk knows version 6", func() bool { return desk.last(account) == 6 })
-	before := tries.Load()
 	r.replay(t, l, again) // of version 5
 	r.say(t, "tmall/flagship/2", 1)
 	r.replay(t, l, again)
@@ -111,8 +109,12 @@ func TestALetterIsDeliveredAgain(t *testing.T) {
 		done, err := r.client.Committed(t.Context(), Group(r.brand, "desk")+".again", []string{r.topics.Redeliver})
 		return err == nil && done[r.topics.Redeliver][0] == 4 && desk.last("tmall/flagship/2") == 1
 	})
-	if got := tries.Load() - before; got != 1 {
-		t.Errorf("after a newer word the older one was told: %d requests, want 1", got)
+	// The first replay may have told the newer word once more, so that it was last.
+	desk.mu.Lock()
+	got := slices.Compact(slices.Clone(desk.got[account]))
+	desk.mu.Unlock()
+	if !slices.Equal(got, []uint64{5, 6}) {
+		t.Errorf("after a newer word the older one was told: %v", got)
 	}
 	eventually(t, "the other desk knows version 6", func() bool { return other.last(account) == 6 })
 	other.mu.Lock()

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/httpclient"
+	"oneid/internal/pubsub"
 	"oneid/schemas/events"
 )
 
@@ -25,13 +27,34 @@ const (
 // alertGroup is the consumer group of a webhook of alerts.
 func alertGroup(brand, webhook string) string { return brand + ".alert." + webhook }
 
-// alert tells a webhook of an alert.
-func (d *Deliverer) alert(ctx context.Context, h *hook, value []byte) error {
+// change tells a webhook of an alert that comes from the topic, if it changes
+// anything.
+func (d *Deliverer) change(h *hook, m *message.Message) error {
+	origin, ok := pubsub.OriginOf(m.Context())
+	if !ok {
+		return errors.New("deliver: the message has no origin")
+	}
 	alert := new(events.Alert)
-	if err := proto.Unmarshal(value, alert); err != nil {
+	if err := proto.Unmarshal(m.Payload, alert); err != nil {
 		return errors.New("deliver: the message is no alert")
 	}
-	if time.Since(time.UnixMilli(alert.GetChangedMs())) > staleAlert {
+	if news, err := h.news.news(m.Context(), origin, alert); err != nil || !news {
+		return err
+	}
+	if h.robot != nil && fresh(alert) {
+		return h.together.tell(m.Context(), alert)
+	}
+	return d.alert(m.Context(), h, alert)
+}
+
+// fresh says whether an alert is young enough to be told.
+func fresh(alert *events.Alert) bool {
+	return time.Since(time.UnixMilli(alert.GetChangedMs())) <= staleAlert
+}
+
+// alert tells a webhook of an alert.
+func (d *Deliverer) alert(ctx context.Context, h *hook, alert *events.Alert) error {
+	if !fresh(alert) {
 		return nil
 	}
 	if h.robot != nil {

@@ -74,9 +74,14 @@ type Config struct {
 	MinWait, MaxWait time.Duration
 	// Timeout of one attempt. Default 10 s.
 	Timeout time.Duration
+	// Transport carries what is told; nil is the network.
+	Transport http.RoundTripper
 	// RobotsPerSecond is how many messages a robot is sent. Default 0.25, below
 	// what all of them allow.
 	RobotsPerSecond float64
+	// Together is how long a robot's alert waits for others of its kind, to go in
+	// one message. Default a minute.
+	Together time.Duration
 }
 
 // Deliverer delivers identity changes and alerts to webhooks.
@@ -92,8 +97,11 @@ type hook struct {
 	Webhook
 	client *httpclient.Client
 	health pipelines.Health
-	told   *told  // nil for one of alerts
-	robot  *robot // nil for one that is none
+	told   *told    // nil for one of alerts
+	news   *changes // nil for one of identity changes
+	robot  *robot   // nil for one that is none
+	// together puts a robot's alerts together; nil for one that is none.
+	together *gathering
 }
 
 // New checks the webhooks; it connects to nothing.
@@ -113,6 +121,9 @@ func New(c Config) (*Deliverer, error) {
 	if c.RobotsPerSecond <= 0 {
 		c.RobotsPerSecond = robotsPerSecond
 	}
+	if c.Together <= 0 {
+		c.Together = time.Minute
+	}
 	for _, w := range c.Webhooks {
 		if w.Format != "" {
 			return nil, fmt.Errorf("deliver: webhook %q: robots take alerts alone", w.Name)
@@ -129,6 +140,12 @@ func New(c Config) (*Deliverer, error) {
 	}
 	if d.alerts, err = c.hooks(c.Alerts); err != nil {
 		return nil, err
+	}
+	for _, h := range d.alerts {
+		h.news = newChanges(c.Kafka, d.topics.Alerts)
+		if h.robot != nil {
+			h.together = &gathering{within: c.Together, say: func(ctx context.Context, alerts []*events.Alert) error { return d.sayAll(ctx, h, alerts) }}
+		}
 	}
 	return d, nil
 }
@@ -149,7 +166,7 @@ func (c Config) hooks(webhooks []Webhook) ([]*hook, error) {
 		}
 		seen[w.Name] = true
 		h := &hook{Webhook: w}
-		limits := httpclient.Config{BaseURL: w.URL, Timeout: c.Timeout, Attempts: 1, MaxThrottle: 2 * time.Minute}
+		limits := httpclient.Config{BaseURL: w.URL, Transport: c.Transport, Timeout: c.Timeout, Attempts: 1, MaxThrottle: 2 * time.Minute}
 		if w.Format != "" {
 			var err error
 			if h.robot, limits.BaseURL, err = newRobot(w.Format, w.URL, w.Secret); err != nil {
@@ -188,7 +205,12 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, letters.Close())
 	}
-	c.Remember, c.PerSecond = rememberAlerts, alertsPerSecond
+	c.Remember = rememberAlerts
+	chats, err := pubsub.NewRouter(c) // a robot's pace is its own, and its alerts wait for each other
+	if err != nil {
+		return errors.Join(err, letters.Close())
+	}
+	c.PerSecond = alertsPerSecond
 	alerts, err := pubsub.NewRouter(c)
 	if err != nil {
 		return errors.Join(err, letters.Close())
@@ -196,7 +218,11 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	// Each handler has a consumer group of its own.
 	handle := func(router *pubsub.Router, name, topic, group string, to target, work func(*message.Message) error) {
 		letters.of[name] = to
-		router.Handle(name, topic, pubsub.NewSubscriber(d.config.Kafka, group, 0, d.config.Log), work)
+		inFlight := 0
+		if router == chats {
+			inFlight = mostTogether
+		}
+		router.Handle(name, topic, pubsub.NewSubscriber(d.config.Kafka, group, inFlight, d.config.Log), work)
 	}
 	brand := d.config.Brand
 	for _, h := range d.hooks {
@@ -204,15 +230,25 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		handle(changes, "deliver-"+h.Name, d.topics.Identity, Group(brand, h.Name), to, func(m *message.Message) error { return d.deliver(h, m) })
 		handle(changes, "redeliver-"+h.Name, d.topics.Redeliver, Group(brand, h.Name)+".again", to, func(m *message.Message) error { return d.again(h, to, m) })
 	}
+	webhooks, robots := 0, 0
 	for _, h := range d.alerts {
-		to := target{events.StreamAlerts, h.Name}
-		handle(alerts, "alert-"+h.Name, d.topics.Alerts, alertGroup(brand, h.Name), to, func(m *message.Message) error { return d.alert(m.Context(), h, m.Payload) })
+		to, router := target{events.StreamAlerts, h.Name}, alerts
+		if h.robot != nil {
+			router, h.together.leaving = chats, ctx.Done()
+			robots++
+		} else {
+			webhooks++
+		}
+		handle(router, "alert-"+h.Name, d.topics.Alerts, alertGroup(brand, h.Name), to, func(m *message.Message) error { return d.change(h, m) })
 		handle(changes, "alert-again-"+h.Name, d.topics.Redeliver, alertGroup(brand, h.Name)+".again", to, func(m *message.Message) error { return d.again(h, to, m) })
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return changes.Run(ctx) })
-	if len(d.alerts) > 0 {
+	if webhooks > 0 {
 		group.Go(func() error { return alerts.Run(ctx) })
+	}
+	if robots > 0 {
+		group.Go(func() error { return chats.Run(ctx) })
 	}
 	return errors.Join(group.Wait(), letters.Close())
 }

@@ -21,6 +21,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
@@ -352,14 +353,7 @@ func firstOf(all ...error) error {
 func TestAWebhookThatIsAwayIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	away, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := away.Addr().String()
-	if err := away.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := crashtest.Address(t)
 	here := newDesk(t, fine)
 	r.deliver(t, Webhook{Name: "here", URL: here.URL, Secret: secret}, Webhook{Name: "away", URL: "http://" + address, Secret: secret})
 	for i := range 100 {

@@ -10,8 +10,8 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
-	"unicode/utf8"
 
 	"oneid/internal/httpclient"
 	"oneid/schemas/events"
@@ -78,6 +78,8 @@ func (r *robot) request(text string, now time.Time) (httpclient.Request, error) 
 			query.Set("sign", signDingTalk(stamp, r.secret))
 		}
 	case Feishu:
+		// A name of a file, or a platform's word, must call nobody.
+		text = strings.ReplaceAll(text, "<at", "＜at")
 		body = map[string]any{"msg_type": "text", "content": map[string]any{"text": text}}
 		if r.secret != "" {
 			stamp := strconv.FormatInt(now.Unix(), 10)
@@ -168,35 +170,46 @@ func (r *robot) check(c *httpclient.Client, response httpclient.Response) error 
 	return e
 }
 
-// phone is what looks like a mobile number: no alert should hold one, and none
-// may reach a group chat.
-var phone = regexp.MustCompile(`(^|[^0-9])1[3-9][0-9]{9}($|[^0-9])`)
+var digits = regexp.MustCompile(`[0-9]+`)
+
+// withoutPhones hides what looks like a mobile number: no alert should hold one,
+// and none may reach a group chat.
+func withoutPhones(text string) string {
+	return digits.ReplaceAllStringFunc(text, func(run string) string {
+		number := strings.TrimPrefix(strings.TrimPrefix(run, "00"), "86")
+		if len(number) == 11 && number[0] == '1' && number[1] >= '3' {
+			return "…"
+		}
+		return run
+	})
+}
+
+// sign begins what is said: of what is wrong, or is well again.
+func sign(wrong bool) string {
+	if wrong {
+		return "❗"
+	}
+	return "✅"
+}
 
 // text says an alert to people.
 func (r *robot) text(brand string, a *events.Alert) string {
-	begins := "❗"
-	if a.GetState() == events.AlertState_ALERT_STATE_CLEARED {
-		begins = "✅"
-	}
-	text := fmt.Sprintf("%s OneID %s: %s %s", begins, brand, a.GetKind(), a.GetSubject())
-	if a.GetState() == events.AlertState_ALERT_STATE_CLEARED {
+	cleared := a.GetState() == events.AlertState_ALERT_STATE_CLEARED
+	text := fmt.Sprintf("%s OneID %s: %s %s", sign(!cleared), brand, a.GetKind(), a.GetSubject())
+	if cleared {
 		text += "\nis well again"
 	}
 	if a.GetDetail() != "" {
-		text += "\n" + phone.ReplaceAllString(a.GetDetail(), "${1}…${2}")
+		text += "\n" + withoutPhones(a.GetDetail())
 	}
 	return cut(text+"\n"+time.UnixMilli(a.GetChangedMs()).UTC().Format(time.RFC3339), maxText)
 }
 
-// cut shortens a text to at most so many bytes, at the border of a character.
+// cut shortens a text to at most so many bytes.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
 	const end = "…"
-	at := most - len(end)
-	for at > 0 && !utf8.RuneStart(text[at]) {
-		at--
-	}
-	return text[:at] + end
+	return events.Cut(text, most-len(end)) + end
 }

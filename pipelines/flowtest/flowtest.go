@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,8 @@ type Flow struct {
 	ClickHouse *clickhouse.Conn
 	Database   chdbtest.Database
 	Rules      *identity.Rules
+	// Models are those that its rules may use: Models, unless a test adds to them.
+	Models identity.Scorers
 	// Brokers and KeysDir are for children that publish.
 	Brokers []string
 	KeysDir string
@@ -78,7 +81,7 @@ func New(t testing.TB) *Flow {
 	t.Cleanup(func() { _ = f.ClickHouse.Close() })
 	_, err = f.ClickHouse.Migrate(t.Context())
 	must(err)
-	f.Rules = identity.DefaultRules()
+	f.Rules, f.Models = identity.DefaultRules(), maps.Clone(Models)
 	return f
 }
 
@@ -122,7 +125,7 @@ func (c *Cut) insert(ctx context.Context, block tables.Block, token string, inse
 // ClickHouse if it is nil. The engine is for looking at.
 func (f *Flow) Resolver(t testing.TB, store *state.Store, to resolve.ClickHouse) (*resolve.Resolver, *engine.Engine) {
 	t.Helper()
-	e, err := engine.New(store, f.Rules, engine.Models(Models))
+	e, err := engine.New(store, f.Rules, engine.Models(f.Models))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,15 +210,29 @@ func (plain) Blocks(keys []uint64, a identity.Appearance) []uint64 {
 	return keys
 }
 
-// Weigh implements identity.Scorer.
-func (plain) Weigh(a, b identity.Appearance) (bits float32) {
-	for _, equal := range [...]bool{a.Name == b.Name, a.Phone == b.Phone, a.City == b.City} {
+var plainWorths = identity.Worths{Shares: []float64{0}, Fields: []identity.FieldWorth{
+	{Name: "name", Levels: []string{"equal", "else"}, Bits: [][]float64{{0, 4, 0}}},
+	{Name: "phone", Levels: []string{"equal", "else"}, Bits: [][]float64{{0, 4, 0}}},
+	{Name: "city", Levels: []string{"equal", "else"}, Bits: [][]float64{{0, 4, 0}}},
+}}
+
+// Compare implements identity.Scorer.
+func (plain) Compare(a, b identity.Appearance) (levels identity.Levels, rare float64) {
+	for i, equal := range [...]bool{a.Name == b.Name, a.Phone == b.Phone, a.City == b.City} {
+		level := identity.Levels(2)
 		if equal {
-			bits += 4
+			level = 1
 		}
+		levels |= level << (4 * i)
 	}
-	return bits
+	return levels, 0
 }
+
+// Worths implements identity.Scorer.
+func (plain) Worths() *identity.Worths { return &plainWorths }
+
+// Weigh implements identity.Scorer.
+func (p plain) Weigh(a, b identity.Appearance) float32 { return plainWorths.Weight(p.Compare(a, b)) }
 
 // Explain implements identity.Scorer.
 func (plain) Explain(a, b identity.Appearance) []string {

@@ -95,6 +95,33 @@ type recent struct {
 	since      time.Time
 }
 
+// signatures remembers of which kind of call each of the last minutes was. The
+// address of a call is not signed, and it alone may say what is told: whoever
+// has seen a joining could make a leaving of it.
+type signatures struct {
+	mu         sync.Mutex
+	now, older map[[sha256.Size]byte]connectors.MembershipKind
+	since      time.Time
+}
+
+// another says whether a call has the signature of one of another kind.
+func (s *signatures) another(platform, shop string, call connectors.Membership, now time.Time) bool {
+	key := sha256.Sum256([]byte(platform + "\x00" + shop + "\x00" + call.Signature))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == nil || now.Sub(s.since) > 2*connectors.MaxCallAge || len(s.now) >= 4*recentCalls {
+		s.older, s.now, s.since = s.now, make(map[[sha256.Size]byte]connectors.MembershipKind), now
+	}
+	first, known := s.now[key]
+	if !known {
+		first, known = s.older[key]
+	}
+	if !known {
+		s.now[key] = call.Kind
+	}
+	return known && first != call.Kind
+}
+
 type remembered struct {
 	evidence []identity.Evidence // acknowledged
 	// said and at are of the last attempt, until it is acknowledged.

@@ -73,6 +73,9 @@ const (
 	DefaultWithin = time.Second
 	// maxBody bounds a call: real ones have less than a kilobyte.
 	maxBody = 64 << 10
+	// atOnce is how many calls are worked on at the same time; with maxBody it
+	// bounds the memory that a stranger can take.
+	atOnce = 256
 )
 
 // Service answers calls. Its fields do not change once it serves.
@@ -93,7 +96,9 @@ type Service struct {
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 
-	recent recent
+	recent     recent
+	signatures signatures
+	working    atomic.Int64
 }
 
 // Unknown is the kind of a call that could not be read.
@@ -127,6 +132,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind := Unknown
 	var answer connectors.MembershipAnswer
 	var call connectors.Membership
+	defer s.working.Add(-1)
+	if s.working.Add(1) > atOnce {
+		h.reply(w, kind, call, answer, errors.New("membership: too many calls at the same time"), began)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		err = fmt.Errorf("membership: read a call: %w: it is larger than %d bytes, or was cut off", connectors.ErrNotUnderstood, maxBody)
@@ -137,6 +147,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer, err = h.answer(ctx, call, began)
 		}
 	}
+	h.reply(w, kind, call, answer, err, began)
+}
+
+// reply tells the platform what became of its call.
+func (h *handler) reply(w http.ResponseWriter, kind connectors.MembershipKind, call connectors.Membership, answer connectors.MembershipAnswer, err error, began time.Time) {
+	s := h.service
 	switch {
 	case errors.Is(err, connectors.ErrForged):
 		answer.Outcome = connectors.MembershipForged
@@ -201,6 +217,9 @@ func (s *Service) within() time.Duration {
 // ErrNotUnderstood means that something of ours is away.
 func (h *handler) answer(ctx context.Context, call connectors.Membership, now time.Time) (connectors.MembershipAnswer, error) {
 	s := h.service
+	if s.signatures.another(h.platform, h.shop, call, now) {
+		return connectors.MembershipAnswer{}, fmt.Errorf("membership: %w: its signature is that of a call of another kind", connectors.ErrNotUnderstood)
+	}
 	account := identity.Account{Platform: h.platform, Shop: h.shop, ID: call.Account}
 	evidence, err := s.Known.Evidence(ctx, []identity.Account{account})
 	if err != nil {

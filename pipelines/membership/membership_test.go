@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
@@ -12,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -182,6 +184,13 @@ func (r *rig) tmallStatus(method string, at time.Time, params map[string]string,
 // douyin makes a call as 会员通 does, at a moment.
 func (r *rig) douyin(call string, at time.Time, params map[string]any) map[string]any {
 	r.t.Helper()
+	path, body := r.douyinCall(call, at, params)
+	return r.post(path, body, http.StatusOK)
+}
+
+// douyinCall is such a call: its address and its body.
+func (r *rig) douyinCall(call string, at time.Time, params map[string]any) (string, []byte) {
+	r.t.Helper()
 	body, err := json.Marshal(params)
 	if err != nil {
 		r.t.Fatal(err)
@@ -189,7 +198,7 @@ func (r *rig) douyin(call string, at time.Time, params map[string]any) map[strin
 	stamp := strconv.FormatInt(at.Unix(), 10)
 	sum := md5.Sum([]byte(secret + "app_key" + appKey + "param_json" + string(body) + "timestamp" + stamp + secret))
 	query := url.Values{"app_key": {appKey}, "timestamp": {stamp}, "sign": {hex.EncodeToString(sum[:])}}
-	return r.post("/spi/douyin/4463798/"+call+"?"+query.Encode(), body, http.StatusOK)
+	return "/spi/douyin/4463798/" + call + "?" + query.Encode(), body
 }
 
 func (r *rig) post(path string, body []byte, status int) map[string]any {
@@ -577,5 +586,161 @@ func TestRefused(t *testing.T) {
 	}
 	if strings.Contains(r.log.String(), phoneP) {
 		t.Error("the log holds a phone")
+	}
+}
+
+// A joining that somebody has seen is no leaving at another address, whose name
+// nobody signs; the joining itself may come again.
+func TestTheAddressMakesNoOtherCall(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	path, body := r.douyinCall("join", r.now, map[string]any{"open_id": "a", "mobile": phoneP})
+	r.want(r.post(path, body, http.StatusOK), "0")
+	for range 2 {
+		r.want(r.post(strings.Replace(path, "/join?", "/leave?", 1), body, http.StatusOK), "100")
+		r.now = r.now.Add(3 * time.Minute)
+		r.want(r.post(path, body, http.StatusOK), "0")
+	}
+	r.wantEvents(1)
+	// Signed anew it is one.
+	r.want(r.douyin("leave", r.now, map[string]any{"open_id": "a", "mobile": phoneP}), "0")
+	r.wantEvents(2)
+	if r.outcomes["douyin unbind malformed"] != 2 {
+		t.Errorf("counted %v", r.outcomes)
+	}
+}
+
+// heldKnown is a state that answers once it may.
+type heldKnown struct {
+	Known
+	asked chan struct{}
+	may   chan struct{}
+}
+
+func (h heldKnown) Evidence(ctx context.Context, accounts []identity.Account) ([]identity.Evidence, error) {
+	h.asked <- struct{}{}
+	<-h.may
+	return h.Known.Evidence(ctx, accounts)
+}
+
+// However many call at once, so many are worked on; the others are told to come
+// again, and are answered when they do.
+func TestCallsAtOnceAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.service.Within = time.Minute
+	state := r.service.Known
+	held := heldKnown{state, make(chan struct{}, atOnce), make(chan struct{})}
+	r.service.Known = held
+	var calls sync.WaitGroup
+	for n := range atOnce {
+		path, body := r.douyinCall("join", r.now, map[string]any{"open_id": strconv.Itoa(n), "mobile": phoneP})
+		calls.Go(func() {
+			response, err := http.Post(r.server.URL+path, "application/json", bytes.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = response.Body.Close()
+		})
+	}
+	for range atOnce {
+		<-held.asked
+	}
+	r.want(r.douyin("join", r.now, map[string]any{"open_id": "one more", "mobile": phoneP}), "100")
+	close(held.may)
+	calls.Wait()
+	r.want(r.douyin("join", r.now, map[string]any{"open_id": "one more", "mobile": phoneP}), "0")
+	if r.outcomes["douyin bind done"] != atOnce+1 || r.outcomes["douyin unknown again"] != 1 {
+		t.Errorf("counted %v", r.outcomes)
+	}
+}
+
+// Who asks with a phone is a member whom the brand knows if it is a member's:
+// not that of a parcel's receiver, nor everybody's.
+func TestWhosePhoneMakesAMember(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	bears := func(phone string, role identity.Role, accounts int) {
+		var updates []engine.Update
+		id := r.service.identifiers("tmall", "s1", connectors.Membership{Phone: phone})[0]
+		for n := range accounts {
+			account := identity.Account{Platform: "weidian", Shop: "w", ID: phone[len(phone)-4:] + "-" + strconv.Itoa(n)}
+			updates = append(updates, engine.Update{Account: account, Evidence: []identity.Evidence{{Identifier: id, Role: role, Source: "weidian", First: 1, Last: 1}}})
+		}
+		r.sequence++
+		if _, err := r.engine.Apply(r.sequence, updates, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const receiver, member, everybody = "13912345601", "13912345602", "13912345603"
+	bears(receiver, identity.RoleReceiver, 1)
+	bears(member, identity.RoleMember, mostBearers)
+	bears(everybody, identity.RoleMember, mostBearers+1)
+	for n, c := range []struct{ phone, want string }{{receiver, "E01"}, {member, "E02"}, {everybody, "E01"}} {
+		r.want(r.tmall("tmall.mei.crm.member.bind.query", r.now, buyer("x"+strconv.Itoa(n), c.phone)), c.want)
+	}
+}
+
+// slowKnown is a state that does not answer.
+type slowKnown struct{ Known }
+
+func (slowKnown) Evidence(ctx context.Context, _ []identity.Account) ([]identity.Evidence, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// What takes longer than the platform waits is told to come again, also a call
+// whose body does not come to its end.
+func TestAnAnswerComesInTime(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.service.Within = 50 * time.Millisecond
+	r.service.Known = slowKnown{r.service.Known}
+	r.want(r.tmall("tmall.mei.crm.bind", r.now, buyer("a", phoneP)), "E04")
+	r.wantEvents(0)
+	conn, err := net.Dial("tcp", r.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /spi/tmall/s1 HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("a body that does not come: %v", err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); !strings.Contains(string(text), "E04") {
+		t.Errorf("a body that does not come: %s", text)
+	}
+}
+
+// What was remembered of calls is forgotten, some time after it was needed last.
+func TestCallsAreForgotten(t *testing.T) {
+	t.Parallel()
+	var r recent
+	var s signatures
+	join := connectors.Membership{Kind: connectors.MemberBind, Signature: "A"}
+	leave := connectors.Membership{Kind: connectors.MemberUnbind, Signature: "A"}
+	a, now := identity.Account{Platform: "douyin", Shop: "s", ID: "a"}, start
+	r.acknowledged(a, []identity.Evidence{{Last: 1}}, now)
+	s.another("douyin", "s", join, now)
+	for range 2 {
+		now = now.Add(connectors.MaxCallAge - time.Second)
+		r.keep(identity.Account{ID: "another"}, now)
+		if len(r.of(a)) != 1 || !s.another("douyin", "s", leave, now) {
+			t.Errorf("after %s it is forgotten", now.Sub(start))
+		}
+	}
+	for range 3 {
+		now = now.Add(3 * connectors.MaxCallAge)
+		r.keep(identity.Account{ID: "another"}, now)
+		s.another("douyin", "s", connectors.Membership{Signature: "B"}, now)
+	}
+	if len(r.of(a)) != 0 || s.another("douyin", "s", leave, now) || len(r.now)+len(r.older) > 2 || len(s.now)+len(s.older) > 4 {
+		t.Error("after two hours it is remembered")
 	}
 }

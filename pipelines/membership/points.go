@@ -63,7 +63,15 @@ func Source(c SourceConfig) (Points, error) {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultSourceTimeout
 	}
-	client := &http.Client{Transport: c.Transport, Timeout: c.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	transport := c.Transport
+	if standard, ok := http.DefaultTransport.(*http.Transport); ok && transport == nil {
+		// A connection for each call that is under way: to open one takes as long as
+		// the platform waits for.
+		kept := standard.Clone()
+		kept.MaxIdleConnsPerHost, kept.MaxIdleConns = atOnce, atOnce
+		transport = kept
+	}
+	client := &http.Client{Transport: transport, Timeout: c.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return func(ctx context.Context, about About) (Standing, error) {
 		var standing Standing
 		body, err := json.Marshal(asked(about))
@@ -88,11 +96,26 @@ func Source(c SourceConfig) (Points, error) {
 			return standing, nil // the source knows no such member: no points yet
 		case response.StatusCode != http.StatusOK:
 			return standing, fmt.Errorf("membership: the source of points answers %s", response.Status)
-		case json.Unmarshal(answer, &standing) != nil:
-			return Standing{}, errors.New("membership: the source of points answers with something else than {\"points\":…,\"level\":…,\"card_no\":…}")
 		}
-		return standing, nil
+		if standing, ok := standingOf(answer); ok {
+			return standing, nil
+		}
+		return standing, errors.New("membership: the source of points answers with something else than {\"points\":…,\"level\":…,\"card_no\":…}")
 	}, nil
+}
+
+// standingOf reads an answer. One without points, such as an error that came
+// with status 200, must not be told to a member as no points at all.
+func standingOf(answer []byte) (Standing, bool) {
+	var said struct {
+		Points *int64 `json:"points"`
+		Level  string `json:"level"`
+		Card   string `json:"card_no"`
+	}
+	if json.Unmarshal(answer, &said) != nil || said.Points == nil || *said.Points < 0 {
+		return Standing{}, false
+	}
+	return Standing{Points: *said.Points, Level: said.Level, Card: said.Card}, true
 }
 
 // signed are the headers of a question, in the words of Standard Webhooks 1.0.

@@ -48,7 +48,11 @@ func NewBackfill(p *Puller, from, to time.Time) (*Backfill, error) {
 	}
 	p.Connector = whole.Until(to)
 	b := &Backfill{puller: p, Connector: p.Connector, Resumed: p.Cursors.Get(p.CursorKey) != ""}
-	p.Start, b.From = p.Connector.(connectors.Backfiller).Since(from)
+	if c, ok := p.Connector.(connectors.StreamSeeker); ok {
+		p.Start, b.From = c.SinceOf(p.Stream, from)
+	} else {
+		p.Start, b.From = p.Connector.(connectors.Backfiller).Since(from)
+	}
 	return b, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,7 +56,9 @@ func TestBackfillMovesNoLiveCursor(t *testing.T) {
 				case <-time.After(50 * time.Millisecond):
 				}
 			}
-			child.Kill()
+			// By itself: of one that is killed a cursor may still be on its way to the broker.
+			child.Signal(syscall.SIGTERM)
+			child.Wait(t, time.Minute)
 			before := cursorsIn(t, live)
 
 			_, now, err := live.client.Ends(t.Context(), live.topics.Orders)

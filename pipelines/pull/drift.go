@@ -33,6 +33,7 @@ type Drifts struct {
 
 	mu      sync.Mutex
 	streams map[string]*streamDrift // by platform/shop/stream; guarded by mu
+	pushes  map[string]*looker      // at what pushes brought, by stream; guarded by mu
 }
 
 // Drift is one way in which a stream's payloads differ.
@@ -171,6 +172,18 @@ func (d *Drifts) looked(key string, shown []connectors.Change) {
 			s.unkept = true
 		}
 	}
+	s.note(shown)
+}
+
+// saw notes what an event showed, beside the payloads that are looked at.
+func (d *Drifts) saw(key string, shown []connectors.Change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stream(key).note(shown)
+}
+
+// note counts what was shown; mu is held.
+func (s *streamDrift) note(shown []connectors.Change) {
 	for _, change := range shown {
 		drift := s.found[keyOf(change)]
 		if drift == nil {
@@ -275,13 +288,39 @@ func (d *Drifts) Accept(ctx context.Context, key string, drifts []Drift) error {
 	return nil
 }
 
-// looker looks at the payloads of one puller. It is of one goroutine at a time.
+// looker looks at the payloads of one puller, or at those that pushes brought
+// of one stream. It may be used concurrently.
 type looker struct {
-	drifts  *Drifts
-	key     string
-	watch   *connectors.Watch
-	records int
-	shown   []connectors.Change
+	drifts *Drifts
+	key    string
+
+	mu      sync.Mutex
+	watch   *connectors.Watch   // guarded by mu
+	records int                 // guarded by mu
+	shown   []connectors.Change // guarded by mu
+}
+
+// pushed looks at what pushes bring of a puller's stream. It is one for all of
+// them, since a field is lost only when it is missing from several in a row; it
+// is another than that of the pull, whose payloads may be others. nil where
+// newLooker is, and without Drifts.
+func (d *Drifts) pushed(p *Puller) *looker {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.pushes[p.key()]
+	if l == nil {
+		if l = newLooker(p); l == nil {
+			return nil
+		}
+		if d.pushes == nil {
+			d.pushes = make(map[string]*looker)
+		}
+		d.pushes[p.key()] = l
+	}
+	return l
 }
 
 // newLooker is nil where nothing is known of the stream's payloads.
@@ -303,12 +342,21 @@ func newLooker(p *Puller) *looker {
 	return l
 }
 
+// saw notes what the events of a payload showed.
+func (l *looker) saw(shown []connectors.Change) {
+	if l != nil && len(shown) > 0 {
+		l.drifts.saw(l.key, shown)
+	}
+}
+
 // look compares a payload, if it is one of those that are looked at, and gives
 // how many fields are not as they are known. first: it is the first of a page.
 func (l *looker) look(raw []byte, first bool) int {
 	if l == nil {
 		return 0
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.records++
 	if l.records > lookedFirst && !first && l.records%lookEvery != 0 {
 		return 0

@@ -128,6 +128,40 @@ func TestDriftIsKept(t *testing.T) {
 	}
 }
 
+// What a push brought is looked at like what a pull reads, counted and kept for
+// all processes, whoever tells of it, though each push has a puller of its own.
+func TestDriftOfPushes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	drifts := r.drifts(t)
+	push := func(payload string, want int) {
+		t.Helper()
+		p := r.puller(t, &worded{})
+		p.Drifts = drifts
+		var counted Summary
+		p.Count = func(sum Summary) { counted = sum }
+		sum, err := p.Page(t.Context(), connectors.Page{Records: []connectors.Record{{Stream: "orders", Raw: []byte(payload)}}})
+		if err != nil || counted != sum || sum.Drift != want {
+			t.Errorf("%s: %+v, counted %+v, %v; want a drift of %d", payload, sum, counted, err, want)
+		}
+	}
+	push(`{"no":"1","status":"known"}`, 0)
+	push(`{"no":"2","status":"known","tax":1}`, 1)
+	push(`{"no":"3","status":"BY_DRONE"}`, 1)
+	for range 9 {
+		push(`{"no":"4"}`, 1) // unknown, and only missing so far
+	}
+	push(`{"no":"4"}`, 2)
+	for process, d := range map[string]*Drifts{"this": drifts, "another": r.drifts(t)} {
+		got := texts(d.Open("tmall/s/orders"))
+		for _, want := range []string{"gained tax (number)", "lost status", "BY_DRONE"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s process knows %q, and not %s", process, got, want)
+			}
+		}
+	}
+}
+
 // Of the many payloads a part is looked at: a change of all of them is seen,
 // wherever it begins.
 func TestDriftIsSeenInASample(t *testing.T) {

@@ -82,7 +82,7 @@ type Puller struct {
 	// what is wrong with it.
 	Refused func(origin string, err error)
 
-	looker *looker // made by the first Once
+	looker *looker // made by the first Once or Page
 
 	mu      sync.Mutex
 	waiting int           // calls that wait for a limit; guarded by mu
@@ -95,7 +95,8 @@ type Puller struct {
 type Summary struct {
 	Pages, Records, Events, DeadLetters int
 	// Drift counts the fields that are not as the connector knows them, in the
-	// payloads that were looked at.
+	// payloads that were looked at, and the statuses that it does not know, in all
+	// of them.
 	Drift int
 	// Total is how many records the platform says there are to read; 0 when
 	// it does not say.
@@ -148,15 +149,21 @@ func (p *Puller) Once(ctx context.Context) (Summary, error) {
 	p.mu.Lock()
 	sum.Waited, p.waited = p.waited, 0
 	p.mu.Unlock()
-	if p.looker != nil && ctx.Err() == nil {
-		if err := p.Drifts.keep(ctx, key); err != nil {
-			p.Log.Debug("how payloads differ is noted with the next round", "error", err)
-		}
-	}
+	p.keepDrifts(ctx)
 	if p.Ended != nil && ctx.Err() == nil {
 		p.Ended(err)
 	}
 	return sum, err
+}
+
+// keepDrifts keeps what was looked at.
+func (p *Puller) keepDrifts(ctx context.Context) {
+	if p.looker == nil || ctx.Err() != nil {
+		return
+	}
+	if err := p.Drifts.keep(ctx, p.key()); err != nil {
+		p.Log.Debug("how payloads differ is noted with the next round", "error", err)
+	}
 }
 
 // waits notes a wait for a limit of the platform: a state of the run, with its
@@ -380,6 +387,9 @@ func (p *Puller) seal(page connectors.Page, sum *Summary) ([]kafka.Message, erro
 			}
 			continue
 		}
+		unknown := unknownStatuses(mapped)
+		sum.Drift += len(unknown)
+		p.looker.saw(unknown)
 		for _, event := range mapped {
 			reason, err := events.ReasonMap, events.Check(event)
 			if err == nil {

@@ -34,13 +34,15 @@ type Quotas struct {
 	topic     string
 	process   string
 
-	asking sync.Mutex // held by the one who writes a share and reads on to it
+	asking sync.Mutex // held by the one who writes a share, until it is read
 
 	reading sync.Mutex
 	next    int64 // the offset to read on from; guarded by reading
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
+	// see, if set, is told of each share in the topic's order, whoever reads it.
+	see    func(name, process string)
 	shares map[string]map[string]processShare // name → process
 	called map[string]time.Time               // name of a rate → when this process called last
 	wants  map[string]httpclient.Demand       // name of a rate → what for
@@ -52,7 +54,8 @@ var _ httpclient.Keeper = (*Quotas)(nil)
 type processShare struct {
 	Day   string    `json:"day"`
 	Used  int       `json:"used"`
-	Until time.Time `json:"until,omitzero"` // of a ban
+	Quota int       `json:"quota,omitempty"` // of that day, for all
+	Until time.Time `json:"until,omitzero"`  // of a ban
 	// Demand is what it calls for. One that does not say calls for what cannot
 	// wait.
 	Demand httpclient.Demand `json:"demand"`
@@ -84,7 +87,7 @@ func OpenQuotas(ctx context.Context, client *kafka.Client, publisher *kafka.Publ
 		return nil, fmt.Errorf("pull: read the quotas: %w", err)
 	}
 	q.next = first[0]
-	if err := q.catchUp(ctx, nil); err != nil {
+	if err := q.catchUp(ctx); err != nil {
 		return nil, fmt.Errorf("pull: read the quotas: %w", err)
 	}
 	if err := q.forget(ctx, time.Now().Add(-shareKept)); err != nil {
@@ -117,13 +120,24 @@ func (q *Quotas) forget(ctx context.Context, before time.Time) error {
 // What cannot be heard while Kafka is away is heard later.
 func (q *Quotas) Run(ctx context.Context) {
 	for pipelines.Sleep(ctx, time.Second) == nil {
-		if q.catchUp(ctx, nil) != nil {
+		if q.catchUp(ctx) != nil {
 			continue
 		}
 		for _, name := range q.toTell(time.Now()) {
-			_ = q.write(ctx, name, q.share(name)) // told the next time
+			_ = q.tell(ctx, name) // told the next time
 		}
 	}
+}
+
+// tell writes a share as it is: not beside one who raises it, or the lower one
+// might be the last.
+func (q *Quotas) tell(ctx context.Context, name string) error {
+	q.asking.Lock()
+	defer q.asking.Unlock()
+	if err := q.write(ctx, name, q.share(name)); err != nil {
+		return err
+	}
+	return q.catchUp(ctx)
 }
 
 // toTell are the names under which this process called and has not said so
@@ -175,9 +189,8 @@ func (q *Quotas) write(ctx context.Context, name string, s processShare) error {
 	return q.publisher.Publish(ctx, []kafka.Message{{Topic: q.topic, Key: []byte(key), Value: value, Headers: kafka.Headers(events.DescribeCursor(key, written).Headers())}})
 }
 
-// catchUp reads what was written since; see, if set, is told of each share in
-// its order, under mu.
-func (q *Quotas) catchUp(ctx context.Context, see func(name, process string)) error {
+// catchUp reads what was written since.
+func (q *Quotas) catchUp(ctx context.Context) error {
 	q.reading.Lock()
 	defer q.reading.Unlock()
 	_, next, err := q.client.Ends(ctx, q.topic)
@@ -195,8 +208,8 @@ func (q *Quotas) catchUp(ctx context.Context, see func(name, process string)) er
 			q.shares[name] = make(map[string]processShare)
 		}
 		q.shares[name][process] = s
-		if see != nil {
-			see(name, process)
+		if q.see != nil {
+			q.see(name, process)
 		}
 		return nil
 	})
@@ -238,6 +251,8 @@ type Usage struct {
 	// Used are the calls of the newest day that anybody wrote down and that is
 	// today somewhere; 0 for a limit without a quota.
 	Used int
+	// Quota is how many there may be on that day; 0 for a limit without one.
+	Quota int
 	// Until is the end of a ban; zero for none.
 	Until time.Time
 }
@@ -257,6 +272,11 @@ func (q *Quotas) Usage(now time.Time) []Usage {
 		}
 		if day >= now.Add(-12*time.Hour).UTC().Format(time.DateOnly) {
 			u.Used = q.used(name, day)
+			for _, s := range q.shares[name] {
+				if s.Day == day {
+					u.Quota = max(u.Quota, s.Quota)
+				}
+			}
 		}
 		list = append(list, u)
 	}
@@ -264,7 +284,7 @@ func (q *Quotas) Usage(now time.Time) []Usage {
 }
 
 // Take implements httpclient.Keeper.
-func (q *Quotas) Take(ctx context.Context, name, day string, n, limit int) (int, error) {
+func (q *Quotas) Take(ctx context.Context, name, day string, n, limit, quota int) (int, error) {
 	q.asking.Lock()
 	defer q.asking.Unlock()
 	mine := q.share(name)
@@ -278,17 +298,29 @@ func (q *Quotas) Take(ctx context.Context, name, day string, n, limit int) (int,
 	if n <= 0 {
 		return 0, nil
 	}
-	mine.Used += n
+	mine.Used, mine.Quota = mine.Used+n, quota
+	granted, seen := 0, false
+	see := func(see func(name, process string)) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.see = see
+	}
+	// Before it is written: Run may read it before the one who wrote it does.
+	see(func(of, process string) {
+		if !seen && of == name && process == q.process && q.shares[of][process].Used == mine.Used {
+			granted, seen = max(n-max(q.used(name, day)-limit, 0), 0), true
+		}
+	})
+	defer see(nil)
 	if err := q.write(ctx, name, mine); err != nil {
 		return 0, err
 	}
-	granted := 0
-	err := q.catchUp(ctx, func(of, process string) {
-		if of == name && process == q.process && q.shares[of][process].Used == mine.Used {
-			granted = max(n-max(q.used(name, day)-limit, 0), 0)
-		}
-	})
-	return granted, err
+	if err := q.catchUp(ctx); err != nil {
+		return 0, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return granted, nil
 }
 
 // Ban implements httpclient.Keeper.
@@ -300,7 +332,7 @@ func (q *Quotas) Ban(ctx context.Context, name string, until time.Time) error {
 	if err := q.write(ctx, name, mine); err != nil {
 		return err
 	}
-	return q.catchUp(ctx, nil)
+	return q.catchUp(ctx)
 }
 
 // Banned implements httpclient.Keeper.

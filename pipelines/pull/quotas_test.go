@@ -1,10 +1,13 @@
 package pull
 
 import (
+	"context"
 	"math"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"oneid/internal/httpclient"
 	"oneid/internal/kafka"
@@ -25,7 +28,7 @@ func TestAQuotaIsGrantedOnce(t *testing.T) {
 	r := newRig(t)
 	const perDay = 100
 	take := func(q *Quotas, day string) int {
-		n, err := q.Take(t.Context(), "app", day, 7, perDay)
+		n, err := q.Take(t.Context(), "app", day, 7, perDay, perDay)
 		if err != nil {
 			t.Error(err)
 		}
@@ -59,9 +62,39 @@ func TestAQuotaIsGrantedOnce(t *testing.T) {
 	if n := take(restarted, "2026-11-12"); n != 7 {
 		t.Errorf("the next day grants %d, want 7", n)
 	}
-	if n, err := r.quotas(t).Take(t.Context(), "another app", "2026-11-11", 7, perDay); err != nil || n != 7 {
+	// What can wait is granted a part of the quota; shown is the whole.
+	if n, err := r.quotas(t).Take(t.Context(), "another app", "2026-11-11", 7, perDay/2, perDay); err != nil || n != 7 {
 		t.Errorf("another app is granted %d, %v", n, err)
 	}
+	noon := time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
+	want := []Usage{{Name: "another app", Used: 7, Quota: perDay}, {Name: "app", Used: 7, Quota: perDay}}
+	if d := cmp.Diff(want, r.quotas(t).Usage(noon)); d != "" {
+		t.Errorf("the usage (-want +got):\n%s", d)
+	}
+}
+
+// What this process reads of the topic beside the one who asks takes nothing
+// from it: else a quota would be used up until midnight after a few calls.
+func TestAQuotaIsGrantedWhoeverReadsIt(t *testing.T) {
+	r := newRig(t)
+	q := r.quotas(t)
+	var reading sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	reading.Go(func() {
+		for ctx.Err() == nil {
+			if err := q.catchUp(ctx); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range 200 {
+		if n, err := q.Take(t.Context(), "app", "2026-11-11", 2, 1000, 1000); err != nil || n != 2 {
+			t.Errorf("the %d. of 200 who ask for 2 of 1000 is granted %d (%v)", i+1, n, err)
+			break
+		}
+	}
+	stop()
+	reading.Wait()
 }
 
 // A ban holds the others too, and those that start later; a cursor beside it
@@ -80,7 +113,7 @@ func TestABanIsSharedAndSurvives(t *testing.T) {
 	if err := one.Ban(t.Context(), "app", until); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.catchUp(t.Context(), nil); err != nil {
+	if err := other.catchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for name, q := range map[string]*Quotas{"itself": one, "another": other, "a later one": r.quotas(t)} {
@@ -132,7 +165,7 @@ func TestThePastGivesWay(t *testing.T) {
 			}
 		}
 		for _, q := range []*Quotas{live, other, past} {
-			if err := q.catchUp(t.Context(), nil); err != nil {
+			if err := q.catchUp(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -162,3 +162,32 @@ func TestAConsentEndsTheWait(t *testing.T) {
 		})
 	}
 }
+
+// Streams that are refused at the same time are one refusal: the shop is tried again
+// when the first said, by whichever comes first, and the one that was refused lets
+// the others go.
+func TestRefusalsOfAShopAtOnceAreOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, first, second := new(Shop), errors.New("first"), errors.New("second")
+		s.stop("orders", first)
+		time.Sleep(10 * time.Second)
+		s.stop("tickets", second)
+		if err, left := s.stopped(); !errors.Is(err, first) || left != stoppedMin-10*time.Second {
+			t.Errorf("stopped by %v for %s", err, left)
+		}
+		s.works("tickets")
+		if err, _ := s.stopped(); err == nil {
+			t.Error("a stream that was not refused lets the shop go")
+		}
+		time.Sleep(stoppedMin)
+		s.stop("tickets", second)
+		if err, left := s.stopped(); !errors.Is(err, second) || left != 2*stoppedMin {
+			t.Errorf("refused once more: stopped by %v for %s", err, left)
+		}
+		s.works("tickets")
+		if err, _ := s.stopped(); err != nil {
+			t.Errorf("a shop that works is stopped: %v", err)
+		}
+	})
+}

@@ -3,9 +3,11 @@ package rebuild
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +27,16 @@ type Bulk struct {
 	// Groups are what joins two accounts or more: an identifier in one span of
 	// time, or a decision.
 	Groups int `json:"groups,omitempty"`
-	// Rounds is how often labels were passed on until none changed.
+	// Compared are the pairs of accounts that the model was asked about, each once;
+	// Pairs are those that it joins, and Asked those that people are asked about.
+	// Weights says how many there are of each weight from 0 bits on: how many other
+	// thresholds would join.
+	Compared int      `json:"model_compared,omitempty"`
+	Pairs    int      `json:"model_pairs,omitempty"`
+	Asked    int      `json:"model_asked,omitempty"`
+	Weights  []Weight `json:"model_weights,omitempty"`
+	// Rounds is how often the graph of accounts was contracted until nothing was
+	// left to join.
 	Rounds int `json:"rounds,omitempty"`
 	// Components that something may keep apart are partitioned by the rules one
 	// by one; Contested counts them, and ContestedAccounts what is in them.
@@ -33,14 +44,27 @@ type Bulk struct {
 	ContestedAccounts int `json:"contested_accounts,omitempty"`
 	// Differences are accounts whose customer_id is another than in the table
 	// identity_map.
-	Differences int    `json:"differences"`
-	Steps       []Step `json:"steps"`
+	Differences int `json:"differences"`
+	// Checksum of who is whose: that of another run is the same if and, but for a
+	// chance of 1 in 2⁶⁴, only if it found the same customers.
+	Checksum string `json:"checksum"`
+	Steps    []Step `json:"steps"`
 }
 
-// Step is a part of the work and how long it took.
+// Step is a part of the work, how long it took, and how many rows it wrote on
+// ClickHouse.
 type Step struct {
 	What    string  `json:"what"`
 	Seconds float64 `json:"seconds"`
+	Rows    int     `json:"rows,omitempty"`
+}
+
+// low64 is the end of an id as a number, the same as on ClickHouse.
+func low64(id identity.CustomerID) uint64 { return binary.LittleEndian.Uint64(id[8:]) }
+
+// low64SQL is the SQL of low64.
+func low64SQL(id string) string {
+	return "reinterpretAsUInt64(substring(UUIDStringToNum(toString(" + id + ")), 9, 8))"
 }
 
 // Again resolves everything anew as Bulk does, by this program and in its memory.
@@ -48,7 +72,7 @@ func (r *Rebuild) Again(ctx context.Context, rules *identity.Rules) (Bulk, error
 	var out Bulk
 	began := time.Now()
 	took := func(what string) {
-		out.Steps = append(out.Steps, Step{what, time.Since(began).Seconds()})
+		out.Steps = append(out.Steps, Step{What: what, Seconds: time.Since(began).Seconds()})
 		began = time.Now()
 	}
 	e, sequence, err := r.inMemory(ctx)
@@ -65,44 +89,55 @@ func (r *Rebuild) Again(ctx context.Context, rules *identity.Rules) (Bulk, error
 	if err != nil {
 		return out, err
 	}
-	for range e.Customers {
+	sum := uint64(0)
+	for c := range e.Customers {
 		out.Customers++
+		for _, a := range c.Accounts {
+			sum += low64(a.BirthID()) * (low64(c.ID) | 1)
+		}
 	}
+	out.Checksum = fmt.Sprintf("%016x", sum)
 	took("resolve")
 	out.Accounts, out.Differences = e.Size().Accounts, len(changes.Moved)
 	return out, nil
 }
 
-// bulk is one run. Its tables are its own, and gone with it.
+// bulk is one run. Its tables are its own, and gone with it; those of one that was
+// killed go when the next begins.
 type bulk struct {
 	*Rebuild
 	rules  *identity.Rules
 	words  identity.Decisions
 	prefix string
+	tables []string // made so far
+	rows   int      // written since the step began
 	out    Bulk
 	scorer identity.Scorer // of the rules; nil if they use no model
-	// pairs are those that the model joins, by the accounts' numbers.
-	pairs []identity.Resemblance
+	borne  int             // who was seen with which appearance
 }
 
 // Bulk resolves everything anew by the rules given, nil meaning those in force,
-// on ClickHouse, and compares the outcome with identity_map. Only components
-// that a constraint may split are read; so it is bounded by ClickHouse's disk and
-// not by this machine's memory. What a model of the rules is asked about is an
-// exception: the appearances that count are held in memory.
+// on ClickHouse, and compares the outcome with identity_map. It is bounded by
+// ClickHouse's disk and not by this machine's memory: what is read here are
+// components that a constraint may split, some at a time, and, for the model,
+// appearances and blocks of them as they come, for they are sealed and ClickHouse
+// has no key.
 //
-// Accounts are numbered in the order of their births, and every account takes the
-// lowest number of those that it shares a group with, until nothing changes; in
-// each round it also takes what the account of its own label has taken (pointer
-// jumping: Shiloach and Vishkin, J. Algorithms 3, 1982), so that a chain needs
-// rounds by the logarithm of its length. The lowest number is the eldest account,
-// whose birth id is the customer's.
+// Accounts are numbered in the order of their births; the eldest of a component
+// is the account whose birth id is the customer's.
+//
+// Of one brand one run is under way at a time: BulkRunsError says that another is.
 func (r *Rebuild) Bulk(ctx context.Context, rules *identity.Rules) (_ Bulk, err error) {
 	words, err := decided.Read(ctx, r.ClickHouse, nil)
 	if err != nil {
 		return Bulk{}, err
 	}
-	b := &bulk{Rebuild: r, rules: rules, prefix: r.table("bulk_" + strings.ReplaceAll(uuid.NewString(), "-", "") + "_")}
+	patient := *r
+	if patient.ClickHouse, err = r.ClickHouse.Patient(ctx); err != nil {
+		return Bulk{}, err
+	}
+	defer func() { err = errors.Join(err, patient.ClickHouse.Close()) }()
+	b := &bulk{Rebuild: &patient, rules: rules, prefix: "bulk_" + strings.ReplaceAll(uuid.NewString(), "-", "") + "_"}
 	for _, d := range words {
 		b.words.Add(d)
 	}
@@ -112,50 +147,86 @@ func (r *Rebuild) Bulk(ctx context.Context, rules *identity.Rules) (_ Bulk, err 
 	if b.scorer, err = r.Models.Of(b.rules); err != nil {
 		return Bulk{}, err
 	}
+	err = b.alone(ctx, b.run)
+	return b.out, err
+}
+
+func (b *bulk) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, b.drop(context.WithoutCancel(ctx))) }()
-	for _, step := range []struct {
+	type step struct {
 		what string
 		do   func(context.Context) error
-	}{
-		{"number the accounts", b.number},
-		{"gather what joins", b.gather},
-		{"ask the model", b.resemble},
-		{"pass on labels", b.label},
+	}
+	steps := []step{{"number the accounts", b.number}, {"gather what joins", b.gather}}
+	if b.scorer != nil {
+		steps = append(steps, step{"find who meets", b.gatherMeeting}, step{"compare who meets", b.levels}, step{"weigh pairs", b.score})
+	}
+	for _, step := range append(steps, []step{
+		{"join what is connected", b.label},
 		{"find what is contested", b.contest},
 		{"partition what is contested", b.partition},
 		{"compare", b.compare},
-	} {
-		r.progress(step.what, 0)
+	}...) {
+		b.tell(step.what, 0)
 		began := time.Now()
+		b.rows = 0
 		if err := step.do(ctx); err != nil {
-			return b.out, err
+			return err
 		}
-		b.out.Steps = append(b.out.Steps, Step{step.what, time.Since(began).Seconds()})
+		b.out.Steps = append(b.out.Steps, Step{step.what, time.Since(began).Seconds(), b.rows})
 	}
-	return b.out, nil
+	return nil
 }
 
-var bulkTables = []string{"accounts", "sightings", "members", "labels", "passed", "contested", "partitioned"}
+// tell says how far a step is that counts no rows.
+func (b *bulk) tell(what string, n int) {
+	if b.Progress != nil {
+		b.Progress(what, n)
+	}
+}
 
 func (b *bulk) drop(ctx context.Context) error {
 	var faults []error
-	for _, table := range bulkTables {
-		faults = append(faults, b.ClickHouse.Exec(ctx, "drop a table of the bulk resolution", "DROP TABLE IF EXISTS "+b.prefix+table+" SYNC"))
+	for _, table := range b.tables {
+		faults = append(faults, b.ClickHouse.Exec(ctx, "drop a table of the bulk resolution", "DROP TABLE IF EXISTS "+b.of(table)+" SYNC"))
 	}
 	return errors.Join(faults...)
 }
 
-// make makes a table of a run from a query.
-func (b *bulk) make(ctx context.Context, table, order, query string) error {
-	return b.ClickHouse.Exec(ctx, "make the table of "+table, "CREATE TABLE "+b.prefix+table+" ENGINE = MergeTree ORDER BY "+order+" AS "+query, bulkSpill...)
+// of is the name of a table of the run in a statement.
+func (b *bulk) of(table string) string { return b.table(b.prefix + table) }
+
+// empty makes a table of the run.
+func (b *bulk) empty(ctx context.Context, table, columns, order string) error {
+	b.tables = append(b.tables, table)
+	return b.ClickHouse.Exec(ctx, "make the table of "+table, "CREATE TABLE "+b.of(table)+" ("+columns+") ENGINE = MergeTree ORDER BY "+order)
 }
 
-// bulkSpill keeps joins and groups within memory.
+// make makes a table of the run from a query, and says how many rows it has.
+func (b *bulk) make(ctx context.Context, table, order, query string, settings ...clickhouse.Setting) (rows int, err error) {
+	b.tables = append(b.tables, table)
+	err = b.ClickHouse.Exec(ctx, "make the table of "+table, "CREATE TABLE "+b.of(table)+" ENGINE = MergeTree ORDER BY "+order+" AS "+query, append(slices.Clone(bulkSpill), settings...)...)
+	if err != nil {
+		return 0, err
+	}
+	err = b.count(ctx, &rows, "SELECT count() FROM "+b.of(table))
+	b.rows += rows
+	return rows, err
+}
+
+// bulkSpill keeps the memory of a query the same, however many accounts there
+// are: what sorts, groups and joins have no room for goes to the disk. A query that
+// needs more than max_memory_usage all the same fails, and takes no server down.
 var bulkSpill = []clickhouse.Setting{
-	{Name: "max_bytes_before_external_group_by", Value: 512 << 20},
-	{Name: "max_bytes_before_external_sort", Value: 512 << 20},
+	{Name: "max_memory_usage", Value: 2 << 30},
+	{Name: "max_bytes_before_external_group_by", Value: 256 << 20},
+	{Name: "max_bytes_before_external_sort", Value: 256 << 20},
+	// Groups of rows that lie together need no memory at all.
+	{Name: "optimize_aggregation_in_order", Value: 1},
 	{Name: "join_algorithm", Value: "grace_hash"},
 	{Name: "grace_hash_join_initial_buckets", Value: 8},
+	// Of one bucket: there are more of them where that is too little.
+	{Name: "max_bytes_in_join", Value: 128 << 20},
 }
 
 func (b *bulk) count(ctx context.Context, into *int, query string) error {
@@ -174,13 +245,13 @@ func (b *bulk) number(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = b.make(ctx, "accounts", "(platform, shop, account)", "SELECT toUInt32(rowNumberInAllBlocks()) AS n, platform, shop, account, id FROM ("+
+	b.out.Accounts, err = b.make(ctx, "accounts", "(platform, shop, account)", "SELECT toUInt32(rowNumberInAllBlocks()) AS n, platform, shop, account, id FROM ("+
 		"SELECT platform, shop, account, "+birthID+" AS id, born FROM (SELECT toString(platform) AS platform, toString(shop) AS shop, account, lower(hex(SHA256(concat(platform, '/', shop, '/', account)))) AS x, "+sequence("min(version)")+" AS born"+
 		" FROM "+b.table("identity_history")+" WHERE "+journal.valid()+" GROUP BY platform, shop, account) ORDER BY born, toString(id))")
-	if err != nil {
-		return err
+	if b.out.Accounts > math.MaxUint32 {
+		return fmt.Errorf("rebuild: %d accounts are more than there are numbers for", b.out.Accounts)
 	}
-	return b.count(ctx, &b.out.Accounts, "SELECT count() FROM "+b.prefix+"accounts")
+	return err
 }
 
 // byType is the SQL of a number of each type, 0 for one that has none.
@@ -211,8 +282,8 @@ func (b *bulk) strength() string {
 const identified = "NOT startsWith(account, 'order:')"
 
 func (b *bulk) gather(ctx context.Context) error {
-	err := b.make(ctx, "sightings", "(hash, type, n)", "SELECT hash, type, a.n AS n, max(s) AS strength, min(first_seen) AS first, max(last_seen) AS last FROM (SELECT hash, toString(type) AS type, toString(platform) AS platform, toString(shop) AS shop, account, toUInt8("+
-		b.strength()+") AS s, first_seen, last_seen FROM "+b.table("evidence_by_identifier")+" WHERE s > 0) AS e INNER JOIN "+b.prefix+"accounts AS a USING (platform, shop, account) GROUP BY hash, type, n")
+	_, err := b.make(ctx, "sightings", "(hash, type, n)", "SELECT hash, type, a.n AS n, max(s) AS strength, min(first_seen) AS first, max(last_seen) AS last FROM (SELECT hash, toString(type) AS type, toString(platform) AS platform, toString(shop) AS shop, account, toUInt8("+
+		b.strength()+") AS s, first_seen, last_seen FROM "+b.table("evidence_by_identifier")+" WHERE s > 0) AS e INNER JOIN "+b.of("accounts")+" AS a USING (platform, shop, account) GROUP BY hash, type, n")
 	if err != nil {
 		return err
 	}
@@ -220,164 +291,143 @@ func (b *bulk) gather(ctx context.Context) error {
 	// the gap after all before it have ended begins another.
 	gap := "(" + b.byType(func(r *identity.TypeRule) int { return r.GapDays }) + " * 86400)"
 	bound := b.byType(func(r *identity.TypeRule) int { return r.Accounts })
-	err = b.make(ctx, "members", "(g, n)", "SELECT sipHash128(hash, type, span) AS g, hash, type, span, n, strength, '' AS decision FROM (SELECT hash, type, n, strength, span, count() OVER (PARTITION BY hash, type, span) AS together FROM ("+
+	_, err = b.make(ctx, "members", "(g, n)", "SELECT sipHash128(hash, type, span) AS g, hash, type, span, n, strength, '' AS decision FROM (SELECT hash, type, n, strength, span, count() OVER (PARTITION BY hash, type, span) AS together FROM ("+
 		"SELECT hash, type, n, strength, sum(begins) OVER (PARTITION BY hash, type ORDER BY first, last, n) AS span FROM ("+
 		"SELECT hash, type, n, strength, first, last, "+gap+" AS gap, toUInt32(gap > 0 AND toInt64(first) > max(toInt64(last)) OVER (PARTITION BY hash, type ORDER BY first, last, n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) + gap AND row_number() OVER (PARTITION BY hash, type ORDER BY first, last, n) > 1) AS begins"+
-		" FROM "+b.prefix+"sightings WHERE (hash, type) IN (SELECT hash, type FROM "+b.prefix+"sightings GROUP BY hash, type HAVING count() > 1 AND ("+bound+" = 0 OR count() <= "+bound+"))"+
+		" FROM (SELECT *, count() OVER (PARTITION BY hash, type) AS bearers FROM "+b.of("sightings")+") WHERE bearers > 1 AND ("+bound+" = 0 OR bearers <= "+bound+")"+
 		"))) WHERE together > 1")
 	if err != nil {
 		return err
 	}
+	if err := b.decisions(ctx); err != nil {
+		return err
+	}
+	err = b.ClickHouse.Exec(ctx, "add decisions", "INSERT INTO "+b.of("members")+" SELECT sipHash128('decision', id), toFixedString('', 16), '', 0, arrayJoin(ns), 100, id FROM (SELECT id, groupUniqArray(n) AS ns FROM "+
+		b.of("words")+" WHERE kind = "+clickhouse.Quote(identity.Same.String())+" GROUP BY id HAVING length(ns) = 2)", bulkSpill...)
+	if err != nil {
+		return err
+	}
+	return b.countGroups(ctx)
+}
+
+func (b *bulk) countGroups(ctx context.Context) error {
+	return b.count(ctx, &b.out.Groups, "SELECT count() FROM (SELECT g FROM "+b.of("members")+" GROUP BY g)")
+}
+
+// decisions lays what people have said of pairs of accounts beside their numbers.
+func (b *bulk) decisions(ctx context.Context) error {
+	if err := b.empty(ctx, "said", "id String, kind String, platform String, shop String, account String", "id"); err != nil {
+		return err
+	}
+	out := &said{table: b.prefix + "said"}
+	put := b.putter(out)
 	for _, v := range b.words.All() {
-		if v.Kind != identity.Same {
-			continue
+		for _, a := range [...]identity.Account{v.Pair.A, v.Pair.B} {
+			out.id, out.kind = append(out.id, v.ID), append(out.kind, v.Kind.String())
+			out.platform, out.shop, out.account = append(out.platform, a.Platform), append(out.shop, a.Shop), append(out.account, a.ID)
 		}
-		err := b.ClickHouse.Exec(ctx, "add a decision", "INSERT INTO "+b.prefix+"members SELECT sipHash128('decision', "+clickhouse.Quote(v.ID)+"), toFixedString('', 16), '', 0, n, 100, "+clickhouse.Quote(v.ID)+" FROM "+b.prefix+"accounts WHERE "+b.pair(v.Pair)+
-			" AND (SELECT count() FROM "+b.prefix+"accounts WHERE "+b.pair(v.Pair)+") = 2")
-		if err != nil {
+		if err := put(ctx, false); err != nil {
 			return err
 		}
 	}
-	return b.count(ctx, &b.out.Groups, "SELECT uniqExact(g) FROM "+b.prefix+"members")
-}
-
-func (b *bulk) pair(p identity.Pair) string {
-	account := func(a identity.Account) string {
-		return "(" + clickhouse.Quote(a.Platform) + "," + clickhouse.Quote(a.Shop) + "," + clickhouse.Quote(a.ID) + ")"
-	}
-	return "(platform, shop, account) IN (" + account(p.A) + "," + account(p.B) + ")"
-}
-
-// resemble adds the pairs that the model joins. The appearances are read
-// into memory, and so are the pairs.
-func (b *bulk) resemble(ctx context.Context) error {
-	if b.scorer == nil {
-		return nil
-	}
-	var bearers []identity.Bearer
-	wanted := map[identity.Hash]bool{}
-	query := fmt.Sprintf("SELECT a.n, e.hash, e.first, e.last FROM (SELECT hash, toString(platform) AS platform, toString(shop) AS shop, account,"+
-		" toInt64(toUnixTimestamp(min(first_seen))) AS first, toInt64(toUnixTimestamp(max(last_seen))) AS last FROM %s WHERE type = %s GROUP BY hash, platform, shop, account) AS e INNER JOIN %saccounts AS a USING (platform, shop, account)",
-		b.table("evidence_by_identifier"), clickhouse.Quote(string(identity.AppearanceType)), b.prefix)
-	err := b.ClickHouse.Rows(ctx, "read who receives", query, func(scan func(...any) error) error {
-		var n uint32
-		var hash string
-		var first, last int64
-		if err := scan(&n, &hash, &first, &last); err != nil {
-			return err
-		}
-		if len(hash) != len(identity.Hash{}) {
-			return fmt.Errorf("a hash has %d bytes", len(hash))
-		}
-		bearers = append(bearers, identity.Bearer{Account: int(n), Hash: identity.Hash([]byte(hash)), Counts: b.rules.Model.Counts(first, last)})
-		wanted[identity.Hash([]byte(hash))] = true
-		return nil
-	}, bulkSpill...)
-	if err != nil {
+	if err := put(ctx, true); err != nil {
 		return err
 	}
-	appearances := make(map[identity.Hash]identity.Appearance, len(wanted))
-	err = b.appearances(ctx, func(h identity.Hash, a identity.Appearance) {
-		if wanted[h] {
-			appearances[h] = a
-		}
-	})
-	if err != nil {
-		return err
-	}
-	pairs, _ := b.rules.Model.Resemblances(b.scorer, bearers, appearances)
-	b.pairs = slices.DeleteFunc(pairs, func(r identity.Resemblance) bool { return r.Weight < b.rules.Model.Accept })
-	for some := range slices.Chunk(b.pairs, 10_000) {
-		texts := make([]string, len(some))
-		for i, r := range some {
-			texts[i] = fmt.Sprintf("(%d,%d)", r.A, r.B)
-		}
-		err := b.ClickHouse.Exec(ctx, "add what the model joins", "INSERT INTO "+b.prefix+"members SELECT sipHash128('model', p.1, p.2), toFixedString('', 16), '', 0, arrayJoin([p.1, p.2]), 1, "+asModel+" FROM (SELECT arrayJoin(["+strings.Join(texts, ",")+"]) AS p)", bulkSpill...)
-		if err != nil {
-			return err
-		}
-	}
-	return b.count(ctx, &b.out.Groups, "SELECT uniqExact(g) FROM "+b.prefix+"members")
+	_, err := b.make(ctx, "words", "n", "SELECT id, kind, a.n AS n FROM "+b.of("said")+" AS s INNER JOIN "+b.of("accounts")+" AS a USING (platform, shop, account)")
+	return err
 }
 
-// asModel is what stands in place of a decision's id for a pair of the model.
-const asModel = "'model'"
+// said is what people have said, a row for each of two accounts.
+type said struct {
+	table                             string
+	id, kind, platform, shop, account []string
+}
 
-// mostRounds is beyond what any chain of fewer than 2³² accounts needs.
-const mostRounds = 64
-
-func (b *bulk) label(ctx context.Context) error {
-	if err := b.make(ctx, "labels", "n", "SELECT DISTINCT n, n AS l FROM "+b.prefix+"members"); err != nil {
-		return err
-	}
-	for changed := 1; changed > 0; {
-		if b.out.Rounds++; b.out.Rounds > mostRounds {
-			return fmt.Errorf("rebuild: labels still change after %d rounds", mostRounds)
-		}
-		// The lowest label of each group, and of the groups of each account.
-		lowest := "SELECT n, min(low) AS l FROM (SELECT n, low FROM " + b.prefix + "members AS m INNER JOIN (SELECT g, min(l) AS low FROM " + b.prefix + "members AS m INNER JOIN " + b.prefix + "labels AS x USING (n) GROUP BY g) AS y USING (g)) GROUP BY n"
-		if err := b.make(ctx, "passed", "n", lowest); err != nil {
-			return err
-		}
-		err := b.count(ctx, &changed, "SELECT countIf(x.l != y.l) FROM "+b.prefix+"labels AS x INNER JOIN "+b.prefix+"passed AS y USING (n)")
-		if err != nil {
-			return err
-		}
-		for _, statement := range []string{"DROP TABLE " + b.prefix + "labels SYNC", "CREATE TABLE " + b.prefix + "labels (n UInt32, l UInt32) ENGINE = MergeTree ORDER BY n",
-			"INSERT INTO " + b.prefix + "labels SELECT x.n, y.l FROM " + b.prefix + "passed AS x INNER JOIN " + b.prefix + "passed AS y ON x.l = y.n", "DROP TABLE " + b.prefix + "passed SYNC"} {
-			if err := b.ClickHouse.Exec(ctx, "pass on labels", statement, bulkSpill...); err != nil {
-				return err
-			}
-		}
-		b.progress("rounds", b.out.Rounds)
-	}
-	return nil
+func (s *said) Table() string { return s.table }
+func (s *said) Columns() ([]string, []any) {
+	return []string{"id", "kind", "platform", "shop", "account"}, []any{s.id, s.kind, s.platform, s.shop, s.account}
+}
+func (s *said) Rows() int { return len(s.id) }
+func (s *said) Reset() {
+	s.id, s.kind, s.platform, s.shop, s.account = s.id[:0], s.kind[:0], s.platform[:0], s.shop[:0], s.account[:0]
 }
 
 // contest finds the components in which some link may be refused; it may find
 // too many, and never too few.
 func (b *bulk) contest(ctx context.Context) error {
-	of := " INNER JOIN " + b.prefix + "labels AS x USING (n)"
+	of := " INNER JOIN " + b.of("labels") + " AS x USING (n)"
 	perShop := b.byType(func(r *identity.TypeRule) int { return r.PerShop })
 	exclusive := b.byType(func(r *identity.TypeRule) int { return r.Exclusive })
+	if b.scorer != nil && b.rules.Model.PerShop > 0 {
+		// Who has a rival is in a component with more accounts of a shop, too.
+		perShop = fmt.Sprintf("if(decision = %s, %d, %s)", asModel, b.rules.Model.PerShop, perShop)
+	}
 	reasons := []string{
-		fmt.Sprintf("SELECT l FROM %slabels GROUP BY l HAVING count() > %d", b.prefix, b.rules.LargestCustomer),
-		"SELECT l FROM (SELECT l, type, hash FROM " + b.prefix + "sightings AS s" + of + " WHERE " + exclusive + " > 0 GROUP BY l, type, hash) GROUP BY l, type HAVING count() > " + exclusive,
-		// A shop with more accounts than the strictest of the types that join there allows.
-		"SELECT l FROM (SELECT l, min(bound) AS bound FROM (SELECT l, " + perShop + " AS bound FROM " + b.prefix + "members AS m" + of + " WHERE bound > 0) GROUP BY l) AS p INNER JOIN (SELECT l, max(k) AS most FROM (SELECT l, count() AS k FROM " +
-			b.prefix + "accounts AS a" + of + " WHERE " + identified + " GROUP BY l, platform, shop) GROUP BY l) AS q USING (l) WHERE most > bound",
+		fmt.Sprintf("SELECT l FROM %s GROUP BY l HAVING count() > %d", b.of("labels"), b.rules.LargestCustomer),
+		"SELECT l FROM (SELECT l, type, hash FROM " + b.of("sightings") + " AS s" + of + " WHERE " + exclusive + " > 0 GROUP BY l, type, hash) GROUP BY l, type HAVING count() > " + exclusive,
+		// A shop with more accounts than the strictest of what joins there allows.
+		"SELECT l FROM (SELECT l, min(bound) AS bound FROM (SELECT l, " + perShop + " AS bound FROM " + b.of("members") + " AS m" + of + " WHERE bound > 0) GROUP BY l) AS p INNER JOIN (SELECT l, max(k) AS most FROM (SELECT l, count() AS k FROM " +
+			b.of("accounts") + " AS a" + of + " WHERE " + identified + " GROUP BY l, platform, shop) GROUP BY l) AS q USING (l) WHERE most > bound",
+		"SELECT l FROM " + b.of("words") + " AS w" + of + " WHERE kind = " + clickhouse.Quote(identity.Different.String()) + " GROUP BY l, id HAVING uniqExact(n) = 2",
 	}
-	if b.scorer != nil {
-		// Which of its pairs are refused, the rules say.
-		reasons = append(reasons, "SELECT DISTINCT l FROM "+b.prefix+"members AS m"+of+" WHERE decision = "+asModel)
-	}
-	for _, v := range b.words.All() {
-		if v.Kind == identity.Different {
-			reasons = append(reasons, "SELECT l FROM "+b.prefix+"accounts AS a"+of+" WHERE "+b.pair(v.Pair)+" GROUP BY l HAVING count() = 2")
-		}
-	}
-	if err := b.make(ctx, "contested", "l", "SELECT DISTINCT toUInt32(l) AS l FROM ("+strings.Join(reasons, " UNION ALL ")+")"); err != nil {
+	var err error
+	if b.out.Contested, err = b.make(ctx, "contested", "l", "SELECT DISTINCT toUInt32(l) AS l FROM ("+strings.Join(reasons, " UNION ALL ")+")"); err != nil {
 		return err
 	}
-	return errors.Join(
-		b.count(ctx, &b.out.Contested, "SELECT count() FROM "+b.prefix+"contested"),
-		b.count(ctx, &b.out.ContestedAccounts, "SELECT count() FROM "+b.prefix+"labels WHERE l IN (SELECT l FROM "+b.prefix+"contested)"))
+	return b.count(ctx, &b.out.ContestedAccounts, "SELECT count() FROM "+b.of("labels")+" WHERE l IN (SELECT l FROM "+b.of("contested")+")")
 }
 
 // contestedAtOnce bounds the components that are in memory.
 const contestedAtOnce = 20_000
 
-// partition splits the contested components by the rules themselves.
+// partition splits the contested components by the rules themselves. What they
+// are made of is laid together by label first, so that each turn reads its own part
+// and not all there is.
 func (b *bulk) partition(ctx context.Context) error {
-	if err := b.ClickHouse.Exec(ctx, "make the table of partitioned", "CREATE TABLE "+b.prefix+"partitioned (n UInt32, l UInt32) ENGINE = MergeTree ORDER BY n"); err != nil {
+	if err := b.empty(ctx, "partitioned", "n UInt32, l UInt32", "n"); err != nil {
 		return err
 	}
-	for from := 0; from < b.out.Contested; from += contestedAtOnce {
-		some := fmt.Sprintf("l IN (SELECT l FROM %scontested ORDER BY l LIMIT %d OFFSET %d)", b.prefix, contestedAtOnce, from)
+	if b.out.Contested == 0 {
+		return nil
+	}
+	of := " INNER JOIN (SELECT n, l FROM " + b.of("labels") + " WHERE l IN (SELECT l FROM " + b.of("contested") + ")) AS x USING (n)"
+	exclusive := b.byType(func(r *identity.TypeRule) int { return r.Exclusive })
+	type table struct{ table, query string }
+	parts := []table{
+		{"parts", "SELECT l, n, platform, shop, account FROM " + b.of("accounts") + " AS a" + of},
+		{"parts_joined", "SELECT l, g, hash, type, span, n, strength FROM " + b.of("members") + " AS m" + of + " WHERE decision = ''"},
+		{"parts_exclusive", "SELECT l, hash, type, n FROM " + b.of("sightings") + " AS s" + of + " WHERE " + exclusive + " > 0"},
+	}
+	if b.scorer != nil {
+		parts = append(parts, table{"parts_alike", "SELECT l, a, b, weight FROM (SELECT a AS n, a, b, weight FROM " + b.of("scored") + " WHERE " + b.accepted() + ") AS s" + of})
+	}
+	for _, part := range parts {
+		if _, err := b.make(ctx, part.table, "l", part.query); err != nil {
+			return err
+		}
+	}
+	var begins []uint32 // first label of each turn
+	query := fmt.Sprintf("SELECT l FROM (SELECT l, row_number() OVER (ORDER BY l) AS k FROM %s) WHERE k %% %d = 1 ORDER BY l", b.of("contested"), contestedAtOnce)
+	err := b.ClickHouse.Rows(ctx, "read where turns begin", query, func(scan func(...any) error) error {
+		var l uint32
+		if err := scan(&l); err != nil {
+			return err
+		}
+		begins = append(begins, l)
+		return nil
+	}, bulkSpill...)
+	if err != nil {
+		return err
+	}
+	for i, from := range begins {
+		some := fmt.Sprintf(" WHERE l >= %d", from)
+		if i+1 < len(begins) {
+			some += fmt.Sprintf(" AND l < %d", begins[i+1])
+		}
 		if err := b.partitionSome(ctx, some); err != nil {
 			return err
 		}
-		b.progress("contested components", from)
+		b.tell("contested components", min((i+1)*contestedAtOnce, b.out.Contested))
 	}
 	return nil
 }
@@ -391,9 +441,8 @@ type part struct {
 }
 
 func (b *bulk) partitionSome(ctx context.Context, some string) error {
-	parts, partOf := map[uint32]*part{}, map[uint32]*part{} // by label, by account
-	of := " INNER JOIN " + b.prefix + "labels AS x USING (n) WHERE " + some
-	err := b.ClickHouse.Rows(ctx, "read contested accounts", "SELECT l, n, platform, shop, account FROM "+b.prefix+"accounts AS a"+of+" ORDER BY l, platform, shop, account", func(scan func(...any) error) error {
+	parts := map[uint32]*part{} // by label
+	err := b.ClickHouse.Rows(ctx, "read contested accounts", "SELECT l, n, platform, shop, account FROM "+b.of("parts")+some+" ORDER BY l, platform, shop, account", func(scan func(...any) error) error {
 		var l, n uint32
 		var a identity.Account
 		if err := scan(&l, &n, &a.Platform, &a.Shop, &a.ID); err != nil {
@@ -405,7 +454,6 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 			parts[l] = p
 		}
 		p.numbers, p.Accounts = append(p.numbers, n), append(p.Accounts, a)
-		partOf[n] = p
 		return nil
 	}, bulkSpill...)
 	if err != nil {
@@ -422,16 +470,12 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 			}
 		}
 	}
-	for _, pair := range b.pairs {
-		if p := partOf[uint32(pair.A)]; p != nil {
-			pair.A, pair.B = p.at[uint32(pair.A)], p.at[uint32(pair.B)]
-			if pair.A > pair.B {
-				pair.A, pair.B, pair.X, pair.Y = pair.B, pair.A, pair.Y, pair.X
-			}
-			p.Pairs = append(p.Pairs, pair)
+	if b.scorer != nil {
+		if err := b.readAlike(ctx, parts, some); err != nil {
+			return err
 		}
 	}
-	err = b.ClickHouse.Rows(ctx, "read what joins contested accounts", "SELECT l, hex(g), hash, toString(type), span, n, strength FROM "+b.prefix+"members AS m"+of+" AND decision = ''", func(scan func(...any) error) error {
+	err = b.ClickHouse.Rows(ctx, "read what joins contested accounts", "SELECT l, hex(g), hash, toString(type), span, n, strength FROM "+b.of("parts_joined")+some, func(scan func(...any) error) error {
 		var l, n uint32
 		var g, hash, typ string
 		var span uint64
@@ -453,8 +497,7 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 	if err != nil {
 		return err
 	}
-	exclusive := b.byType(func(r *identity.TypeRule) int { return r.Exclusive })
-	err = b.ClickHouse.Rows(ctx, "read what contested accounts may have one of", "SELECT l, hash, toString(type), n FROM "+b.prefix+"sightings AS s"+of+" AND "+exclusive+" > 0 ORDER BY n, type, hash", func(scan func(...any) error) error {
+	err = b.ClickHouse.Rows(ctx, "read what contested accounts may have one of", "SELECT l, hash, toString(type), n FROM "+b.of("parts_exclusive")+some+" ORDER BY n, type, hash", func(scan func(...any) error) error {
 		var l, n uint32
 		var hash, typ string
 		if err := scan(&l, &hash, &typ, &n); err != nil {
@@ -467,7 +510,8 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 	if err != nil {
 		return err
 	}
-	var rows []string
+	out := &partitioned{table: b.prefix + "partitioned"}
+	put := b.putter(out)
 	for _, l := range slices.Sorted(maps.Keys(parts)) {
 		p := parts[l]
 		slices.SortFunc(p.Groups, func(x, y identity.Group) int {
@@ -481,11 +525,25 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 			}
 		}
 		for i, first := range customer {
-			rows = append(rows, fmt.Sprintf("(%d,%d)", p.numbers[i], eldest[first]))
+			out.n, out.l = append(out.n, p.numbers[i]), append(out.l, eldest[first])
+			if err := put(ctx, false); err != nil {
+				return err
+			}
 		}
 	}
-	return b.ClickHouse.Exec(ctx, "keep what was partitioned", "INSERT INTO "+b.prefix+"partitioned VALUES "+strings.Join(rows, ","))
+	return put(ctx, true)
 }
+
+// partitioned is which account leads the customer of one in a contested component.
+type partitioned struct {
+	table string
+	n, l  []uint32
+}
+
+func (p *partitioned) Table() string              { return p.table }
+func (p *partitioned) Columns() ([]string, []any) { return []string{"n", "l"}, []any{p.n, p.l} }
+func (p *partitioned) Rows() int                  { return len(p.n) }
+func (p *partitioned) Reset()                     { p.n, p.l = p.n[:0], p.l[:0] }
 
 // sort puts the accounts in the order of a Component.
 func (p *part) sort() {
@@ -519,18 +577,20 @@ func identityOf(typ, hash string) identity.Identifier {
 }
 
 func (b *bulk) compare(ctx context.Context) error {
-	leader := "SELECT a.n AS n, platform, shop, account, if(p.l IS NULL, if(x.l IS NULL, a.n, x.l), p.l) AS leader FROM " + b.prefix + "accounts AS a LEFT JOIN " + b.prefix + "labels AS x ON a.n = x.n LEFT JOIN " + b.prefix + "partitioned AS p ON a.n = p.n"
+	leader := "SELECT a.n AS n, a.id AS id, platform, shop, account, if(p.l IS NULL, if(x.l IS NULL, a.n, x.l), p.l) AS leader FROM " + b.of("accounts") + " AS a LEFT JOIN " + b.of("labels") + " AS x ON a.n = x.n LEFT JOIN " + b.of("partitioned") + " AS p ON a.n = p.n"
 	nullable := append(slices.Clone(bulkSpill), clickhouse.Setting{Name: "join_use_nulls", Value: 1})
-	found := "SELECT platform, shop, account, e.id AS customer FROM (" + leader + ") AS r INNER JOIN " + b.prefix + "accounts AS e ON r.leader = e.n"
+	found := "SELECT platform, shop, account, r.id AS birth, r.leader = r.n AS eldest, e.id AS customer FROM (" + leader + ") AS r INNER JOIN " + b.of("accounts") + " AS e ON r.leader = e.n"
 	var rows []struct {
 		Customers   uint64 `ch:"customers"`
 		Differences uint64 `ch:"differences"`
+		Sum         uint64 `ch:"sum"`
 	}
-	err := b.ClickHouse.Select(ctx, "compare with identity_map", &rows, "SELECT uniqExact(f.customer) AS customers, countIf(m.customer_id IS NULL OR m.customer_id != f.customer) AS differences FROM ("+found+") AS f LEFT JOIN (SELECT toString(platform) AS platform, toString(shop) AS shop, account, customer_id FROM "+
+	err := b.ClickHouse.Select(ctx, "compare with identity_map", &rows, "SELECT countIf(f.eldest) AS customers, countIf(m.customer_id IS NULL OR m.customer_id != f.customer) AS differences, sum("+low64SQL("f.birth")+" * bitOr("+low64SQL("f.customer")+", 1)) AS sum FROM ("+found+") AS f LEFT JOIN (SELECT toString(platform) AS platform, toString(shop) AS shop, account, customer_id FROM "+
 		b.table("identity_map")+" FINAL) AS m USING (platform, shop, account)", nullable...)
 	if err != nil || len(rows) != 1 {
 		return err
 	}
 	b.out.Customers, b.out.Differences = int(rows[0].Customers), int(rows[0].Differences)
+	b.out.Checksum = fmt.Sprintf("%016x", rows[0].Sum)
 	return nil
 }

@@ -17,8 +17,10 @@ type Plan struct {
 	// Customers before and after.
 	Customers      int `json:"customers"`
 	CustomersAfter int `json:"customers_after"`
-	// Moved accounts would have another customer_id.
-	Moved int `json:"moved_accounts"`
+	// Moved accounts would have another customer_id, and so would Redirected
+	// customers: nobody would bear theirs any more, and it would lead to another.
+	Moved      int `json:"moved_accounts"`
+	Redirected int `json:"redirected_customers"`
 	// Joins and Splits are some of the customers that would come together or
 	// apart, those with most accounts first; the counts are of all. A customer
 	// may be in both.
@@ -42,6 +44,9 @@ type Shift struct {
 	Size     int      `json:"size"`
 	// Why is by what accounts would come together.
 	Why []string `json:"why"`
+	// Sides are the customers that would come together, or those into which one
+	// would come apart: the biggest, with what they were seen with.
+	Sides []Side `json:"sides"`
 }
 
 // MostAccounts bounds the accounts that a Shift names.
@@ -79,7 +84,7 @@ func (r *Rebuild) Plan(ctx context.Context, rules *identity.Rules, samples int) 
 	}
 	plan.Moved = len(changes.Moved)
 	plan.shifts(e, changes.Moved, samples)
-	return plan, nil
+	return plan, r.show(ctx, e, &plan, changes.Moved)
 }
 
 // inMemory makes the state anew where nobody keeps it, and says up to which batch.
@@ -128,8 +133,9 @@ func (p *Plan) shifts(e *engine.Engine, moved []engine.Move, samples int) {
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(touched), func(a, b identity.CustomerID) int { return bytes.Compare(a[:], b[:]) }) {
 		c, redirect, ok := e.Customer(id)
-		if !ok || redirect != nil {
-			continue // nobody bears it any more
+		if !ok || redirect != nil { // nobody bears it any more
+			p.Redirected++
+			continue
 		}
 		for _, a := range c.Accounts {
 			from, why := id, ""

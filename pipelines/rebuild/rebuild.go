@@ -21,11 +21,9 @@ import (
 
 	"oneid/identity"
 	"oneid/identity/engine"
-	"oneid/identity/normalize"
 	"oneid/internal/clickhouse"
 	"oneid/internal/customer/decided"
 	"oneid/internal/kafka"
-	"oneid/internal/keyring"
 	"oneid/internal/state"
 	"oneid/schemas/events"
 )
@@ -215,23 +213,15 @@ func (r *Rebuild) appearances(ctx context.Context, to func(identity.Hash, identi
 		if err := scan(&hash, &sealed); err != nil {
 			return err
 		}
-		if len(hash) != len(identity.Hash{}) {
-			return fmt.Errorf("a hash has %d bytes", len(hash))
-		}
-		id := identity.Identifier{Type: identity.AppearanceType, Hash: identity.Hash([]byte(hash))}
-		value, err := r.Keys.Open([]byte(sealed), keyring.IdentifierContext(string(id.Type), id.Hash))
+		id, fields, err := r.open(hash, sealed)
 		if err != nil {
-			return fmt.Errorf("open %s: %w", id, err)
+			return err
 		}
-		fields, err := normalize.ParseAppearance(string(value))
-		if err != nil {
-			return fmt.Errorf("%s: %w", id, err)
-		}
-		to(id.Hash, fields)
+		to(id, fields)
 		n++
 		r.progress("appearances", n)
 		return nil
-	}, spill...)
+	}, append(spill[:1:1], clickhouse.Setting{Name: "optimize_aggregation_in_order", Value: 1})...)
 }
 
 func (r *Rebuild) decisions(ctx context.Context, to *engine.Rebuilder) error {

@@ -2,16 +2,12 @@ package rebuild
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -29,7 +25,7 @@ import (
 func TestMain(m *testing.M) { chdbtest.Main(m) }
 
 func rebuildOf(f *flowtest.Flow) *Rebuild {
-	return &Rebuild{Brand: flowtest.Brand, ClickHouse: f.ClickHouse, Kafka: f.Client, Topics: f.Topics, Rules: f.Rules, Models: flowtest.Models, Keys: f.Keys, Log: slog.New(slog.DiscardHandler)}
+	return &Rebuild{Brand: flowtest.Brand, ClickHouse: f.ClickHouse, Kafka: f.Client, Topics: f.Topics, Rules: f.Rules, Models: f.Models, Keys: f.Keys, Log: slog.New(slog.DiscardHandler)}
 }
 
 // messages are random users whose phones meet, and decisions about them.
@@ -84,7 +80,7 @@ func into(t testing.TB, f *flowtest.Flow) (*state.Store, *engine.Engine, Report)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(store, f.Rules, engine.Models(flowtest.Models))
+	e, err := engine.New(store, f.Rules, engine.Models(f.Models))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,87 +238,36 @@ func wantBulk(t testing.TB, f *flowtest.Flow, present *engine.Engine, rules *ide
 	if got.Accounts != present.Size().Accounts || got.Customers != customers || got.Differences > 0 {
 		t.Errorf("in bulk: %+v; the state has %d customers", got, customers)
 	}
+	if again, err := rebuildOf(f).Again(t.Context(), rules); err != nil || again.Checksum != got.Checksum {
+		t.Errorf("the checksum in bulk is %s, and in memory %s (%v)", got.Checksum, again.Checksum, err)
+	}
 	if left, err := f.Database.Query(t.Context(), "SELECT count() FROM system.tables WHERE name LIKE 'bulk_%'"); err != nil || left != "0\n" {
 		t.Errorf("%s tables are left (%v)", left, err)
 	}
 	return got
 }
 
-var benchAccounts = flag.Int("accounts", 100_000, "accounts that BenchmarkResolveAnew resolves")
-
-// peakMiB is the most memory that this process and the engine, its child, have
-// taken since they began; 0 where the system does not tell.
-func peakMiB(b *testing.B) (own, children float64) {
-	b.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/status")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
+// runner returns what publishes messages, has them resolved, checks that a rebuilt
+// state is equal, and says who is whose.
+func runner(t *testing.T, f *flowtest.Flow, store *state.Store) func(messages ...kafka.Message) map[identity.Account]identity.CustomerID {
+	t.Helper()
+	return func(messages ...kafka.Message) map[identity.Account]identity.CustomerID {
+		t.Helper()
+		f.Publish(t, messages...)
+		resolver, present := f.Resolver(t, store, nil)
+		resolver.BatchEvents = 1000
+		if err := flowtest.Run(t, resolver); err != nil {
+			t.Fatal(err)
 		}
-		status := map[string]float64{}
-		for line := range strings.Lines(string(text)) {
-			name, value, _ := strings.Cut(line, ":")
-			if fields := strings.Fields(value); len(fields) > 0 {
-				status[name], _ = strconv.ParseFloat(fields[0], 64)
+		again, rebuilt, _ := into(t, f)
+		wantEqual(t, f, present, rebuilt, store, again)
+		out := map[identity.Account]identity.CustomerID{}
+		for c := range present.Customers {
+			for _, a := range c.Accounts {
+				out[a] = c.ID
 			}
 		}
-		switch float64(os.Getpid()) {
-		case status["Pid"]:
-			own = status["VmHWM"] / 1024
-		case status["PPid"]:
-			children += status["VmHWM"] / 1024
-		}
-	}
-	return own, children
-}
-
-// BenchmarkResolveAnew resolves invented accounts, two and a half of a person,
-// some of whom share an e-mail with a neighbour, by either engine: rows a second.
-func BenchmarkResolveAnew(b *testing.B) {
-	f := flowtest.New(b)
-	n := *benchAccounts
-	account := "['tmall', 'douyin', 'weidian'][number % 3 + 1] AS platform, concat('s', toString(number % 7)) AS shop, toString(number) AS account"
-	person := fmt.Sprintf("cityHash64(number) %% %d", n*2/5)
-	seen := "'member', 'bench', toDateTime('2026-01-01 00:00:00', 'UTC'), toDateTime('2026-02-01 00:00:00', 'UTC')"
-	for _, statement := range []string{
-		fmt.Sprintf("INSERT INTO identity_history (platform, shop, account, customer_id, version) SELECT %s, generateUUIDv4(), bitShiftLeft(toUInt64(1), 40) FROM numbers(%d)", account, n),
-		fmt.Sprintf("INSERT INTO evidence (platform, shop, account, type, hash, role, source, first_seen, last_seen) SELECT %s, 'phone', substring(SHA256(toString(%s)), 1, 16), %s FROM numbers(%d)", account, person, seen, n),
-		fmt.Sprintf("INSERT INTO evidence (platform, shop, account, type, hash, role, source, first_seen, last_seen) SELECT %s, 'email', substring(SHA256(concat('e', toString(intDiv(%s, 2)))), 1, 16), %s FROM numbers(%d) WHERE number %% 10 = 0", account, person, seen, n),
-	} {
-		if err := f.ClickHouse.Exec(b.Context(), "invent accounts", statement); err != nil {
-			b.Fatal(err)
-		}
-	}
-	customers := map[int]bool{}
-	for _, by := range []struct {
-		name string
-		run  func() (Bulk, error)
-	}{ // in this order: what this program's memory has peaked at by then is that of the engine's way alone
-		{"clickhouse", func() (Bulk, error) { return rebuildOf(f).Bulk(b.Context(), nil) }},
-		{"go", func() (Bulk, error) { return rebuildOf(f).Again(b.Context(), nil) }},
-	} {
-		b.Run(by.name, func(b *testing.B) {
-			for b.Loop() {
-				got, err := by.run()
-				if err != nil {
-					b.Fatal(err)
-				}
-				customers[got.Customers] = true
-				b.ReportMetric(float64(got.Rounds), "rounds")
-				b.ReportMetric(float64(got.ContestedAccounts)/float64(n), "contested/account")
-			}
-			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "accounts/s")
-			own, children := peakMiB(b)
-			b.ReportMetric(own, "own-peak-MiB")
-			b.ReportMetric(children, "engine-peak-MiB")
-		})
-	}
-	if len(customers) != 1 {
-		b.Errorf("the engines find other customers: %v", customers)
+		return out
 	}
 }
 
@@ -337,23 +282,7 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 	}
 	f.Rules = keeping
 	store := f.State(t)
-	run := func(messages ...kafka.Message) map[identity.Account]identity.CustomerID {
-		t.Helper()
-		f.Publish(t, messages...)
-		resolver, present := f.Resolver(t, store, nil)
-		if err := flowtest.Run(t, resolver); err != nil {
-			t.Fatal(err)
-		}
-		again, rebuilt, _ := into(t, f)
-		wantEqual(t, f, present, rebuilt, store, again)
-		out := map[identity.Account]identity.CustomerID{}
-		for c := range present.Customers {
-			for _, a := range c.Accounts {
-				out[a] = c.ID
-			}
-		}
-		return out
-	}
+	run := runner(t, f, store)
 	ids := func(customers map[identity.Account]identity.CustomerID) map[identity.CustomerID]bool {
 		out := map[identity.CustomerID]bool{}
 		for _, id := range customers {
@@ -372,7 +301,7 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 	}
 	run(kept...)
 	before := run(messages(t, f, r, 0)...)
-	moved, alike := 0, 0
+	moved, alike, redirected := 0, 0, 0
 	for i, text := range looser {
 		rules, err := identity.ParseRules([]byte(text))
 		if err != nil {
@@ -392,6 +321,12 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 			t.Errorf("%s: taken back, the customers are not what they were", id)
 		}
 		want := Plan{Accounts: len(before), Customers: len(ids(before)), CustomersAfter: len(ids(after))}
+		for id := range ids(before) {
+			if !ids(after)[id] {
+				want.Redirected++
+			}
+		}
+		redirected += want.Redirected
 		from, to := map[identity.CustomerID]map[identity.CustomerID]bool{}, map[identity.CustomerID]map[identity.CustomerID]bool{}
 		for a, was := range before {
 			if after[a] != was {
@@ -422,6 +357,9 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 				alike++
 			}
 		}
+		for _, shift := range append(slices.Clone(plan.Joins), plan.Splits...) {
+			wantSides(t, id, shift, before, after)
+		}
 		plan.Joins, plan.Splits = nil, nil
 		if plan.Never = nil; !reflect.DeepEqual(plan, want) {
 			t.Errorf("%s: planned %+v, and it came to %+v", id, plan, want)
@@ -431,46 +369,62 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 	if alike == 0 {
 		t.Error("no plan joins by the model what was kept before it")
 	}
-	if moved == 0 {
+	if moved == 0 || redirected == 0 {
 		t.Error("no rules moved anything: the test shows less than it says")
 	}
+}
+
+// population are accounts with all kinds of identifiers, in spans, families and a
+// chain.
+func population(t testing.TB, f *flowtest.Flow, r *rand.Rand) []kafka.Message {
+	t.Helper()
+	var all []kafka.Message
+	roles := []events.Role{events.Role_ROLE_MEMBER, events.Role_ROLE_BUYER, events.Role_ROLE_RECEIVER}
+	for i := range 250 {
+		no := i
+		if i%5 == 0 {
+			no = r.IntN(250)
+		}
+		e := flowtest.User(no, "", int64(1_500_000_000_000+r.IntN(1500)*86_400_000))
+		e.Header.Platform = []string{"tmall", "douyin", "weidian"}[no%3]
+		if no%11 == 0 {
+			e.Header.Account = "order:" + e.GetHeader().GetAccount()
+		}
+		e.Header.Person.Sightings = nil
+		for range 1 + r.IntN(3) {
+			typ := []string{"phone", "phone", "unionid", "email", "member_card"}[r.IntN(5)]
+			value := map[string]string{"phone": fmt.Sprintf("139%08d", 12_345_000+r.IntN(90)), "unionid": fmt.Sprint("u", r.IntN(120)), "email": fmt.Sprintf("p%d@mail.invalid", r.IntN(80)), "member_card": fmt.Sprint("c", r.IntN(60))}[typ]
+			e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: typ, Value: value, Role: roles[r.IntN(len(roles))]})
+		}
+		// A chain that needs more than one round.
+		if i >= 220 {
+			for _, link := range []int{i, i + 1} {
+				e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: "email", Value: fmt.Sprintf("chain%d@mail.invalid", link), Role: events.Role_ROLE_MEMBER})
+			}
+		}
+		all = append(all, f.Message(t, e))
+	}
+	return all
 }
 
 // On ClickHouse the customers are the engine's, whatever identifiers bear, in
 // spans, families, chains and contradictions; by other rules as by those in
 // force.
 func TestBulkIsTheEngine(t *testing.T) {
-	contested, rounds := 0, 0
+	defer func(was int) { bearersAtOnce = was }(bearersAtOnce)
+	bearersAtOnce = 20
+	contested, rounds, alike, peaceful := 0, 0, 0, 0
 	for seed := range uint64(2) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		f := flowtest.New(t)
-		store := f.State(t)
-		var all []kafka.Message
-		roles := []events.Role{events.Role_ROLE_MEMBER, events.Role_ROLE_BUYER, events.Role_ROLE_RECEIVER}
-		for i := range 250 {
-			no := i
-			if i%5 == 0 {
-				no = r.IntN(250)
-			}
-			e := flowtest.User(no, "", int64(1_500_000_000_000+r.IntN(1500)*86_400_000))
-			e.Header.Platform = []string{"tmall", "douyin", "weidian"}[no%3]
-			if no%11 == 0 {
-				e.Header.Account = "order:" + e.GetHeader().GetAccount()
-			}
-			e.Header.Person.Sightings = nil
-			for range 1 + r.IntN(3) {
-				typ := []string{"phone", "phone", "unionid", "email", "member_card"}[r.IntN(5)]
-				value := map[string]string{"phone": fmt.Sprintf("139%08d", 12_345_000+r.IntN(90)), "unionid": fmt.Sprint("u", r.IntN(120)), "email": fmt.Sprintf("p%d@mail.invalid", r.IntN(80)), "member_card": fmt.Sprint("c", r.IntN(60))}[typ]
-				e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: typ, Value: value, Role: roles[r.IntN(len(roles))]})
-			}
-			// A chain that needs more than one round.
-			if i >= 220 {
-				for _, link := range []int{i, i + 1} {
-					e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: "email", Value: fmt.Sprintf("chain%d@mail.invalid", link), Role: events.Role_ROLE_MEMBER})
-				}
-			}
-			all = append(all, f.Message(t, e))
+		// Receivers are kept, and nothing comes of them by these rules.
+		keeping, err := identity.ParseRules(append(identity.DefaultRulesYAML(), "\nmodel: {use: plain, accept: 1000, review: 1000, strength: 1}\n"...))
+		if err != nil {
+			t.Fatal(err)
 		}
+		f.Rules = keeping
+		store := f.State(t)
+		all := population(t, f, r)
 		all = append(all, messages(t, f, r, 0)...) // with decisions
 		f.Publish(t, all...)
 		resolver, present := f.Resolver(t, store, nil)
@@ -482,7 +436,10 @@ func TestBulkIsTheEngine(t *testing.T) {
 			t.Errorf("seed %d: in memory %+v (%v), in bulk %+v", seed, again, err, got)
 		}
 		contested, rounds = contested+got.Contested, max(rounds, got.Rounds)
-		for _, text := range append(slices.Clone(looser), "largest_customer: 4\ntypes:\n  email: {priority: 2, join: {member: 80, receiver: 70}}\n  unionid: {priority: 1, join: {member: 90, buyer: 90}, exclusive: 1}\n  phone: {priority: 1, join: {buyer: 80}, accounts: 4, gap_days: 100}\n") {
+		for _, text := range append(slices.Clone(looser), "largest_customer: 4\ntypes:\n  email: {priority: 2, join: {member: 80, receiver: 70}}\n  unionid: {priority: 1, join: {member: 90, buyer: 90}, exclusive: 1}\n  phone: {priority: 1, join: {buyer: 80}, accounts: 4, gap_days: 100}\n",
+			strings.NewReplacer("per_shop: 2", "per_shop: 1", "least_days: 30", "least_days: 0").Replace(modelled),
+			strings.NewReplacer("block: 6", "block: 3", "per_shop: 2", "per_shop: 0", "least_days: 30", "least_days: 0").Replace(modelled),
+			strings.NewReplacer("largest_customer: 9", "largest_customer: 3", "block: 6", "block: 0", "per_shop: 2", "per_shop: 0", "least_days: 30", "least_days: 0").Replace(modelled)) {
 			rules, err := identity.ParseRules([]byte(text))
 			if err != nil {
 				t.Fatal(err)
@@ -499,13 +456,20 @@ func TestBulkIsTheEngine(t *testing.T) {
 			if err != nil || again.Customers != plan.CustomersAfter || again.Differences != plan.Moved {
 				t.Errorf("seed %d, other rules: in memory %+v (%v), planned %+v", seed, again, err, plan)
 			}
+			if bulk.Checksum != again.Checksum || bulk.Checksum == got.Checksum && bulk.Differences > 0 {
+				t.Errorf("seed %d, other rules: the checksum in bulk is %s, in memory %s, by the rules in force %s", seed, bulk.Checksum, again.Checksum, got.Checksum)
+			}
+			alike += bulk.Pairs
+			if bulk.Pairs > 0 && bulk.ContestedAccounts < bulk.Accounts/2 {
+				peaceful++ // the model's pairs are no reason to read all
+			}
 			if bulk.Customers != plan.CustomersAfter || bulk.Differences != plan.Moved {
 				t.Errorf("seed %d, other rules: in bulk %d customers and %d moved, planned %d and %d", seed, bulk.Customers, bulk.Differences, plan.CustomersAfter, plan.Moved)
 			}
 			contested += bulk.Contested
 		}
 	}
-	if contested == 0 || rounds < 3 {
-		t.Errorf("%d contested components, at most %d rounds: the test shows less than it says", contested, rounds)
+	if contested == 0 || rounds < 3 || alike == 0 || peaceful == 0 {
+		t.Errorf("%d contested components, at most %d rounds, %d pairs of the model, %d runs with it that read few: the test shows less than it says", contested, rounds, alike, peaceful)
 	}
 }

@@ -89,16 +89,20 @@ func (r *Receiver) read(m *message.Message, platform string) error {
 	switch class := connectors.ClassOf(err); {
 	case err == nil:
 	case class == connectors.SkipRecord:
-		raw, sealed := events.OpenPush(push, r.config.Keys)
-		if sealed != nil {
-			return sealed
-		}
-		return r.refuse(ctx, shop, push.GetStream(), push.GetEntityId(), raw, fmt.Errorf("what the push names cannot be had: %w", err))
+		return r.keep(ctx, shop, push, fmt.Errorf("what the push names cannot be had: %w", err))
 	case class >= connectors.StopStream:
 		// The stream itself is stopped by this, with its alert; it goes on
 		// where it was once somebody acted.
+		aging, ages := shop.Connector.(connectors.Aging)
 		if shop.changes(&shop.stopped, true) {
-			r.config.Log.Warn("what pushes name cannot be read; it is left to the pull", "platform", platform, "shop", shop.Name, "error", err)
+			rest := "the pull brings it once somebody acted"
+			if ages {
+				rest += "; what the platform may not list any more is kept as dead letters: replay them then"
+			}
+			r.config.Log.Warn("what pushes name cannot be read", "platform", platform, "shop", shop.Name, "then", rest, "error", err)
+		}
+		if ages && !aging.StillListed(push.GetStream(), push.GetType()) {
+			return r.keep(ctx, shop, push, fmt.Errorf("the shop or its stream is stopped, and the pull may not list what the push names any more; replay this once somebody acted: %w", err))
 		}
 		r.count(shop, LeftToPull)
 		return nil
@@ -117,6 +121,15 @@ func (r *Receiver) read(m *message.Message, platform string) error {
 	}
 	r.count(shop, Read)
 	return nil
+}
+
+// keep makes a dead letter of a push, by which its entity can be read again.
+func (r *Receiver) keep(ctx context.Context, shop *told, push *events.Push, cause error) error {
+	raw, err := events.OpenPush(push, r.config.Keys)
+	if err != nil {
+		return err
+	}
+	return r.refuse(ctx, shop, push.GetStream(), push.GetEntityId(), raw, cause)
 }
 
 // isAway says of an error that the platform is not there, or asks to wait,

@@ -10,7 +10,9 @@
 // about nothing that OneID reads is counted and acknowledged. One that cannot
 // be understood goes to the dead letter with its bytes, and so does one whose
 // entity cannot be had. What a platform does not show (yet) is left to the
-// pull, which reads by modification time and brings it.
+// pull, which reads by modification time and brings it; so is what cannot be
+// read while a shop is stopped, unless its platform may not list it any more:
+// that is a dead letter, too.
 package receive
 
 import (
@@ -42,7 +44,8 @@ const (
 	// LeftToPull: the platform did not show its entity, or the shop's streams
 	// are stopped; the pull brings it.
 	LeftToPull = "left_to_pull"
-	// DeadLetter: it could not be understood, or its entity not be had.
+	// DeadLetter: it could not be understood, or its entity not be had, nor
+	// left to the pull while the shop's streams are stopped.
 	DeadLetter = "dead_letter"
 	// Refused: the request was not signed by the platform.
 	Refused = "refused"

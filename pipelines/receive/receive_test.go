@@ -47,6 +47,7 @@ type rig struct {
 	mu     sync.Mutex
 	counts map[string]int
 	pull   func(stream string) *pull.Puller
+	drifts *pull.Drifts
 }
 
 func newRig(t *testing.T, platform, shop string, connector connectors.Connector, more ...func(*Config)) *rig {
@@ -72,8 +73,11 @@ func newRig(t *testing.T, platform, shop string, connector connectors.Connector,
 	t.Cleanup(func() { _ = publisher.Close() })
 	log := slog.New(slog.DiscardHandler)
 	r := &rig{client: client, keys: keys, topics: events.TopicsOf(brand), platform: platform, shop: shop, counts: make(map[string]int)}
+	if r.drifts, err = pull.OpenDrifts(t.Context(), client, publisher, r.topics.Cursors); err != nil {
+		t.Fatal(err)
+	}
 	r.pull = func(stream string) *pull.Puller {
-		return &pull.Puller{Connector: connector, Platform: platform, Shop: shop, Stream: stream, Publisher: publisher, Topics: r.topics, Keys: keys, Log: log}
+		return &pull.Puller{Connector: connector, Platform: platform, Shop: shop, Stream: stream, Publisher: publisher, Topics: r.topics, Keys: keys, Drifts: r.drifts, Log: log}
 	}
 	config := Config{
 		Brand: brand, Kafka: client, Publisher: publisher, Keys: keys, Shops: []Shop{{platform, shop, connector}}, Log: log,
@@ -370,6 +374,10 @@ func TestPullAndPushAreOneChange(t *testing.T) {
 					t.Errorf("seed %d: pushes are other events than the pull (-pull +push):\n%s", seed, d)
 				}
 				for _, r := range []*rig{byPush, byBoth} {
+					// What is read of one by its number is of the form of the lists.
+					if differ := r.drifts.All(); len(differ) > 0 {
+						t.Errorf("payloads that pushes brought differ: %v", differ)
+					}
 					if letters := r.letters(t); len(letters) > 0 || r.count(Refused)+r.count(Failed) > 0 {
 						t.Errorf("dead letters %q, counts %v", letters, r.counts)
 					}
@@ -485,12 +493,32 @@ func TestTooLargeAndUnknownAddresses(t *testing.T) {
 		"signed by nobody":   {r.url, "[]", http.StatusForbidden},
 		"with a key besides": {r.url + "/more", "[]", http.StatusForbidden},
 	} {
-		answer, err := http.Post(c.url, "application/json", strings.NewReader(c.body)) //nolint:noctx // a test's
-		if err != nil {
-			t.Fatal(err)
+		if status := post(t, c.url, "application/json", c.body); status != c.want {
+			t.Errorf("%s: %d, want %d", name, status, c.want)
 		}
-		if answer.Body.Close(); answer.StatusCode != c.want { //nolint:errcheck // nothing is read of it
-			t.Errorf("%s: %d, want %d", name, answer.StatusCode, c.want)
+	}
+}
+
+// However many requests come at once, what is held of them has a bound; those
+// above it are told to come again, and are taken then.
+func TestRequestsAtOnceAreBounded(t *testing.T) {
+	if held := atOnce * maxBody; held > 64<<20 {
+		t.Errorf("%d MiB are held of requests", held>>20)
+	}
+	s := newShop(t, simulator.PlatformDouyin, 1)
+	r := newRig(t, s.platform, s.shop, s.open(t))
+	for range atOnce {
+		r.slots <- struct{}{}
+	}
+	pusher := &simulator.Pusher{World: s.world, Platform: s.platform, URL: r.url}
+	body := []byte(`[{"tag":"999","msg_id":"1","data":"{}"}]`)
+	if err := pusher.Once(t.Context(), body); err == nil || r.count(Failed) != 1 {
+		t.Errorf("one too many: %v, counts %v", err, r.counts)
+	}
+	<-r.slots
+	for range 2 {
+		if err := pusher.Once(t.Context(), body); err != nil {
+			t.Errorf("with room: %v, counts %v", err, r.counts)
 		}
 	}
 }
@@ -507,11 +535,7 @@ func TestPushesOfSeveralPlatforms(t *testing.T) {
 	for i := range 10 {
 		for _, platform := range []string{"jd", "pdd"} {
 			url := strings.Replace(r.url, "/jd/", "/"+platform+"/", 1)
-			answer, err := http.Post(url, "text/plain", strings.NewReader(fmt.Sprint(platform, i))) //nolint:noctx // a test's
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = answer.Body.Close()
+			post(t, url, "text/plain", fmt.Sprint(platform, i))
 		}
 	}
 	eventually(t, "all twenty are read", func() bool { return r.count(Read) == 20 })
@@ -590,12 +614,8 @@ func TestWhatThePlatformFailsAt(t *testing.T) {
 	r := newRig(t, "jd", "s", s, func(c *Config) { c.Attempts = 5 })
 	start(t, r.Run)
 	for _, id := range []string{"always broken", "busy twice", "throttled for long", "not there", "forbidden", "not shown yet", "unmappable", "good"} {
-		answer, err := http.Post(r.url, "text/plain", strings.NewReader(id)) //nolint:noctx // a test's
-		if err != nil {
-			t.Fatal(err)
-		}
-		if answer.Body.Close(); answer.StatusCode != http.StatusOK { //nolint:errcheck // nothing is read of it
-			t.Errorf("%s: answered %d", id, answer.StatusCode)
+		if status := post(t, r.url, "text/plain", id); status != http.StatusOK {
+			t.Errorf("%s: answered %d", id, status)
 		}
 	}
 	r.settled(t)
@@ -614,4 +634,68 @@ func TestWhatThePlatformFailsAt(t *testing.T) {
 	if d := cmp.Diff(want, r.counts); d != "" {
 		t.Errorf("counts (-want +got):\n%s", d)
 	}
+	// What no repetition cures costs one call.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, want := range map[string]int{"not there": 1, "forbidden": 1, "not shown yet": 1, "busy twice": 3, "always broken": 5} {
+		if got := s.tries[id]; got != want {
+			t.Errorf("%s: asked for %d times, want %d", id, got, want)
+		}
+	}
+}
+
+// aging is a platform that lists only what is young, and tells of the old too.
+type aging struct{ *script }
+
+func (aging) StillListed(stream, what string) bool { return stream == "orders" && what == "new" }
+
+func (a aging) Open(p connectors.Push) ([]connectors.Message, error) {
+	what, id, _ := strings.Cut(string(p.Body), " ")
+	return []connectors.Message{{Stream: "orders", ID: id, Type: what, Raw: []byte("push of " + id)}}, nil
+}
+
+// While a shop is stopped, what the pull may not list any more is kept as a
+// dead letter, which names what is to be read again; the rest is left to the
+// pull, and neither holds up what comes after it.
+func TestWhatAStoppedShopIsToldOf(t *testing.T) {
+	for _, class := range []connectors.Class{connectors.StopStream, connectors.StopShop} {
+		s := aging{&script{tries: make(map[string]int)}}
+		s.fetch = func(id string, _ int) (connectors.Page, error) {
+			if id != "good" {
+				return connectors.Page{}, refusal(class)
+			}
+			return connectors.Page{Records: []connectors.Record{{Stream: "orders", Shop: "s", Raw: []byte(id), Observed: time.UnixMilli(1)}}}, nil
+		}
+		r := newRig(t, "jd", "s", s)
+		start(t, r.Run)
+		for _, push := range []string{"new 1", "done 2", "new 3", "done 4", "done good"} {
+			post(t, r.url, "text/plain", push)
+		}
+		r.settled(t)
+		if d := cmp.Diff([]string{"orders read push of 2", "orders read push of 4"}, r.letters(t)); d != "" {
+			t.Errorf("%v: dead letters (-want +got):\n%s", class, d)
+		}
+		want := map[string]int{Noted: 5, Read: 1, LeftToPull: 2, DeadLetter: 2}
+		if d := cmp.Diff(want, r.counts); d != "" {
+			t.Errorf("%v: counts (-want +got):\n%s", class, d)
+		}
+	}
+}
+
+// post sends a request, and returns the status of its answer.
+func post(t *testing.T, url, kind, body string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", kind)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answer.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	return answer.StatusCode
 }

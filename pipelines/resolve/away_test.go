@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
 	"oneid/pipelines"
 )
@@ -32,7 +33,7 @@ type road struct {
 
 func (s *site) road() *road {
 	r := &road{t: s.t, target: s.database.Address, open: map[net.Conn]bool{}}
-	r.serve(listen(s.t))
+	r.serve(listen(s.t, crashtest.Address(s.t)))
 	s.t.Cleanup(r.close)
 	return r
 }
@@ -98,11 +99,7 @@ func (r *road) close() {
 }
 
 func (r *road) reopen() {
-	l, err := net.Listen("tcp", r.listener.Addr().String())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.serve(l)
+	r.serve(listen(r.t, r.listener.Addr().String()))
 }
 
 // letters counts what is in the dead letter.

@@ -349,7 +349,7 @@ func (s *site) shows() {
 		if got := s.ask("SELECT count() FROM orders FINAL"); got == want {
 			return
 		} else if time.Now().After(deadline) {
-			s.t.Fatalf("ClickHouse holds %s orders after a minute, want %s", got, want)
+			s.t.Fatalf("ClickHouse holds %s orders after five minutes, want %s", got, want)
 		}
 	}
 }
@@ -480,7 +480,7 @@ func (s *site) settled() {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d messages are not delivered after a minute", left)
+			s.t.Fatalf("%d messages are not delivered after five minutes", left)
 		}
 	}
 }
@@ -528,7 +528,7 @@ func (s *site) gate() *gate {
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
 		proxy.ServeHTTP(w, r)
 	})
-	listener := listen(s.t)
+	listener := listen(s.t, "127.0.0.1:0")
 	g.server, g.url = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}, "http://"+listener.Addr().String()
 	go func() { _ = g.server.Serve(listener) }()
 	s.t.Cleanup(func() { _ = g.server.Close() })

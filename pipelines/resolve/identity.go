@@ -25,15 +25,16 @@ type Identity struct {
 	// Seen is told the events of each batch once it is in the state and before
 	// it is in ClickHouse; may be nil.
 	Seen func([]*events.Event)
-	// Inert is told how many keys of the model joined too many accounts in a batch,
-	// and join nobody since; may be nil.
-	Inert func(keys int)
+	// Inert is told how many identifiers, and how many keys of the model, joined too
+	// many accounts in a batch, and join nobody since; may be nil.
+	Inert func(identifiers, keys int)
 
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
-	// parts and updates are kept from batch to batch.
-	parts   []extracted
-	updates []engine.Update
+	// parts, updates and customers are kept from batch to batch.
+	parts     []extracted
+	updates   []engine.Update
+	customers []identity.CustomerID
 }
 
 // extracted is what was read in a part of a batch's events.
@@ -41,6 +42,7 @@ type extracted struct {
 	found    extract.Result // of one event, used again and again
 	updates  []engine.Update
 	evidence []identity.Evidence
+	numbers  []uint32 // of the evidence's identifiers
 	values   []extract.Value
 }
 
@@ -50,6 +52,9 @@ type resolved struct {
 	// values are sealed, of each identifier that was not seen before; when the
 	// batch was applied before, of each of which it brought evidence.
 	values []state.SealedValue
+	// customers are those of the batch's updates, in the order of its events that
+	// have an account; nil when the batch was applied before.
+	customers []identity.CustomerID
 }
 
 // Version orders what resolvers say of one account: by epoch, then by
@@ -90,18 +95,25 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	if err != nil {
 		return resolved{}, err
 	}
+	var customers []identity.CustomerID
+	if of, ok := i.Engine.CustomersOf(b.Sequence, i.customers[:0]); ok && len(of) == len(updates) {
+		i.customers, customers = of, of
+	}
 	if i.Seen != nil {
 		i.Seen(b.Events)
 	}
 	if i.Inert != nil && !again {
-		n := 0
+		identifiers, keys := 0, 0
 		for _, v := range changes.Reviews {
+			if v.Reason == identity.ReviewAccounts {
+				identifiers++
+			}
 			if v.Reason == identity.ReviewBlock {
-				n++
+				keys++
 			}
 		}
-		if n > 0 {
-			i.Inert(n)
+		if identifiers+keys > 0 {
+			i.Inert(identifiers, keys)
 		}
 	}
 	if again {
@@ -111,7 +123,7 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		}
 		sealed = slices.DeleteFunc(sealed, func(v state.SealedValue) bool { return !fresh[v.Identifier] })
 	}
-	return resolved{changes, sealed}, nil
+	return resolved{changes, sealed, customers}, nil
 }
 
 // extractEvents is how many events make a part worth a goroutine.
@@ -148,14 +160,22 @@ func (i *Identity) extractPart(p *extracted, list []*events.Event, again bool) {
 		if p.found.Account.ID == "" {
 			continue
 		}
-		from := len(p.evidence)
+		from, numbered := len(p.evidence), len(p.numbers)
 		p.evidence = append(p.evidence, p.found.Evidence...)
-		p.updates = append(p.updates, engine.Update{Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)], Appearance: p.found.Appearance})
+		rest := p.found.Evidence // its identifiers stand in the order of their values
 		for _, v := range p.found.Values {
-			if again || !i.Engine.Seen(v.Identifier) {
+			number, seen := i.Engine.Look(v.Identifier)
+			if again || !seen {
 				p.values = append(p.values, v)
 			}
+			for ; len(rest) > 0 && rest[0].Identifier == v.Identifier; rest = rest[1:] {
+				p.numbers = append(p.numbers, number)
+			}
 		}
+		p.updates = append(p.updates, engine.Update{
+			Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)], Appearance: p.found.Appearance,
+			Numbers: p.numbers[numbered:len(p.numbers):len(p.numbers)],
+		})
 	}
 }
 
@@ -168,7 +188,7 @@ func (i *Identity) forget() {
 		clear(p.updates)
 		clear(p.evidence)
 		clear(p.values)
-		p.updates, p.evidence, p.values = p.updates[:0], p.evidence[:0], p.values[:0]
+		p.updates, p.evidence, p.numbers, p.values = p.updates[:0], p.evidence[:0], p.numbers[:0], p.values[:0]
 	}
 }
 

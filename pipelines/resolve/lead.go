@@ -107,6 +107,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.take(ctx, d) }); err != nil {
 			return err
 		}
+		r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory/3)
 		room.give(d.batch)
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"oneid/internal/clickhouse"
 	"oneid/internal/kafka"
@@ -20,22 +22,54 @@ import (
 // person has to look at it.
 func mostRefused(rows int) int { return max(100, rows/20) }
 
-// writeRows writes a block. Where ClickHouse refuses it for what a row holds, it is cut into halves until such a row is alone: all others are
-// written, and refused are the numbers of those rows. The pieces have tokens of
-// their own, the same at every repetition.
+// errTableAtFault is a table that refuses more than that. It is waited for as a
+// store that is away is: what comes is kept for when somebody has mended it.
+var errTableAtFault error = tableAtFaultError{}
+
+type tableAtFaultError struct{}
+
+func (tableAtFaultError) Error() string {
+	return "the table refuses more than single rows, until it is mended"
+}
+
+// Code tells it from other causes of waiting.
+func (tableAtFaultError) Code() string { return "clickhouse_table" }
+
+// cutEvery is how long a block of a table at fault is tried whole before it is
+// cut into pieces again, to see whether what is left are single rows: cutting
+// takes hundreds of inserts.
+const cutEvery = time.Minute
+
+// writeRows writes a block. Where ClickHouse refuses it for what a row holds,
+// it is cut into halves until such a row is alone: all others are written, and
+// refused are the numbers of those rows. The pieces have tokens of their own,
+// the same at every repetition.
 func (b *Blocks) writeRows(ctx context.Context, block tables.Block, token string, again bool) (refused map[int]error, err error) {
 	if err = b.write(ctx, block, token, again); err == nil || !clickhouse.Refuses(err) {
 		return nil, err
 	}
+	if cut, ok := b.cut.Load(block.Table()); ok && time.Since(cut.(time.Time)) < cutEvery {
+		return nil, atFault(block, err)
+	}
 	refused = make(map[int]error)
-	return refused, b.halves(ctx, block, 0, block.Rows(), token, again, refused, err)
+	err = b.halves(ctx, block, 0, block.Rows(), token, again, refused, err)
+	if errors.Is(err, errTableAtFault) {
+		b.cut.Store(block.Table(), time.Now())
+	} else {
+		b.cut.Delete(block.Table())
+	}
+	return refused, err
+}
+
+func atFault(block tables.Block, cause error) error {
+	return fmt.Errorf("%w: more than %d of %d rows: %w; see its log", errTableAtFault, mostRefused(block.Rows()), block.Rows(), clickhouse.RefusedBy(block.Table(), cause))
 }
 
 // halves writes the rows from … to of a block, which were refused with a cause.
 func (b *Blocks) halves(ctx context.Context, block tables.Block, from, to int, token string, again bool, refused map[int]error, cause error) error {
 	if to-from == 1 {
-		if most := mostRefused(block.Rows()); len(refused) == most {
-			return fmt.Errorf("it refuses more than %d rows: %w; see its log", most, clickhouse.RefusedBy(block.Table(), cause))
+		if len(refused) == mostRefused(block.Rows()) {
+			return atFault(block, cause)
 		}
 		refused[from] = cause
 		return nil

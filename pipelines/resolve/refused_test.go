@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -16,6 +18,7 @@ import (
 	"oneid/internal/clickhouse"
 	"oneid/internal/fault"
 	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/schemas/events"
 	"oneid/schemas/tables"
 )
@@ -210,14 +213,62 @@ func TestAwayWhileRowsAreRefused(t *testing.T) {
 	}
 }
 
-// A table that refuses a whole lot of rows is at fault itself: the resolver
-// ends and says so, and no letter is written.
+// writes counts the inserts of orders, of whole blocks and of pieces.
+type writes struct {
+	ClickHouse
+	orders atomic.Int64
+}
+
+func (w *writes) Insert(ctx context.Context, block tables.Block, token string) error {
+	if block.Table() == "orders" {
+		w.orders.Add(1)
+	}
+	return w.ClickHouse.Insert(ctx, block, token)
+}
+
+func (w *writes) InsertAgain(ctx context.Context, block tables.Block, token string) (int, error) {
+	if block.Table() == "orders" {
+		w.orders.Add(1)
+	}
+	return w.ClickHouse.InsertAgain(ctx, block, token)
+}
+
+// A table that refuses a whole lot of rows is at fault itself: no letter is
+// written and nothing ends. The flow waits and says why, without cutting the
+// block into pieces at each attempt, and goes on by itself once it is mended.
 func TestATableThatRefusesEverything(t *testing.T) {
 	t.Parallel()
 	c := newChoosy(t)
 	c.come(t, 300, mostRefused(300)+10)
-	if err := run(t, c.over(t, c.conn)); err == nil || !strings.Contains(err.Error(), "refuses more than 100 rows") || strings.Contains(err.Error(), "paid_minor") {
-		t.Errorf("the resolver ended with %v", err)
+	to := &writes{ClickHouse: c.conn}
+	r := c.over(t, to)
+	var retries atomic.Int64
+	r.Counters.Retries = func(n int) { retries.Add(int64(n)) }
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	until := func(what string, yes func() bool) {
+		t.Helper()
+		for !yes() {
+			select {
+			case err := <-ended:
+				t.Fatalf("%s: the resolver ended with %v", what, err)
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	until("waiting for the table", func() bool {
+		state, why, _ := r.Health() // it may wait before, as an insert takes long on a busy machine
+		return state == pipelines.Waiting && errors.Is(why, errTableAtFault)
+	})
+	if _, why, _ := r.Health(); !strings.Contains(why.Error(), "more than 100 of 300 rows") || strings.Contains(why.Error(), "paid_minor") {
+		t.Errorf("the resolver waits for %v", why)
+	}
+	before, tried := to.orders.Load(), retries.Load()
+	until("trying again", func() bool { return retries.Load() >= tried+3 })
+	if n := to.orders.Load() - before; n > 4 {
+		t.Errorf("three attempts made %d inserts: a table at fault is asked far too much", n)
 	}
 	if _, next, err := c.client.Ends(t.Context(), c.topics.DeadLetter); err != nil || next[0] != 0 {
 		t.Errorf("there are %v letters (%v)", next, err)
@@ -225,7 +276,11 @@ func TestATableThatRefusesEverything(t *testing.T) {
 	if err := c.conn.Exec(t.Context(), "mend the table", "ALTER TABLE "+c.db.Name+".orders DROP CONSTRAINT no_dear_ones"); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t, c.over(t, c.conn)); err != nil {
+	if err := r.CaughtUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
 	if got := c.number(t, "SELECT count() FROM DB.orders FINAL"); got != 300 {

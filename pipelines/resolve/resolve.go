@@ -123,6 +123,7 @@ type Resolver struct {
 	health   pipelines.Health
 	progress progress
 	done     atomic.Uint64
+	behind   atomic.Bool
 	memory   atomic.Pointer[memory]
 
 	// epoch under which this process is active, or 0, and applied, the
@@ -177,6 +178,10 @@ func (r *Resolver) Done() uint64 { return r.done.Load() }
 
 // Active says whether this process is the one that is active.
 func (r *Resolver) Active() bool { return r.epoch.Load() != 0 }
+
+// Behind says that the last batch was as large as one may be: more lies in Kafka
+// than this process, the active one, has come to yet.
+func (r *Resolver) Behind() bool { return r.behind.Load() && r.Active() }
 
 // Held is how much of Memory is in use, in bytes.
 func (r *Resolver) Held() int64 {

@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
 	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/fault"
@@ -156,7 +157,7 @@ func newFlow(t testing.TB) *flow {
 func newOwnFlow(t testing.TB, partitions int) *flow {
 	t.Helper()
 	dir := t.TempDir()
-	b, err := broker.Start(dir, "127.0.0.1:0")
+	b, err := broker.Start(dir, crashtest.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}

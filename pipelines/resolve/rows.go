@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,9 @@ type Blocks struct {
 	alike     *tables.Resemblances
 	who       []tables.Block
 	facts     []tables.Block
+
+	// cut is when a block was last cut in vain, by the name of a table at fault.
+	cut sync.Map
 }
 
 // NewBlocks makes the buffers, which are kept from batch to batch.
@@ -68,8 +72,8 @@ func NewBlocks(clickhouse ClickHouse, away func(error) bool) *Blocks {
 	return b
 }
 
-// IsAway implements Tables.
-func (b *Blocks) IsAway(err error) bool { return b.Away(err) }
+// IsAway implements Tables. A table at fault is away until it is mended.
+func (b *Blocks) IsAway(err error) bool { return errors.Is(err, errTableAtFault) || b.Away(err) }
 
 // Write implements Tables.
 func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
@@ -81,8 +85,8 @@ func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
 	// Facts become columns while that is on its way.
 	who, whoCtx := errgroup.WithContext(ctx)
 	b.insert(whoCtx, who, rows.Batch, b.who)
-	for _, e := range rows.Events {
-		b.fact(e, rows.CustomerOf)
+	for e, customer := range rows.Customers {
+		b.fact(e, customer)
 	}
 	if err := who.Wait(); err != nil {
 		return 0, err
@@ -157,10 +161,9 @@ func (b *Blocks) write(ctx context.Context, block tables.Block, token string, ag
 }
 
 // fact adds one event's rows.
-func (b *Blocks) fact(e *events.Event, customerOf func(identity.Account) identity.CustomerID) {
+func (b *Blocks) fact(e *events.Event, customer identity.CustomerID) {
 	h := e.GetHeader()
-	account := identity.Account{Platform: h.GetPlatform(), Shop: h.GetShop(), ID: h.GetAccount()}
-	stamp := tables.Stamp{CustomerID: customerOf(account)}
+	stamp := tables.Stamp{CustomerID: customer}
 	switch body := e.GetBody().(type) {
 	case *events.Event_Order:
 		b.orders.Append(h, body.Order, stamp)

@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// fetchLimit is how many messages one fetch takes at most.
-	fetchLimit = 2048
+	// fetchLimit is how many messages one fetch takes at most: more than an answer
+	// of the broker holds but of very small ones, for what is left of an answer is
+	// sent and unpacked again.
+	fetchLimit = 8192
 	// fetchWait is how long a fetch waits for the first new message; the
 	// broker answers at once when there is one.
 	fetchWait = 500 * time.Millisecond

@@ -14,9 +14,9 @@ import (
 	"oneid/pipelines"
 )
 
-func listen(t testing.TB) net.Listener {
+func listen(t testing.TB, address string) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

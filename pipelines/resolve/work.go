@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -19,8 +20,9 @@ type Rows struct {
 	Changes engine.Changes
 	// Values are the sealed values of identifiers that are new with the batch.
 	Values []state.SealedValue
-	// CustomerOf is the customer of an account of the batch, as of now.
-	CustomerOf func(identity.Account) identity.CustomerID
+	// Customers yields the customer of each of Events, as of now; the zero one for
+	// an event that has no account.
+	Customers iter.Seq2[*events.Event, identity.CustomerID]
 	// BornOf is the sequence of an account's birth.
 	BornOf func(identity.Account) uint64
 }
@@ -75,15 +77,32 @@ func (w *Instance) Apply(_ context.Context, b *Batch) error {
 func (w *Instance) Insert(ctx context.Context, b *Batch) (int, error) {
 	return w.Tables.Write(ctx, Rows{
 		Batch: b, Changes: w.applied.changes, Values: w.applied.values,
-		CustomerOf: func(a identity.Account) identity.CustomerID {
-			id, _ := w.Identity.Engine.CustomerOf(a)
-			return id
-		},
+		Customers: w.customers(b.Events),
 		BornOf: func(a identity.Account) uint64 {
 			placement, _ := w.Identity.Engine.PlacementOf(a)
 			return placement.BornSequence
 		},
 	})
+}
+
+// customers are those of the events of the batch that was applied.
+func (w *Instance) customers(list []*events.Event) iter.Seq2[*events.Event, identity.CustomerID] {
+	return func(yield func(*events.Event, identity.CustomerID) bool) {
+		known := w.applied.customers
+		for _, e := range list {
+			var id identity.CustomerID
+			switch h := e.GetHeader(); {
+			case h.GetAccount() == "":
+			case w.applied.customers != nil:
+				id, known = known[0], known[1:]
+			default:
+				id, _ = w.Identity.Engine.CustomerOf(identity.Account{Platform: h.GetPlatform(), Shop: h.GetShop(), ID: h.GetAccount()})
+			}
+			if !yield(e, id) {
+				return
+			}
+		}
+	}
 }
 
 // Watch implements Work.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"oneid/identity"
 	"oneid/identity/engine"
@@ -54,7 +55,20 @@ func (f *facts) Write(_ context.Context, rows Rows) (int, error) {
 	for _, v := range rows.Values {
 		f.values[v.Identifier] = true
 	}
-	return len(rows.Events), nil
+	n := 0
+	for e, id := range rows.Customers {
+		h := e.GetHeader()
+		account := identity.Account{Platform: h.GetPlatform(), Shop: h.GetShop(), ID: h.GetAccount()}
+		// One that comes again may meet a state that is further.
+		if e != rows.Events[n] || !rows.Again && f.customer[account.String()] != id.String() {
+			return 0, fmt.Errorf("event %d of batch %d is stamped with %s, and its account %s belongs to %s", n, rows.Sequence, id, account, f.customer[account.String()])
+		}
+		n++
+	}
+	if n != len(rows.Events) {
+		return 0, fmt.Errorf("%d of the %d events of batch %d have a customer", n, len(rows.Events), rows.Sequence)
+	}
+	return n, nil
 }
 
 func (f *facts) Watch(context.Context, []identity.Account, time.Time) error { return nil }
@@ -245,6 +259,102 @@ func TestStandbyTakesOverAnywhere(t *testing.T) {
 				t.Errorf("%d users and %d values, want 120 and 60", len(tables.versions), len(tables.values))
 			}
 		})
+	}
+}
+
+// Killed between any two steps of the batch that adopts rules, or that takes them
+// back, the next start goes on: the tables say of each account what the state says,
+// and both are where one ends who was never stopped.
+func TestStoppedWhileRulesAreAdopted(t *testing.T) {
+	adopt := func(f *flow, id, undoes string) kafka.Message {
+		d := &events.Decision{DecisionId: id, Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: []byte("largest_customer: 9\ntypes:\n  email: {priority: 1, join: {member: 90}}\n"), Who: "Ada", Why: "phones joined strangers", DecidedMs: 1}
+		if undoes != "" {
+			d.Kind, d.Rules, d.Undoes, d.DecidedMs = events.DecisionKind_DECISION_KIND_UNDO, nil, undoes, 2
+		}
+		value, err := proto.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kafka.Message{Topic: f.topics.Decisions, Key: []byte(id), Value: value}
+	}
+	const joined, parted = 60, 120
+	for _, point := range fault.Points("resolve") {
+		t.Run(point, func(t *testing.T) {
+			f, tables, store := newFlow(t), newFacts(), engine.NewMemory()
+			customers := func(when string, want int) {
+				t.Helper()
+				work := f.instance(t, store, tables)
+				if err := run(t, f.resolver(work)); err != nil {
+					t.Fatal(err)
+				}
+				ids := map[string]bool{}
+				for no := range 120 {
+					a := identity.Account{Platform: "tmall", Shop: shopOf(no), ID: strconv.Itoa(no)}
+					id, ok := work.Identity.Engine.CustomerOf(a)
+					if got := tables.customer[a.String()]; !ok || got != id.String() {
+						t.Fatalf("%s: %s is of %s by the tables, of %s by the state", when, a, got, id)
+					}
+					ids[id.String()] = true
+				}
+				if len(ids) != want {
+					t.Errorf("%s: %d customers, want %d", when, len(ids), want)
+				}
+			}
+			var messages []kafka.Message
+			for _, e := range population() {
+				messages = append(messages, f.message(t, e))
+			}
+			f.publish(t, messages...)
+			customers("before", joined)
+			before := maps.Clone(tables.customer)
+			for round := range 2 { // and once more
+				id := fmt.Sprint("rules-", round)
+				for _, step := range []struct {
+					message kafka.Message
+					want    int
+				}{{adopt(f, id, ""), parted}, {adopt(f, id+"-undo", id), joined}} {
+					f.publish(t, step.message)
+					disarm, hit := fault.StopAt(point, 1)
+					_ = run(t, f.resolver(f.instance(t, store, tables)))
+					disarm()
+					if !hit() {
+						t.Errorf("nobody came by %s", point)
+					}
+					customers(fmt.Sprintf("round %d, stopped at %s", round, point), step.want)
+				}
+			}
+			if d := cmp.Diff(before, tables.customer); d != "" {
+				t.Errorf("adopted and taken back twice (-before +after):\n%s", d)
+			}
+		})
+	}
+}
+
+// Whose identifier joins one account too many, and whom the model does, is told
+// once, when it comes apart.
+func TestWhatGoesInertIsTold(t *testing.T) {
+	f := newFlow(t)
+	i := f.instance(t, engine.NewMemory(), newFacts()).Identity
+	var told []string
+	i.Inert = func(identifiers, keys int) { told = append(told, fmt.Sprint(identifiers, " ", keys)) }
+	from := 0
+	for sequence, to := range []int{5, 8, 9, 12} { // a phone of the shipped rules may bear 8
+		b := &Batch{Sequence: uint64(sequence + 1)}
+		for ; from < to; from++ {
+			e := user(from)
+			e.Header.Shop = fmt.Sprint("shop", from)
+			e.Header.Person.Sightings[0].Value = "13911111112"
+			b.Events = append(b.Events, e)
+		}
+		if _, err := i.apply(b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.apply(b); err != nil { // again, as after a crash
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff([]string{"1 0"}, told); d != "" {
+		t.Errorf("told (-want +got):\n%s", d)
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"oneid/pipelines"
+	"oneid/schemas/events"
 	"oneid/schemas/tables"
 )
 
@@ -88,8 +90,8 @@ func (r *Recorder) End(run *tables.Run, often, cut bool, err error) {
 		run.State = tables.RunSucceeded
 	}
 	if err != nil && !cut {
-		text := err.Error()
-		run.Error = text[:min(len(text), maxError)]
+		// It may repeat the bytes of a file's name, in any encoding.
+		run.Error = events.Cut(strings.ToValidUTF8(err.Error(), "\uFFFD"), maxError)
 	}
 	if often && !r.worth(run) {
 		return

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -85,6 +86,21 @@ func TestRunsAreInTheView(t *testing.T) {
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("the view has (%v)\n%s\nwant\n%s", err, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// What is kept of an error is text, however long the error is and whatever bytes
+// it repeats.
+func TestAnErrorIsKeptAsText(t *testing.T) {
+	t.Parallel()
+	r := &Recorder{Log: slog.New(slog.DiscardHandler)}
+	for _, text := range []string{strings.Repeat("店", 500), "a" + strings.Repeat("店", 500), "ab" + strings.Repeat("店", 500), "\xb5\xea.csv: it is cut off"} {
+		run := stream()
+		r.Begin(run, false)
+		r.End(run, false, false, errors.New(text))
+		if !utf8.ValidString(run.Error) || len(run.Error) > maxError || len(run.Error) < min(len(text), maxError-2) {
+			t.Errorf("of %d bytes %d are kept: %q", len(text), len(run.Error), run.Error)
+		}
 	}
 }
 

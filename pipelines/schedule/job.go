@@ -67,45 +67,37 @@ const (
 	// retryMin is the pause before the first repetition, which is doubled and
 	// more for the others.
 	retryMin = time.Minute
+	// ahead is how far in the future a job may seem to be done: the clocks of two
+	// machines differ by that much, and by more only where one is wrong.
+	ahead = 10 * time.Minute
 )
+
+// tries are the attempts at one time that failed here.
+type tries struct {
+	failed int
+	// done is up to which time the job was done then: once that is another, some
+	// process has done it since, and the attempts are of the past.
+	done time.Time
+	// notBefore is when it is tried again.
+	notBefore time.Time
+}
+
+// of forgets them where they are of the past.
+func (t *tries) of(done time.Time) {
+	if !t.done.Equal(done) {
+		*t = tries{done: done}
+	}
+}
 
 // Run does the job at its times until ctx ends, and returns nil then. A Store
 // that is away is waited for.
 func (j Job) Run(ctx context.Context) error {
 	var away pipelines.Backoff
-	failed := 0
-	var notBefore time.Time
+	var tried tries
 	for ctx.Err() == nil {
-		err := j.wait(ctx, notBefore)
+		err := j.wait(ctx, &tried)
 		if err == nil {
-			err = j.Lock.Do(ctx, func(ctx context.Context, _ bool) error {
-				done, err := j.known(ctx)
-				if err != nil {
-					return err
-				}
-				due := j.Schedule.Due(done, time.Now(), j.CatchUp)
-				if due.At.After(time.Now()) {
-					return nil // another process has done it
-				}
-				f := Firing{For: due.For, Why: OnSchedule}
-				switch {
-				case failed > 0:
-					f.Why = Retry
-				case due.Missed:
-					f.Why = CatchUp
-				}
-				err = j.Work(ctx, f)
-				if ctx.Err() != nil {
-					return ctx.Err() // it broke off: it is due as before
-				}
-				if err != nil && failed < retries && (j.Final == nil || !j.Final(err)) {
-					notBefore = time.Now().Add(min(retryMin<<(2*failed), j.untilNext(due.For)))
-					failed++
-					return nil
-				}
-				failed = 0
-				return j.Store.SetDone(ctx, j.Key, due.For)
-			})
+			err = j.Lock.Do(ctx, func(ctx context.Context, _ bool) error { return j.once(ctx, &tried) })
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -122,37 +114,81 @@ func (j Job) Run(ctx context.Context) error {
 	return nil
 }
 
+// once does the job if it is due; the lock is held.
+func (j Job) once(ctx context.Context, tried *tries) error {
+	done, err := j.known(ctx)
+	if err != nil {
+		return err
+	}
+	tried.of(done)
+	due := j.due(done, tried)
+	if due.At.After(time.Now()) {
+		return nil // another process has done it
+	}
+	f := Firing{For: due.For, Why: OnSchedule}
+	switch {
+	case tried.failed > 0:
+		f.Why = Retry
+	case due.Missed:
+		f.Why = CatchUp
+	}
+	err = j.Work(ctx, f)
+	if ctx.Err() != nil {
+		return ctx.Err() // it broke off: it is due as before
+	}
+	if err != nil && tried.failed < retries && (j.Final == nil || !j.Final(err)) {
+		tried.notBefore = time.Now().Add(min(retryMin<<(2*tried.failed), j.untilNext(due.For)))
+		tried.failed++
+		return nil
+	}
+	return j.Store.SetDone(ctx, j.Key, due.For)
+}
+
 // untilNext bounds a repetition: it must not run into the next time.
 func (j Job) untilNext(this time.Time) time.Duration {
 	return max(time.Until(j.Schedule.After(this)), time.Second)
 }
 
-// known is up to which time the job was done; of a new one, now.
+// due says when the job is to be done. One that failed is to be tried again,
+// however long ago its time was, also where what was missed is let go.
+func (j Job) due(done time.Time, tried *tries) Due {
+	return j.Schedule.Due(done, time.Now(), j.CatchUp || tried.failed > 0)
+}
+
+// known is up to which time the job was done; of a new one, now. So is that of
+// one which a clock that was wrong says to be done in the future: there it would
+// rest until then.
 func (j Job) known(ctx context.Context) (time.Time, error) {
 	done, err := j.Store.Done(ctx, j.Key)
-	if err != nil || !done.IsZero() {
+	now := time.Now().Truncate(time.Millisecond)
+	switch {
+	case err != nil:
 		return done, err
+	case done.After(now.Add(ahead)):
+		j.Log.Warn("a job was done at a time that is still to come: a clock was wrong; it goes on from now", "job", j.Key, "done", done)
+	case !done.IsZero():
+		return done, nil
 	}
 	// Without it a process that is started often would never see the time come.
-	now := time.Now().Truncate(time.Millisecond)
 	return now, j.Store.SetDone(ctx, j.Key, now)
 }
 
 var errNever = errors.New("the schedule never comes")
 
 // wait waits until the job is due and may be done here.
-func (j Job) wait(ctx context.Context, notBefore time.Time) error {
+func (j Job) wait(ctx context.Context, tried *tries) error {
 	for {
 		done, err := j.known(ctx)
 		if err != nil {
 			return err
 		}
-		at := j.Schedule.Due(done, time.Now(), j.CatchUp).At
+		tried.of(done)
+		at := j.due(done, tried).At
 		if at.IsZero() {
 			return fmt.Errorf("job %s: %w", j.Key, errNever)
 		}
-		if notBefore.After(at) {
-			at = notBefore
+		if tried.notBefore.After(at) {
+			at = tried.notBefore
 		}
 		left := time.Until(at)
 		if left <= 0 {

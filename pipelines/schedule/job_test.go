@@ -236,3 +236,118 @@ func TestJobWaits(t *testing.T) {
 		}
 	})
 }
+
+// A clock that was a year ahead, and was put right, does not stop a job until
+// that year is over; one that is a little ahead of another's makes it run
+// neither twice nor never.
+func TestJobAfterAWrongClock(t *testing.T) {
+	for name, schedule := range map[string]Schedule{"every": Every(time.Hour), "cron": cronOf(t, "0 * * * *", "UTC")} {
+		for ahead, want := range map[time.Duration]int{365 * 24 * time.Hour: 10, 2 * time.Second: 10} {
+			synctest.Test(t, func(t *testing.T) {
+				s, r := newShared(), new(ran)
+				s.done["job"] = time.Now().Add(ahead)
+				stop := start(t, r.job(t, s, schedule, 0, nil))
+				time.Sleep(10*time.Hour + 10*time.Minute)
+				stop()
+				if len(r.firings) != want {
+					t.Errorf("%s, done %s in the future: it ran %d times in ten hours, want %d", name, ahead, len(r.firings), want)
+				}
+			})
+		}
+	}
+}
+
+// What failed is tried again also where missed times are let go, however long
+// it took to fail; the time after it is on schedule again.
+func TestJobTriesAgainWithoutCatchingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newShared(), new(ran)
+		j := r.job(t, s, cronOf(t, "0 3 * * *", "UTC"), 5*time.Minute, func(n int) error {
+			if n < 3 {
+				return errAway
+			}
+			return nil
+		})
+		j.CatchUp = false
+		stop := start(t, j)
+		time.Sleep(28 * time.Hour)
+		stop()
+		if got := r.whys(); got != "schedule retry retry schedule " {
+			t.Errorf("it ran as %s", got)
+		}
+	})
+}
+
+// Where another process did what failed here, the next time is no repetition.
+func TestJobThatAnotherMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newShared(), new(ran)
+		daily := cronOf(t, "0 3 * * *", "UTC")
+		stop := start(t, r.job(t, s, daily, 0, func(n int) error {
+			if n == 1 {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.done["job"] = time.Now() // by another process, meanwhile
+				return errAway
+			}
+			return nil
+		}))
+		time.Sleep(28 * time.Hour)
+		stop()
+		if got := r.whys(); got != "schedule schedule " {
+			t.Errorf("it ran as %s", got)
+		}
+	})
+}
+
+// losing is a lock that is lost in the middle of the first runs.
+type losing struct {
+	*shared
+	times int
+}
+
+func (l *losing) Do(ctx context.Context, work func(context.Context, bool) error) error {
+	return l.shared.Do(ctx, func(ctx context.Context, gained bool) error {
+		if l.times == 0 {
+			return work(ctx, gained)
+		}
+		l.times--
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		return work(ctx, gained)
+	})
+}
+
+// A run that is broken off, however often, is no failure: it is due as before.
+func TestJobThatIsBrokenOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newShared(), new(ran)
+		j := r.job(t, s, cronOf(t, "0 3 * * *", "UTC"), time.Hour, nil)
+		j.Lock = &losing{s, retries + 2}
+		stop := start(t, j)
+		time.Sleep(6 * time.Hour)
+		stop()
+		if len(r.firings) != 1 || r.firings[0].Why == Retry {
+			t.Errorf("it ran as %s", r.whys())
+		}
+	})
+}
+
+// A job looks every minute whether its time has come: the clock may be put, or
+// what was kept of it may change.
+func TestJobLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newShared(), new(ran)
+		s.done["job"] = time.Now()
+		stop := start(t, r.job(t, s, Every(24*time.Hour), 0, nil))
+		time.Sleep(time.Hour)
+		s.mu.Lock()
+		s.done["job"] = time.Now().Add(-25 * time.Hour)
+		s.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		stop()
+		if len(r.firings) != 1 {
+			t.Errorf("it ran %d times, want once", len(r.firings))
+		}
+	})
+}

@@ -140,7 +140,7 @@ const late = time.Minute
 // without catchUp none of them is.
 func (s Schedule) Due(done, now time.Time, catchUp bool) Due {
 	if done.After(now) {
-		done = now // a clock that was wrong must not stop it for ever
+		done = now // by another machine's clock
 	}
 	next := s.After(done)
 	if next.IsZero() || next.After(now) {

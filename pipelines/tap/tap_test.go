@@ -724,3 +724,24 @@ func TestRenewedTokens(t *testing.T) {
 		}
 	})
 }
+
+// Whatever a scheduler gives as catalogue or state is read or refused, by a fault
+// that is its own; what it is said back means the same.
+func FuzzWhatSchedulersGive(f *testing.F) {
+	f.Add([]byte(`{"streams":[{"stream":{"name":"orders"}}]}`))
+	f.Add([]byte(`[{"type":"STREAM","stream":{"stream_descriptor":{"name":"orders"},"stream_state":{"cursor":"c"}}}]`))
+	f.Add([]byte(`[{"global":{"stream_states":[{"stream_descriptor":{"name":"orders"}},null]}},null]`))
+	f.Add([]byte(`{"bookmarks":{"orders":{"cursor":"c"},"users":null}}`))
+	f.Add([]byte(`{"streams":[{"stream":"orders","tap_stream_id":"orders","metadata":[{"breadcrumb":[],"metadata":{"selected":true}}]},null]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		_, catalog := AirbyteStreams(text)
+		_, state := AirbyteState(text)
+		_, singerCatalog := SingerStreams(text)
+		_, singerState := SingerState(text)
+		for what, err := range map[string]error{"catalogue": catalog, "state": state, "Singer's catalogue": singerCatalog, "Singer's state": singerState} {
+			if err != nil && !errors.As(err, new(*SettingsError)) {
+				t.Errorf("%s: %v is not told as a fault of what was given", what, err)
+			}
+		}
+	})
+}

@@ -21,7 +21,7 @@ import (
 var files embed.FS
 
 // PublicViews are the views that BI may read, and nothing else.
-var PublicViews = []string{"customer_360", "customer_orders", "customer_order_items", "customer_refunds", "customer_tickets", "identity_map_current", "dead_letters", "reconciliation_days", "pipeline_runs"}
+var PublicViews = []string{"customer_360", "customer_orders", "customer_order_items", "customer_refunds", "customer_tickets", "identity_map_current", "account_history", "customer_redirects", "dead_letters", "reconciliation_days", "pipeline_runs"}
 
 // Target says for what the files are filled in.
 type Target struct {

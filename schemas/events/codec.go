@@ -127,6 +127,8 @@ func Check(e *Event) error {
 		return errors.New("events: the event names no entity")
 	case strings.Contains(h.GetPlatform(), "/") || strings.Contains(h.GetShop(), "/"):
 		return errors.New("events: the name of the platform or the shop holds a slash")
+	case wasFloat(h.GetEntityId()):
+		return errors.New("events: the entity's number is written with an exponent (3.7E+18): its last digits are lost")
 	case KindOf(e) == "":
 		return errors.New("events: the event has no body that this version knows")
 	case h.GetAccount() == "" && KindOf(e) != KindSpend:
@@ -135,6 +137,17 @@ func Check(e *Event) error {
 		return errors.New("events: the event has no version")
 	}
 	return nil
+}
+
+// wasFloat says that an id is a number that a floating-point number has been made
+// of on its way: any order of the same first digits would be taken for it.
+func wasFloat(id string) bool {
+	at := strings.IndexAny(id, "eE")
+	if at <= 0 || !strings.ContainsAny(id, ".+") {
+		return false
+	}
+	exponent := strings.TrimLeft(id[at+1:], "+")
+	return exponent != "" && strings.Trim(exponent, "0123456789") == "" && strings.Trim(id[:at], "0123456789.") == ""
 }
 
 // latest is the last moment that a version may name: 2200, well inside what

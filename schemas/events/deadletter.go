@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -101,7 +102,11 @@ func Letters(l *DeadLetter, raw []byte, s Sealer) ([]Wire, error) {
 	if l.GetLetterId() == "" {
 		return nil, errors.New("events: a dead letter has no id")
 	}
-	l.Detail = l.GetDetail()[:min(len(l.GetDetail()), maxDetail)]
+	// An error may repeat the bytes of a file's name, in any encoding.
+	for _, text := range []*string{&l.Platform, &l.Shop, &l.Stream, &l.Detail, &l.Origin} {
+		*text = strings.ToValidUTF8(*text, "\uFFFD")
+	}
+	l.Detail = Cut(l.GetDetail(), maxDetail)
 	l.Parts = uint32(max(1, (len(raw)+letterPart-1)/letterPart)) // bytes in memory: not that many
 	values := make([]Wire, 0, l.GetParts())
 	for part := range l.GetParts() {
@@ -120,6 +125,18 @@ func Letters(l *DeadLetter, raw []byte, s Sealer) ([]Wire, error) {
 		values = append(values, Wire{Value: value, Headers: DescribeLetter(l, part).Headers()})
 	}
 	return values, nil
+}
+
+// Cut shortens a text to at most so many bytes, at the border of a character:
+// no message takes half of one.
+func Cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }
 
 // OpenLetter gives the bytes that a letter is about, of all its parts in

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	randv2 "math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -321,6 +322,23 @@ func BenchmarkSeal(b *testing.B) {
 		}
 		if _, err := Marshal(nil, e); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A number that became a floating-point number on its way names any of a thousand
+// orders; a number or a name that merely looks a little like one does not.
+func TestCheckRefusesAFloatForANumber(t *testing.T) {
+	t.Parallel()
+	for id, refused := range map[string]bool{
+		"3.7E+18": true, "3.7000000000000001e18": true, "37e+17": true, "6.91e18": true,
+		"3700000000000000101": false, "service:88": false, "4781320682406083640A": false, "12E5": false, "e.5": false, "1.5": false, "2e+": false, "a.1e5": false, "E+": false,
+	} {
+		e := &Event{Header: &Header{Platform: "p", Shop: "s", EntityId: id, Account: "a", Version: &Version{}}, Body: &Event_Order{Order: &Order{}}}
+		if err := Check(e); (err != nil) != refused {
+			t.Errorf("%q: %v", id, err)
+		} else if err != nil && strings.Contains(err.Error(), id) && id != "3.7E+18" {
+			t.Errorf("the error repeats %q", id)
 		}
 	}
 }

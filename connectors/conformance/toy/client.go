@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"oneid/connectors"
 	"oneid/internal/httpclient"
@@ -90,14 +91,15 @@ func (c *client) once(ctx context.Context, method string, access func() string, 
 // decode reads an answer, {"code":"0","data":{…}}, or says what it refuses.
 func (c *client) decode(method string, r httpclient.Response, out any) error {
 	var answer struct {
-		Code connectors.LenientText `json:"code"`
-		Data json.RawMessage        `json:"data"`
+		Code connectors.LenientText  `json:"code"`
+		Wait connectors.LenientWhole `json:"wait"` // seconds, of a refusal for rate
+		Data json.RawMessage         `json:"data"`
 	}
 	if json.Unmarshal(r.Body, &answer) != nil || answer.Code == "" {
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
 	if answer.Code != "0" {
-		return refusal(c.shop, method, string(answer.Code))
+		return refusal(c.shop, method, string(answer.Code), time.Duration(answer.Wait)*time.Second)
 	}
 	if json.Unmarshal(answer.Data, out) != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
@@ -107,9 +109,12 @@ func (c *client) decode(method string, r httpclient.Response, out any) error {
 
 // refusal is the platform's refusal of a call. Of its code only what codes are
 // made of is kept, and of its text nothing: an answer is never repeated as it came.
-func refusal(shop, method, code string) *connectors.Error {
+func refusal(shop, method, code string, wait time.Duration) *connectors.Error {
 	e := &connectors.Error{Platform: Platform, Shop: shop, Op: method, SystemCode: connectors.CleanCode(code)}
 	codes.Find(e.SystemCode, "").Apply(e)
+	if e.Class == connectors.Throttle {
+		e.Wait = wait
+	}
 	return e
 }
 

@@ -11,15 +11,18 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"oneid/connectors"
 	"oneid/connectors/conformance"
 )
 
 // The app that the platform knows.
 const (
 	appKey, appSecret = "700001", "secret-of-the-toy"
+	pushSecret        = "pushes-of-the-toy"
 	shopID            = "42"
 )
 
@@ -54,7 +57,7 @@ func newPlatform(ask conformance.Ask) *platform {
 		at := ask.Now().Add(-time.Minute - time.Duration(chance.Int64N(int64(3*24*time.Hour)))).Unix()
 		o := &row{ID: strconv.Itoa(8000000001 + i), Updated: at, created: at - 60, Buyer: fmt.Sprintf("buyer%05d", chance.IntN(ask.Orders))}
 		p.orders = append(p.orders, o)
-		if i%3 == 0 {
+		if i%3 != 0 { // enough for pages of which each has something to lose
 			p.returns = append(p.returns, &row{ID: strconv.Itoa(9000000001 + i), Updated: at, Order: o.ID, Buyer: o.Buyer})
 		}
 	}
@@ -78,11 +81,24 @@ func (p *platform) change(h uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	rows := p.orders
-	if h%4 == 0 {
+	if h%2 == 0 {
 		rows = p.returns
 	}
-	r := rows[h/4%uint64(len(rows))]
+	r := rows[h/2%uint64(len(rows))]
 	r.Updated, r.step = p.now().Unix(), r.step+1
+}
+
+// push is what the platform posts when an order has changed; it tells of no
+// returns.
+func (p *platform) push(stream, id string) (connectors.Push, bool) {
+	at := strconv.FormatInt(p.now().Unix(), 10)
+	body := fmt.Appendf(nil, `{"event":"order.changed","id":%q}`, id)
+	mac := hmac.New(sha256.New, []byte(pushSecret))
+	mac.Write([]byte(at + string(body)))
+	header := make(http.Header)
+	header.Set("X-Toy-Time", at)
+	header.Set("X-Toy-Sign", hex.EncodeToString(mac.Sum(nil)))
+	return connectors.Push{Header: header, Body: body}, stream == "orders"
 }
 
 // ServeHTTP implements http.Handler.
@@ -128,16 +144,29 @@ func (p *platform) answer(r *http.Request) (any, string) {
 	var param struct {
 		From, To   int64
 		Page, Size int
-		ID         string
+		Token, ID  string
 	}
 	if json.Unmarshal([]byte(r.FormValue("param")), &param) != nil {
 		return nil, "501"
 	}
 	switch method {
 	case "orders.list":
-		return p.list(p.orders, param.From, param.To, param.Page, param.Size)
+		rows, total, code := p.list(p.orders, param.From, param.To, (param.Page-1)*param.Size, param.Size)
+		return map[string]any{"total": total, "rows": rows}, code
 	case "returns.list":
-		return p.list(p.returns, param.From, param.To, param.Page, param.Size)
+		at, err := 0, error(nil)
+		if param.Token != "" {
+			at, err = strconv.Atoi(strings.TrimPrefix(param.Token, "at-"))
+		}
+		if err != nil {
+			return nil, "501"
+		}
+		rows, total, code := p.list(p.returns, param.From, param.To, at, param.Size)
+		answer := map[string]any{"rows": rows}
+		if at += len(rows); at < total {
+			answer["next"] = fmt.Sprint("at-", at)
+		}
+		return answer, code
 	case "order.get":
 		for _, o := range p.orders {
 			if o.ID == param.ID {
@@ -154,10 +183,11 @@ func (p *platform) answer(r *http.Request) (any, string) {
 
 func (p *platform) held() string { return fmt.Sprint("token-of-the-toy-", p.token) }
 
-// list gives what was updated in [from, to), oldest first.
-func (p *platform) list(of []*row, from, to int64, page, size int) (any, string) {
-	if page < 1 || size < 1 || size > 50 || to-from > 24*60*60 {
-		return nil, "501"
+// list gives so many rows of what was updated in [from, to): orders with the
+// oldest first, returns with the newest; and how many there are in all.
+func (p *platform) list(of []*row, from, to int64, at, size int) (rows []*row, total int, code string) {
+	if at < 0 || size < 1 || size > 50 || to-from > 24*60*60 {
+		return nil, 0, "501"
 	}
 	var in []*row
 	for _, r := range of {
@@ -166,8 +196,11 @@ func (p *platform) list(of []*row, from, to int64, page, size int) (any, string)
 		}
 	}
 	slices.SortFunc(in, func(a, b *row) int {
-		return cmp.Or(cmp.Compare(a.Updated, b.Updated), cmp.Compare(a.ID, b.ID))
+		order := cmp.Or(cmp.Compare(a.Updated, b.Updated), cmp.Compare(a.ID, b.ID))
+		if a.Order != "" {
+			return -order
+		}
+		return order
 	})
-	rows := in[min((page-1)*size, len(in)):min(page*size, len(in))]
-	return map[string]any{"total": len(in), "rows": slices.Clone(rows)}, "0"
+	return slices.Clone(in[min(at, len(in)):min(at+size, len(in))]), len(in), "0"
 }

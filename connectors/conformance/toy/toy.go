@@ -33,11 +33,19 @@ var sample string
 //go:embed settings.schema.json
 var settingsSchema []byte
 
+//go:embed shape.json
+var shapeText []byte
+
+// shapes are what is known of the form of the platform's payloads.
+var shapes = connectors.MustShapes(shapeText)
+
 // Config is one shop's settings; sample.yaml explains each.
 type Config struct {
 	URL       string `json:"url"`
 	AppKey    string `json:"app_key"`
 	AppSecret string `json:"app_secret"`
+	// PushSecret is what the platform signs its pushes with; "" takes none.
+	PushSecret string `json:"push_secret"`
 	// BackfillDays is how far back the first reading goes; default 90.
 	BackfillDays int `json:"backfill_days"`
 	// PageSize of lists, 1 to 50, default 50.
@@ -106,6 +114,9 @@ func (*Connector) Spec() connectors.Spec {
 	}
 }
 
+// Shape implements connectors.Shaped.
+func (*Connector) Shape(stream string) *connectors.Shape { return shapes[stream] }
+
 // Check tries the keys, and the right to each stream.
 func (c *Connector) Check(ctx context.Context) error {
 	if _, err := c.client.tokens.Valid(ctx); err != nil {
@@ -114,8 +125,8 @@ func (c *Connector) Check(ctx context.Context) error {
 	var faults []error
 	now := c.client.clock.Now()
 	hour := connectors.Window{From: now.Add(-time.Hour), To: now}
-	for _, l := range []listing{orderListing, returnListing} {
-		if _, err := c.page(ctx, l, hour, 1); err != nil {
+	for _, l := range c.listings() {
+		if _, err := l.page(ctx, hour, 1, true); err != nil {
 			faults = append(faults, fmt.Errorf("toy: shop %s: stream %s: %w", c.shop, l.stream, err))
 		}
 	}
@@ -129,11 +140,10 @@ func (c *Connector) Check(ctx context.Context) error {
 // Read yields the pages of a stream that follow from.
 func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
 	return connectors.Pages(Platform, stream, c.shop, func(give func(connectors.Page) error) error {
-		switch stream {
-		case Orders:
-			return c.read(ctx, orderListing, from, give)
-		case Returns:
-			return c.read(ctx, returnListing, from, give)
+		for _, l := range c.listings() {
+			if l.stream == stream {
+				return c.read(ctx, l, from, give)
+			}
 		}
 		return connectors.ErrNoStream
 	})

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"testing"
+	"time"
 
 	"oneid/connectors"
 	"oneid/connectors/conformance"
@@ -20,7 +21,7 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	conformance.Run(t, conformance.Subject{
-		Platform: toy.Platform, Codes: codes, Details: true, Rows: []string{"rows"},
+		Platform: toy.Platform, Codes: codes, Details: true, Rows: []string{"rows"}, Shapes: "shape.json", Pause: 20 * time.Second,
 		Call: func(_ *http.Request, body []byte) conformance.Call {
 			form, _ := url.ParseQuery(string(body)) // what is no form names no method
 			method := form.Get("method")
@@ -30,15 +31,15 @@ func TestConformance(t *testing.T) {
 			}
 		},
 		Refusal: func(code connectors.Code) (int, string) {
-			return http.StatusOK, fmt.Sprintf(`{"code":%q,"message":%q}`, code.System, conformance.Words)
+			return http.StatusOK, fmt.Sprintf(`{"code":%q,"wait":20,"message":%q}`, code.System, conformance.Words)
 		},
 		Serve: func(_ *testing.T, ask conformance.Ask) conformance.Shop {
 			p := newPlatform(ask)
 			return conformance.Shop{
-				Face: p, Truth: p.truth, Change: p.change, Secrets: []string{appSecret, "token-of-the-toy", "sign="},
+				Face: p, Truth: p.truth, Change: p.change, Push: p.push, Secrets: []string{appSecret, pushSecret, "token-of-the-toy", "sign="},
 				Open: func(o conformance.Options) (connectors.Connector, error) {
 					cfg := toy.Config{
-						URL: "http://toy.example/api", AppKey: appKey, AppSecret: appSecret, BackfillDays: 4, PageSize: 5,
+						URL: "http://toy.example/api", AppKey: appKey, AppSecret: appSecret, PushSecret: pushSecret, BackfillDays: 4, PageSize: 5,
 						RequestsPerSecond: cmp.Or(o.PerSecond, 1e6), CallsPerDay: o.PerDay, Transport: o.Transport,
 					}
 					if o.Serial {

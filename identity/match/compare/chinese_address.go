@@ -403,30 +403,42 @@ func (c *Column) compareChineseAddresses(a, b uint32) Level {
 	return other
 }
 
-// maskedAddresses compares two addresses of which one is masked at least.
+// maskedAddresses compares two addresses of which one is masked at least: by
+// their roads or estates where both show one, else by what they lie in.
 func (c *Column) maskedAddresses(a, b uint32) Level {
-	const fits, district, other = 10, 11, 12
+	const (
+		onRoad, inDistrict, other   = 10, 11, 12 // where both show a road
+		fits, sameDistrict, without = 13, 14, 15
+	)
 	x, y := &c.addresses[a], &c.addresses[b]
-	inDistrict, inCity, fit := false, false, true
-	for part := range x {
+	same := func(part int) bool { return x[part] != 0 && x[part] == y[part] }
+	differ := func(part int) bool { return x[part] != 0 && y[part] != 0 && x[part] != y[part] }
+	differsBelow := false
+	for part := townPart; part < addressParts; part++ {
+		differsBelow = differsBelow || differ(part)
+	}
+	elsewhere := differ(provincePart) || differ(cityPart) || differ(districtPart)
+	near := same(districtPart) || same(townPart)
+	if same(roadPart) || same(estatePart) || differ(roadPart) || differ(estatePart) {
 		switch {
-		case x[part] == 0 || y[part] == 0:
-		case x[part] != y[part]:
-			if part <= districtPart {
-				return other
-			}
-			fit = false
-		case part >= districtPart:
-			inDistrict = true
-		case part == cityPart:
-			inCity = true
+		case elsewhere:
+			return other
+		case !differsBelow:
+			return onRoad
+		case near:
+			return inDistrict
 		}
+		return other
 	}
 	switch {
-	case fit && (inDistrict || inCity):
+	case elsewhere:
+		return without
+	case !differsBelow && (near || same(cityPart)):
 		return fits
-	case inDistrict:
-		return district
+	case near:
+		return sameDistrict
+	case differsBelow:
+		return without
 	}
-	return other
+	return 0 // a province at most
 }

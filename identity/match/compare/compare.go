@@ -54,7 +54,8 @@ const (
 )
 
 // Level is how alike two values are: 1 is equal, more is less alike, the last
-// of its kind is "else". 0 is nothing to compare: a value is missing.
+// of its kind is "else". 0 is nothing to compare: a value is missing, or masks
+// show nothing of both in one place.
 type Level uint8
 
 // levels of each kind in their order, without 0.
@@ -63,14 +64,14 @@ var levels = map[Kind][]string{
 	ChineseName: {"equal", "surname and given name swapped", "same pinyin", "one character differs or is missing", "same surname", "else", "masked, fits", "masked, else"},
 	// An address is a house in a road or an estate; of two that say less than
 	// the other the narrowest part that both say counts.
-	ChineseAddress: {"equal", "same house", "same road or estate", "same road or estate, another number", "same town", "same district", "same city", "same province", "else", "masked, fits", "masked, same district", "masked, else"},
+	ChineseAddress: {"equal", "same house", "same road or estate", "same road or estate, another number", "same town", "same district", "same city", "same province", "else", "masked, same road or estate", "masked, another road in the district", "masked, road shown, else", "masked, fits", "masked, same district", "masked, else"},
 	Place:          {"equal", "within 100 metres", "within a kilometre", "within 10 kilometres", "within 100 kilometres", "else"},
 	Text:           {"equal", "nearly equal", "most words", "one within the other", "half of the words", "some words", "else", "masked, fits", "masked, half of the words", "masked, else"},
 	Address:        {"equal", "same number and street", "same number, similar street", "same street, a number is missing", "same street, a slip in the number", "same street, another number", "something in common", "else"},
 	Date:           {"equal", "day and month swapped", "one digit", "two of day, month and year", "same year, or month and day alike", "else"},
 	Number:         {"equal", "within 1 or one percent", "within ten percent", "else"},
 	Code:           {"equal", "one slip", "two slips", "else"},
-	Phone:          {"equal", "same last seven digits", "one slip", "two slips", "else", "masked, fits", "masked, else"},
+	Phone:          {"equal", "same last seven digits", "one slip", "two slips", "else", "masked, six digits or more fit", "masked, six shown, else", "masked, four or five digits fit", "masked, four or five shown, else", "masked, two or three digits fit", "masked, two or three shown, else"},
 	Email:          {"equal", "same user", "one or two slips", "similar user", "same domain", "else"},
 	Category:       {"equal", "else"},
 	MaskedName:     {"equal", "fits", "else"},
@@ -78,23 +79,29 @@ var levels = map[Kind][]string{
 	MaskedText:     {"equal", "fits in eight characters", "fits in five to seven characters", "fits in three or four characters", "all but one fit", "fits in one or two characters", "shown in other places", "else"},
 }
 
-// FirstMasked is the first level of pairs of which one value is masked at
-// least, 0 where a kind has none. Whether a platform masks says nothing about
-// who is who, so these levels are weighed among themselves.
-func FirstMasked(kind Kind) Level {
+// Groups are the first levels of each group of levels that a kind has, from 1
+// on. The first group is of pairs of which no value is masked, the others are by
+// how much two masks show in the same place. Whether and how a platform masks
+// says nothing about who is who, so the levels of a group are weighed among
+// themselves: two phones that show four digits and agree in these are as alike
+// as they can be.
+func Groups(kind Kind) []Level {
 	switch kind {
 	case Name, Text:
-		return 8
+		return []Level{1, 8}
 	case ChineseName:
-		return 7
+		return []Level{1, 7}
 	case Phone:
-		return 6
+		return []Level{1, 6, 8, 10}
 	case ChineseAddress:
-		return 10
+		return []Level{1, 10, 13}
 	default:
-		return 0
+		return []Level{1}
 	}
 }
+
+// canMask says that a kind has levels of its own for masked values.
+func canMask(kind Kind) bool { return len(Groups(kind)) > 1 }
 
 // Kinds lists all kinds, sorted.
 func Kinds() []Kind {
@@ -185,8 +192,8 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	}
 	c = &Column{kind: kind, last: Level(len(levels[kind]))}
 	ids = make([]uint32, len(raw))
-	known := make(map[string]uint32, len(raw))
-	texts := []string{""}
+	var texts Texts
+	texts.Add("")
 	c.counts = []int{0}
 	have := numbered{parts: map[string]uint32{"": 0}, spelling: spelling{map[string]uint16{"": 0}, []string{""}}}
 	c.add(value{}, &have)
@@ -195,18 +202,15 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 		if v.text == "" {
 			continue
 		}
-		id, ok := known[v.text]
-		if !ok {
-			id = uint32(len(texts))
-			known[v.text] = id
-			texts = append(texts, v.text)
+		id, added := texts.Add(v.text)
+		if added {
 			c.counts = append(c.counts, 0)
 			c.add(v, &have)
 		}
 		c.counts[id] += counts[i]
 		ids[i] = id
 	}
-	c.all, c.start = together(texts)
+	c.all, c.start = together(texts.List())
 	c.syllables = have.spelling.syllables
 	if kind == ChineseAddress {
 		c.partTexts = make([]string, len(have.parts))
@@ -293,7 +297,10 @@ func (c *Column) add(v value, have *numbered) {
 	case Name, Text, Code, Phone:
 	}
 	h := headOf(c.kind, v.text)
-	if FirstMasked(c.kind) > 0 && (v.masked || strings.IndexByte(v.text, '*') >= 0) {
+	if c.kind == Email {
+		h.domain = uint8(min(rareDomain, c.parts[len(c.parts)-1]>>32))
+	}
+	if canMask(c.kind) && (v.masked || strings.IndexByte(v.text, '*') >= 0) {
 		h.flags |= masked
 	}
 	c.heads = append(c.heads, h)
@@ -384,23 +391,6 @@ func (c *Column) CompareAll(a, b []uint32, levels *[Batch]Level) {
 	for i := range a {
 		x[i], y[i] = c.heads[a[i]], c.heads[b[i]]
 	}
-	if c.kind == Email {
-		var s, t [Batch]uint64
-		for i := range a {
-			s[i], t[i] = c.parts[a[i]], c.parts[b[i]]
-		}
-		for i := range a {
-			switch {
-			case a[i] == 0 || b[i] == 0:
-				levels[i] = 0
-			case a[i] == b[i]:
-				levels[i] = 1
-			default:
-				levels[i] = c.compareEmails(a[i], b[i], &x[i], &y[i], s[i], t[i])
-			}
-		}
-		return
-	}
 	for i := range a {
 		levels[i] = 0
 		if a[i] != 0 && b[i] != 0 {
@@ -452,15 +442,25 @@ func (c *Column) compareHeaded(a, b uint32, x, y *head) Level {
 	case Phone:
 		return c.comparePhones(a, b, x, y)
 	case Email:
-		return c.compareEmails(a, b, x, y, c.parts[a], c.parts[b])
+		return c.compareEmails(a, b, x, y)
 	default:
 		return c.last
 	}
 }
 
-// compareMasked compares two values of which one is masked at least.
+// compareMasked compares two values of which one is masked at least. Where they
+// show nothing in one place there is nothing to compare: that they contradict
+// each other would be wrong to say.
 func (c *Column) compareMasked(a, b uint32) Level {
-	fits := FirstMasked(c.kind)
+	shown := contradict
+	switch c.kind {
+	case Phone:
+		return maskedNumbers(c.Text(a), c.Text(b))
+	case ChineseAddress:
+		return c.maskedAddresses(a, b)
+	default:
+	}
+	fits := Groups(c.kind)[1]
 	if a == b {
 		return fits
 	}
@@ -473,29 +473,24 @@ func (c *Column) compareMasked(a, b uint32) Level {
 		case both >= 0.4 || smaller >= 0.6:
 			return fits + 1
 		}
-	case Phone:
-		if sameButMask(c.Text(a), c.Text(b)) {
-			return fits
-		}
-	case ChineseAddress:
-		return c.maskedAddresses(a, b)
 	case ChineseName:
 		x, y := &c.names[a], &c.names[b]
 		if x.n == 0 || y.n == 0 {
-			if fitMask(c.Text(a), c.Text(b)) {
-				return fits
-			}
-			return c.last
-		}
-		if fitsMask(x.runes[:x.n], y.runes[:y.n], 1) {
-			return fits
+			shown = fitMask(c.Text(a), c.Text(b))
+		} else {
+			shown = fitsMask(x.runes[:x.n], y.runes[:y.n], 1)
 		}
 	default:
-		if fitMask(c.Text(a), c.Text(b)) {
-			return fits
-		}
+		shown = fitMask(c.Text(a), c.Text(b))
 	}
-	return c.last
+	switch shown {
+	case fit:
+		return fits
+	case open:
+		return 0
+	default:
+		return c.last
+	}
 }
 
 // Alike says whether two names are equal or but for a slip.
@@ -582,36 +577,64 @@ func (c *Column) comparePhones(a, b uint32, x, y *head) Level {
 	return 5
 }
 
-// sameButMask says that two numbers, in at least one of which stars hide
-// digits, can be the same: of one length they agree wherever neither has a star,
-// else what is shown before the first star and behind the last one agrees. Four
-// digits must do so at least.
-func sameButMask(a, b string) bool {
-	if len(a) != len(b) {
-		var bufA, bufB letters
-		x, y := bufA[:copy(bufA[:], a)], bufB[:copy(bufB[:], b)]
-		return fitsMask(x, y, 4)
+// maskedNumbers compares two numbers, in at least one of which stars hide
+// digits, by how many digits both show and whether these agree. Of one length
+// they are laid upon each other; else what stands before the first star and
+// behind the last one is. A first 1, which all mobile numbers have, does not
+// count.
+func maskedNumbers(a, b string) Level {
+	shown, agree := 0, true
+	look := func(x, y byte) {
+		shown++
+		agree = agree && x == y
 	}
-	seen := 0
-	for i := range len(a) {
-		if a[i] == '*' || b[i] == '*' {
-			continue
-		}
-		if a[i] != b[i] {
-			return false
-		}
-		seen++
+	from := 0
+	if a[0] == '1' && b[0] == '1' {
+		from = 1
 	}
-	return seen >= 4
+	if len(a) == len(b) {
+		for i := from; i < len(a); i++ {
+			if a[i] != '*' && b[i] != '*' {
+				look(a[i], b[i])
+			}
+		}
+	} else {
+		short, i := min(len(a), len(b)), from
+		for ; i < short && a[i] != '*' && b[i] != '*'; i++ {
+			look(a[i], b[i])
+		}
+		for k := 1; k <= short-i && a[len(a)-k] != '*' && b[len(b)-k] != '*'; k++ {
+			look(a[len(a)-k], b[len(b)-k])
+		}
+	}
+	var level Level
+	switch {
+	case shown >= 6:
+		level = 6
+	case shown >= 4:
+		level = 8
+	case shown >= 2:
+		level = 10
+	default:
+		return 0
+	}
+	if !agree {
+		level++
+	}
+	return level
 }
 
-// compareEmails compares two addresses by their heads and parts.
-func (c *Column) compareEmails(a, b uint32, x, y *head, s, t uint64) Level {
+// compareEmails compares two addresses. Most end by their heads, which have the
+// first letters and the domain of nearly all.
+func (c *Column) compareEmails(a, b uint32, x, y *head) Level {
 	const begin, alike = 0xffffff, 0.88
-	la, lb := int(uint32(s)), int(uint32(t)) // of the users
-	near := min(la, lb) >= 3 && (x.begin^y.begin)&begin == 0
-	if near && la == lb && agree(c.all, c.start[a], c.start[b], la) == la {
-		return 2
+	near := (x.begin^y.begin)&begin == 0
+	var la, lb int // of the users
+	if near {
+		la, lb = int(uint32(c.parts[a])), int(uint32(c.parts[b]))
+		if near = min(la, lb) >= 3; near && la == lb && agree(c.all, c.start[a], c.start[b], la) == la {
+			return 2
+		}
 	}
 	if apart(x, y) <= 2 && c.distance(a, b, 2) <= 2 {
 		return 3
@@ -619,7 +642,7 @@ func (c *Column) compareEmails(a, b uint32, x, y *head, s, t uint64) Level {
 	if near && c.jaroWinkler(a, la, b, lb, alike) >= alike {
 		return 4
 	}
-	if domain := s >> 32; domain != 0 && domain == t>>32 {
+	if x.domain == y.domain && x.domain != 0 && (x.domain < rareDomain || c.parts[a]>>32 == c.parts[b]>>32) {
 		return 5
 	}
 	return 6

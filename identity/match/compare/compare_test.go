@@ -132,6 +132,11 @@ func TestLevels(t *testing.T) {
 		{ChineseAddress, "江苏省南京市鼓楼区北京西路7号", "南京鼓楼区北京西路7号", "equal"},
 		{ChineseAddress, "吉林省延边朝鲜族自治州延吉市光明街5号", "延边延吉市光明街5号", "equal"},
 		{ChineseAddress, "湖北省仙桃市沔阳大道1号", "湖北仙桃沔阳大道1号", "equal"},
+		{ChineseAddress, "广州市天河区体育西路***", "广东省广州市天河区体育西路12号", "masked, same road or estate"},
+		{ChineseAddress, "广州市天河区体育西路***", "广州市天河区体育西路***", "masked, same road or estate"},
+		{ChineseAddress, "广州市天河区***", "广州市天河区***", "masked, fits"},
+		{ChineseAddress, "广州市天河区体育西路***", "广州市天河区天河路1号", "masked, another road in the district"},
+		{ChineseAddress, "广州市天河区体育西路***", "深圳市南山区科技路1号", "masked, road shown, else"},
 		{ChineseAddress, "内蒙古自治区呼和浩特市新城区*", "内蒙古呼和浩特新城区成吉思汗大街1号", "masked, fits"},
 		{ChineseAddress, "广东省广州市天河区**路**号", "广州市天河区体育西路12号", "masked, fits"},
 		{ChineseAddress, "广东省广州市天河区石牌街道***", "广州市天河区冼村街道5号", "masked, same district"},
@@ -144,11 +149,11 @@ func TestLevels(t *testing.T) {
 		{Place, "31.2304,121.4737", "31.2990,120.5853", "within 100 kilometres"}, // Shanghai, Suzhou
 		{Place, "31.2304,121.4737", "39.9042,116.4074", "else"},
 		{Place, "-17.7,179.9999", "-17.7,-179.9999", "within 100 metres"}, // across the date line
-		{Phone, "138****1111", "138*1111", "masked, fits"},
-		{Phone, "138xxxx1111", "13800001111", "masked, fits"},
-		{Phone, "+86 138****1111", "13800001111", "masked, fits"},
-		{Phone, "*******1111", "13800001111", "masked, fits"},
-		{Phone, "*******1111", "13800001112", "masked, else"},
+		{Phone, "138****1111", "138*1111", "masked, six digits or more fit"},
+		{Phone, "138xxxx1111", "13800001111", "masked, six digits or more fit"},
+		{Phone, "+86 138****1111", "13800001111", "masked, six digits or more fit"},
+		{Phone, "*******1111", "13800001111", "masked, four or five digits fit"},
+		{Phone, "*******1111", "13800001112", "masked, four or five shown, else"},
 		{Name, "h***m", "heathcham", "masked, fits"},
 		{Name, "h***m", "heath", "masked, else"},
 		{Text, "广东省广州市天河区***", "广东广州天河区", "masked, fits"},
@@ -178,8 +183,8 @@ func TestLevels(t *testing.T) {
 		{Code, "12345", "12399", "two slips"},
 		{Code, "12345", "98765", "else"},
 		{Phone, "+86 138 0000 1111", "13800001111", "equal"},
-		{Phone, "138****1111", "13800001111", "masked, fits"},
-		{Phone, "138****1111", "13800001112", "masked, else"},
+		{Phone, "138****1111", "13800001111", "masked, six digits or more fit"},
+		{Phone, "138****1111", "13800001112", "masked, six shown, else"},
 		{Phone, "312-555-0147", "5550147", "same last seven digits"},
 		{Phone, "13800001111", "13800001112", "one slip"},
 		{Email, "Ann@mail.example", "ann@mail.example", "equal"},
@@ -245,7 +250,9 @@ func FuzzCompare(f *testing.F) {
 					if level != column.Compare(y, x) {
 						t.Fatalf("%s: %q and %q: level %d one way, %d the other", kind, a, b, level, column.Compare(y, x))
 					}
-					if int(level) > len(Levels(kind)) || (level == 0) != (x == 0 || y == 0) || level == 1 && x != y || x == y && x != 0 && level != 1 && level != FirstMasked(kind) && !CountsShown(kind) {
+					// Of a value and itself; two masks may say less, or nothing.
+					ofItself := level == 1 || CountsShown(kind) || canMask(kind) && (level == 0 || slices.Contains(Groups(kind), level))
+					if int(level) > len(Levels(kind)) || (x == 0 || y == 0) && level != 0 || level == 0 && x != 0 && y != 0 && !canMask(kind) || level == 1 && x != y || x == y && x != 0 && !ofItself {
 						t.Fatalf("%s: %q and %q: level %d", kind, column.Text(x), column.Text(y), level)
 					}
 				}
@@ -386,5 +393,44 @@ func BenchmarkCompare(b *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// TestMasksThatShowNothingOfBothSayNothing wants no contradiction of masks that
+// hide what the other shows: 张* and *伟 may be one person.
+func TestMasksThatShowNothingOfBothSayNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind  Kind
+		a, b  string
+		level string // "" is nothing to compare
+	}{
+		{ChineseName, "张*", "*伟", ""},
+		{ChineseName, "张**", "**伟", ""},
+		{ChineseName, "张*伟", "*伟", "masked, fits"},
+		{ChineseName, "张*伟", "*芳", "masked, else"},
+		{Name, "an***", "***na", ""},
+		{Name, "an***", "bo***", "masked, else"},
+		{Phone, "1********35", "*******1135", "masked, two or three digits fit"},
+		{Phone, "1*******135", "*******1135", "masked, two or three digits fit"},
+		{Phone, "1*******135", "13866661135", "masked, two or three digits fit"}, // all mobile numbers begin with 1
+		{Phone, "138********", "*******1135", ""},
+		{Phone, "1**********", "1**********", ""},
+		{Phone, "1********36", "*******1135", "masked, two or three shown, else"},
+		{Phone, "*******1135", "138****1135", "masked, four or five digits fit"},
+		{Phone, "138****1135", "13866661135", "masked, six digits or more fit"},
+		{ChineseAddress, "广东省***", "广东省广州市天河区体育西路12号", ""},
+	} {
+		column, ids, err := NewColumn(c.kind, []string{c.a, c.b}, []int{1, 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if level := column.Compare(ids[0], ids[1]); level > 0 {
+			got = Levels(c.kind)[level-1]
+		}
+		if got != c.level {
+			t.Errorf("%s: %q and %q are %q, want %q", c.kind, c.a, c.b, got, c.level)
+		}
 	}
 }

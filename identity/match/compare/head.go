@@ -16,7 +16,13 @@ type head struct {
 	size  uint8  // runes, at most 255
 	rest  uint8
 	flags uint8
+	// domain is the number of what follows an e-mail's user, 0 for nothing and
+	// rareDomain for all that have another one.
+	domain uint8
 }
+
+// rareDomain stands for the domains behind the first ones of a column.
+const rareDomain = 255
 
 // The flags of a head.
 const (

@@ -40,7 +40,7 @@ func maskedNames(a, b string) Level {
 	switch {
 	case a == b:
 		return 1
-	case fitMask(a, b):
+	case fitMask(a, b) == fit:
 		return 2
 	}
 	return 3

@@ -133,7 +133,7 @@ func FuzzPhone(f *testing.F) {
 		if strings.Trim(x, "0123456789*") != "" || x != "" && len(x) < 5 && !strings.HasPrefix(a, "+") {
 			t.Fatalf("%q is the phone %q", a, x)
 		}
-		if sameButMask(x, y) != sameButMask(y, x) {
+		if x != "" && y != "" && maskedNumbers(x, y) != maskedNumbers(y, x) {
 			t.Fatalf("%q and %q: not the same both ways", x, y)
 		}
 	})

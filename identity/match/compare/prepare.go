@@ -218,21 +218,37 @@ func date(raw string) value {
 	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d)}
 }
 
+// verdict is what two values say of each other of which a star hides a part.
+type verdict int
+
+const (
+	contradict verdict = iota // in what both show
+	open                      // both show too little in the same place
+	fit
+)
+
 // fitMask is fitsMask for texts.
-func fitMask(x, y string) bool {
+func fitMask(x, y string) verdict {
 	var bufA, bufB symbols
 	return fitsMask(bufA.set(x), bufB.set(y), 1)
 }
 
-// fitsMask says that two texts, in at least one of which a star hides
+// fitsMask says whether two texts, in at least one of which a star hides
 // something, can be the same: what is shown before the first star and behind
-// the last one agrees as far as both show it, and so much of it does.
-func fitsMask[T byte | rune](a, b []T, least int) bool {
+// the last one agrees as far as both show it, and so much of it does. 张* and *伟
+// show nothing in one place, and leave it open.
+func fitsMask[T byte | rune](a, b []T, least int) verdict {
 	shown := 0
+	enough := func() verdict {
+		if shown < least {
+			return open
+		}
+		return fit
+	}
 	i := 0
 	for i < len(a) && i < len(b) && a[i] != '*' && b[i] != '*' {
 		if a[i] != b[i] {
-			return false
+			return contradict
 		}
 		i++
 		shown++
@@ -243,13 +259,16 @@ func fitsMask[T byte | rune](a, b []T, least int) bool {
 		if i == len(a) {
 			rest = b[i:]
 		}
-		return shown >= least && (len(rest) == 0 || rest[0] == '*')
+		if len(rest) > 0 && rest[0] != '*' {
+			return contradict
+		}
+		return enough()
 	}
 	for k := 1; k <= min(len(a), len(b))-i && a[len(a)-k] != '*' && b[len(b)-k] != '*'; k++ {
 		if a[len(a)-k] != b[len(b)-k] {
-			return false
+			return contradict
 		}
 		shown++
 	}
-	return shown >= least
+	return enough()
 }

@@ -221,6 +221,9 @@ func plain(s string) bool {
 // Digits keeps the digits of a text, and stars that stand between or beside
 // them.
 func Digits(raw string) string {
+	if strings.Trim(raw, "0123456789*") == "" {
+		return raw
+	}
 	var b strings.Builder
 	for _, r := range norm.NFKC.String(strings.ToValidUTF8(raw, "")) {
 		if r >= '0' && r <= '9' || r == '*' {

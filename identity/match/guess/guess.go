@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -242,10 +243,12 @@ func (c *column) few(records int) bool { return c.distinct <= 12 && c.distinct*2
 // compared.
 func Model(t *match.Table) (*match.Model, error) {
 	m := &match.Model{Seed: 1}
-	var columns []column
-	for place := range t.Columns() {
-		columns = append(columns, look(t, place))
+	columns := make([]column, len(t.Columns()))
+	var looking sync.WaitGroup
+	for place := range columns {
+		looking.Go(func() { columns[place] = look(t, place) })
 	}
+	looking.Wait()
 	taken := map[int]bool{}
 	if year, month, day := parts(columns); year >= 0 {
 		m.Comparisons = append(m.Comparisons, match.Comparison{

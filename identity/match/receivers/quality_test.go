@@ -311,8 +311,8 @@ func TestMaskedReceivers(t *testing.T) {
 			if r.model.Precision < 0.99 || r.family+r.gift+r.recycled+r.warehouse > 0 {
 				t.Errorf("%d people, seed %d: %v", people, seed, r)
 			}
-			if r.model.Recall < r.rules.Recall+0.02 {
-				t.Errorf("%d people, seed %d: the model finds next to nothing: %v", people, seed, r)
+			if r.model.Recall < r.rules.Recall+0.02 || r.model.Recall < 0.92*r.possible {
+				t.Errorf("%d people, seed %d: the model finds too little of what it could: %v", people, seed, r)
 			}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"testing"
 
-	"oneid/connectors/simulator"
 	"oneid/identity"
 	"oneid/identity/match"
 	"oneid/identity/match/receivers"
@@ -18,42 +17,27 @@ import (
 // is ever measured.
 const trainedPeople, trainedSeed = 20_000, 7
 
-// shared is how many accounts of a platform may send to a receiver who is one
-// person: more is a warehouse, whose pairs would be learned from instead of
-// people's.
-const shared = 8
+// sightingsOf is what the flow would keep of a population.
+func sightingsOf(p *population) []receivers.Sighting {
+	var out []receivers.Sighting
+	for _, s := range p.sightings {
+		a := p.accounts[s.account]
+		out = append(out, receivers.Sighting{Account: identity.Account{Platform: a.Platform, Shop: "one", ID: a.ID}, Seen: s.shown})
+	}
+	return out
+}
 
-// train does what `oneid identity train tmall.csv douyin.csv weidian.csv --link`
-// does with a table for each platform that has a row for each receiver of each
-// account, but for warehouses.
+// train does what `oneid identity train --receivers` does.
 func train(t testing.TB, people int, seed uint64) *match.Learned {
 	m, err := match.ParseModel("model.yaml", receivers.ModelYAML())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPopulation(t, people, seed)
-	table := match.NewTable([]string{"name", "phone", "province", "city", "district", "town", "detail"})
-	type key struct {
-		platform string
-		shown    identity.Appearance
-	}
-	senders := map[key]int{}
-	for _, s := range p.sightings {
-		senders[key{p.accounts[s.account].Platform, s.shown}]++
-	}
-	for _, s := range p.sightings {
-		if senders[key{p.accounts[s.account].Platform, s.shown}] > shared {
-			continue
-		}
-		source := map[string]uint8{simulator.PlatformTmall: 0, simulator.PlatformDouyin: 1, simulator.PlatformWeidian: 2}[p.accounts[s.account].Platform]
-		a := s.shown
-		table.Add(source, []string{a.Name, a.Phone, a.Province, a.City, a.District, a.Town, a.Detail})
-	}
-	result, err := match.Run(context.Background(), table, m, match.Options{})
+	trained, err := receivers.Train(context.Background(), sightingsOf(newPopulation(t, people, seed)), m, match.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result.Learned
+	return trained.Learned
 }
 
 // The learned file beside the model is what the model learns. With -update it

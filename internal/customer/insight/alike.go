@@ -24,11 +24,11 @@ func (r *Reporter) alike(ctx context.Context, limit int) ([]alikeRow, error) {
 	}
 	var rows []alikeRow
 	err := r.ClickHouse.Select(ctx, "find who is alike", &rows, fmt.Sprintf(
-		"SELECT a_platform, a_shop, a_account, b_platform, b_shop, b_account, a_customer, b_customer, reason, millibits, parts FROM (SELECT toString(platform) AS a_platform, toString(shop) AS a_shop, account AS a_account,"+
+		"SELECT a_platform, a_shop, a_account, b_platform, b_shop, b_account, a_customer, b_customer, reason, millibits, parts, least(a_paid, b_paid) AS worth FROM (SELECT toString(platform) AS a_platform, toString(shop) AS a_shop, account AS a_account,"+
 			" toString(other_platform) AS b_platform, toString(other_shop) AS b_shop, other_account AS b_account, toString(reason) AS reason, millibits, parts FROM %s FINAL WHERE millibits >= %d) AS p"+
 			" INNER JOIN %s AS a USING (a_platform, a_shop, a_account) INNER JOIN %s AS b USING (b_platform, b_shop, b_account)"+
 			" LEFT JOIN %s AS c USING (a_customer) LEFT JOIN %s AS d USING (b_customer)"+
-			" WHERE a_customer != b_customer ORDER BY least(a_paid, b_paid) DESC, a_paid + b_paid DESC, millibits DESC, a_platform, a_shop, a_account, b_platform, b_shop, b_account LIMIT %d",
+			" WHERE a_customer != b_customer ORDER BY worth DESC, a_paid + b_paid DESC, millibits DESC, a_platform, a_shop, a_account, b_platform, b_shop, b_account LIMIT %d",
 		r.table("resemblances"), int64(r.Rules.Model.Review*1000), customer("a_"), customer("b_"), paid("a_"), paid("b_"), limit), spill...)
 	return rows, err
 }
@@ -46,6 +46,7 @@ type alikeRow struct {
 	Reason        string    `ch:"reason"`
 	Millibits     int32     `ch:"millibits"`
 	Parts         []string  `ch:"parts"`
+	Worth         float64   `ch:"worth"` // what the one who has paid less has paid
 }
 
 // accounts are both accounts, the lower first, and customers theirs.

@@ -1,6 +1,7 @@
 package insight
 
 import (
+	"fmt"
 	"testing"
 
 	"oneid/identity"
@@ -34,15 +35,7 @@ func TestQueueAsksAboutTheAlike(t *testing.T) {
 		return r
 	}
 	f.Rules = rules("6")
-	store := f.State(t)
-	settle := func(messages ...kafka.Message) {
-		t.Helper()
-		f.Publish(t, messages...)
-		r, _ := f.Resolver(t, store, nil)
-		if err := flowtest.Run(t, r); err != nil {
-			t.Fatal(err)
-		}
-	}
+	settle := settler(t, f)
 	at := func(phone string) *events.Receiver {
 		return &events.Receiver{Name: "林一一", Phone: phone, City: "杭州市"}
 	}
@@ -72,5 +65,27 @@ func TestQueueAsksAboutTheAlike(t *testing.T) {
 	settle(said(t, f, "d1", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/one", "douyin/s/one"))
 	if got := ask(f.Rules); len(got) != 0 {
 		t.Errorf("after the answer %+v are asked", got)
+	}
+	// However many of those that are worth most were answered, the next is asked.
+	var more, answers []kafka.Message
+	for i, name := range []string{"赵三三", "钱四四", "孙五五"} {
+		a, b := fmt.Sprintf("tmall/s/more%d", i), fmt.Sprintf("douyin/s/more%d", i)
+		for _, on := range []int{10, 60} {
+			more = append(more, received(t, f, a, on, &events.Receiver{Name: name, Phone: fmt.Sprintf("1370000%04d", 1000+i), City: "温州市"}),
+				received(t, f, b, on, &events.Receiver{Name: name, Phone: fmt.Sprintf("1370000%04d", 2000+i), City: "温州市"}))
+		}
+		more = append(more, bought(t, f, a, int64(90_000-10_000*i)), bought(t, f, b, int64(90_000-10_000*i)))
+		if i < 2 {
+			answers = append(answers, said(t, f, fmt.Sprint("more", i), events.DecisionKind_DECISION_KIND_DIFFERENT, a, b))
+		}
+	}
+	settle(more...)
+	settle(answers...)
+	next, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Queue(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(next) != 1 || next[0].Accounts != [2]string{"douyin/s/more2", "tmall/s/more2"} {
+		t.Errorf("behind two answers %+v are asked, want the third pair", next)
 	}
 }

@@ -144,7 +144,14 @@ func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID,
 	if err != nil {
 		return identity.Resolution{}, err
 	}
-	return identity.Resolve(evidence, words, r.Rules), nil
+	model := identity.Model{}
+	if r.scorer != nil {
+		model.Scorers = identity.Scorers{r.Rules.Model.Use: r.scorer}
+		if model.Appearances, err = r.appearancesOf(ctx, evidence); err != nil {
+			return identity.Resolution{}, err
+		}
+	}
+	return model.Resolve(evidence, words, r.Rules), nil
 }
 
 // evidence reads what is known of the accounts of customers, and how many

@@ -1,7 +1,6 @@
 package insight
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -25,8 +24,22 @@ type Decisions struct {
 	// were two, and people said different.
 	JoinedRightly int `json:"joined_rightly"`
 	JoinedWrongly int `json:"joined_wrongly"`
-	Missed        int `json:"missed"`
-	ApartRightly  int `json:"apart_rightly"`
+	// Of these the model had joined, and no identifier, ModelRightly and
+	// ModelWrongly.
+	ModelRightly int `json:"model_joined_rightly"`
+	ModelWrongly int `json:"model_joined_wrongly"`
+	Missed       int `json:"missed"`
+	ApartRightly int `json:"apart_rightly"`
+}
+
+// OfModel are the pairs that the model had joined.
+func (d Decisions) OfModel() Decisions {
+	return Decisions{JoinedRightly: d.ModelRightly, JoinedWrongly: d.ModelWrongly}
+}
+
+// OfIdentifiers are the pairs that were joined without the model.
+func (d Decisions) OfIdentifiers() Decisions {
+	return Decisions{JoinedRightly: d.JoinedRightly - d.ModelRightly, JoinedWrongly: d.JoinedWrongly - d.ModelWrongly}
 }
 
 // Precision is the share of joined pairs that people confirmed, with the
@@ -55,6 +68,7 @@ func (r *Reporter) decisions(ctx context.Context, out *Report) error {
 		set.Add(d)
 		at[d.ID] = d.At
 	}
+	out.Contradictions = contradictions(&set)
 	verdicts := set.All()
 	var accounts []identity.Account
 	for _, v := range verdicts {
@@ -64,14 +78,23 @@ func (r *Reporter) decisions(ctx context.Context, out *Report) error {
 	if err != nil {
 		return err
 	}
+	var joined []identity.Decision
+	versions, err := r.versions(ctx)
+	if err != nil {
+		return err
+	}
 	for _, v := range verdicts {
-		a, okA := before(moves[v.Pair.A], at[v.ID])
-		b, okB := before(moves[v.Pair.B], at[v.ID])
+		a, okA := before(moves[v.Pair.A], at[v.ID], versions[v.ID])
+		b, okB := before(moves[v.Pair.B], at[v.ID], versions[v.ID])
 		d := &out.Decisions
-		switch joined := okA && okB && a == b; {
-		case joined && v.Kind == identity.Same:
+		together := okA && okB && a == b
+		if together {
+			joined = append(joined, identity.Decision{ID: v.ID, Kind: v.Kind, A: v.Pair.A, B: v.Pair.B})
+		}
+		switch {
+		case together && v.Kind == identity.Same:
 			d.JoinedRightly++
-		case joined:
+		case together:
 			d.JoinedWrongly++
 		case v.Kind == identity.Same:
 			d.Missed++
@@ -79,23 +102,80 @@ func (r *Reporter) decisions(ctx context.Context, out *Report) error {
 			d.ApartRightly++
 		}
 	}
+	byModel, err := r.byModel(ctx, joined, words)
+	if err != nil {
+		return err
+	}
+	for _, v := range joined {
+		switch {
+		case !byModel[v.ID]:
+		case v.Kind == identity.Same:
+			out.Decisions.ModelRightly++
+		default:
+			out.Decisions.ModelWrongly++
+		}
+	}
 	return nil
+}
+
+// Contradictions are as Report has them.
+func (r *Reporter) Contradictions(ctx context.Context) ([][]string, error) {
+	words, err := decided.Read(ctx, r.ClickHouse, nil)
+	if err != nil {
+		return nil, err
+	}
+	var set identity.Decisions
+	for _, d := range words {
+		set.Add(d)
+	}
+	return contradictions(&set), nil
+}
+
+func contradictions(set *identity.Decisions) (out [][]string) {
+	for _, contradiction := range set.Contradictions() {
+		ids := make([]string, len(contradiction))
+		for i, v := range contradiction {
+			ids[i] = v.ID
+		}
+		out = append(out, ids)
+	}
+	return out
 }
 
 // move is an account's way to a customer.
 type move struct {
-	at       int64 // Unix milliseconds
+	at       int64  // Unix milliseconds
+	version  uint64 // of the batch that moved it
 	customer identity.CustomerID
 }
 
-// before is the customer just before a moment; false for an account that was
-// not born then.
-func before(moves []move, at int64) (identity.CustomerID, bool) {
-	i, _ := slices.BinarySearchFunc(moves, at, func(m move, at int64) int { return cmp.Compare(m.at, at) })
-	if i == 0 {
-		return identity.CustomerID{}, false
+// before is the customer just before a decision that was made at a moment and
+// came in the batch of a version; false for an account that was not born then.
+// The clocks of who decides and of who resolves may differ, and a decision that is
+// told again has a later version: what it moved itself is later by one of both.
+func before(moves []move, at int64, version uint64) (identity.CustomerID, bool) {
+	for _, m := range slices.Backward(moves) {
+		if m.at < at && m.version < version {
+			return m.customer, true
+		}
 	}
-	return moves[i-1].customer, true
+	return identity.CustomerID{}, false
+}
+
+// versions are those of the batches that decisions came in, by their ids.
+func (r *Reporter) versions(ctx context.Context) (map[string]uint64, error) {
+	var rows []struct {
+		ID      string `ch:"decision_id"`
+		Version uint64 `ch:"version"`
+	}
+	if err := r.ClickHouse.Select(ctx, "read when decisions came", &rows, "SELECT decision_id, version FROM "+r.table("decisions")+" FINAL"); err != nil {
+		return nil, err
+	}
+	out := make(map[string]uint64, len(rows))
+	for _, row := range rows {
+		out[row.ID] = row.Version
+	}
+	return out, nil
 }
 
 // moves reads the ways of accounts, each in the order of time.
@@ -112,14 +192,15 @@ func (r *Reporter) moves(ctx context.Context, accounts []identity.Account) (map[
 			Account  string    `ch:"account"`
 			Customer uuid.UUID `ch:"customer_id"`
 			At       time.Time `ch:"at"`
+			Version  uint64    `ch:"version"`
 		}
-		if err := r.ClickHouse.Select(ctx, "read where accounts were", &rows, "SELECT toString(platform) AS platform, toString(shop) AS shop, account, customer_id, at FROM "+r.table("identity_history")+
+		if err := r.ClickHouse.Select(ctx, "read where accounts were", &rows, "SELECT toString(platform) AS platform, toString(shop) AS shop, account, customer_id, at, version FROM "+r.table("identity_history")+
 			" FINAL WHERE (platform, shop, account) IN ("+strings.Join(keys, ",")+") ORDER BY version"); err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
 			a := identity.Account{Platform: row.Platform, Shop: row.Shop, ID: row.Account}
-			out[a] = append(out[a], move{row.At.UnixMilli(), identity.CustomerID(row.Customer)})
+			out[a] = append(out[a], move{row.At.UnixMilli(), row.Version, identity.CustomerID(row.Customer)})
 		}
 	}
 	return out, nil

@@ -59,15 +59,7 @@ func said(t *testing.T, f *flowtest.Flow, id string, kind events.DecisionKind, a
 // the past tells who was who before people decided.
 func TestReportFindsWhatWasPutIn(t *testing.T) {
 	f := flowtest.New(t)
-	store := f.State(t)
-	settle := func(messages ...kafka.Message) {
-		t.Helper()
-		f.Publish(t, messages...)
-		r, _ := f.Resolver(t, store, nil)
-		if err := flowtest.Run(t, r); err != nil {
-			t.Fatal(err)
-		}
-	}
+	settle := settler(t, f)
 	var first []kafka.Message
 	for i := range 5 { // five persons on two platforms each
 		phone := fmt.Sprintf("phone:139000010%02d", i)
@@ -93,6 +85,7 @@ func TestReportFindsWhatWasPutIn(t *testing.T) {
 		said(t, f, "d4", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/p2", "douyin/s/p3"),
 		said(t, f, "d5", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/p4", "douyin/s/p4"),
 		said(t, f, "d6", events.DecisionKind_DECISION_KIND_UNDO, "d5"),
+		said(t, f, "d7", events.DecisionKind_DECISION_KIND_SAME, "douyin/s/p3", "tmall/s/p2"), // at the same moment as d4
 	)
 	got, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Take(t.Context())
 	if err != nil {
@@ -109,7 +102,7 @@ func TestReportFindsWhatWasPutIn(t *testing.T) {
 		Taken: got.Taken, Customers: 21, Accounts: 29, Inert: got.Inert, Biggest: got.Biggest,
 		Sizes:     []Size{{1, 1, 15}, {2, 2, 5}, {3, 3, 0}, {4, 4, 1}, {5, 5, 0}, {6, 10, 0}, {11, 20, 0}, {21, 50, 0}, {51, 0, 0}},
 		Platforms: []Platform{{"douyin", 7, 6}, {"tmall", 9, 6}, {"weidian", 13, 2}},
-		Bridges:   []Bridge{{got.Biggest[0].ID, bridge.String(), []int{2, 1}}},
+		Bridges:   []Bridge{{got.Biggest[0].ID, bridge.String(), []int{2, 1}, false}},
 		Identifiers: []Type{
 			{Type: "email", Seen: 1, Shared: 1}, {Type: "phone", Seen: 10, Shared: 10, Inert: 1, Parted: 4}, {Type: "unionid", Seen: 2},
 		},
@@ -118,6 +111,8 @@ func TestReportFindsWhatWasPutIn(t *testing.T) {
 		},
 		ConflictsSeen: 4,
 		Decisions:     Decisions{JoinedRightly: 1, JoinedWrongly: 1, Missed: 1, ApartRightly: 1},
+
+		Contradictions: [][]string{{"d4", "d7"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -129,7 +124,7 @@ func TestReportFindsWhatWasPutIn(t *testing.T) {
 	if err := got.WritePage(&page, "a brand & <its> shops", time.UTC); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"a brand &amp; &lt;its&gt; shops", "douyin/c/bridge", "2 + 1", "50.0 %", "one shop knows several persons by it"} {
+	for _, part := range []string{"a brand &amp; &lt;its&gt; shops", "douyin/c/bridge", "2 + 1", "50.0 %", "one shop knows several persons by it", "<code>d4</code> <code>d7</code>"} {
 		if !strings.Contains(page.String(), part) {
 			t.Errorf("the page lacks %q:\n%s", part, &page)
 		}
@@ -199,12 +194,11 @@ func bought(t *testing.T, f *flowtest.Flow, account string, minor int64) kafka.M
 	return f.Message(t, e)
 }
 
-// The queue asks each pair once, first where most would be counted for the
-// wrong person, and nothing that was answered.
-func TestQueueAsksWhatIsWorthMost(t *testing.T) {
-	f := flowtest.New(t)
+// settler returns what publishes messages and waits until the views show them.
+func settler(t *testing.T, f *flowtest.Flow) func(messages ...kafka.Message) {
+	t.Helper()
 	store := f.State(t)
-	settle := func(messages ...kafka.Message) {
+	return func(messages ...kafka.Message) {
 		t.Helper()
 		f.Publish(t, messages...)
 		r, _ := f.Resolver(t, store, nil)
@@ -215,6 +209,13 @@ func TestQueueAsksWhatIsWorthMost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// The queue asks each pair once, first where most would be counted for the
+// wrong person, and nothing that was answered.
+func TestQueueAsksWhatIsWorthMost(t *testing.T) {
+	f := flowtest.New(t)
+	settle := settler(t, f)
 	var all []kafka.Message
 	for i := range 12 { // a warehouse's number asks nothing
 		all = append(all, seen(t, f, fmt.Sprintf("weidian/w%d/w", i), 10, "phone:13911111112"), bought(t, f, fmt.Sprintf("weidian/w%d/w", i), 1_000_000))
@@ -257,5 +258,51 @@ func TestQueueAsksWhatIsWorthMost(t *testing.T) {
 	)
 	if diff := cmp.Diff(want[1:2], ask(10), cmpopts.IgnoreUnexported(Question{})); diff != "" {
 		t.Errorf("after two answers (-want +got)\n%s", diff)
+	}
+}
+
+// However much was answered at the top, the queue goes on behind it; and a short
+// queue is the beginning of a long one, also where the pair that makes an
+// identifier worth most was answered.
+func TestQueueGoesOnBehindWhatWasAnswered(t *testing.T) {
+	f := flowtest.New(t)
+	settle := settler(t, f)
+	var all, answers []kafka.Message
+	pair := func(no int, minor int64) (string, string) {
+		a, b := fmt.Sprintf("tmall/s/%d", no), fmt.Sprintf("douyin/s/%d", no)
+		phone := fmt.Sprintf("phone:139000%05d", no)
+		all = append(all, seen(t, f, a, 10, phone), seen(t, f, b, 1000, phone), bought(t, f, a, minor), bought(t, f, b, minor)) // it changed hands
+		return a, b
+	}
+	for no := range 9 {
+		a, b := pair(no, int64(1_000_000-1000*no))
+		answers = append(answers, said(t, f, fmt.Sprint("d", no), events.DecisionKind_DECISION_KIND_DIFFERENT, a, b))
+	}
+	for no := 20; no < 23; no++ {
+		pair(no, int64(50_000-1000*no))
+	}
+	// Three of whom the two that bought most are known to be two.
+	for i, a := range []string{"tmall/s/rich", "douyin/s/rich", "weidian/s/poor"} {
+		all = append(all, seen(t, f, a, 10+1000*i, "phone:13977778888"), bought(t, f, a, []int64{2_000_000, 2_000_000, 100}[i]))
+	}
+	answers = append(answers, said(t, f, "rich", events.DecisionKind_DECISION_KIND_DIFFERENT, "tmall/s/rich", "douyin/s/rich"))
+	settle(all...)
+	settle(answers...)
+	ask := func(limit int) (accounts []string) {
+		t.Helper()
+		got, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Queue(t.Context(), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range got {
+			accounts = append(accounts, q.Accounts[0])
+		}
+		return accounts
+	}
+	want := []string{"douyin/s/20", "douyin/s/21", "douyin/s/22", "douyin/s/rich", "tmall/s/rich"}
+	for limit := range len(want) + 2 {
+		if got := ask(limit); strings.Join(got, " ") != strings.Join(want[:min(limit, len(want))], " ") {
+			t.Errorf("of %d questions %v are asked, want the first of %v", limit, got, want)
+		}
 	}
 }

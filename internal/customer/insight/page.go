@@ -46,12 +46,36 @@ func (r *Report) WritePage(w io.Writer, brand string, zone *time.Location) error
 	for _, s := range r.Sizes {
 		largest = max(largest, s.Customers)
 	}
-	share, low, high, known := r.Decisions.Precision()
 	return pages.Execute(w, struct {
 		*Report
-		Brand, At        string
-		Largest          int
-		Share, Low, High float64
-		Known            bool
-	}{r, brand, r.Taken.In(zone).Format("2006-01-02 15:04:05 MST"), largest, share, low, high, known})
+		Brand, At string
+		Largest   int
+		Judged    []Judged
+	}{r, brand, r.Taken.In(zone).Format("2006-01-02 15:04:05 MST"), largest, r.Judged()})
+}
+
+// Judged is how often people agreed with joins of a kind: the share that was
+// right, and the bounds between which it lies with 95 %.
+type Judged struct {
+	By               string // "by identifiers"; "at all" where there is no model
+	Share, Low, High float64
+}
+
+// Judged says it of all joins, or, where the rules use a model, apart of those
+// by identifiers and of the model's; nothing of a kind that nobody judged.
+func (r *Report) Judged() (out []Judged) {
+	for _, kind := range []struct {
+		by    string
+		of    Decisions
+		shown bool
+	}{
+		{"at all", r.Decisions, r.Model == nil},
+		{"by identifiers", r.Decisions.OfIdentifiers(), r.Model != nil},
+		{"by the model", r.Decisions.OfModel(), r.Model != nil},
+	} {
+		if share, low, high, ok := kind.of.Precision(); ok && kind.shown {
+			out = append(out, Judged{kind.by, share, low, high})
+		}
+	}
+	return out
 }

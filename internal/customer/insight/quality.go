@@ -46,8 +46,13 @@ type Report struct {
 	// ConflictsSeen is how many identifiers Conflicts were counted on, those
 	// with most customers: all there are, or a bounded number.
 	ConflictsSeen int `json:"conflicts_seen"`
+	// Model is what the model of the rules does; nil if they use none.
+	Model *ModelQuality `json:"model,omitempty"`
 	// Decisions say how often people agreed with the rules.
 	Decisions Decisions `json:"decisions"`
+	// Contradictions are decisions that contradict each other, by their ids: a
+	// different, then the sames against it.
+	Contradictions [][]string `json:"contradictions,omitempty"`
 }
 
 // Size is how many customers have From to To accounts; To is 0 for no bound.
@@ -80,6 +85,8 @@ type Bridge struct {
 	Customer identity.CustomerID `json:"customer_id"`
 	Account  string              `json:"account"`
 	Parts    []int               `json:"parts"`
+	// ThroughModel: it is held to others by the model.
+	ThroughModel bool `json:"through_model,omitempty"`
 }
 
 // Type is what the identifiers of a type do. Those that were seen in a role in
@@ -126,8 +133,16 @@ type Reporter struct {
 	ClickHouse *clickhouse.Conn
 	// Rules hold where no decision has adopted others.
 	Rules *identity.Rules
+	// Models are those that rules may use; Open opens an appearance's sealed
+	// value. A report needs both where the rules use a model.
+	Models identity.Scorers
+	Open   func(hash identity.Hash, sealed []byte) (identity.Appearance, error)
 	// Progress, if set, is told what is asked for.
 	Progress func(what string)
+
+	// scorer is the model of the rules while a report is made: from blocks on,
+	// without the keys that are inert.
+	scorer identity.Scorer
 }
 
 // spill lets what does not fit into memory go to ClickHouse's disk, and keeps a
@@ -148,6 +163,9 @@ func (r *Reporter) Take(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.scorer, err = r.Models.Of(r.Rules); err != nil {
+		return nil, err
+	}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context, *Report) error
@@ -155,6 +173,7 @@ func (r *Reporter) Take(ctx context.Context) (*Report, error) {
 		{"customers", r.customers},
 		{"platforms", r.platforms},
 		{"the biggest customers", r.biggest},
+		{"what the model joined", r.model},
 		{"bridges", r.bridges},
 		{"identifiers", r.identifiers},
 		{"inert identifiers", r.inert},
@@ -177,7 +196,7 @@ func (r *Reporter) inForce(ctx context.Context) (*Reporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reporter{ClickHouse: r.ClickHouse, Rules: rules, Progress: r.Progress}, nil
+	return &Reporter{ClickHouse: r.ClickHouse, Rules: rules, Models: r.Models, Open: r.Open, Progress: r.Progress}, nil
 }
 
 func (r *Reporter) table(name string) string { return r.ClickHouse.Database() + "." + name }
@@ -251,7 +270,10 @@ func (r *Reporter) bridges(ctx context.Context, out *Report) error {
 			return err
 		}
 		for _, b := range identity.Bridges(resolved.Links) {
-			out.Bridges = append(out.Bridges, Bridge{c.ID, b.Account.String(), b.Parts})
+			through := slices.ContainsFunc(resolved.Links, func(l identity.Link) bool {
+				return l.Weight > 0 && (l.Account == b.Account || l.Other == b.Account)
+			})
+			out.Bridges = append(out.Bridges, Bridge{c.ID, b.Account.String(), b.Parts, through})
 		}
 	}
 	slices.SortStableFunc(out.Bridges, func(a, b Bridge) int { return b.Parts[1] - a.Parts[1] })

@@ -55,24 +55,52 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 		return nil, err
 	}
 	limit = min(max(limit, 0), mostQuestions)
+	// What was answered is looked at in vain: the more of it there is, the farther
+	// down one has to look.
+	for look := 2 * limit; ; look *= 4 {
+		questions, unseen, err := r.questions(ctx, look)
+		if err != nil {
+			return nil, err
+		}
+		if unseen < 0 || len(questions) >= limit && (limit == 0 || questions[limit-1].worth() >= unseen) {
+			return questions[:min(limit, len(questions))], nil
+		}
+	}
+}
+
+// worth is what the customer who has paid less has paid.
+func (q *Question) worth() float64 { return min(q.value[0], q.value[1]) }
+
+// questions are those about the identifiers, and the pairs that are alike, that are
+// worth most, look of each at most; and how much one that was not looked at is
+// worth at most, below 0 if there is none.
+func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unseen float64, err error) {
 	var rows []struct {
 		Type      string      `ch:"type"`
 		Hash      string      `ch:"hash"`
 		Customers []uuid.UUID `ch:"customers"`
+		Worth     float64     `ch:"worth"`
 	}
 	if err := r.ClickHouse.Select(ctx, "find what is worth a look", &rows, fmt.Sprintf(
-		"SELECT type, hash, groupArray(customer_id) AS customers FROM (SELECT type, hash, arrayJoin(customers) AS customer_id FROM (%s AND length(customers) <= %d)) AS p"+
+		"SELECT type, hash, groupArray(customer_id) AS customers, arrayReverseSort(groupArray(paid))[2] AS worth FROM (SELECT type, hash, arrayJoin(customers) AS customer_id FROM (%s AND length(customers) <= %d)) AS p"+
 			" INNER JOIN (SELECT customer_id, toFloat64(paid_amount) AS paid FROM %s) AS c USING (customer_id)"+
-			" GROUP BY type, hash HAVING length(customers) > 1 ORDER BY arrayReverseSort(groupArray(paid))[2] DESC, sum(paid) DESC, type, hash LIMIT %d",
-		r.parted(), mostSharers, r.table("customer_360"), 2*limit), spill...); err != nil {
-		return nil, err
+			" GROUP BY type, hash HAVING length(customers) > 1 ORDER BY worth DESC, sum(paid) DESC, type, hash LIMIT %d",
+		r.parted(), mostSharers, r.table("customer_360"), look), spill...); err != nil {
+		return nil, 0, err
 	}
-	alike, err := r.alike(ctx, 2*limit)
+	alike, err := r.alike(ctx, look)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	unseen = -1
+	if len(rows) > 0 && len(rows) == look {
+		unseen = rows[look-1].Worth
+	}
+	if len(alike) > 0 && len(alike) == look {
+		unseen = max(unseen, alike[look-1].Worth)
 	}
 	if len(rows)+len(alike) == 0 {
-		return nil, nil
+		return nil, unseen, nil
 	}
 	asked := map[identity.CustomerID]bool{}
 	var customers, others []identity.CustomerID
@@ -94,18 +122,26 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 		}
 	}
 	var evidence []identity.Evidence
-	if len(customers) > 0 {
-		if evidence, err = r.evidence(ctx, customers, map[identity.Identifier]int{}); err != nil {
-			return nil, err
+	for chunk := range slices.Chunk(customers, 1000) {
+		some, err := r.evidence(ctx, chunk, map[identity.Identifier]int{})
+		if err != nil {
+			return nil, 0, err
+		}
+		evidence = append(evidence, some...)
+	}
+	borne := map[identity.Identifier][]identity.Evidence{}
+	for _, e := range evidence {
+		if r.Rules.Strength(e.Identifier.Type, e.Role) > 0 {
+			borne[e.Identifier] = append(borne[e.Identifier], e)
 		}
 	}
 	words, err := decided.Read(ctx, r.ClickHouse, nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	of, err := r.bought(ctx, append(customers, others...))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	reasons := map[identity.Identifier]string{}
 	for _, v := range identity.Resolve(evidence, words, r.Rules).Reviews {
@@ -131,8 +167,8 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 	for _, row := range rows {
 		id := identified{Type: row.Type, Hash: row.Hash}.identifier()
 		bearers := map[identity.CustomerID]identity.Account{}
-		for _, e := range evidence {
-			if customer := of.customer[e.Account]; e.Identifier == id && r.Rules.Strength(id.Type, e.Role) > 0 && slices.Contains(row.Customers, uuid.UUID(customer)) {
+		for _, e := range borne[id] {
+			if customer := of.customer[e.Account]; slices.Contains(row.Customers, uuid.UUID(customer)) {
 				if a, ok := bearers[customer]; !ok || e.Account.Compare(a) < 0 {
 					bearers[customer] = e.Account
 				}
@@ -177,10 +213,10 @@ func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 		out = append(out, *q)
 	}
 	slices.SortFunc(out, func(p, q Question) int {
-		return cmp.Or(cmp.Compare(min(q.value[0], q.value[1]), min(p.value[0], p.value[1])), cmp.Compare(q.value[0]+q.value[1], p.value[0]+p.value[1]),
+		return cmp.Or(cmp.Compare(q.worth(), p.worth()), cmp.Compare(q.value[0]+q.value[1], p.value[0]+p.value[1]),
 			cmp.Compare(len(q.Shares), len(p.Shares)), strings.Compare(p.Accounts[0], q.Accounts[0]), strings.Compare(p.Accounts[1], q.Accounts[1]))
 	})
-	return out[:min(limit, len(out))], nil
+	return out, unseen, nil
 }
 
 // buyers are customers with their accounts and what they bought.

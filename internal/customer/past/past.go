@@ -21,8 +21,24 @@ type Move struct {
 	// From is the zero id for an account that was born.
 	From identity.CustomerID `json:"previous_customer_id,omitzero"`
 	To   identity.CustomerID `json:"customer_id"`
-	// Why: born, or the kinds of identifiers or the decision that moved it.
+	// Why: born; merged, and the kinds of what holds it to others; or split.
 	Why string `json:"why"`
+	// Words are the decisions by which it moved; none if rules and evidence alone did it.
+	Words []Word `json:"decisions,omitempty"`
+
+	version uint64
+}
+
+// Word is a person's decision that moved accounts.
+type Word struct {
+	ID string `json:"decision_id"`
+	// Kind is same, different, adopt or undo.
+	Kind string `json:"kind"`
+	// Undoes is the decision that an undo takes back.
+	Undoes string    `json:"undoes,omitempty"`
+	Who    string    `json:"who"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"decided_at"`
 }
 
 // Fate is what has become of a customer_id.
@@ -41,6 +57,9 @@ type Fate struct {
 // ErrUnknown is about an account or id that never was.
 var ErrUnknown = errors.New("past: it was never seen")
 
+// ErrDay is about a day that is none.
+var ErrDay = errors.New("past: a day is written as 2026-11-11")
+
 type row struct {
 	Platform string    `ch:"platform"`
 	Shop     string    `ch:"shop"`
@@ -49,15 +68,16 @@ type row struct {
 	To       uuid.UUID `ch:"customer_id"`
 	At       time.Time `ch:"at"`
 	Why      string    `ch:"reason"`
+	Version  uint64    `ch:"version"`
 }
 
-const columns = "SELECT toString(platform) AS platform, toString(shop) AS shop, account, previous_customer_id, customer_id, at, reason FROM "
+const columns = "SELECT toString(platform) AS platform, toString(shop) AS shop, account, previous_customer_id, customer_id, at, reason, version FROM "
 
 func moves(rows []row) []Move {
 	out := make([]Move, len(rows))
 	for i, r := range rows {
 		account := identity.Account{Platform: r.Platform, Shop: r.Shop, ID: r.Account}
-		out[i] = Move{Account: account.String(), At: r.At, From: identity.CustomerID(r.From), To: identity.CustomerID(r.To), Why: r.Why}
+		out[i] = Move{Account: account.String(), At: r.At, From: identity.CustomerID(r.From), To: identity.CustomerID(r.To), Why: r.Why, version: r.Version}
 	}
 	return out
 }
@@ -65,13 +85,36 @@ func moves(rows []row) []Move {
 // Of returns an account's moves in their order, the first of which is its
 // birth; ErrUnknown for one that was never seen.
 func Of(ctx context.Context, db *clickhouse.Conn, a identity.Account) ([]Move, error) {
-	var rows []row
-	err := db.Select(ctx, "read an account's past", &rows, columns+db.Database()+".identity_history FINAL WHERE (platform, shop, account) = ("+
-		clickhouse.Quote(a.Platform)+","+clickhouse.Quote(a.Shop)+","+clickhouse.Quote(a.ID)+") ORDER BY version")
-	if err == nil && len(rows) == 0 {
-		err = ErrUnknown
+	out, err := movesOf(ctx, db, a)
+	if err != nil {
+		return nil, err
 	}
+	if len(out) == 0 {
+		return nil, ErrUnknown
+	}
+	return out, addWords(ctx, db, out)
+}
+
+// movesOf are the moves of accounts, each account's in their order.
+func movesOf(ctx context.Context, db *clickhouse.Conn, accounts ...identity.Account) ([]Move, error) {
+	keys := make([]string, len(accounts))
+	for i, a := range accounts {
+		keys[i] = "(" + clickhouse.Quote(a.Platform) + "," + clickhouse.Quote(a.Shop) + "," + clickhouse.Quote(a.ID) + ")"
+	}
+	var rows []row
+	err := db.Select(ctx, "read the past of accounts", &rows, columns+db.Database()+".identity_history FINAL WHERE (platform, shop, account) IN ("+strings.Join(keys, ",")+") ORDER BY platform, shop, account, version")
 	return moves(rows), err
+}
+
+// OnDay is On for the end of a day, written 2026-11-11, in a time zone; ErrDay if
+// it is none.
+func OnDay(all []Move, day string, zone *time.Location) (Move, bool, error) {
+	begin, err := time.ParseInLocation(time.DateOnly, day, zone)
+	if err != nil {
+		return Move{}, false, ErrDay
+	}
+	was, ok := On(all, begin.AddDate(0, 0, 1))
+	return was, ok, nil
 }
 
 // On is the last of an account's moves before a moment: the customer that it
@@ -99,6 +142,9 @@ func FateOf(ctx context.Context, db *clickhouse.Conn, id identity.CustomerID) (F
 		return fate, err
 	}
 	fate.Moves = moves(rows)
+	if err := addWords(ctx, db, fate.Moves); err != nil {
+		return fate, err
+	}
 	var now []struct {
 		Platform string `ch:"platform"`
 		Shop     string `ch:"shop"`
@@ -120,7 +166,7 @@ func FateOf(ctx context.Context, db *clickhouse.Conn, id identity.CustomerID) (F
 	if len(redirects) > 0 && len(fate.Accounts) == 0 {
 		fate.RedirectsTo, fate.Since = identity.CustomerID(redirects[0].To), redirects[0].Since
 	}
-	if len(rows) == 0 && len(redirects) == 0 {
+	if len(rows) == 0 { // an account's own id that nobody bore may have a redirect
 		return fate, ErrUnknown
 	}
 	return fate, nil

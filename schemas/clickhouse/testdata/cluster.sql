@@ -1180,3 +1180,251 @@ LAYOUT(COMPLEX_KEY_HASHED())
 LIFETIME(MIN 40 MAX 60);
 
 ALTER TABLE oneid.orders ON CLUSTER 'main' MODIFY SETTING vertical_merge_algorithm_min_rows_to_activate = 1, min_parts_to_merge_at_once = 16;
+
+-- 015_fewer_merges
+ALTER TABLE oneid.raw_events ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 32;
+
+ALTER TABLE oneid.identifier_values ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 32;
+
+ALTER TABLE oneid.identity_history ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 32;
+
+ALTER TABLE oneid.users ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 16;
+
+ALTER TABLE oneid.refunds ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 16;
+
+ALTER TABLE oneid.tickets ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 16;
+
+ALTER TABLE oneid.memberships ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 16;
+
+ALTER TABLE oneid.evidence ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 16;
+
+ALTER TABLE oneid.evidence_by_identifier ON CLUSTER 'main' MODIFY SETTING min_parts_to_merge_at_once = 16;
+
+ALTER TABLE oneid.orders ON CLUSTER 'main'
+    MODIFY COLUMN item_status Array(String),
+    MODIFY COLUMN item_platform_status Array(String),
+    MODIFY COLUMN item_refund_status Array(String);
+
+-- 016_history
+CREATE OR REPLACE VIEW oneid.account_history ON CLUSTER 'main'
+(
+    account String COMMENT 'Account, platform/shop/id',
+    moved_at DateTime64(3, 'Asia/Shanghai') COMMENT 'Since when it was of the customer: until its next move, or today',
+    customer_id UUID COMMENT 'Customer that it came to, by the id of that time',
+    previous_customer_id Nullable(UUID) COMMENT 'Customer that it left; NULL where it was seen for the first time',
+    why String COMMENT 'born; merged, and the kinds of what holds it to others; or split',
+    move UInt64 COMMENT 'Puts the moves of an account in their order'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    concat(platform, '/', shop, '/', h.account) AS account,
+    toTimeZone(at, 'Asia/Shanghai') AS moved_at,
+    customer_id,
+    if(h.previous_customer_id = toUUID('00000000-0000-0000-0000-000000000000'), NULL, h.previous_customer_id) AS previous_customer_id,
+    reason AS why,
+    version AS move
+FROM oneid.identity_history AS h FINAL
+COMMENT 'Every move of every account to a customer, from its first one on';
+
+CREATE OR REPLACE VIEW oneid.customer_redirects ON CLUSTER 'main'
+(
+    customer_id UUID COMMENT 'An id that no customer bears today',
+    leads_to UUID COMMENT 'The living customer that it has become',
+    since DateTime('Asia/Shanghai') COMMENT 'Since when it leads there'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    from_customer_id AS customer_id,
+    to_customer_id AS leads_to,
+    toTimeZone(toDateTime(r.since), 'Asia/Shanghai') AS since
+FROM oneid.redirects AS r FINAL
+WHERE from_customer_id != to_customer_id AND from_customer_id IN (SELECT customer_id FROM oneid.identity_map_by_customer)
+COMMENT 'Where each customer_id that was merged away leads to';
+
+-- 017_accounts_are_read_once
+ALTER TABLE oneid.customer_360_refresh ON CLUSTER 'main' MODIFY QUERY
+WITH
+    groupArray((part, name, a, b, unit, first_at, last_at)) AS rows,
+    arraySort(x -> x.2, arrayFilter(x -> x.1 = 1, rows)) AS by_platform,
+    arraySort(x -> (-toInt64(x.3), x.2), arrayFilter(x -> x.1 = 2, rows)) AS by_currency,
+    if(empty(by_currency), (toUInt8(2), toLowCardinality(''), toUInt64(0), toInt64(0), toUInt16(100), toDateTime(0, 'UTC'), toDateTime(0, 'UTC')), by_currency[1]) AS main,
+    arraySlice(by_currency, 2) AS others
+SELECT
+    customer_id,
+    toUInt8(arrayExists(x -> x.4 > 0, by_platform)) AS identified,
+    arrayMap(x -> x.2, by_platform) AS platforms,
+    CAST((arrayMap(x -> x.2, by_platform), arrayMap(x -> x.3, by_platform)) AS Map(String, UInt64)) AS accounts,
+    arraySum(x -> x.3, by_currency) AS orders,
+    if(orders = 0, NULL, toTimeZone(arrayMin(x -> x.6, by_currency), 'Asia/Shanghai')) AS first_order_at,
+    if(orders = 0, NULL, toTimeZone(arrayMax(x -> x.7, by_currency), 'Asia/Shanghai')) AS last_order_at,
+    CAST(round(toDecimal128(main.4, 3) / main.5, 2) AS Decimal(18, 2)) AS paid_amount,
+    CAST(round(toDecimal128(arraySum(x -> if(x.1 = 3 AND x.2 = main.2, x.4, 0), rows), 3) / main.5, 2) AS Decimal(18, 2)) AS refunded_amount,
+    paid_amount - refunded_amount AS net_amount,
+    CAST(round(toDecimal128(main.4, 4) / main.5 / greatest(main.3, 1), 2) AS Decimal(18, 2)) AS average_order_value,
+    main.2 AS currency,
+    CAST((arrayMap(x -> x.2, others), arrayMap(x -> CAST(round(toDecimal128(x.4, 3) / x.5, 2) AS Decimal(18, 2)), others)) AS Map(String, Decimal(18, 2))) AS other_amounts,
+    arraySum(x -> if(x.1 = 4, x.3, 0), rows) AS tickets,
+    toUInt64(arraySum(x -> if(x.1 = 4, x.4, 0), rows)) AS open_tickets,
+    arraySort(arrayMap(x -> x.2, arrayFilter(x -> x.1 = 5, rows))) AS member_of,
+    now64(3, 'UTC') AS refreshed_at
+FROM
+(
+    SELECT customer_id, row.1 AS part, toLowCardinality(row.2) AS name, row.3 AS a, row.4 AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM
+    (
+        SELECT m.customer_id AS customer_id, m.platform AS platform, count() AS accounts, toInt64(countIf(NOT startsWith(m.account, 'order:'))) AS named,
+            groupUniqArrayIf(m.shop, sipHash128(m.platform, m.shop, m.account) IN (SELECT sipHash128(platform, shop, account) FROM oneid.memberships)) AS shops
+        FROM oneid.identity_map AS m FINAL
+        WHERE NOT startsWith(m.account, 'order:') OR (m.platform, m.shop, m.account) IN
+        (
+            SELECT platform, shop, account FROM oneid.orders FINAL
+            WHERE account = concat('order:', order_id) AND (platform, shop, order_id) IN
+                (SELECT platform, shop, substring(account, 7) FROM oneid.identity_map WHERE startsWith(account, 'order:'))
+        )
+        GROUP BY customer_id, platform
+    )
+    ARRAY JOIN arrayConcat([(toUInt8(1), toString(platform), accounts, named)], arrayMap(s -> (toUInt8(5), concat(platform, '/', s), toUInt64(1), toInt64(0)), shops)) AS row
+    UNION ALL
+    SELECT customer_id, toUInt8(2) AS part, currency AS name, a, b, unit, first_at, last_at
+    FROM
+    (
+        SELECT if(o.account IN (SELECT account FROM oneid.identity_overrides), dictGetOrDefault('oneid.identity_overrides_dict', 'customer_id', (toString(o.platform), toString(o.shop), o.account), o.customer_id), o.customer_id) AS customer_id,
+            cityHash64(o.currency) AS hash, any(o.currency) AS currency, count() AS a, sum(o.paid_minor) AS b, any(o.unit) AS unit, min(o.created_at) AS first_at, max(o.created_at) AS last_at
+        FROM oneid.orders AS o FINAL
+        WHERE o.paid_at > toDateTime(0, 'UTC')
+        GROUP BY customer_id, hash
+    )
+    UNION ALL
+    SELECT customer_id, toUInt8(3) AS part, currency AS name, toUInt64(0) AS a, sum(refund_minor) AS b,
+        any(r.unit) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM oneid.refunds_now AS r
+    WHERE status = 'succeeded'
+    GROUP BY customer_id, name
+    UNION ALL
+    SELECT customer_id, toUInt8(4) AS part, toLowCardinality('') AS name, count() AS a, toInt64(countIf(status IN ('open', 'pending'))) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+    FROM oneid.tickets_now
+    GROUP BY customer_id
+    UNION ALL
+    SELECT toUUID('00000000-0000-0000-0000-000000000000') AS customer_id, toUInt8(1) AS part, toLowCardinality('') AS name, toUInt64(1) AS a, toInt64(0) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at
+)
+GROUP BY customer_id
+HAVING notEmpty(by_platform)
+SETTINGS max_threads = 2, max_bytes_before_external_group_by = 900000000;
+
+-- 018_today_forgets
+CREATE OR REPLACE VIEW oneid.identity_map_current ON CLUSTER 'main'
+(
+    account String COMMENT 'Account, platform/shop/id',
+    customer_id UUID COMMENT 'Customer that it belongs to, today',
+    since DateTime('Asia/Shanghai') COMMENT 'When it first came to that customer; account_history says whether it was elsewhere in between',
+    why String COMMENT 'What brought it there then: born; merged, and the kinds of what holds it to others; or split'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    concat(m.platform, '/', m.shop, '/', m.account) AS account,
+    m.customer_id AS customer_id,
+    toTimeZone(toDateTime(if(notEmpty(came.reason), came.at, m.since)), 'Asia/Shanghai') AS since,
+    if(notEmpty(came.reason), came.reason, m.reason) AS why
+FROM oneid.identity_map AS m FINAL
+LEFT ANY JOIN
+(
+    SELECT platform, shop, account, customer_id, argMin(h.at, h.version) AS at, argMin(h.reason, h.version) AS reason
+    FROM oneid.identity_history AS h
+    WHERE (platform, shop, account) IN
+    (
+        SELECT platform, shop, account FROM oneid.identity_history
+        WHERE previous_customer_id != toUUID('00000000-0000-0000-0000-000000000000')
+        GROUP BY platform, shop, account
+        HAVING count() > 1
+    )
+    GROUP BY platform, shop, account, customer_id
+    HAVING count() > 1
+) AS came ON came.platform = m.platform AND came.shop = m.shop AND came.account = m.account AND came.customer_id = m.customer_id
+COMMENT 'Which customer each account belongs to today, since when, and why';
+
+CREATE OR REPLACE VIEW oneid.customer_redirects ON CLUSTER 'main'
+(
+    customer_id UUID COMMENT 'An id that no customer bears today',
+    leads_to UUID COMMENT 'The living customer that it has become'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    from_customer_id AS customer_id,
+    to_customer_id AS leads_to
+FROM oneid.redirects AS r FINAL
+WHERE from_customer_id != to_customer_id AND from_customer_id IN (SELECT customer_id FROM oneid.identity_map_by_customer)
+COMMENT 'Where each customer_id that was merged away leads to';
+
+-- 019_refreshes_and_merges_cost_less
+ALTER TABLE oneid.customer_360_refresh ON CLUSTER 'main' MODIFY QUERY
+WITH
+    arraySort(groupArrayArray(on_platform)) AS held,
+    arrayDistinct(held) AS names,
+    arraySort(groupArrayIf((-toInt64(a), toString(name), b, unit), part = 2)) AS by_currency,
+    by_currency.2[1] AS main,
+    by_currency.3[1] AS paid,
+    if(empty(by_currency), toUInt16(100), by_currency.4[1]) AS main_unit,
+    arraySlice(by_currency, 2) AS others
+SELECT
+    customer_id,
+    toUInt8(sumIf(b, part = 1) > 0) AS identified,
+    names AS platforms,
+    CAST((names, arrayMap(x -> countEqual(held, x), names)) AS Map(String, UInt64)) AS accounts,
+    sumIf(a, part = 2) AS orders,
+    if(orders = 0, NULL, toTimeZone(minIf(first_at, part = 2), 'Asia/Shanghai')) AS first_order_at,
+    if(orders = 0, NULL, toTimeZone(maxIf(last_at, part = 2), 'Asia/Shanghai')) AS last_order_at,
+    CAST(round(toDecimal128(paid, 3) / main_unit, 2) AS Decimal(18, 2)) AS paid_amount,
+    CAST(round(toDecimal128(arraySum(x -> if(x.1 = main, x.2, 0), groupArrayIf((toString(name), b), part = 3)), 3) / main_unit, 2) AS Decimal(18, 2)) AS refunded_amount,
+    paid_amount - refunded_amount AS net_amount,
+    CAST(round(toDecimal128(paid, 4) / main_unit / greatest(-by_currency.1[1], 1), 2) AS Decimal(18, 2)) AS average_order_value,
+    main AS currency,
+    CAST((others.2, arrayMap(x -> CAST(round(toDecimal128(x.3, 3) / x.4, 2) AS Decimal(18, 2)), others)) AS Map(String, Decimal(18, 2))) AS other_amounts,
+    sumIf(a, part = 4) AS tickets,
+    toUInt64(sumIf(b, part = 4)) AS open_tickets,
+    arraySort(arrayDistinct(groupArrayArray(member_at))) AS member_of,
+    now64(3, 'UTC') AS refreshed_at
+FROM
+(
+    SELECT m.customer_id AS customer_id, toUInt8(1) AS part, toLowCardinality('') AS name, toUInt64(1) AS a, toInt64(NOT startsWith(m.account, 'order:')) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at, [toString(m.platform)] AS on_platform,
+        if(sipHash128(m.platform, m.shop, m.account) IN (SELECT sipHash128(platform, shop, account) FROM oneid.memberships), [concat(m.platform, '/', m.shop)], []) AS member_at
+    FROM oneid.identity_map AS m FINAL
+    WHERE NOT startsWith(m.account, 'order:') OR (m.platform, m.shop, m.account) IN
+    (
+        SELECT platform, shop, account FROM oneid.orders FINAL
+        WHERE account = concat('order:', order_id) AND (platform, shop, order_id) IN
+            (SELECT platform, shop, substring(account, 7) FROM oneid.identity_map WHERE startsWith(account, 'order:'))
+    )
+    UNION ALL
+    SELECT customer_id, toUInt8(2) AS part, currency AS name, a, b, unit, first_at, last_at, [] AS on_platform, [] AS member_at
+    FROM
+    (
+        SELECT if(o.account IN (SELECT account FROM oneid.identity_overrides), dictGetOrDefault('oneid.identity_overrides_dict', 'customer_id', (toString(o.platform), toString(o.shop), o.account), o.customer_id), o.customer_id) AS customer_id,
+            cityHash64(o.currency) AS hash, any(o.currency) AS currency, count() AS a, sum(o.paid_minor) AS b, any(o.unit) AS unit, min(o.created_at) AS first_at, max(o.created_at) AS last_at
+        FROM oneid.orders AS o FINAL
+        WHERE o.paid_at > toDateTime(0, 'UTC')
+        GROUP BY customer_id, hash
+    )
+    UNION ALL
+    SELECT customer_id, toUInt8(3) AS part, currency AS name, toUInt64(0) AS a, sum(refund_minor) AS b,
+        any(r.unit) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at, [] AS on_platform, [] AS member_at
+    FROM oneid.refunds_now AS r
+    WHERE status = 'succeeded'
+    GROUP BY customer_id, name
+    UNION ALL
+    SELECT customer_id, toUInt8(4) AS part, toLowCardinality('') AS name, count() AS a, toInt64(countIf(status IN ('open', 'pending'))) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at, [] AS on_platform, [] AS member_at
+    FROM oneid.tickets_now
+    GROUP BY customer_id
+    UNION ALL
+    SELECT toUUID('00000000-0000-0000-0000-000000000000') AS customer_id, toUInt8(1) AS part, toLowCardinality('') AS name, toUInt64(1) AS a, toInt64(0) AS b,
+        toUInt16(1) AS unit, toDateTime(0, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at, [''] AS on_platform, [] AS member_at
+)
+GROUP BY customer_id
+HAVING notEmpty(held)
+SETTINGS max_threads = 2, max_bytes_before_external_group_by = 900000000;
+
+ALTER TABLE oneid.orders ON CLUSTER 'main' MODIFY SETTING vertical_merge_algorithm_min_rows_to_activate = 400000;

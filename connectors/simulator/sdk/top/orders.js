@@ -20,7 +20,8 @@ async function orders() {
   const found = new Set();
   for (let page = 1; ; page++) {
     const answer = await ask(client, 'taobao.trades.sold.get', {
-      fields: 'tid,tid_str,status,payment,modified,orders', page_no: page, page_size: 40, use_has_next: true,
+      // Types that are not named are left out.
+      fields: 'tid,tid_str,status,payment,modified,orders', type: 'guarantee_trade,eticket,tmall_i18n,o2o_offlinetrade', page_no: page, page_size: 40, use_has_next: true,
     });
     for (const trade of answer.trades.trade) {
       // Numbers of 19 digits are beyond JavaScript's: the text has them whole.

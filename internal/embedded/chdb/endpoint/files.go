@@ -54,7 +54,8 @@ func configXML(c Config, users string) string {
 `, escape(filepath.Join(c.Folder, "tmp")+"/"), escape(users), c.MemoryBytes, number(!c.NoSync), escape(filepath.Join(c.Folder, "backups")+"/"))
 }
 
-// usersXML: the one user has its rights from roles only, so that SET ROLE bi
+// usersXML: no view is made anew just because the engine has started, for it may
+// be there for one short question: who keeps views starts them. The one user has its rights from roles only, so that SET ROLE bi
 // leaves nothing but the grants of bi.
 func usersXML(c Config) string {
 	var grants strings.Builder
@@ -66,6 +67,7 @@ func usersXML(c Config) string {
         <http_max_tries>1</http_max_tries>
         <http_connection_timeout>2</http_connection_timeout>
         <mutations_sync>0</mutations_sync>
+        <stop_refreshable_materialized_views_on_startup>1</stop_refreshable_materialized_views_on_startup>
     </default></profiles>
     <quotas><default></default></quotas>
     <roles>

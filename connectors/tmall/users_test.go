@@ -1,0 +1,99 @@
+package tmall
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"oneid/connectors"
+)
+
+// Members who trade while all of them are listed move within the list, or leave a
+// filter by the time of the last trade. Whatever the order of the list, each who
+// did not trade comes, however many filters it takes.
+func TestNoMemberMissedWhileOthersTrade(t *testing.T) {
+	t.Parallel()
+	for name, newestFirst := range map[string]bool{"newest first": true, "oldest first": false} {
+		for _, people := range []int{60, 150} { // one filter shows 100
+			t.Run(fmt.Sprintf("%s, %d", name, people), func(t *testing.T) {
+				t.Parallel()
+				for seed := range uint64(15) {
+					chance := rand.New(rand.NewPCG(seed, 0))
+					began := time.Now().Add(-time.Minute).Truncate(time.Second)
+					traded := make([]time.Time, people) // by member
+					for i := range traded {
+						traded[i] = began.Add(-time.Duration(chance.Int64N(int64(1000 * time.Hour)))).Truncate(time.Second)
+					}
+					before := slices.Clone(traded)
+					f, c := newFace(t)
+					f.before = func(method string, form map[string]string) string {
+						if method != memberSearch {
+							return ""
+						}
+						someone := chance.IntN(people)
+						if chance.IntN(3) == 0 {
+							traded[someone] = time.Now().Add(time.Hour).Add(time.Duration(chance.IntN(1000)) * time.Second)
+						}
+						return searched(form, traded, newestFirst)
+					}
+					came := make(map[string]bool)
+					s := &search{c: c, most: 100, asOf: began, give: func(page connectors.Page) error {
+						for _, record := range page.Records {
+							list, err := c.Map(record)
+							if err != nil {
+								t.Fatal(err)
+							}
+							came[list[0].GetHeader().GetEntityId()] = true
+						}
+						return nil
+					}}
+					if err := s.all(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					for i, at := range before {
+						if at.Equal(traded[i]) && !came[memberID(i)] {
+							t.Fatalf("seed %d: member %d, who did not trade, did not come (%d of %d came)", seed, i, len(came), people)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func memberID(i int) string { return fmt.Sprintf("AAGdemoOuid%05d", i) }
+
+// searched answers a search of members, of whom all have traded. More than 100
+// for a filter are counted, not shown.
+func searched(form map[string]string, traded []time.Time, newestFirst bool) string {
+	from, to := time.Time{}, time.Now().Add(24*time.Hour)
+	if form["min_last_trade_time"] != "" {
+		from, _ = time.ParseInLocation(timeLayout, form["min_last_trade_time"], zone)
+		to, _ = time.ParseInLocation(timeLayout, form["max_last_trade_time"], zone)
+	}
+	var in []int
+	for i, at := range traded {
+		if !at.Before(from) && !at.After(to) && cmp.Or(form["relation_source"], "1") == "1" {
+			in = append(in, i)
+		}
+	}
+	slices.SortFunc(in, func(a, b int) int {
+		order := cmp.Or(traded[a].Compare(traded[b]), cmp.Compare(a, b))
+		if newestFirst {
+			return -order
+		}
+		return order
+	})
+	number, _ := strconv.Atoi(form["current_page"])
+	size, _ := strconv.Atoi(form["page_size"])
+	var rows []string
+	for _, i := range in[min((number-1)*size, len(in)):min(number*size, len(in))] {
+		rows = append(rows, fmt.Sprintf(`{"ouid":%q,"grade":1}`, memberID(i)))
+	}
+	return fmt.Sprintf(`{"crm_members_search_response":{"total_result":%d,"members":{"crm_member":[%s]}}}`, len(in), strings.Join(rows, ","))
+}

@@ -1,0 +1,146 @@
+package engine_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+)
+
+// earlier writes a state's identifiers under other numbers, as a version did that
+// numbered some of them before they were seen.
+func earlier(t *testing.T, from *engine.Memory, r *rand.Rand) *engine.Memory {
+	t.Helper()
+	var order []int
+	number := func(n uint64) []byte { return binary.BigEndian.AppendUint32(nil, uint32(order[n])) }
+	rows := map[engine.Table][]engine.Row{}
+	for _, table := range []engine.Table{'n', 'p', 'a', 'i', 's', 'd', 'o', 'q', 'r', 'v', 'u'} {
+		err := from.Scan(table, func(key, value []byte) error {
+			rows[table] = append(rows[table], engine.Row{Table: table, Key: append([]byte{}, key...), Value: append([]byte{}, value...)})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	order = r.Perm(len(rows['i']))
+	for i, row := range rows['i'] {
+		rows['i'][i].Key = number(uint64(binary.BigEndian.Uint32(row.Key)))
+	}
+	for i, row := range rows['s'] { // account, identifier, …
+		account, n := binary.Uvarint(row.Value)
+		identifier, m := binary.Uvarint(row.Value[n:])
+		value := binary.AppendUvarint(binary.AppendUvarint(nil, account), uint64(order[identifier]))
+		rows['s'][i].Value = append(value, row.Value[n+m:]...)
+	}
+	for i, row := range rows['v'] { // identifier, …
+		identifier, n := binary.Uvarint(row.Value)
+		rows['v'][i].Value = append(binary.AppendUvarint(nil, uint64(order[identifier])), row.Value[n:]...)
+	}
+	to := engine.NewMemory()
+	for _, some := range rows {
+		if err := to.Commit(some); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// A state whose identifiers have numbers in another order than they were seen is
+// the same state, goes on like it, and is read again.
+func TestStateOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	for seed := range *seedCount / 2 {
+		r := rand.New(rand.NewPCG(uint64(seed), 11))
+		h, rules := randomHistory(r), rulesOf(t, seed)
+		half := len(h.updates) / 2
+		store := engine.NewMemory()
+		e := open(t, store, rules)
+		if _, err := e.Apply(1, h.updates[:half], nil); err != nil {
+			t.Fatal(err)
+		}
+		old := earlier(t, store, r)
+		again := open(t, old, rules)
+		for d := range e.Compare(again) {
+			t.Fatalf("seed %d: %s", seed, d.What)
+		}
+		want, err := e.Apply(2, h.updates[half:], h.decisions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := again.Apply(2, h.updates[half:], h.decisions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatalf("seed %d: it goes on otherwise (-want +got):\n%s", seed, d)
+		}
+		for d := range e.Compare(open(t, old, rules)) {
+			t.Fatalf("seed %d: read again: %s", seed, d.What)
+		}
+	}
+}
+
+// Sequences have 40 bits.
+func TestHighestSequence(t *testing.T) {
+	t.Parallel()
+	const low, high = 5, 5 + 1<<32
+	store := engine.NewMemory()
+	e := open(t, store, rules(t))
+	a, b := shared("tmall/1/a", 1), shared("douyin/1/b", 1)
+	for _, step := range []struct {
+		sequence uint64
+		update   engine.Update
+	}{{low, a}, {high, shared("tmall/2/c", 2)}, {engine.MaxSequence, b}} {
+		if _, err := e.Apply(step.sequence, []engine.Update{step.update}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range []*engine.Engine{e, open(t, store, rules(t))} {
+		first, _ := e.PlacementOf(a.Account)
+		second, _ := e.PlacementOf(b.Account)
+		if first.BornSequence != low || second.BornSequence != engine.MaxSequence || max(first.Since, second.Since) != engine.MaxSequence || first.CustomerID != second.CustomerID {
+			t.Errorf("the accounts stand at %+v and %+v", first, second)
+		}
+		if _, err := e.Apply(engine.MaxSequence+1, nil, nil); err == nil {
+			t.Error("a sequence of 41 bits is taken")
+		}
+	}
+}
+
+// shared is an account that bears a phone.
+func shared(account string, phone byte) engine.Update {
+	of, err := identity.ParseAccount(account)
+	if err != nil {
+		panic(err)
+	}
+	return engine.Update{Account: of, Evidence: []identity.Evidence{{Identifier: identity.Identifier{Type: identity.Phone, Hash: identity.Hash{phone}}, Role: identity.RoleMember, Source: of.Platform}}}
+}
+
+// An identifier joins as many accounts as its rule allows, however many that are,
+// and none with one more; so it is after a restart.
+func TestManyAccountsOfOneIdentifier(t *testing.T) {
+	t.Parallel()
+	for _, bound := range []int{3, 254, 255, 256, 700} {
+		rules := parsed(t, fmt.Sprintf("\nlargest_customer: 5000\ntypes:\n  phone: {priority: 1, join: {member: 90}, accounts: %d}\n", bound))
+		store := engine.NewMemory()
+		var updates []engine.Update
+		for i := range bound - 1 {
+			updates = append(updates, shared(fmt.Sprint("tmall/1/", i), 1))
+		}
+		for i, step := range [][]engine.Update{updates, {shared("douyin/1/x", 1)}, {shared("douyin/1/y", 1)}} {
+			e := open(t, store, rules)
+			if _, err := e.Apply(uint64(i), step, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := len(customersOf(e)), []int{1, 1, bound + 1}[i]; got != want {
+				t.Errorf("bound %d, step %d: %d customers, want %d", bound, i, got, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package compare
+
+import (
+	"hash/maphash"
+	"strings"
+)
+
+// Texts numbers different texts from 0, in the order in which they come. The
+// zero value has none. A Go map of millions of texts costs several times as
+// much: it keeps each text's address where the collector looks for it, and
+// hashes all of them anew whenever it grows.
+type Texts struct {
+	list []string
+	// slots are 0 or the upper half of a text's hash, and below it its number
+	// plus 1. Their count is a power of two.
+	slots []uint64
+	// block is where texts are kept side by side, so that the collector has few
+	// blocks to look at instead of one for each text.
+	block strings.Builder
+}
+
+// textsSeed is one for the whole process. No number depends on it.
+var textsSeed = maphash.MakeSeed()
+
+// Add gives a text's number; added says that it came for the first time. The
+// text itself is copied, and not kept.
+func (t *Texts) Add(text string) (number uint32, added bool) {
+	if 4*(len(t.list)+1) > 3*len(t.slots) {
+		t.grow()
+	}
+	hash := maphash.String(textsSeed, text)
+	at, free := t.find(hash, text)
+	if !free {
+		return uint32(t.slots[at]) - 1, false
+	}
+	number = uint32(len(t.list))
+	t.list = append(t.list, t.keep(text))
+	t.slots[at] = hash>>32<<32 | uint64(number+1)
+	return number, true
+}
+
+// Find gives a text's number, if it has one.
+func (t *Texts) Find(text string) (number uint32, ok bool) {
+	if len(t.slots) == 0 {
+		return 0, false
+	}
+	at, free := t.find(maphash.String(textsSeed, text), text)
+	if free {
+		return 0, false
+	}
+	return uint32(t.slots[at]) - 1, true
+}
+
+// find gives the slot of a text, or the free one that it would have.
+func (t *Texts) find(hash uint64, text string) (at uint64, free bool) {
+	mask := uint64(len(t.slots) - 1)
+	at = hash >> 32 & mask
+	for ; t.slots[at] != 0; at = (at + 1) & mask {
+		if s := t.slots[at]; s>>32 == hash>>32 && t.list[uint32(s)-1] == text {
+			return at, false
+		}
+	}
+	return at, true
+}
+
+func (t *Texts) grow() {
+	old := t.slots
+	t.slots = make([]uint64, max(64, 2*len(old)))
+	mask := uint64(len(t.slots) - 1)
+	for _, s := range old {
+		if s == 0 {
+			continue
+		}
+		at := s >> 32 & mask
+		for t.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		t.slots[at] = s
+	}
+}
+
+func (t *Texts) keep(text string) string {
+	const size = 1 << 16
+	if t.block.Len()+len(text) > t.block.Cap() {
+		t.block = strings.Builder{} // what is in the old block stays with its texts
+		t.block.Grow(max(size, len(text)))
+	}
+	from := t.block.Len()
+	t.block.WriteString(text)
+	return t.block.String()[from:]
+}
+
+// List is the texts by their numbers. It is not to be changed.
+func (t *Texts) List() []string { return t.list }
