@@ -35,10 +35,11 @@ func newAESKey(text string) (aesKey, error) {
 }
 
 // ciphertext gives the bytes of a value that has the form of the platform's
-// ciphertexts: base64 of a multiple of 32 bytes. In forms a plus sign may have
-// become a space.
+// ciphertexts: base64 of a multiple of 32 bytes, and of some. In forms a plus
+// sign may have become a space. Line breaks are no part of the form, although
+// the decoder passes over them.
 func ciphertext(value string) ([]byte, bool) {
-	if len(value) < base64.StdEncoding.EncodedLen(block) {
+	if len(value) < base64.StdEncoding.EncodedLen(block) || strings.ContainsAny(value, "\r\n") {
 		return nil, false
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(value, " ", "+"))

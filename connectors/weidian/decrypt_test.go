@@ -47,6 +47,8 @@ func TestDecryptVectors(t *testing.T) {
 func FuzzDecrypt(f *testing.F) {
 	f.Add("qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=")
 	f.Add("13800138000")
+	f.Add(strings.Repeat("\n", 44))
+	f.Add("qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=\n")
 	key, err := newAESKey("00112233445566778899aabbccddeeff")
 	if err != nil {
 		f.Fatal(err)
