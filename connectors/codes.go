@@ -61,7 +61,7 @@ var sureness = []string{"documented", "client", "post", "assumed"}
 var limits = []string{"", "app", "shop", "method", "shop method"}
 
 // kinds are the words for the sentinels.
-var kinds = map[string]error{"": nil, "unauthorised": ErrUnauthorized, "re-authorise": ErrReauthorise, "forbidden": ErrForbidden, "throttled": ErrThrottled, "clock": ErrClock}
+var kinds = map[string]error{"": nil, "unauthorised": ErrUnauthorized, "re-authorise": ErrReauthorise, "forbidden": ErrForbidden, "gone": ErrGone, "throttled": ErrThrottled, "clock": ErrClock}
 
 // Codes is a platform's table of codes. It may be used concurrently.
 type Codes struct {

@@ -41,6 +41,8 @@ var (
 	ErrUnauthorized = errors.New("not authorised")
 	// ErrForbidden: the keys are good, but a permission is missing.
 	ErrForbidden = errors.New("permission missing")
+	// ErrGone: the platform has taken the method out of service.
+	ErrGone = errors.New("method gone")
 	// ErrThrottled: called too often.
 	ErrThrottled = errors.New("called too often")
 	// ErrClock: this machine's clock is too far from the platform's.

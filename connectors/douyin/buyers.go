@@ -1,6 +1,7 @@
 package douyin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -32,7 +33,7 @@ func (c *Connector) buyerOf(ctx context.Context, order string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, buyer, err := orderKey(detailOf(answer))
+	_, buyer, err := orderKey(orderIn(answer))
 	if err != nil {
 		return "", nil
 	}
@@ -40,20 +41,20 @@ func (c *Connector) buyerOf(ctx context.Context, order string) (string, error) {
 	return buyer, nil
 }
 
-// detailOf is the order in an answer of order.orderDetail; nil if there is none. It
+// orderIn is the order in an answer of order.orderDetail; nil if there is none. It
 // may be no JSON.
-func detailOf(answer entity) json.RawMessage {
+func orderIn(answer entity) json.RawMessage {
 	return connectors.Find(answer, "shop_order_detail")[0]
 }
 
-// readWithBuyers reads a listing whose rows name an order but no buyer, and
-// wraps each row as {"<name>":row,"doudian_open_id":buyer}.
-func (c *Connector) readWithBuyers(ctx context.Context, l listing, name string, from connectors.Cursor, give func(connectors.Page) error) error {
+// readWhole reads a listing whose rows name an order but no buyer, and leave to
+// a detail what else there is.
+func (c *Connector) readWhole(ctx context.Context, l listing, from connectors.Cursor, give func(connectors.Page) error) error {
 	return c.walk(ctx, l, from, func(p connectors.Part) error {
 		page := c.records(l.stream, p, p.Rows)
 		page.Total = p.Expected
 		err := page.Each(ctx, c.cfg.Parallel, func(ctx context.Context, r *connectors.Record) (err error) {
-			r.Raw, err = c.withBuyer(ctx, name, r.Raw)
+			r.Raw, err = c.whole(ctx, l, r.Raw)
 			return err
 		})
 		if err != nil {
@@ -63,28 +64,46 @@ func (c *Connector) readWithBuyers(ctx context.Context, l listing, name string, 
 	})
 }
 
-// withBuyer is a row that names an order, as {"<name>":row,"doudian_open_id":buyer}.
-func (c *Connector) withBuyer(ctx context.Context, name string, row json.RawMessage) (json.RawMessage, error) {
-	buyer, err := c.buyerOf(ctx, orderOf(row))
+// whole is the record of a row: {"<l.row>":row,"doudian_open_id":buyer}, with
+// "detail" where the platform gives it.
+func (c *Connector) whole(ctx context.Context, l listing, raw json.RawMessage) (json.RawMessage, error) {
+	row := readListed(raw)
+	buyer, err := c.buyerOf(ctx, string(row.order))
 	if err != nil {
 		return nil, err
 	}
-	return plain(map[string]any{name: row, "doudian_open_id": buyer})
+	record := map[string]any{l.row: raw, "doudian_open_id": buyer}
+	detail, err := c.detailOf(ctx, l, row)
+	if err != nil {
+		return nil, err
+	}
+	if detail != nil {
+		record["detail"] = detail
+	}
+	return plain(record)
 }
 
-// orderOf is the order that a row of after-sales or service tickets names.
-func orderOf(raw json.RawMessage) string {
+// listed is what is read of a row of after-sales or of service tickets before it
+// is mapped.
+type listed struct{ id, updated, order text }
+
+// readListed reads a row; what cannot be read of it is empty, and Map says so.
+func readListed(raw json.RawMessage) listed {
 	var row struct {
+		ID      text `json:"id"`
+		Updated text `json:"update_time"`
 		OrderID text `json:"order_id"`
-		Order   object[struct {
+		Sale    object[struct {
+			ID      text `json:"aftersale_id"`
+			Updated text `json:"update_time"`
+		}] `json:"aftersale_info"`
+		Order object[struct {
 			ID text `json:"shop_order_id"`
 		}] `json:"order_info"`
 	}
 	if json.Unmarshal(raw, &row) != nil {
-		return ""
+		return listed{}
 	}
-	if row.Order.V.ID != "" {
-		return string(row.Order.V.ID)
-	}
-	return string(row.OrderID)
+	sale := row.Sale.V
+	return listed{cmp.Or(sale.ID, row.ID), cmp.Or(sale.Updated, row.Updated), cmp.Or(row.Order.V.ID, row.OrderID)}
 }

@@ -116,8 +116,12 @@ type Connector struct {
 	cfg    Config
 	client *client
 	buyers *connectors.Recent[string, string] // by order
-	log    *slog.Logger
-	until  time.Time // where Read ends; zero: at the present
+	// details are what was read of rows, and extras the methods that give it, by
+	// stream.
+	details *connectors.Recent[version, json.RawMessage]
+	extras  map[string]*connectors.Extra
+	log     *slog.Logger
+	until   time.Time // where Read ends; zero: at the present
 }
 
 var (
@@ -162,10 +166,15 @@ func New(shop string, cfg Config) (*Connector, error) {
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
-	return &Connector{
+	c := &Connector{
 		shop: shop, cfg: cfg, client: newClient(calls, shop, cfg), buyers: connectors.NewRecent[string, string](connectors.BuyersKept),
+		details: connectors.NewRecent[version, json.RawMessage](detailsKept), extras: make(map[string]*connectors.Extra),
 		log: cfg.Log.With("platform", Platform, "shop", shop),
-	}, nil
+	}
+	for _, l := range []listing{aftersaleListing, serviceListing} {
+		c.extras[l.stream] = &connectors.Extra{Log: c.log, Without: l.detail.without}
+	}
+	return c, nil
 }
 
 // Share lets the connector share its limits with others; call it before the
@@ -188,8 +197,8 @@ func Spec() connectors.Spec {
 		Settings: json.RawMessage(settingsSchema),
 		Rights: []string{
 			"orders (order.searchList, order.orderDetail)",
-			"after-sales (afterSale.List)",
-			"service tickets (order.getServiceList)",
+			"after-sales (afterSale.List; afterSale.Detail for their first answer)",
+			"service tickets (order.getServiceList; order.serviceDetail for their first answer)",
 			"会员通, members (member.mGetMemberInfoByOpenIdList), opened for the shop and with the outer platform's number in app_id: gives the phone of a consenting member",
 		},
 		Sample: sample,
@@ -205,9 +214,9 @@ func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cur
 		case Users:
 			return c.readUsers(ctx, from, give)
 		case Aftersales:
-			return c.readWithBuyers(ctx, aftersaleListing, "aftersale", from, give)
+			return c.readWhole(ctx, aftersaleListing, from, give)
 		case Services:
-			return c.readWithBuyers(ctx, serviceListing, "service", from, give)
+			return c.readWhole(ctx, serviceListing, from, give)
 		}
 		return connectors.ErrNoStream
 	})
@@ -247,8 +256,15 @@ func (c *Connector) Check(ctx context.Context) error {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: %w", c.shop, l.stream, err))
 		}
-		if l.stream == Orders && len(page.Rows) > 0 {
+		if len(page.Rows) == 0 {
+			continue
+		}
+		if l.stream == Orders {
 			_, someone, _ = orderKey(page.Rows[0])
+			continue
+		}
+		if err := c.mayRead(ctx, l, page.Rows[0]); err != nil {
+			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: first answers: %w", c.shop, l.stream, err))
 		}
 	}
 	if c.cfg.AppID != 0 && someone != "" {

@@ -8,7 +8,8 @@ import (
 )
 
 // Estimate implements connectors.Estimator: a list says how many rows there
-// are; those that name no buyer take a call each, and members one for ten.
+// are; those that name no buyer take a call each and their details another, and
+// members one for ten.
 func (c *Connector) Estimate(ctx context.Context, stream string, from connectors.Cursor) (connectors.Estimate, error) {
 	l := orderListing
 	switch stream {
@@ -32,7 +33,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	}
 	switch {
 	case stream == Aftersales, stream == Services:
-		e.Calls += rows
+		e.Calls += 2 * rows
 	case stream == Users && c.cfg.AppID != 0:
 		e.Calls += (rows + memberBatch - 1) / memberBatch
 	}

@@ -16,6 +16,10 @@ type listing struct {
 	stream, method string
 	// params of the page-th page, counted from 1, of so many rows.
 	params func(w connectors.Window, page, size int) map[string]any
+	// row is under which name a row stands in its record, and detail what says more
+	// of it; empty of orders, whose rows say all.
+	row    string
+	detail detail
 }
 
 // errNoList is the error of an answer that is none: taken for an empty list, it

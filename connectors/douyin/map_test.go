@@ -97,6 +97,33 @@ func TestTimesThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// What a detail leaves out, or writes in the other of the platform's ways, costs
+// nothing of what the list says.
+func TestDetailsThatSayLess(t *testing.T) {
+	t.Parallel()
+	const replied, changed = 1767348000000, 1767402000000
+	for detail, want := range map[string][2]int64{
+		`null`: {replied, changed}, `{}`: {replied, changed}, `[]`: {replied, changed}, `{"first_reply_time":"","close_time":null}`: {replied, changed},
+		`{"first_reply_time":1767320000,"close_time":1767330000}`: {1767320000000, 1767330000000},
+	} {
+		raw := `{"doudian_open_id":"b","detail":` + detail + `,"service":{"id":1,"order_id":"6","operate_status":100,"create_time":"2026-01-02 10:00:00","update_time":"2026-01-03 09:00:00","reply_time":"2026-01-02 18:00:00"}}`
+		list, err := mapRecord(recordOf(Services, []byte(raw)))
+		if err != nil || list[0].GetTicket().GetFirstAnswerMs() != want[0] || list[0].GetTicket().GetSolvedMs() != want[1] {
+			t.Errorf("a service ticket with the detail %s: %v, %v, want %v", detail, list, err, want)
+		}
+	}
+	for detail, want := range map[string]int64{
+		`null`: 0, `{}`: 0, `{"record_logs_list":null}`: 0, `{"record_logs_list":""}`: 0, `{"record_logs_list":[null]}`: 0,
+		`{"record_logs_list":[{"role":"2","time":"1767320000"},{"role":2}]}`: 1767320000000,
+	} {
+		raw := `{"doudian_open_id":"b","detail":` + detail + `,"aftersale":{"aftersale_info":{"aftersale_id":"1","update_time":1},"order_info":{"shop_order_id":"6"}}}`
+		list, err := mapRecord(recordOf(Aftersales, []byte(raw)))
+		if err != nil || len(list) != 2 || list[1].GetTicket().GetFirstAnswerMs() != want {
+			t.Errorf("an after-sale with the detail %s: %v, %v, want %d", detail, list, err, want)
+		}
+	}
+}
+
 func FuzzMap(f *testing.F) {
 	streams := []string{Orders, Users, Aftersales, Services}
 	for i, stream := range streams {

@@ -1,6 +1,7 @@
 package douyin
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -32,6 +33,27 @@ type aftersale struct {
 	Text object[struct {
 		Reason text `json:"reason_text"`
 	}] `json:"text_part"`
+}
+
+// negotiated is one step of an after-sale's history.
+type negotiated struct {
+	Time anyTime `json:"time"`
+	Role text    `json:"role"`
+}
+
+// shopRole is the role of the shop's own people in that history; 1 is the buyer,
+// 3 the platform's service, 4 its system.
+const shopRole = "2"
+
+// firstAnswer is when the shop first did something in an after-sale; 0 where it has
+// not, or its history is not known.
+func firstAnswer(history []negotiated) (ms int64) {
+	for _, step := range history {
+		if at := int64(step.Time); step.Role == shopRole && at > 0 && (ms == 0 || at < ms) {
+			ms = at
+		}
+	}
+	return ms
 }
 
 // aftersaleType is what a type of after-sales is: the kind of the ticket and
@@ -88,9 +110,12 @@ func mapAftersale(r connectors.Record) ([]*events.Event, error) {
 	var a struct {
 		Aftersale object[aftersale] `json:"aftersale"`
 		Buyer     text              `json:"doudian_open_id"`
+		Detail    object[struct {
+			History list[negotiated] `json:"record_logs_list"`
+		}] `json:"detail"`
 	}
 	if err := r.Decode(&a); err != nil {
-		return nil, errors.New("the after-sale is not of the form that the platform promises: " + connectors.Fault(err))
+		return nil, errors.New("the after-sale is not of the form that the platform promises: " + connectors.Fault(err, errMoment))
 	}
 	info, orderID := a.Aftersale.V.Info.V, string(a.Aftersale.V.Order.V.ID)
 	if info.ID == "" {
@@ -148,6 +173,7 @@ func mapAftersale(r connectors.Record) ([]*events.Event, error) {
 				Kind: what.kind, Status: status.ticket, PlatformStatus: string(info.Status), Priority: priority,
 				Channel: "aftersale", Subject: reason, OrderId: orderID, ItemId: itemID, Currency: currency,
 				AmountMinor: int64(info.Refund), CreatedMs: created, SolvedMs: seconds(info.Final),
+				FirstAnswerMs: firstAnswer(a.Detail.V.History),
 			}},
 		},
 	}, nil
@@ -172,7 +198,11 @@ func mapService(r connectors.Record) ([]*events.Event, error) {
 			Updated anyTime `json:"update_time"`
 			Replied anyTime `json:"reply_time"`
 		}] `json:"service"`
-		Buyer text `json:"doudian_open_id"`
+		Buyer  text `json:"doudian_open_id"`
+		Detail object[struct {
+			Answered anyTime `json:"first_reply_time"`
+			Closed   anyTime `json:"close_time"`
+		}] `json:"detail"`
 	}
 	if err := r.Decode(&s); err != nil {
 		return nil, errors.New("the service ticket is not of the form that the platform promises: " + connectors.Fault(err, errMoment))
@@ -195,14 +225,14 @@ func mapService(r connectors.Record) ([]*events.Event, error) {
 	}
 	var solved int64
 	if status == events.TicketStatus_TICKET_STATUS_CLOSED {
-		solved = modified
+		solved = cmp.Or(int64(s.Detail.V.Closed), modified)
 	}
 	return []*events.Event{{
 		Header: header(r, "service:"+string(ticket.ID), account, modified),
 		Body: &events.Event_Ticket{Ticket: &events.Ticket{
 			Kind: "service", Status: status, PlatformStatus: string(ticket.Status), Channel: "service",
 			Subject: string(ticket.Type), OrderId: orderID, CreatedMs: int64(ticket.Created),
-			FirstAnswerMs: int64(ticket.Replied), SolvedMs: solved,
+			FirstAnswerMs: int64(cmp.Or(s.Detail.V.Answered, ticket.Replied)), SolvedMs: solved,
 		}},
 	}}, nil
 }

@@ -185,7 +185,7 @@ func (c *Connector) StillListed(stream, tag string) bool {
 const saleByNumber = "afterSale.List"
 
 // Fetch reads an order or an after-sale by its number. Of an after-sale the
-// list is asked, by its filter: its rows are what Map knows, while the detail
+// list is asked first, by its filter: its rows are what Map knows, while the detail
 // spells its names otherwise. It shows those of the last six months.
 func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Page, error) {
 	switch stream {
@@ -194,7 +194,7 @@ func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Pa
 		if err := c.client.call(ctx, "order.orderDetail", map[string]any{"shop_order_id": id}, &answer); err != nil {
 			return connectors.Page{}, err
 		}
-		order := detailOf(answer)
+		order := orderIn(answer)
 		if number, buyer, err := orderKey(order); err == nil {
 			c.learn(number, buyer)
 		}
@@ -209,7 +209,7 @@ func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Pa
 		if len(answer.Items) == 0 {
 			return connectors.Page{}, nil
 		}
-		raw, err := c.withBuyer(ctx, "aftersale", answer.Items[0])
+		raw, err := c.whole(ctx, aftersaleListing, answer.Items[0])
 		if err != nil {
 			return connectors.Page{}, err
 		}

@@ -132,12 +132,7 @@ func (d *douyin) afterSaleDetail(params douyinParams) (any, *douyinFault) {
 	id, _ := strconv.ParseInt(number, 10, 64) // RefundByNumber read it
 	records := []any{}
 	if params.bool("need_operation_record") {
-		records = append(records, map[string]any{"operator": "买家", "time": douyinText(o.Refund.Created), "text": "发起售后申请",
-			"images": []any{}, "desc_kvs": []any{}, "action": "apply", "role": 1, "all_evidence": []any{}})
-		if !o.Refund.Ended.IsZero() {
-			records = append(records, map[string]any{"operator": "商家", "time": douyinText(o.Refund.Ended),
-				"text": list.TextPart.Status, "images": []any{}, "desc_kvs": []any{}, "action": "close", "role": 2, "all_evidence": []any{}})
-		}
+		records = douyinNegotiation(o)
 	}
 	return map[string]any{
 		"process_info": map[string]any{
@@ -156,6 +151,39 @@ func (d *douyin) afterSaleDetail(params douyinParams) (any, *douyinFault) {
 		},
 		"order_info": map[string]any{"shop_order_id": o.Number, "sku_order_infos": list.OrderInfo.Related},
 	}, nil
+}
+
+// The roles in an after-sale's history.
+const (
+	douyinBuyer = 1 + iota
+	douyinShop
+	_ // the platform's service
+	douyinSystem
+)
+
+// douyinNegotiation is an after-sale's history, newest first: who did what, in
+// words that tell of people.
+func douyinNegotiation(o Order) []any {
+	r, steps := o.Refund, []any{}
+	step := func(role int, operator string, at time.Time, action, text string) {
+		steps = append(steps, map[string]any{"operator": operator, "time": douyinText(at), "text": text, "images": []any{},
+			"desc_kvs": []any{map[string]any{"key": "联系人", "value": o.Receiver.Name}}, "action": action, "role": role, "all_evidence": []any{}})
+	}
+	buyer := func(at time.Time, action, text string) { step(douyinBuyer, o.Account.Nick, at, action, text) }
+	shop := func(action, text string) { step(douyinShop, "商家", r.Modified, action, text) }
+	switch r.Status {
+	case RefundAgreed:
+		shop("同意申请", "商家同意售后申请")
+	case RefundRefused:
+		shop("拒绝申请", "商家拒绝售后申请，请联系"+o.Receiver.Phone)
+	case RefundClosed:
+		buyer(r.Modified, "取消申请", "买家撤销售后申请")
+	case RefundSuccess:
+		step(douyinSystem, "系统", r.Modified, "退款成功", "退款已原路退回")
+		shop("同意退款", "商家同意退款")
+	}
+	buyer(r.Created, "发起申请", "买家发起售后申请，原因："+r.Reason)
+	return steps
 }
 
 // douyinText is a time as the service methods write it, "" for none.
@@ -232,16 +260,17 @@ func (d *douyin) serviceDetail(params douyinParams) (any, *douyinFault) {
 	shown, _ := d.service(service.Order)
 	logs := []any{map[string]any{"content": shown.Detail, "img_list": []any{}, "service_log_type": 1, "operate_name": "平台客服",
 		"service_detail": shown.Detail, "reply_detail": "", "close_detail": "", "reject_detail": "", "deal_time": shown.CreateTime}}
-	closed := ""
-	if shown.ReplyTime != "" {
-		closed = shown.ReplyTime
+	first, closed := "", ""
+	if !service.Open {
+		// The list tells of the last reply, and the shop's first was earlier.
+		first, closed = douyinText(service.Created.Add(service.Modified.Sub(service.Created)/2)), shown.UpdateTime
 		logs = append(logs, map[string]any{"content": shown.Reply, "img_list": []any{}, "service_log_type": 2, "operate_name": "商家",
-			"service_detail": "", "reply_detail": shown.Reply, "close_detail": "", "reject_detail": "", "deal_time": shown.ReplyTime})
+			"service_detail": "", "reply_detail": shown.Reply, "close_detail": "", "reject_detail": "", "deal_time": first})
 	}
 	return map[string]any{"logs": logs, "detail": map[string]any{
 		"id": shown.ID, "order_id": shown.OrderID, "shop_id": shown.ShopID, "service_type": shown.ServiceType,
 		"operate_status": shown.OperateStatus, "operate_status_desc": shown.OperateStatusDesc, "detail": shown.Detail,
 		"reply": shown.Reply, "create_time": shown.CreateTime, "update_time": shown.UpdateTime, "reply_time": shown.ReplyTime,
-		"first_reply_time": shown.ReplyTime, "close_time": closed, "close_detail": "", "is_reject": false, "reject_detail": "",
+		"first_reply_time": first, "close_time": closed, "close_detail": "", "is_reject": false, "reject_detail": "",
 		"reject_time": "", "evidence_required": false, "img_list": []any{}, "expiration_time": ""}}, nil
 }
