@@ -144,7 +144,7 @@ func (p *partitioner) resemble() {
 		case judge == nil && rivals[i]:
 			reason = ReviewPerShop
 		default:
-			reason = p.refuse(a, b, p.rules.Model.PerShop)
+			reason = p.refuse(a, b, p.rules.Model.PerShop, p.rules.LargestCustomer)
 			if judge != nil {
 				reason = cmp.Or(reason, judge(i, reason, Cluster{p, a}, Cluster{p, b}))
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 )
@@ -50,7 +51,7 @@ type ReviewReason string
 const (
 	ReviewExclusive ReviewReason = "exclusive"        // two values of a type of which a customer has one
 	ReviewDifferent ReviewReason = "different"        // a decision keeps them apart
-	ReviewLargest   ReviewReason = "largest_customer" // the customer would pass its bound
+	ReviewLargest   ReviewReason = "largest_customer" // the customer would pass its bound: its weakest identifiers went inert
 	ReviewPerShop   ReviewReason = "per_shop"         // one shop knows several accounts by this value
 	ReviewAccounts  ReviewReason = "accounts"         // the value bears too many accounts
 	ReviewModel     ReviewReason = "model"            // the two resemble each other, and not enough to be joined
@@ -58,8 +59,9 @@ const (
 )
 
 // Review is a refused join. For an inert identifier Accounts are those that
-// it would have joined (not listed for ReviewAccounts and ReviewBlock, there are
-// too many); for one refused link, the account and one of those it would have met.
+// it would have joined (not listed for ReviewAccounts and ReviewBlock, nor where
+// they alone are more than a customer may have: there are too many); for one
+// refused link, the account and one of those it would have met.
 type Review struct {
 	Reason     ReviewReason
 	Identifier Identifier
@@ -167,9 +169,28 @@ type Partition struct {
 
 // Partition resolves a component: decisions first, then links by strength,
 // priority and key, then pairs by weight, each refused if it breaks a constraint.
+// Where links make a customer too large, its weakest identifiers go inert and it
+// begins anew without them, until none is too large.
 func (r *Rules) Partition(c Component) Partition {
+	p := r.partitioner(c)
+	for p.lighten() {
+		p = r.partitioner(p.component)
+	}
+	if len(c.Pairs) > 0 {
+		p.resemble()
+	}
+	out := Partition{Customer: make([]int, len(c.Accounts)), Links: p.links, Reviews: p.reviews}
+	for i := range out.Customer {
+		out.Customer[i] = p.clusters[p.find(i)].first
+	}
+	slices.SortFunc(out.Reviews, Review.Compare)
+	return out
+}
+
+// partitioner has joined what decisions and identifiers join.
+func (r *Rules) partitioner(c Component) *partitioner {
 	n := len(c.Accounts)
-	p := partitioner{rules: r, component: c, parent: make([]int, n+len(c.Groups)), clusters: make([]cluster, n+len(c.Groups))}
+	p := &partitioner{rules: r, component: c, parent: make([]int, n+len(c.Groups)), clusters: make([]cluster, n+len(c.Groups))}
 	if c.Judge != nil {
 		p.next, p.last = make([]int, n), make([]int, n)
 		for i := range n {
@@ -192,15 +213,7 @@ func (r *Rules) Partition(c Component) Partition {
 	}
 	p.decide()
 	p.link()
-	if len(c.Pairs) > 0 {
-		p.resemble()
-	}
-	out := Partition{Customer: make([]int, n), Links: p.links, Reviews: p.reviews}
-	for i := range n {
-		out.Customer[i] = p.clusters[p.find(i)].first
-	}
-	slices.SortFunc(out.Reviews, Review.Compare)
-	return out
+	return p
 }
 
 type shopCount struct {
@@ -318,7 +331,7 @@ func (p *partitioner) link() {
 		account := p.component.Accounts[member.Account]
 		a, b := p.find(member.Account), p.find(len(p.component.Accounts)+l.group)
 		if a != b {
-			if reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type].PerShop); reason != "" {
+			if reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type].PerShop, math.MaxInt); reason != "" {
 				p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span,
 					Accounts: []Account{account, p.component.Accounts[p.clusters[b].first]}})
 				continue
@@ -357,17 +370,20 @@ func (p *partitioner) crowded(group *Group) bool {
 
 // reviewGroup says that a group joins nothing, and why.
 func (p *partitioner) reviewGroup(group *Group, reason ReviewReason) {
-	accounts := make([]Account, len(group.Members))
-	for i, m := range group.Members {
-		accounts[i] = p.component.Accounts[m.Account]
+	var accounts []Account
+	if len(group.Members) <= p.rules.LargestCustomer {
+		for _, m := range group.Members {
+			accounts = append(accounts, p.component.Accounts[m.Account])
+		}
+		slices.SortFunc(accounts, Account.Compare)
 	}
-	slices.SortFunc(accounts, Account.Compare)
 	p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span, Accounts: accounts})
 }
 
 // refuse says why the clusters a and b must not be joined by a link through
-// which a customer may get perShop accounts of one shop, "" if they may.
-func (p *partitioner) refuse(a, b, perShop int) ReviewReason {
+// which a customer may get perShop accounts of one shop and so many in all, ""
+// if they may.
+func (p *partitioner) refuse(a, b, perShop, largest int) ReviewReason {
 	x, y := &p.clusters[a], &p.clusters[b]
 	switch {
 	case x.size == 0 || y.size == 0:
@@ -376,7 +392,7 @@ func (p *partitioner) refuse(a, b, perShop int) ReviewReason {
 		return ReviewDifferent
 	case p.exceedsExclusive(x, y):
 		return ReviewExclusive
-	case x.size+y.size > p.rules.LargestCustomer:
+	case x.size > largest-y.size:
 		return ReviewLargest
 	case perShop > 0 && exceedsPerShop(x, y, perShop):
 		return ReviewPerShop

@@ -88,19 +88,6 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// A customer grows up to the bound, and what would make it larger is asked.
-func TestTheLargestCustomer(t *testing.T) {
-	t.Parallel()
-	rules, err := ParseRules([]byte("largest_customer: 2\ntypes:\n  phone: {priority: 1, join: {member: 90}}\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := Resolve([]Evidence{member("douyin/s/a", Phone, 1, 0), member("tmall/s/b", Phone, 1, 0), member("weidian/s/c", Phone, 1, 0)}, nil, rules)
-	if len(got.Customers) != 2 || len(got.Customers[0]) != 2 || len(got.Reviews) != 1 || got.Reviews[0].Reason != ReviewLargest {
-		t.Errorf("customers %v, reviews %+v; want two of three joined, and the third asked about", got.Customers, got.Reviews)
-	}
-}
-
 // By the rules that ship nothing that staff typed, and nothing of a receiver's,
 // joins anybody, whatever its type.
 func TestNeitherAgentsNorReceiversJoin(t *testing.T) {

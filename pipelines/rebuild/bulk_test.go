@@ -77,7 +77,7 @@ func anyRules(t testing.TB, r *rand.Rand) *identity.Rules {
 	t.Helper()
 	some := func(most int) int { return r.IntN(2) * (1 + r.IntN(most)) } // half of them have no bound
 	text := fmt.Sprintf("largest_customer: %d\ntypes:\n", 2+r.IntN(30))
-	for i, typ := range []string{"phone", "unionid", "email", "member_card"} {
+	for i, typ := range []string{"phone", "unionid", "email", "member_card", "openid", "tmall_open_uid", "tmall_omid", "weidian_buyer_id"} {
 		if i > 0 && r.IntN(4) == 0 {
 			continue
 		}

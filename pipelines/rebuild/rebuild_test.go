@@ -392,8 +392,11 @@ func population(t testing.TB, f *flowtest.Flow, r *rand.Rand) []kafka.Message {
 		}
 		e.Header.Person.Sightings = nil
 		for range 1 + r.IntN(3) {
-			typ := []string{"phone", "phone", "unionid", "email", "member_card"}[r.IntN(5)]
+			typ := []string{"phone", "phone", "phone", "unionid", "unionid", "email", "email", "member_card", "openid", "tmall_open_uid", "tmall_omid", "weidian_buyer_id"}[r.IntN(12)]
 			value := map[string]string{"phone": fmt.Sprintf("139%08d", 12_345_000+r.IntN(90)), "unionid": fmt.Sprint("u", r.IntN(120)), "email": fmt.Sprintf("p%d@mail.invalid", r.IntN(80)), "member_card": fmt.Sprint("c", r.IntN(60))}[typ]
+			if value == "" { // few values, so that each has many bearers
+				value = fmt.Sprint(typ, r.IntN(12))
+			}
 			e.Header.Person.Sightings = append(e.Header.Person.Sightings, &events.Sighting{Type: typ, Value: value, Role: roles[r.IntN(len(roles))]})
 		}
 		// A chain that needs more than one round.
