@@ -182,16 +182,20 @@ func (f folder) rebuilding(ctx context.Context, quiet bool, work func(*rebuild.R
 type identityResolveCmd struct {
 	rulesFlag
 	Engine string `help:"go: in this program's memory; clickhouse: as SQL, for what no machine's memory holds." enum:"go,clickhouse" default:"go"`
+	Write  bool   `help:"With --engine clickhouse: keep who is whose in the table identity_resolved."`
 	JSON   bool   `help:"Print one JSON object."`
 }
 
 // Help shows below the usage.
 func (identityResolveCmd) Help() string {
-	return "Finds all customers from all that is stored, as if nothing were known, and compares them with those that there are. Both engines find the same. Nothing changes: to make the resolver's state anew, see `oneid rebuild`; to change the rules, `oneid identity apply`. With --rules it is by other rules, and the differences are what these would move.\n\nOn ClickHouse what shares an identifier is drawn together in rounds until nothing is left to join. Components that a constraint may split are partitioned here by the rules, a part at a time, and receivers that a model may find alike are compared here, for they are sealed: the memory of this program stays the same, however many accounts there are. What a pair weighs is SQL again. So it says how many pairs there are from each number of bits on, and with that what other thresholds of the model would join. Of one brand one such run is under way at a time; what a killed one has left goes when the next begins.\n\nWith each step stand its seconds and the rows that it wrote on ClickHouse. The checksum is that of all accounts with their customers: two runs that found the same have the same.\n\nExit code: 0 no difference, or other rules; 3 there are differences; 1 failed. What arrives while it runs may count as one."
+	return "Finds all customers from all that is stored, as if nothing were known, and compares them with those that there are. Both engines find the same. Nothing changes: to make the resolver's state anew, see `oneid rebuild`; to change the rules, `oneid identity apply`. With --rules it is by other rules, and the differences are what these would move.\n\nOn ClickHouse what shares an identifier is drawn together in rounds until nothing is left to join. Components that a constraint may split are partitioned here by the rules, a part at a time, and receivers that a model may find alike are compared here, for they are sealed: the memory of this program stays the same, however many accounts there are. What a pair weighs is SQL again. So it says how many pairs there are from each number of bits on, and with that what other thresholds of the model would join. Of one brand one such run is under way at a time; what a killed one has left goes when the next begins.\n\nWith --write the outcome stays on ClickHouse, in the table identity_resolved: platform, shop, account, customer_id (the id that the resolver would give), present_customer_id (that of today) and resolved_at. A run that keeps its outcome puts it in the place of the last one's, in one step, and says how many customers would come together or apart, as `oneid identity plan` does where the state fits into memory. Nothing else reads that table: who is whose is as before.\n\nWith each step stand its seconds and the rows that it wrote on ClickHouse. The checksum is that of all accounts with their customers: two runs that found the same have the same.\n\nExit code: 0 no difference, or other rules; 3 there are differences; 1 failed. What arrives while it runs may count as one."
 }
 
 // Run resolves.
 func (c identityResolveCmd) Run(ctx context.Context, f folder) error {
+	if c.Write && c.Engine != "clickhouse" {
+		return hinted{errors.New("--write keeps what was resolved on ClickHouse"), "add --engine clickhouse"}
+	}
 	var rules *identity.Rules
 	var models identity.Scorers
 	if c.Rules != "" || c.Model != "" {
@@ -206,11 +210,14 @@ func (c identityResolveCmd) Run(ctx context.Context, f folder) error {
 		rules, models = p.rules, p.models
 	}
 	var found rebuild.Bulk
+	var database string
 	err := f.rebuilding(ctx, c.JSON, func(r *rebuild.Rebuild) (err error) {
 		if models != nil {
 			r.Models = models
 		}
 		if c.Engine == "clickhouse" {
+			r.KeepResolved = c.Write
+			database = r.ClickHouse.Database()
 			found, err = r.Bulk(ctx, rules)
 		} else {
 			found, err = r.Again(ctx, rules)
@@ -235,6 +242,10 @@ func (c identityResolveCmd) Run(ctx context.Context, f folder) error {
 		if found.Compared > 0 {
 			fmt.Printf("the model compared %d pairs of accounts; people are asked about %d\n", found.Compared, found.Asked)
 			fmt.Printf("pairs from so many bits on: %s\n", weights(found.Weights))
+		}
+		if s := found.Shifts; s != nil {
+			fmt.Printf("%d customers come together, as %d; %d come apart, as %d; %d have another customer_id\n", s.JoinedFrom, s.JoinedTo, s.SplitFrom, s.SplitTo, s.Redirected)
+			fmt.Printf("kept: SELECT platform, shop, account, customer_id, present_customer_id FROM %s.%s\n", database, rebuild.ResolvedTable)
 		}
 		fmt.Printf("checksum %s\n", found.Checksum)
 		for _, s := range found.Steps {

@@ -45,6 +45,8 @@ type Bulk struct {
 	// Differences are accounts whose customer_id is another than in the table
 	// identity_map.
 	Differences int `json:"differences"`
+	// Shifts are told by a run that keeps what it found.
+	Shifts *Shifts `json:"shifts,omitempty"`
 	// Checksum of who is whose: that of another run is the same if and, but for a
 	// chance of 1 in 2⁶⁴, only if it found the same customers.
 	Checksum string `json:"checksum"`
@@ -102,7 +104,8 @@ func (r *Rebuild) Again(ctx context.Context, rules *identity.Rules) (Bulk, error
 	return out, nil
 }
 
-// bulk is one run. Its tables are its own, and gone with it; those of one that was
+// bulk is one run. Its tables are its own, and gone with it, but for what it is
+// asked to keep; those of one that was
 // killed go when the next begins.
 type bulk struct {
 	*Rebuild
@@ -161,12 +164,16 @@ func (b *bulk) run(ctx context.Context) (err error) {
 	if b.scorer != nil {
 		steps = append(steps, step{"find who meets", b.gatherMeeting}, step{"compare who meets", b.levels}, step{"weigh pairs", b.score})
 	}
-	for _, step := range append(steps, []step{
+	steps = append(steps, []step{
 		{"join what is connected", b.label},
 		{"find what is contested", b.contest},
 		{"partition what is contested", b.partition},
 		{"compare", b.compare},
-	}...) {
+	}...)
+	if b.KeepResolved {
+		steps = append(steps, step{"keep", b.keep})
+	}
+	for _, step := range steps {
 		b.tell(step.what, 0)
 		began := time.Now()
 		b.rows = 0
@@ -576,17 +583,26 @@ func identityOf(typ, hash string) identity.Identifier {
 	return id
 }
 
-func (b *bulk) compare(ctx context.Context) error {
+// found is the SQL of each account with the customer that was found for it.
+func (b *bulk) found() string {
 	leader := "SELECT a.n AS n, a.id AS id, platform, shop, account, if(p.l IS NULL, if(x.l IS NULL, a.n, x.l), p.l) AS leader FROM " + b.of("accounts") + " AS a LEFT JOIN " + b.of("labels") + " AS x ON a.n = x.n LEFT JOIN " + b.of("partitioned") + " AS p ON a.n = p.n"
+	return "SELECT platform, shop, account, r.id AS birth, r.leader = r.n AS eldest, e.id AS customer FROM (" + leader + ") AS r INNER JOIN " + b.of("accounts") + " AS e ON r.leader = e.n"
+}
+
+// present is the SQL of each account with the customer that it has.
+func (b *bulk) present() string {
+	return "(SELECT toString(platform) AS platform, toString(shop) AS shop, account, customer_id FROM " + b.table("identity_map") + " FINAL)"
+}
+
+func (b *bulk) compare(ctx context.Context) error {
 	nullable := append(slices.Clone(bulkSpill), clickhouse.Setting{Name: "join_use_nulls", Value: 1})
-	found := "SELECT platform, shop, account, r.id AS birth, r.leader = r.n AS eldest, e.id AS customer FROM (" + leader + ") AS r INNER JOIN " + b.of("accounts") + " AS e ON r.leader = e.n"
 	var rows []struct {
 		Customers   uint64 `ch:"customers"`
 		Differences uint64 `ch:"differences"`
 		Sum         uint64 `ch:"sum"`
 	}
-	err := b.ClickHouse.Select(ctx, "compare with identity_map", &rows, "SELECT countIf(f.eldest) AS customers, countIf(m.customer_id IS NULL OR m.customer_id != f.customer) AS differences, sum("+low64SQL("f.birth")+" * bitOr("+low64SQL("f.customer")+", 1)) AS sum FROM ("+found+") AS f LEFT JOIN (SELECT toString(platform) AS platform, toString(shop) AS shop, account, customer_id FROM "+
-		b.table("identity_map")+" FINAL) AS m USING (platform, shop, account)", nullable...)
+	err := b.ClickHouse.Select(ctx, "compare with identity_map", &rows, "SELECT countIf(f.eldest) AS customers, countIf(m.customer_id IS NULL OR m.customer_id != f.customer) AS differences, sum("+low64SQL("f.birth")+" * bitOr("+low64SQL("f.customer")+", 1)) AS sum FROM ("+b.found()+") AS f LEFT JOIN "+
+		b.present()+" AS m USING (platform, shop, account)", nullable...)
 	if err != nil || len(rows) != 1 {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/identity"
+	"oneid/identity/engine"
 	"oneid/identity/normalize"
 	"oneid/internal/clickhouse"
 	"oneid/internal/keyring"
@@ -230,6 +233,98 @@ func TestBulkByAnyRules(t *testing.T) {
 	}
 	if contested == 0 || joined == 0 || asked == 0 || inert == 0 {
 		t.Errorf("%d components contested, %d pairs joined, %d asked about, %d models with inert keys: the test shows less than it says", contested, joined, asked, inert)
+	}
+}
+
+// What a run keeps is each account with the customer that this program finds for it,
+// by any rules, beside the one that it has; its counts are the plan's. Nothing else
+// changes by it, and a run that was ended leaves what the one before has kept.
+func TestBulkKeepsWhatItFound(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 5))
+	f := flowtest.New(t)
+	f.Publish(t, append(population(t, f, r), messages(t, f, r, 0)...)...)
+	resolver, present := f.Resolver(t, f.State(t), nil)
+	resolver.BatchEvents = 1000
+	if err := flowtest.Run(t, resolver); err != nil {
+		t.Fatal(err)
+	}
+	place := func(e *engine.Engine) map[string]string {
+		out := map[string]string{}
+		for c := range e.Customers {
+			for _, a := range c.Accounts {
+				out[a.String()] = c.ID.String()
+			}
+		}
+		return out
+	}
+	kept := func() (found, was map[string]string) {
+		t.Helper()
+		found, was = map[string]string{}, map[string]string{}
+		err := f.ClickHouse.Rows(t.Context(), "read what was kept", "SELECT concat(platform, '/', shop, '/', account), toString(customer_id), ifNull(toString(present_customer_id), '') FROM "+f.ClickHouse.Database()+"."+ResolvedTable, func(scan func(...any) error) error {
+			var account, customer, before string
+			if err := scan(&account, &customer, &before); err != nil {
+				return err
+			}
+			found[account], was[account] = customer, before
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found, was
+	}
+	keeper := rebuildOf(f)
+	keeper.KeepResolved = true
+	shifted := 0
+	for i := range 5 {
+		rules := anyRules(t, r)
+		f.Models["judge"] = anyJudge(r)
+		plan, err := rebuildOf(f).Plan(t.Context(), rules, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := keeper.Bulk(t.Context(), rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Shifts{Redirected: plan.Redirected, JoinedFrom: plan.JoinedFrom, JoinedTo: plan.JoinedTo, SplitFrom: plan.SplitFrom, SplitTo: plan.SplitTo}
+		if got.Shifts == nil || *got.Shifts != want {
+			t.Errorf("rules %d: kept %+v, planned %+v", i, got.Shifts, want)
+		}
+		shifted += want.JoinedFrom + want.SplitFrom
+		e, sequence, err := rebuildOf(f).inMemory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Apply(sequence+1, nil, []identity.Decision{adoption(rules)}); err != nil {
+			t.Fatal(err)
+		}
+		found, was := kept()
+		if d := cmp.Diff(place(e), found); d != "" {
+			t.Errorf("rules %d: not the customers of the engine that adopts them (-want +got):\n%s", i, d)
+		}
+		if d := cmp.Diff(place(present), was); d != "" {
+			t.Errorf("rules %d: not the customers that there are (-want +got):\n%s", i, d)
+		}
+	}
+	if shifted == 0 {
+		t.Error("no rules shift anything: the test shows less than it says")
+	}
+	before, _ := kept()
+	ctx, cancel := context.WithCancel(t.Context())
+	keeper.Progress = func(what string, _ int) {
+		if what == "keep" {
+			cancel()
+		}
+	}
+	if _, err := keeper.Bulk(ctx, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended while it keeps: %v", err)
+	}
+	if after, _ := kept(); !maps.Equal(before, after) {
+		t.Error("a run that was ended has changed what the one before has kept")
+	}
+	if left, err := f.Database.Query(t.Context(), "SELECT count() FROM system.tables WHERE name LIKE 'bulk_%'"); err != nil || left != "0\n" {
+		t.Errorf("%s tables are left (%v)", left, err)
 	}
 }
 

@@ -43,7 +43,9 @@ type Rebuild struct {
 	// whose tables are then of different moments after that. Nil: as it has
 	// committed by now.
 	Position kafka.Position
-	Log      *slog.Logger
+	// KeepResolved has Bulk leave what it found in ResolvedTable.
+	KeepResolved bool
+	Log          *slog.Logger
 	// Progress, if set, is told what is read and how many rows of it so far.
 	Progress func(what string, rows int)
 }
