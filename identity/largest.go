@@ -22,6 +22,7 @@ func (p *partitioner) lighten() bool {
 	}
 	type joining struct {
 		group    int
+		span     int // of one of those who held it
 		strength int
 		accounts []int
 	}
@@ -29,14 +30,11 @@ func (p *partitioner) lighten() bool {
 		id   Identifier
 		span int
 	}
-	of := map[key]int{}
-	var all []joining
+	groups, of := map[key]int{}, map[key]int{}
 	for g, group := range p.component.Groups {
-		if group.Inert == "" {
-			of[key{group.Identifier, group.Span}] = len(all)
-			all = append(all, joining{group: g})
-		}
+		groups[key{group.Identifier, group.Span}] = g
 	}
+	var all []joining
 	sets := partitioner{parent: make([]int, n), clusters: make([]cluster, n)}
 	for i := range n {
 		sets.parent[i], sets.clusters[i].size = i, 1
@@ -50,20 +48,24 @@ func (p *partitioner) lighten() bool {
 		if p.clusters[p.find(account)].size <= largest {
 			continue
 		}
-		j := &all[of[key{l.Identifier, l.Span}]]
-		if j.accounts == nil || l.Strength < j.strength {
-			j.strength = l.Strength
+		held := key{l.Identifier, l.Span}
+		i, ok := of[held]
+		if !ok {
+			i = len(all)
+			of[held] = i
+			all = append(all, joining{group: groups[key{l.Identifier, l.Span % spansApart}], span: l.Span, strength: l.Strength})
 		}
+		j := &all[i]
+		j.strength = min(j.strength, l.Strength)
 		j.accounts = append(j.accounts, account)
 	}
-	all = slices.DeleteFunc(all, func(j joining) bool { return j.accounts == nil })
 	slices.SortFunc(all, func(a, b joining) int {
 		g, h := &p.component.Groups[a.group], &p.component.Groups[b.group]
 		return cmp.Or(cmp.Compare(b.strength, a.strength),
 			cmp.Compare(p.rules.Types[g.Identifier.Type].Priority, p.rules.Types[h.Identifier.Type].Priority),
-			g.Identifier.Compare(h.Identifier), cmp.Compare(g.Span, h.Span))
+			g.Identifier.Compare(h.Identifier), cmp.Compare(a.span, b.span))
 	})
-	groups, tooLarge := slices.Clone(p.component.Groups), make([]bool, n) // by root
+	without, tooLarge := slices.Clone(p.component.Groups), make([]bool, n) // by root
 	lightened := false
 	for _, j := range all {
 		root := sets.find(j.accounts[0])
@@ -77,9 +79,9 @@ func (p *partitioner) lighten() bool {
 		}
 		if passed || joined && sets.clusters[root].size > largest {
 			tooLarge[root], lightened = true, true
-			groups[j.group].Inert = ReviewLargest
+			without[j.group].Inert = ReviewLargest
 		}
 	}
-	p.component.Groups = groups
+	p.component.Groups = without
 	return lightened
 }

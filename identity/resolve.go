@@ -28,8 +28,10 @@ type Resolution struct {
 type Link struct {
 	Account    Account
 	Identifier Identifier
-	// Span numbers the times of an identifier that lie too far apart to join:
-	// of a phone that passed from hand to hand, 0 is the first owner's.
+	// Span tells apart the times of an identifier between which it joins nobody: of
+	// a phone that passed from hand to hand, each owner's. They are numbered in the
+	// order of time, from 0; where a change of hands is seen within one, its later
+	// owners are 1<<16 apart.
 	Span     int
 	Strength int // 1 to 100
 	// Decision is the ID of a decision Same, else empty.
@@ -90,6 +92,9 @@ type Sighting struct {
 	Account, Shop int
 	Strength      int
 	First, Last   int64
+	// Turn counts the times of its type's ReissueDays that the identifier was not
+	// seen before this; Groups sets it.
+	Turn int
 }
 
 // Group is the sightings of one identifier in one span. It joins its accounts
@@ -117,8 +122,15 @@ func (r *Rules) Groups(id Identifier, sightings []Sighting) []Group {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Account, b.Account))
 	})
 	var groups []Group
-	span, from, last := 0, 0, sightings[0].Last
+	span, turn, from, last := 0, 0, 0, sightings[0].Last
+	sightings[0].Turn = 0
 	for i := 1; i <= len(sightings); i++ {
+		if i < len(sightings) {
+			if rule.reissue > 0 && sightings[i].First > last+rule.reissue {
+				turn++
+			}
+			sightings[i].Turn = turn
+		}
 		if i < len(sightings) && (rule.gap == 0 || sightings[i].First <= last+rule.gap) {
 			last = max(last, sightings[i].Last)
 			continue
@@ -302,7 +314,7 @@ func (p *partitioner) link() {
 	var links []link
 	for g, group := range p.component.Groups {
 		if group.Inert != "" {
-			p.reviewGroup(&group, group.Inert)
+			p.reviewMembers(group.Identifier, group.Span, group.Members, group.Inert)
 			continue
 		}
 		for m := range group.Members {
@@ -314,49 +326,46 @@ func (p *partitioner) link() {
 		return cmp.Or(cmp.Compare(h.Members[b.member].Strength, g.Members[a.member].Strength), cmp.Compare(a.priority, b.priority),
 			g.Identifier.Compare(h.Identifier), cmp.Compare(g.Span, h.Span), cmp.Compare(g.Members[a.member].Account, h.Members[b.member].Account))
 	})
-	crowded := make(map[int]bool)
+	held := make([]*holders, len(p.component.Groups))
 	for _, l := range links {
 		group := &p.component.Groups[l.group]
-		inert, seen := crowded[l.group]
-		if !seen {
-			inert = p.crowded(group)
-			if crowded[l.group] = inert; inert {
-				p.reviewGroup(group, ReviewPerShop)
-			}
+		if held[l.group] == nil {
+			held[l.group] = p.holders(l.group)
 		}
-		if inert {
+		h := held[l.group].of(l.member)
+		if h.crowded {
 			continue
 		}
 		member := group.Members[l.member]
 		account := p.component.Accounts[member.Account]
-		a, b := p.find(member.Account), p.find(len(p.component.Accounts)+l.group)
+		a, b := p.find(member.Account), p.find(h.node)
 		if a != b {
 			if reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type].PerShop, math.MaxInt); reason != "" {
-				p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span,
+				p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: h.span,
 					Accounts: []Account{account, p.component.Accounts[p.clusters[b].first]}})
 				continue
 			}
 			p.join(a, b)
 		}
-		p.links = append(p.links, Link{Account: account, Identifier: group.Identifier, Span: group.Span, Strength: member.Strength})
+		p.links = append(p.links, Link{Account: account, Identifier: group.Identifier, Span: h.span, Strength: member.Strength})
 	}
 }
 
-// crowded says whether one shop knows more persons by a group's identifier
+// crowded says whether one shop knows more persons by an identifier's members
 // than it may: accounts that something stronger has joined already are one
-// person. It is asked before the first of the group's links, when all that is
+// person. It is asked before the first of the links, when all that is
 // stronger has been taken.
-func (p *partitioner) crowded(group *Group) bool {
-	bound := p.rules.Types[group.Identifier.Type].PerShop
+func (p *partitioner) crowded(id Identifier, members []Sighting) bool {
+	bound := p.rules.Types[id.Type].PerShop
 	if bound == 0 {
 		return false
 	}
-	for i, m := range group.Members {
+	for i, m := range members {
 		if m.Shop < 0 {
 			continue
 		}
 		persons := []int{p.find(m.Account)}
-		for _, other := range group.Members[i+1:] {
+		for _, other := range members[i+1:] {
 			if root := p.find(other.Account); other.Shop == m.Shop && !slices.Contains(persons, root) {
 				persons = append(persons, root)
 			}
@@ -368,16 +377,16 @@ func (p *partitioner) crowded(group *Group) bool {
 	return false
 }
 
-// reviewGroup says that a group joins nothing, and why.
-func (p *partitioner) reviewGroup(group *Group, reason ReviewReason) {
+// reviewMembers says that an identifier joins nobody of its members, and why.
+func (p *partitioner) reviewMembers(id Identifier, span int, members []Sighting, reason ReviewReason) {
 	var accounts []Account
-	if len(group.Members) <= p.rules.LargestCustomer {
-		for _, m := range group.Members {
+	if len(members) <= p.rules.LargestCustomer {
+		for _, m := range members {
 			accounts = append(accounts, p.component.Accounts[m.Account])
 		}
 		slices.SortFunc(accounts, Account.Compare)
 	}
-	p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: group.Span, Accounts: accounts})
+	p.reviews = append(p.reviews, Review{Reason: reason, Identifier: id, Span: span, Accounts: accounts})
 }
 
 // refuse says why the clusters a and b must not be joined by a link through
@@ -390,7 +399,7 @@ func (p *partitioner) refuse(a, b, perShop, largest int) ReviewReason {
 		return ""
 	case p.keptApart(a, b):
 		return ReviewDifferent
-	case p.exceedsExclusive(x, y):
+	case p.rules.exceedsExclusive(x, y):
 		return ReviewExclusive
 	case x.size > largest-y.size:
 		return ReviewLargest
@@ -412,7 +421,7 @@ func (p *partitioner) keptApart(a, b int) bool {
 
 // exceedsExclusive says whether x and y together bear more values of a type
 // than allowed, and more than one of them does by itself.
-func (p *partitioner) exceedsExclusive(x, y *cluster) bool {
+func (r *Rules) exceedsExclusive(x, y *cluster) bool {
 	for _, id := range y.exclusive {
 		if slices.Contains(x.exclusive, id) {
 			continue
@@ -420,7 +429,7 @@ func (p *partitioner) exceedsExclusive(x, y *cluster) bool {
 		ofType := func(other Identifier) bool { return other.Type == id.Type }
 		inX, inY := count(x.exclusive, ofType), count(y.exclusive, ofType)
 		both := inX + count(y.exclusive, func(other Identifier) bool { return other.Type == id.Type && !slices.Contains(x.exclusive, other) })
-		if both > p.rules.Types[id.Type].Exclusive && both > max(inX, inY) {
+		if both > r.Types[id.Type].Exclusive && both > max(inX, inY) {
 			return true
 		}
 	}

@@ -42,10 +42,14 @@ type TypeRule struct {
 	Accounts  int            `yaml:"accounts"`
 	PerShop   int            `yaml:"per_shop"`
 	GapDays   int            `yaml:"gap_days"`
-	Never     []string       `yaml:"never"`
+	// ReissueDays without a sighting, after which an identifier may have changed
+	// hands if who had it before and who has it after contradict each other.
+	ReissueDays int      `yaml:"reissue_days"`
+	Never       []string `yaml:"never"`
 
 	strength [RoleAgent + 1]int
 	gap      int64 // seconds
+	reissue  int64 // seconds
 	never    []*regexp.Regexp
 }
 
@@ -102,12 +106,12 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 				rule.strength[parsed] = strength
 			}
 		}
-		for key, n := range map[string]int{"exclusive": rule.Exclusive, "accounts": rule.Accounts, "per_shop": rule.PerShop, "gap_days": rule.GapDays} {
+		for key, n := range map[string]int{"exclusive": rule.Exclusive, "accounts": rule.Accounts, "per_shop": rule.PerShop, "gap_days": rule.GapDays, "reissue_days": rule.ReissueDays} {
 			if n < 0 {
 				fault(path+"."+key, "want 0 (no bound) or more")
 			}
 		}
-		rule.gap = int64(rule.GapDays) * 86400
+		rule.gap, rule.reissue = int64(rule.GapDays)*86400, int64(rule.ReissueDays)*86400
 		for i, pattern := range rule.Never {
 			compiled, err := regexp.Compile(pattern)
 			if err != nil {
@@ -176,7 +180,7 @@ func (r *Rules) AlikeOf(other *Rules, typ IdentifierType) bool {
 		return a == b
 	}
 	return a.Priority == b.Priority && a.strength == b.strength && a.Exclusive == b.Exclusive && a.Accounts == b.Accounts &&
-		a.PerShop == b.PerShop && a.gap == b.gap && slices.Equal(a.Never, b.Never)
+		a.PerShop == b.PerShop && a.gap == b.gap && a.reissue == b.reissue && slices.Equal(a.Never, b.Never)
 }
 
 // NeverDiffers lists the types of which other values never join.

@@ -37,6 +37,11 @@ func adoptAndTakeBack(t *testing.T, dir string) {
 			t.Errorf("by other rules and %s:\n%s", engine, out)
 		}
 	}
+	wantRefused(t, oneid(t, "identity", "resolve", "--dir", dir, "--write"), 1, "--engine clickhouse")
+	written := must(t, "identity", "resolve", "--dir", dir, "--engine", "clickhouse", "--rules", rules, "--write").stdout
+	if !strings.Contains(written, "0 customers come together, as 0; 10 come apart, as 20; 0 have another customer_id\n") || !strings.Contains(written, "FROM oneid.identity_resolved\n") || customers() != "10" {
+		t.Errorf("kept, and %s customers live:\n%s", customers(), written)
+	}
 	wantRefused(t, oneid(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "x"), 1, "not adopted", "--yes")
 	adopted := decode[decided](t, must(t, "identity", "apply", "--dir", dir, "--rules", rules, "--reason", "strangers", "--yes", "--json").stdout)
 	if out := must(t, "identity", "review", "--dir", dir).stdout; !strings.Contains(out, "nothing to look at") {
@@ -55,6 +60,34 @@ func adoptAndTakeBack(t *testing.T, dir string) {
 	if got := customers(); got != "10" {
 		t.Errorf("taken back, there are %s customers", got)
 	}
+}
+
+// An instance keeps the rules that it began with, whatever its settings or a later
+// version name, and everybody knows them: a plan shows what the others would change,
+// a resolution finds no difference, a rebuild makes the same state.
+func TestTheRulesThatAnInstanceBeganWith(t *testing.T) {
+	t.Parallel()
+	dir := begunFolder(t)
+	settings := filepath.Join(dir, "oneid.yaml")
+	text, err := os.ReadFile(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeText(t, filepath.Join(dir, "began.yaml"), "largest_customer: 100\ntypes:\n  email: {priority: 1, join: {member: 90}}\n")
+	writeText(t, settings, string(text)+"\nidentity:\n  rules_file: began.yaml\n")
+	importPeople(t, dir, 0, 3)
+	writeText(t, settings, string(text)) // as if those that ship had been others
+	importPeople(t, dir, 3, 4)
+	if list := must(t, "decide", "list", "--dir", dir).stdout; strings.Count(list, "adopt") != 1 || !strings.Contains(list, "began with") {
+		t.Errorf("the list of decisions:\n%s", list)
+	}
+	if plan := must(t, "identity", "plan", "--dir", dir).stdout; !strings.Contains(plan, "8 customers with 8 accounts would be 4") {
+		t.Errorf("the rules that ship would change\n%s", plan)
+	}
+	if out := must(t, "identity", "resolve", "--dir", dir).stdout; !strings.Contains(out, "8 accounts are 8 customers; 0 accounts") {
+		t.Errorf("resolved anew:\n%s", out)
+	}
+	must(t, "rebuild", "--check", "--dir", dir)
 }
 
 // The report and the past, beside `oneid up` and without it.

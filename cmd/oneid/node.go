@@ -81,6 +81,9 @@ func openNode(ctx context.Context, f folder, n need, show *progress) (_ *node, e
 	if node.owner {
 		err := node.openResolver(n.lookups)
 		if err == nil {
+			err = node.tellRules(ctx)
+		}
+		if err == nil {
 			node.letters = node.recorder()
 			node.letters.Seen = node.metrics.Letters([]string{deadletter.StateOpen, deadletter.StateReplayed, deadletter.StateDropped})
 		}
@@ -152,6 +155,18 @@ func (i *instance) identityRules() (*identity.Rules, error) {
 		return nil, fmt.Errorf("the identity rules: %w", err)
 	}
 	return rules, nil
+}
+
+// tellRules tells, by a decision, the rules of a state that began with others than
+// the settings or this version name now, where none were adopted. Nobody else knows
+// them: a plan, a rebuild or a report would take those of the settings for them.
+func (n *node) tellRules(ctx context.Context) error {
+	given, inForce := n.engine.Rules()
+	if n.rules.Alike(given) || given != inForce {
+		return nil
+	}
+	_, _, err := n.decisions().Adopt(ctx, given, "oneid", "the rules that this instance began with; its settings or its version name others now")
+	return err
 }
 
 func (n *node) openResolver(lookups bool) error {

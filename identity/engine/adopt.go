@@ -66,3 +66,17 @@ func (e *Engine) rule(rules *identity.Rules, joins []uint32, model *model) {
 func (e *Engine) typeOf(id uint32) identity.IdentifierType {
 	return identity.IdentifierType(e.tables.names[e.tables.typ(id)])
 }
+
+// unsettleLarge leaves to the next batch the customers of a state that another way
+// has made: those who may have met their bound, so that one of the two sides had
+// more than half of what it allows.
+func (e *Engine) unsettleLarge() {
+	for n := range uint32(e.tables.accounts.len()) {
+		if e.tables.accounts.at(n).leader != n {
+			continue
+		}
+		if members := e.members(n); 2*len(members) > e.rules.LargestCustomer {
+			e.unsettled = append(e.unsettled, members...)
+		}
+	}
+}

@@ -25,6 +25,7 @@ const (
 	tableRules       Table = 'r' // empty → YAML of the rules that hold where none were adopted
 	tableAppearances Table = 'v' // number → identifier, seven fields
 	tableUnsettled   Table = 'u' // number → empty: accounts that the next batch resolves anew
+	tableWay         Table = 'w' // empty → way in which accounts were partitioned last
 )
 
 func key32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
@@ -136,6 +137,13 @@ func decisionRow(d identity.Decision) Row {
 	}
 	return Row{tableDecisions, []byte(d.ID), value}
 }
+
+// way counts how often identity's Partition has come to find other customers of the
+// same evidence by the same rules. In the first the largest customer refused single
+// links, and a state had no row of it.
+const way = 2
+
+func wayRow() Row { return Row{tableWay, []byte{}, binary.AppendUvarint(nil, way)} }
 
 func givenRow(rules *identity.Rules) Row {
 	text, err := rules.MarshalText()
@@ -349,6 +357,17 @@ func (e *Engine) load() error {
 				_, err := e.decodeChanges(sequence, value)
 				return err
 			})
+		},
+		func() error {
+			err := e.store.Scan(tableWay, func(_, value []byte) error {
+				r := reader{rest: value}
+				e.wayStored = r.uint() == way
+				return r.err()
+			})
+			if err == nil && !e.wayStored {
+				e.unsettleLarge()
+			}
+			return err
 		},
 	}
 	for _, step := range steps {

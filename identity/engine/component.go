@@ -69,12 +69,13 @@ func sameGroups(a, b []identity.Group) bool {
 		if g.Span != h.Span || g.Inert != h.Inert || len(g.Members) != len(h.Members) {
 			return false
 		}
-		strength := make(map[int]int, len(g.Members))
+		type joined struct{ strength, turn int }
+		members := make(map[int]joined, len(g.Members))
 		for _, m := range g.Members {
-			strength[m.Account] = m.Strength
+			members[m.Account] = joined{m.Strength, m.Turn}
 		}
 		for _, m := range h.Members {
-			if s, ok := strength[m.Account]; !ok || s != m.Strength {
+			if j, ok := members[m.Account]; !ok || j != (joined{m.Strength, m.Turn}) {
 				return false
 			}
 		}

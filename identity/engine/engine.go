@@ -101,6 +101,7 @@ type Engine struct {
 	// given are the rules that hold where no decision has adopted others.
 	given       *identity.Rules
 	givenStored bool // guarded by applying
+	wayStored   bool // guarded by applying
 	scorers     identity.Scorers
 
 	applying  sync.Mutex            // one Apply at a time; guards the five below
@@ -545,6 +546,10 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	if !e.givenStored {
 		b.rows = append(b.rows, givenRow(e.given))
 		e.givenStored = true
+	}
+	if !e.wayStored {
+		b.rows = append(b.rows, wayRow())
+		e.wayStored = true
 	}
 	for _, n := range e.unsettled {
 		b.rows = append(b.rows, Row{Table: tableUnsettled, Key: key32(n)})

@@ -26,7 +26,7 @@ types:
   openid:      {priority: 1, join: {member: 98, buyer: 98}, accounts: 3}
   unionid:     {priority: 1, join: {member: 96, buyer: 96}, exclusive: 1, accounts: 2}
   member_card: {priority: 2, join: {member: 92}}
-  phone:       {priority: 3, join: {member: 90, buyer: 80}, accounts: 3, per_shop: 1, gap_days: 2}
+  phone:       {priority: 3, join: {member: 90, buyer: 80}, accounts: 3, per_shop: 1, gap_days: 4, reissue_days: 1}
   email:       {priority: 4, join: {member: 80}, accounts: 4, exclusive: 2}
 `
 
@@ -330,7 +330,7 @@ func held(e *engine.Engine) map[identity.Account]identity.CustomerID {
 // Resolve from scratch.
 func TestAnyOrderAnyCutSameCustomers(t *testing.T) {
 	t.Parallel()
-	joined, asked := 0, 0
+	joined, asked, hands := 0, 0, 0
 	inert := map[inertBy]int{}
 	for seed := range *seedCount {
 		rules := rulesOf(t, seed)
@@ -366,6 +366,9 @@ func TestAnyOrderAnyCutSameCustomers(t *testing.T) {
 				if l.Weight > 0 {
 					joined++
 				}
+				if l.Span >= 1<<16 {
+					hands++
+				}
 			}
 			for a, id := range want {
 				if got, ok := e.CustomerOf(a); !ok || got != id {
@@ -378,8 +381,8 @@ func TestAnyOrderAnyCutSameCustomers(t *testing.T) {
 			}
 		}
 	}
-	if joined == 0 || asked == 0 {
-		t.Errorf("the model joined %d and asked %d times: the property tests nothing of it", joined, asked)
+	if joined == 0 || asked == 0 || hands == 0 {
+		t.Errorf("the model joined %d and asked %d times, identifiers changed hands %d times: the property tests nothing of it", joined, asked, hands)
 	}
 	for _, some := range []inertBy{{identity.ReviewAccounts, identity.OpenID}, {identity.ReviewAccounts, identity.UnionID}, {identity.ReviewAccounts, identity.Phone},
 		{identity.ReviewLargest, identity.UnionID}, {identity.ReviewLargest, identity.Phone}, {identity.ReviewLargest, identity.MemberCard}} {

@@ -182,10 +182,10 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 			return r.report, err
 		}
 	}
-	if err := e.store.Commit(append(rows, givenRow(e.given), sequenceRow(sequence))); err != nil {
+	if err := e.store.Commit(append(rows, givenRow(e.given), wayRow(), sequenceRow(sequence))); err != nil {
 		return r.report, fmt.Errorf("engine: rebuild: %w", err)
 	}
-	e.sequence, e.applied, e.unsettled, e.givenStored = sequence, true, moved, true
+	e.sequence, e.applied, e.unsettled, e.givenStored, e.wayStored = sequence, true, moved, true, true
 	return r.report, nil
 }
 

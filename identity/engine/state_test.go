@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,7 +20,7 @@ func earlier(t *testing.T, from *engine.Memory, r *rand.Rand) *engine.Memory {
 	var order []int
 	number := func(n uint64) []byte { return binary.BigEndian.AppendUint32(nil, uint32(order[n])) }
 	rows := map[engine.Table][]engine.Row{}
-	for _, table := range []engine.Table{'n', 'p', 'a', 'i', 's', 'd', 'o', 'q', 'r', 'v', 'u'} {
+	for _, table := range []engine.Table{'n', 'p', 'a', 'i', 's', 'd', 'o', 'q', 'r', 'v', 'u', 'w'} {
 		err := from.Scan(table, func(key, value []byte) error {
 			rows[table] = append(rows[table], engine.Row{Table: table, Key: append([]byte{}, key...), Value: append([]byte{}, value...)})
 			return nil
@@ -142,5 +143,50 @@ func TestManyAccountsOfOneIdentifier(t *testing.T) {
 				t.Errorf("bound %d, step %d: %d customers, want %d", bound, i, got, want)
 			}
 		}
+	}
+}
+
+// A state of a version whose largest customer refused single links comes to the
+// customers of this one with its next batch, and with that batch alone.
+func TestStateOfAnotherWay(t *testing.T) {
+	t.Parallel()
+	moved := 0
+	for seed := range *seedCount {
+		r := rand.New(rand.NewPCG(uint64(seed), 31))
+		h, rules := randomHistory(r), rulesOf(t, seed)
+		h.decisions = nil
+		// Customers that no bound has kept small stand for those of the other way.
+		text, err := rules.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := engine.NewMemory()
+		made := open(t, store, parsed(t, strings.Replace(string(text), "largest_customer: 4", "largest_customer: 1000", 1)))
+		changes, err := made.Apply(1, h.updates, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		born := map[identity.Account]uint64{}
+		for _, b := range changes.Born {
+			born[b.Account] = b.Sequence
+		}
+		if err := store.Commit([]engine.Row{{Table: 'r', Key: []byte{}, Value: text}, {Table: 'w', Key: []byte{}}}); err != nil {
+			t.Fatal(err)
+		}
+		e := open(t, store, rules)
+		changes, err = e.Apply(2, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(h.oracle(rules, born), held(e)); d != "" {
+			t.Fatalf("seed %d: not the customers of Resolve (-want +got):\n%s", seed, d)
+		}
+		moved += len(changes.Moved)
+		if changes, err = open(t, store, rules).Apply(3, nil, nil); err != nil || len(changes.Moved) > 0 {
+			t.Fatalf("seed %d: after that %d accounts moved (%v)", seed, len(changes.Moved), err)
+		}
+	}
+	if moved == 0 {
+		t.Error("nobody moved: the test shows less than it says")
 	}
 }

@@ -297,10 +297,16 @@ func (b *bulk) gather(ctx context.Context) error {
 	// Spans as identity.Rules.Groups cuts them: a sighting that begins more than
 	// the gap after all before it have ended begins another.
 	gap := "(" + b.byType(func(r *identity.TypeRule) int { return r.GapDays }) + " * 86400)"
+	// Turns within them likewise, by the time after which a number may be another's.
+	idle := "(" + b.byType(func(r *identity.TypeRule) int { return r.ReissueDays }) + " * 86400)"
+	window := "OVER (PARTITION BY hash, type ORDER BY first, last, n"
+	begins := func(after string) string {
+		return "toUInt32(" + after + " > 0 AND toInt64(first) > max(toInt64(last)) " + window + " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) + " + after + " AND row_number() " + window + ") > 1)"
+	}
 	bound := b.byType(func(r *identity.TypeRule) int { return r.Accounts })
-	_, err = b.make(ctx, "members", "(g, n)", "SELECT sipHash128(hash, type, span) AS g, hash, type, span, n, strength, '' AS decision FROM (SELECT hash, type, n, strength, span, count() OVER (PARTITION BY hash, type, span) AS together FROM ("+
-		"SELECT hash, type, n, strength, sum(begins) OVER (PARTITION BY hash, type ORDER BY first, last, n) AS span FROM ("+
-		"SELECT hash, type, n, strength, first, last, "+gap+" AS gap, toUInt32(gap > 0 AND toInt64(first) > max(toInt64(last)) OVER (PARTITION BY hash, type ORDER BY first, last, n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) + gap AND row_number() OVER (PARTITION BY hash, type ORDER BY first, last, n) > 1) AS begins"+
+	_, err = b.make(ctx, "members", "(g, n)", "SELECT sipHash128(hash, type, span) AS g, hash, type, span, turn, n, strength, '' AS decision FROM (SELECT hash, type, n, strength, span, turn, count() OVER (PARTITION BY hash, type, span) AS together FROM ("+
+		"SELECT hash, type, n, strength, sum(spans) "+window+") AS span, sum(turns) "+window+") AS turn FROM ("+
+		"SELECT hash, type, n, strength, first, last, "+gap+" AS gap, "+idle+" AS idle, "+begins("gap")+" AS spans, "+begins("idle")+" AS turns"+
 		" FROM (SELECT *, count() OVER (PARTITION BY hash, type) AS bearers FROM "+b.of("sightings")+") WHERE bearers > 1 AND ("+bound+" = 0 OR bearers <= "+bound+")"+
 		"))) WHERE together > 1")
 	if err != nil {
@@ -309,7 +315,7 @@ func (b *bulk) gather(ctx context.Context) error {
 	if err := b.decisions(ctx); err != nil {
 		return err
 	}
-	err = b.ClickHouse.Exec(ctx, "add decisions", "INSERT INTO "+b.of("members")+" SELECT sipHash128('decision', id), toFixedString('', 16), '', 0, arrayJoin(ns), 100, id FROM (SELECT id, groupUniqArray(n) AS ns FROM "+
+	err = b.ClickHouse.Exec(ctx, "add decisions", "INSERT INTO "+b.of("members")+" SELECT sipHash128('decision', id), toFixedString('', 16), '', 0, 0, arrayJoin(ns), 100, id FROM (SELECT id, groupUniqArray(n) AS ns FROM "+
 		b.of("words")+" WHERE kind = "+clickhouse.Quote(identity.Same.String())+" GROUP BY id HAVING length(ns) = 2)", bulkSpill...)
 	if err != nil {
 		return err
@@ -402,7 +408,7 @@ func (b *bulk) partition(ctx context.Context) error {
 	type table struct{ table, query string }
 	parts := []table{
 		{"parts", "SELECT l, n, platform, shop, account FROM " + b.of("accounts") + " AS a" + of},
-		{"parts_joined", "SELECT l, g, hash, type, span, n, strength FROM " + b.of("members") + " AS m" + of + " WHERE decision = ''"},
+		{"parts_joined", "SELECT l, g, hash, type, span, turn, n, strength FROM " + b.of("members") + " AS m" + of + " WHERE decision = ''"},
 		{"parts_exclusive", "SELECT l, hash, type, n FROM " + b.of("sightings") + " AS s" + of + " WHERE " + exclusive + " > 0"},
 	}
 	if b.scorer != nil {
@@ -482,12 +488,12 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 			return err
 		}
 	}
-	err = b.ClickHouse.Rows(ctx, "read what joins contested accounts", "SELECT l, hex(g), hash, toString(type), span, n, strength FROM "+b.of("parts_joined")+some, func(scan func(...any) error) error {
+	err = b.ClickHouse.Rows(ctx, "read what joins contested accounts", "SELECT l, hex(g), hash, toString(type), span, turn, n, strength FROM "+b.of("parts_joined")+some, func(scan func(...any) error) error {
 		var l, n uint32
 		var g, hash, typ string
-		var span uint64
+		var span, turn uint64
 		var strength uint8
-		if err := scan(&l, &g, &hash, &typ, &span, &n, &strength); err != nil {
+		if err := scan(&l, &g, &hash, &typ, &span, &turn, &n, &strength); err != nil {
 			return err
 		}
 		p := parts[l]
@@ -498,7 +504,7 @@ func (b *bulk) partitionSome(ctx context.Context, some string) error {
 			p.Groups = append(p.Groups, identity.Group{Identifier: identityOf(typ, hash), Span: int(span)})
 		}
 		account := p.at[n]
-		p.Groups[i].Members = append(p.Groups[i].Members, identity.Sighting{Account: account, Shop: p.shop(account), Strength: int(strength)})
+		p.Groups[i].Members = append(p.Groups[i].Members, identity.Sighting{Account: account, Shop: p.shop(account), Strength: int(strength), Turn: int(turn)})
 		return nil
 	}, bulkSpill...)
 	if err != nil {

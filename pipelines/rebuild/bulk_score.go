@@ -54,7 +54,7 @@ func (b *bulk) score(ctx context.Context) error {
 		b.out.Weights = append(b.out.Weights, Weight{int(w.Bits), int(w.Pairs)})
 	}
 	b.rows += 2 * b.out.Pairs
-	err = b.ClickHouse.Exec(ctx, "add what the model joins", "INSERT INTO "+b.of("members")+" SELECT sipHash128('model', a, b), toFixedString('', 16), '', 0, arrayJoin([a, b]), 1, "+asModel+
+	err = b.ClickHouse.Exec(ctx, "add what the model joins", "INSERT INTO "+b.of("members")+" SELECT sipHash128('model', a, b), toFixedString('', 16), '', 0, 0, arrayJoin([a, b]), 1, "+asModel+
 		" FROM "+b.of("scored")+" WHERE "+b.accepted(), bulkSpill...)
 	if err != nil {
 		return err
