@@ -104,16 +104,17 @@ const (
 )
 
 // chineseAddress splits an address into its parts and puts them together
-// again in one way of writing: whole names of the divisions, and those that
-// follow from the others. What stands behind a star is not known.
+// again in one way of writing: simplified characters, whole names of the divisions
+// and those that follow from the others, numbers in digits. What stands behind a
+// star is not known.
 func chineseAddress(raw string) value {
-	text := joinDigits(Fold(raw))
+	text := joinDigits(simplified(Fold(zeros.Replace(raw))))
 	text, _, hidden := strings.Cut(text, "*")
 	for _, country := range []string{"中华人民共和国", "中国"} {
 		text = strings.TrimPrefix(text, country)
 	}
 	var parts [addressParts]string
-	rest := splitDivisions(text, &parts)
+	rest := arabic(splitDivisions(text, &parts))
 	rest, parts[townPart] = upTo(rest, 8, "街道", "镇", "乡", "苏木")
 	rest, parts[roadPart] = upTo(rest, 10, "大道", "路", "街", "巷", "弄", "胡同", "道")
 	if parts[roadPart] != "" {
@@ -139,6 +140,9 @@ func chineseAddress(raw string) value {
 	}
 	return v
 }
+
+// zeros are the round ones of numerals, which are no letters and no digits.
+var zeros = strings.NewReplacer("〇", "零", "○", "零")
 
 // joinDigits leaves out blanks, but for a dash between two numbers or letters.
 func joinDigits(text string) string {

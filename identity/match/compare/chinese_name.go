@@ -54,16 +54,16 @@ func (s *spelling) name(text string) chineseName {
 		name.n++
 	}
 	family := name.runes[:min(2, int(name.n))]
-	read, ok := surnames[string(family)]
+	read, ok := surnames[simplified(string(family))]
 	if !ok {
 		family = family[:min(1, len(family))]
-		read = surnames[string(family)]
+		read = surnames[simplified(string(family))]
 	}
 	name.family = uint8(len(family))
 	for i, r := range name.runes[:name.n] {
 		sounds := readings(r)
 		if read != "" && i < len(family) {
-			sounds = strings.Fields(read)[i : i+1]
+			sounds = strings.Split(strings.Fields(read)[i], "/")
 		}
 		for k, sound := range sounds[:min(mostSounds, len(sounds))] {
 			name.sounds[i][k] = s.number(sound)
@@ -87,18 +87,20 @@ func readings(r rune) []string {
 }
 
 // surnames are those of two characters, and those that are read otherwise than
-// the character is elsewhere, with their reading.
+// the character is elsewhere, with their reading; with a stroke between several,
+// of which families use one or the other: 覃 is Qín in the north and Tán in the
+// south. All other characters have all their readings.
 var surnames = map[string]string{
-	"单": "shan", "仇": "qiu", "解": "xie", "曾": "zeng", "任": "ren", "查": "zha", "朴": "piao", "盖": "ge", "区": "ou", "种": "chong",
-	"华": "hua", "秘": "bi", "繁": "po", "折": "she", "召": "shao", "翟": "zhai", "缪": "miao", "乐": "yue", "员": "yun", "洗": "xian",
-	"冼": "xian", "佴": "nai", "逄": "pang", "那": "na", "盛": "sheng", "宁": "ning", "燕": "yan", "纪": "ji", "应": "ying", "柏": "bai",
-	"石": "shi", "葛": "ge", "车": "che", "贲": "ben", "晁": "chao", "祭": "zhai", "郗": "xi", "阚": "kan", "句": "gou", "占": "zhan",
-	"曲": "qu", "干": "gan", "都": "du", "强": "qiang", "瞿": "qu", "谷": "gu", "长": "zhang", "宿": "su", "覃": "qin", "隗": "kui",
-	"尉": "wei", "少": "shao", "相": "xiang", "卜": "bu", "洪": "hong", "沈": "shen", "贾": "jia", "俞": "yu", "於": "yu", "牟": "mu",
+	"单": "shan", "仇": "qiu", "解": "xie", "曾": "zeng", "任": "ren", "查": "zha", "朴": "piao", "盖": "ge/gai", "区": "ou", "种": "chong",
+	"华": "hua", "秘": "bi/mi", "繁": "po", "折": "she/zhe", "召": "shao/zhao", "翟": "zhai/di", "缪": "miao/mou", "乐": "yue/le", "员": "yun/yuan", "洗": "xian",
+	"冼": "xian", "佴": "nai", "逄": "pang", "那": "na", "盛": "sheng", "宁": "ning", "燕": "yan", "纪": "ji", "应": "ying", "柏": "bai/bo",
+	"石": "shi", "葛": "ge", "车": "che", "贲": "ben", "晁": "chao", "祭": "zhai/ji", "郗": "xi/chi", "阚": "kan", "句": "gou/ju", "占": "zhan",
+	"曲": "qu", "干": "gan", "都": "du", "强": "qiang", "瞿": "qu", "谷": "gu", "长": "zhang", "宿": "su", "覃": "qin/tan", "隗": "kui/wei",
+	"尉": "wei/yu", "少": "shao", "相": "xiang", "卜": "bu", "洪": "hong", "沈": "shen", "贾": "jia", "俞": "yu", "于": "yu", "谌": "chen/shen", "莘": "shen/xin", "郇": "xun/huan", "黑": "he/hei", "宓": "mi/fu", "牟": "mu/mou",
 	"欧阳": "ou yang", "司马": "si ma", "上官": "shang guan", "诸葛": "zhu ge", "司徒": "si tu", "东方": "dong fang", "独孤": "du gu", "南宫": "nan gong",
 	"万俟": "mo qi", "闻人": "wen ren", "夏侯": "xia hou", "尉迟": "yu chi", "公羊": "gong yang", "赫连": "he lian", "澹台": "tan tai", "皇甫": "huang fu",
 	"宗政": "zong zheng", "濮阳": "pu yang", "公冶": "gong ye", "太叔": "tai shu", "申屠": "shen tu", "公孙": "gong sun", "慕容": "mu rong", "仲孙": "zhong sun",
-	"钟离": "zhong li", "长孙": "zhang sun", "宇文": "yu wen", "鲜于": "xian yu", "闾丘": "lv qiu", "司空": "si kong", "令狐": "ling hu", "端木": "duan mu",
+	"钟离": "zhong li", "长孙": "zhang sun", "宇文": "yu wen", "鲜于": "xian yu", "闾丘": "lv qiu", "司空": "si kong", "令狐": "ling hu", "单于": "chan/shan yu", "端木": "duan mu",
 	"百里": "bai li", "呼延": "hu yan", "东郭": "dong guo", "南门": "nan men", "西门": "xi men", "轩辕": "xuan yuan", "拓跋": "tuo ba", "纳兰": "na lan", "第五": "di wu",
 }
 

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -97,22 +96,46 @@ const hiding = "xX×●•"
 
 var hidden = regexp.MustCompile("[" + hiding + "]{2,}")
 
-// phone keeps the digits and stars of a number without the country's 86 or +1
-// before a whole one.
+// phone keeps the digits and stars of a number in the way in which it is dialled
+// at home: without +86, 0086 or a bare 86 before a whole one, or +1; without the 0
+// that some put before a mobile number, and with that of a landline, which is left
+// out behind a country's code.
 func phone(raw string) string {
 	if strings.ContainsAny(raw, hiding) {
 		raw = hidden.ReplaceAllStringFunc(raw, func(signs string) string { return strings.Repeat("*", utf8.RuneCountInString(signs)) })
 	}
 	digits := Digits(raw)
+	raw = strings.TrimSpace(raw)
+	abroad := strings.HasPrefix(raw, "+") || strings.HasPrefix(raw, "＋")
+	if !abroad && strings.HasPrefix(digits, "0086") {
+		digits, abroad = digits[2:], true
+	}
+	if mobile, zero := strings.CutPrefix(digits, "0"); zero && ofMobile(mobile) {
+		return mobile
+	}
+	if number, chinese := strings.CutPrefix(digits, "86"); chinese && (abroad || len(number) == 11) {
+		mobile := strings.TrimPrefix(number, "0")
+		switch {
+		case ofMobile(mobile):
+			return mobile
+		case abroad && (len(number) == 10 || len(number) == 11) && number[0] >= '1' && number[0] <= '9':
+			return "0" + number
+		case len(number) == 11:
+			return number
+		}
+	}
 	switch {
 	case len(digits) < 5:
 		return ""
-	case len(digits) == 13 && strings.HasPrefix(digits, "86"):
-		return digits[2:]
-	case len(digits) == 11 && digits[0] == '1' && strings.HasPrefix(strings.TrimSpace(raw), "+1"):
+	case len(digits) == 11 && digits[0] == '1' && abroad:
 		return digits[1:]
 	}
 	return digits
+}
+
+// ofMobile says that digits and stars may be a mobile number of China.
+func ofMobile(digits string) bool {
+	return len(digits) == 11 && digits[0] == '1' && (digits[1] >= '3' && digits[1] <= '9' || digits[1] == '*')
 }
 
 func email(raw string) value {
@@ -166,56 +189,6 @@ func address(raw string) value {
 // ordinal says that a word counts streets, not houses: 52nd.
 func ordinal(text string) bool {
 	return strings.HasSuffix(text, "st") || strings.HasSuffix(text, "nd") || strings.HasSuffix(text, "rd") || strings.HasSuffix(text, "th")
-}
-
-// date reads a day: year first if four digits stand first, otherwise year last
-// if they stand last. Of two numbers below 13 the first is the month after a
-// year, and before it the day. A day that no calendar has is kept as typed,
-// for it is compared by its digits.
-func date(raw string) value {
-	var parts [3]int
-	var widths [3]int
-	n, digits := 0, 0
-	for i := 0; i < len(raw) && n < 3; i++ {
-		if c := raw[i]; c >= '0' && c <= '9' {
-			parts[n] = parts[n]*10 + int(c-'0')
-			widths[n]++
-			if digits++; digits > 14 {
-				return value{}
-			}
-			if i+1 == len(raw) || raw[i+1] < '0' || raw[i+1] > '9' {
-				n++
-			}
-		} else if c == 'T' || c == ':' {
-			break
-		}
-	}
-	var y, m, d int
-	switch {
-	case n == 1 && widths[0] == 8:
-		y, m, d = parts[0]/10000, parts[0]/100%100, parts[0]%100
-		if y < 1300 || y > 2200 {
-			// Perhaps the year stands last: 24061971.
-			if last := parts[0] % 10000; last >= 1300 && last <= 2200 {
-				y, m, d = last, parts[0]/10000%100, parts[0]/1000000
-			}
-		}
-	case n == 1 && widths[0] == 4:
-		y = parts[0]
-	case n == 3 && widths[0] == 4:
-		y, m, d = parts[0], parts[1], parts[2]
-	case n == 3 && widths[2] == 4:
-		d, m, y = parts[0], parts[1], parts[2]
-		if m > 12 && d <= 12 {
-			d, m = m, d
-		}
-	default:
-		return value{}
-	}
-	if y > 9999 || m > 99 || d > 99 {
-		return value{}
-	}
-	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d)}
 }
 
 // verdict is what two values say of each other of which a star hides a part.

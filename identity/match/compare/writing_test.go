@@ -1,0 +1,228 @@
+package compare
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// spelledOut is a number below 10,000 in Chinese numerals.
+func spelledOut(n int) string {
+	digits, units := []rune("零一二三四五六七八九"), []string{"千", "百", "十", ""}
+	var b strings.Builder
+	zero := false
+	for i, unit := range []int{1000, 100, 10, 1} {
+		digit := n / unit % 10
+		if digit == 0 {
+			zero = b.Len() > 0
+			continue
+		}
+		if zero {
+			b.WriteRune('零')
+		}
+		zero = false
+		b.WriteString(string(digits[digit]) + units[i])
+	}
+	return b.String()
+}
+
+// Every number of a house is read, spelled out or digit by digit.
+func TestNumeralsAreNumbers(t *testing.T) {
+	t.Parallel()
+	for n := 1; n < 10_000; n++ {
+		var byDigit strings.Builder
+		for _, digit := range fmt.Sprint(n) {
+			byDigit.WriteRune([]rune("零一二三四五六七八九")[digit-'0'])
+		}
+		writings := []string{spelledOut(n), byDigit.String()}
+		if short, ok := strings.CutPrefix(spelledOut(n), "一十"); ok {
+			writings = append(writings, "十"+short)
+		}
+		for _, text := range writings {
+			if got, want := arabic("长安街"+text+"号"), fmt.Sprintf("长安街%d号", n); got != want {
+				t.Fatalf("%s is %s, want %s", text, got, want)
+			}
+		}
+	}
+}
+
+func TestNumeralsThatNameStay(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"road":            "中山五路",
+		"of a name":       "三号路",
+		"bridge":          "八号桥街道",
+		"village":         "十三楼村",
+		"nothing counted": "三里屯",
+		"half a number":   "一百五号",
+		"no number":       "百号",
+		"two units":       "十百号",
+		"two digits":      "一二十号",
+		"begins with 0":   "零五号",
+		"too long":        "一二三四五六七八九号",
+	} {
+		if got := arabic(text); got != text {
+			t.Errorf("%s: %s became %s", name, text, got)
+		}
+	}
+}
+
+// Whoever writes in traditional characters lives in the same place.
+func TestTraditionalPlacesAreThePlaces(t *testing.T) {
+	t.Parallel()
+	written := map[rune]rune{}
+	for line := range strings.Lines(traditionalFile) {
+		simple, forms, _ := strings.Cut(strings.TrimSpace(line), " ")
+		s, _ := utf8.DecodeRuneInString(simple)
+		written[s], _ = utf8.DecodeLastRuneInString(forms)
+	}
+	n := 0
+	for line := range strings.Lines(divisionsFile) {
+		code, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		traditional := strings.Map(func(r rune) rune {
+			if form, ok := written[r]; ok {
+				return form
+			}
+			return r
+		}, name)
+		if len(code) != 6 || traditional == name {
+			continue
+		}
+		n++
+		if got, want := chineseAddress(traditional+"解放路8号").parts, chineseAddress(name+"解放路8号").parts; got != want {
+			t.Errorf("%s: %q, want %q as of %s", traditional, got, want, name)
+		}
+	}
+	if n < 2000 {
+		t.Errorf("%d districts are written otherwise; the characters are not there", n)
+	}
+}
+
+// A day is the same however it is written, where that leaves no doubt.
+func TestDaysHoweverWritten(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8, 8))
+	for range 3000 {
+		day := time.Date(1931+r.IntN(100), time.Month(1+r.IntN(12)), 1+r.IntN(28), 0, 0, 0, 0, time.UTC)
+		writings := []string{"2006-01-02", "20060102", "2006年1月2日", "02/01/2006", "2.1.2006", "2 January 2006", "Jan 2, 2006", "January 2nd 2006", "2006 Jan 02", "02-Jan-2006", "02-Jan-06", "Jan 2, 06",
+			"Mon, 02 Jan 2006 15:04:05 GMT", "2006-01-02T15:04:05Z", "2006/1/2 15:04"}
+		if day.Year() > 1931 && day.Year() < 2000 { // 31 may be a day
+			writings = append(writings, "06-01-02", "06.1.2", "02/01/06", "2.1.06", "06 Jan 02")
+		}
+		want := day.Format("20060102")
+		for _, layout := range writings {
+			text := day.Format(strings.Replace(layout, "2nd", "2", 1))
+			for _, text := range []string{text, strings.ToUpper(text), strings.Replace(text, "Sep ", "Sept. ", 1)} {
+				if got := date(text).text; got != want {
+					t.Fatalf("%q is %q, want %q", text, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestDaysInDoubtAreNone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"05/06/07", "31-12-11", "71/24/05", "71-06-45", "June 1971", "June 24", "24 71 June", "June June 24 71", "24 Juno 1971", "7 June 8", "June 971, 24", "24-06-197", "1.2.3"} {
+		if got := date(text).text; got != "" {
+			t.Errorf("%q is the day %s; nobody can tell", text, got)
+		}
+	}
+}
+
+// A number is the same however it is dialled.
+func TestPhonesHoweverWritten(t *testing.T) {
+	t.Parallel()
+	wide := strings.NewReplacer("0", "０", "1", "１", "2", "２", "3", "３", "4", "４", "5", "５", "6", "６", "7", "７", "8", "８", "9", "９", "+", "＋")
+	r := rand.New(rand.NewPCG(9, 9))
+	for range 1000 {
+		number := fmt.Sprintf("1%d%09d", 3+r.IntN(7), r.IntN(1e9))
+		for _, shown := range []string{number, number[:3] + "****" + number[7:], "1*" + number[2:]} {
+			for _, before := range []string{"", "0", "86", "+86", "+86 ", "0086", "0086-", "(+86)", "+86-0", "00 86 "} {
+				for _, text := range []string{before + shown, before + shown[:3] + " " + shown[3:7] + " " + shown[7:], before + shown[:3] + "-" + shown[3:7] + "-" + shown[7:]} {
+					for _, text := range []string{text, wide.Replace(text)} {
+						if got := phone(text); got != shown {
+							t.Fatalf("%q is %q, want %q", text, got, shown)
+						}
+					}
+				}
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		"+86 10 6552 9988": "01065529988", "0086-571-8888-1111": "057188881111", "+86 (0)10 65529988": "01065529988", "010-65529988": "01065529988",
+		"+1 312 555 0147": "3125550147", "+44 20 7946 0000": "442079460000", "8613": "", "0086": "", "86138": "86138", "+852 2345 6789": "85223456789",
+	} {
+		if got := phone(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+}
+
+// What families are called counts in each of its usual readings.
+func TestSurnamesOfSeveralReadings(t *testing.T) {
+	t.Parallel()
+	for surname, readings := range map[string]string{
+		"覃": "qin tan", "盖": "ge gai", "乐": "yue le", "翟": "zhai di", "员": "yun yuan", "召": "shao zhao", "郗": "xi chi", "隗": "kui wei", "牟": "mu mou",
+		"谌": "chen shen", "尉": "wei yu", "蓋": "ge gai", "樂": "yue le",
+		"曾": "zeng", "单": "shan", "仇": "qiu", "解": "xie", "查": "zha", "区": "ou", "朴": "piao", "單": "shan", "區": "ou",
+		"尉迟": "yuchi", "尉遲": "yuchi", "万俟": "moqi", "单于": "chanyu shanyu",
+	} {
+		name := surname + "伟"
+		for reading := range strings.FieldsSeq(readings) {
+			for _, letters := range []string{reading + " wei", "Wei " + strings.ToUpper(reading)} {
+				if got := levelOf(t, ChineseName, name, letters); got != "same pinyin" {
+					t.Errorf("%s and %s: %s, want same pinyin", name, letters, got)
+				}
+			}
+		}
+	}
+	for name, letters := range map[string]string{"曾伟": "ceng wei", "单伟": "dan wei", "仇伟": "chou wei", "解伟": "jie wei", "查伟": "cha wei", "区伟": "qu wei", "朴伟": "pu wei"} {
+		if got := levelOf(t, ChineseName, name, letters); got != "else" {
+			t.Errorf("%s and %s: %s, but no family of it is called so", name, letters, got)
+		}
+	}
+}
+
+func levelOf(t *testing.T, kind Kind, a, b string) string {
+	t.Helper()
+	column, ids, err := NewColumn(kind, []string{a, b}, []int{1, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	level := column.Compare(ids[0], ids[1])
+	if level == 0 {
+		return ""
+	}
+	return Levels(kind)[level-1]
+}
+
+func FuzzDate(f *testing.F) {
+	for _, seed := range []string{"1971-06-24", "24 June 71", "June 24th, '71", "71-06-24", "05/06/07", "二〇〇一", "JanFeb", "1 1 1 may", "T12:00", "２０２０-１-２", "99999999", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		v := date(raw)
+		if v.text != "" && (len(v.text) != 8 || strings.Trim(v.text, "0123456789") != "") {
+			t.Fatalf("%q is the day %q", raw, v.text)
+		}
+	})
+}
+
+func FuzzNumerals(f *testing.F) {
+	for _, seed := range []string{"八十八号", "五零一室", "一百零二单元", "十十号", "号", "千号", "\xff十号", "零", "两两层"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		once := arabic(strings.ToValidUTF8(raw, ""))
+		if !utf8.ValidString(once) || arabic(once) != once {
+			t.Fatalf("%q becomes %q, and that %q", raw, once, arabic(once))
+		}
+		if simple := simplified(raw); simplified(simple) != simple {
+			t.Fatalf("%q becomes %q, and that %q", raw, simple, simplified(simple))
+		}
+	})
+}
