@@ -94,8 +94,9 @@ func (s *sets) find(i int) int {
 	return i
 }
 
-// resolve joins what rules join, then what the model does, the heaviest first.
-func (p *population) resolve(links []link, g guards) *sets {
+// resolve joins what rules join, then what the model does, the heaviest first. A
+// judge, if there is one, may refuse what no guard does.
+func (p *population) resolve(links []link, g guards, judge func(s *sets, l link) bool) *sets {
 	s := &sets{}
 	for i := range p.accounts {
 		s.parent = append(s.parent, i)
@@ -144,7 +145,7 @@ func (p *population) resolve(links []link, g guards) *sets {
 		for platform, n := range s.shops[a] {
 			refused = refused || s.shops[b][platform]+n > g.perShop && s.shops[b][platform] > 0
 		}
-		if refused {
+		if refused || judge != nil && judge(s, l) {
 			continue
 		}
 		s.parent[b] = a
@@ -182,9 +183,9 @@ func (p *population) measure(s identity.Scorer, g guards) report {
 		return evaluate.Compare(truth, func(i int) (int, bool) { return s.find(i), true })
 	}
 	links := p.links(s, g)
-	found := p.resolve(links, g)
+	found := p.resolve(links, g, nil)
 	var r report
-	r.rules, r.model = score(p.resolve(nil, g)), score(found)
+	r.rules, r.model = score(p.resolve(nil, g, nil)), score(found)
 	for _, l := range links {
 		if l.weight < g.accept {
 			r.asked++
