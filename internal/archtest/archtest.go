@@ -58,6 +58,7 @@ var onlyIn = map[string][]string{
 	"github.com/ClickHouse/ch-go":                {"internal/clickhouse", "internal/embedded/chdb/endpoint"},
 	"github.com/cockroachdb/pebble/v2":           {"internal/state"},
 	"github.com/twmb/franz-go/pkg/kfake":         {"internal/embedded/broker"},
+	"github.com/twmb/franz-go/pkg/kmsg":          {"internal/embedded/broker"},
 	"github.com/ebitengine/purego":               {"internal/embedded/chdb"},
 	"github.com/go-resty/resty/v2":               {"internal/httpclient", "connectors"},
 	"github.com/hashicorp/go-retryablehttp":      {"internal/httpclient"},

@@ -2,11 +2,16 @@ package kafka_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"net"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
 	"oneid/internal/kafka"
 )
@@ -57,7 +62,7 @@ func (m *member) next() *kafka.Generation {
 		}
 		return g
 	case <-time.After(5 * time.Minute):
-		m.t.Fatal("no generation within 20 s")
+		m.t.Fatal("no generation within five minutes")
 		return nil
 	}
 }
@@ -116,6 +121,54 @@ func TestOneMemberHasAll(t *testing.T) {
 	}
 	if got, err := client.Committed(t.Context(), "b.resolver", []string{"b.orders"}); err != nil || !slices.Equal(got["b.orders"], []int64{5, 0, 6}) {
 		t.Errorf("committed = %v, %v; want 5, 0, 6", got, err)
+	}
+}
+
+// A process that is killed while it waits for the answer to its JoinGroup is a
+// member of the next generation, and gets everything if its state is the newest.
+// It is taken out once its session ends.
+func TestAMemberThatDiesWhileItJoins(t *testing.T) {
+	t.Parallel()
+	b, client := start(t, t.TempDir())
+	topics(t, client)
+	alive := join(t, client, kafka.Standing{Sequence: 1})
+	if !alive.next().Active {
+		t.Fatal("the only member has nothing")
+	}
+	dead := time.Now()
+	dieJoining(t, b.Addresses()[0], kafka.Standing{Epoch: 9, Sequence: 9})
+	if alive.next().Active {
+		t.Fatal("the one that died was not the newest member: nothing was tried")
+	}
+	if !alive.next().Active {
+		t.Error("the one that is alive has nothing")
+	}
+	crashtest.Within(t, "what the dead one had was another's", time.Since(dead), 10*time.Second)
+}
+
+// dieJoining asks to join the group of the tests, as kafka-go does, and is gone
+// before it is answered: the others, who would have to join anew first, do not
+// know of it yet.
+func dieJoining(t *testing.T, broker string, standing kafka.Standing) {
+	t.Helper()
+	metadata := kmsg.NewConsumerMemberMetadata()
+	metadata.Topics = []string{"b.orders", "b.users"}
+	metadata.UserData = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, standing.Epoch), standing.Sequence)
+	protocol := kmsg.NewJoinGroupRequestProtocol()
+	protocol.Name, protocol.Metadata = "oneid-one-member", metadata.AppendTo(nil)
+	request := kmsg.NewPtrJoinGroupRequest()
+	request.Version, request.Group, request.ProtocolType = 1, "b.resolver", "consumer"
+	request.SessionTimeoutMillis, request.RebalanceTimeoutMillis = 6000, 2000
+	request.Protocols = append(request.Protocols, protocol)
+	connection, err := net.Dial("tcp", broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connection.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := connection.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

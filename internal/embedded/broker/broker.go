@@ -15,7 +15,12 @@ import (
 )
 
 // Broker is a running broker.
-type Broker struct{ cluster *kfake.Cluster }
+type Broker struct {
+	cluster *kfake.Cluster
+	// stop ends what begins the members' sessions, and done is closed then.
+	stop context.CancelFunc
+	done <-chan struct{}
+}
 
 // Start runs a broker on the data of dir, which it makes if need be. listen
 // is its address, on loopback; port 0 takes a free one. The folder must have
@@ -44,11 +49,16 @@ func Start(dir, listen string) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: start on the data of %s: %w", dir, err)
 	}
-	return &Broker{cluster: cluster}, nil
+	ctx, stop := context.WithCancel(context.Background()) // it ends with Close
+	return &Broker{cluster: cluster, stop: stop, done: beginSessions(ctx, cluster)}, nil
 }
 
 // Addresses are the brokers to name in a client's settings.
 func (b *Broker) Addresses() []string { return b.cluster.ListenAddrs() }
 
 // Close stops the broker once what was written is on disk.
-func (b *Broker) Close() { b.cluster.Close() }
+func (b *Broker) Close() {
+	b.stop()
+	<-b.done
+	b.cluster.Close()
+}
