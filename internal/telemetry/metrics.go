@@ -68,6 +68,7 @@ type Flow struct {
 	Headers, WrongHeaders              func(n int)
 	Moves, Merges, Splits              func(n int)
 	Waits, Retries                     func(n int)
+	Fenced                             func(n int)
 	// BatchEvents notes how many messages a batch had.
 	BatchEvents func(n int)
 	// Stage notes how long a stage of a batch took.
@@ -94,8 +95,9 @@ func (m *Metrics) Flow(stages []string) Flow {
 		Moves:        one("moves_total", "Accounts whose customer is new or another."),
 		Merges:       one("merges_total", "Customers that were merged into another."),
 		Splits:       one("splits_total", "Customers that were split off another."),
-		Waits:        one("waits_total", "How often the resolver began to wait for a store."),
+		Waits:        one("waits_total", "How often the resolver began to wait for a store, or for its group."),
 		Retries:      one("retries_total", "Attempts that a store that is away made fail, and that are made again."),
+		Fenced:       one("fenced_total", "How often Kafka did not let the resolver become active, or commit how far it is, because the group's members change; some with each change."),
 		BatchEvents:  func(n int) { size.Observe(float64(n)) },
 		Stage:        func(stage string, d time.Duration) { took.WithLabelValues(stage).Observe(d.Seconds()) },
 	}

@@ -23,6 +23,7 @@ func (r *Resolver) turn(ctx context.Context, wait *pipelines.Backoff) error {
 			return r.lead(ctx, generation, wait)
 		case generation != nil:
 			r.goes(pipelines.Standby)
+			r.refusedSince = time.Time{}
 			wait.Reset()
 			if time.Since(seen) < time.Second {
 				break

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -29,9 +30,9 @@ var (
 func (r *Resolver) lead(ctx context.Context, generation *kafka.Generation, wait *pipelines.Backoff) error {
 	err := r.claim(ctx, generation)
 	if errors.Is(err, kafka.ErrFenced) {
-		// The members are joining anew; what comes of it is known soon.
-		return pipelines.Sleep(ctx, pollEvery)
+		return r.refused(ctx, err)
 	}
+	r.refusedSince = time.Time{}
 	if err != nil {
 		return err
 	}
@@ -45,6 +46,21 @@ func (r *Resolver) lead(ctx context.Context, generation *kafka.Generation, wait 
 	})
 	group.Go(func() error { return r.work(ctx, group, wait) })
 	return group.Wait()
+}
+
+// refused waits after a claim that the group refused. Its members are joining
+// anew, and what comes of it is known soon: if it is not, the resolver's state
+// says so.
+func (r *Resolver) refused(ctx context.Context, err error) error {
+	count(r.Counters.Fenced, 1)
+	if r.refusedSince.IsZero() {
+		r.refusedSince = time.Now()
+	}
+	if time.Since(r.refusedSince) >= slowAfter && r.health.Set(pipelines.Waiting, err) {
+		r.Log.Warn("resolver is chosen, and its group does not let it become active", "group", pipelines.ResolverGroup(r.Brand), "error", err)
+		count(r.Counters.Waits, 1)
+	}
+	return pipelines.Sleep(ctx, pollEvery)
 }
 
 // claim makes this process the journal's writer, unless it is already. One
@@ -296,6 +312,7 @@ func (r *Resolver) commit(ctx context.Context, next map[partition]int64) error {
 	}
 	err := generation.Commit(ctx, position)
 	if errors.Is(err, kafka.ErrFenced) {
+		count(r.Counters.Fenced, 1)
 		return nil
 	}
 	if err == nil {

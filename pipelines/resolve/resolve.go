@@ -78,9 +78,13 @@ type Counters struct {
 	// Moves counts accounts whose customer is new or another; Merges and Splits
 	// the customers that became part of another, or were parted from one.
 	Moves, Merges, Splits func(n int)
-	// Waits counts how often the resolver began to wait for a store, Retries
-	// the attempts at one that failed.
+	// Waits counts how often the resolver began to wait for a store, or for its
+	// group, Retries the attempts at a store that failed.
 	Waits, Retries func(n int)
+	// Fenced counts how often Kafka did not let this process act for its group:
+	// to become active, or to commit how far it is. Some come with each change
+	// of the members.
+	Fenced func(n int)
 	// BatchEvents is told how many messages a delivered batch had.
 	BatchEvents func(n int)
 	// Stage is told how long each of Stages took, failed or not.
@@ -129,6 +133,10 @@ type Resolver struct {
 	// epoch under which this process is active, or 0, and applied, the
 	// sequence that its state has: what it says of itself to the group.
 	epoch, applied atomic.Uint64
+
+	// refusedSince is when the group began to refuse this process's claims to be
+	// active; zero while it does not.
+	refusedSince time.Time
 
 	// uncommitted are positions that could not be committed while the group
 	// was between two generations.
