@@ -6,6 +6,7 @@ package normalize
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/unicode/norm"
@@ -55,12 +56,26 @@ func clean(raw string) (string, Reason) {
 	if len(raw) > maxBytes {
 		return "", Malformed
 	}
+	if plain(raw) {
+		return raw, ""
+	}
 	s := norm.NFKC.String(strings.ToValidUTF8(raw, ""))
 	s = strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
 	if s == "" {
 		return "", Empty
 	}
 	return s, ""
+}
+
+// plain says whether a text is printable ASCII without a space, as nearly all
+// ids are: to clean it would change nothing.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // Phone returns a mainland mobile number as its 11 digits and any other
@@ -229,7 +244,7 @@ func opaque(raw string) (string, Reason) {
 		return "", reason
 	case strings.Contains(s, "**"):
 		return "", Masked
-	case strings.ContainsFunc(s, unicode.IsSpace):
+	case !plain(s) && strings.ContainsFunc(s, unicode.IsSpace):
 		return "", Malformed
 	case nobody(s) || strings.Trim(s, "0") == "":
 		return "", Empty
@@ -242,6 +257,9 @@ func opaque(raw string) (string, Reason) {
 func nobody(s string) bool {
 	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
 		return true
+	}
+	if utf8.RuneCountInString(s) > len("undefined") { // the longest of them
+		return false
 	}
 	switch strings.ToLower(s) {
 	case "null", "undefined", "none", "nil", "nan", "n/a", "na", "#n/a", "\\n", "unknown", "false", "空", "无", "暂无", "没有", "未知", "未填写", "未绑定":

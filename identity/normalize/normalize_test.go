@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -112,6 +113,38 @@ func TestWordsThatNameNobody(t *testing.T) {
 	for raw, want := range map[string]string{"无锡8": "无锡8", "none1": "NONE1", "Na-1": "NA1"} {
 		if got, _ := Check(identity.MemberCard, raw); got != want {
 			t.Errorf("the card %q became %q, want %q", raw, got, want)
+		}
+	}
+}
+
+// The short way, of ids that need no cleaning, says what the long one says, which
+// a blank before an id makes it go.
+func TestABlankBeforeAnID(t *testing.T) {
+	t.Parallel()
+	ids := []string{"", "0", "000", "null", "NULL", "undefined", "undefinedd", "n/a", "N/A", "#N/A", "\\N", "-", "--", "a**b", "a*b", "a~b", "a\x7f", "\x1fa", "ａb", "é1", "空", "nİl", strings.Repeat("a", maxBytes-1), strings.Repeat("a", maxBytes+1)}
+	random := rand.New(rand.NewPCG(1, 2))
+	alphabet := []rune("0aZ9*-/nulNA~ !\t\x7fé空ａ")
+	for range 20_000 {
+		id := make([]rune, random.IntN(14))
+		for i := range id {
+			id[i] = alphabet[random.IntN(len(alphabet))]
+		}
+		ids = append(ids, string(id))
+	}
+	for _, id := range ids {
+		got, why := opaque(id)
+		if want, wantWhy := opaque(" " + id); got != want || why != wantWhy {
+			t.Errorf("opaque(%q) = %q, %q; with a blank before it %q, %q", id, got, why, want, wantWhy)
+		}
+	}
+}
+
+// BenchmarkOpaque is what a platform's id costs; each event has some.
+func BenchmarkOpaque(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if id, _ := opaque("AAHM8cm2AAKx0123456789Zq"); id == "" {
+			b.Fatal("no id")
 		}
 	}
 }
