@@ -167,7 +167,7 @@ var flowStages = []struct {
 	stage string
 	names []string
 }{
-	{"read", []string{"oneid/internal/kafka.(*Fetcher)", "kafka-go.(*Batch)", "oneid/pipelines/resolve.readAhead", "kafka-go.(*Conn)"}},
+	{"read", []string{"oneid/internal/kafka.(*Fetcher)", "kafka-go.(*Batch)", "oneid/pipelines/resolve.readAhead", "kafka-go.(*messageSetReader)", "kafka-go.(*Conn)"}},
 	{"open", []string{"oneid/schemas/events.(*Slab).OpenPerson", "oneid/internal/keyring.(*Ring).Open"}},
 	{"decode", []string{"oneid/pipelines/resolve.decode", "oneid/schemas/events.(*Slab)", "oneid/schemas/events.Decode", "oneid/schemas/events.Check"}},
 	{"extract", []string{"oneid/identity/extract."}},
@@ -176,7 +176,7 @@ var flowStages = []struct {
 	{"apply", []string{"oneid/identity/engine.", "oneid/pipelines/resolve.(*Identity).apply", "oneid/identity.(*Rules)"}},
 	{"columns", []string{"oneid/schemas/tables.(*Orders)", "oneid/schemas/tables.(*Users)", "oneid/schemas/tables.(*Tickets)", "oneid/schemas/tables.(*RawEvents)", "oneid/pipelines/resolve.(*Blocks)"}},
 	{"insert", []string{"oneid/internal/clickhouse.", "clickhouse-go", "ch-go", "net/http."}},
-	{"publish", []string{"oneid/pipelines/resolve.(*Resolver).publish", "oneid/internal/kafka.(*Publisher)", "kafka-go.(*Writer)", "kafka-go.(*partitionWriter)", "kafka-go.(*Transport)", "kafka-go.(*conn)", "kafka-go.(*Client)", "kafka-go."}},
+	{"publish", []string{"oneid/pipelines/resolve.(*Resolver).publish", "oneid/internal/kafka.(*Publisher)", "kafka-go.(*Writer)", "kafka-go.(*partitionWriter)", "kafka-go.(*Transport)", "kafka-go.(*conn)", "kafka-go.(*Client)"}},
 	{"gc", []string{"runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.bgscavenge"}},
 }
 
