@@ -187,6 +187,14 @@ type flowReport struct {
 	Cold    flowFigure `json:"cold"`
 	RMax    float64    `json:"r_max"`
 	PeakMiB float64    `json:"peak_mib"`
+	// HeapMiB is what lives on this process's heap after the last phase, and
+	// HeapPerAccount, in bytes, how much of it was not there before the first,
+	// divided by the accounts: what another account takes is the difference of
+	// two runs. Pebble's memtables and cache lie beside it and have a budget:
+	// StoreMiB.
+	HeapMiB        float64 `json:"heap_mib"`
+	HeapPerAccount float64 `json:"heap_bytes_per_account"`
+	StoreMiB       float64 `json:"store_mib"`
 	// RefreshCPU is what making customer_360 anew takes of the engine once, at the
 	// end, in CPU seconds: while events come in it is made about once a minute.
 	RefreshCPU float64            `json:"refresh_cpu_s"`
@@ -240,6 +248,7 @@ type flowBench struct {
 	broker  *flowChild // nil with a Kafka of one's own
 	node    *node
 	meter   meter
+	heap    uint64       // bytes that lived on the heap before the first phase
 	events  atomic.Int64 // that the resolver has delivered
 	batches atomic.Int64
 }
@@ -282,6 +291,7 @@ func (b *flowBench) open(ctx context.Context) (err error) {
 	counted := b.node.resolver.Counters
 	b.node.resolver.Counters.Events = func(n int) { counted.Events(n); b.events.Add(int64(n)) }
 	b.node.resolver.Counters.Batches = func(n int) { counted.Batches(n); b.batches.Add(int64(n)) }
+	b.heap = liveHeap()
 	b.meter.children = func() map[string]int {
 		children := map[string]int{}
 		if b.node.engineServer != nil {
@@ -404,6 +414,9 @@ func (b *flowBench) measure(ctx context.Context) (flowReport, error) {
 	if report.PeakMiB, err = peakMiB(); err != nil {
 		report.Notes = append(report.Notes, err.Error())
 	}
+	heap := liveHeap()
+	report.HeapMiB, report.StoreMiB = float64(heap)/(1<<20), float64(b.node.store.MemoryBytes())/(1<<20)
+	report.HeapPerAccount = (float64(heap) - float64(b.heap)) / float64(b.Accounts)
 	if b.MemProfile != "" {
 		if err := writeAllocated(b.MemProfile); err != nil {
 			return report, err
@@ -436,6 +449,14 @@ func (b *flowBench) measure(ctx context.Context) (flowReport, error) {
 		report.Notes = append(report.Notes, fmt.Sprintf("this machine has %d cores, and r_max is that of two", runtime.NumCPU()))
 	}
 	return report, nil
+}
+
+// liveHeap is how many bytes of the heap are no garbage.
+func liveHeap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
 
 func writeAllocated(path string) error {
@@ -632,7 +653,8 @@ func (r flowReport) print(out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "\nmaking customer_360 anew: %.1f CPU seconds\n", r.RefreshCPU)
-	fmt.Fprintf(out, "peak memory of oneid: %.0f MiB\n", r.PeakMiB)
+	fmt.Fprintf(out, "peak memory of oneid: %.0f MiB; in the end %.0f MiB live on its heap, %.0f bytes an account more than before, and %.0f MiB are Pebble's\n",
+		r.PeakMiB, r.HeapMiB, r.HeapPerAccount, r.StoreMiB)
 	for _, note := range r.Notes {
 		fmt.Fprintf(out, "note: %s\n", note)
 	}

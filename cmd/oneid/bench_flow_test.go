@@ -39,6 +39,7 @@ func TestStageOfAStack(t *testing.T) {
 		"state":  {"runtime.memmove", "github.com/cockroachdb/pebble/v2.(*Batch).Set", "oneid/internal/state.(*Store).Commit", "oneid/identity/engine.(*Engine).Apply"},
 		"decode": {"google.golang.org/protobuf/proto.Unmarshal", "oneid/schemas/events.Decode", "oneid/pipelines/resolve.decode"},
 		"gc":     {"runtime.scanobject", "runtime.gcBgMarkWorker"},
+		"read":   {"runtime.memmove", "bytes.(*Buffer).Read", "github.com/segmentio/kafka-go.(*messageSetReader).readMessageV2", "github.com/segmentio/kafka-go.(*Batch).Read", "oneid/internal/kafka.(*Fetcher).read"},
 		"other":  {"main.main"},
 	} {
 		if got := stageOf(stack); got != want {
@@ -60,6 +61,9 @@ func TestBenchFlow(t *testing.T) {
 	}
 	if r.RefreshCPU <= 0 {
 		t.Errorf("making customer_360 anew took %g CPU seconds", r.RefreshCPU)
+	}
+	if r.HeapMiB <= 0 || r.HeapMiB > r.PeakMiB || r.HeapPerAccount <= 0 || r.StoreMiB <= 0 {
+		t.Errorf("%g MiB live, %g at the peak, %g bytes an account, Pebble has %g MiB", r.HeapMiB, r.PeakMiB, r.HeapPerAccount, r.StoreMiB)
 	}
 	if math.Abs(r.RMax*sum-2e6) > 1 {
 		t.Errorf("r_max is %g, where the floors allow %g", r.RMax, 2e6/sum)

@@ -93,6 +93,13 @@ func (s *Store) Close() error {
 // DiskBytes is what the folder takes of the disk.
 func (s *Store) DiskBytes() int64 { return int64(s.db.Metrics().DiskSpaceUsage()) }
 
+// MemoryBytes is what Pebble keeps in memory: rows that are not in its files
+// yet, and blocks of these. Both have a bound, whatever the state holds.
+func (s *Store) MemoryBytes() int64 {
+	m := s.db.Metrics()
+	return int64(m.MemTable.Size+m.MemTable.ZombieSize) + m.BlockCache.Size
+}
+
 // rowPrefix and valuePrefix part the engine's tables from the values.
 const (
 	rowPrefix   = 'r'
