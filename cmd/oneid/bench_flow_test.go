@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"oneid/internal/embedded/broker/brokertest"
+	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/schemas/events"
 )
 
@@ -44,6 +47,31 @@ func TestStageOfAStack(t *testing.T) {
 	} {
 		if got := stageOf(stack); got != want {
 			t.Errorf("stage of %v is %s, want %s", stack, got, want)
+		}
+	}
+}
+
+// On a Kafka of one's own it measures the same, without a share of the broker,
+// and leaves no topics there.
+func TestBenchFlowOnAConfiguredKafka(t *testing.T) {
+	t.Parallel()
+	brokers, dir := brokertest.Brokers(t), filepath.Join(t.TempDir(), "flow")
+	r := decode[flowReport](t, must(t, "bench", "flow", "--dir", dir, "--kafka", brokers[0], "--events", "1000", "--accounts", "500", "--json").stdout)
+	if _, counted := r.Warm.Processes["broker"]; r.Kafka != brokers[0] || counted || r.Warm.PerSecond <= 0 || r.Cold.PerSecond <= 0 {
+		t.Errorf("%+v", r)
+	}
+	settings, err := loadSettings(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kafka.New(kafka.Config{Brokers: brokers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, topic := range pipelines.Topics(settings.Brand, 1) {
+		if n, err := client.Partitions(t.Context(), topic.Name); err == nil {
+			t.Errorf("topic %s is left, with %d partitions", topic.Name, n)
 		}
 	}
 }
