@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Token is what a platform gave for one shop. It is secret: it prints as when
@@ -37,6 +39,33 @@ type Token struct {
 	// Settings is the fingerprint of the token of the settings that stood there
 	// when this one was kept: another one there is newer than this.
 	Settings string `json:"settings,omitempty"`
+}
+
+// EndsAt is when a token ends of which a platform says so in milliseconds since
+// 1970; zero, which is unknown, for what is no moment: it could not be kept.
+func EndsAt(ms int64) time.Time {
+	const year9999 = 253_402_300_799_999
+	if ms <= 0 || ms > year9999 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// EndsIn is when a token ends that was given at a moment for so many seconds.
+func EndsIn(given time.Time, seconds int64) time.Time {
+	const longest = 1 << 30 // 34 years
+	return given.Add(time.Duration(min(seconds, longest)) * time.Second).UTC()
+}
+
+// HolderName is a shop's name as a platform says it, without what would write
+// elsewhere on a terminal.
+func HolderName(said string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, said)
 }
 
 // String tells nothing of what is secret.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -86,13 +87,13 @@ func (a grantAnswer) token(now time.Time) (connectors.Token, error) {
 		return connectors.Token{}, errors.New("the platform answered with no access token")
 	}
 	const instant = 1_000_000_000
-	expires := now.Add(time.Duration(min(int64(a.ExpiresIn), instant)) * time.Second)
+	expires := connectors.EndsIn(now, int64(a.ExpiresIn))
 	if a.ExpiresIn >= instant {
-		expires = time.Unix(int64(a.ExpiresIn), 0)
+		expires = connectors.EndsAt(int64(min(a.ExpiresIn, math.MaxInt64/1000)) * 1000)
 	}
 	t := connectors.Token{
-		Access: string(a.AccessToken), Refresh: string(a.RefreshToken), Obtained: now.UTC(), Expires: expires.UTC(),
-		Holder: string(a.ShopID), HolderName: string(a.ShopName),
+		Access: string(a.AccessToken), Refresh: string(a.RefreshToken), Obtained: now.UTC(), Expires: expires,
+		Holder: string(a.ShopID), HolderName: connectors.HolderName(string(a.ShopName)),
 	}
 	if a.Scope != "" {
 		t.Rights = map[string]time.Time{"scope " + string(a.Scope): {}}

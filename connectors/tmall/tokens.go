@@ -83,24 +83,22 @@ func (a grantAnswer) token(now time.Time) (connectors.Token, error) {
 		return connectors.Token{}, errors.New("the platform answered with no access token")
 	}
 	t := connectors.Token{Access: a.AccessToken, Refresh: a.RefreshToken, Obtained: now.UTC(), Holder: string(a.UserID)}
-	switch {
-	case a.ExpireTime > 0:
-		t.Expires = time.UnixMilli(a.ExpireTime).UTC()
-	case a.ExpiresIn > 0:
-		t.Expires = now.Add(time.Duration(a.ExpiresIn) * time.Second).UTC()
+	if t.Expires = connectors.EndsAt(a.ExpireTime); t.Expires.IsZero() && a.ExpiresIn > 0 {
+		t.Expires = connectors.EndsIn(now, a.ExpiresIn)
 	}
 	t.RefreshExpires = refreshEnds(a, t.Expires)
 	if name, err := url.QueryUnescape(a.UserNick); err == nil {
-		t.HolderName = name
+		t.HolderName = connectors.HolderName(name)
 	}
-	for name, end := range map[string]int64{"R1": a.R1, "R2": a.R2, "W1": a.W1, "W2": a.W2} {
-		if end <= 0 {
+	for name, ms := range map[string]int64{"R1": a.R1, "R2": a.R2, "W1": a.W1, "W2": a.W2} {
+		end := connectors.EndsAt(ms)
+		if end.IsZero() {
 			continue
 		}
 		if t.Rights == nil {
 			t.Rights = make(map[string]time.Time)
 		}
-		t.Rights[name] = time.UnixMilli(end).UTC().Truncate(time.Second)
+		t.Rights[name] = end.Truncate(time.Second)
 	}
 	return t, nil
 }
@@ -109,8 +107,8 @@ func (a grantAnswer) token(now time.Time) (connectors.Token, error) {
 // and say that it lives 0 seconds: whether it is taken then is not documented,
 // so it is tried, and its owner reminded of the session's own end.
 func refreshEnds(a grantAnswer, session time.Time) time.Time {
-	if a.ReExpiresIn > 0 && a.RefreshUntil > 0 {
-		return time.UnixMilli(a.RefreshUntil).UTC()
+	if end := connectors.EndsAt(a.RefreshUntil); a.ReExpiresIn > 0 && !end.IsZero() {
+		return end
 	}
 	return session
 }

@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// renewAfter is how long a token is used; it lives 25 hours, and the
-	// number of tokens that one may get is limited.
+	// tokenLives is how long a token lives whose answer does not say.
+	tokenLives = 25 * time.Hour
+	// renewAfter is how long a token is used: the number of those that one may get
+	// is limited.
 	renewAfter = 20 * time.Hour
 	// codeLasts is how long the code of a consent is taken.
 	codeLasts = 5 * time.Minute
@@ -89,18 +91,14 @@ func (c *client) grant(ctx context.Context, path string, query url.Values) (conn
 		return connectors.Token{}, errors.New("the platform answered with no access token")
 	}
 	now := c.now()
-	lives := 25 * time.Hour
-	if answer.ExpireIn > 0 {
-		lives = time.Duration(min(answer.ExpireIn, 1<<30)) * time.Second
+	lives := answer.ExpireIn
+	if lives <= 0 {
+		lives = whole(tokenLives / time.Second)
 	}
-	t := connectors.Token{
-		Access: string(answer.AccessToken), Refresh: string(answer.RefreshToken), Obtained: now, Expires: now.Add(lives),
-		Holder: string(answer.OpenID),
-	}
-	if answer.RefreshUntil > 0 {
-		t.RefreshExpires = time.UnixMilli(int64(answer.RefreshUntil)).UTC()
-	}
-	return t, nil
+	return connectors.Token{
+		Access: string(answer.AccessToken), Refresh: string(answer.RefreshToken), Obtained: now, Expires: connectors.EndsIn(now, int64(lives)),
+		RefreshExpires: connectors.EndsAt(int64(answer.RefreshUntil)), Holder: string(answer.OpenID),
+	}, nil
 }
 
 // UseTokens implements connectors.TokenUser.
