@@ -65,7 +65,7 @@ func (c *client) renew(ctx context.Context, _ connectors.Token) (connectors.Toke
 		var answer struct {
 			Item json.RawMessage `json:"item"`
 		}
-		if err := c.decode(tokenOp, r, &answer); err != nil {
+		if err := c.decode(tokenOp, r, 1, &answer); err != nil {
 			return err
 		}
 		if json.Unmarshal(answer.Item, &item) != nil || item.Token == "" {
@@ -89,29 +89,38 @@ func (c *Connector) UseTokens(store connectors.TokenStore) { c.client.tokens.Use
 // call calls a method about tickets and decodes its answer into out.
 func (c *client) call(ctx context.Context, method string, params url.Values, out any) error {
 	return c.tokens.Call(ctx, func(access func() string) error {
-		_, err := c.http.Do(ctx, method, func(int) (httpclient.Request, error) {
+		attempt := 0
+		_, err := c.http.Do(ctx, method, func(number int) (httpclient.Request, error) {
+			attempt = number
 			return httpclient.Request{Path: "/api/ws/5/ticket/" + method, Query: params, Header: http.Header{"Token": {access()}}}, nil
-		}, func(r httpclient.Response) error { return c.decode(method, r, out) })
+		}, func(r httpclient.Response) error { return c.decode(method, r, attempt, out) })
 		return err
 	})
 }
 
-// decode reads an answer: its code, and of a good one the rest into out.
-func (c *client) decode(method string, r httpclient.Response, out any) error {
+// decode reads an answer: its code, and of a good one the rest into out. Tickets
+// that are broken each time that they are asked for do not hold up the others.
+func (c *client) decode(method string, r httpclient.Response, attempt int, out any) error {
 	c.clock.Learn(r.Header)
 	if err := c.http.StatusError(r); err != nil {
 		return err
 	}
+	body, valid := json.RawMessage(r.Body), connectors.Valid(r.Body)
+	if !valid && attempt >= connectors.MendAfter {
+		if body, valid = connectors.Mend(r.Body); !valid {
+			body, valid = connectors.MendMember(r.Body, "item")
+		}
+	}
 	var envelope struct {
 		Code text `json:"ret_code"`
 	}
-	if json.Unmarshal(r.Body, &envelope) != nil || envelope.Code == "" {
+	if !valid || connectors.DecodeValid(body, &envelope) != nil || envelope.Code == "" {
 		return c.http.Undecodable(r, "the JSON that the desk promises")
 	}
 	if !good(string(envelope.Code)) {
 		return refusal(c.shop, method, string(envelope.Code))
 	}
-	if err := json.Unmarshal(r.Body, out); err != nil {
+	if err := connectors.DecodeValid(body, out); err != nil {
 		return c.http.Undecodable(r, "an answer to "+method)
 	}
 	return nil

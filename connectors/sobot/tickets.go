@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -128,7 +129,9 @@ func (c *Connector) detail(ctx context.Context, id string) (json.RawMessage, err
 	if err := c.client.call(ctx, detailMethod, url.Values{"ticketid": {id}}, &answer); err != nil {
 		return nil, err
 	}
-	if item := bytes.TrimSpace(answer.Item); len(item) > 0 && item[0] == '{' {
+	item := bytes.TrimSpace(answer.Item)
+	broken, isText := connectors.Text(item)
+	if len(item) > 0 && item[0] == '{' || isText && strings.HasPrefix(broken, "{") { // Map refuses one that is broken
 		return item, nil
 	}
 	return nil, errNoItem

@@ -1,0 +1,171 @@
+package sobot
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"oneid/connectors"
+	"oneid/connectors/conformance"
+)
+
+// fuzzSecret has characters that no code has: it is found wherever it is repeated.
+const fuzzSecret = "秘密/secret"
+
+// told is a connector to which the desk says one thing, whatever it is asked but a
+// token.
+func told(t *testing.T, status int, header http.Header, body []byte) *Connector {
+	t.Helper()
+	c, err := New("desk", Config{
+		URL: "http://sobot.example", AppID: "1", AppKey: fuzzSecret, RequestsPerSecond: 1e6,
+		Transport: conformance.Said(func(r *http.Request) (int, http.Header, []byte) {
+			if r.URL.Path == "/api/get_token" {
+				return 200, nil, []byte(`{"ret_code":"000000","item":{"token":"` + fuzzSecret + `","expires_in":86400}}`)
+			}
+			return status, header, body
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// An hour of the desk's.
+var fuzzWindow = connectors.Window{From: time.Unix(1767229200, 0), To: time.Unix(1767232800, 0)}
+
+// Whatever the desk answers to a call for a list, and for one ticket: rows are given,
+// or an error that repeats nothing of the answer, and never both.
+func FuzzAnswer(f *testing.F) {
+	for _, body := range []string{
+		`{"ret_code":"000000","ret_msg":"ok","total_count":1,"items":[{"ticketid":"a","user_tels":"13900001234"}]}`,
+		`{"ret_code":0,"total_count":"0","items":null}`, `{"ret_code":"000000","item":{"ticketid":"a"}}`, `{"ret_code":"000000","items":[1]}`, "{\"ret_code\":\"000000\",\"item\":{\"ticketid\":\"a\x08\"}}", "{\"ret_code\":\"000000\",\"items\":[{\"ticketid\":\"a\x08\"}]}",
+		`{"ret_code":"900002","ret_msg":"秘密/secret"}`, `{"ret_code":"买家测试 13900001234"}`, `{"ret_code":[]}`, `<html>502</html>`, ``,
+	} {
+		f.Add(uint16(0), "", []byte(body))
+		f.Add(uint16(229), "3", []byte(body))
+	}
+	f.Fuzz(func(t *testing.T, status uint16, retryAfter string, body []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			c := told(t, 200+int(status%400), http.Header{"Retry-After": {retryAfter}, "Date": {time.Now().UTC().Format(http.TimeFormat)}}, body)
+			got, err := c.page(t.Context(), fuzzWindow, 1, 50)
+			if err != nil {
+				conformance.WantQuiet(t, err, codes)
+			}
+			if err != nil && got.Rows != nil || err == nil && status%400 >= 100 {
+				t.Errorf("%d rows of status %d, %v", len(got.Rows), 200+status%400, err)
+			}
+			for _, row := range got.Rows {
+				if text, ok := connectors.Text(row); !connectors.Valid(row) || !bytes.Contains(body, row) && (!ok || utf8.Valid(body) && !bytes.ContainsRune(body, '\\') && !bytes.Contains(body, []byte(text))) {
+					t.Errorf("a row that the answer does not hold: %q", row)
+				}
+			}
+			one, err := c.detail(t.Context(), "a")
+			if err != nil {
+				conformance.WantQuiet(t, err, codes)
+			}
+			broken, isBroken := connectors.Text(one)
+			if err != nil && one != nil || err == nil && (!connectors.Valid(one) || !isBroken && (one[0] != '{' || !bytes.Contains(body, one)) || isBroken && broken[0] != '{') {
+				t.Errorf("the ticket %q, %v", one, err)
+			}
+		})
+	})
+}
+
+// Each row of a list comes as it is, and one that is broken by itself: it costs none
+// of the others.
+func FuzzRows(f *testing.F) {
+	f.Add(`{"ticketid":"1","deals":[{"a":1}]}`+"\n"+`{"ticketid":2,"subject":"a]}"}`, uint8(1))
+	f.Add("1\nnull\n\"text\"\n[]\n{}", uint8(9))
+	f.Fuzz(func(t *testing.T, text string, at uint8) {
+		var rows [][]byte
+		for _, line := range bytes.Split([]byte(text), []byte("\n")) {
+			if line = bytes.Trim(line, " \t\r"); json.Valid(line) {
+				rows = append(rows, line)
+			}
+		}
+		want := len(rows)
+		if int(at) < len(rows) {
+			rows[at] = []byte("{\"ticketid\":2,\"subject\":\"a\x08b\"}")
+		}
+		body := fmt.Appendf(nil, `{"ret_code":"000000","total_count":%d,"items":[%s]}`, want, bytes.Join(rows, []byte(", ")))
+		synctest.Test(t, func(t *testing.T) {
+			got, err := told(t, 200, nil, body).page(t.Context(), fuzzWindow, 1, 50)
+			if err != nil || len(got.Rows) != want || got.Total != want {
+				t.Fatalf("%d rows of %d, %d in all, %v", len(got.Rows), want, got.Total, err)
+			}
+			for i, row := range got.Rows {
+				if mended, ok := connectors.Text(row); !bytes.Equal(row, rows[i]) && (!ok || mended != string(rows[i])) {
+					t.Errorf("row %d is %q, and was %q", i, row, rows[i])
+				}
+			}
+		})
+	})
+}
+
+// Whatever the desk answers to a call for a token: one that can be kept as it is, or
+// an error that says none of it.
+func FuzzGrant(f *testing.F) {
+	for _, body := range []string{
+		`{"ret_code":"000000","ret_msg":"ok","item":{"token":"t","expires_in":86400}}`, `{"ret_code":"000000","item":{"token":1,"expires_in":"9223372036854775807"}}`,
+		`{"ret_code":"000000","item":{"token":"t","expires_in":-1}}`, `{"ret_code":"000000","item":[]}`, `{"ret_code":"100001","ret_msg":"秘密/secret"}`, `{"ret_code":"000000"}`, `<html>`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			c, err := New("desk", Config{
+				URL: "http://sobot.example", AppID: "1", AppKey: fuzzSecret, RequestsPerSecond: 1e6,
+				Transport: conformance.Said(func(*http.Request) (int, http.Header, []byte) { return 200, nil, body }),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			got, err := c.client.renew(t.Context(), connectors.Token{})
+			if err != nil {
+				if got.Access != "" {
+					t.Error("a token beside an error")
+				}
+				conformance.WantQuiet(t, err, codes)
+				return
+			}
+			conformance.WantKept(t, got, now)
+			if life := got.Expires.Sub(now); life <= 0 || life > tokenLives {
+				t.Errorf("a token of %s", life)
+			}
+		})
+	})
+}
+
+// The signatures are those that the desk describes; of other bytes they are others.
+func FuzzSign(f *testing.F) {
+	f.Add("appid01", "1700000000", "appkey01", []byte("PARAM"), uint16(3))
+	f.Add("", "", "密", []byte{0xff}, uint16(0))
+	f.Fuzz(func(t *testing.T, id, at, key string, body []byte, place uint16) {
+		of := func(text string) string {
+			sum := md5.Sum([]byte(text))
+			return hex.EncodeToString(sum[:])
+		}
+		if got, want := tokenSign(id, at, key), of(id+at+key); got != want {
+			t.Errorf("a token's call is signed %s, want %s", got, want)
+		}
+		signed := pushSign(id, at, key, body)
+		if want := of(id + at + key + string(body)); signed != want || !same(signed, want) {
+			t.Errorf("a push is signed %s, want %s", signed, want)
+		}
+		if len(body) > 0 {
+			body[int(place)%len(body)] ^= 1
+			if same(signed, pushSign(id, at, key, body)) || same(signed, signed[1:]) {
+				t.Error("other bytes have the same signature")
+			}
+		}
+	})
+}
