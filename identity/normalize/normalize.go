@@ -214,8 +214,11 @@ func card(raw string) (string, Reason) {
 		}
 		return -1
 	}, s)
-	if strings.Trim(s, "0") == "" {
+	switch {
+	case strings.Trim(s, "0") == "":
 		return "", Malformed
+	case nobody(s): // N.A. and N-A, too, once the separators are gone
+		return "", Empty
 	}
 	return s, ""
 }

@@ -87,6 +87,7 @@ func FuzzCheck(f *testing.F) {
 	for i, raw := range []string{"+86 138 0000 1111", "A@b.cn", "vip-1", strings.Repeat("A", 32), "o1", "021-61234567"} {
 		f.Add(i%len(types), raw)
 	}
+	f.Add(2, "N\x1dA")
 	f.Fuzz(func(t *testing.T, i int, raw string) {
 		typ := types[uint(i)%uint(len(types))]
 		value, ok := Normalize(typ, raw)
@@ -108,6 +109,11 @@ func TestWordsThatNameNobody(t *testing.T) {
 			if got, reason := Check(typ, word); got != "" || reason != Empty {
 				t.Errorf("%s %q became %q (%s)", typ, word, got, reason)
 			}
+		}
+	}
+	for _, word := range []string{"N.A.", "n-a", "N A", "N\x1dA", "未-知"} {
+		if got, reason := Check(identity.MemberCard, word); got != "" || reason != Empty {
+			t.Errorf("the card %q became %q (%s)", word, got, reason)
 		}
 	}
 	for raw, want := range map[string]string{"无锡8": "无锡8", "none1": "NONE1", "Na-1": "NA1"} {
