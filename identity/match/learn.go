@@ -15,10 +15,10 @@ import (
 // Two records are of one entity, or strangers, or neighbours: records of two
 // entities that agree more than by chance, because they share a household, a
 // building, a name and what is made of it. There are as many kinds of
-// neighbours as comparisons, and the data say what each has in common. Without
-// them each column of an address would count as if the others had said
-// nothing, and what is learned as "one entity" would drift to whatever agrees
-// often.
+// neighbours as comparisons, and the data say what each has in common; behind
+// them come households, see there. Without them each column of an address would
+// count as if the others had said nothing, and what is learned as "one entity"
+// would drift to whatever agrees often.
 type Learned struct {
 	// Format and Version say that a file is of this kind; see ParseLearned.
 	Format  string `json:"format"`
@@ -166,6 +166,9 @@ type learning struct {
 	// of kind k.
 	expected []counts
 	totals   []float64
+	// hardly has the fields, with their levels that hardly a pair of one entity is
+	// at: one note for all.
+	hardly []string
 }
 
 // learn finds prior, m, u and n by expectation and maximisation, and says in
@@ -179,6 +182,10 @@ func (r *records) learn(seen []counted, levels counts, smallest float64, rounds 
 		l.out.Fields[i].M, l.out.Fields[i].U = start(l.kind(i)), make([]float64, r.fields[i].last)
 	}
 	l.expected = []counts{make(counts, n)}
+	if n == 1 {
+		l.out.Warnings = []string{l.alone()}
+		return l.out
+	}
 	l.strangers()
 	// Neighbours of kind k are those that have field k in common, to begin
 	// with, and of the others whatever goes with it.
@@ -198,12 +205,9 @@ func (r *records) learn(seen []counted, levels counts, smallest float64, rounds 
 			f.N = append(f.N, near)
 		}
 	}
-	change := 0.0
-	for !l.out.Converged && l.out.Rounds < rounds {
-		l.out.Rounds++
-		l.expect()
-		change = l.maximise()
-		l.out.Converged = change < enough
+	change := l.settle(rounds)
+	if l.households() {
+		change = l.settle(rounds)
 	}
 	var warnings []string
 	if !l.out.Converged {
@@ -212,8 +216,30 @@ func (r *records) learn(seen []counted, levels counts, smallest float64, rounds 
 	for i := range r.fields {
 		warnings = append(warnings, l.mend(i)...)
 	}
+	if len(l.hardly) > 0 {
+		warnings = append(warnings, fmt.Sprintf("hardly a pair of one entity is at some levels: %s. These keep what is assumed before learning, but are worth no more than a stronger level and no less than a weaker one. If such pairs are rare there is nothing to do; if you know of many, learn on a table that has them, and give what was learned with --learned", strings.Join(l.hardly, "; ")))
+	}
 	l.out.Warnings = warnings
 	return l.out
+}
+
+// kinds of neighbours that are learned: one for each comparison. Households come
+// behind them.
+func (l *learning) kinds() int { return len(l.out.Fields) }
+
+// settle repeats expectation and maximisation until next to nothing changes, at
+// most so many times, and says by how much the last one did.
+func (l *learning) settle(rounds int) (change float64) {
+	l.out.Converged = false
+	for range rounds {
+		l.out.Rounds++
+		l.expect()
+		change = l.maximise()
+		if l.out.Converged = change < enough; l.out.Converged {
+			break
+		}
+	}
+	return change
 }
 
 func (l *learning) kind(field int) compare.Kind { return l.r.fields[field].column.Kind() }
@@ -315,12 +341,12 @@ func (l *learning) maximise() float64 {
 		begin, old := start(l.kind(i)), slices.Clone(f.M)
 		for level := range f.M {
 			f.M[level] = l.expected[0][i][level+1] + doubt*begin[level]
-			for k := range f.N {
+			for k := range l.kinds() {
 				f.N[k][level] = l.expected[k+1][i][level+1] + doubtNear*f.U[level]
 			}
 		}
 		normalise(l.kind(i), f.M)
-		for k := range f.N {
+		for k := range l.kinds() {
 			normalise(l.kind(i), f.N[k])
 		}
 		if one := compare.OneSlip(l.kind(i)); one > 0 && l.r.fields[i].keeps(one) {
@@ -330,9 +356,9 @@ func (l *learning) maximise() float64 {
 			change = max(change, math.Abs(f.M[level]-old[level]))
 		}
 	}
-	for k := range l.out.Near {
+	for k := range l.kinds() {
 		l.estrange(k)
-		l.out.Near[k] = min(max(l.totals[k+1], 0.5)/l.r.all, 0.5/float64(len(l.out.Near)))
+		l.out.Near[k] = min(max(l.totals[k+1], 0.5)/l.r.all, 0.5/float64(l.kinds()))
 	}
 	prior := min(max(l.totals[0], 0.5)/l.r.all, 0.4)
 	change = max(change, math.Abs(prior-l.out.Prior)/l.out.Prior)
@@ -477,7 +503,7 @@ func (l *learning) mend(field int) (warnings []string) {
 		}
 	}
 	if len(unseen) > 0 {
-		warnings = append(warnings, fmt.Sprintf("%s: hardly a pair of one entity is at the levels %q; they keep what is assumed before learning, but are worth no more than a stronger level and no less than a weaker one. If such pairs are rare there is nothing to do; if you know of many, learn on a table that has them, and give what was learned with --learned", f.Name, strings.Join(unseen, ", ")))
+		l.hardly = append(l.hardly, fmt.Sprintf("%s at %q", f.Name, strings.Join(unseen, ", ")))
 	}
 	return warnings
 }

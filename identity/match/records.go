@@ -120,7 +120,8 @@ func (r *records) newFields(t *Table, group []int, columns [][]uint32) error {
 	for k, g := range group {
 		f := &r.fields[g]
 		f.name, f.column, f.last = m.Comparisons[g].Name, column, compare.Level(len(compare.Levels(column.Kind())))
-		f.rarity, f.partner, f.folds = m.Comparisons[g].Rarity, -1, m.Comparisons[g].folds()
+		// Of a single comparison all equal values weigh alike: see alone.
+		f.rarity, f.partner, f.folds = m.Comparisons[g].Rarity && len(m.Comparisons) > 1, -1, m.Comparisons[g].folds()
 		f.counts, f.partNumbers = make([]uint32, column.Len()), map[string][]uint32{}
 		if k == 0 && len(group) > 1 {
 			f.partner = group[1]
