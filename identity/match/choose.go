@@ -205,9 +205,9 @@ func (m *Model) blocks(rules []Rule, field int) bool {
 // chooseBlocking picks rules that should find nearly all pairs of one entity
 // and make few others: the next rule is the one that finds most new ones of a
 // made-up sample for what it costs. None has a key of a comparison that is idle;
-// nil is none.
-func (r *records) chooseBlocking(ctx context.Context, idle []bool) ([]*block, error) {
-	if r.all <= everything {
+// nil is none. Together they make at most so many pairs.
+func (r *records) chooseBlocking(ctx context.Context, idle []bool, most float64) ([]*block, error) {
+	if r.all <= min(everything, most) {
 		return []*block{r.newBlock(Rule{Why: fmt.Sprintf("%d records are few enough to compare all pairs", r.n)})}, nil
 	}
 	const made = 4096
@@ -240,7 +240,7 @@ func (r *records) chooseBlocking(ctx context.Context, idle []bool) ([]*block, er
 		kept  float64
 		gain  float64
 	}
-	budget := max(fewestPairs, perRecord*float64(r.n))
+	budget := min(most, max(fewestPairs, perRecord*float64(r.n)))
 	var options []option
 	add := func(ks ...int) {
 		if idle != nil && slices.ContainsFunc(ks, func(k int) bool { return idle[keys[k].field] }) {
@@ -355,6 +355,9 @@ func (r *records) chooseBlocking(ctx context.Context, idle []bool) ([]*block, er
 		}
 	}
 	if len(blocks) == 0 {
+		if r.all <= everything {
+			return nil, &ExplodesError{Rule{}.String(), r.all, most} // they would be compared without the limit
+		}
 		return nil, errNoRules
 	}
 	return blocks, nil

@@ -114,7 +114,7 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 		if o.Learned != nil { // as the training chose in the end
 			idle = o.Learned.idle(func(field int) bool { return !m.blocks(o.Learned.Blocking, field) })
 		}
-		if blocks, err = r.chooseBlocking(ctx, idle); err != nil {
+		if blocks, err = r.chooseBlocking(ctx, idle, o.MaxPairs); err != nil {
 			return nil, err
 		}
 	} else {
@@ -141,14 +141,14 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if chosen && o.Learned == nil {
 		// Some rules may have a key that says nothing, as is known only now.
 		if idle := out.Learned.idle(func(field int) bool { return m.blocks(out.Learned.Blocking, field) }); idle != nil {
-			others, err := r.chooseBlocking(ctx, idle)
+			others, err := r.chooseBlocking(ctx, idle, o.MaxPairs)
 			switch {
 			case err == nil:
 				blocks, out = others, &Result{}
 				if s, err = out.learn(ctx, r, blocks, o, step); err != nil {
 					return nil, err
 				}
-			case !errors.Is(err, errNoRules):
+			case !errors.Is(err, errNoRules) && !errors.As(err, new(*ExplodesError)):
 				return nil, err
 			}
 		}
