@@ -9,7 +9,7 @@ type identityLinkCmd struct {
 	Model   string   `required:"" help:"YAML file that says what is compared." placeholder:"FILE"`
 	Learned string   `required:"" help:"JSON file of 'oneid identity train' with this model." placeholder:"FILE"`
 	Out     string   `help:"CSV file to write: id,cluster, a row for every record." default:"clusters.csv" placeholder:"FILE"`
-	Pairs   string   `help:"CSV file for the pairs that were linked, and those to review: id_l,id_r,probability,weight." placeholder:"FILE"`
+	Pairs   string   `help:"CSV file for the links from the threshold up, also those that were not followed, and the pairs to review: id_l,id_r,probability,weight." placeholder:"FILE"`
 	Refused string   `help:"CSV file for the links that were not followed: id_l,id_r,probability,weight,reason." placeholder:"FILE"`
 	Truth   string   `help:"What is right, to measure by: a column of the input, or a file id,cluster." placeholder:"COLUMN|FILE"`
 	JSON    bool     `name:"json" help:"Print one JSON object with the figures."`

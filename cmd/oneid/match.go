@@ -36,7 +36,7 @@ type tableFlags struct {
 type matchCmd struct {
 	tableFlags
 	Out     string   `help:"CSV file to write: id,cluster, a row for every record." default:"clusters.csv" placeholder:"FILE"`
-	Pairs   string   `help:"CSV file for the pairs that were linked, and those to review: id_l,id_r,probability,weight." placeholder:"FILE"`
+	Pairs   string   `help:"CSV file for the links from the threshold up, also those of --refused, and the pairs to review: id_l,id_r,probability,weight." placeholder:"FILE"`
 	Refused string   `help:"CSV file for the links that were not followed, because a constraint of the model or the rest of their clusters speaks against it: id_l,id_r,probability,weight,reason." placeholder:"FILE"`
 	Truth   string   `help:"What is right, to measure by: a column of the input, or a file id,cluster. It is not looked at for the clusters." placeholder:"COLUMN|FILE"`
 	Model   string   `help:"YAML file that says what is compared (default: found by itself, and written beside --out)." placeholder:"FILE"`
@@ -488,8 +488,10 @@ type matchReader struct {
 	rows []int
 	ids  []*compare.Texts
 	// doubled is what is wrong with the first id that two records of a file
-	// share.
+	// share, or that is empty.
 	doubled error
+	// found says that the id's column was found by its name alone.
+	found bool
 	// entities of the truth, if it is a column.
 	entities compare.Texts
 }
@@ -579,6 +581,9 @@ func (r *matchReader) take(ctx context.Context, b *match.Batch, ids *compare.Tex
 	if r.cmd.ID != "" {
 		names.Go(func() {
 			for i, id := range b.Values(len(r.columns)) {
+				if id == "" && r.doubled == nil { // of a column that was found; of one that was named it is refused
+					r.doubled = fmt.Errorf("%s: record %d has no id in column %q", path, rows+i+1, r.cmd.ID)
+				}
 				if first, added := ids.Add(id); !added && r.doubled == nil { // an id may be a phone number: it is not told
 					r.doubled = hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", path, r.cmd.ID, first+1, rows+i+1), "name another column with --id; if there is none, call this one otherwise in the first line, and the rows are numbered"}
 				}
@@ -636,10 +641,9 @@ func (r *matchReader) batches(ctx context.Context, table matchTable, path string
 			text := row.Fields[places[i]]
 			switch column {
 			case r.cmd.ID:
-				if text == "" {
+				if id = text; id == "" && !r.found {
 					return fmt.Errorf("%s line %d: the id is empty", path, row.Line)
 				}
-				id = text
 			case r.truth:
 				if entity = text; entity == "" {
 					entity = "\x00" + path + strconv.Itoa(row.Line) // of nobody else
@@ -675,7 +679,7 @@ func (r *matchReader) plan() {
 	if r.cmd.ID == "" {
 		for _, column := range r.header {
 			if slices.Contains(idNames, strings.ToLower(column)) && column != r.truth && column != r.cmd.Source {
-				r.cmd.ID = column
+				r.cmd.ID, r.found = column, true
 				break
 			}
 		}
@@ -695,14 +699,17 @@ func (r *matchReader) plan() {
 // name makes the ids of the output: those of the id's column, with the file's
 // name before them if two files share one, or the numbers of the rows.
 func (r *matchReader) name() error {
-	if r.cmd.ID == "" {
+	if r.doubled != nil && !r.found {
+		return r.doubled
+	}
+	if r.cmd.ID == "" || r.doubled != nil {
 		for row := range r.in.table.Len() {
 			r.in.ids = append(r.in.ids, strconv.Itoa(row+1))
 		}
+		if r.doubled != nil {
+			r.in.guessed = append(r.in.guessed, fmt.Sprintf("%v: so the rows are numbered, from 1, and the column is not compared; if another one names the records, give it with --id", r.doubled))
+		}
 		return nil
-	}
-	if r.doubled != nil {
-		return r.doubled
 	}
 	if len(r.ids) == 1 {
 		r.in.ids = r.ids[0].List()

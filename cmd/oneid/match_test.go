@@ -312,8 +312,8 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 		"empty":              {[]string{write("empty.csv", "")}, []string{"empty.csv", "first line"}},
 		"one record":         {[]string{write("one.csv", "id,name\n1,anna\n")}, []string{"nothing to compare"}},
 		"short row":          {[]string{write("short.csv", "id,name\n1,anna\n2\n")}, []string{"short.csv line 3", "1 fields"}},
-		"double id":          {[]string{write("double.csv", "id,name\n1,anna\n1,otto\n")}, []string{"double.csv", `records 1 and 2 share one`, "--id"}},
-		"double id, far":     {[]string{write("far.csv", long+"5,otto\n")}, []string{"far.csv", fmt.Sprintf("records 6 and %d share one", batchRecords+11), "--id"}},
+		"double id":          {[]string{write("double.csv", "id,name\n1,anna\n1,otto\n"), "--id", "id"}, []string{"double.csv", `records 1 and 2 share one`, "--id"}},
+		"double id, far":     {[]string{write("far.csv", long+"5,otto\n"), "--id", "id"}, []string{"far.csv", fmt.Sprintf("records 6 and %d share one", batchRecords+11), "--id"}},
 		"short row, far":     {[]string{write("late.csv", long+"x\n")}, []string{fmt.Sprintf("late.csv line %d", batchRecords+12), "1 fields"}},
 		"no such id":         {[]string{good, "--id", "nr"}, []string{`no column "nr"`, "id, name, town"}},
 		"no such truth":      {[]string{good, "--truth", "who"}, []string{"neither a column nor a file", "id, name, town"}},
@@ -323,7 +323,7 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 		"wrong model":        {[]string{good, "--model", write("m.yaml", "comparisons: [{columns: [surname], kind: name}]")}, []string{"surname"}},
 		"learned of another": {[]string{good, "--learned", write("l.json", `{"format":"oneid learned","version":1,"prior":0.1,"near":[],"fields":[{"name":"x","kind":"category","levels":["equal","else"],"m":[0.5,0.5],"u":[0.5,0.5],"n":[]}]}`)}, []string{"about 1 comparisons, and the model has 2", "train anew"}},
 		"learned is no JSON": {[]string{good, "--learned", write("l2.json", `{`)}, []string{"l2.json"}},
-		"explodes":           {[]string{good, "--max-pairs", "1"}, []string{"3 pairs", "--max-pairs"}},
+		"explodes":           {[]string{good, "--max-pairs", "1", "--model", write("all.yaml", "comparisons: [{columns: [name], kind: name}]\nblocking: [{on: []}]")}, []string{"3 pairs", "--max-pairs"}},
 		"nothing to compare": {[]string{write("ids.csv", "id,code\n1,111\n2,112\n3,113\n")}, []string{"no column can be compared", "--model"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -331,6 +331,25 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 			got := oneid(t, append([]string{"match", "--out", filepath.Join(t.TempDir(), "out.csv")}, c.args...)...)
 			wantRefused(t, got, 1, c.want...)
 		})
+	}
+}
+
+// A column that was found by its name, and does not name each record, is said, and
+// the rows are numbered.
+func TestMatchNumbersRowsWhereAnIDIsNoRecordsAlone(t *testing.T) {
+	t.Parallel()
+	for name, last := range map[string]string{"two records share one": "2", "a record has none": ""} {
+		dir := t.TempDir()
+		in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "clusters.csv")
+		text := "id,name,town\n1,anna,ulm\n2,anne,ulm\n" + last + ",otto,bonn\n"
+		if err := os.WriteFile(in, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := must(t, "match", in, "--out", out)
+		rows := readTable(t, out)
+		if len(rows) != 4 || rows[1][0] != "1" || rows[3][0] != "3" || !strings.Contains(got.stdout, "the rows are numbered, from 1") {
+			t.Errorf("%s: %q\n%s", name, rows, got.stdout)
+		}
 	}
 }
 
