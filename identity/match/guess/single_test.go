@@ -28,10 +28,10 @@ func TestASingleColumn(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 76))
 	pick := func(of string) string { list := strings.Fields(of); return list[r.IntN(len(list))] }
-	values := func(make func() string) func(int) string {
+	values := func(invent func() string) func(int) string {
 		var list []string
 		for range 1000 {
-			list = append(list, make())
+			list = append(list, invent())
 		}
 		return func(who int) string { return list[who] }
 	}
