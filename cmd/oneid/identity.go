@@ -302,7 +302,7 @@ func printQuality(out io.Writer, r *insight.Report, zone *time.Location) error {
 		row("  in conflict, take one back: " + strings.Join(ids, " "))
 	}
 	for _, j := range r.Judged() {
-		row(fmt.Sprintf("  of those joined %s, %.1f %% were right (%.1f to %.1f, with 95 %% confidence)", j.By, 100*j.Share, 100*j.Low, 100*j.High))
+		row(fmt.Sprintf("  %.1f %% right (%.1f to %.1f, with 95 %% confidence) of %d %s, %s", 100*j.Share, 100*j.Low, 100*j.High, j.Pairs, j.Of, j.Sample))
 	}
 	return w.Flush()
 }

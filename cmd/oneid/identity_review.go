@@ -19,13 +19,14 @@ import (
 
 // identityReviewCmd lists what a person should look at.
 type identityReviewCmd struct {
-	Limit int  `help:"The most pairs to list, up to 1000." default:"20"`
-	JSON  bool `help:"Print one JSON object."`
+	Limit  int  `help:"The most pairs to list, up to 1000." default:"20"`
+	Joined bool `help:"Pairs of accounts that are one customer, drawn at random of all such pairs: are they one person?"`
+	JSON   bool `help:"Print one JSON object."`
 }
 
 // Help shows below the usage.
 func (identityReviewCmd) Help() string {
-	return "Lists pairs of customers that share an identifier, or that the model of the rules finds alike, and are kept apart, and why: those first whose answer is worth most, by what the one who has paid less has paid. Below each pair stands what the two accounts were seen with, with the middle of each value hidden, and = before what both were. For more look at both (`oneid lookup --account …`), then say it:\n\n  oneid decide same A B --reason TEXT\n  oneid decide different A B --reason TEXT\n\nA pair that was answered is not asked again, unless the answer is taken back. Answers that contradict each other are named below. It works beside `oneid up`."
+	return "Lists pairs of customers that share an identifier, or that the model of the rules finds alike, and are kept apart, and why: those first whose answer is worth most, by what the one who has paid less has paid. Below each pair stands what the two accounts were seen with, with the middle of each value hidden, and = before what both were. For more look at both (`oneid lookup --account …`), then say it:\n\n  oneid decide same A B --reason TEXT\n  oneid decide different A B --reason TEXT\n\nWith --joined it lists pairs of accounts that are one customer, drawn at random. Answer them in their order: how many were right then says how right all joins are, in `oneid identity report`, with the bounds of chance.\n\nA pair that was answered is not asked again, unless the answer is taken back. Answers that contradict each other are named below. It works beside `oneid up`."
 }
 
 // Run lists them.
@@ -41,7 +42,11 @@ func (c identityReviewCmd) Run(ctx context.Context, f folder) error {
 	}
 	show := newProgress(c.JSON)
 	show.start("looking for pairs", 0)
-	questions, err := reporter.Queue(ctx, c.Limit)
+	list := reporter.Queue
+	if c.Joined {
+		list = reporter.Sample
+	}
+	questions, err := list(ctx, c.Limit)
 	show.finish()
 	if err != nil {
 		return err
@@ -61,7 +66,7 @@ func (c identityReviewCmd) Run(ctx context.Context, f folder) error {
 			Conflicts [][]string `json:"conflicts,omitempty"`
 		}{pairs, conflicts})
 	}
-	if err := printQuestions(os.Stdout, pairs); err != nil {
+	if err := printQuestions(os.Stdout, pairs, c.Joined); err != nil {
 		return err
 	}
 	for _, ids := range conflicts {
@@ -100,16 +105,25 @@ func (i *instance) seenBy(ctx context.Context, questions []insight.Question) ([]
 	return out, nil
 }
 
-// printQuestions shows a table, and below each pair what its accounts were seen with.
-func printQuestions(out io.Writer, questions []reviewed) error {
+// printQuestions shows a table of pairs that are joined, or of ones that are kept
+// apart, and below each pair what its accounts were seen with.
+func printQuestions(out io.Writer, questions []reviewed, joined bool) error {
 	if len(questions) == 0 {
 		fmt.Fprintln(out, "there is nothing to look at")
 		return nil
 	}
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "ACCOUNT\tPAID\tACCOUNT\tPAID\tSHARE\tAPART BECAUSE")
+	if joined {
+		fmt.Fprintln(w, "ACCOUNT\tACCOUNT\tONE CUSTOMER, WHO HAS PAID")
+	} else {
+		fmt.Fprintln(w, "ACCOUNT\tPAID\tACCOUNT\tPAID\tSHARE\tAPART BECAUSE")
+	}
 	for _, q := range questions {
+		if joined {
+			fmt.Fprintf(w, "%s\t%s\t%s %s\n", q.Accounts[0], q.Accounts[1], q.Paid[0], q.Currency[0])
+			continue
+		}
 		shares := make([]string, len(q.Shares))
 		for i, s := range q.Shares {
 			shares[i] = string(s)

