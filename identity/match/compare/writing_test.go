@@ -60,6 +60,7 @@ func TestNumeralsThatNameStay(t *testing.T) {
 		"half a number":   "一百五号",
 		"no number":       "百号",
 		"two units":       "十百号",
+		"units that grow": "一十二百号",
 		"two digits":      "一二十号",
 		"begins with 0":   "零五号",
 		"too long":        "一二三四五六七八九号",
@@ -120,6 +121,15 @@ func TestDaysHoweverWritten(t *testing.T) {
 					t.Fatalf("%q is %q, want %q", text, got, want)
 				}
 			}
+		}
+	}
+}
+
+func TestFullWidthDays(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"１９７１－０６－２４", "１９７１年６月２４日", "２４ Ｊｕｎｅ ７１"} {
+		if got := date(text).text; got != "19710624" {
+			t.Errorf("%q is the day %q", text, got)
 		}
 	}
 }
