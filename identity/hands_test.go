@@ -81,7 +81,7 @@ func TestEachOwnerInHisTime(t *testing.T) {
 					evidence = append(evidence, Evidence{Account: a, Identifier: Identifier{UnionID, Hash{byte(person)}}, Role: RoleMember, Source: a.Platform, First: now, Last: now})
 				}
 			}
-			now += int64(91+draw.IntN(270)) * day
+			now += int64(91+draw.IntN(190)) * day
 		}
 		if len(truth) > rules.Types[Phone].Accounts {
 			continue

@@ -87,8 +87,8 @@ func scored(evidence []identity.Evidence, truth map[identity.Account]int, rules 
 
 // Of the demo's people reissue_days merges nobody and parts nobody. Where their
 // numbers were given to somebody else within a year, in another shop, and each owner
-// has a second shop know him by it, each is joined with himself; without, half of
-// them are taken for the other.
+// has a second shop know him by it, each is joined with himself; without, some
+// are taken for the other.
 func TestNumbersOfTheDemoThatChangeHands(t *testing.T) {
 	t.Parallel()
 	rules := identity.DefaultRules()
@@ -100,27 +100,26 @@ func TestNumbersOfTheDemoThatChangeHands(t *testing.T) {
 	if len(numbers) < 100 {
 		t.Fatalf("%d numbers have two owners", len(numbers))
 	}
-	if before, after := scored(evidence, truth, without), scored(evidence, truth, rules); after != before || after.Precision < 1 {
+	if before, after := scored(evidence, truth, without), scored(evidence, truth, rules); after.FoundPairs != before.FoundPairs || after.RightPairs != before.RightPairs || after.Precision < 1 {
 		t.Errorf("the demo: with reissue_days %+v, without %+v", after, before)
 	}
-	second := func(a simulator.Account, person, days int) {
+	second := func(a simulator.Account, days int) {
 		at := int64(days) * day
 		a.Shop += "-2" // not the shop of the other owner
 		evidence = append(evidence, bind(a, at)...)
-		truth[accountOf(a)] = person
+		truth[accountOf(a)] = a.Person
 		other := a
 		other.Platform, other.Shop, other.OMID, other.UnionID = "file", "till-"+a.Shop, "", ""
-		other.ID = a.ID
 		evidence = append(evidence, bind(other, at+5*day)...)
-		truth[accountOf(other)] = person
+		truth[accountOf(other)] = a.Person
 	}
 	for i, n := range numbers {
 		phone := n.first.Phone + "-moved"
 		n.first.Phone, n.then.Phone = phone, phone
 		n.first.ID, n.then.ID = n.first.ID+"-1", n.then.ID+"-2"
 		n.first.Shop += "-1"
-		second(n.first, 1_000_000+2*i, 1000)
-		second(n.then, 1_000_000+2*i+1, 1000+100+i%200)
+		second(n.first, 1000)
+		second(n.then, 1000+100+i%200)
 	}
 	before, after := scored(evidence, truth, without), scored(evidence, truth, rules)
 	t.Logf("without reissue_days precision %.4f, recall %.4f; with them %.4f and %.4f; %d numbers changed hands", before.Precision, before.Recall, after.Precision, after.Recall, len(numbers))
