@@ -14,14 +14,14 @@ import (
 var platforms = []string{"tmall", "douyin", "weidian", "sobot"}
 
 // documented are the codes that the platforms' facts name, with their classes:
-// a second writing of the tables, by code. (Tmall's isv.trade-not-exist is an
-// assumption, and said to be one in its README.)
+// a second writing of the tables, by code. (Tmall's isv.trade-not-exist and
+// isv.refund-not-exist are assumptions, and said to be such in its README.)
 var documented = map[string]string{
 	"tmall": `throttle: 4 5 6 7 8 7/accesscontrol.limited-by-api-access-count 7/accesscontrol.limited-by-app-api-access-count
 		7/accesscontrol.limited-by-app-access-count 7/accesscontrol.limited-by-dynamic-access-count 15/isp.system-busy 15/isp.call-limited
 	retry: 10 15/isp.top-remote-connection-timeout 50/isp.remote-service-timeout 520/isp.top-remote-service-unavailable 15/isp.top-remote-unknown-error
 		15/isp.remote-connection-error 15/isp.remote-service-error 15/isp.refund-service-unavailable 15/isp.remote-service-error-tmall
-	skip-record: 15/isv.trade-not-exist
+	skip-record: 15/isv.trade-not-exist 15/isv.refund-not-exist
 	refresh: 26 27 53 27/invalid-sessionkey 27/session-expired 27/session-not-exist
 	stop-stream: 3 9 11 11/isv.permission-api-package-empty 11/isv.permission-api-package-not-allowed 11/isv.permission-api-package-limit
 		21 22 23 32 33 34 40 41 42 43 22/isv.api-not-exist 40/isv.missing-parameter 15/isv.invalid-parameter 50/isv.invalid-parameter 15/isv.oaid-field-miss

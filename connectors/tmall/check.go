@@ -47,7 +47,11 @@ func (c *Connector) Check(ctx context.Context) error {
 		{"changed members", c.memberListing()},
 		{"refunds", c.refundListing()},
 	} {
-		if _, err := c.list(ctx, probe.l, w, 1, false); err != nil {
+		a, err := c.list(ctx, probe.l, w, 1, false)
+		if err == nil && probe.l.method == refundList && len(a.Rows) > 0 {
+			err = c.mayReadThread(ctx, a.Rows[0])
+		}
+		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", probe.what, err))
 		}
 	}

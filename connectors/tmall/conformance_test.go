@@ -28,13 +28,13 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	conformance.Run(t, conformance.Subject{
-		Platform: tmall.Platform, Codes: codes, Pause: 2 * time.Second,
+		Platform: tmall.Platform, Codes: codes, Details: true, Pause: 2 * time.Second,
 		Rows: []string{"trade", "refund", "crm_member", "basic_member"},
 		Call: func(_ *http.Request, body []byte) conformance.Call {
 			form, _ := url.ParseQuery(string(body)) // what is no form names no method
 			method := form.Get("method")
 			return conformance.Call{
-				Stream: streamOf[method], Detail: method == "taobao.trade.simple.get", Method: method,
+				Stream: streamOf[method], Detail: method == "taobao.trade.simple.get" || method == "taobao.refund.messages.get", Method: method,
 				Token: method == "taobao.top.auth.token.refresh", Signature: form.Get("sign"),
 			}
 		},

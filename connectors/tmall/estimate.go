@@ -12,7 +12,7 @@ const sampled = 10
 
 // Estimate implements connectors.Estimator: a few of the windows say how many
 // rows there are in all. Each page of orders takes another of the simple list,
-// which names the buyers.
+// which names the buyers, and each refund a call for its thread.
 func (c *Connector) Estimate(ctx context.Context, stream string, from connectors.Cursor) (connectors.Estimate, error) {
 	e := connectors.Estimate{PerSecond: c.cfg.RequestsPerSecond, PerDay: c.cfg.CallsPerDay}
 	l := c.orderListing()
@@ -43,6 +43,9 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 		e.Records = e.Records * len(windows) / asked
 	}
 	e.Calls = 1 + connectors.PagedCalls(len(windows), e.Records, c.cfg.PageSize)
+	if stream == Tickets {
+		e.Calls += e.Records // each refund's thread
+	}
 	if stream == Orders {
 		e.Calls += len(windows) * (e.Records / max(len(windows)*c.cfg.PageSize, 1))
 		if e.Records > 0 {

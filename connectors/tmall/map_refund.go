@@ -65,12 +65,34 @@ type refund struct {
 	OUID         text `json:"ouid"`
 }
 
+// message is one of a refund's thread.
+type message struct {
+	Role    text `json:"owner_role"`
+	Created text `json:"created"`
+}
+
+// sellerRole is the role of the shop's own people in a thread; 1 is the buyer, 3
+// the platform's staff.
+const sellerRole = "2"
+
+// firstAnswer is when the seller first said something about a refund; 0 where he
+// has not, or the thread is not known.
+func (f *fields) firstAnswer(thread []message) (ms int64) {
+	for _, m := range thread {
+		if at := f.time("messages.created", m.Created); m.Role == sellerRole && at > 0 && (ms == 0 || at < ms) {
+			ms = at
+		}
+	}
+	return ms
+}
+
 // refund maps one refund to the money that goes back (Refund) and to the case
 // that a service agent has (Ticket); both bear the refund's number.
 func (m mapper) refund(record connectors.Record) ([]*events.Event, error) {
 	var raw struct {
-		Refund *refund `json:"refund"`
-		OUID   string  `json:"ouid"`
+		Refund   *refund   `json:"refund"`
+		Messages []message `json:"messages"`
+		OUID     string    `json:"ouid"`
 	}
 	if record.Decode(&raw) != nil || raw.Refund == nil {
 		return nil, errors.New("it is not a refund")
@@ -84,7 +106,7 @@ func (m mapper) refund(record connectors.Record) ([]*events.Event, error) {
 	if modified == 0 {
 		modified = created
 	}
-	amount := f.money("refund_fee", r.RefundFee)
+	amount, answered := f.money("refund_fee", r.RefundFee), f.firstAnswer(raw.Messages)
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -116,7 +138,7 @@ func (m mapper) refund(record connectors.Record) ([]*events.Event, error) {
 		{Header: header(), Body: &events.Event_Ticket{Ticket: &events.Ticket{
 			Kind: kind, Status: p.ticket, PlatformStatus: status, Channel: Platform, Subject: string(r.Reason),
 			OrderId: order, ItemId: firstOf(r.OID, r.TID), Currency: "CNY", AmountMinor: amount,
-			CreatedMs: created, SolvedMs: ended,
+			CreatedMs: created, FirstAnswerMs: answered, SolvedMs: ended,
 		}}},
 	}, nil
 }

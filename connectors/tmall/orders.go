@@ -3,10 +3,7 @@ package tmall
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
-	"sync"
-	"time"
 
 	"oneid/connectors"
 )
@@ -65,16 +62,7 @@ type orderRecord struct {
 type naming struct {
 	c      *Connector
 	simple listing
-
-	mu sync.Mutex
-	// denied is until when the simple methods are not called, which the app may not
-	// call; zero if it never was refused. Guarded by mu.
-	denied time.Time
 }
-
-// deniedFor is how long a refusal of the simple methods is taken for the answer to
-// all orders: a permission that is given, or was away during a sale, is found then.
-const deniedFor = 10 * time.Minute
 
 // buyerOf is what of an order names its buyer.
 type buyerOf struct {
@@ -96,10 +84,10 @@ func readBuyer(row json.RawMessage) (b buyerOf) {
 	return b
 }
 
-// recordOf is a raw payload: a row under its name, and its buyer in this shop
-// where that is known.
-func recordOf(name string, row json.RawMessage, ouid text) (json.RawMessage, error) {
-	members := []connectors.Member{{Name: name, Value: row}}
+// recordOf is a raw payload: a row under its name, its buyer in this shop where
+// that is known, and what else there is.
+func recordOf(name string, row json.RawMessage, ouid text, more ...connectors.Member) (json.RawMessage, error) {
+	members := append([]connectors.Member{{Name: name, Value: row}}, more...)
 	if ouid != "" {
 		quoted, err := json.Marshal(ouid)
 		if err != nil {
@@ -121,13 +109,13 @@ func (n *naming) records(ctx context.Context, at connectors.Part, rows []json.Ra
 		n.resolve(&buyers[i])
 		unknown = unknown || n.asks(buyers[i])
 	}
-	if unknown && !n.isDenied() {
+	if unknown {
 		if err := n.askPage(ctx, at); err != nil {
 			return nil, err
 		}
 		for i := range buyers {
 			n.resolve(&buyers[i])
-			if n.asks(buyers[i]) && !n.isDenied() {
+			if n.asks(buyers[i]) {
 				if err := n.askOne(ctx, &buyers[i]); err != nil {
 					return nil, err
 				}
@@ -151,7 +139,7 @@ func (n *naming) one(ctx context.Context, row json.RawMessage) ([]json.RawMessag
 	}
 	b := readBuyer(row)
 	n.resolve(&b)
-	if n.asks(b) && !n.isDenied() {
+	if n.asks(b) {
 		if err := n.askOne(ctx, &b); err != nil {
 			return nil, err
 		}
@@ -176,54 +164,32 @@ func (n *naming) resolve(b *buyerOf) {
 	}
 }
 
-func (n *naming) isDenied() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return time.Now().Before(n.denied)
-}
-
-// deny goes on without ouid when the app lacks the permission: orders are
-// worth having without their buyers, and Check says what is missing.
-func (n *naming) deny(err error) error {
-	if !errors.Is(err, connectors.ErrForbidden) {
-		return err
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.denied.IsZero() {
-		n.c.log.Warn("orders come without ouid: the app may not call the simple order methods", "error", err)
-	}
-	n.denied = time.Now().Add(deniedFor)
-	return nil
-}
-
 func (n *naming) askPage(ctx context.Context, at connectors.Part) error {
-	a, err := n.c.list(ctx, n.simple, at.Window, at.Number, true)
-	if refused(err) && n.c.aged(at.Window) {
-		return nil // each order of the page is asked for alone
-	}
-	if err != nil {
-		return n.deny(err)
-	}
-	for _, row := range a.Rows {
-		n.c.learn(readBuyer(row))
-	}
-	return nil
+	_, err := n.c.names.Call(func() error {
+		a, err := n.c.list(ctx, n.simple, at.Window, at.Number, true)
+		if refused(err) && n.c.aged(at.Window) {
+			return nil // each order of the page is asked for alone
+		}
+		for _, row := range a.Rows {
+			n.c.learn(readBuyer(row))
+		}
+		return err
+	})
+	return err
 }
 
+// askOne asks for the ouid of one order's buyer; the order stays without it where
+// the platform does not say.
 func (n *naming) askOne(ctx context.Context, b *buyerOf) error {
 	var one struct {
 		Trade buyerOf `json:"trade"`
 	}
-	err := n.c.client.call(ctx, simpleOrder, map[string]string{"fields": "tid,buyer_open_uid,ouid", "tid": string(b.TID)}, &one)
-	switch {
-	case err == nil:
-	case connectors.ClassOf(err) == connectors.SkipRecord:
-		return nil // the order stays without its buyer's ouid
-	default:
-		return n.deny(err)
+	answered, err := n.c.names.Call(func() error {
+		return n.c.client.call(ctx, simpleOrder, map[string]string{"fields": "tid,buyer_open_uid,ouid", "tid": string(b.TID)}, &one)
+	})
+	if answered {
+		b.OUID = one.Trade.OUID
+		n.c.learn(*b)
 	}
-	b.OUID = one.Trade.OUID
-	n.c.learn(*b)
-	return nil
+	return err
 }

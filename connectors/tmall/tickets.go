@@ -3,7 +3,10 @@ package tmall
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"oneid/connectors"
 )
@@ -28,10 +31,14 @@ func (c *Connector) refundListing() listing {
 	}
 }
 
-// refundRecords makes records of refunds, {"refund":{…},"ouid":"…"}, and learns
-// from them which ouid belongs to which buyer_open_uid. The buyer in this shop
-// is added where an order told it and the refund does not.
-func (c *Connector) refundRecords(_ context.Context, _ connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
+// refundRecords makes records of refunds, {"refund":{…},"messages":[…],"ouid":"…"},
+// and learns from them which ouid belongs to which buyer_open_uid. The buyer in
+// this shop is added where an order told it and the refund does not.
+func (c *Connector) refundRecords(ctx context.Context, _ connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
+	threads, err := c.refundThreads(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]json.RawMessage, len(rows))
 	for i, row := range rows {
 		b := readBuyer(row)
@@ -40,10 +47,124 @@ func (c *Connector) refundRecords(_ context.Context, _ connectors.Part, rows []j
 			known, _ = c.buyers.Get(b.OpenUID)
 		}
 		c.learn(b)
-		var err error
-		if out[i], err = recordOf("refund", row, known); err != nil {
+		var more []connectors.Member
+		if threads[i] != nil {
+			more = []connectors.Member{{Name: "messages", Value: threads[i]}}
+		}
+		if out[i], err = recordOf("refund", row, known, more...); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// refundThread gives what was said about a refund, by whom and when.
+const refundThread = "taobao.refund.messages.get"
+
+const (
+	// threadFields leave out what was said, and who said it.
+	threadFields = "id,owner_role,created,message_type"
+	// threadPage is how many messages are asked for at a time: what the refunds'
+	// list takes when it is not told. threadPages bounds those of one refund.
+	threadPage  = 40
+	threadPages = 25
+	// threadsKept is how many refunds' threads are remembered: the overlap of a
+	// window shows a refund again that was read a moment ago.
+	threadsKept = 10_000
+)
+
+// version is one state of a refund.
+type version struct{ id, modified text }
+
+// refundThreads are the messages of each of some refunds; nil where the platform
+// does not give them.
+func (c *Connector) refundThreads(ctx context.Context, rows []json.RawMessage) ([]json.RawMessage, error) {
+	threads := make([]json.RawMessage, len(rows))
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(c.cfg.Parallel)
+	for i, row := range rows {
+		group.Go(func() (err error) {
+			threads[i], err = c.thread(inner, row)
+			return err
+		})
+	}
+	return threads, group.Wait()
+}
+
+func (c *Connector) thread(ctx context.Context, row json.RawMessage) (json.RawMessage, error) {
+	var of version
+	var phase text
+	fields := [...]*text{&of.id, &of.modified, &phase}
+	for i, value := range connectors.Find(row, "refund_id", "modified", "refund_phase") {
+		if value != nil && fields[i].UnmarshalJSON(value) != nil {
+			return nil, nil // Map says what is wrong
+		}
+	}
+	if of.id == "" {
+		return nil, nil
+	}
+	if known, ok := c.threads.Get(of); ok {
+		return known, nil
+	}
+	var messages []json.RawMessage
+	had, err := c.messages.Call(func() (err error) {
+		messages, err = c.said(ctx, of.id, phase)
+		return err
+	})
+	if !had || err != nil {
+		return nil, err
+	}
+	thread, err := json.Marshal(messages)
+	if err != nil {
+		return nil, nil // one that is no JSON is none
+	}
+	c.threads.Put(of, thread)
+	return thread, nil
+}
+
+// said asks for a refund's messages. In which order they come is not documented:
+// all are read.
+func (c *Connector) said(ctx context.Context, refund, phase text) ([]json.RawMessage, error) {
+	all := []json.RawMessage{}
+	for number := 1; number <= threadPages; number++ {
+		var body json.RawMessage
+		err := c.client.call(ctx, refundThread, map[string]string{
+			"fields": threadFields, "refund_id": string(refund), "refund_phase": string(phase),
+			"page_no": strconv.Itoa(number), "page_size": strconv.Itoa(threadPage),
+		}, &body)
+		if err != nil {
+			return nil, err
+		}
+		page := unwrap(connectors.Find(body, "refund_messages")[0], "refund_message")
+		for _, message := range page {
+			var kept []connectors.Member
+			names := []string{"owner_role", "created", "message_type"}
+			for i, value := range connectors.Find(message, names...) {
+				if value != nil {
+					kept = append(kept, connectors.Member{Name: names[i], Value: value})
+				}
+			}
+			all = append(all, connectors.Object(kept...))
+		}
+		if len(page) < threadPage {
+			break
+		}
+	}
+	return all, nil
+}
+
+// mayReadThread is the refusal of a refund's thread that is not of this refund.
+func (c *Connector) mayReadThread(ctx context.Context, row json.RawMessage) error {
+	var id, phase text
+	for i, value := range connectors.Find(row, "refund_id", "refund_phase") {
+		if value != nil {
+			if err := [...]*text{&id, &phase}[i].UnmarshalJSON(value); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := c.said(ctx, id, phase); connectors.ClassOf(err) != connectors.SkipRecord {
+		return err
+	}
+	return nil
 }

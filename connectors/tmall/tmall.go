@@ -128,8 +128,13 @@ type Connector struct {
 	client *client
 	buyers *connectors.Recent[text, text] // ouid by buyer_open_uid: both are stable for one app and one shop
 	named  *naming                        // of orders that are read by their number
-	log    *slog.Logger
-	until  time.Time // where Read ends; zero: at the present
+	// names are the simple methods, which name an order's buyer.
+	names *connectors.Extra
+	// messages is the method that gives a refund's thread, and threads what it gave.
+	messages *connectors.Extra
+	threads  *connectors.Recent[version, json.RawMessage]
+	log      *slog.Logger
+	until    time.Time // where Read ends; zero: at the present
 }
 
 var (
@@ -186,8 +191,11 @@ func New(shop string, cfg Config) (*Connector, error) {
 	log := cfg.Log.With("platform", Platform, "shop", shop)
 	c := &Connector{
 		shop: shop, cfg: cfg, log: log,
-		client: newClient(calls, shop, cfg),
-		buyers: connectors.NewRecent[text, text](connectors.BuyersKept),
+		client:   newClient(calls, shop, cfg),
+		buyers:   connectors.NewRecent[text, text](connectors.BuyersKept),
+		names:    &connectors.Extra{Log: log, Without: "orders come without ouid: the app may not call the simple order methods"},
+		messages: &connectors.Extra{Log: log, Without: "refunds come without their first answer: the app may not read their messages"},
+		threads:  connectors.NewRecent[version, json.RawMessage](threadsKept),
 	}
 	c.named = &naming{c: c}
 	return c, nil
@@ -213,7 +221,7 @@ func Spec() connectors.Spec {
 		Rights: []string{
 			"order management (taobao.trades.sold.increment.get)",
 			"CRM (taobao.trades.simple.sold.increment.get, taobao.trade.simple.get, taobao.crm.members.search, taobao.crm.members.increment.get): gives ouid, the buyer's id in the shop",
-			"refund management (taobao.refunds.receive.get)",
+			"refund management (taobao.refunds.receive.get; taobao.refund.messages.get for their first answer)",
 		},
 		Sample: sample,
 	}
