@@ -54,7 +54,7 @@ func (c *Connector) readWhole(ctx context.Context, l listing, from connectors.Cu
 		page := c.records(l.stream, p, p.Rows)
 		page.Total = p.Expected
 		err := page.Each(ctx, c.cfg.Parallel, func(ctx context.Context, r *connectors.Record) (err error) {
-			r.Raw, err = c.whole(ctx, l, r.Raw)
+			r.Raw, err = c.whole(ctx, l, r.Raw, false)
 			return err
 		})
 		if err != nil {
@@ -65,15 +65,16 @@ func (c *Connector) readWhole(ctx context.Context, l listing, from connectors.Cu
 }
 
 // whole is the record of a row: {"<l.row>":row,"doudian_open_id":buyer}, with
-// "detail" where the platform gives it.
-func (c *Connector) whole(ctx context.Context, l listing, raw json.RawMessage) (json.RawMessage, error) {
+// "detail" where the platform gives it. anew asks for the detail though the row is
+// as it was.
+func (c *Connector) whole(ctx context.Context, l listing, raw json.RawMessage, anew bool) (json.RawMessage, error) {
 	row := readListed(raw)
 	buyer, err := c.buyerOf(ctx, string(row.order))
 	if err != nil {
 		return nil, err
 	}
 	record := map[string]any{l.row: raw, "doudian_open_id": buyer}
-	detail, err := c.detailOf(ctx, l, row)
+	detail, err := c.detailOf(ctx, l, row, anew)
 	if err != nil {
 		return nil, err
 	}

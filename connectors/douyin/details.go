@@ -76,12 +76,12 @@ const detailsKept = 10_000
 
 // detailOf is what a listing's detail says of a row; nil where the platform does
 // not give it, so that the row is all there is.
-func (c *Connector) detailOf(ctx context.Context, l listing, row listed) (json.RawMessage, error) {
+func (c *Connector) detailOf(ctx context.Context, l listing, row listed, anew bool) (json.RawMessage, error) {
 	of := version{l.detail.method, number(row.id), string(row.updated)}
 	if of.id == "" {
 		return nil, nil // Map says what is wrong
 	}
-	if known, ok := c.details.Get(of); ok {
+	if known, ok := c.details.Get(of); ok && !anew {
 		return known, nil
 	}
 	var answer entity

@@ -209,7 +209,7 @@ func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Pa
 		if len(answer.Items) == 0 {
 			return connectors.Page{}, nil
 		}
-		raw, err := c.whole(ctx, aftersaleListing, answer.Items[0])
+		raw, err := c.whole(ctx, aftersaleListing, answer.Items[0], true)
 		if err != nil {
 			return connectors.Page{}, err
 		}

@@ -335,7 +335,7 @@ func (c *Connector) Fetch(ctx context.Context, stream, id string) (connectors.Pa
 		}
 		err := c.client.call(ctx, refundDetail, map[string]string{"fields": refundFields, "refund_id": id}, &answer)
 		if err == nil && len(answer.Refund) > 0 {
-			rows, err = c.refundRecords(ctx, connectors.Part{}, []json.RawMessage{answer.Refund})
+			rows, err = c.refundRecords(ctx, []json.RawMessage{answer.Refund}, true)
 		}
 		if err != nil {
 			return connectors.Page{}, err

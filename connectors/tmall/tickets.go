@@ -27,15 +27,18 @@ func (c *Connector) refundListing() listing {
 		params: map[string]string{"fields": refundFields, "type": strings.Join(c.cfg.OrderTypes, ",")},
 		start:  "start_modified", end: "end_modified", page: "page_no",
 		list: "refunds", item: "refund", total: "total_results", hasNext: true,
-		records: c.refundRecords,
+		records: func(ctx context.Context, _ connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
+			return c.refundRecords(ctx, rows, false)
+		},
 	}
 }
 
 // refundRecords makes records of refunds, {"refund":{…},"messages":[…],"ouid":"…"},
 // and learns from them which ouid belongs to which buyer_open_uid. The buyer in
-// this shop is added where an order told it and the refund does not.
-func (c *Connector) refundRecords(ctx context.Context, _ connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
-	threads, err := c.refundThreads(ctx, rows)
+// this shop is added where an order told it and the refund does not. anew asks for
+// the messages though the refund is as it was.
+func (c *Connector) refundRecords(ctx context.Context, rows []json.RawMessage, anew bool) ([]json.RawMessage, error) {
+	threads, err := c.refundThreads(ctx, rows, anew)
 	if err != nil {
 		return nil, err
 	}
@@ -78,20 +81,20 @@ type version struct{ id, modified text }
 
 // refundThreads are the messages of each of some refunds; nil where the platform
 // does not give them.
-func (c *Connector) refundThreads(ctx context.Context, rows []json.RawMessage) ([]json.RawMessage, error) {
+func (c *Connector) refundThreads(ctx context.Context, rows []json.RawMessage, anew bool) ([]json.RawMessage, error) {
 	threads := make([]json.RawMessage, len(rows))
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(c.cfg.Parallel)
 	for i, row := range rows {
 		group.Go(func() (err error) {
-			threads[i], err = c.thread(inner, row)
+			threads[i], err = c.thread(inner, row, anew)
 			return err
 		})
 	}
 	return threads, group.Wait()
 }
 
-func (c *Connector) thread(ctx context.Context, row json.RawMessage) (json.RawMessage, error) {
+func (c *Connector) thread(ctx context.Context, row json.RawMessage, anew bool) (json.RawMessage, error) {
 	var of version
 	var phase text
 	fields := [...]*text{&of.id, &of.modified, &phase}
@@ -103,7 +106,7 @@ func (c *Connector) thread(ctx context.Context, row json.RawMessage) (json.RawMe
 	if of.id == "" {
 		return nil, nil
 	}
-	if known, ok := c.threads.Get(of); ok {
+	if known, ok := c.threads.Get(of); ok && !anew {
 		return known, nil
 	}
 	var messages []json.RawMessage
