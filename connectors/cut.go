@@ -238,6 +238,18 @@ func Object(members ...Member) json.RawMessage {
 	return append(out, '}')
 }
 
+// Pick is an object of those members of another that it has, by these names and in
+// their order.
+func Pick(object []byte, names ...string) json.RawMessage {
+	var picked []Member
+	for i, value := range Find(object, names...) {
+		if value != nil {
+			picked = append(picked, Member{names[i], value})
+		}
+	}
+	return Object(picked...)
+}
+
 // Text reads a JSON text in its quotes; false if it is none.
 func Text(raw []byte) (string, bool) {
 	if len(raw) < 2 || raw[0] != '"' {

@@ -35,7 +35,7 @@ var aftersaleDetail = detail{
 		}
 		rows := []json.RawMessage{}
 		for _, row := range connectors.Elements(logs) {
-			rows = append(rows, picked(row, "time", "action", "role"))
+			rows = append(rows, connectors.Pick(row, "time", "action", "role"))
 		}
 		list, err := json.Marshal(rows)
 		if err != nil {
@@ -51,20 +51,9 @@ var serviceDetail = detail{
 	method: "order.serviceDetail", without: "service tickets come as their list shows them: the app may not read one alone",
 	ask: func(id string) map[string]any { return map[string]any{"service_id": json.Number(id)} },
 	kept: func(answer json.RawMessage) json.RawMessage {
-		return picked(connectors.Find(answer, "detail")[0],
+		return connectors.Pick(connectors.Find(answer, "detail")[0],
 			"first_reply_time", "close_time", "is_reject", "reject_time", "evidence_required", "expiration_time")
 	},
-}
-
-// picked is an object of those members of another that it has.
-func picked(object json.RawMessage, names ...string) json.RawMessage {
-	var out []connectors.Member
-	for i, value := range connectors.Find(object, names...) {
-		if value != nil {
-			out = append(out, connectors.Member{Name: names[i], Value: value})
-		}
-	}
-	return connectors.Object(out...)
 }
 
 // version is one state of a row.

@@ -140,14 +140,7 @@ func (c *Connector) said(ctx context.Context, refund, phase text) ([]json.RawMes
 		}
 		page := unwrap(connectors.Find(body, "refund_messages")[0], "refund_message")
 		for _, message := range page {
-			var kept []connectors.Member
-			names := []string{"owner_role", "created", "message_type"}
-			for i, value := range connectors.Find(message, names...) {
-				if value != nil {
-					kept = append(kept, connectors.Member{Name: names[i], Value: value})
-				}
-			}
-			all = append(all, connectors.Object(kept...))
+			all = append(all, connectors.Pick(message, "owner_role", "created", "message_type"))
 		}
 		if len(page) < threadPage {
 			break
