@@ -67,3 +67,15 @@ func FuzzCut(f *testing.F) {
 		}
 	})
 }
+
+func TestPick(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		`{"words":"w","b":[1, 2],"a":null}`: `{"a":null,"b":[1, 2]}`, `{"b":"x","b":"y"}`: `{"b":"x"}`,
+		`{}`: `{}`, ``: `{}`, `null`: `{}`, `["a"]`: `{}`, `"a"`: `{}`,
+	} {
+		if got := string(Pick([]byte(raw), "a", "b")); got != want {
+			t.Errorf("of %s the members a and b are %s, want %s", raw, got, want)
+		}
+	}
+}
