@@ -111,7 +111,7 @@ func refundsOf(modified string, ids ...string) func(int, map[string]string) stri
 // its refund, and without what was said.
 func TestALongThread(t *testing.T) {
 	t.Parallel()
-	a, c := newAnswers(t, Config{})
+	a, c := newAnswers(t, Config{Parallel: 1})
 	at := func(minute int) string {
 		return time.Now().Add(-2*time.Hour + time.Duration(minute)*time.Minute).In(zone).Format(timeLayout)
 	}
