@@ -128,12 +128,16 @@ func TestALongThread(t *testing.T) {
 			if i == 60 || i == 85 { // the seller's, behind the first page
 				role = 2
 			}
-			rows = append(rows, fmt.Sprintf(`{"owner_role":%d,"created":%q,"message_type":"NORMAL"}`, role, at(90-i)))
+			rows = append(rows, fmt.Sprintf(`{"owner_role":%d,"created":%q,"message_type":"NORMAL","content":"not asked for"}`, role, at(90-i)))
 		}
 		return `{"total_results":90,"refund_messages":{"refund_message":[` + strings.Join(rows, ",") + `]}}`
 	}
 	for range 2 {
-		tickets, err := readTickets(t, c, func(connectors.Record) {})
+		tickets, err := readTickets(t, c, func(r connectors.Record) {
+			if strings.Contains(string(r.Raw), "content") {
+				t.Errorf("what was said is kept: %s", r.Raw)
+			}
+		})
 		if err != nil || len(tickets) != 2 {
 			t.Fatalf("%d tickets, %v", len(tickets), err)
 		}
