@@ -117,7 +117,7 @@ func TestALongThread(t *testing.T) {
 	}
 	a.say[refundList] = refundsOf(at(100), "11", "12")
 	a.say[refundThread] = func(_ int, form map[string]string) string {
-		if form["fields"] != threadFields || form["refund_phase"] != "aftersale" {
+		if form["fields"] != "id,owner_role,created,message_type" || form["refund_phase"] != "aftersale" {
 			t.Errorf("asked for %q in the phase %q", form["fields"], form["refund_phase"])
 		}
 		page, _ := strconv.Atoi(form["page_no"])
