@@ -36,7 +36,7 @@ func TestExtra(t *testing.T) {
 				try := func() {
 					for range 3 {
 						answered, err := e.Call(func() error { calls++; return c.err })
-						_, typed := c.want.(*Error)
+						typed := errors.As(c.want, new(*Error))
 						if answered != c.answered || (err == nil) != (c.want == nil) || !typed && !errors.Is(err, c.want) {
 							t.Errorf("answered %t, %v", answered, err)
 						}
