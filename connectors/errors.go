@@ -154,13 +154,14 @@ func (e *Error) Hint() string { return e.Mend }
 
 // ClassOf is the class of the platform's refusal that err wraps. What no
 // repetition cures stops the stream, such as an answer (an HTTP status, a size)
-// that says itself that the call is not to be tried again; any other error is
-// the network's, so Retry.
+// that says itself that the call is not to be tried again, or a few times and no
+// more; any other error is the network's, so Retry.
 func ClassOf(err error) Class {
 	var e *Error
 	var call interface {
 		Retry() (wait time.Duration, again bool)
 	}
+	var few interface{ Attempts() int }
 	switch {
 	case errors.As(err, &e):
 		return e.Class
@@ -171,6 +172,9 @@ func ClassOf(err error) Class {
 	case errors.As(err, &call):
 		if wait, again := call.Retry(); wait == 0 && !again {
 			return StopStream
+		}
+		if errors.As(err, &few) && few.Attempts() > 0 {
+			return StopStream // it was tried as often as it may be
 		}
 	}
 	return Retry

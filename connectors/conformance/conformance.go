@@ -152,6 +152,7 @@ func Run(t *testing.T, s Subject) {
 		"TokenEnds":       testTokenEnds,
 		"TokenEndsAgain":  testTokenEndsAgain,
 		"OneStreamStops":  testOneStreamStops,
+		"StrayStatus":     testStrayStatus,
 		"MissingEntity":   testMissingEntity,
 		"BrokenRow":       testBrokenRow,
 		"Drift":           testDrift,

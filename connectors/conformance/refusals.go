@@ -331,6 +331,45 @@ func testNetwork(t *testing.T, s Subject) {
 	b.quiet(t, err)
 }
 
+// One answer with the status of somebody on the way (a proxy, a platform that is
+// being renewed) is no reason to stop: all comes. One that lasts is asked for a
+// little, stops that stream, and leaves the others alone.
+func testStrayStatus(t *testing.T, s Subject) {
+	const page = "<html>no platform's words</html>"
+	for _, status := range []int{302, 403, 404} {
+		b := open(t, s, nil)
+		stream := b.Spec().Streams[0].Name
+		want := whole(t, b, stream, "")
+		b = open(t, s, nil)
+		var once atomic.Bool
+		b.net.before = func(c Call) *answer {
+			if c.Stream == stream && once.CompareAndSwap(false, true) {
+				return &answer{status: status, body: []byte(page)}
+			}
+			return nil
+		}
+		r, err := read(t.Context(), b, stream, "", -1)
+		if err != nil || len(missing(want.newest, r.newest)) > 0 {
+			t.Errorf("%s: one answer has status %d, and %d of %d entities come: %v", stream, status, len(r.newest), len(want.newest), err)
+		}
+		if !once.Load() {
+			t.Fatal("nothing was asked for")
+		}
+		b = open(t, s, func(_ *Ask, o *Options) { o.Serial = true })
+		b.net.before = func(c Call) *answer {
+			if c.Stream == stream {
+				return &answer{status: status, body: []byte(page)}
+			}
+			return nil
+		}
+		_, err = read(t.Context(), b, stream, "", -1)
+		if n := len(b.net.made(lists(stream))); connectors.ClassOf(err) != connectors.StopStream || n != 3 {
+			t.Errorf("%s: every answer has status %d: %d calls, then %v; want 3 and class %s. Does classify leave a status that is none of the platform's to StatusError?", stream, status, n, err, connectors.StopStream)
+		}
+		b.quiet(t, err)
+	}
+}
+
 // A wrong secret reads nothing, and says so; a request that is changed on its
 // way is refused.
 func testSignature(t *testing.T, s Subject) {

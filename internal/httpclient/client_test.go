@@ -137,9 +137,9 @@ func TestStatusError(t *testing.T) {
 		"at what is none":           {429, "soon", "", time.Second, true},
 		"in far too many seconds":   {429, "99999999999", "", math.MaxInt32 * time.Second, true},
 		"in seconds before":         {429, "-5", "", time.Second, true},
-		"forbidden":                 {403, "7", "", 0, false},
-		"not there":                 {404, "", "", 0, false},
-		"elsewhere":                 {302, "", "", 0, false},
+		"forbidden":                 {403, "7", "", 0, true},
+		"not there":                 {404, "", "", 0, true},
+		"elsewhere":                 {302, "", "", 0, true},
 		"the gateway's other end":   {502, "7", "", 0, true},
 		"too slow for the platform": {408, "", "", 0, true},
 	} {
@@ -152,6 +152,26 @@ func TestStatusError(t *testing.T) {
 		}
 		if wait, again := e.Retry(); wait != c.wait || again != c.again {
 			t.Errorf("%s: wait %s, again %v; want %s, %v", name, wait, again, c.wait, c.again)
+		}
+	}
+}
+
+// An answer of somebody on the way is asked for again, a little: the platform's own
+// comes then. What lasts is asked for no more.
+func TestAStrayStatusIsTriedALittle(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{302, 401, 403, 404, 451} {
+		for stray, want := range map[int]int{1: 2, 2: 3, 100: 3} {
+			var calls atomic.Int32
+			c := serve(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+				if int(calls.Add(1)) <= stray {
+					w.WriteHeader(status)
+				}
+			})
+			_, err := c.Do(t.Context(), "m", form, c.StatusError)
+			if (err != nil) != (stray == 100) || int(calls.Load()) != want {
+				t.Errorf("%d answers have status %d: %v after %d calls, want %d", stray, status, err, calls.Load(), want)
+			}
 		}
 	}
 }

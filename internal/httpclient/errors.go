@@ -25,6 +25,9 @@ type Error struct {
 	Wait time.Duration
 	// Again says that the same call may be tried again.
 	Again bool
+	// Tries is how often the call is tried in all before the answer is final; 0
+	// leaves it to the client.
+	Tries int
 	cause error
 }
 
@@ -42,9 +45,17 @@ func (e *Error) Unwrap() error { return e.cause }
 // Retry implements Retrier.
 func (e *Error) Retry() (time.Duration, bool) { return e.Wait, e.Again }
 
+// Attempts implements Bounded.
+func (e *Error) Attempts() int { return e.Tries }
+
+// strayTries is how often a call is tried whose answer is a status that says no
+// platform's word: a proxy on the way, or a platform that is being renewed, gives
+// one such among good answers.
+const strayTries = 3
+
 // StatusError is the usual meaning of a status that is not 200: an *Error to
-// be tried again for 408, 425, 429 (after Retry-After, or a second) and 5xx,
-// and final otherwise. It is nil for 2xx.
+// be tried again for 408, 425, 429 (after Retry-After, or a second) and 5xx;
+// any other is tried a little and is final then. It is nil for 2xx.
 func (c *Client) StatusError(r Response) error {
 	if r.Status >= 200 && r.Status < 300 {
 		return nil
@@ -57,7 +68,10 @@ func (c *Client) StatusError(r Response) error {
 		e.Again, e.Wait = true, retryAfter(r.Header)
 	case r.Status >= 500, r.Status == http.StatusRequestTimeout, r.Status == http.StatusTooEarly:
 		e.Again = true
-	case r.Status >= 300 && r.Status < 400:
+	default:
+		e.Again, e.Tries = true, strayTries
+	}
+	if r.Status >= 300 && r.Status < 400 {
 		e.Reason = "a redirect, which a signed call does not follow: is the address right?"
 	}
 	return e
