@@ -122,10 +122,16 @@ type Authoriser interface {
 	// code. Its address is empty where the app needs no consent of its own:
 	// then Authorise takes no code.
 	Consent(state string) Consent
-	// Authorise trades the code for a token and keeps it, in place of any other.
-	// Its error holds neither.
-	Authorise(ctx context.Context, code string) (Token, error)
+	// Authorise trades the code for a token and keeps it, in place of any other,
+	// unless accept refuses it: then nothing is kept, and accept's error is
+	// returned. No other error holds the code or a token.
+	Authorise(ctx context.Context, code string, accept Accept) (Token, error)
 }
+
+// Accept says whether a token that was given may take the place of the newest
+// that is kept (the zero Token where there is none or it cannot be opened), which
+// nobody renews meanwhile. The error says why not.
+type Accept func(newest, given Token) error
 
 // Consent is where a shop's owner consents.
 type Consent struct {
@@ -321,15 +327,16 @@ func (t *Tokens) isRefused(refusal error) error {
 	return err
 }
 
-// Put keeps a token that the shop's owner consented to, in place of any other.
-func (t *Tokens) Put(ctx context.Context, token Token) error {
+// Put keeps a token that the shop's owner consented to, in place of any other,
+// if it is accepted.
+func (t *Tokens) Put(ctx context.Context, token Token, accept Accept) error {
 	store, renewing := t.kept()
 	if err := lock(ctx, renewing); err != nil {
 		return err
 	}
 	defer func() { <-renewing }()
 	token.Settings = fingerprint(t.Given.Access)
-	kept, err := store.Renew(ctx, func(context.Context, Token) (Token, error) { return token, nil })
+	kept, err := store.Renew(ctx, func(_ context.Context, newest Token) (Token, error) { return token, accept(newest, token) })
 	if err != nil {
 		return err
 	}

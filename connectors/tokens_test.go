@@ -167,7 +167,7 @@ func TestRenewalsThatFail(t *testing.T) {
 		if got := g.renewals.Load() - asked; got != 1 {
 			t.Errorf("a dead token was asked for %d times, want once", got)
 		}
-		if err := tokens.Put(t.Context(), Token{Access: "new", Expires: time.Now().Add(time.Hour)}); err != nil {
+		if err := tokens.Put(t.Context(), Token{Access: "new", Expires: time.Now().Add(time.Hour)}, anyToken); err != nil {
 			t.Fatal(err)
 		}
 		if access, err := tokens.Valid(t.Context()); access != "new" || err != nil {
@@ -196,7 +196,7 @@ func TestSettingsAndStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	valid("old", "token-1")
-	if err := valid("mended", "mended").Put(t.Context(), Token{Access: "consented"}); err != nil {
+	if err := valid("mended", "mended").Put(t.Context(), Token{Access: "consented"}, anyToken); err != nil {
 		t.Fatal(err)
 	}
 	valid("mended", "consented")
@@ -247,4 +247,30 @@ func TestAKeepingThatIsAway(t *testing.T) {
 			t.Errorf("a token that has ended: %q", access)
 		}
 	})
+}
+
+// anyToken accepts all.
+func anyToken(_, _ Token) error { return nil }
+
+// A token that is not accepted is not kept, and the one that is there stays; who
+// judges sees both.
+func TestWhatIsNotAcceptedIsNotKept(t *testing.T) {
+	t.Parallel()
+	tokens := &Tokens{Platform: "p", Shop: "s", Now: time.Now}
+	if err := tokens.Put(t.Context(), Token{Access: "ours", Holder: "1"}, anyToken); err != nil {
+		t.Fatal(err)
+	}
+	foreign := errors.New("another seller's")
+	err := tokens.Put(t.Context(), Token{Access: "theirs", Holder: "2"}, func(newest, given Token) error {
+		if newest.Holder != "1" || given.Holder != "2" {
+			t.Errorf("it is to judge %q in place of %q", given.Holder, newest.Holder)
+		}
+		return foreign
+	})
+	if !errors.Is(err, foreign) {
+		t.Errorf("what is not accepted: %v", err)
+	}
+	if access, err := tokens.Valid(t.Context()); access != "ours" || err != nil {
+		t.Errorf("after it: %q, %v", access, err)
+	}
 }

@@ -23,6 +23,7 @@ import (
 type connectCmd struct {
 	Platform string `arg:"" help:"tmall, douyin or weidian." enum:"tmall,douyin,weidian"`
 	Shop     string `help:"The shop, as under shops in oneid.yaml; not needed where the platform has one alone." placeholder:"NAME"`
+	Another  bool   `name:"another-seller" help:"The shop in oneid.yaml is another one at the platform from now on: take the consent although the token that is kept is of another seller."`
 	Code     string `help:"The one-time code, from the address that the browser came to; else it is waited for." placeholder:"CODE"`
 }
 
@@ -54,20 +55,23 @@ func (c connectCmd) Run(ctx context.Context, f folder) error {
 		return fmt.Errorf("%s gives no tokens", s.platform)
 	}
 	return f.withTokens(ctx, settings, func(keeping tokens.Keeping) error {
-		store := keeping.Of(s.platform, s.name)
-		authoriser.UseTokens(store)
-		before, _ := store.Load(ctx) // one that cannot be opened is replaced
+		authoriser.UseTokens(keeping.Of(s.platform, s.name))
+		others := c.holders(ctx, settings, keeping, s)
 		code, err := c.code(ctx, authoriser)
 		if err != nil {
 			return err
 		}
 		exchanging, cancel := context.WithTimeout(ctx, exchangePatience)
 		defer cancel()
-		token, err := authoriser.Authorise(exchanging, code)
+		token, err := authoriser.Authorise(exchanging, code, func(newest, given connectors.Token) error { return c.accept(s, others, newest, given) })
+		var refused hinted
+		if errors.As(err, &refused) {
+			return refused // by accept
+		}
 		if err != nil {
 			return hinted{fmt.Errorf("get the token of %s/%s: %w", s.platform, s.name, err), "a code is taken once and for a few minutes: run the command again and let the shop's owner consent anew; app_key, app_secret and redirect_uri must be those of the app's page"}
 		}
-		tellToken(os.Stdout, s, authoriser, before, token)
+		tellToken(os.Stdout, s, authoriser, token)
 		return nil
 	})
 }
@@ -90,6 +94,38 @@ func (c connectCmd) shop(f folder, settings Settings) (shop, error) {
 		return shop{}, hinted{fmt.Errorf("oneid.yaml has no shop %s of %s", c.Shop, c.Platform), "name it under shops in " + f.path(settingsFile) + " with app_key and app_secret_file, then run this again"}
 	}
 	return shop{}, hinted{fmt.Errorf("oneid.yaml has %d shops of %s", len(of), c.Platform), "say which with --shop NAME"}
+}
+
+// holders are the names of the platform's other shops by the seller whose token
+// each has.
+func (c connectCmd) holders(ctx context.Context, settings Settings, keeping tokens.Keeping, of shop) map[string]string {
+	holders := make(map[string]string)
+	for _, s := range settings.Shops {
+		if s.Platform != of.platform || s.Shop == of.name {
+			continue
+		}
+		if token, err := keeping.Of(s.Platform, s.Shop).Load(ctx); err == nil && token.Holder != "" { // one that cannot be opened tells of nobody
+			holders[token.Holder] = s.Shop
+		}
+	}
+	return holders
+}
+
+// accept refuses the consent of a seller who is not the shop's: its orders would
+// be read under the shop's name, and nothing tells them apart then. others are
+// the platform's other shops by their sellers.
+func (c connectCmd) accept(s shop, others map[string]string, newest, given connectors.Token) error {
+	what := fmt.Sprintf("%s/%s: the consent is of another shop: of seller %s", s.platform, s.name, given.Holder)
+	again := "nothing was kept. Log out at the platform, run the command again and let the shop's own main account consent"
+	switch other, ok := others[given.Holder]; {
+	case given.Holder == "" || c.Another:
+		return nil
+	case ok:
+		return hinted{fmt.Errorf("%s, which is the shop %s", what, other), again + "; for that shop give --shop " + other}
+	case newest.Holder != "" && newest.Holder != given.Holder:
+		return hinted{fmt.Errorf("%s; until now the token was of seller %s", what, newest.Holder), again + ". Another seller's shop is a shop of its own in oneid.yaml; if it is this one's from now on, give --another-seller"}
+	}
+	return nil
 }
 
 // code is the code of the owner's consent; "" where none is needed.
@@ -231,7 +267,7 @@ func (l *loopback) close() {
 }
 
 // tellToken says what a token is of, what it may do and when it ends.
-func tellToken(out io.Writer, s shop, authoriser connectors.Authoriser, before, token connectors.Token) {
+func tellToken(out io.Writer, s shop, authoriser connectors.Authoriser, token connectors.Token) {
 	fmt.Fprintf(out, "%s/%s is connected; the token is kept, sealed.\n", s.platform, s.name)
 	said := func(value string) string {
 		if value == "" {
@@ -255,9 +291,6 @@ func tellToken(out io.Writer, s shop, authoriser connectors.Authoriser, before, 
 		fmt.Fprintf(out, "  next:   a new consent before %s; `oneid doctor` reminds of it\n", end.UTC().Format(time.RFC3339))
 	case token.Refresh != "" || authoriser.Consent("").Address == "":
 		fmt.Fprintln(out, "  next:   it is renewed by itself")
-	}
-	if before.Holder != "" && token.Holder != "" && before.Holder != token.Holder {
-		fmt.Fprintf(out, "Careful: until now the token was of another shop, %s. If that is a mistake, let the right owner consent with the same command.\n", before.Holder)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,5 +186,90 @@ func TestConnect(t *testing.T) {
 	}
 	if len(d.checks) != 3 || !strings.Contains(d.checks[0].Hint, "oneid connect tmall --shop mine") {
 		t.Errorf("doctor says %+v", d.checks)
+	}
+}
+
+// The consent of another seller takes no shop's place: nothing of it is kept
+// unless that was asked for, and the seller of another shop is not this one's.
+func TestAConsentOfAnotherSeller(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, "init", "--dir", dir)
+	world, err := simulator.New(simulator.Config{People: 20, Seed: 1, Until: time.Now().Add(-time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const redirect, other = "https://brand.example/back", "2200000009"
+	first := world.Shop(simulator.PlatformTmall).ID
+	var consents atomic.Value // the seller who does
+	consents.Store(first)
+	face := simulator.Tmall(world, simulator.TmallOptions{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		face.ServeHTTP(answer, r)
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = io.WriteString(w, strings.ReplaceAll(answer.Body.String(), first, consents.Load().(string)))
+	}))
+	t.Cleanup(server.Close)
+	e := simulator.EndpointsOf(world, server.URL, "", "").Tmall
+	writeText(t, filepath.Join(dir, "secrets", "t"), e.AppSecret)
+	shop := "  - {platform: tmall, shop: %s, settings: {url: %q, app_key: %q, app_secret_file: secrets/t, authorize_url: %q, redirect_uri: %s}}\n"
+	text := "shops:\n"
+	for _, name := range []string{"mine", "second"} {
+		text += fmt.Sprintf(shop, name, e.URL, e.AppKey, server.URL+"/authorize", redirect)
+	}
+	writeText(t, filepath.Join(dir, settingsFile), text)
+	kept := func() string {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(dir, "tokens", "tmall-????????????????"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all string
+		for _, file := range files {
+			sealed, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += file + string(sealed)
+		}
+		return all
+	}
+	consent := func(shop string, more ...string) answer {
+		t.Helper()
+		asked := start(t, "connect", "--dir", dir, "tmall", "--shop", shop)
+		asked.wait(t)
+		back, err := url.Parse(consentAt(t, addressPattern.FindString(asked.stdout.String())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return oneid(t, append([]string{"connect", "--dir", dir, "tmall", "--shop", shop, "--code", back.Query().Get("code")}, more...)...)
+	}
+	for i, c := range []struct {
+		shop, seller string
+		more         []string
+		refused      []string // none: it is kept
+	}{
+		{shop: "mine", seller: first},
+		{shop: "mine", seller: other, refused: []string{"seller " + other, "until now the token was of seller " + first, "nothing was kept", "--another-seller"}},
+		{shop: "second", seller: first, refused: []string{"which is the shop mine", "nothing was kept", "--shop mine"}},
+		{shop: "mine", seller: first},
+		{shop: "mine", seller: other, more: []string{"--another-seller"}},
+		{shop: "second", seller: first},
+	} {
+		consents.Store(c.seller)
+		before := kept()
+		a := consent(c.shop, c.more...)
+		if after := kept(); (after == before) != (c.refused != nil) {
+			t.Errorf("%d: a consent of %s for %s: what is kept changed: %v", i, c.seller, c.shop, after != before)
+		}
+		if c.refused != nil {
+			wantRefused(t, a, 1, c.refused...)
+		} else if a.code != 0 {
+			t.Errorf("%d: %s%s", i, a.stdout, a.stderr)
+		}
 	}
 }

@@ -117,7 +117,7 @@ func (c *Connector) Consent(state string) connectors.Consent {
 }
 
 // Authorise implements connectors.Authoriser.
-func (c *Connector) Authorise(ctx context.Context, code string) (connectors.Token, error) {
+func (c *Connector) Authorise(ctx context.Context, code string, accept connectors.Accept) (connectors.Token, error) {
 	var t connectors.Token
 	var err error
 	if c.cfg.ServiceID == "" {
@@ -134,7 +134,7 @@ func (c *Connector) Authorise(ctx context.Context, code string) (connectors.Toke
 			Message: "the consent is of another shop, " + t.Holder, Mend: "let the owner of shop " + c.shop + " consent, or name shop " + t.Holder,
 		}
 	}
-	return t, c.client.tokens.Put(ctx, t)
+	return t, c.client.tokens.Put(ctx, t, accept)
 }
 
 var _ connectors.Authoriser = (*Connector)(nil)

@@ -301,7 +301,7 @@ func TestExpiredSession(t *testing.T) {
 	if strings.Contains(err.Error(), "demo-session") {
 		t.Fatalf("the error holds the session")
 	}
-	if err := c.client.tokens.Put(t.Context(), connectors.Token{Access: "demo-session", Refresh: "refresh-1"}); err != nil {
+	if err := c.client.tokens.Put(t.Context(), connectors.Token{Access: "demo-session", Refresh: "refresh-1"}, func(_, _ connectors.Token) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := readAll(t, c, ""); err != nil {

@@ -145,12 +145,12 @@ func (c *Connector) Consent(state string) connectors.Consent {
 }
 
 // Authorise implements connectors.Authoriser.
-func (c *Connector) Authorise(ctx context.Context, code string) (connectors.Token, error) {
+func (c *Connector) Authorise(ctx context.Context, code string, accept connectors.Accept) (connectors.Token, error) {
 	t, err := c.client.grant(ctx, tokenCreate, map[string]string{"code": code})
 	if err != nil {
 		return connectors.Token{}, err
 	}
-	return t, c.client.tokens.Put(ctx, t)
+	return t, c.client.tokens.Put(ctx, t, accept)
 }
 
 var _ connectors.Authoriser = (*Connector)(nil)

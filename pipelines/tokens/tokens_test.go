@@ -230,6 +230,8 @@ func newSite(t *testing.T, platform string, life time.Duration, topic bool) *sit
 	return s
 }
 
+func anyToken(_, _ connectors.Token) error { return nil }
+
 // consent lets the shop's owner consent.
 func (s *site) consent() connectors.Token {
 	s.t.Helper()
@@ -254,14 +256,14 @@ func (s *site) consent() connectors.Token {
 	if err != nil || back.Query().Get("state") != "state-1" || back.Query().Get("code") == "" {
 		s.t.Fatalf("%s: the browser comes back to %q, %v", s.Platform, answer.Header.Get("Location"), err)
 	}
-	token, err := authoriser.Authorise(s.t.Context(), back.Query().Get("code"))
+	token, err := authoriser.Authorise(s.t.Context(), back.Query().Get("code"), anyToken)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if strings.Contains(at.Address, "secret") || token.Access == "" {
 		s.t.Errorf("address %s, %v", at.Address, token)
 	}
-	if _, err := authoriser.Authorise(s.t.Context(), "wrong-code"); err == nil || strings.Contains(err.Error(), "wrong-code") {
+	if _, err := authoriser.Authorise(s.t.Context(), "wrong-code", anyToken); err == nil || strings.Contains(err.Error(), "wrong-code") {
 		s.t.Errorf("a wrong code: %v", err)
 	}
 	return token
