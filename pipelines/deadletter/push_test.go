@@ -3,12 +3,14 @@ package deadletter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"oneid/connectors"
 	"oneid/internal/kafka"
+	"oneid/pipelines/pull"
 	"oneid/schemas/events"
 )
 
@@ -16,6 +18,8 @@ import (
 type shelf struct {
 	table
 	open bool
+	// meanwhile, if set, is called while an entity is read.
+	meanwhile func()
 }
 
 func (s *shelf) Fetch(_ context.Context, stream, id string) (connectors.Page, error) {
@@ -25,7 +29,78 @@ func (s *shelf) Fetch(_ context.Context, stream, id string) (connectors.Page, er
 	case stream != "users" || id == "hidden":
 		return connectors.Page{}, nil
 	}
+	if s.meanwhile != nil {
+		s.meanwhile()
+	}
 	return connectors.Page{Records: []connectors.Record{{Stream: stream, Shop: "s", Raw: []byte(id), Observed: time.UnixMilli(1_700_000_000_123)}}}, nil
+}
+
+// All messages of an entity that could not be followed are one letter, however many
+// there are, and none of them is lost: one that comes while the letter is replayed,
+// or was closed, opens it again.
+func TestMessagesOfOneEntityAreOneLetter(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	c := &shelf{table: table{mended: true}, open: true}
+	mapper := func(*events.DeadLetter, []byte) (connectors.Connector, error) { return c, nil }
+	told := 0
+	tell := func(ids ...string) {
+		p := &pull.Puller{Connector: c, Platform: "tmall", Shop: "s", Stream: "users", Publisher: r.publisher, Topics: r.topics, Keys: r.keys, Log: r.log}
+		for _, id := range ids {
+			told++
+			bad := connectors.BadRecord{Raw: fmt.Appendf(nil, "message %d", told), Origin: events.PushOrigin("users", id), Err: errors.New("the shop is stopped")}
+			if _, err := p.Page(t.Context(), connectors.Page{Bad: []connectors.BadRecord{bad}, Server: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	open := func(what string, want int) {
+		t.Helper()
+		r.record()
+		if got := r.number("SELECT count() FROM DB.dead_letters WHERE state = 'open'"); int(got) != want {
+			t.Errorf("%s: %d letters are open, want %d", what, got, want)
+		}
+	}
+	replay := func() {
+		t.Helper()
+		if report, err := r.desk(mapper).Replay(t.Context(), Filter{}); err != nil || report.Kept > 0 {
+			t.Errorf("the replay says %+v, %v", report, err)
+		}
+	}
+	for range 20 {
+		tell("7", "8", "9")
+	}
+	open("twenty messages of each of three", 3)
+	c.meanwhile = func() { // a change of 7, which the answer that is on its way does not hold
+		c.meanwhile = nil
+		tell("7")
+	}
+	replay()
+	open("a message came while its entity was read", 1)
+	replay()
+	open("it was replayed again", 0)
+	tell("8", "8")
+	open("messages after the letter was closed", 1)
+	if _, err := r.desk(mapper).Drop(t.Context(), Filter{}); err != nil {
+		t.Fatal(err)
+	}
+	open("it was dropped", 0)
+	c.open = false
+	tell("9")
+	if report, err := r.desk(mapper).Replay(t.Context(), Filter{}); err != nil || report.Kept != 0 {
+		t.Errorf("nothing is recorded yet, and the replay says %+v, %v", report, err)
+	}
+	r.record()
+	if report, err := r.desk(mapper).Replay(t.Context(), Filter{}); err != nil || report.Kept != 1 {
+		t.Errorf("the shop is stopped, and the replay says %+v, %v", report, err)
+	}
+	r.record()
+	if got := r.number("SELECT toUInt64(max(attempts)) FROM DB.dead_letters WHERE state = 'open'"); got != 2 {
+		t.Errorf("%d attempts, want 2", got)
+	}
+	c.open = true
+	replay()
+	open("it works again", 0)
 }
 
 // What a push named and could not be had is read from its platform again, as

@@ -463,19 +463,22 @@ func (p *Puller) message(event *events.Event) (kafka.Message, error) {
 }
 
 // deadLetter makes the messages of what was refused. Its id is a keyed hash of
-// its bytes, so that the same refused row counts once however often it comes.
+// its bytes, so that the same refused row counts once however often it comes; of
+// what a push named, of that name, however many messages tell of it.
 func (p *Puller) deadLetter(record connectors.Record, reason string, cause error) ([]kafka.Message, error) {
+	letter := &events.DeadLetter{
+		Platform: p.Platform, Shop: p.Shop, Stream: p.Stream, Source: cmp.Or(p.Source, events.Source_SOURCE_API),
+		Reason: reason, Detail: cause.Error(), Origin: record.Origin, Attempts: 1,
+		FirstSeenMs: time.Now().UnixMilli(), ObservedMs: max(record.Observed.UnixMilli(), 0),
+	}
 	about := string(record.Raw)
-	if len(record.Raw) == 0 {
+	if len(record.Raw) == 0 || letter.NamedByPush() {
 		about = reason + record.Origin
 	}
 	sum := p.Keys.Hash("deadletter", p.Platform+"/"+p.Shop+"/"+p.Stream, about)
 	id := hex.EncodeToString(sum[:])
-	letters, err := events.Letters(&events.DeadLetter{
-		LetterId: id, Platform: p.Platform, Shop: p.Shop, Stream: p.Stream, Source: cmp.Or(p.Source, events.Source_SOURCE_API),
-		Reason: reason, Detail: cause.Error(), Origin: record.Origin, Attempts: 1,
-		FirstSeenMs: time.Now().UnixMilli(), ObservedMs: max(record.Observed.UnixMilli(), 0),
-	}, record.Raw, p.Keys)
+	letter.LetterId = id
+	letters, err := events.Letters(letter, record.Raw, p.Keys)
 	if err != nil {
 		return nil, err
 	}

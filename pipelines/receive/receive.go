@@ -12,7 +12,8 @@
 // entity cannot be had. What a platform does not show (yet) is left to the
 // pull, which reads by modification time and brings it; so is what cannot be
 // read while a shop is stopped, unless its platform may not list it any more:
-// that is a dead letter, too.
+// that is a dead letter, too, one for each entity however many messages tell of
+// it.
 package receive
 
 import (

@@ -164,12 +164,32 @@ func letterContext(l *DeadLetter) []byte {
 	return []byte(context)
 }
 
+// NamedByPush says that a letter is of a push that named an entity. Such a letter is
+// of the entity: all messages that could not be followed are one letter, which is
+// open again with each that comes once it was closed.
+func (l *DeadLetter) NamedByPush() bool {
+	_, id, push := PushOf(l.GetOrigin())
+	return push && id != "" && l.GetReason() == ReasonRead
+}
+
 // LetterVersion orders the states of one letter, whatever the order in which
 // they are read: closed over open, then by attempts, then the one first seen.
-func LetterVersion(l *DeadLetter) uint64 {
+// That of an entity that a push named is ordered first by at, the offset of the
+// bytes that a state is about: what closes it closes no message behind those.
+func LetterVersion(l *DeadLetter, at int64) uint64 {
 	const attemptsBits = 19
-	version := uint64(min(l.GetAttempts(), 1<<attemptsBits-1))<<timeBits | (maxTime - clampTime(l.GetFirstSeenMs()))
-	if l.GetState() != LetterState_LETTER_STATE_UNSPECIFIED {
+	closed := l.GetState() != LetterState_LETTER_STATE_UNSPECIFIED
+	attempts := uint64(min(l.GetAttempts(), 1<<attemptsBits-1))
+	if l.NamedByPush() {
+		// Above what letters of pushes had before they were of the entity.
+		version := uint64(1)<<62 | uint64(at)<<(attemptsBits+1) | attempts
+		if closed {
+			version |= 1 << attemptsBits
+		}
+		return version
+	}
+	version := attempts<<timeBits | (maxTime - clampTime(l.GetFirstSeenMs()))
+	if closed {
 		version |= 1 << 63
 	}
 	return version

@@ -55,7 +55,7 @@ func (d *DeadLetters) Append(l *events.DeadLetter, offset int64) {
 	add(d.changed, time.UnixMilli(max(l.GetChangedMs(), 0)).UTC())
 	add(d.by, l.GetChangedBy())
 	add(d.at, offset)
-	add(d.version, events.LetterVersion(l))
+	add(d.version, events.LetterVersion(l, offset))
 }
 
 // Audit fills the table audit.
