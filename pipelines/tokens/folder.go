@@ -85,12 +85,10 @@ func (s *shopFile) Renew(ctx context.Context, ask func(context.Context, connecto
 		}
 	}
 	newest, err := s.Load(ctx)
-	var damaged *DamagedError
-	if err != nil && !errors.As(err, &damaged) {
+	// One that cannot be opened is none: a new consent mends it, and so does an app
+	// that needs none.
+	if err != nil && !errors.As(err, new(*DamagedError)) {
 		return connectors.Token{}, err
-	}
-	if damaged != nil {
-		newest = connectors.Token{} // a new consent mends it, and so does an app that needs none
 	}
 	return renew(ctx, newest, ask, s.write)
 }

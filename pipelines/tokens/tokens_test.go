@@ -422,7 +422,12 @@ func TestWhatIsKeptIsSealed(t *testing.T) {
 	if _, err := other.Load(t.Context()); !errors.As(err, &damaged) || !strings.Contains(damaged.Hint(), "oneid connect tmall --shop another") {
 		t.Errorf("another shop's token: %v", err)
 	}
-	if _, err := other.Renew(t.Context(), func(context.Context, connectors.Token) (connectors.Token, error) { return token, nil }); err != nil {
+	if _, err := other.Renew(t.Context(), func(_ context.Context, newest connectors.Token) (connectors.Token, error) {
+		if newest.Access != "" {
+			t.Errorf("what cannot be opened is %v", newest)
+		}
+		return token, nil
+	}); err != nil {
 		t.Error(err)
 	}
 	if got, err := other.Load(t.Context()); err != nil || got.Access != token.Access {

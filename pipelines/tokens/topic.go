@@ -189,12 +189,10 @@ func (s *shopTopic) Renew(ctx context.Context, ask func(context.Context, connect
 	}
 	defer s.free(ctx, me)
 	newest, err := s.Load(ctx)
-	var damaged *DamagedError
-	if err != nil && !errors.As(err, &damaged) {
+	// One that cannot be opened is none: a new consent mends it, and so does an app
+	// that needs none.
+	if err != nil && !errors.As(err, new(*DamagedError)) {
 		return connectors.Token{}, err
-	}
-	if damaged != nil {
-		newest = connectors.Token{} // a new consent mends it, and so does an app that needs none
 	}
 	return renew(ctx, newest, ask, func(ctx context.Context, token connectors.Token) error {
 		sealed, err := seal(s.topic.keys, s.platform, s.shop, token)
