@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,7 +53,15 @@ func TestSyncWaitsForAQuota(t *testing.T) {
 			t.Errorf("%s a wait is an error, or the platform had to refuse:\n%s", round, a.stderr)
 		}
 	}
-	if a := oneid(t, "status", "--dir", dir); !strings.Contains(a.stdout, "30 of 30") {
-		t.Errorf("status does not say what is used of what:\n%s%s", a.stdout, a.stderr)
+	// The end is the platform's midnight, said in UTC.
+	day := strings.TrimSuffix(midnight, "T00:0")
+	ends, err := time.ParseInLocation(time.DateOnly, day, time.FixedZone("GMT+8", 8*60*60))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := oneid(t, "status", "--dir", dir)
+	want := regexp.MustCompile(`tmall app \S+ +30 of 30 +used up +` + ends.UTC().Format(time.RFC3339) + `\n`)
+	if !want.MatchString(a.stdout) {
+		t.Errorf("status does not say what is used of what, and until when that is waited for (%s):\n%s%s", want, a.stdout, a.stderr)
 	}
 }

@@ -22,7 +22,7 @@ type statusCmd struct {
 
 // Help shows below the usage.
 func (statusCmd) Help() string {
-	return "Shows each stream and pipeline: how far behind the platform it is, its last run and the next, how many dead letters are open, what was used of the platforms' quotas today and how large they are, how many events wait to be resolved, and which alerts stand. It works beside the owner of the folder, reads from Kafka and ClickHouse and asks no platform.\n\nRed is what needs a person: a standing alert, a job whose last run failed, one that did not run at its time. Open dead letters are shown and are not red.\n\nExit code: 0 all is green, 3 something is red, 1 it could not be found out.\n\nTry: oneid status --json | jq '.jobs[] | select(.state == \"red\")'"
+	return "Shows each stream and pipeline: how far behind the platform it is, its last run and the next, how many dead letters are open, what was used of the platforms' quotas today, how large they are and until when calls wait for them, how many events wait to be resolved, and which alerts stand. It works beside the owner of the folder, reads from Kafka and ClickHouse and asks no platform.\n\nRed is what needs a person: a standing alert, a job whose last run failed, one that did not run at its time. Open dead letters are shown and are not red, nor is what waits for a quota or the end of a ban: it goes on by itself.\n\nExit code: 0 all is green, 3 something is red, 1 it could not be found out.\n\nTry: oneid status --json | jq '.jobs[] | select(.state == \"red\")'"
 }
 
 // statusReport is what --json prints.
@@ -68,8 +68,19 @@ type quotaStatus struct {
 	Name   string     `json:"name"`
 	Used   int        `json:"used_today"`
 	Quota  int        `json:"quota,omitempty"` // calls that there may be today; absent where there is only a rate
-	Banned *time.Time `json:"waits_until,omitempty"`
+	// State is free, used_up (the day's quota, until the platform's midnight) or
+	// banned (the platform allows no calls). None of them is red: what waits goes
+	// on by itself.
+	State string     `json:"state"`
+	Until *time.Time `json:"waits_until,omitempty"`
 }
+
+// The states of a limit.
+const (
+	free   = "free"
+	usedUp = "used_up"
+	banned = "banned"
+)
 
 type alertStatus struct {
 	Kind    string    `json:"kind"`
@@ -279,14 +290,26 @@ func (n *node) quotas(ctx context.Context, now time.Time) ([]quotaStatus, error)
 	}
 	list := []quotaStatus{}
 	for _, u := range quotas.Usage(now) {
-		q := quotaStatus{Name: u.Name, Used: u.Used, Quota: u.Quota}
-		if u.Until.After(now) {
-			until := u.Until.UTC()
-			q.Banned = &until
-		}
-		list = append(list, q)
+		list = append(list, limitStatus(u, now))
 	}
 	return list, nil
+}
+
+// limitStatus is how a limit is; of what holds its calls, what holds them longer.
+func limitStatus(u pull.Usage, now time.Time) quotaStatus {
+	q := quotaStatus{Name: u.Name, Used: u.Used, Quota: u.Quota, State: free}
+	until := now
+	if u.UsedUp.After(until) {
+		q.State, until = usedUp, u.UsedUp
+	}
+	if u.Until.After(until) {
+		q.State, until = banned, u.Until
+	}
+	if q.State != free {
+		until = until.UTC()
+		q.Until = &until
+	}
+	return q
 }
 
 // toResolve is how many events lie in Kafka that the resolver has not taken.
@@ -335,17 +358,17 @@ func (s statusReport) print() error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", j.Pipeline, j.Job, j.State, lag, last, next, j.Letters)
 	}
 	if len(s.Quotas) > 0 {
-		fmt.Fprintln(w, "\nLIMIT\tCALLS TODAY\tWAITS UNTIL")
+		fmt.Fprintln(w, "\nLIMIT\tCALLS TODAY\tSTATE\tWAITS UNTIL")
 		for _, q := range s.Quotas {
 			until := "-"
-			if q.Banned != nil {
-				until = q.Banned.Format(time.RFC3339)
+			if q.Until != nil {
+				until = q.Until.Format(time.RFC3339)
 			}
 			calls := "no quota"
 			if q.Quota > 0 {
 				calls = fmt.Sprintf("%d of %d", q.Used, q.Quota)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", q.Name, calls, until)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", q.Name, calls, strings.ReplaceAll(q.State, "_", " "), until)
 		}
 	}
 	if err := w.Flush(); err != nil {

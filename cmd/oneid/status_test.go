@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"oneid/pipelines/pull"
 	"oneid/pipelines/schedule"
 	"oneid/schemas/tables"
 )
@@ -44,5 +45,30 @@ func TestJobStatus(t *testing.T) {
 				t.Errorf("it is %s (%s), want %s", got.State, got.Why, c.want)
 			}
 		})
+	}
+}
+
+// What holds the calls of a limit, and until when: the platform's midnight for a
+// quota that is used up.
+func TestLimitStatus(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
+	midnight := time.Date(2026, 11, 12, 0, 0, 0, 0, time.FixedZone("GMT+8", 8*60*60))
+	for name, c := range map[string]struct {
+		usage pull.Usage
+		state string
+		until time.Time // zero: none
+	}{
+		"some calls are left":        {pull.Usage{Used: 1, Quota: 2}, free, time.Time{}},
+		"used up":                    {pull.Usage{Used: 2, Quota: 2, UsedUp: midnight}, usedUp, midnight},
+		"banned":                     {pull.Usage{Until: now.Add(time.Minute)}, banned, now.Add(time.Minute)},
+		"a ban that is over":         {pull.Usage{Until: now.Add(-time.Minute)}, free, time.Time{}},
+		"used up, banned for less":   {pull.Usage{UsedUp: midnight, Until: now.Add(time.Minute)}, usedUp, midnight},
+		"used up, banned for longer": {pull.Usage{UsedUp: midnight, Until: midnight.Add(time.Hour)}, banned, midnight.Add(time.Hour)},
+	} {
+		got := limitStatus(c.usage, now)
+		if got.State != c.state || (got.Until == nil) != c.until.IsZero() || got.Until != nil && !got.Until.Equal(c.until) {
+			t.Errorf("%s: %s until %v, want %s until %v", name, got.State, got.Until, c.state, c.until)
+		}
 	}
 }

@@ -32,15 +32,18 @@ func (l Limit) burst() int { return max(1, int(l.PerSecond/100)) }
 // A Keeper keeps what was used of the quotas and which bans stand, beyond the
 // process and for all that share them. It may be used concurrently.
 type Keeper interface {
-	// Take asks for n calls of a day under a name, of which there are to be no
-	// more than limit in all, and returns how many of them are granted; 0 when
-	// there are that many. The day's whole quota, of which limit may be a part,
-	// is kept to be shown.
-	Take(ctx context.Context, name, day string, n, limit, quota int) (int, error)
+	// Take asks for n calls under a name of the day that ends then, in the zone
+	// of that time, of which there are to be no more than limit in all, and
+	// returns how many of them are granted; 0 when there are that many. The
+	// day's whole quota, of which limit may be a part, is kept to be shown.
+	Take(ctx context.Context, name string, ends time.Time, n, limit, quota int) (int, error)
 	// Ban notes until when nothing may be called under a name.
 	Ban(ctx context.Context, name string, until time.Time) error
 	// Banned is until when nothing may be called under a name; zero: no ban.
 	Banned(name string) time.Time
+	// Join returns once all who call under a name have heard that this process
+	// does, too. It is called before each call, and is cheap while they know.
+	Join(ctx context.Context, name string, demand Demand) error
 	// Share is the part of a name's rate, above 0 and at most 1, that is this
 	// process's now: it calls under the name.
 	Share(name string, demand Demand) float64
@@ -168,15 +171,16 @@ func (l *Limits) ban(ctx context.Context, b *bucket, until time.Time, why string
 		b.notBefore, b.why = until, why
 	}
 	b.mu.Unlock()
-	// A pause of seconds is over before others hear of it.
+	// A shorter one is over before others have heard of it.
 	if longer && l.keeper != nil && time.Until(until) > keptBan {
 		_ = l.keeper.Ban(ctx, b.limit.Name, until)
 	}
 }
 
 const (
-	// keptBan is the shortest ban that is kept beyond the process.
-	keptBan = 10 * time.Second
+	// keptBan is the longest ban that is this process's alone: the others look
+	// every second what was kept.
+	keptBan = 2 * time.Second
 	// toldWait is the shortest wait that is told.
 	toldWait = time.Second
 )
@@ -273,7 +277,7 @@ func (l *Limits) take(ctx context.Context, b *bucket, patient bool) (bool, error
 	granted := 0
 	if ask {
 		var err error
-		if granted, err = l.keeper.Take(ctx, b.limit.Name, day, b.chunk(), limit, b.limit.PerDay); err != nil {
+		if granted, err = l.keeper.Take(ctx, b.limit.Name, b.midnight(now), b.chunk(), limit, b.limit.PerDay); err != nil {
 			return false, fmt.Errorf("ask for calls of %s's quota: %w", b.limit.Name, err)
 		}
 	}
@@ -386,7 +390,13 @@ func (l *Limits) awaitRate(ctx context.Context, buckets []*bucket) error {
 			continue
 		}
 		patient := isPatient(ctx)
-		b.reshare(l.keeper, patient)
+		demand := b.demand(patient)
+		if l.keeper != nil {
+			if err := l.keeper.Join(ctx, b.limit.Name, demand); err != nil {
+				return fmt.Errorf("share the rate of %s: %w", b.limit.Name, err)
+			}
+			b.reshare(l.keeper.Share(b.limit.Name, demand))
+		}
 		wait := b.wait
 		if patient {
 			wait = b.waitPatiently
@@ -398,25 +408,28 @@ func (l *Limits) awaitRate(ctx context.Context, buckets []*bucket) error {
 	return nil
 }
 
-// reshare takes this process's part of the rate, for a call.
-func (b *bucket) reshare(keeper Keeper, patient bool) {
+// demand is what the process calls for, with this call.
+func (b *bucket) demand(patient bool) Demand {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	if !patient {
 		b.urgentAt = now
 	}
-	if keeper == nil {
-		return
-	}
-	demand := Patient
 	switch {
 	case now.Sub(b.pressedAt) < pressedLasts:
-		demand = Pressed
+		return Pressed
 	case now.Sub(b.urgentAt) < urgentLasts:
-		demand = Urgent
+		return Urgent
 	}
-	if share := keeper.Share(b.limit.Name, demand); share != b.share {
+	return Patient
+}
+
+// reshare takes this process's part of the rate.
+func (b *bucket) reshare(share float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if share != b.share {
 		b.share = share
 		b.rate.SetLimit(b.perSecond())
 	}

@@ -25,15 +25,17 @@ type ledger struct {
 	used   map[string]int
 	banned map[string]time.Time
 	share  float64
+	demand Demand // the last
 }
 
 func newLedger() *ledger {
 	return &ledger{used: map[string]int{}, banned: map[string]time.Time{}, share: 1}
 }
 
-func (l *ledger) Take(_ context.Context, name, day string, n, perDay, _ int) (int, error) {
+func (l *ledger) Take(_ context.Context, name string, ends time.Time, n, perDay, _ int) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	day := ends.String()
 	n = min(n, perDay-l.used[name+day])
 	l.used[name+day] += n
 	return n, nil
@@ -50,6 +52,11 @@ func (l *ledger) Banned(name string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.banned[name]
+}
+
+func (l *ledger) Join(_ context.Context, _ string, demand Demand) error {
+	l.demand = demand
+	return nil
 }
 
 func (l *ledger) Share(string, Demand) float64 { return l.share }
@@ -203,11 +210,11 @@ func TestABanIsWaitedFor(t *testing.T) {
 	})
 }
 
-// A ban of ten seconds or less is over before another process would hear of it,
-// and is told to none; docs/operate.md says so.
+// A ban of two seconds or less is over before another process would have heard of
+// it, and is told to none; docs/operate.md says so.
 func TestAShortBanIsOfOneProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for lasts, shared := range map[time.Duration]bool{10 * time.Second: false, 11 * time.Second: true} {
+		for lasts, shared := range map[time.Duration]bool{2 * time.Second: false, 3 * time.Second: true} {
 			book := newLedger()
 			l := NewLimits(book)
 			until := time.Now().Add(lasts)
@@ -243,6 +250,47 @@ func TestProcessesShareARate(t *testing.T) {
 			t.Errorf("one of four: 100 calls took %s", got)
 		}
 	})
+}
+
+// Who waits half a second for the rate with a call that cannot wait is pressed for
+// half a minute; who waits less, or can wait, is not.
+func TestWhoWaitsIsPressed(t *testing.T) {
+	for name, c := range map[string]struct {
+		perSecond float64
+		patient   bool
+		want      Demand
+	}{
+		"waits for long":            {2, false, Pressed},
+		"waits a little":            {2.5, false, Urgent},
+		"waits for long, and can":   {2, true, Patient},
+		"waits a little, and can":   {2.5, true, Patient},
+		"waits for very long":       {0.1, false, Pressed},
+		"waits for nothing for one": {100, false, Urgent},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			book := newLedger()
+			c0 := clientOf(t, NewLimits(book), "one", Limit{PerSecond: c.perSecond})
+			ctx := t.Context()
+			if c.patient {
+				ctx = WithPatience(ctx)
+			}
+			call := func() Demand {
+				if _, err := c0.Do(ctx, "m", form, good); err != nil {
+					t.Fatal(err)
+				}
+				return book.demand
+			}
+			call()
+			call() // waits, and is told with the next
+			if got := call(); got != c.want {
+				t.Errorf("%s: its demand is %d, want %d", name, got, c.want)
+			}
+			time.Sleep(pressedLasts)
+			if got := call(); got == Pressed {
+				t.Errorf("%s: it is pressed for ever", name)
+			}
+		})
+	}
 }
 
 // In no second are there more calls than the limit, the first one too, and

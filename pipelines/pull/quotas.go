@@ -46,6 +46,7 @@ type Quotas struct {
 	shares map[string]map[string]processShare // name → process
 	called map[string]time.Time               // name of a rate → when this process called last
 	wants  map[string]httpclient.Demand       // name of a rate → what for
+	joins  map[string]chan struct{}           // name of a rate → closed when this process has joined
 }
 
 var _ httpclient.Keeper = (*Quotas)(nil)
@@ -53,6 +54,7 @@ var _ httpclient.Keeper = (*Quotas)(nil)
 // processShare is what one process used under a name, as it is written.
 type processShare struct {
 	Day   string    `json:"day"`
+	Ends  time.Time `json:"ends,omitzero"` // of that day
 	Used  int       `json:"used"`
 	Quota int       `json:"quota,omitempty"` // of that day, for all
 	Until time.Time `json:"until,omitzero"`  // of a ban
@@ -61,8 +63,13 @@ type processShare struct {
 	Demand httpclient.Demand `json:"demand"`
 	// Pressed is since when it has been pressed.
 	Pressed time.Time `json:"pressed,omitzero"`
+	// Gone says that it calls no more.
+	Gone    bool `json:"gone,omitempty"`
 	written time.Time
 }
+
+// calls says that its process is one of those that call.
+func (s processShare) calls(now time.Time) bool { return !s.Gone && now.Sub(s.written) < shareLasts }
 
 const (
 	// quotaPrefix begins the keys of shares in the topic: no platform is
@@ -72,6 +79,8 @@ const (
 	// shareLasts how long it counts after that.
 	shareEvery = 30 * time.Second
 	shareLasts = 3 * shareEvery
+	// leaveTakes bounds how long a process that ends tries to say so.
+	leaveTakes = 2 * time.Second
 	// shareKept is longer than a day and any ban.
 	shareKept = 72 * time.Hour
 )
@@ -81,6 +90,7 @@ func OpenQuotas(ctx context.Context, client *kafka.Client, publisher *kafka.Publ
 	q := &Quotas{
 		client: client, publisher: publisher, topic: topic, process: uuid.NewString(),
 		shares: make(map[string]map[string]processShare), called: make(map[string]time.Time), wants: make(map[string]httpclient.Demand),
+		joins: make(map[string]chan struct{}),
 	}
 	first, _, err := client.Ends(ctx, topic)
 	if err != nil {
@@ -116,9 +126,10 @@ func (q *Quotas) forget(ctx context.Context, before time.Time) error {
 	return q.publisher.Publish(ctx, gone)
 }
 
-// Run hears of the others, and lets them hear of this process, until ctx ends.
-// What cannot be heard while Kafka is away is heard later.
+// Run hears of the others, and lets them hear of this process, until ctx ends:
+// then that it is gone. What cannot be heard while Kafka is away is heard later.
 func (q *Quotas) Run(ctx context.Context) {
+	defer q.leave(ctx)
 	for pipelines.Sleep(ctx, time.Second) == nil {
 		if q.catchUp(ctx) != nil {
 			continue
@@ -126,6 +137,23 @@ func (q *Quotas) Run(ctx context.Context) {
 		for _, name := range q.toTell(time.Now()) {
 			_ = q.tell(ctx, name) // told the next time
 		}
+	}
+}
+
+// leave says that this process calls no more, so that the others have its part at
+// once; unsaid, they have it after shareLasts.
+func (q *Quotas) leave(ctx context.Context) {
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTakes)
+	defer cancel()
+	q.asking.Lock()
+	defer q.asking.Unlock()
+	q.mu.Lock()
+	names := slices.Collect(maps.Keys(q.called))
+	q.mu.Unlock()
+	for _, name := range names {
+		mine := q.share(name)
+		mine.Gone = true
+		_ = q.write(leaving, name, mine) // or it is not said
 	}
 }
 
@@ -170,7 +198,7 @@ func (q *Quotas) share(name string) processShare {
 	case mine.Pressed.IsZero():
 		mine.Pressed = time.Now().UTC()
 	}
-	mine.Demand = demand
+	mine.Demand, mine.Gone = demand, false
 	return mine
 }
 
@@ -255,6 +283,9 @@ type Usage struct {
 	Quota int
 	// Until is the end of a ban; zero for none.
 	Until time.Time
+	// UsedUp is when the day ends of which there are no more calls: the
+	// platform's midnight. Zero while there are some.
+	UsedUp time.Time
 }
 
 // Usage is what all processes used of each quota, by name, as it was read last.
@@ -272,10 +303,15 @@ func (q *Quotas) Usage(now time.Time) []Usage {
 		}
 		if day >= now.Add(-12*time.Hour).UTC().Format(time.DateOnly) {
 			u.Used = q.used(name, day)
+			var ends time.Time
 			for _, s := range q.shares[name] {
 				if s.Day == day {
 					u.Quota = max(u.Quota, s.Quota)
+					ends = s.Ends
 				}
+			}
+			if u.Quota > 0 && u.Used >= u.Quota && ends.After(now) {
+				u.UsedUp = ends
 			}
 		}
 		list = append(list, u)
@@ -284,13 +320,15 @@ func (q *Quotas) Usage(now time.Time) []Usage {
 }
 
 // Take implements httpclient.Keeper.
-func (q *Quotas) Take(ctx context.Context, name, day string, n, limit, quota int) (int, error) {
+func (q *Quotas) Take(ctx context.Context, name string, ends time.Time, n, limit, quota int) (int, error) {
 	q.asking.Lock()
 	defer q.asking.Unlock()
 	mine := q.share(name)
+	day := ends.Add(-1).Format(time.DateOnly)
 	if mine.Day != day {
 		mine.Day, mine.Used = day, 0
 	}
+	mine.Ends = ends.UTC()
 	// What cannot be granted is not written down as used.
 	q.mu.Lock()
 	n = min(n, limit-q.used(name, day))
@@ -348,6 +386,60 @@ func (q *Quotas) Banned(name string) time.Time {
 	return until
 }
 
+// Join implements httpclient.Keeper. A process that finds others in the topic
+// before its own word waits until they have read that; one that finds nobody
+// calls at once, and who comes after it waits for it.
+func (q *Quotas) Join(ctx context.Context, name string, demand httpclient.Demand) error {
+	for {
+		q.mu.Lock()
+		now := time.Now()
+		q.called[name], q.wants[name] = now, demand
+		joining := q.joins[name]
+		// Those who are about to forget this process hear of it anew before.
+		mine, told := q.shares[name][q.process]
+		known := told && now.Sub(mine.written) < shareLasts-heard
+		first := joining == nil && !known
+		if first {
+			joining = make(chan struct{})
+			q.joins[name] = joining
+		}
+		q.mu.Unlock()
+		switch {
+		case first:
+			err := q.join(ctx, name)
+			q.mu.Lock()
+			delete(q.joins, name)
+			q.mu.Unlock()
+			close(joining)
+			return err
+		case joining == nil:
+			return nil
+		}
+		select {
+		case <-joining:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// join says that this process calls, and waits for those that do already.
+func (q *Quotas) join(ctx context.Context, name string) error {
+	if err := q.tell(ctx, name); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	now, others := time.Now(), false
+	for process, s := range q.shares[name] {
+		others = others || process != q.process && s.calls(now)
+	}
+	q.mu.Unlock()
+	if !others {
+		return nil
+	}
+	return pipelines.Sleep(ctx, heard)
+}
+
 // Share implements httpclient.Keeper.
 func (q *Quotas) Share(name string, demand httpclient.Demand) float64 {
 	q.mu.Lock()
@@ -357,7 +449,7 @@ func (q *Quotas) Share(name string, demand httpclient.Demand) float64 {
 	patient, urgent := 0, 0
 	var pressed time.Duration // since when somebody is pressed
 	for process, s := range q.shares[name] {
-		if process != q.process && now.Sub(s.written) >= shareLasts {
+		if process != q.process && !s.calls(now) {
 			continue
 		}
 		if !s.Pressed.IsZero() && (process != q.process || demand == httpclient.Pressed) {
@@ -377,13 +469,12 @@ func (q *Quotas) Share(name string, demand httpclient.Demand) float64 {
 	}
 	urgent++
 	// The others gave way once they have heard of it.
-	return (1 - part(patient, urgent, pressed >= pressedHeard)) / float64(urgent)
+	return (1 - part(patient, urgent, pressed >= heard)) / float64(urgent)
 }
 
 const (
-	// pressedHeard is after what time every process has heard that one is
-	// pressed.
-	pressedHeard = 3 * time.Second
+	// heard is after what time every process has heard what one says.
+	heard = 3 * time.Second
 	// patientPart is the part of a rate of those that can wait while the others
 	// do with the rest, and pressedPart while they do not.
 	patientPart = 0.8

@@ -22,13 +22,23 @@ func (r rig) quotas(t *testing.T) *Quotas {
 	return q
 }
 
+// endOf is the midnight of GMT+8 that ends a day.
+func endOf(t *testing.T, day string) time.Time {
+	t.Helper()
+	begin, err := time.ParseInLocation(time.DateOnly, day, time.FixedZone("GMT+8", 8*60*60))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return begin.AddDate(0, 0, 1)
+}
+
 // Processes that ask at the same time, and others that come after a restart,
 // get together what the quota has and no more; another day has its own.
 func TestAQuotaIsGrantedOnce(t *testing.T) {
 	r := newRig(t)
 	const perDay = 100
 	take := func(q *Quotas, day string) int {
-		n, err := q.Take(t.Context(), "app", day, 7, perDay, perDay)
+		n, err := q.Take(t.Context(), "app", endOf(t, day), 7, perDay, perDay)
 		if err != nil {
 			t.Error(err)
 		}
@@ -59,11 +69,22 @@ func TestAQuotaIsGrantedOnce(t *testing.T) {
 	if granted != perDay {
 		t.Errorf("%d calls were granted, want %d", granted, perDay)
 	}
+	// What is used up is waited for until the platform's midnight.
+	eve := time.Date(2026, 11, 11, 15, 59, 0, 0, time.UTC)
+	for _, now := range []time.Time{eve, eve.Add(2 * time.Minute)} {
+		ends := time.Time{}
+		if now.Equal(eve) {
+			ends = endOf(t, "2026-11-11")
+		}
+		if usage := r.quotas(t).Usage(now); len(usage) != 1 || usage[0].Used != perDay || !usage[0].UsedUp.Equal(ends) {
+			t.Errorf("at %s the usage is %+v, want %d calls, used up until %s: what is not granted is not written down", now, usage, perDay, ends)
+		}
+	}
 	if n := take(restarted, "2026-11-12"); n != 7 {
 		t.Errorf("the next day grants %d, want 7", n)
 	}
 	// What can wait is granted a part of the quota; shown is the whole.
-	if n, err := r.quotas(t).Take(t.Context(), "another app", "2026-11-11", 7, perDay/2, perDay); err != nil || n != 7 {
+	if n, err := r.quotas(t).Take(t.Context(), "another app", endOf(t, "2026-11-11"), 7, perDay/2, perDay); err != nil || n != 7 {
 		t.Errorf("another app is granted %d, %v", n, err)
 	}
 	noon := time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
@@ -88,7 +109,7 @@ func TestAQuotaIsGrantedWhoeverReadsIt(t *testing.T) {
 		}
 	})
 	for i := range 200 {
-		if n, err := q.Take(t.Context(), "app", "2026-11-11", 2, 1000, 1000); err != nil || n != 2 {
+		if n, err := q.Take(t.Context(), "app", endOf(t, "2026-11-11"), 2, 1000, 1000); err != nil || n != 2 {
 			t.Errorf("the %d. of 200 who ask for 2 of 1000 is granted %d (%v)", i+1, n, err)
 			break
 		}
@@ -197,7 +218,7 @@ func TestThePastGivesWay(t *testing.T) {
 			q.mu.Lock()
 		}
 		mine := q.shares["app"][live.process]
-		mine.Pressed = mine.Pressed.Add(-pressedHeard)
+		mine.Pressed = mine.Pressed.Add(-heard)
 		q.shares["app"][live.process] = mine
 		if q != live {
 			q.mu.Unlock()
