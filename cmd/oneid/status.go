@@ -65,9 +65,9 @@ type lastRun struct {
 
 // quotaStatus is what was used under the name of a limit.
 type quotaStatus struct {
-	Name   string     `json:"name"`
-	Used   int        `json:"used_today"`
-	Quota  int        `json:"quota,omitempty"` // calls that there may be today; absent where there is only a rate
+	Name  string `json:"name"`
+	Used  int    `json:"used_today"`
+	Quota int    `json:"quota,omitempty"` // calls that there may be today; absent where there is only a rate
 	// State is free, used_up (the day's quota, until the platform's midnight) or
 	// banned (the platform allows no calls). None of them is red: what waits goes
 	// on by itself.
