@@ -111,6 +111,7 @@ func FuzzAnswer(f *testing.F) {
 func FuzzRows(f *testing.F) {
 	f.Add(`{"order_id":"1","items":[{"item_id":1}]}`+"\n"+`{"order_id":2,"note":"a]}"}`, uint8(1), uint8(0))
 	f.Add("1\nnull\n\"text\"\n[]\n{}", uint8(9), uint8(1))
+	f.Add("{}\n{}", uint8(1), uint8(3))
 	f.Add("{\"total\":9}\n{\"note\":\"\\\\\\\"\"}", uint8(0), uint8(2))
 	f.Fuzz(func(t *testing.T, text string, at, form uint8) {
 		rows := goodRows([]byte(text))

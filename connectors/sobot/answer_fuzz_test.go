@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,16 @@ func FuzzAnswer(f *testing.F) {
 			}
 			if err != nil && got.Rows != nil || err == nil && status%400 >= 100 {
 				t.Errorf("%d rows of status %d, %v", len(got.Rows), 200+status%400, err)
+			}
+			if code, known := connectors.LenientText(""), json.Valid(body); err == nil && known {
+				connectors.Members(body, func(name string, value json.RawMessage) {
+					if name == "ret_code" {
+						_ = code.UnmarshalJSON(value) // a text that is cut off is none of valid JSON
+					}
+				})
+				if code == "" || strings.Trim(string(code), "0") != "" {
+					t.Errorf("an answer of code %q is taken for a good one", code)
+				}
 			}
 			for _, row := range got.Rows {
 				if text, ok := connectors.Text(row); !connectors.Valid(row) || !bytes.Contains(body, row) && (!ok || utf8.Valid(body) && !bytes.ContainsRune(body, '\\') && !bytes.Contains(body, []byte(text))) {

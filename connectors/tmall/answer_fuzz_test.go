@@ -54,7 +54,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"trades_sold_increment_get_response":{"has_next":"true","trades":[{"tid":"1"}]}}`,
 		`{"trades_sold_increment_get_response":{"trades":{"trade":{"tid":1}}}}`,
 		`{"trades_sold_increment_get_response":{"total_results":1,"trades":{"trade":[` + string(brokenRow) + `]}}}`,
-		`{"trades_sold_increment_get_response":null}`,
+		`{"trades_sold_increment_get_response":null}`, `{"trades_sold_increment_get_response":{"request_id":"r"}}`,
 		`{"error_response":{"code":15,"msg":"Remote service error","sub_code":"isv.invalid-parameter:fields","sub_msg":"买家测试 13900001234","request_id":"abc126demo"}}`,
 		`{"error_response":{"code":7,"sub_code":"accesscontrol.limited-by-api-access-count","sub_msg":"This ban will last for 1 more seconds"}}`,
 		`{"error_response":{"code":27,"msg":"令牌/session"}}`, `{"error_response":{"code":31}}`, `{"error_response":[]}`, `<html>502</html>`, ``,
@@ -76,6 +76,9 @@ func FuzzAnswer(f *testing.F) {
 			}
 			if status%400 >= 100 || got.Total < 0 {
 				t.Errorf("rows of status %d, %d in all", 200+status%400, got.Total)
+			}
+			if said := string(body); got.Rows == nil && !strings.Contains(said, "total_results") && !strings.Contains(said, "has_next") && !strings.Contains(said, "trades\"") && !strings.Contains(said, `\u`) {
+				t.Errorf("what says nothing of rows is taken for no rows: %q", said)
 			}
 			for _, row := range got.Rows {
 				if mended, ok := connectors.Text(row); !connectors.Valid(row) || !bytes.Contains(body, row) && (!ok || utf8.Valid(body) && !bytes.Contains(body, []byte(mended))) {
@@ -159,6 +162,12 @@ func FuzzCursor(f *testing.F) {
 				t.Errorf("%s beside %v", at, err)
 			}
 			return
+		}
+		var written struct {
+			V int `json:"v"`
+		}
+		if json.Unmarshal([]byte(text), &written) != nil || written.V != 1 {
+			t.Errorf("a cursor of version %d is read", written.V)
 		}
 		if again, err := parseCursor(cursorAt(at)); err != nil || !again.Equal(at) {
 			t.Errorf("%s became %s, %v", at, again, err)
