@@ -32,6 +32,8 @@ func TestAPhoneChangesHands(t *testing.T) {
 			"tmall/s/a | tmall/s/b | weidian/s/c"},
 		"who has it again on another account never gave it up": {[]Evidence{a, b, again, member("tmall/t/a2", UnionID, 2, 0), first, second}, nil,
 			"tmall/s/a tmall/t/a2 | tmall/s/b"},
+		"whoever asks in between is his": {[]Evidence{a, first, member("tmall/t/b", Phone, 1, 120*day), member("tmall/t/b", UnionID, 3, 0), c, member("tmall/u/a2", Phone, 1, 300*day), member("tmall/u/a2", UnionID, 2, 0)}, nil,
+			"tmall/s/a tmall/u/a2 weidian/s/c | tmall/t/b"},
 		"between two who contradict each other nothing tells": {[]Evidence{a, member("weidian/s/e", Phone, 1, 150*day), again, member("tmall/t/a2", UnionID, 3, 0), first}, nil,
 			"tmall/s/a | tmall/t/a2 | weidian/s/e"},
 		"by a person's word": {[]Evidence{a, member("douyin/s/b", Phone, 1, 120*day), c}, []Decision{{ID: "1", Kind: Different, A: a.Account, B: Account{"douyin", "s", "b"}}},

@@ -518,3 +518,27 @@ func TestUndoneIsNeverMerged(t *testing.T) {
 		}
 	}
 }
+
+// A sighting that fills the time in which a number seemed to have changed hands
+// resolves those anew whom it joins, though it joins the same accounts as before.
+func TestASightingFillsTheTimeBetween(t *testing.T) {
+	t.Parallel()
+	see := func(account identity.Account, typ identity.IdentifierType, value byte, day int64) engine.Update {
+		return engine.Update{Account: account, Evidence: []identity.Evidence{{Account: account, Identifier: identity.Identifier{Type: typ, Hash: identity.Hash{value}}, Role: identity.RoleMember, Source: account.Platform, First: day * 86400, Last: day * 86400}}}
+	}
+	a, b, c := identity.Account{Platform: "douyin", Shop: "1", ID: "a"}, identity.Account{Platform: "tmall", Shop: "1", ID: "b"}, identity.Account{Platform: "weidian", Shop: "1", ID: "c"}
+	var h history
+	e := open(t, engine.NewMemory(), identity.DefaultRules())
+	for sequence, updates := range [][]engine.Update{
+		{see(a, identity.UnionID, 1, 0), see(a, identity.Phone, 9, 0), see(b, identity.UnionID, 2, 0), see(b, identity.Phone, 9, 120), see(c, identity.Phone, 9, 130)},
+		{see(a, identity.Phone, 9, 60)},
+	} {
+		if _, err := e.Apply(uint64(sequence), updates, nil); err != nil {
+			t.Fatal(err)
+		}
+		h.updates = append(h.updates, updates...)
+		if d := cmp.Diff(h.oracle(identity.DefaultRules(), nil), held(e)); d != "" {
+			t.Errorf("batch %d: not the customers of Resolve (-want +got):\n%s", sequence, d)
+		}
+	}
+}
