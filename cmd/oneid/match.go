@@ -196,7 +196,7 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("columns without a name in the first line: %d; they are left out, so give one that tells records apart a name", out.in.unnamed))
 	}
 	if learned != nil && len(learned.Warnings) > 0 { // none is used in silence
-		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("not all was learned well: %d notes of the training stand in %s, under warnings", len(learned.Warnings), m.learned))
+		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("not all was learned well: %s says why, under warnings (%d)", m.learned, len(learned.Warnings)))
 	}
 	return out, nil
 }
