@@ -23,7 +23,8 @@ type Connector interface {
 	// and the rights that it needs.
 	Spec() Spec
 	// Check tries address, keys, rights and clock, and names every fault at
-	// once (errors.Join), each with what to do about it.
+	// once (errors.Join), each with what to do about it. What keeps no stream from
+	// being read is a Lesser.
 	Check(ctx context.Context) error
 	// Read yields the pages of a stream that follow from. It ends after the
 	// last page up to the server's present (less a settle margin), or with

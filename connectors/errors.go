@@ -184,3 +184,13 @@ func ClassOf(err error) Class {
 // person has to act. Where one record is to be skipped and the reading ended
 // all the same, it was no record's.
 func Stops(err error) bool { return err != nil && ClassOf(err) >= SkipRecord }
+
+// Lesser is what Check returns where all streams can be read, and something else
+// cannot, such as a part of the past: a warning. It stands alone, never beside graver
+// faults.
+type Lesser struct{ Err error }
+
+func (l *Lesser) Error() string { return l.Err.Error() }
+
+// Unwrap gives the fault.
+func (l *Lesser) Unwrap() error { return l.Err }

@@ -53,6 +53,8 @@ type Rows struct {
 	// More: there is a page behind this one, where the platform says so. Where
 	// nothing else tells the last page, it is looked for from page to page.
 	More bool
+	// Silent: the answer says neither how many rows there are nor whether more follow.
+	Silent bool
 }
 
 // A Part is one page of a window, as it is read.
@@ -234,15 +236,62 @@ func (e *ending) behind(ctx context.Context, w Window, number int, p Rows) (int,
 	if len(p.Rows) < e.full {
 		return number, nil
 	}
-	next, err := e.l.Page(ctx, w, number+1, false)
-	var refused *Error
-	if errors.As(err, &refused) && refused.Class >= SkipRecord && !e.l.shorter(err) {
-		return number, nil // it takes no number behind the last
-	}
-	if err != nil || len(next.Rows) == 0 && !next.More || sameRows(next.Rows, p.Rows) {
+	_, isLast, err := e.l.following(ctx, w, number, p)
+	if err != nil || isLast {
 		return number, err
 	}
 	return number + 1, e.l.fits(w, number*e.l.Size+1)
+}
+
+// following asks for the page behind one of which nothing says that it is not the
+// last. It is, where there are no rows behind it, or the platform takes no number
+// behind the last or gives the last again.
+func (l *Listing) following(ctx context.Context, w Window, number int, p Rows) (next Rows, isLast bool, err error) {
+	next, err = l.Page(ctx, w, number+1, false)
+	var refused *Error
+	if errors.As(err, &refused) && refused.Class >= SkipRecord && !l.shorter(err) {
+		return next, true, nil
+	}
+	return next, len(next.Rows) == 0 && !next.More || sameRows(next.Rows, p.Rows), err
+}
+
+// Forwards gives take each page of one window from the first to the last, as a list
+// is read whose rows never move. No more than in Window is an answer taken at its
+// word that there is nothing behind it.
+func (l *Listing) Forwards(ctx context.Context, w Window, take func(Part) error) error {
+	p, err := l.Page(ctx, w, 1, true)
+	if err != nil {
+		return err
+	}
+	full := l.Size
+	if p.Silent || p.Total > len(p.Rows) {
+		full = max(1, min(len(p.Rows), l.Size)) // so many the platform gives, though it was asked for others
+	}
+	for number, empty := 1, 0; ; number++ {
+		if empty++; len(p.Rows) > 0 {
+			empty = 0
+		}
+		var next Rows
+		isLast := false
+		switch more := p.More || l.pages(p.Total) > number; {
+		case more && empty > EmptyPages:
+			return ErrNoEnd
+		case more:
+			next, err = l.Page(ctx, w, number+1, false)
+			isLast = len(p.Rows) > 0 && sameRows(next.Rows, p.Rows)
+		case len(p.Rows) < full:
+			isLast = true
+		default:
+			next, isLast, err = l.following(ctx, w, number, p)
+		}
+		if err != nil {
+			return err
+		}
+		if err := take(Part{Window: w, Number: number, Rows: p.Rows, Last: isLast}); err != nil || isLast {
+			return err
+		}
+		p = next
+	}
 }
 
 // sameRows says that two pages have the same rows.

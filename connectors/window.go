@@ -12,10 +12,15 @@ type Window struct {
 	From, To time.Time
 }
 
-// String names the window for people, in UTC.
+// String names the window for people, in UTC; an end that is zero is open.
 func (w Window) String() string {
-	const layout = "2006-01-02T15:04:05Z"
-	return fmt.Sprintf("[%s, %s)", w.From.UTC().Format(layout), w.To.UTC().Format(layout))
+	end := func(moment time.Time) string {
+		if moment.IsZero() {
+			return "…"
+		}
+		return moment.UTC().Format("2006-01-02T15:04:05Z")
+	}
+	return fmt.Sprintf("[%s, %s)", end(w.From), end(w.To))
 }
 
 // Length is how long the window is.
