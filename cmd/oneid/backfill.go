@@ -45,6 +45,7 @@ func (c backfillCmd) Run(ctx context.Context, f folder) (err error) {
 	if err != nil {
 		return err
 	}
+	n.startAlerts()
 	return n.withShops(httpclient.WithPatience(ctx), func(ctx context.Context, shops []shop) error {
 		work, err := c.work(n, shops, from, to)
 		if err != nil {
@@ -56,25 +57,30 @@ func (c backfillCmd) Run(ctx context.Context, f folder) (err error) {
 		if err := c.confirm(os.Stdin, os.Stderr); err != nil {
 			return err
 		}
-		var all errgroup.Group
-		for _, w := range work {
-			all.Go(func() error {
-				n.readingPast(w)
-				var sum pull.Summary
-				err := n.byHand(ctx, "backfill/"+w.shop.platform+"/"+w.shop.name+"/"+w.puller.Stream, 0, func(ctx context.Context) (err error) {
-					// Another process may have read on since this one asked about the cost.
-					if err := n.cursors.Refresh(ctx); err != nil {
-						return err
-					}
-					sum, err = w.Run(ctx)
+		return n.telling(ctx, func(ctx context.Context) error { return c.read(ctx, n, work) })
+	})
+}
+
+// read reads all that is to be read.
+func (backfillCmd) read(ctx context.Context, n *node, work []*stretch) error {
+	var all errgroup.Group
+	for _, w := range work {
+		all.Go(func() error {
+			n.readingPast(w)
+			var sum pull.Summary
+			err := n.byHand(ctx, "backfill/"+w.shop.platform+"/"+w.shop.name+"/"+w.puller.Stream, 0, func(ctx context.Context) (err error) {
+				// Another process may have read on since this one asked about the cost.
+				if err := n.cursors.Refresh(ctx); err != nil {
 					return err
-				})
-				fmt.Fprintf(os.Stderr, "%s: %d records, %d events, %d dead letters\n", w.name, sum.Records, sum.Events, sum.DeadLetters)
+				}
+				sum, err = w.Run(ctx)
 				return err
 			})
-		}
-		return all.Wait()
-	})
+			fmt.Fprintf(os.Stderr, "%s: %d records, %d events, %d dead letters\n", w.name, sum.Records, sum.Events, sum.DeadLetters)
+			return err
+		})
+	}
+	return all.Wait()
 }
 
 // days reads the first day and the end of the last one; a zero end is now.
@@ -206,7 +212,7 @@ func (n *node) readingPast(w *stretch) {
 	begun := time.Now()
 	said := begun
 	before := 0
-	ended := w.puller.Ended
+	ended := n.ended(w.shop.platform, w.shop.name, w.puller.Stream, w.puller.Stream+" (backfill)")
 	done := 0
 	w.puller.Ended = func(err error) {
 		before = done // the next round counts from 0

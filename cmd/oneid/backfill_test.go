@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,5 +81,50 @@ func TestBackfill(t *testing.T) {
 	}
 	if wrong := oneid(t, "backfill", "--from", from, "--stream", "letters", "--dir", dir); wrong.code != 1 || !strings.Contains(wrong.stderr, "orders, tickets, users") {
 		t.Errorf("a stream that there is not: %s", wrong.stderr)
+	}
+}
+
+// A backfill of a shop whose app may not list old orders ends with an error and an
+// alert, and the same command goes on once it may; the doctor warns of it before.
+func TestBackfillWithoutARight(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(-time.Minute)
+	world, err := simulator.New(simulator.Config{People: 40, Seed: 5, From: until.AddDate(0, 0, -150), Until: until})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const history = "taobao.trades.sold.history.get"
+	lacks := simulator.Tmall(world, simulator.TmallOptions{Denied: []string{history}})
+	has := simulator.Tmall(world, simulator.TmallOptions{})
+	var allowed atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allowed.Load() {
+			has.ServeHTTP(w, r)
+			return
+		}
+		lacks.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	keys := simulator.TmallCredentialsOf(world)
+	dir := begunFolder(t)
+	writeText(t, filepath.Join(dir, "secrets", "app"), keys.AppSecret)
+	writeText(t, filepath.Join(dir, "secrets", "session"), keys.Session)
+	writeText(t, filepath.Join(dir, settingsFile), fmt.Sprintf("shops:\n  - platform: tmall\n    shop: %q\n    settings:\n"+
+		"      url: %s\n      app_key: %q\n      app_secret_file: secrets/app\n      session_file: secrets/session\n      requests_per_second: 1000\n", keys.Shop, server.URL+"/router/rest", keys.AppKey))
+	if examined := oneid(t, "doctor", "--dir", dir); !strings.Contains(examined.stdout, "warn  shop tmall/"+keys.Shop) || !strings.Contains(examined.stdout, history) {
+		t.Errorf("doctor: %s%s", examined.stdout, examined.stderr)
+	}
+	args := []string{"backfill", "--from", time.Now().AddDate(0, 0, -140).Format(time.DateOnly), "--yes", "--stream", "orders", "--dir", dir}
+	refused := oneid(t, args...)
+	if refused.code != 1 || !strings.Contains(refused.stderr, "run the same backfill again") || strings.Contains(refused.stderr, "orders: 0 records") {
+		t.Errorf("without the right: %d %s", refused.code, refused.stderr)
+	}
+	allowed.Store(true)
+	again := must(t, args...)
+	if !strings.Contains(again.stderr, "goes on where it was") || strings.Contains(again.stderr, "orders: 0 records") {
+		t.Errorf("with the right: %s", again.stderr)
+	}
+	if third := must(t, args...); strings.Contains(third.stderr, "goes on where it was") {
+		t.Errorf("the cursor stayed: %s", third.stderr)
 	}
 }

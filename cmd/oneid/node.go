@@ -283,17 +283,24 @@ func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pu
 			of.DeadLetters(sum.DeadLetters)
 			of.Drift(sum.Drift)
 		},
-		Ended: func(err error) {
-			n.alertStream(platform, shop, stream, err)
-			differ := n.drifts.Open(platform + "/" + shop + "/" + stream)
-			of.Differ(len(differ))
-			n.alertDrift(platform, shop, stream, differ)
-			if err != nil {
-				of.Errors(1)
-				return
-			}
-			of.Succeeded()
-		},
+		Ended: n.ended(platform, shop, stream, stream),
+	}
+}
+
+// ended notes how a reading of a stream ended, in the metrics and in alerts, which
+// know it under a name of its own: a backfill ends otherwise than the live reading.
+func (n *node) ended(platform, shop, stream, alerted string) func(error) {
+	of := n.pulls.Of(platform, shop, stream)
+	return func(err error) {
+		n.alertStream(platform, shop, alerted, err)
+		differ := n.drifts.Open(platform + "/" + shop + "/" + stream)
+		of.Differ(len(differ))
+		n.alertDrift(platform, shop, stream, differ)
+		if err != nil {
+			of.Errors(1)
+			return
+		}
+		of.Succeeded()
 	}
 }
 
