@@ -50,6 +50,15 @@ type TmallOptions struct {
 	// Kinds makes one trade in four of a type that the lists leave out unless it
 	// is named (eticket, tmall_i18n, o2o_offlinetrade).
 	Kinds bool
+	// HistorySilent lets the history of trades not say whether there is another page,
+	// and HistoryRows is how many rows a page of it has at most, whatever was asked
+	// for; 0: as many.
+	HistorySilent bool
+	HistoryRows   int
+	// ListsCut lets the lists by creation leave out what lies beyond their border,
+	// where a window is refused otherwise: which of them the platform does is not
+	// documented.
+	ListsCut bool
 	// GzipMessages lets the long connection give contents compressed.
 	GzipMessages bool
 	// Faults says how the gateway misbehaves.

@@ -17,7 +17,14 @@ const tmallMonths = 92 * 24 * time.Hour
 func tmallTrades(by By, simple bool) func(*tmall, tmallParams) (tmallTree, *tmallFault) {
 	return func(t *tmall, p tmallParams) (tmallTree, *tmallFault) {
 		now := t.opts.Now()
-		from, to, fault := t.window(p, "start_created", "end_created", now.Add(-tmallMonths+time.Minute), now, 0, tmallMonths)
+		reach := tmallMonths
+		if t.opts.ListsCut && by == ByCreated {
+			reach = 0
+		}
+		from, to, fault := t.window(p, "start_created", "end_created", now.Add(-tmallMonths+time.Minute), now, 0, reach)
+		if border := now.Add(-tmallMonths); reach == 0 && from.Before(border) {
+			from = border
+		}
 		if by == ByModified {
 			from, to, fault = t.window(p, "start_modified", "end_modified", now, now, 24*time.Hour, tmallMonths)
 			to = t.opts.Faults.shown(to, now)
@@ -67,15 +74,25 @@ func (t *tmall) oldTrades(p tmallParams) (tmallTree, *tmallFault) {
 		return nil, fault
 	}
 	if to.After(newest) {
-		return nil, tmallInvalid("end_created")
+		if !t.opts.ListsCut {
+			return nil, tmallInvalid("end_created")
+		}
+		to = newest
 	}
 	p = maps.Clone(p)
 	p["use_has_next"] = "true"
-	return t.trades(p, ByCreated, from, to, 50, func(o Order) tmallTree {
+	if asked, fault := p.number("page_size", 40, 1, 50); fault == nil && t.opts.HistoryRows > 0 {
+		p["page_size"] = strconv.Itoa(min(asked, t.opts.HistoryRows))
+	}
+	answer, fault := t.trades(p, ByCreated, from, to, 50, func(o Order) tmallTree {
 		row := t.trade(o, p, true)
 		delete(row, "buyer_open_uid")
 		return row
 	})
+	if t.opts.HistorySilent {
+		delete(answer, "has_next")
+	}
+	return answer, fault
 }
 
 func tmallTrade(simple bool) func(*tmall, tmallParams) (tmallTree, *tmallFault) {

@@ -14,7 +14,8 @@ import (
 const maxSkew = 2 * time.Minute
 
 // Check asks for the platform's clock, the seller behind the session, and one
-// row of each list that the streams read. It names every fault at once.
+// row of each list that the streams read. It names every fault at once; where that is a missing
+// right for the orders' history alone, it is a connectors.Lesser.
 func (c *Connector) Check(ctx context.Context) error {
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
@@ -57,6 +58,16 @@ func (c *Connector) Check(ctx context.Context) error {
 	}
 	if _, err := c.rows(ctx, memberSearch, map[string]string{"current_page": "1", "page_size": "1"}, "members", "crm_member", "total_result"); err != nil {
 		faults = append(faults, fmt.Errorf("members: %w", err))
+	}
+	// Nothing else depends on the history.
+	long := connectors.Window{From: server.Add(-surelyHistory - 10*time.Minute), To: server.Add(-surelyHistory)}
+	_, history := c.list(ctx, c.past(nil).old, long, 1, true)
+	if history != nil {
+		history = fmt.Errorf("orders of more than three months ago, which a backfill and a shop that was away for so long read: %w", history)
+		if len(faults) == 0 && isMissing(history) {
+			return &connectors.Lesser{Err: c.checked([]error{history})}
+		}
+		faults = append(faults, history)
 	}
 	return c.checked(faults)
 }

@@ -3,6 +3,7 @@ package tmall
 import (
 	"context"
 	"slices"
+	"time"
 
 	"oneid/connectors"
 )
@@ -30,30 +31,55 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	if err != nil {
 		return e, err
 	}
-	asked := 0
-	for i := 0; i < len(windows); i += max(len(windows)/sampled, 1) {
-		a, err := c.list(ctx, l, windows[i], 1, false)
-		if err != nil {
-			return e, err
-		}
-		asked++
-		e.Records += a.Total
+	perDay, err := c.perDay(ctx, l, windows)
+	if err != nil {
+		return e, err
 	}
-	if asked > 0 {
-		e.Records = e.Records * len(windows) / asked
+	var span time.Duration
+	for _, w := range windows {
+		span += w.Length()
 	}
+	e.Records = int(perDay * span.Hours() / day.Hours())
 	e.Calls = 1 + connectors.PagedCalls(len(windows), e.Records, c.cfg.PageSize)
 	if stream == Tickets {
 		e.Calls += e.Records // each refund's thread
 	}
-	if stream == Orders {
-		e.Calls += len(windows) * (e.Records / max(len(windows)*c.cfg.PageSize, 1))
-		if e.Records > 0 {
-			e.Calls += len(windows)
-		}
-		return e, c.historyEstimate(ctx, &e, from)
+	if stream != Orders {
+		return e, nil
 	}
-	return e, nil
+	e.Calls += len(windows) * (e.Records / max(len(windows)*c.cfg.PageSize, 1))
+	if e.Records > 0 {
+		e.Calls += len(windows)
+	}
+	if from == "" {
+		return e, nil
+	}
+	if len(windows) == 0 { // nothing but history: as many as were lately
+		recent := c.windows()
+		recent.Until = time.Time{}
+		now := c.client.now()
+		if perDay, err = c.perDay(ctx, l, slices.Collect(recent.Between(now.Add(-listed), now))); err != nil {
+			return e, err
+		}
+	}
+	return e, c.historyEstimate(&e, from, perDay)
+}
+
+// perDay asks how many rows some of the windows have, and says how many that are a
+// day.
+func (c *Connector) perDay(ctx context.Context, l listing, windows []connectors.Window) (float64, error) {
+	rows, span := 0, time.Duration(0)
+	for i := 0; i < len(windows); i += max(len(windows)/sampled, 1) {
+		a, err := c.list(ctx, l, windows[i], 1, false)
+		if err != nil {
+			return 0, err
+		}
+		rows, span = rows+a.Total, span+windows[i].Length()
+	}
+	if span == 0 {
+		return 0, nil
+	}
+	return float64(rows) / span.Hours() * day.Hours(), nil
 }
 
 // planned are the windows that a reading from a cursor begins with.

@@ -152,10 +152,11 @@ func TestHistoryPagesWithoutRows(t *testing.T) {
 			return `{"has_next":true}`
 		}
 		rows := 0
-		err := c.created(t.Context(), historyList, map[string]string{"start_created": "2024-05-20 00:00:00"}, time.Now(), func(p connectors.Page) error {
+		r := c.past(func(p connectors.Page) error {
 			rows += len(p.Records)
 			return nil
 		})
+		err := r.list(t.Context(), r.old, connectors.Window{From: time.Now().Add(-200 * day), To: time.Now().Add(-199 * day)})
 		if ever && (!errors.Is(err, connectors.ErrNoEnd) || a.calls[historyList] > 20) || !ever && (err != nil || rows != 1) {
 			t.Errorf("%s: %d rows in %d calls, %v", name, rows, a.calls[historyList], err)
 		}

@@ -23,6 +23,9 @@ const orderFields = "tid,status,type,title,created,pay_time,modified,consign_tim
 	"buyer_nick,buyer_open_uid,receiver_name,receiver_mobile,receiver_phone,receiver_address,receiver_state," +
 	"receiver_city,receiver_district,receiver_town,oaid,shipping_type,orders"
 
+// simpleFields are what names an order's buyer.
+const simpleFields = "tid,buyer_open_uid,ouid"
+
 const (
 	orderList       = "taobao.trades.sold.increment.get"
 	simpleOrderList = "taobao.trades.simple.sold.increment.get"
@@ -44,8 +47,13 @@ func changedOrders(cfg Config, method, fields string) listing {
 
 // orderListing lists orders, each with its buyer's ouid.
 func (c *Connector) orderListing() listing {
-	l := changedOrders(c.cfg, orderList, orderFields)
-	n := &naming{c: c, simple: changedOrders(c.cfg, simpleOrderList, "tid,buyer_open_uid,ouid")}
+	return c.withBuyers(changedOrders(c.cfg, orderList, orderFields), changedOrders(c.cfg, simpleOrderList, simpleFields))
+}
+
+// withBuyers is a listing of orders, which another one names the buyers of; one without a
+// method leaves it to the order itself.
+func (c *Connector) withBuyers(l, simple listing) listing {
+	n := &naming{c: c, simple: simple}
 	l.records = n.records
 	return l
 }
@@ -110,8 +118,10 @@ func (n *naming) records(ctx context.Context, at connectors.Part, rows []json.Ra
 		unknown = unknown || n.asks(buyers[i])
 	}
 	if unknown {
-		if err := n.askPage(ctx, at); err != nil {
-			return nil, err
+		if n.simple.method != "" {
+			if err := n.askPage(ctx, at); err != nil {
+				return nil, err
+			}
 		}
 		for i := range buyers {
 			n.resolve(&buyers[i])
@@ -185,7 +195,7 @@ func (n *naming) askOne(ctx context.Context, b *buyerOf) error {
 		Trade buyerOf `json:"trade"`
 	}
 	answered, err := n.c.names.Call(func() error {
-		return n.c.client.call(ctx, simpleOrder, map[string]string{"fields": "tid,buyer_open_uid,ouid", "tid": string(b.TID)}, &one)
+		return n.c.client.call(ctx, simpleOrder, map[string]string{"fields": simpleFields, "tid": string(b.TID)}, &one)
 	})
 	if answered {
 		b.OUID = one.Trade.OUID

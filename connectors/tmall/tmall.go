@@ -133,6 +133,7 @@ type Connector struct {
 	// messages is the method that gives a refund's thread, and threads what it gave.
 	messages *connectors.Extra
 	threads  *connectors.Recent[version, json.RawMessage]
+	denials  *denials // of the orders' history
 	log      *slog.Logger
 	until    time.Time // where Read ends; zero: at the present
 }
@@ -197,7 +198,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 		messages: &connectors.Extra{Log: log, Without: "refunds come without their first answer: the app may not read their messages"},
 		threads:  connectors.NewRecent[version, json.RawMessage](threadsKept),
 	}
-	c.named = &naming{c: c}
+	c.named, c.denials = &naming{c: c}, &denials{}
 	return c, nil
 }
 
@@ -219,7 +220,7 @@ func Spec() connectors.Spec {
 		},
 		Settings: json.RawMessage(settingsSchema),
 		Rights: []string{
-			"order management (taobao.trades.sold.increment.get)",
+			"order management (taobao.trades.sold.increment.get; for the past taobao.trades.sold.get and taobao.trades.sold.history.get)",
 			"CRM (taobao.trades.simple.sold.increment.get, taobao.trade.simple.get, taobao.crm.members.search, taobao.crm.members.increment.get): gives ouid, the buyer's id in the shop",
 			"refund management (taobao.refunds.receive.get; taobao.refund.messages.get for their first answer)",
 		},

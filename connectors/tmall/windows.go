@@ -14,29 +14,6 @@ import (
 	"oneid/connectors"
 )
 
-// position is what a cursor of this connector holds: all that was changed
-// before Reached was read.
-type position struct {
-	V       int       `json:"v"`
-	Reached time.Time `json:"reached"`
-}
-
-// cursorVersion is raised when an old cursor can no longer be read.
-const cursorVersion = 1
-
-func cursorAt(reached time.Time) connectors.Cursor {
-	text, _ := json.Marshal(position{cursorVersion, reached.UTC()})
-	return connectors.Cursor(text)
-}
-
-func parseCursor(cursor connectors.Cursor) (time.Time, error) {
-	var p position
-	if err := json.Unmarshal([]byte(cursor), &p); err != nil || p.V != cursorVersion || p.Reached.IsZero() {
-		return time.Time{}, fmt.Errorf("%w: it was not written by this version of the connector; remove it to read anew", connectors.ErrCursor)
-	}
-	return p.Reached, nil
-}
-
 // A listing is a method of the platform that lists what was changed in a
 // window of time, newest change first.
 type listing struct {
@@ -49,6 +26,8 @@ type listing struct {
 	// hasNext: the method knows use_has_next, and says then whether there is
 	// another page in place of the total, which costs it much.
 	hasNext bool
+	// most is how many rows a page has at most; 0 leaves it to the settings.
+	most int
 	// whole: what the platform no longer shows of a window is errAged.
 	whole bool
 	// records makes the records of a page's rows.
@@ -196,14 +175,29 @@ var streamOf = map[string]string{"trades": Orders, "refunds": Tickets, "members"
 func (c *Connector) list(ctx context.Context, l listing, w connectors.Window, number int, useHasNext bool) (connectors.Rows, error) {
 	params := make(map[string]string, len(l.params)+5)
 	maps.Copy(params, l.params)
-	params[l.start] = w.From.In(zone).Format(timeLayout)
-	params[l.end] = w.To.In(zone).Format(timeLayout)
+	params[l.start], params[l.end] = bound(w.From), bound(w.To)
 	params[l.page] = strconv.Itoa(number)
-	params["page_size"] = strconv.Itoa(c.cfg.PageSize)
+	params["page_size"] = strconv.Itoa(c.pageSize(l))
 	if l.hasNext {
 		params["use_has_next"] = strconv.FormatBool(useHasNext)
 	}
 	return c.rows(ctx, l.method, params, l.list, l.item, l.total)
+}
+
+// bound is the end of a window as the platform is asked for it; empty where it is open.
+func bound(moment time.Time) string {
+	if moment.IsZero() {
+		return ""
+	}
+	return moment.In(zone).Format(timeLayout)
+}
+
+// pageSize is how many rows of a listing are asked for at once.
+func (c *Connector) pageSize(l listing) int {
+	if l.most > 0 {
+		return min(c.cfg.PageSize, l.most)
+	}
+	return c.cfg.PageSize
 }
 
 // rows calls a method that answers with a list. Taken for an empty one, an answer
@@ -217,6 +211,7 @@ func (c *Connector) rows(ctx context.Context, method string, params map[string]s
 	}
 	var a connectors.Rows
 	told := method == historyList
+	a.Silent = true
 	connectors.Members(body, func(name string, value json.RawMessage) {
 		switch name {
 		case list:
@@ -224,10 +219,10 @@ func (c *Connector) rows(ctx context.Context, method string, params map[string]s
 			told = told || a.Rows != nil
 		case total:
 			a.Total = number(value)
-			told = true
+			told, a.Silent = true, false
 		case "has_next":
 			a.More = strings.Trim(string(value), `" `) == "true"
-			told = true
+			told, a.Silent = true, false
 		}
 	})
 	if !told {
