@@ -351,7 +351,7 @@ func TestCheckNamesTheHistory(t *testing.T) {
 // that was away for less asks no history.
 func TestAwayForLong(t *testing.T) {
 	t.Parallel()
-	for _, days := range []int{88, 90, 95, 200} {
+	for _, days := range []int{89, 90, 95, 200} {
 		for name, cut := range map[string]int{"whole": -1, "cut off": 25} {
 			t.Run(fmt.Sprintf("%d days, %s", days, name), func(t *testing.T) {
 				t.Parallel()
@@ -448,4 +448,34 @@ func TestListsThatRefuseAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A first reading that is cut off in its first days, which the lists by change no
+// longer show when it goes on, reads those days by creation, and no older ones.
+func TestAFirstReadingThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		world := oldShop(t, 150, 120)
+		c, g := open(t, world, simulator.TmallOptions{}, tmall.Config{Parallel: 1})
+		came := make(versions)
+		cursor, err := came.read(t, c, "", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Hour)
+		if _, err := came.read(t, c, cursor, -1); err != nil {
+			t.Fatal(err)
+		}
+		if n := g.calls[history]; n > 6 {
+			t.Errorf("the history was asked %d times", n)
+		}
+		// A backfill of these days, too, asks for none before them.
+		past, from := backfill(c, 120)
+		if _, err := came.read(t, past, from, -1); err != nil {
+			t.Fatal(err)
+		}
+		if n := g.calls[history]; n > 45 {
+			t.Errorf("the history was asked %d times for 31 days", n)
+		}
+	})
 }

@@ -745,3 +745,25 @@ func FuzzWhatSchedulersGive(f *testing.F) {
 		}
 	})
 }
+
+// A shop of which a part of the past alone cannot be read can be read, and says what
+// is missing.
+func TestCheckOfALesserFault(t *testing.T) {
+	t.Parallel()
+	for want, fault := range map[string]error{
+		"SUCCEEDED ":        nil,
+		"SUCCEEDED no past": &connectors.Lesser{Err: errors.New("no past")},
+		"FAILED no":         errors.New("no"),
+	} {
+		var out bytes.Buffer
+		if err := NewAirbyte(&out).Check(fault); err != nil {
+			t.Fatal(err)
+		}
+		messages := said(t, &out)
+		valid(t, messages)
+		message, _ := at(messages[0], "connectionStatus", "message").(string)
+		if got := fmt.Sprint(at(messages[0], "connectionStatus", "status"), " ", message); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
