@@ -24,7 +24,7 @@ type Connector interface {
 	Spec() Spec
 	// Check tries address, keys, rights and clock, and names every fault at
 	// once (errors.Join), each with what to do about it. What keeps no stream from
-	// being read is a Lesser.
+	// being read is a LesserError.
 	Check(ctx context.Context) error
 	// Read yields the pages of a stream that follow from. It ends after the
 	// last page up to the server's present (less a settle margin), or with

@@ -185,12 +185,12 @@ func ClassOf(err error) Class {
 // all the same, it was no record's.
 func Stops(err error) bool { return err != nil && ClassOf(err) >= SkipRecord }
 
-// Lesser is what Check returns where all streams can be read, and something else
+// LesserError is what Check returns where all streams can be read, and something else
 // cannot, such as a part of the past: a warning. It stands alone, never beside graver
 // faults.
-type Lesser struct{ Err error }
+type LesserError struct{ Err error }
 
-func (l *Lesser) Error() string { return l.Err.Error() }
+func (l *LesserError) Error() string { return l.Err.Error() }
 
 // Unwrap gives the fault.
-func (l *Lesser) Unwrap() error { return l.Err }
+func (l *LesserError) Unwrap() error { return l.Err }

@@ -272,7 +272,7 @@ func (l *Listing) Forwards(ctx context.Context, w Window, take func(Part) error)
 			empty = 0
 		}
 		var next Rows
-		isLast := false
+		var isLast bool
 		switch more := p.More || l.pages(p.Total) > number; {
 		case more && empty > EmptyPages:
 			return ErrNoEnd

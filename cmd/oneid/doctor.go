@@ -573,7 +573,7 @@ func (d *doctor) shopsWith(ctx context.Context, shops []shop, keeping tokens.Kee
 		asking, cancel := context.WithTimeout(ctx, shopPatience)
 		err := s.connector.Check(asking)
 		cancel()
-		if errors.As(err, new(*connectors.Lesser)) {
+		if errors.As(err, new(*connectors.LesserError)) {
 			d.warn(name, "", "all streams can be read, but: %v", err)
 			continue
 		}

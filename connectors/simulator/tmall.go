@@ -55,10 +55,10 @@ type TmallOptions struct {
 	// for; 0: as many.
 	HistorySilent bool
 	HistoryRows   int
-	// ListsCut lets the lists by creation leave out what lies beyond their border,
-	// where a window is refused otherwise: which of them the platform does is not
-	// documented.
-	ListsCut bool
+	// ListsCut names the lists by creation that leave out what lies beyond their
+	// border, where they refuse a window otherwise: which of both the platform does is
+	// not documented.
+	ListsCut []string
 	// GzipMessages lets the long connection give contents compressed.
 	GzipMessages bool
 	// Faults says how the gateway misbehaves.

@@ -18,7 +18,7 @@ func tmallTrades(by By, simple bool) func(*tmall, tmallParams) (tmallTree, *tmal
 	return func(t *tmall, p tmallParams) (tmallTree, *tmallFault) {
 		now := t.opts.Now()
 		reach := tmallMonths
-		if t.opts.ListsCut && by == ByCreated {
+		if by == ByCreated && slices.Contains(t.opts.ListsCut, p["method"]) {
 			reach = 0
 		}
 		from, to, fault := t.window(p, "start_created", "end_created", now.Add(-tmallMonths+time.Minute), now, 0, reach)
@@ -74,7 +74,7 @@ func (t *tmall) oldTrades(p tmallParams) (tmallTree, *tmallFault) {
 		return nil, fault
 	}
 	if to.After(newest) {
-		if !t.opts.ListsCut {
+		if !slices.Contains(t.opts.ListsCut, p["method"]) {
 			return nil, tmallInvalid("end_created")
 		}
 		to = newest

@@ -15,7 +15,7 @@ const maxSkew = 2 * time.Minute
 
 // Check asks for the platform's clock, the seller behind the session, and one
 // row of each list that the streams read. It names every fault at once; where that is a missing
-// right for the orders' history alone, it is a connectors.Lesser.
+// right for the orders' history alone, it is a connectors.LesserError.
 func (c *Connector) Check(ctx context.Context) error {
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func (c *Connector) Check(ctx context.Context) error {
 	if history != nil {
 		history = fmt.Errorf("orders of more than three months ago, which a backfill and a shop that was away for so long read: %w", history)
 		if len(faults) == 0 && isMissing(history) {
-			return &connectors.Lesser{Err: c.checked([]error{history})}
+			return &connectors.LesserError{Err: c.checked([]error{history})}
 		}
 		faults = append(faults, history)
 	}

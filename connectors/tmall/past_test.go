@@ -56,7 +56,10 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	return g.face.RoundTrip(r)
 }
 
-const history = "taobao.trades.sold.history.get"
+const (
+	history = "taobao.trades.sold.history.get"
+	created = "taobao.trades.sold.get"
+)
 
 // oldShop is a shop whose orders were made in so many days before now; time goes on.
 func oldShop(t *testing.T, people, days int) *simulator.World {
@@ -143,8 +146,10 @@ func TestHistoryThatTellsNothing(t *testing.T) {
 		"has_next":                         {},
 		"nothing":                          {HistorySilent: true},
 		"nothing, and fewer than asked":    {HistorySilent: true, HistoryRows: 1},
-		"bounds that are cut":              {ListsCut: true},
-		"bounds that are cut, no has_next": {ListsCut: true, HistorySilent: true},
+		"bounds that are cut":              {ListsCut: []string{history, created}},
+		"bounds that are cut, no has_next": {ListsCut: []string{history, created}, HistorySilent: true},
+		"bounds that the history cuts":     {ListsCut: []string{history}},
+		"bounds that the other list cuts":  {ListsCut: []string{created}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +175,7 @@ func TestHistoryThatTellsNothing(t *testing.T) {
 func TestOldOrdersUnderLoad(t *testing.T) {
 	t.Parallel()
 	const longest = 5 * time.Hour
-	for _, method := range []string{"taobao.trades.sold.get", history} {
+	for _, method := range []string{created, history} {
 		for _, code := range []string{"isp.runtime-max-limit", "isv.trade-service-rejection"} {
 			t.Run(method+" "+code, func(t *testing.T) {
 				t.Parallel()
@@ -334,7 +339,7 @@ func TestCheckNamesTheHistory(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				shop, _ := open(t, oldShop(t, 20, 10), simulator.TmallOptions{Denied: c.denied}, tmall.Config{})
 				err := shop.Check(t.Context())
-				if (err != nil) != c.fault || errors.As(err, new(*connectors.Lesser)) != c.lesser {
+				if (err != nil) != c.fault || errors.As(err, new(*connectors.LesserError)) != c.lesser {
 					t.Errorf("Check says %v", err)
 				}
 				if len(c.denied) > 0 && c.denied[0] == history && !strings.Contains(err.Error(), history) {

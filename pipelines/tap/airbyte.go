@@ -112,7 +112,7 @@ func (a *Airbyte) Check(fault error) error {
 	if fault != nil {
 		status = object{"status": "FAILED", "message": withHint(fault)}
 	}
-	if errors.As(fault, new(*connectors.Lesser)) {
+	if errors.As(fault, new(*connectors.LesserError)) {
 		status["status"] = "SUCCEEDED"
 	}
 	return a.say(object{"type": "CONNECTION_STATUS", "connectionStatus": status})

@@ -752,7 +752,7 @@ func TestCheckOfALesserFault(t *testing.T) {
 	t.Parallel()
 	for want, fault := range map[string]error{
 		"SUCCEEDED ":        nil,
-		"SUCCEEDED no past": &connectors.Lesser{Err: errors.New("no past")},
+		"SUCCEEDED no past": &connectors.LesserError{Err: errors.New("no past")},
 		"FAILED no":         errors.New("no"),
 	} {
 		var out bytes.Buffer
