@@ -484,3 +484,22 @@ func TestAFirstReadingThatIsCutOff(t *testing.T) {
 		}
 	})
 }
+
+// A refusal of the shop is no missing right for the history: the cursor stays, and
+// nothing is noted as missing.
+func TestAStoppedShopKeepsItsHistory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, g := open(t, oldShop(t, 20, 10), simulator.TmallOptions{}, tmall.Config{})
+		g.answer = func(method string, _ func(string) string) string {
+			if method != history {
+				return ""
+			}
+			return `{"error_response":{"code":11,"msg":"Insufficient ISV Permissions","sub_code":"isv.permission-ip-whitelist-limit"}}`
+		}
+		_, from := backfill(c, 145)
+		if next, err := make(versions).read(t, c, from, -1); connectors.ClassOf(err) != connectors.StopShop || next != from {
+			t.Errorf("%v; the cursor %s is %s", err, from, next)
+		}
+	})
+}
