@@ -84,10 +84,11 @@ func open(t *testing.T, world *simulator.World, opts simulator.TmallOptions, cfg
 	return c, g
 }
 
-// backfill is a connector's reading of the last so many days, and where it begins.
+// backfill is a connector's reading of the last so many days, and where it begins; half
+// a day more, so that the border of the lists lies within a day of its own.
 func backfill(c *tmall.Connector, days int) (connectors.Connector, connectors.Cursor) {
 	past := c.Until(time.Now().Add(time.Hour))
-	from, _ := past.(connectors.StreamSeeker).SinceOf(tmall.Orders, time.Now().Add(-time.Duration(days)*24*time.Hour))
+	from, _ := past.(connectors.StreamSeeker).SinceOf(tmall.Orders, time.Now().Add(-time.Duration(days)*24*time.Hour-11*time.Hour))
 	return past, from
 }
 
