@@ -155,7 +155,7 @@ func TestHistoryThatTellsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				world := oldShop(t, 400, 60)
+				world := oldShop(t, 2500, 60)
 				time.Sleep(70 * 24 * time.Hour)
 				c, _ := open(t, world, opts, tmall.Config{PageSize: 3})
 				came := make(versions)
