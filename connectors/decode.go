@@ -45,6 +45,12 @@ func decode(raw []byte, out any) error { return json.Unmarshal(raw, out, lenient
 // Valid says that raw is one JSON text, as Decode takes it.
 func Valid(raw []byte) bool { return jsontext.Value(raw).IsValid(lenient) }
 
+// Unambiguous says that raw is one JSON text, in which no object at any depth has
+// two members of one name: of such a one readers may see different values.
+func Unambiguous(raw []byte) bool {
+	return jsontext.Value(raw).IsValid(jsontext.AllowInvalidUTF8(true))
+}
+
 // Fault says what is wrong with a JSON text that Decode refused, or that was
 // refused with one of the causes while it was decoded. It names fields and
 // repeats no value.

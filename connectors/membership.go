@@ -86,7 +86,8 @@ type Membership struct {
 	// empty.
 	Sealed     bool
 	PhoneIndex string
-	// Signature is what it was signed with.
+	// Signature is the key of what was signed: calls that have it in common say the
+	// same, whatever came with them unsigned.
 	Signature string
 	// At is when it happened, or when the platform called: whole seconds in UTC.
 	At time.Time
@@ -170,7 +171,7 @@ func ReadMembershipRecord(raw []byte, call any) (MembershipRecord, error) {
 	if !slices.Contains(MembershipKinds, r.Kind) {
 		return r, errors.New("it is a membership call of no kind that is known")
 	}
-	if json.Unmarshal(r.Call, call) != nil {
+	if Decode(r.Call, call) != nil {
 		return r, errors.New("the parameters of a membership call have another form")
 	}
 	return r, nil

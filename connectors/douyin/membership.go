@@ -57,15 +57,19 @@ func readMembership(shop, appKey, secret string, call connectors.SPICall, now ti
 	if param == "" {
 		param = string(call.Body)
 	}
-	if !spiSigned(appKey, secret, param, call) {
+	signed, ok := spiSigned(appKey, secret, param, call)
+	if !ok {
 		return fail(connectors.ErrForged, "are app_key and app_secret those of the app which the platform calls for?")
+	}
+	if !connectors.Unambiguous([]byte(param)) {
+		return fail(connectors.ErrNotUnderstood, "its parameters are not JSON, or name one thing twice")
 	}
 	signedAt, ok := spiTime(call.Query.Get("timestamp"))
 	if !ok || now.Sub(signedAt).Abs() > connectors.MaxCallAge {
 		return fail(connectors.ErrForged, "its timestamp is none of these ten minutes")
 	}
 	var params memberCall
-	if json.Unmarshal([]byte(param), &params) != nil {
+	if connectors.Decode([]byte(signed), &params) != nil {
 		return fail(connectors.ErrNotUnderstood, "its parameters are not the JSON that the platform promises")
 	}
 	kind, ok := memberKind(call, params)
@@ -79,8 +83,9 @@ func readMembership(shop, appKey, secret string, call connectors.SPICall, now ti
 		return fail(connectors.ErrNotUnderstood, "it is of another shop")
 	}
 	m := connectors.Membership{
-		Kind: kind, Call: call.Name, Account: memberAccount(string(params.OpenID)), At: signedAt, Body: json.RawMessage(param),
-		Signature: spiSign(call.Query.Get("sign_method"), appKey, secret, param, call.Query.Get("timestamp")),
+		Kind: kind, Call: call.Name, Account: memberAccount(string(params.OpenID)), At: signedAt, Body: json.RawMessage(signed),
+		// One text has one key, however it was signed and in whatever form it came.
+		Signature: spiSign(signHMAC, appKey, secret, signed, call.Query.Get("timestamp")),
 	}
 	switch phone := string(params.phone()); {
 	case mobile.MatchString(phone):
@@ -128,12 +133,13 @@ func spiTime(value string) (time.Time, bool) {
 	return time.UnixMilli(ms).UTC().Truncate(time.Second), ms > 0
 }
 
-// spiSigned says whether a call of the platform is signed: by sign or sign_v2,
-// over the parameters sorted, with and without HTML's characters escaped, or as
-// they came.
-func spiSigned(appKey, secret, param string, call connectors.SPICall) bool {
+// spiSigned is the text that the platform signed: by sign or sign_v2, the
+// parameters as they came, or sorted, with and without HTML's characters escaped.
+// False if it signed none of them. Nothing but this text may be believed: what
+// came may say more, in the same signature.
+func spiSigned(appKey, secret, param string, call connectors.SPICall) (text string, ok bool) {
 	if call.Query.Get("app_key") != appKey {
-		return false
+		return "", false
 	}
 	texts := []string{param}
 	if sorted, err := canonicalText([]byte(param)); err == nil {
@@ -141,15 +147,16 @@ func spiSigned(appKey, secret, param string, call connectors.SPICall) bool {
 		json.HTMLEscape(&escaped, []byte(sorted))
 		texts = append(texts, sorted, escaped.String())
 	}
-	signed := false
-	for _, text := range texts {
-		want := spiSign(call.Query.Get("sign_method"), appKey, secret, text, call.Query.Get("timestamp"))
+	for _, candidate := range texts {
+		want := spiSign(call.Query.Get("sign_method"), appKey, secret, candidate, call.Query.Get("timestamp"))
 		for _, name := range []string{"sign", "sign_v2"} {
 			// All are compared, whichever fits.
-			signed = connectors.SameSignature(strings.ToLower(call.Query.Get(name)), want) || signed
+			if connectors.SameSignature(strings.ToLower(call.Query.Get(name)), want) {
+				text, ok = candidate, true
+			}
 		}
 	}
-	return signed
+	return text, ok
 }
 
 // spiSign signs as sign does, without method and version; md5 unless it says

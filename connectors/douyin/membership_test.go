@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/connectors"
@@ -135,6 +136,80 @@ func TestSPIAnswers(t *testing.T) {
 		got := c.AnswerMembership(want.call, connectors.MembershipAnswer{Outcome: want.outcome, Points: 120, Level: want.level})
 		if got.Status != 200 || string(got.Body) != want.body {
 			t.Errorf("%s: %d %s, want %s", name, got.Status, got.Body, want.body)
+		}
+	}
+}
+
+// Whoever has seen a call makes no other of it: what comes with its signature says
+// the same and is known again by the same key, or is refused.
+func TestASeenCallMakesNoOther(t *testing.T) {
+	t.Parallel()
+	// A body is changed in its blanks, its order, its escapes and by what is added.
+	changes := []func(string) string{
+		func(s string) string { return strings.Replace(s, "{", "{ ", 1) },
+		func(s string) string { return s + "\n" },
+		func(s string) string { return strings.ReplaceAll(s, "<", `\u003c`) },
+		func(s string) string { return strings.Replace(s, "open_id", `open\u005fid`, 1) },
+		func(s string) string {
+			return strings.Replace(s, "{", `{"info":{"mobile":{"new_mobile":"15012345672"}},`, 1)
+		},
+		func(s string) string { return strings.Replace(s, "{", `{"open_id":"b",`, 1) },
+		func(s string) string { return strings.Replace(s, "{", `{"Mobile":"15012345672",`, 1) },
+		func(s string) string { return strings.TrimSuffix(s, "}") + `,"shop_id":"4463798"}` },
+		func(s string) string {
+			first, rest, _ := strings.Cut(strings.Trim(s, "{}"), ",")
+			return "{" + rest + "," + first + "}"
+		},
+	}
+	signings := []func(param string) string{
+		func(s string) string { return s },
+		func(s string) string { sorted, _ := canonicalText([]byte(s)); return sorted },
+		func(s string) string {
+			sorted, _ := canonicalText([]byte(s))
+			return strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(sorted)
+		},
+	}
+	same := 0
+	for _, param := range []string{
+		spiParam, `{"open_id":"a", "mobile":"13912345671"}`, `{"info":{},"mobile":"13912345671","open_id":"<a>"}`,
+		`{"info":null,"mobile":"13912345671","open_id":"a"}`, `{"info":"{\"mobile\":{\"new_mobile\":\"13912345671\"}}","open_id":"a"}`,
+	} {
+		for i, signing := range signings {
+			seen := signedSPI("join", param)
+			seen.Query.Set("sign", spiSign("", spiKey, spiSecret, signing(param), spiStamp))
+			want, err := readMembership("4463798", spiKey, spiSecret, seen, spiNow)
+			if err != nil {
+				t.Fatalf("%s, signing %d: %v", param, i, err)
+			}
+			for j, change := range changes {
+				for k, second := range append(changes, func(s string) string { return s }) {
+					call := connectors.SPICall{Name: "join", Query: seen.Query, Body: []byte(second(change(param)))}
+					got, err := readMembership("4463798", spiKey, spiSecret, call, spiNow)
+					if err != nil {
+						continue
+					}
+					same++
+					if d := cmp.Diff(want, got); d != "" {
+						t.Errorf("%s, signing %d, changes %d and %d: the signature is believed of %s:\n%s", param, i, j, k, call.Body, d)
+					}
+				}
+			}
+		}
+	}
+	if same == 0 {
+		t.Error("no change was accepted")
+	}
+}
+
+// A call in which a name stands twice says two things.
+func TestNamesThatStandTwice(t *testing.T) {
+	t.Parallel()
+	for _, param := range []string{
+		`{"open_id":"a","open_id":"a"}`, `{"open_id":"a","open\u005fid":"b"}`, `{"open_id":"a","info":{"mobile":{"new_mobile":"1","new_mobile":"2"}}}`,
+		`{"open_id":"a","x":[{"y":1,"y":1}]}`,
+	} {
+		if m, err := readMembership("4463798", spiKey, spiSecret, signedSPI("join", param), spiNow); !errors.Is(err, connectors.ErrNotUnderstood) {
+			t.Errorf("%s: read %v (%v)", param, m, err)
 		}
 	}
 }

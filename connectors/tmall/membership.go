@@ -84,7 +84,7 @@ func readMembership(secret string, call connectors.SPICall, now time.Time) (conn
 		}
 	}
 	var member memberCall
-	if json.Unmarshal(m.Body, &member) != nil {
+	if connectors.Decode(m.Body, &member) != nil {
 		return fail(connectors.ErrNotUnderstood, "its body is not the JSON that the platform promises")
 	}
 	if m.Account = member.account(); m.Account == "" || len(m.Account) > maxAccount {

@@ -104,11 +104,14 @@ func TestASeenCallMakesNoOther(t *testing.T) {
 		"a form, two methods": with(seenForm, map[string]string{"app_key": "23000001", "method": "tmall.mei.crm.unbind", "timestamp": stamp}, nil, "ouid=a&method="+method),
 		"a form, two timestamps": with(seenForm, map[string]string{"app_key": "23000001", "method": method, "timestamp": later}, nil,
 			url.Values{"ouid": {"a"}, "timestamp": {stamp}}.Encode()),
+		"a form, its member in the query": with(seenForm, map[string]string{"app_key": "23000001", "method": method, "timestamp": stamp, "ouid": "a"}, nil, "ouid=b"),
+		"a form, its member in a header": with(seenForm, map[string]string{"app_key": "23000001", "method": method, "timestamp": stamp},
+			map[string]string{"top-sign-list": "ouid", "ouid": "a"}, "ouid=b"),
 	} {
 		for _, now := range []time.Time{signedAt, signedAt.AddDate(0, 0, 7)} {
 			m, err := readMembership(spiSecret, call, now)
 			// What says the same of the same moment is the same call.
-			same := err == nil && m.Kind == connectors.MemberBind && m.At.Equal(signedAt) && now.Equal(signedAt)
+			same := err == nil && m.Kind == connectors.MemberBind && m.Account == "a" && m.At.Equal(signedAt) && now.Equal(signedAt)
 			if !same && !errors.Is(err, connectors.ErrForged) {
 				t.Errorf("%s, %s later: read %v of %s (%v), want %v", name, now.Sub(signedAt), m, m.At, err, connectors.ErrForged)
 			}

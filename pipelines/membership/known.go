@@ -95,31 +95,39 @@ type recent struct {
 	since      time.Time
 }
 
-// signatures remembers of which kind of call each of the last minutes was. The
-// address of a call is not signed, and it alone may say what is told: whoever
-// has seen a joining could make a leaving of it.
+// signatures remembers of which kind each call of the last minutes was, and of
+// which shop. The address of a call is not signed, and it alone may say so:
+// whoever has seen a joining could make a leaving of it, or a joining of another
+// shop of the app.
 type signatures struct {
 	mu         sync.Mutex
-	now, older map[[sha256.Size]byte]connectors.MembershipKind
+	now, older map[[sha256.Size]byte]address
 	since      time.Time
 }
 
-// another says whether a call has the signature of one of another kind.
+// address is what the address of a call says.
+type address struct {
+	shop string
+	kind connectors.MembershipKind
+}
+
+// another says whether a call has the signature of one that came to another
+// address.
 func (s *signatures) another(platform, shop string, call connectors.Membership, now time.Time) bool {
-	key := sha256.Sum256([]byte(platform + "\x00" + shop + "\x00" + call.Signature))
+	key, this := sha256.Sum256([]byte(platform+"\x00"+call.Signature)), address{shop, call.Kind}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == nil || now.Sub(s.since) > 2*connectors.MaxCallAge || len(s.now) >= 4*recentCalls {
-		s.older, s.now, s.since = s.now, make(map[[sha256.Size]byte]connectors.MembershipKind), now
+		s.older, s.now, s.since = s.now, make(map[[sha256.Size]byte]address), now
 	}
 	first, known := s.now[key]
 	if !known {
 		first, known = s.older[key]
 	}
 	if !known {
-		s.now[key] = call.Kind
+		s.now[key] = this
 	}
-	return known && first != call.Kind
+	return known && first != this
 }
 
 type remembered struct {

@@ -218,7 +218,7 @@ func (s *Service) within() time.Duration {
 func (h *handler) answer(ctx context.Context, call connectors.Membership, now time.Time) (connectors.MembershipAnswer, error) {
 	s := h.service
 	if s.signatures.another(h.platform, h.shop, call, now) {
-		return connectors.MembershipAnswer{}, fmt.Errorf("membership: %w: its signature is that of a call of another kind", connectors.ErrNotUnderstood)
+		return connectors.MembershipAnswer{}, fmt.Errorf("membership: %w: its signature is that of a call of another kind or shop", connectors.ErrNotUnderstood)
 	}
 	account := identity.Account{Platform: h.platform, Shop: h.shop, ID: call.Account}
 	evidence, err := s.Known.Evidence(ctx, []identity.Account{account})

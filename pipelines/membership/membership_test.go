@@ -610,6 +610,29 @@ func TestTheAddressMakesNoOtherCall(t *testing.T) {
 	}
 }
 
+// A joining that names no shop, and that somebody has seen, is none of another
+// shop of the app; nor is it a leaving in another form of its text.
+func TestASeenCallStaysAtItsAddress(t *testing.T) {
+	t.Parallel()
+	var s signatures
+	join := connectors.Membership{Kind: connectors.MemberBind, Signature: "A"}
+	if s.another("douyin", "s", join, start) || s.another("douyin", "s", join, start) {
+		t.Error("the call itself is another's")
+	}
+	if !s.another("douyin", "t", join, start) {
+		t.Error("it is taken at another shop")
+	}
+	if s.another("tmall", "t", join, start) {
+		t.Error("two platforms share signatures")
+	}
+	r := newRig(t)
+	path, body := r.douyinCall("join", r.now, map[string]any{"open_id": "a", "mobile": phoneP})
+	r.want(r.post(path, body, http.StatusOK), "0")
+	blank := bytes.Replace(body, []byte("{"), []byte("{ "), 1)
+	r.want(r.post(strings.Replace(path, "/join?", "/leave?", 1), blank, http.StatusOK), "100")
+	r.wantEvents(1)
+}
+
 // heldKnown is a state that answers once it may.
 type heldKnown struct {
 	Known
