@@ -70,25 +70,29 @@ func TestAnOrderThatIsBroken(t *testing.T) {
 	}
 }
 
-// An answer that says nothing of orders is no empty list: the cursor stays.
+// An answer that says nothing of what was asked for is no empty list: the cursor
+// stays, of orders and of refunds.
 func TestAnAnswerWithoutAList(t *testing.T) {
 	t.Parallel()
 	for result, empty := range map[string]bool{
-		`null`: false, `""`: false, `{}`: false, `200`: false, `{"order_num":0}`: false, `{"total_num":7,"orders":[]}`: false,
-		`{"total_num":0}`: true, `{"orders":[]}`: true, `{"total_num":"0","orders":null}`: true,
+		`null`: false, `""`: false, `"busy"`: false, `[]`: false, `[{"order_id":"1"}]`: false, `{}`: false, `200`: false, `{"order_num":0}`: false,
+		`{"data":[{"refundNo":"1"}]}`: false, `{"total_num":7,"orders":[]}`: false, `{"total":7,"refundList":[]}`: false,
+		`{"total_num":0}`: true, `{"orders":[]}`: true, `{"total_num":"0","orders":null}`: true, `{"total":0}`: true, `{"refundList":[]}`: true,
 	} {
-		f, c := newFake(t, Config{}, 0)
-		f.before = func(_ string, _ int, _ string, w http.ResponseWriter) bool {
-			_, _ = io.WriteString(w, `{"status":{"status_code":0},"result":`+result+`}`)
-			return true
-		}
-		var next connectors.Cursor
-		var err error
-		for page, e := range c.Read(t.Context(), Orders, "") {
-			next, err = page.Next, e
-		}
-		if (err == nil) != empty || (next != "") != empty || !empty && connectors.ClassOf(err) != connectors.Retry {
-			t.Errorf("%s: cursor %q, %v", result, next, err)
+		for _, stream := range []string{Orders, Tickets} {
+			f, c := newFake(t, Config{}, 0)
+			f.before = func(_ string, _ int, _ string, w http.ResponseWriter) bool {
+				_, _ = io.WriteString(w, `{"status":{"status_code":0},"result":`+result+`}`)
+				return true
+			}
+			var next connectors.Cursor
+			var err error
+			for page, e := range c.Read(t.Context(), stream, "") {
+				next, err = page.Next, e
+			}
+			if (err == nil) != empty || (next != "") != empty || !empty && connectors.ClassOf(err) != connectors.Retry {
+				t.Errorf("%s, %s: cursor %q, %v", stream, result, next, err)
+			}
 		}
 	}
 }

@@ -57,9 +57,10 @@ func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n,
 			p.Total = max(int(total), 0)
 		}
 	}, "orders", "list", "refundList", "refundInfoList") // the name differs with the method; that of refunds is not documented
-	if err == nil && p.Rows == nil && p.Total < 0 && l.stream == Orders {
-		// Taken for an empty list it would leave out what the window has. What the
-		// answers about refunds hold is not documented.
+	if err == nil && p.Rows == nil && p.Total < 0 {
+		// Taken for an empty list it would leave out what the window has, for good.
+		// How that of refunds is called is not documented: under another name it
+		// stops the stream, which is seen.
 		err = errNoList
 	}
 	if err != nil {
@@ -68,7 +69,7 @@ func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n,
 	return p, nil
 }
 
-var errNoList = errors.New("the answer holds neither orders nor how many there are")
+var errNoList = errors.New("the answer holds neither rows under a name that is known nor how many there are")
 
 // walk reads a listing from a cursor to the present, window by window, and
 // gives take each page. A window of very many pages is cut in two where it can
