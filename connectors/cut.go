@@ -138,6 +138,16 @@ func Listed(object []byte, f func(name string, value json.RawMessage), names ...
 // what was broken on its way comes whole the next time.
 const MendAfter = 3
 
+// Broken counts the answers to one call that were no JSON. Throttles and failures
+// are none of them: after these, too, what is broken is asked for once more.
+type Broken int
+
+// Enough counts one more, and says that it is to be mended.
+func (b *Broken) Enough() bool {
+	*b++
+	return *b >= MendAfter
+}
+
 // maxMended is how many objects deep a list is mended.
 const maxMended = 8
 
@@ -156,6 +166,9 @@ func Mend(raw []byte) (mended json.RawMessage, ok bool) {
 				return -1
 			}
 			if !Valid(raw[i:stop]) {
+				if row := endRow(raw, i); row >= 0 && row < stop {
+					stop = row
+				}
 				quoted, err := jsontext.AppendQuote(append(mended, raw[copied:i]...), raw[i:stop])
 				quotable = quotable && err == nil
 				mended, copied = quoted, stop
@@ -178,6 +191,46 @@ func Mend(raw []byte) (mended json.RawMessage, ok bool) {
 	value(space(raw, 0), 0)
 	mended = append(mended, raw[copied:]...)
 	return mended, quotable && Valid(mended)
+}
+
+// endRow is where the object that begins at i ends, if quotes tell nothing, as where
+// one that is missing makes texts of all that follows up to the next such row: where
+// its brackets are closed, and another row of the same first name or the list's end
+// follows. -1 where it is not seen.
+func endRow(raw []byte, i int) int {
+	first := firstName(raw, i)
+	if first == nil {
+		return -1
+	}
+	for depth := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		if depth > 0 {
+			continue
+		}
+		next := space(raw, i+1)
+		if next < len(raw) && (raw[next] == ']' || raw[next] == ',' && bytes.Equal(firstName(raw, space(raw, next+1)), first)) {
+			return i + 1
+		}
+		return -1
+	}
+	return -1
+}
+
+// firstName is the name of the first member of the object that begins at i, in
+// quotes; nil if none begins there.
+func firstName(raw []byte, i int) []byte {
+	if i >= len(raw) || raw[i] != '{' {
+		return nil
+	}
+	if i = space(raw, i+1); i >= len(raw) || raw[i] != '"' {
+		return nil
+	}
+	return raw[i:endText(raw, i)]
 }
 
 // MendMember puts the value of one member of an object in quotes: of an answer

@@ -22,7 +22,12 @@ func TestMend(t *testing.T) {
 		"a member beside the list": {`{"total":03,"list":[{"a":1}]}`, ""},
 		"no name":                  {`{total:3,"list":[{"a":1}]}`, ""},
 		"a comma too many":         {`{"list":[{"a":1},,{"a":2}]}`, ""},
-		"a quote that opens":       {`{"list":[{"a":"x"y"},{"a":2}]}`, ""},
+		"a quote that opens":       {`{"list":[{"a":"x"y"},{"a":2}]}`, `{"list":["{\"a\":\"x\"y\"}",{"a":2}]}`},
+		"quotes that open, around": {`[{"a":"x"y"}, {"a":2} ,{"a":"x"y"}]`, `["{\"a\":\"x\"y\"}", {"a":2} ,"{\"a\":\"x\"y\"}"]`},
+		"one in the last row":      {`{"list":[{"a":1},{"a":"x"y"}],"n":1}`, `{"list":[{"a":1},"{\"a\":\"x\"y\"}"],"n":1}`},
+		"rows that hold rows":      {`{"list":[{"a":[{"a":1},{"a":2}],"t":"x"y"},{"a":[{"a":3}]}]}`, `{"list":["{\"a\":[{\"a\":1},{\"a\":2}],\"t\":\"x\"y\"}",{"a":[{"a":3}]}]}`},
+		"rows of other names":      {`{"list":[{"a":"x"y"},{"b":2}]}`, ""},
+		"a bracket in a text":      {`{"list":[{"a":"x{"y"},{"a":2}]}`, ""},
 		"nothing at all":           {``, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -53,7 +58,7 @@ func TestBrokenRowKeepsItsBytes(t *testing.T) {
 func FuzzMend(f *testing.F) {
 	for _, seed := range []string{
 		`{"total":3,"list":[{"a":1},{"a":01},{"a":3}]}`, `[{"a":1}, {a:1}]`, `{"list":[{"a":"he said "no" "}]}`, `{"list":[`, `{"x":["\ud800"]}`,
-		"{\"list\":[{\"a\":\"\xff\"},{\"a\":01}]}", `[01]`, `[[01]]`, `{"a":[1}]`,
+		"{\"list\":[{\"a\":\"\xff\"},{\"a\":01}]}", `[01]`, `[[01]]`, `{"a":[1}]`, `[{"a":"x"y"},{"a":2},{"a":"x"y"}]`, `[{"a":1"`,
 	} {
 		f.Add([]byte(seed))
 	}

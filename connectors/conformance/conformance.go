@@ -155,6 +155,7 @@ func Run(t *testing.T, s Subject) {
 		"StrayStatus":     testStrayStatus,
 		"MissingEntity":   testMissingEntity,
 		"BrokenRow":       testBrokenRow,
+		"BrokenOnce":      testBrokenOnce,
 		"Drift":           testDrift,
 		"Push":            testPush,
 		"MapIsPure":       testMapIsPure,

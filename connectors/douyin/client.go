@@ -65,9 +65,8 @@ func (c *client) once(ctx context.Context, method string, params any, token func
 		return err
 	}
 	path := "/" + strings.ReplaceAll(method, ".", "/")
-	attempt := 0
-	build := func(number int) (httpclient.Request, error) {
-		attempt = number
+	var broken connectors.Broken
+	build := func(int) (httpclient.Request, error) {
 		timestamp := strconv.FormatInt(c.now().Unix(), 10)
 		query := url.Values{
 			"app_key": {c.appKey}, "method": {method}, "timestamp": {timestamp}, "v": {"2"},
@@ -87,7 +86,7 @@ func (c *client) once(ctx context.Context, method string, params any, token func
 			if err := c.http.StatusError(r); err != nil {
 				return err
 			}
-			return c.pauses.Note(c.decode(method, r, attempt, out))
+			return c.pauses.Note(c.decode(method, r, &broken, out))
 		})
 		return err
 	})
@@ -108,9 +107,9 @@ type entity json.RawMessage
 // nothing says so by an empty list or by its total, and any other answer would be
 // taken for an empty one. Rows that are broken each time that they are asked for do
 // not hold up the others.
-func (c *client) decode(method string, r httpclient.Response, attempt int, out any) error {
+func (c *client) decode(method string, r httpclient.Response, broken *connectors.Broken, out any) error {
 	body, valid := json.RawMessage(r.Body), connectors.Valid(r.Body)
-	if !valid && attempt >= connectors.MendAfter {
+	if !valid && broken.Enough() {
 		if body, valid = connectors.Mend(r.Body); !valid {
 			body, valid = connectors.MendMember(r.Body, "data")
 		}

@@ -65,7 +65,7 @@ func (c *client) renew(ctx context.Context, _ connectors.Token) (connectors.Toke
 		var answer struct {
 			Item json.RawMessage `json:"item"`
 		}
-		if err := c.decode(tokenOp, r, 1, &answer); err != nil {
+		if err := c.decode(tokenOp, r, new(connectors.Broken), &answer); err != nil {
 			return err
 		}
 		if json.Unmarshal(answer.Item, &item) != nil || item.Token == "" {
@@ -89,24 +89,23 @@ func (c *Connector) UseTokens(store connectors.TokenStore) { c.client.tokens.Use
 // call calls a method about tickets and decodes its answer into out.
 func (c *client) call(ctx context.Context, method string, params url.Values, out any) error {
 	return c.tokens.Call(ctx, func(access func() string) error {
-		attempt := 0
-		_, err := c.http.Do(ctx, method, func(number int) (httpclient.Request, error) {
-			attempt = number
+		var broken connectors.Broken
+		_, err := c.http.Do(ctx, method, func(int) (httpclient.Request, error) {
 			return httpclient.Request{Path: "/api/ws/5/ticket/" + method, Query: params, Header: http.Header{"Token": {access()}}}, nil
-		}, func(r httpclient.Response) error { return c.decode(method, r, attempt, out) })
+		}, func(r httpclient.Response) error { return c.decode(method, r, &broken, out) })
 		return err
 	})
 }
 
 // decode reads an answer: its code, and of a good one the rest into out. Tickets
 // that are broken each time that they are asked for do not hold up the others.
-func (c *client) decode(method string, r httpclient.Response, attempt int, out any) error {
+func (c *client) decode(method string, r httpclient.Response, broken *connectors.Broken, out any) error {
 	c.clock.Learn(r.Header)
 	if err := c.http.StatusError(r); err != nil {
 		return err
 	}
 	body, valid := json.RawMessage(r.Body), connectors.Valid(r.Body)
-	if !valid && attempt >= connectors.MendAfter {
+	if !valid && broken.Enough() {
 		if body, valid = connectors.Mend(r.Body); !valid {
 			body, valid = connectors.MendMember(r.Body, "item")
 		}

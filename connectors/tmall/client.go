@@ -59,9 +59,8 @@ func noToken() string { return "" }
 // once calls a method with the session of each attempt, and again when the
 // platform refuses the timestamp.
 func (c *client) once(ctx context.Context, method string, params map[string]string, token func() string, out any) error {
-	attempt := 0
-	build := func(number int) (httpclient.Request, error) {
-		attempt = number
+	var broken connectors.Broken
+	build := func(int) (httpclient.Request, error) {
 		form := make(map[string]string, len(params)+8)
 		maps.Copy(form, params)
 		form["method"] = method
@@ -84,7 +83,7 @@ func (c *client) once(ctx context.Context, method string, params map[string]stri
 		if err := c.http.StatusError(r); err != nil {
 			return err
 		}
-		return c.decode(method, r, attempt, out)
+		return c.decode(method, r, &broken, out)
 	}
 	return connectors.ByClock(func() error {
 		_, err := c.http.Do(ctx, method, build, classify)
@@ -95,11 +94,14 @@ func (c *client) once(ctx context.Context, method string, params map[string]stri
 // decode reads an answer: {"<method>_response":{…}} or {"error_response":{…}}.
 // A *json.RawMessage takes what is in it as it is, valid JSON. Rows that are broken
 // each time that they are asked for do not hold up the others.
-func (c *client) decode(method string, r httpclient.Response, attempt int, out any) error {
+func (c *client) decode(method string, r httpclient.Response, broken *connectors.Broken, out any) error {
 	text := r.Body
 	if !connectors.Valid(text) {
-		mended, ok := connectors.Mend(text)
-		if !ok || attempt < connectors.MendAfter {
+		mended, ok := json.RawMessage(nil), false
+		if broken.Enough() {
+			mended, ok = connectors.Mend(text)
+		}
+		if !ok {
 			return c.http.Undecodable(r, "the JSON that the platform promises")
 		}
 		text = mended

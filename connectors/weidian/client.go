@@ -80,26 +80,25 @@ func (c *client) once(ctx context.Context, method, version string, token func() 
 	if err != nil {
 		return err
 	}
-	attempt := 0
-	_, err = c.http.Do(ctx, method, func(number int) (httpclient.Request, error) {
-		attempt = number
+	_, err = c.http.Do(ctx, method, func(int) (httpclient.Request, error) {
 		publicText, err := plain(public{Token: token(), Format: "json", Method: method, Version: version})
 		if err != nil {
 			return httpclient.Request{}, err
 		}
 		return httpclient.Request{Form: url.Values{"public": {publicText}, "param": {paramText}}, Header: http.Header{"Accept": {"application/json"}}}, nil
-	}, c.classify(method, &attempt, out))
+	}, c.classify(method, out))
 	return err
 }
 
-// classify says what an answer to a method means, and decodes a good one. attempt is
-// the number of the call's present attempt.
-func (c *client) classify(method string, attempt *int, out any) httpclient.Classify {
+// classify says what an answer to a method means, and decodes a good one: of
+// one call, whose broken answers it counts.
+func (c *client) classify(method string, out any) httpclient.Classify {
+	var broken connectors.Broken
 	return func(r httpclient.Response) error {
 		if err := c.http.StatusError(r); err != nil {
 			return err
 		}
-		return c.pauses.Note(c.decode(method, r, *attempt, out))
+		return c.pauses.Note(c.decode(method, r, &broken, out))
 	}
 }
 
@@ -111,7 +110,7 @@ type entity json.RawMessage
 // (assumed: an answer that is taken for an empty one loses what it lists). One that
 // is no object leaves out as it is; a *json.RawMessage and an *entity take it as it is,
 // valid JSON. What is broken each time that it is asked for does not hold up the rest.
-func (c *client) decode(method string, r httpclient.Response, attempt int, out any) error {
+func (c *client) decode(method string, r httpclient.Response, broken *connectors.Broken, out any) error {
 	body := bytes.TrimSpace(r.Body)
 	if len(body) > 0 && body[0] == '"' {
 		var inner string
@@ -120,7 +119,7 @@ func (c *client) decode(method string, r httpclient.Response, attempt int, out a
 		}
 	}
 	valid := connectors.Valid(body)
-	if !valid && attempt >= connectors.MendAfter {
+	if !valid && broken.Enough() {
 		mend := connectors.Mend
 		if _, one := out.(*entity); one {
 			mend = func(raw []byte) (json.RawMessage, bool) { return connectors.MendMember(raw, "result") }

@@ -79,11 +79,9 @@ func (c *client) grant(ctx context.Context, path string, query url.Values) (conn
 		RefreshUntil whole `json:"refreshExpireTime"` // milliseconds since 1970
 		OpenID       text  `json:"openid"`            // the shop's, and not a WeChat openid
 	}
-	attempt := 0
-	_, err := at.Do(ctx, op, func(number int) (httpclient.Request, error) {
-		attempt = number
+	_, err := at.Do(ctx, op, func(int) (httpclient.Request, error) {
 		return httpclient.Request{Path: path, Query: query}, nil
-	}, c.classify(op, &attempt, &answer))
+	}, c.classify(op, &answer))
 	if err != nil {
 		return connectors.Token{}, err
 	}
