@@ -48,6 +48,10 @@ type Sheet struct {
 	// is one: of two files that both have a row, the newer is right. Where
 	// there is none, the newer file is right about the whole entity.
 	Line []string
+	// Alike are columns ("a|b" is either) in which the rows of one entity agree:
+	// who bought, when, and for how much in all. Two rows of one file that do not
+	// are two entities, whose numbers a spreadsheet has made one.
+	Alike []string
 }
 
 // IsExport says whether a record's payload is that of an export.
@@ -139,6 +143,16 @@ func CellNumber(cell string) (string, error) {
 		return "", errNumber
 	}
 	return number, nil
+}
+
+// MaybeRuined says that a cell's number is not marked as text and ends as one of
+// which a spreadsheet kept 15 digits. One of 18 digits in 1,000 does so by itself:
+// the number alone tells nothing.
+func MaybeRuined(cell string) bool {
+	if !strings.HasSuffix(cell, "0") { // nearly all others
+		return false
+	}
+	return len(cell) > 15 && strings.Trim(cell[:15], "0123456789") == "" && strings.Trim(cell[15:], "0") == ""
 }
 
 // Cells reads the values of one row and remembers the first that has not the

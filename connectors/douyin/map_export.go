@@ -25,8 +25,10 @@ var Exports = connectors.Exports{
 	Platform: Platform,
 	Sheets: []connectors.Sheet{
 		{Name: sheetAftersales, Stream: Aftersales, Key: []string{"售后单号"}, Line: []string{"售后单号"},
+			Alike: []string{"订单号", "售后申请时间"},
 			Needs: []string{"售后单号", "订单号", "售后状态", "售后申请时间"}},
 		{Name: sheetOrders, Stream: Orders, Key: []string{"主订单编号"}, Line: []string{"子订单编号"},
+			Alike: []string{"订单提交时间", "收件人"},
 			Needs: []string{"主订单编号", "子订单编号", "订单状态", "订单提交时间|支付完成时间"}},
 	},
 	Named: exportNamed,

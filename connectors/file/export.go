@@ -233,7 +233,9 @@ type origin struct {
 	name, base string
 	sheet      *connectors.Sheet
 	header     []string
-	line       int // the column that tells rows of one entity apart, or -1
+	key        int   // the column of the entity's number
+	line       int   // the column that tells rows of one entity apart, or -1
+	alike      []int // the columns in which the rows of one entity agree
 	exported   time.Time
 }
 
@@ -259,7 +261,13 @@ func (g *gathering) table(t *tablefile.Table) error {
 	if o.exported.IsZero() {
 		o.exported = t.Modified
 	}
-	index, key := len(g.origins), connectors.ColumnOf(t.Header(), sheet.Key)
+	o.key = connectors.ColumnOf(t.Header(), sheet.Key)
+	for _, names := range sheet.Alike {
+		if column := connectors.ColumnOf(t.Header(), strings.Split(names, "|")); column >= 0 {
+			o.alike = append(o.alike, column)
+		}
+	}
+	index := len(g.origins)
 	g.origins = append(g.origins, o)
 	for {
 		row, err := t.Next()
@@ -272,8 +280,8 @@ func (g *gathering) table(t *tablefile.Table) error {
 		g.x.count(1)
 		number := ""
 		if row.Err == nil {
-			if number, err = connectors.CellNumber(row.Fields[key]); err != nil {
-				row.Err = fmt.Errorf("the column %s %w", o.header[key], err)
+			if number, err = connectors.CellNumber(row.Fields[o.key]); err != nil {
+				row.Err = fmt.Errorf("the column %s %w", o.header[o.key], err)
 			}
 		}
 		if row.Err != nil {
@@ -383,6 +391,9 @@ const mostRows = 5000
 func (g *gathering) emit(ctx context.Context, at exportCursor) error {
 	var page connectors.Page
 	flush := func() error {
+		if err := g.flush(); err != nil {
+			return err
+		}
 		if len(page.Records) == 0 {
 			return nil
 		}
@@ -398,10 +409,15 @@ func (g *gathering) emit(ctx context.Context, at exportCursor) error {
 	var rows []gathered
 	total, done := 0, at.Key
 	end := func(key string) error {
-		if len(rows) == 0 {
+		sound, err := g.unruined(rows, total)
+		if err != nil {
+			return err
+		}
+		if len(sound) == 0 {
+			rows, total = rows[:0], 0
 			return nil
 		}
-		record, err := g.record(key, rows, total)
+		record, err := g.record(key, sound, total)
 		if err != nil {
 			return err
 		}

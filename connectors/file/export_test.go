@@ -32,6 +32,7 @@ var shopExports = &connectors.Exports{
 	Sheets: []connectors.Sheet{
 		{Name: "returns", Stream: "tickets", Key: []string{"return"}, Needs: []string{"return", "order"}},
 		{Name: "lines", Stream: "orders", Key: []string{"order"}, Line: []string{"line"}, Needs: []string{"order", "line", "what|which"}},
+		{Name: "bought", Stream: "orders", Key: []string{"order"}, Line: []string{"order"}, Alike: []string{"who|buyer", "at", "paid"}, Needs: []string{"order", "at", "paid"}},
 		{Name: "notes", Stream: "orders", Key: []string{"order"}, Needs: []string{"order", "note"}},
 	},
 	Named: func(name string) time.Time {
@@ -209,6 +210,75 @@ func TestExportRefuses(t *testing.T) {
 	}
 	if err := export(t, 10, unknown, path).Check(t.Context()); err != nil {
 		t.Errorf("Check = %v where one of two is known", err)
+	}
+}
+
+// Numbers of 18 digits and fewer that a spreadsheet has made one are refused where
+// their rows disagree; one that ends in zeros by itself is not, nor is one that is
+// marked as text.
+func TestNumbersThatASpreadsheetMadeOne(t *testing.T) {
+	t.Parallel()
+	const header, number = "order,who,at,paid,state\n", "180000123456789000"
+	refused := func(lines ...int) (list []string) {
+		for _, line := range lines {
+			list = append(list, fmt.Sprintf("refused 100-a.csv line %d", line))
+		}
+		return list
+	}
+	record := `{"export":"` + number + `"`
+	for name, tc := range map[string]struct {
+		files []string
+		want  []string
+	}{
+		"two buyers":          {[]string{header + number + ",a,1,5,x\n" + number + ",b,1,5,x\n"}, refused(2, 3)},
+		"two moments":         {[]string{header + number + ",a,1,5,x\n" + number + ",a,2,5,x\n"}, refused(2, 3)},
+		"two amounts":         {[]string{header + number + ",a,1,5,x\n" + number + ",a,1,6,x\n"}, refused(2, 3)},
+		"16 digits":           {[]string{header + "1234567890123450,a,1,5,x\n1234567890123450,b,1,5,x\n"}, refused(2, 3)},
+		"three, one between":  {[]string{header + number + ",a,1,5,x\n7,b,1,5,x\n" + number + ",,1,5,x\n" + number + ",c,1,5,x\n"}, append([]string{`{"export":"7"`}, refused(2, 4, 5)...)},
+		"one":                 {[]string{header + number + ",a,1,5,x\n"}, []string{record}},
+		"one twice":           {[]string{header + number + ",a,1,5,x\n" + number + ",,1,5,y\n"}, []string{record}},
+		"marked":              {[]string{header + "=\"" + number + "\",a,1,5,x\n=\"" + number + "\",b,1,5,x\n"}, []string{record}},
+		"no zeros":            {[]string{header + "180000123456789001,a,1,5,x\n180000123456789001,b,1,5,x\n"}, []string{`{"export":"180000123456789001"`}},
+		"15 digits":           {[]string{header + "123456789012340,a,1,5,x\n123456789012340,b,1,5,x\n"}, []string{`{"export":"123456789012340"`}},
+		"two files":           {[]string{header + number + ",a,1,5,x\n", header + number + ",a,1,7,x\n"}, []string{record}},
+		"a marked one beside": {[]string{header + number + ",a,1,5,x\n" + number + ",b,1,5,x\n", header + "'" + number + ",c,1,5,x\n"}, append([]string{record}, refused(2, 3)...)},
+		"lines of one number": {[]string{"order,line,what\n=\"9\"," + number + ",x\n=\"9\"," + number + ",y\n8," + number + ",x\n8," + number + ",x\n"}, append([]string{`{"export":"8"`}, refused(2, 3)...)},
+	} {
+		for _, pageRows := range []int{1, 10} {
+			dir := t.TempDir()
+			var paths []string
+			for i, text := range tc.files {
+				paths = append(paths, putFile(t, dir, fmt.Sprintf("100-%c.csv", 'a'+i), text))
+			}
+			x := export(t, pageRows, paths...)
+			got, next := records(t, x, "orders", "", 0)
+			slices.Sort(got)
+			slices.SortFunc(tc.want, strings.Compare)
+			ok := len(got) == len(tc.want)
+			for i := range min(len(got), len(tc.want)) {
+				ok = ok && strings.HasPrefix(got[i], tc.want[i]) && (!strings.HasPrefix(got[i], "refused") || strings.Contains(got[i], "a spreadsheet has rounded"))
+			}
+			if !ok {
+				t.Errorf("%s: %q, want %q", name, got, tc.want)
+			}
+			if again, _ := records(t, x, "orders", next, 0); next != "" && slices.ContainsFunc(again, func(s string) bool { return !strings.HasPrefix(s, "refused") }) {
+				t.Errorf("%s: read on, there came %q", name, again)
+			}
+		}
+	}
+}
+
+// However many rows have one number, none is lost without a word.
+func TestAFileOfOneRuinedNumber(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString("order,who,at,paid\n")
+	for i := range mostRows {
+		fmt.Fprintf(&text, "180000123456789000,a,%d,5\n", i)
+	}
+	path := putFile(t, t.TempDir(), "100-a.csv", text.String())
+	if got, _ := records(t, export(t, 10, path), "orders", "", 0); len(got) != mostRows {
+		t.Errorf("%d of %d rows came", len(got), mostRows)
 	}
 }
 

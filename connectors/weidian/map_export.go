@@ -25,6 +25,7 @@ var Exports = connectors.Exports{
 	Platform: Platform,
 	Sheets: []connectors.Sheet{
 		{Name: sheetOrders, Stream: Orders, Key: exportNumber, Line: []string{"子订单编号", "子订单号"},
+			Alike: []string{either(exportCreated), either(exportName)},
 			Needs: []string{either(exportNumber), either(exportStatus), either(exportCreated), either(exportPaid)}},
 	},
 	Named: func(string) time.Time { return time.Time{} },
