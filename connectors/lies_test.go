@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,40 @@ func TestAWindowThatIsFullerThanItSays(t *testing.T) {
 		return nil
 	}); err != nil || len(came) != 100 || widest > 6 {
 		t.Errorf("%d rows of 100, page %d: %v", len(came), widest, err)
+	}
+}
+
+// Behind a page that is full a refusal ends the list, unless a shorter window is
+// answered: then the window is cut, and what lies behind the page comes.
+func TestARefusalBehindAFullPage(t *testing.T) {
+	t.Parallel()
+	tooMany := &Error{Platform: "jd", Class: StopStream, SystemCode: "too many"}
+	for name, shorter := range map[string]bool{"takes no number behind the last": false, "has too many rows": true} {
+		whole := Window{From: time.Unix(0, 0), To: time.Unix(100, 0)}
+		l := Listing{
+			Size: 2, Shorter: func(err error) bool { return shorter && errors.Is(err, tooMany) },
+			Page: func(_ context.Context, w Window, number int, _ bool) (Rows, error) {
+				switch {
+				case w != whole:
+					id := int(w.From.Unix())
+					return Rows{Rows: rowsOf([]int{id}), Total: 1}, nil
+				case number > 1:
+					return Rows{}, tooMany
+				}
+				return Rows{Rows: rowsOf([]int{100, 101}), Total: 2}, nil
+			},
+		}
+		var got []string
+		err := l.Window(t.Context(), whole, func(p Part) error {
+			for _, row := range p.Rows {
+				got = append(got, string(row))
+			}
+			return nil
+		})
+		cut := !slices.Contains(got, string(rowsOf([]int{100})[0]))
+		if err != nil || len(got) != 2 || cut != shorter {
+			t.Errorf("%s: rows %v, %v", name, got, err)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ type Aging interface {
 	Fetcher
 	// StillListed says whether Read is sure to bring the entity of a stream that a
 	// message of a type is about, as soon as the stream can be read. What is not
-	// sure to come is kept while it cannot be fetched.
+	// sure to come is kept while it cannot be fetched, or nothing of it is shown.
 	StillListed(stream, messageType string) bool
 }
 

@@ -98,6 +98,10 @@ const (
 	codePartly  = "10001"
 )
 
+// asksForSeveral says that a method is asked for several things, each of which
+// the answer names: a part of them is worth having.
+func asksForSeveral(method string) bool { return method == decryptMethod || method == membersMethod }
+
 // entity is an answer about one entity alone, as it is: what is broken of it is
 // this entity's fault, and no other's.
 type entity json.RawMessage
@@ -139,10 +143,9 @@ func (c *client) decode(method string, r httpclient.Response, broken *connectors
 		return c.http.Undecodable(r, "the JSON that the platform promises")
 	}
 	c.clock.Learn(r.Header) // of what a proxy says in the platform's place the time is the proxy's
-	_, list := out.(*json.RawMessage)
 	switch {
-	case code == codePartly && list: // what it left out would be taken for what is not there
-		return c.http.Undecodable(r, "the whole of a list (code "+codePartly+")")
+	case code == codePartly && !asksForSeveral(method): // what it left out would be taken for what is not there
+		return c.http.Undecodable(r, "the whole answer to "+method+" (code "+codePartly+")")
 	case code == codeSuccess, code == codePartly, code == "" && errNo == "0":
 	case partlyDecrypted(method, string(sub)): // each text says how it went
 	case code != "":

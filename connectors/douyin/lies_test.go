@@ -97,6 +97,45 @@ func TestAnAnswerWithoutAList(t *testing.T) {
 	}
 }
 
+// An answer to a part of what was asked for (10001) is none about one entity: taken
+// for a good one it would say that there is nothing.
+func TestAPartOfOneEntity(t *testing.T) {
+	t.Parallel()
+	for stream, method := range map[string]string{Orders: "order.orderDetail", Aftersales: saleByNumber} {
+		for _, data := range []string{`null`, `{}`, `{"items":[]}`, `{"shop_order_detail":null}`} {
+			f, c := newFake(t)
+			f.answer[method] = func(_ int, _ map[string]any, w http.ResponseWriter) {
+				_, _ = io.WriteString(w, `{"code":10001,"msg":"success","data":`+data+`}`)
+			}
+			if page, err := c.Fetch(t.Context(), stream, "6910000000000000001"); err == nil || connectors.ClassOf(err) != connectors.Retry {
+				t.Errorf("%s: %s is a page of %d records, %v", method, data, len(page.Records), err)
+			}
+		}
+	}
+}
+
+// A total at the bound may be that of more rows: such a window is cut.
+func TestATotalThatIsClipped(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	s := newShop(5, time.Now().Add(-20*time.Hour).Truncate(time.Second), 3*time.Hour)
+	f.answer["order.searchList"] = func(n int, param map[string]any, w http.ResponseWriter) {
+		if span := param["update_time_end"].(float64) - param["update_time_start"].(float64); span <= 3600 {
+			s.search(n, param, w)
+			return
+		}
+		rows := s.orders[:1]
+		if param["page"].(float64) > 0 {
+			rows = nil
+		}
+		ok(w, map[string]any{"total": maxRows, "shop_order_list": rows})
+	}
+	records, next, err := read(t, c, Orders, "")
+	if got := distinct(t, records); err != nil || len(got) != len(s.orders) || next == "" {
+		t.Errorf("%d of %d orders, cursor %q, %v", len(got), len(s.orders), next, err)
+	}
+}
+
 // What a proxy says in the platform's place has the proxy's time: by that a window
 // would end in the platform's future, and what changes until then would be lost.
 func TestTheClockIsThePlatformsOwn(t *testing.T) {

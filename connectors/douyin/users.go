@@ -118,6 +118,9 @@ func (c *Connector) members(ctx context.Context, ids []string) (map[string]json.
 	return all, err
 }
 
+// membersMethod tells of buyers whether they are members, and what is known of them.
+const membersMethod = "member.mGetMemberInfoByOpenIdList"
+
 // memberBatch asks for at most memberBatch buyers. When the platform refuses
 // the batch for one of them, it asks for each alone.
 func (c *Connector) memberBatch(ctx context.Context, ids []string) (map[string]json.RawMessage, error) {
@@ -130,7 +133,7 @@ func (c *Connector) memberBatch(ctx context.Context, ids []string) (map[string]j
 	var answer struct {
 		Members list[json.RawMessage] `json:"member_infos"`
 	}
-	err := c.client.call(ctx, "member.mGetMemberInfoByOpenIdList",
+	err := c.client.call(ctx, membersMethod,
 		map[string]any{"app_id": c.cfg.AppID, "open_id_list": openIDs}, &answer)
 	members := make(map[string]json.RawMessage, len(ids))
 	if connectors.ClassOf(err) == connectors.SkipRecord && err != nil {

@@ -85,6 +85,7 @@ func (r *Receiver) read(m *message.Message, platform string) error {
 		return nil // the settings named it when the push came
 	}
 	ctx := m.Context()
+	aging, ages := shop.Connector.(connectors.Aging)
 	page, err := shop.fetcher.Fetch(ctx, push.GetStream(), push.GetEntityId())
 	switch class := connectors.ClassOf(err); {
 	case err == nil:
@@ -93,7 +94,6 @@ func (r *Receiver) read(m *message.Message, platform string) error {
 	case class >= connectors.StopStream:
 		// The stream itself is stopped by this, with its alert; it goes on
 		// where it was once somebody acted.
-		aging, ages := shop.Connector.(connectors.Aging)
 		if shop.changes(&shop.stopped, true) {
 			rest := "the pull brings it once somebody acted"
 			if ages {
@@ -113,6 +113,9 @@ func (r *Receiver) read(m *message.Message, platform string) error {
 		r.config.Log.Info("what pushes name is read again", "platform", platform, "shop", shop.Name)
 	}
 	if len(page.Records)+len(page.Bad) == 0 {
+		if ages && !aging.StillListed(push.GetStream(), push.GetType()) {
+			return r.keep(ctx, shop, push, errors.New("the platform shows nothing of what the push names, and the pull may not list it any more; replay this later"))
+		}
 		r.count(shop, LeftToPull)
 		return nil
 	}

@@ -45,8 +45,8 @@ const (
 	// LeftToPull: the platform did not show its entity, or the shop's streams
 	// are stopped; the pull brings it.
 	LeftToPull = "left_to_pull"
-	// DeadLetter: it could not be understood, or its entity not be had, nor
-	// left to the pull while the shop's streams are stopped.
+	// DeadLetter: it could not be understood, or its entity not be had, nor left
+	// to the pull, which may not list it any more.
 	DeadLetter = "dead_letter"
 	// Refused: the request was not signed by the platform.
 	Refused = "refused"

@@ -682,6 +682,25 @@ func TestWhatAStoppedShopIsToldOf(t *testing.T) {
 	}
 }
 
+// Of what the pull may not list any more an answer that shows nothing is kept; of
+// the rest it is left to the pull.
+func TestAnOldEntityThatIsNotShown(t *testing.T) {
+	s := aging{&script{tries: make(map[string]int)}}
+	s.fetch = func(string, int) (connectors.Page, error) { return connectors.Page{}, nil }
+	r := newRig(t, "jd", "s", s)
+	start(t, r.Run)
+	for _, push := range []string{"new 1", "done 2"} {
+		post(t, r.url, "text/plain", push)
+	}
+	r.settled(t)
+	if d := cmp.Diff([]string{"orders read push of 2"}, r.letters(t)); d != "" {
+		t.Errorf("dead letters (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(map[string]int{Noted: 2, LeftToPull: 1, DeadLetter: 1}, r.counts); d != "" {
+		t.Errorf("counts (-want +got):\n%s", d)
+	}
+}
+
 // post sends a request, and returns the status of its answer.
 func post(t *testing.T, url, kind, body string) int {
 	t.Helper()
