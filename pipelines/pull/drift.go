@@ -43,11 +43,47 @@ type Drift struct {
 	Since time.Time `json:"since"`
 	// Accepted: a person said that it is all right.
 	Accepted bool `json:"accepted,omitempty"`
+	// Pulled and Pushed say what brought payloads that show it. Those of pushes may
+	// be others than those of the pull: each tells of its own that it is gone.
+	Pulled bool `json:"pulled,omitempty"`
+	Pushed bool `json:"pushed,omitempty"`
 	// Records is how many of the payloads that this process looked at showed it.
 	Records int `json:"-"`
 
-	unseen int // payloads that were looked at since one showed it
+	unseen [2]int // by way: payloads that were looked at since one showed it
 }
+
+// way is how payloads come.
+type way int
+
+const (
+	pulled way = iota
+	pushed
+)
+
+// by is whether payloads that came a way show the difference.
+func (d *Drift) by(w way) *bool {
+	if w == pushed {
+		return &d.Pushed
+	}
+	return &d.Pulled
+}
+
+// passed notes that one more payload came a way, before it is known whether that
+// shows it, and says whether so many did not that it is gone there.
+func (d *Drift) passed(w way) (news bool) {
+	if !d.gone() && !*d.by(w) { // by none: an older version wrote it
+		return false
+	}
+	if d.unseen[w]++; d.unseen[w] <= goneAfter {
+		return false
+	}
+	*d.by(w) = false
+	return true
+}
+
+// gone says that no payloads show it any more.
+func (d *Drift) gone() bool { return !d.Pulled && !d.Pushed }
 
 // changed identifies a change, whatever was known before it.
 type changed struct{ what, field, now string }
@@ -162,28 +198,31 @@ func (d *Drifts) stream(key string) *streamDrift {
 }
 
 // looked notes what one payload of a stream showed.
-func (d *Drifts) looked(key string, shown []connectors.Change) {
+func (d *Drifts) looked(key string, w way, shown []connectors.Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.stream(key)
 	for at, drift := range s.found {
-		if drift.unseen++; drift.unseen > goneAfter {
+		if !drift.passed(w) {
+			continue
+		}
+		s.unkept = true
+		if drift.gone() {
 			delete(s.found, at)
-			s.unkept = true
 		}
 	}
-	s.note(shown)
+	s.note(w, shown)
 }
 
 // saw notes what an event showed, beside the payloads that are looked at.
-func (d *Drifts) saw(key string, shown []connectors.Change) {
+func (d *Drifts) saw(key string, w way, shown []connectors.Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stream(key).note(shown)
+	d.stream(key).note(w, shown)
 }
 
 // note counts what was shown; mu is held.
-func (s *streamDrift) note(shown []connectors.Change) {
+func (s *streamDrift) note(w way, shown []connectors.Change) {
 	for _, change := range shown {
 		drift := s.found[keyOf(change)]
 		if drift == nil {
@@ -195,7 +234,10 @@ func (s *streamDrift) note(shown []connectors.Change) {
 			s.unkept = true
 		}
 		drift.Records++
-		drift.unseen = 0
+		drift.unseen[w] = 0
+		if by := drift.by(w); !*by {
+			*by, s.unkept = true, true
+		}
 	}
 }
 
@@ -293,6 +335,7 @@ func (d *Drifts) Accept(ctx context.Context, key string, drifts []Drift) error {
 type looker struct {
 	drifts *Drifts
 	key    string
+	way    way
 
 	mu      sync.Mutex
 	watch   *connectors.Watch   // guarded by mu
@@ -312,7 +355,7 @@ func (d *Drifts) pushed(p *Puller) *looker {
 	defer d.mu.Unlock()
 	l := d.pushes[p.key()]
 	if l == nil {
-		if l = newLooker(p); l == nil {
+		if l = newLooker(p, pushed); l == nil {
 			return nil
 		}
 		if d.pushes == nil {
@@ -324,7 +367,7 @@ func (d *Drifts) pushed(p *Puller) *looker {
 }
 
 // newLooker is nil where nothing is known of the stream's payloads.
-func newLooker(p *Puller) *looker {
+func newLooker(p *Puller, w way) *looker {
 	shaped, ok := p.Connector.(connectors.Shaped)
 	if !ok || p.Drifts == nil {
 		return nil
@@ -333,7 +376,7 @@ func newLooker(p *Puller) *looker {
 	if shape == nil {
 		return nil
 	}
-	l := &looker{drifts: p.Drifts, key: p.key()}
+	l := &looker{drifts: p.Drifts, key: p.key(), way: w}
 	l.watch = connectors.NewWatch(shape, func(c connectors.Change) {
 		if !slices.Contains(l.shown, c) {
 			l.shown = append(l.shown, c)
@@ -345,7 +388,7 @@ func newLooker(p *Puller) *looker {
 // saw notes what the events of a payload showed.
 func (l *looker) saw(shown []connectors.Change) {
 	if l != nil && len(shown) > 0 {
-		l.drifts.saw(l.key, shown)
+		l.drifts.saw(l.key, l.way, shown)
 	}
 }
 
@@ -363,6 +406,6 @@ func (l *looker) look(raw []byte, first bool) int {
 	}
 	l.shown = l.shown[:0]
 	l.watch.Look(raw)
-	l.drifts.looked(l.key, l.shown)
+	l.drifts.looked(l.key, l.way, l.shown)
 	return len(l.shown)
 }

@@ -162,6 +162,41 @@ func TestDriftOfPushes(t *testing.T) {
 	}
 }
 
+// What pushes show and the pull does not is open until pushes do not show it, in
+// each process: a pull that closed it would have it found, and told, anew.
+func TestDriftOfPushesIsTheirs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const key = "tmall/s/orders"
+	tax, fee := connectors.Change{What: connectors.Gained, Field: "tax"}, connectors.Change{What: connectors.Gained, Field: "fee"}
+	one := r.drifts(t)
+	look := func(d *Drifts, w way, times int, shown ...connectors.Change) {
+		t.Helper()
+		for range times {
+			d.looked(key, w, shown)
+		}
+		if err := d.keep(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(one, pushed, 1, tax, fee)
+	look(one, pulled, 1, fee)
+	other := r.drifts(t)
+	for round := range 3 {
+		for process, d := range map[string]*Drifts{"one": one, "other": other} {
+			look(d, pulled, 2*goneAfter)
+			if got := len(d.Open(key)); got != 2 {
+				t.Errorf("round %d: after pulls of process %s %d differences are open", round, process, got)
+			}
+		}
+		look(one, pushed, 1, tax, fee)
+	}
+	look(one, pushed, goneAfter+2)
+	if got := r.drifts(t).All(); len(got) != 0 {
+		t.Errorf("nothing shows it, and still %+v", got)
+	}
+}
+
 // Of the many payloads a part is looked at: a change of all of them is seen,
 // wherever it begins.
 func TestDriftIsSeenInASample(t *testing.T) {
@@ -169,7 +204,7 @@ func TestDriftIsSeenInASample(t *testing.T) {
 	for _, before := range []int{0, 1, lookedFirst, lookedFirst + 1, 1000} {
 		c := &shaped{}
 		p := &Puller{Connector: c, Platform: "tmall", Shop: "s", Stream: "orders", Drifts: &Drifts{streams: make(map[string]*streamDrift)}}
-		l := newLooker(p)
+		l := newLooker(p, pulled)
 		for i := range before {
 			l.look([]byte(`{"no":"1"}`), i%100 == 0)
 		}
@@ -187,7 +222,7 @@ func TestDriftIsBounded(t *testing.T) {
 	t.Parallel()
 	d := &Drifts{streams: make(map[string]*streamDrift)}
 	for i := range 10 * maxDrifts {
-		d.looked("s", []connectors.Change{{What: connectors.Gained, Field: fmt.Sprint("f", i)}})
+		d.looked("s", pulled, []connectors.Change{{What: connectors.Gained, Field: fmt.Sprint("f", i)}})
 	}
 	if got := len(d.Open("s")); got != maxDrifts {
 		t.Errorf("%d are kept", got)

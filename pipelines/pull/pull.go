@@ -130,7 +130,7 @@ func (p *Puller) Once(ctx context.Context) (Summary, error) {
 	ctx = httpclient.WithWaits(ctx, p.waits)
 	key := p.key()
 	if p.looker == nil {
-		p.looker = newLooker(p)
+		p.looker = newLooker(p, pulled)
 	}
 	pages := make(chan sealed, pagesAhead)
 	var sum Summary
