@@ -15,11 +15,13 @@ import (
 
 	"oneid/internal/httpclient"
 	"oneid/pipelines/pull"
+	"oneid/pipelines/schedule"
+	"oneid/schemas/tables"
 )
 
 // backfillCmd reads a stretch of the past.
 type backfillCmd struct {
-	From   string   `help:"First day of change, YYYY-MM-DD in the brand's zone." required:"" placeholder:"DAY"`
+	From   string   `help:"First day of change (of Tmall's older orders: of creation), YYYY-MM-DD in the brand's zone." required:"" placeholder:"DAY"`
 	To     string   `help:"Last day of change (default: until now)." placeholder:"DAY"`
 	Shop   []string `help:"PLATFORM/SHOP; none means all." placeholder:"PLATFORM/SHOP"`
 	Stream []string `help:"Of these streams alone; none means all." placeholder:"STREAM"`
@@ -28,7 +30,7 @@ type backfillCmd struct {
 
 // Help shows below the usage.
 func (backfillCmd) Help() string {
-	return "Reads again, or for the first time, what was changed at the platforms in the days, as far back as each shows. It says first what that will cost in calls, days and quota. It has a cursor of its own and never moves that of the live reading (`oneid up`, `oneid sync`), which goes on beside it and comes first: the backfill's calls take what is left of the rate, and of the day's quota; it waits for more and says until when. Of a stream one process does it at a time. Cut off by Ctrl-C or a crash, the same command goes on where it was. What was read before is not doubled: an older version never replaces a newer one."
+	return "Reads again, or for the first time, what was changed at the platforms in the days, as far back as each shows. It says first what that will cost in calls, days and quota. It has a cursor of its own and never moves that of the live reading (`oneid up`, `oneid sync`), which goes on beside it and comes first: the backfill's calls take what is left of the rate, and of the day's quota; it waits for more and says until when. Of a stream one process does it at a time. Cut off by Ctrl-C or a crash, the same command goes on where it was. What was read before is not doubled: an older version never replaces a newer one. Each stream is a run backfill/PLATFORM/SHOP/STREAM in the view pipeline_runs; one that fails is an alert until it succeeds."
 }
 
 // Run reads.
@@ -36,16 +38,19 @@ func (c backfillCmd) Run(ctx context.Context, f folder) (err error) {
 	if err := f.mustExist(); err != nil {
 		return err
 	}
+	settings, err := loadSettings(string(f))
+	if err != nil {
+		return err
+	}
+	from, to, err := c.days(settings.Timezone, time.Now())
+	if err != nil {
+		return err
+	}
 	n, err := openMover(ctx, f, need{}, newProgress(false))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	from, to, err := c.days(n.settings.Timezone, time.Now())
-	if err != nil {
-		return err
-	}
-	n.startAlerts()
 	return n.withShops(httpclient.WithPatience(ctx), func(ctx context.Context, shops []shop) error {
 		work, err := c.work(n, shops, from, to)
 		if err != nil {
@@ -57,24 +62,34 @@ func (c backfillCmd) Run(ctx context.Context, f folder) (err error) {
 		if err := c.confirm(os.Stdin, os.Stderr); err != nil {
 			return err
 		}
-		return n.telling(ctx, func(ctx context.Context) error { return c.read(ctx, n, work) })
+		n.startAlerts()
+		return n.recording(ctx, func(ctx context.Context) error {
+			return n.telling(ctx, func(ctx context.Context) error { return c.read(ctx, n, work) })
+		})
 	})
 }
 
-// read reads all that is to be read.
+// read reads all stretches at the same time, each as a run of its own.
 func (backfillCmd) read(ctx context.Context, n *node, work []*stretch) error {
 	var all errgroup.Group
 	for _, w := range work {
 		all.Go(func() error {
 			n.readingPast(w)
 			var sum pull.Summary
-			err := n.byHand(ctx, "backfill/"+w.shop.platform+"/"+w.shop.name+"/"+w.puller.Stream, 0, func(ctx context.Context) (err error) {
+			j := w.job()
+			err := n.byHand(ctx, j.key, 0, func(ctx context.Context) error {
 				// Another process may have read on since this one asked about the cost.
 				if err := n.cursors.Refresh(ctx); err != nil {
 					return err
 				}
-				sum, err = w.Run(ctx)
-				return err
+				return n.recorded(ctx, j, schedule.Firing{Why: schedule.ByHand}, func(ctx context.Context, run *tables.Run) error {
+					err := n.pullInto(ctx, run, w.puller, func(ctx context.Context) (_ pull.Summary, err error) {
+						sum, err = w.Run(ctx)
+						return sum, err
+					})
+					run.Lag = -1 // that of the live reading is none of its
+					return err
+				})
 			})
 			fmt.Fprintf(os.Stderr, "%s: %d records, %d events, %d dead letters\n", w.name, sum.Records, sum.Events, sum.DeadLetters)
 			return err
@@ -114,6 +129,15 @@ type stretch struct {
 	shop   shop
 	name   string // platform/shop stream
 	about  int    // records
+}
+
+// taskBackfill is the task of its runs in the history.
+const taskBackfill = "backfill"
+
+// job is the reading of the stretch, whose runs and alert have a name of their own.
+func (w *stretch) job() job {
+	key := taskBackfill + "/" + w.shop.platform + "/" + w.shop.name + "/" + w.puller.Stream
+	return job{pipeline: pipeline{Name: key, PipelineSettings: PipelineSettings{Task: taskBackfill}}, key: key, shop: w.shop, stream: w.puller.Stream}
 }
 
 // work is what is to be read of each stream that is meant.
@@ -212,7 +236,7 @@ func (n *node) readingPast(w *stretch) {
 	begun := time.Now()
 	said := begun
 	before := 0
-	ended := n.ended(w.shop.platform, w.shop.name, w.puller.Stream, w.puller.Stream+" (backfill)")
+	ended := n.ended(w.shop.platform, w.shop.name, w.puller.Stream)
 	done := 0
 	w.puller.Ended = func(err error) {
 		before = done // the next round counts from 0

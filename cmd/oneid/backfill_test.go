@@ -73,6 +73,10 @@ func TestBackfill(t *testing.T) {
 	if !strings.Contains(done.stderr, "tmall/mine orders: ") || strings.Contains(done.stderr, "orders: 0 records") || strings.Contains(done.stderr, "users: ") {
 		t.Errorf("with a yes: %s", done.stderr)
 	}
+	runs := must(t, "query", "--dir", dir, "--format", "TabSeparated", "SELECT pipeline, job, task, platform, shop, stream, state, reason, records > 0 FROM pipeline_runs")
+	if want := "backfill/tmall/mine/orders\tbackfill/tmall/mine/orders\tbackfill\ttmall\tmine\torders\tsucceeded\tmanual\t1\n"; runs.stdout != want {
+		t.Errorf("the history has %q, want %q", runs.stdout, want)
+	}
 	if first := must(t, "sync", "--once", "--dir", dir); !strings.Contains(first.stderr, "in all: about") {
 		t.Errorf("the live reading begins anew: %s", first.stderr)
 	}

@@ -33,7 +33,7 @@ type job struct {
 	// key names it, and its lock: two pipelines that pull one stream do not do
 	// it at the same time.
 	key string
-	// Of pull alone.
+	// Of pull and backfill alone.
 	shop   shop
 	stream string
 }
@@ -77,7 +77,7 @@ func (j job) often() bool {
 // begun is the row of a run that begins.
 func (j job) begun(f schedule.Firing) *tables.Run {
 	run := &tables.Run{Pipeline: j.pipeline.Name, Job: j.key, Task: j.pipeline.Task, Reason: f.Why, Scheduled: f.For}
-	if j.pipeline.Task == taskPull {
+	if j.stream != "" {
 		run.Platform, run.Shop, run.Stream = j.shop.platform, j.shop.name, j.stream
 	}
 	return run

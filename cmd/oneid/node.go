@@ -270,7 +270,7 @@ func (n *node) measure() {
 
 // puller pulls one stream.
 func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pull.Puller {
-	of := n.pulls.Of(platform, shop, stream)
+	of, ended := n.pulls.Of(platform, shop, stream), n.ended(platform, shop, stream)
 	n.share(c, platform, shop)
 	shared, _ := n.shops.LoadOrStore(platform+"/"+shop, n.sharedShop(platform, shop))
 	return &pull.Puller{
@@ -283,16 +283,19 @@ func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pu
 			of.DeadLetters(sum.DeadLetters)
 			of.Drift(sum.Drift)
 		},
-		Ended: n.ended(platform, shop, stream, stream),
+		Ended: func(err error) {
+			n.alertStream(platform, shop, stream, err)
+			ended(err)
+		},
 	}
 }
 
-// ended notes how a reading of a stream ended, in the metrics and in alerts, which
-// know it under a name of its own: a backfill ends otherwise than the live reading.
-func (n *node) ended(platform, shop, stream, alerted string) func(error) {
+// ended notes what a reading of a stream, live or of the past, has seen and how it
+// ended. It raises no alert of the stream: how a backfill ends says nothing of the
+// live reading.
+func (n *node) ended(platform, shop, stream string) func(error) {
 	of := n.pulls.Of(platform, shop, stream)
 	return func(err error) {
-		n.alertStream(platform, shop, alerted, err)
 		differ := n.drifts.Open(platform + "/" + shop + "/" + stream)
 		of.Differ(len(differ))
 		n.alertDrift(platform, shop, stream, differ)

@@ -90,7 +90,7 @@ func (p priced) pull(t *testing.T, w *simulator.World, calls http.RoundTripper, 
 		Connector: bounded, Platform: p.platform, Shop: w.Shop(p.platform).ID, Stream: "orders", Topics: events.TopicsOf("b"), Keys: keys,
 		Start: start, Log: slog.New(slog.DiscardHandler),
 	}
-	reading.looker = newLooker(reading)
+	reading.looker = newLooker(reading, pulled)
 	pages, failed := make(chan sealed, pagesAhead), make(chan error, 1)
 	go func() {
 		defer close(pages)
