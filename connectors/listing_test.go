@@ -299,6 +299,9 @@ func TestAWindowOfOneSecond(t *testing.T) {
 }
 
 func TestCursorsKeepTheirMoment(t *testing.T) {
+	if _, err := (Windows{}).Start("of another", time.Unix(0, 0)); !errors.Is(err, ErrCursor) || !strings.Contains(err.Error(), "remove it") {
+		t.Errorf("a foreign cursor: %v", err)
+	}
 	t.Parallel()
 	moment := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	if got, ok := CursorAt(moment).Moment(); !ok || !got.Equal(moment) {

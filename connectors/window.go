@@ -142,7 +142,7 @@ func (p Windows) Start(from Cursor, now time.Time) (time.Time, error) {
 	}
 	moment, ok := from.Moment()
 	if !ok {
-		return time.Time{}, ErrCursor
+		return time.Time{}, fmt.Errorf("%w: it was not written by this version of the connector; remove it to read anew", ErrCursor)
 	}
 	return moment, nil
 }

@@ -47,12 +47,20 @@ func with[Config any, C connectors.Connector](open func(shop string, cfg Config)
 // Platforms is the names in ByPlatform, sorted.
 func Platforms() []string { return slices.Sorted(maps.Keys(ByPlatform)) }
 
+// unknown is the error of a platform that has no connector, or was not named.
+func unknown(platform string) error {
+	if platform == "" {
+		return fmt.Errorf("connectors: no platform is named; there are %q", Platforms())
+	}
+	return fmt.Errorf("connectors: no connector for platform %q; there are %q", platform, Platforms())
+}
+
 // Open makes the connector of a platform's shop. Its error names the platform
 // and the shop.
 func Open(platform, shop string, settings json.RawMessage) (connectors.Connector, error) {
 	open, ok := ByPlatform[platform]
 	if !ok {
-		return nil, fmt.Errorf("connectors: no connector for platform %q; there are %q", platform, Platforms())
+		return nil, unknown(platform)
 	}
 	c, err := open(shop, settings)
 	if err != nil {
@@ -73,7 +81,7 @@ var specs = map[string]func() connectors.Spec{
 func Spec(platform string) (connectors.Spec, error) {
 	spec, ok := specs[platform]
 	if !ok {
-		return connectors.Spec{}, fmt.Errorf("connectors: no connector for platform %q; there are %q", platform, Platforms())
+		return connectors.Spec{}, unknown(platform)
 	}
 	return spec(), nil
 }

@@ -2,6 +2,7 @@ package all
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -14,5 +15,8 @@ func TestOpenRefusesUnknownKeys(t *testing.T) {
 	}
 	if _, err := Open("nowhere", "demo", nil); err == nil {
 		t.Error("no error for an unknown platform")
+	}
+	if _, err := Spec(""); err == nil || !strings.Contains(err.Error(), "no platform is named") || !strings.Contains(err.Error(), "weidian") {
+		t.Errorf("without a platform: %v", err)
 	}
 }
