@@ -616,8 +616,10 @@ func TestASeenCallStaysAtItsAddress(t *testing.T) {
 	t.Parallel()
 	var s signatures
 	join := connectors.Membership{Kind: connectors.MemberBind, Signature: "A"}
-	if s.another("douyin", "s", join, start) || s.another("douyin", "s", join, start) {
-		t.Error("the call itself is another's")
+	for range 2 {
+		if s.another("douyin", "s", join, start) {
+			t.Error("the call itself is another's")
+		}
 	}
 	if !s.another("douyin", "t", join, start) {
 		t.Error("it is taken at another shop")
