@@ -74,28 +74,37 @@ func TestForwards(t *testing.T) {
 }
 
 // A page that says that more follow, and a refusal of it, is no end; nor are pages
-// without rows for ever.
+// without rows for ever, nor a shop that stops behind a full page.
 func TestForwardsThatContradict(t *testing.T) {
 	t.Parallel()
 	row := []json.RawMessage{json.RawMessage("1")}
 	for name, c := range map[string]struct {
+		more bool
 		next Rows
 		err  error
 		want error
 	}{
-		"refused":        {err: &Error{Class: StopStream}},
-		"away":           {err: errors.New("away")},
-		"empty for ever": {next: Rows{More: true}, want: ErrNoEnd},
+		"refused":          {more: true, err: &Error{Class: StopStream}},
+		"away":             {more: true, err: errors.New("away")},
+		"empty for ever":   {more: true, next: Rows{More: true}, want: ErrNoEnd},
+		"the shop stopped": {err: &Error{Class: StopShop, Kind: ErrReauthorise}, want: ErrReauthorise},
+		"a right is gone":  {err: &Error{Class: StopStream, Kind: ErrForbidden}, want: ErrForbidden},
+		"the method gone":  {err: &Error{Class: StopStream, Kind: ErrGone}, want: ErrGone},
 	} {
 		calls := 0
 		l := &Listing{Size: 1, Page: func(_ context.Context, _ Window, number int, _ bool) (Rows, error) {
 			calls++
 			if number == 1 {
-				return Rows{Rows: row, More: true}, nil
+				return Rows{Rows: row, More: c.more}, nil
 			}
 			return c.next, c.err
 		}}
-		err := l.Forwards(t.Context(), Window{}, func(Part) error { return nil })
+		err := l.Forwards(t.Context(), Window{}, func(p Part) error {
+			if p.Last {
+				t.Errorf("%s: page %d is the last", name, p.Number)
+			}
+			return nil
+		})
 		if err == nil || c.want != nil && !errors.Is(err, c.want) || calls > 2*EmptyPages {
 			t.Errorf("%s: %v after %d calls", name, err, calls)
 		}

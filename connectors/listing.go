@@ -245,11 +245,13 @@ func (e *ending) behind(ctx context.Context, w Window, number int, p Rows) (int,
 
 // following asks for the page behind one of which nothing says that it is not the
 // last. It is, where there are no rows behind it, or the platform takes no number
-// behind the last or gives the last again.
+// behind the last or gives the last again. A refusal of the shop, a right that was
+// taken away and a method that is gone say nothing of the list: they are errors.
 func (l *Listing) following(ctx context.Context, w Window, number int, p Rows) (next Rows, isLast bool, err error) {
 	next, err = l.Page(ctx, w, number+1, false)
 	var refused *Error
-	if errors.As(err, &refused) && refused.Class >= SkipRecord && !l.shorter(err) {
+	if errors.As(err, &refused) && !l.shorter(err) &&
+		(refused.Class == SkipRecord || refused.Class == StopStream && refused.Kind == nil) {
 		return next, true, nil
 	}
 	return next, len(next.Rows) == 0 && !next.More || sameRows(next.Rows, p.Rows), err

@@ -76,7 +76,7 @@ func (c *Connector) detailOf(ctx context.Context, l listing, row listed, anew bo
 	var answer entity
 	had, err := c.extras[l.stream].Call(func() error {
 		err := c.client.call(ctx, l.detail.method, l.detail.ask(of.id), &answer)
-		if ofThisSale(err) {
+		if ofThisRow(err) {
 			return connectors.ErrMissing
 		}
 		return err
@@ -89,13 +89,22 @@ func (c *Connector) detailOf(ctx context.Context, l listing, row listed, anew bo
 	return kept, nil
 }
 
-// ofThisSale says of a refusal that it is about the one after-sale: of
-// afterSale.Detail 11000 means its number and 10002 that nothing is there to be
-// given (documented), while of the lists they mean a wrong parameter or time.
-func ofThisSale(err error) bool {
+// ofThisRow says of a refusal that it is about the one row: of afterSale.Detail 11000
+// means its number and 10002 that nothing is there to be given (documented), while
+// of the lists they mean a wrong parameter or time. order.serviceDetail takes no
+// parameter but the ticket's number, so a wrong one is that.
+func ofThisRow(err error) bool {
 	var refused *connectors.Error
-	return errors.As(err, &refused) && refused.Op == aftersaleDetail.method &&
-		(refused.SubCode == "isv.parameter-invalid:11000" || refused.SubCode == "isv.business-failed:10002")
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Op {
+	case aftersaleDetail.method:
+		return refused.SubCode == "isv.parameter-invalid:11000" || refused.SubCode == "isv.business-failed:10002"
+	case serviceDetail.method:
+		return refused.SystemCode == "40004"
+	}
+	return false
 }
 
 // mayRead is the refusal of a listing's detail that is not of the one row.
@@ -106,7 +115,7 @@ func (c *Connector) mayRead(ctx context.Context, l listing, raw json.RawMessage)
 	}
 	var answer entity
 	err := c.client.call(ctx, l.detail.method, l.detail.ask(id), &answer)
-	if connectors.ClassOf(err) == connectors.SkipRecord || ofThisSale(err) {
+	if connectors.ClassOf(err) == connectors.SkipRecord || ofThisRow(err) {
 		return nil
 	}
 	return err

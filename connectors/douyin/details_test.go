@@ -228,6 +228,26 @@ func TestADetailThatFails(t *testing.T) {
 	}
 }
 
+// What is refused because of one row's number costs that row its detail alone; the
+// same code of a list is the list's.
+func TestRefusalsOfOneRow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  *connectors.Error
+		want bool
+	}{
+		"an after-sale's number":      {&connectors.Error{Op: "afterSale.Detail", SystemCode: "40004", SubCode: "isv.parameter-invalid:11000"}, true},
+		"an after-sale's parameter":   {&connectors.Error{Op: "afterSale.Detail", SystemCode: "40004", SubCode: "isv.parameter-invalid:20008"}, false},
+		"a service ticket's number":   {&connectors.Error{Op: "order.serviceDetail", SystemCode: "40004", SubCode: "isv.parameter-invalid:1"}, true},
+		"a service ticket's form":     {&connectors.Error{Op: "order.serviceDetail", SystemCode: "40003"}, false},
+		"the list of service tickets": {&connectors.Error{Op: "order.getServiceList", SystemCode: "40004"}, false},
+	} {
+		if got := ofThisRow(fmt.Errorf("page 1: %w", c.err)); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // A detail is asked for once for each change, however often the list shows it.
 func TestADetailIsAskedForOnce(t *testing.T) {
 	t.Parallel()

@@ -105,6 +105,7 @@ func TestDetailsThatSayLess(t *testing.T) {
 	for detail, want := range map[string][2]int64{
 		`null`: {replied, changed}, `{}`: {replied, changed}, `[]`: {replied, changed}, `{"first_reply_time":"","close_time":null}`: {replied, changed},
 		`{"first_reply_time":1767320000,"close_time":1767330000}`: {1767320000000, 1767330000000},
+		`{"first_reply_time":"tomorrow","close_time":"soon"}`:     {replied, changed},
 	} {
 		raw := `{"doudian_open_id":"b","detail":` + detail + `,"service":{"id":1,"order_id":"6","operate_status":100,"create_time":"2026-01-02 10:00:00","update_time":"2026-01-03 09:00:00","reply_time":"2026-01-02 18:00:00"}}`
 		list, err := mapRecord(recordOf(Services, []byte(raw)))
@@ -114,7 +115,8 @@ func TestDetailsThatSayLess(t *testing.T) {
 	}
 	for detail, want := range map[string]int64{
 		`null`: 0, `{}`: 0, `{"record_logs_list":null}`: 0, `{"record_logs_list":""}`: 0, `{"record_logs_list":[null]}`: 0,
-		`{"record_logs_list":[{"role":"2","time":"1767320000"},{"role":2}]}`: 1767320000000,
+		`{"record_logs_list":[{"role":"2","time":"1767320000"},{"role":2}]}`:                                        1767320000000,
+		`{"record_logs_list":[{"role":1,"time":"tomorrow"},{"role":2,"time":"soon"},{"role":2,"time":1767320000}]}`: 1767320000000,
 	} {
 		raw := `{"doudian_open_id":"b","detail":` + detail + `,"aftersale":{"aftersale_info":{"aftersale_id":"1","update_time":1},"order_info":{"shop_order_id":"6"}}}`
 		list, err := mapRecord(recordOf(Aftersales, []byte(raw)))

@@ -37,8 +37,8 @@ type aftersale struct {
 
 // negotiated is one step of an after-sale's history.
 type negotiated struct {
-	Time anyTime `json:"time"`
-	Role text    `json:"role"`
+	Time text `json:"time"`
+	Role text `json:"role"`
 }
 
 // shopRole is the role of the shop's own people in that history; 1 is the buyer,
@@ -49,9 +49,19 @@ const shopRole = "2"
 // not, or its history is not known.
 func firstAnswer(history []negotiated) (ms int64) {
 	for _, step := range history {
-		if at := int64(step.Time); step.Role == shopRole && at > 0 && (ms == 0 || at < ms) {
+		if at := detailMoment(step.Time); step.Role == shopRole && at > 0 && (ms == 0 || at < ms) {
 			ms = at
 		}
+	}
+	return ms
+}
+
+// detailMoment is a time of a detail, in milliseconds; one of another form is 0, for a
+// ticket is worth having without it.
+func detailMoment(t text) int64 {
+	ms, ok := moment(t)
+	if !ok {
+		return 0
 	}
 	return ms
 }
@@ -200,8 +210,8 @@ func mapService(r connectors.Record) ([]*events.Event, error) {
 		}] `json:"service"`
 		Buyer  text `json:"doudian_open_id"`
 		Detail object[struct {
-			Answered anyTime `json:"first_reply_time"`
-			Closed   anyTime `json:"close_time"`
+			Answered text `json:"first_reply_time"`
+			Closed   text `json:"close_time"`
 		}] `json:"detail"`
 	}
 	if err := r.Decode(&s); err != nil {
@@ -225,14 +235,14 @@ func mapService(r connectors.Record) ([]*events.Event, error) {
 	}
 	var solved int64
 	if status == events.TicketStatus_TICKET_STATUS_CLOSED {
-		solved = cmp.Or(int64(s.Detail.V.Closed), modified)
+		solved = cmp.Or(detailMoment(s.Detail.V.Closed), modified)
 	}
 	return []*events.Event{{
 		Header: header(r, "service:"+string(ticket.ID), account, modified),
 		Body: &events.Event_Ticket{Ticket: &events.Ticket{
 			Kind: "service", Status: status, PlatformStatus: string(ticket.Status), Channel: "service",
 			Subject: string(ticket.Type), OrderId: orderID, CreatedMs: int64(ticket.Created),
-			FirstAnswerMs: int64(cmp.Or(s.Detail.V.Answered, ticket.Replied)), SolvedMs: solved,
+			FirstAnswerMs: cmp.Or(detailMoment(s.Detail.V.Answered), int64(ticket.Replied)), SolvedMs: solved,
 		}},
 	}}, nil
 }

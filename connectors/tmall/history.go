@@ -223,10 +223,12 @@ func (d *denials) note(ctx context.Context, c *Connector, err error, from time.T
 		"from", from, "command", "oneid backfill --stream orders --shop "+Platform+"/"+c.shop+" --from "+from.In(zone).Format(time.DateOnly), "error", err)
 }
 
-// isMissing says that the app may not list the history, and all else may go on.
+// isMissing says that the app may not list the history, or nobody any more, and all
+// else may go on.
 func isMissing(err error) bool {
 	var e *connectors.Error
-	return errors.As(err, &e) && e.Op == historyList && e.Class == connectors.StopStream && errors.Is(e, connectors.ErrForbidden)
+	return errors.As(err, &e) && e.Op == historyList && e.Class == connectors.StopStream &&
+		(errors.Is(e, connectors.ErrForbidden) || errors.Is(e, connectors.ErrGone))
 }
 
 // age is how long ago a moment was, by the platform's clock.
@@ -354,7 +356,12 @@ func (r *past) both(ctx context.Context, w connectors.Window) (cut bool, err err
 		edge, list = connectors.Window{From: w.To.Add(-time.Second), To: w.To}, r.recent
 	}
 	if err := r.list(ctx, list, edge); refused(err) {
-		return false, nil
+		if recent == nil {
+			return false, nil
+		}
+		// All of it is history by now, and was perhaps not when that was read: the
+		// call for the edge may have waited.
+		return false, r.list(ctx, r.old, w)
 	} else if err != nil {
 		return false, err
 	}
@@ -372,14 +379,15 @@ func (r *past) open(ctx context.Context, w connectors.Window) error {
 }
 
 // refused says that the platform takes a window's bounds for wrong, as it does
-// where they lie further back than a list reaches.
+// where they lie further back than a list reaches, or one of them is missing.
 func refused(err error) bool {
 	var e *connectors.Error
 	if !errors.As(err, &e) {
 		return false
 	}
 	code, names, named := strings.Cut(e.SubCode, ":")
-	return code == "isv.invalid-parameter" && (!named || strings.Contains(names, "start_") || strings.Contains(names, "end_"))
+	bound := strings.Contains(names, "start_") || strings.Contains(names, "end_")
+	return code == "isv.invalid-parameter" && (!named || bound) || code == "isv.missing-parameter" && bound
 }
 
 // list reads a list by creation from its first page to its last: no order is created

@@ -76,10 +76,12 @@ type message struct {
 const sellerRole = "2"
 
 // firstAnswer is when the seller first said something about a refund; 0 where he
-// has not, or the thread is not known.
-func (f *fields) firstAnswer(thread []message) (ms int64) {
+// has not, or the thread is not known. A time of another form is none: the refund is
+// worth having without it.
+func firstAnswer(thread []message) (ms int64) {
 	for _, m := range thread {
-		if at := f.time("messages.created", m.Created); m.Role == sellerRole && at > 0 && (ms == 0 || at < ms) {
+		var f fields
+		if at := f.time("messages.created", m.Created); f.err == nil && m.Role == sellerRole && at > 0 && (ms == 0 || at < ms) {
 			ms = at
 		}
 	}
@@ -106,7 +108,7 @@ func (m mapper) refund(record connectors.Record) ([]*events.Event, error) {
 	if modified == 0 {
 		modified = created
 	}
-	amount, answered := f.money("refund_fee", r.RefundFee), f.firstAnswer(raw.Messages)
+	amount, answered := f.money("refund_fee", r.RefundFee), firstAnswer(raw.Messages)
 	if f.err != nil {
 		return nil, f.err
 	}

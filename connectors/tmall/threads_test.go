@@ -175,13 +175,17 @@ func TestAThreadThatFails(t *testing.T) {
 		answer string
 		class  connectors.Class // of the error that ends the reading; 0 where it goes on
 	}{
-		"no such refund":     {`{"error_response":{"code":15,"sub_code":"isv.refund-not-exist"}}`, 0},
-		"no right":           {`{"error_response":{"code":11,"sub_code":"isv.permission-api-package-empty"}}`, 0},
-		"out of service":     {`{"error_response":{"code":22,"sub_code":"isv.api-not-exist"}}`, 0},
-		"no messages":        {`{"refund_messages_get_response":{"request_id":"1"}}`, 0},
-		"one message":        {`{"refund_messages_get_response":{"refund_messages":{"refund_message":{"owner_role":1}}}}`, 0},
-		"a wrong session":    {`{"error_response":{"code":28,"sub_code":"x"}}`, connectors.StopShop},
-		"an unknown refusal": {`{"error_response":{"code":15,"sub_code":"isv.of-tomorrow"}}`, connectors.StopStream},
+		"no such refund":       {`{"error_response":{"code":15,"sub_code":"isv.refund-not-exist"}}`, 0},
+		"no right":             {`{"error_response":{"code":11,"sub_code":"isv.permission-api-package-empty"}}`, 0},
+		"out of service":       {`{"error_response":{"code":22,"sub_code":"isv.api-not-exist"}}`, 0},
+		"a phase it takes not": {`{"error_response":{"code":41,"sub_code":"isv.invalid-parameter:refund_phase"}}`, 0},
+		"without a phase":      {`{"error_response":{"code":40,"sub_code":"isv.missing-parameter:refund_phase"}}`, 0},
+		"a page it takes not":  {`{"error_response":{"code":41,"sub_code":"isv.invalid-parameter:page_size"}}`, connectors.StopStream},
+		"a time of tomorrow":   {`{"refund_messages_get_response":{"refund_messages":{"refund_message":[{"owner_role":1,"created":"tomorrow"},{"owner_role":2,"created":"1"}]}}}`, 0},
+		"no messages":          {`{"refund_messages_get_response":{"request_id":"1"}}`, 0},
+		"one message":          {`{"refund_messages_get_response":{"refund_messages":{"refund_message":{"owner_role":1}}}}`, 0},
+		"a wrong session":      {`{"error_response":{"code":28,"sub_code":"x"}}`, connectors.StopShop},
+		"an unknown refusal":   {`{"error_response":{"code":15,"sub_code":"isv.of-tomorrow"}}`, connectors.StopStream},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

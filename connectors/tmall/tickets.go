@@ -3,6 +3,7 @@ package tmall
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -111,7 +112,9 @@ func (c *Connector) thread(ctx context.Context, row json.RawMessage, anew bool) 
 	}
 	var messages []json.RawMessage
 	had, err := c.messages.Call(func() (err error) {
-		messages, err = c.said(ctx, of.id, phase)
+		if messages, err = c.said(ctx, of.id, phase); ofThisRefund(err) {
+			return connectors.ErrMissing
+		}
 		return err
 	})
 	if !had || err != nil {
@@ -149,6 +152,17 @@ func (c *Connector) said(ctx context.Context, refund, phase text) ([]json.RawMes
 	return all, nil
 }
 
+// ofThisRefund says of a refusal that it is about the one refund's number or phase:
+// a refund of Taobao's may have none, which Tmall's must have (documented).
+func ofThisRefund(err error) bool {
+	var refused *connectors.Error
+	if !errors.As(err, &refused) || refused.Op != refundThread {
+		return false
+	}
+	code, name, _ := strings.Cut(refused.SubCode, ":")
+	return (code == "isv.invalid-parameter" || code == "isv.missing-parameter") && strings.HasPrefix(name, "refund_")
+}
+
 // mayReadThread is the refusal of a refund's thread that is not of this refund.
 func (c *Connector) mayReadThread(ctx context.Context, row json.RawMessage) error {
 	var id, phase text
@@ -159,8 +173,9 @@ func (c *Connector) mayReadThread(ctx context.Context, row json.RawMessage) erro
 			}
 		}
 	}
-	if _, err := c.said(ctx, id, phase); connectors.ClassOf(err) != connectors.SkipRecord {
-		return err
+	_, err := c.said(ctx, id, phase)
+	if connectors.ClassOf(err) == connectors.SkipRecord || ofThisRefund(err) {
+		return nil
 	}
-	return nil
+	return err
 }

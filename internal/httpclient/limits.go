@@ -383,19 +383,26 @@ func (l *Limits) sleep(ctx context.Context, w Wait, left time.Duration) error {
 	}
 }
 
-// awaitRate waits for the buckets' tokens.
+// awaitRate waits for the buckets' tokens: for none while the process joins a rate,
+// or those that were had by then would be used all at once.
 func (l *Limits) awaitRate(ctx context.Context, buckets []*bucket) error {
+	patient := isPatient(ctx)
 	for _, b := range buckets {
 		if b.limit.PerSecond == 0 {
 			continue
 		}
-		patient := isPatient(ctx)
 		demand := b.demand(patient)
-		if l.keeper != nil {
-			if err := l.keeper.Join(ctx, b.limit.Name, demand); err != nil {
-				return fmt.Errorf("share the rate of %s: %w", b.limit.Name, err)
-			}
-			b.reshare(l.keeper.Share(b.limit.Name, demand))
+		if l.keeper == nil {
+			continue
+		}
+		if err := l.keeper.Join(ctx, b.limit.Name, demand); err != nil {
+			return fmt.Errorf("share the rate of %s: %w", b.limit.Name, err)
+		}
+		b.reshare(l.keeper.Share(b.limit.Name, demand))
+	}
+	for _, b := range buckets {
+		if b.limit.PerSecond == 0 {
+			continue
 		}
 		wait := b.wait
 		if patient {

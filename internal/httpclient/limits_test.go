@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -385,6 +386,56 @@ func TestPatientCallsTakeWhatIsLeft(t *testing.T) {
 		}
 		if slowest > 2200*time.Millisecond || patient < all/2 {
 			t.Errorf("twenty calls took up to %s beside patient ones, want 2 s; %d of %d were patient", slowest, patient, all)
+		}
+	})
+}
+
+// slowToJoin is a keeper whose rates take three seconds to join, once each.
+type slowToJoin struct {
+	*ledger
+	joined map[string]chan struct{}
+}
+
+func (s slowToJoin) Join(_ context.Context, name string, _ Demand) error {
+	s.mu.Lock()
+	ready, ok := s.joined[name]
+	if !ok {
+		ready = make(chan struct{})
+		s.joined[name] = ready
+		time.AfterFunc(3*time.Second, func() { close(ready) })
+	}
+	s.mu.Unlock()
+	<-ready
+	return nil
+}
+
+// While a process joins one of a call's rates, no tokens of another are saved up:
+// they would be used all at once.
+func TestNoCallsAreSavedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := timed(t, Config{App: Limit{Name: "app", PerSecond: 20}, Shop: Limit{Name: "shop", PerSecond: 2}})
+		c.Share(NewLimits(slowToJoin{newLedger(), make(map[string]chan struct{})}))
+		var mu sync.Mutex
+		var at []time.Time
+		var callers sync.WaitGroup
+		for range 20 {
+			callers.Go(func() {
+				if _, err := c.Do(t.Context(), "m", form, func(Response) error {
+					mu.Lock()
+					defer mu.Unlock()
+					at = append(at, time.Now())
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		slices.SortFunc(at, time.Time.Compare)
+		for i := 3; i < len(at); i++ {
+			if within := at[i].Sub(at[i-3]); within < time.Second {
+				t.Errorf("calls %d to %d of a shop's two a second came within %s", i-3, i, within)
+			}
 		}
 	})
 }

@@ -47,6 +47,7 @@ type Quotas struct {
 	called map[string]time.Time               // name of a rate → when this process called last
 	wants  map[string]httpclient.Demand       // name of a rate → what for
 	joins  map[string]chan struct{}           // name of a rate → closed when this process has joined
+	joined map[string]bool                    // name of a rate → whether it has
 }
 
 var _ httpclient.Keeper = (*Quotas)(nil)
@@ -90,7 +91,7 @@ func OpenQuotas(ctx context.Context, client *kafka.Client, publisher *kafka.Publ
 	q := &Quotas{
 		client: client, publisher: publisher, topic: topic, process: uuid.NewString(),
 		shares: make(map[string]map[string]processShare), called: make(map[string]time.Time), wants: make(map[string]httpclient.Demand),
-		joins: make(map[string]chan struct{}),
+		joins: make(map[string]chan struct{}), joined: make(map[string]bool),
 	}
 	first, _, err := client.Ends(ctx, topic)
 	if err != nil {
@@ -232,6 +233,10 @@ func (q *Quotas) catchUp(ctx context.Context) error {
 		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
+		if len(m.Value) == 0 { // of a process that is long gone
+			delete(q.shares[name], process)
+			return nil
+		}
 		if q.shares[name] == nil {
 			q.shares[name] = make(map[string]processShare)
 		}
@@ -250,12 +255,19 @@ func (q *Quotas) catchUp(ctx context.Context) error {
 	return err
 }
 
-// readShare reads a share; false for a message that is a stream's cursor.
+// readShare reads a share, or of an empty value whose it was; false for a message
+// that is a stream's cursor.
 func readShare(m kafka.Fetched) (name, process string, s processShare, ok bool) {
 	rest, ok := strings.CutPrefix(string(m.Key), quotaPrefix)
 	slash := strings.LastIndexByte(rest, '/')
 	var c events.Cursor
-	if !ok || slash < 0 || proto.Unmarshal(m.Value, &c) != nil || json.Unmarshal([]byte(c.GetPosition()), &s) != nil {
+	if !ok || slash < 0 {
+		return "", "", s, false
+	}
+	if len(m.Value) == 0 {
+		return rest[:slash], rest[slash+1:], s, true
+	}
+	if proto.Unmarshal(m.Value, &c) != nil || json.Unmarshal([]byte(c.GetPosition()), &s) != nil {
 		return "", "", s, false
 	}
 	s.written = time.UnixMilli(c.GetWrittenMs())
@@ -396,8 +408,7 @@ func (q *Quotas) Join(ctx context.Context, name string, demand httpclient.Demand
 		q.called[name], q.wants[name] = now, demand
 		joining := q.joins[name]
 		// Those who are about to forget this process hear of it anew before.
-		mine, told := q.shares[name][q.process]
-		known := told && now.Sub(mine.written) < shareLasts-heard
+		known := q.joined[name] && now.Sub(q.shares[name][q.process].written) < shareLasts-heard
 		first := joining == nil && !known
 		if first {
 			joining = make(chan struct{})
@@ -409,6 +420,7 @@ func (q *Quotas) Join(ctx context.Context, name string, demand httpclient.Demand
 			err := q.join(ctx, name)
 			q.mu.Lock()
 			delete(q.joins, name)
+			q.joined[name] = err == nil // or the next who calls waits in its place
 			q.mu.Unlock()
 			close(joining)
 			return err

@@ -169,6 +169,48 @@ func TestABanIsSharedAndSurvives(t *testing.T) {
 	if size, there := last[quotaPrefix+"app/"+one.process]; !there || size != 0 {
 		t.Errorf("the old share is %d bytes, %v; want it gone", size, there)
 	}
+	// Those who run on forget it, too.
+	if err := one.catchUp(t.Context()); err != nil || len(one.shares["app"]) != 0 {
+		t.Errorf("%d shares are remembered that were taken out, %v", len(one.shares["app"]), err)
+	}
+}
+
+// A join that was cut off is none: who calls next waits in its place.
+func TestAJoinThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	one, other := r.quotas(t), r.quotas(t)
+	if err := one.Join(t.Context(), "app", httpclient.Urgent); err != nil {
+		t.Fatal(err)
+	}
+	for turn := range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		// The word is in the topic at once; waiting until others have read it is not over.
+		other.mu.Lock()
+		other.see = func(_, process string) {
+			if process == other.process {
+				cancel()
+			}
+		}
+		other.mu.Unlock()
+		joined := make(chan error, 1)
+		go func() { joined <- other.Join(ctx, "app", httpclient.Urgent) }()
+		var err error
+		for ended := false; !ended; {
+			if err := other.catchUp(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err = <-joined:
+				ended = true
+			default:
+			}
+		}
+		if err == nil {
+			t.Errorf("turn %d: joined before others can have heard of it", turn)
+		}
+		cancel()
+	}
 }
 
 // Processes that read the past have what those leave that read what changes
