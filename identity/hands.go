@@ -8,15 +8,15 @@ import (
 // holders are who an identifier's group was held by: one after the other, if it
 // changed hands, else one.
 type holders struct {
-	all  []holder
-	part []int // of each member, its holder; nil if there is one
+	crowded bool // one shop knows more persons by it than it may: it joins nobody
+	all     []holder
+	part    []int // of each member, its holder; nil if there is one
 }
 
 // holder is a node of the union–find that stands for a group, or for the part of
 // it that one held.
 type holder struct {
 	node, span int
-	crowded    bool
 }
 
 func (h *holders) of(member int) *holder {
@@ -29,26 +29,24 @@ func (h *holders) of(member int) *holder {
 // spansApart is between the Spans of the holders of one group.
 const spansApart = 1 << 16
 
-// holders says who holds a group, before the first of its links.
+// holders says who holds a group, before the first of its links. Where one shop knows
+// more persons by it than it may, nobody can say that it changed hands: a family, of
+// whom each binds the number once, looks just so.
 func (p *partitioner) holders(g int) *holders {
 	group := &p.component.Groups[g]
-	h := &holders{part: p.changesOfHands(group)}
-	parts := [][]Sighting{group.Members}
-	if h.part != nil {
-		parts = make([][]Sighting, slices.Max(h.part)+1)
-		for m, part := range h.part {
-			parts[part] = append(parts[part], group.Members[m])
-		}
+	if p.crowded(group.Identifier, group.Members) {
+		p.reviewMembers(group.Identifier, group.Span, group.Members, ReviewPerShop)
+		return &holders{crowded: true}
 	}
-	for part, members := range parts {
+	h, parts := &holders{part: p.changesOfHands(group)}, 1
+	if h.part != nil {
+		parts = slices.Max(h.part) + 1
+	}
+	for part := range parts {
 		held := holder{node: len(p.component.Accounts) + g, span: group.Span + part*spansApart}
 		if part > 0 {
 			held.node = len(p.parent)
 			p.parent, p.clusters = append(p.parent, held.node), append(p.clusters, cluster{first: -1})
-		}
-		// One account alone is joined with nobody; that is no reason to ask.
-		if held.crowded = len(members) > 1 && p.crowded(group.Identifier, members); held.crowded {
-			p.reviewMembers(group.Identifier, held.span, members, ReviewPerShop)
 		}
 		h.all = append(h.all, held)
 	}
@@ -56,7 +54,8 @@ func (p *partitioner) holders(g int) *holders {
 }
 
 // changesOfHands numbers for each member of a group who held the identifier, in the
-// order of time; nil if that may be one.
+// order of time; nil if that may be one, or if they are more than a customer may have
+// accounts: each pair of them is compared, and so many are no change of hands.
 //
 // It changed hands in a time of at least ReissueDays in which nobody was seen with
 // it, if somebody from before and somebody from after contradict each other, by
@@ -65,7 +64,7 @@ func (p *partitioner) holders(g int) *holders {
 // links have joined. In which of several such times it changed hands nothing
 // tells: then in each of them.
 func (p *partitioner) changesOfHands(group *Group) []int {
-	if len(group.Members) < 2 {
+	if n := len(group.Members); n < 2 || n > p.rules.LargestCustomer {
 		return nil
 	}
 	order := make([]int, len(group.Members))

@@ -332,10 +332,10 @@ func (p *partitioner) link() {
 		if held[l.group] == nil {
 			held[l.group] = p.holders(l.group)
 		}
-		h := held[l.group].of(l.member)
-		if h.crowded {
+		if held[l.group].crowded {
 			continue
 		}
+		h := held[l.group].of(l.member)
 		member := group.Members[l.member]
 		account := p.component.Accounts[member.Account]
 		a, b := p.find(member.Account), p.find(h.node)
