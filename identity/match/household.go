@@ -23,6 +23,10 @@ const (
 	// records share is a crowd's: a district, a street. That strangers agree in it
 	// by chance is known from u.
 	crowd = 3.0
+	// mostHouseholds is the share of all pairs that households may be: the learned
+	// kinds have at least 0.05 beside them, and strangers 0.1. A table of few people
+	// would have no strangers.
+	mostHouseholds = 0.45
 	// follows is the share of the pairs of one address and not of one entity
 	// from which another field says the address again, as its city does.
 	follows = 0.97
@@ -57,7 +61,35 @@ func (l *learning) households() (found bool) {
 			found = true
 		}
 	}
+	if found {
+		l.makeRoom()
+	}
 	return found
+}
+
+// makeRoom scales the households' shares down to what they may be in all, and bounds
+// those of the kinds that are learned by what is left.
+func (l *learning) makeRoom() {
+	learned, households := l.out.Near[:l.kinds()], l.out.Near[l.kinds():]
+	sum := 0.0
+	for _, share := range households {
+		sum += share
+	}
+	for k := range households {
+		households[k] *= min(1, mostHouseholds/sum)
+	}
+	for k := range learned {
+		learned[k] = min(learned[k], l.room()/float64(l.kinds()))
+	}
+}
+
+// room is the share of all pairs that the learned kinds of neighbours may be.
+func (l *learning) room() float64 {
+	room := 0.5
+	for _, share := range l.out.Near[l.kinds():] {
+		room -= share
+	}
+	return room
 }
 
 // agrees says whether a level of a field speaks for one entity, or against it.

@@ -358,7 +358,7 @@ func (l *learning) maximise() float64 {
 	}
 	for k := range l.kinds() {
 		l.estrange(k)
-		l.out.Near[k] = min(max(l.totals[k+1], 0.5)/l.r.all, 0.5/float64(l.kinds()))
+		l.out.Near[k] = min(max(l.totals[k+1], 0.5)/l.r.all, l.room()/float64(l.kinds()))
 	}
 	prior := min(max(l.totals[0], 0.5)/l.r.all, 0.4)
 	change = max(change, math.Abs(prior-l.out.Prior)/l.out.Prior)
