@@ -206,7 +206,7 @@ func (n *node) openResolver(lookups bool) error {
 	resolved := &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}}
 	resolved.Inert = func(identifiers, keys int) {
 		if identifiers > 0 {
-			n.log.Warn("identifiers bear more accounts than their type may: what they joined has come apart; `oneid identity report` lists those with most", "identifiers", identifiers)
+			n.log.Warn("identifiers join nobody any more: they bear more accounts than their type may, or made a customer larger than largest_customer; what they joined has come apart; `oneid identity report` lists those with most accounts and counts the others with the conflicts", "identifiers", identifiers)
 		}
 		if keys > 0 {
 			n.log.Warn("too many accounts have receivers that look alike: what these joined has come apart; see model.block in the rules of identity", "keys", keys)

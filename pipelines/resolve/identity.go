@@ -25,10 +25,13 @@ type Identity struct {
 	// Seen is told the events of each batch once it is in the state and before
 	// it is in ClickHouse; may be nil.
 	Seen func([]*events.Event)
-	// Inert is told how many identifiers, and how many keys of the model, joined too
-	// many accounts in a batch, and join nobody since; may be nil.
+	// Inert is told how many identifiers, and how many keys of the model, join nobody
+	// since a batch in which they had too many accounts, or their customer had; may be
+	// nil.
 	Inert func(identifiers, keys int)
 
+	// large are the identifiers that were told of since they made a customer too large.
+	large map[identity.Identifier]bool
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
 	// parts, updates and customers are kept from batch to batch.
@@ -103,13 +106,22 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		i.Seen(b.Events)
 	}
 	if i.Inert != nil && !again {
+		if i.large == nil {
+			i.large = map[identity.Identifier]bool{}
+		}
 		identifiers, keys := 0, 0
 		for _, v := range changes.Reviews {
-			if v.Reason == identity.ReviewAccounts {
+			switch v.Reason {
+			case identity.ReviewAccounts:
 				identifiers++
-			}
-			if v.Reason == identity.ReviewBlock {
+			case identity.ReviewBlock:
 				keys++
+			case identity.ReviewLargest: // again with each batch that touches the customer
+				if !i.large[v.Identifier] {
+					i.large[v.Identifier] = true
+					identifiers++
+				}
+			default: // it joins others
 			}
 		}
 		if identifiers+keys > 0 {

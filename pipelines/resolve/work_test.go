@@ -358,6 +358,37 @@ func TestWhatGoesInertIsTold(t *testing.T) {
 	}
 }
 
+// An identifier that makes a customer too large is told once too, though each batch
+// that touches the customer says again that it joins nobody.
+func TestWhatMadeACustomerTooLargeIsTold(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+	i := f.instance(t, engine.NewMemory(), newFacts()).Identity
+	rules := *identity.DefaultRules()
+	rules.LargestCustomer = 3
+	var err error
+	if i.Engine, err = engine.New(engine.NewMemory(), &rules); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	i.Inert = func(identifiers, keys int) { told = append(told, fmt.Sprint(identifiers, " ", keys)) }
+	for no := range 6 {
+		e := user(no)
+		e.Header.Shop = fmt.Sprint("shop", no)
+		e.Header.Person.Sightings[0].Value = "13911111112"
+		got, err := i.apply(&Batch{Sequence: uint64(no + 1), Events: []*events.Event{e}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if inert := slices.ContainsFunc(got.changes.Reviews, func(v identity.Review) bool { return v.Reason == identity.ReviewLargest }); inert != (no >= 3) {
+			t.Errorf("with %d accounts the phone is inert: %v", no+1, inert)
+		}
+	}
+	if d := cmp.Diff([]string{"1 0"}, told); d != "" {
+		t.Errorf("told (-want +got):\n%s", d)
+	}
+}
+
 // wantState waits until a resolver is in a state.
 func wantState(t *testing.T, r *Resolver, want pipelines.State) {
 	t.Helper()
