@@ -65,6 +65,9 @@ func dateParts(raw string) (parts []part, named, before int, ok bool) {
 			i++
 		}
 		if named > 0 && len(parts) == 2 {
+			if i < len(raw) && raw[i] == ':' { // the second number is an hour, and no year is there
+				return nil, 0, 0, false
+			}
 			break // what follows is a time
 		}
 	}

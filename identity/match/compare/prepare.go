@@ -118,6 +118,8 @@ func phone(raw string) string {
 		switch {
 		case ofMobile(mobile):
 			return mobile
+		case abroad && number != mobile && len(mobile) >= 9 && len(mobile) <= 11: // with the 0 of a landline
+			return number
 		case abroad && (len(number) == 10 || len(number) == 11) && number[0] >= '1' && number[0] <= '9':
 			return "0" + number
 		case len(number) == 11:
