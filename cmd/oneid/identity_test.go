@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"oneid/identity"
 )
 
 // Other rules are planned, adopted beside a running owner, and taken back.
@@ -88,6 +91,39 @@ func TestTheRulesThatAnInstanceBeganWith(t *testing.T) {
 		t.Errorf("resolved anew:\n%s", out)
 	}
 	must(t, "rebuild", "--check", "--dir", dir)
+}
+
+// Rules that a person has adopted and no batch has taken yet stay in force where an
+// instance comes up whose settings name others than it began with.
+func TestAdoptedRulesGoBeforeThoseThatAnInstanceBeganWith(t *testing.T) {
+	t.Parallel()
+	dir := begunFolder(t)
+	settings := filepath.Join(dir, "oneid.yaml")
+	text, err := os.ReadFile(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeText(t, filepath.Join(dir, "began.yaml"), "largest_customer: 100\ntypes:\n  email: {priority: 1, join: {member: 90}}\n")
+	writeText(t, settings, string(text)+"\nidentity:\n  rules_file: began.yaml\n")
+	importPeople(t, dir, 0, 3)
+	writeText(t, settings, string(text))
+	n, err := openMover(t.Context(), folder(dir), need{quiet: true}, newProgress(true)) // resolves nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopted := *identity.DefaultRules()
+	adopted.LargestCustomer = 99
+	_, _, err = n.decisions().Adopt(t.Context(), &adopted, "Ada", "phones join")
+	if err := errors.Join(err, n.close()); err != nil {
+		t.Fatal(err)
+	}
+	importPeople(t, dir, 3, 4)
+	if list := must(t, "decide", "list", "--dir", dir).stdout; strings.Count(list, "adopt") != 1 || !strings.Contains(list, "Ada") || strings.Contains(list, "began with") {
+		t.Errorf("the list of decisions:\n%s", list)
+	}
+	if got := one(t, dir, "SELECT uniqExact(customer_id) FROM identity_map_current"); got != "4" {
+		t.Errorf("%s customers, want the 4 of Ada's rules", got)
+	}
 }
 
 // The report and the past, beside `oneid up` and without it.

@@ -159,13 +159,14 @@ func (i *instance) identityRules() (*identity.Rules, error) {
 
 // tellRules tells, by a decision, the rules of a state that began with others than
 // the settings or this version name now, where none were adopted. Nobody else knows
-// them: a plan, a rebuild or a report would take those of the settings for them.
+// them: a plan, a rebuild or a report would take those of the settings for them. An
+// adoption that this state has not taken yet goes before them.
 func (n *node) tellRules(ctx context.Context) error {
 	given, inForce := n.engine.Rules()
 	if n.rules.Alike(given) || given != inForce {
 		return nil
 	}
-	_, _, err := n.decisions().Adopt(ctx, given, "oneid", "the rules that this instance began with; its settings or its version name others now")
+	_, _, err := n.decisions().Began(ctx, given, "oneid", "the rules that this instance began with; its settings or its version name others now")
 	return err
 }
 

@@ -145,6 +145,17 @@ func (d *Desk) Different(ctx context.Context, a, b, who, why string) (made Decis
 // decision that says so: an earlier one, if the same rules are in force by it
 // already, and already is true then.
 func (d *Desk) Adopt(ctx context.Context, rules *identity.Rules, who, why string) (made Decision, already bool, err error) {
+	return d.adopt(ctx, rules, who, why, false)
+}
+
+// Began is Adopt for the rules that a state began with: it gives way to any
+// adoption that stands, whatever its rules and whether it is resolved already. A
+// person's word is never overruled by what a process says of itself.
+func (d *Desk) Began(ctx context.Context, rules *identity.Rules, who, why string) (made Decision, already bool, err error) {
+	return d.adopt(ctx, rules, who, why, true)
+}
+
+func (d *Desk) adopt(ctx context.Context, rules *identity.Rules, who, why string, began bool) (made Decision, already bool, err error) {
 	if !texts(who, why) {
 		return made, false, errTexts
 	}
@@ -163,7 +174,7 @@ func (d *Desk) Adopt(ctx context.Context, rules *identity.Rules, who, why string
 	}
 	at := time.Now().UnixMilli()
 	if last, ok := known.set.Adopted(); ok {
-		if last.Rules.Alike(rules) {
+		if began || last.Rules.Alike(rules) {
 			return known.get(last.ID), true, nil
 		}
 		at = max(at, last.At+1) // whatever the clocks of two machines say

@@ -326,6 +326,31 @@ func TestDecisionsAreCloudEvents(t *testing.T) {
 	}
 }
 
+// What a process says of the rules that it began with gives way to rules that a
+// person has adopted, which may not be resolved yet; taken back, they are none.
+func TestRulesThatBeganGiveWay(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRig(t, 2), t.Context()
+	began := *identity.DefaultRules()
+	began.LargestCustomer = 7
+	adopted, _, err := r.desk.Adopt(ctx, identity.DefaultRules(), "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // not resolved, and resolved
+		if last, already, err := r.desk.Began(ctx, &began, "oneid", why); err != nil || !already || last.ID != adopted.ID {
+			t.Errorf("said beside Ada's adoption: %+v, %v, %v", last, already, err)
+		}
+		r.resolve()
+	}
+	if _, _, err := r.desk.Undo(ctx, adopted.ID, "Ada", why); err != nil {
+		t.Fatal(err)
+	}
+	if made, already, err := r.desk.Began(ctx, &began, "oneid", why); err != nil || already || made.Who != "oneid" || made.Kind != "adopt" {
+		t.Errorf("said with no adoption that stands: %+v, %v, %v", made, already, err)
+	}
+}
+
 // Rules bear on everybody: who may speak of accounts alone takes neither their
 // adoption back nor an undo of it; the accounts' words they do.
 func TestRulesAreNotForWhoSpeaksOfAccounts(t *testing.T) {
