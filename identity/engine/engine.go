@@ -231,8 +231,12 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	e.mu.Lock()
 	e.decide(b, decisions)
 	e.mu.Unlock()
-	if rules := e.decisions.Rules(e.given); rules != e.rules {
+	if rules := e.decisions.Rules(e.given); !rules.Alike(e.rules) {
 		e.adopt(b, rules)
+	} else if rules != e.rules { // by another decision: nobody's customer differs
+		e.mu.Lock()
+		e.rules = rules
+		e.mu.Unlock()
 	}
 	e.settle(b) // reads only, and nobody else writes
 	seen := map[uint32]bool{}

@@ -453,6 +453,51 @@ func TestResolveIgnoresOrder(t *testing.T) {
 	}
 }
 
+// Rules that rule as those in force do, adopted again or read from elsewhere, resolve
+// nobody anew: a join that is refused is not told again. Others do, and bear on what
+// comes afterwards as those did.
+func TestAlikeRulesResolveNobodyAnew(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), parsed(t, string(identity.DefaultRulesYAML())))
+	family := []engine.Update{bearsPhone(t, "tmall/s/a"), bearsPhone(t, "tmall/s/b"), bearsPhone(t, "weidian/s/c")}
+	other := *identity.DefaultRules()
+	other.LargestCustomer = 99
+	for i, c := range []struct {
+		updates   []engine.Update
+		decisions []identity.Decision
+		refused   int
+	}{
+		{family, nil, 1},
+		{nil, []identity.Decision{{ID: "alike", Kind: identity.Adopt, At: 1, Rules: identity.DefaultRules()}}, 0},
+		{[]engine.Update{bearsPhone(t, "douyin/s/d")}, nil, 1},
+		{nil, []identity.Decision{{ID: "other", Kind: identity.Adopt, At: 2, Rules: &other}}, 1},
+		{nil, []identity.Decision{{ID: "undo", Kind: identity.Undo, At: 3, Undoes: "other"}}, 1},
+		{nil, []identity.Decision{{ID: "undo too", Kind: identity.Undo, At: 4, Undoes: "alike"}}, 0},
+	} {
+		changes, err := e.Apply(uint64(i+1), c.updates, c.decisions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(changes.Reviews) != c.refused || len(changes.Moved) > 0 {
+			t.Errorf("batch %d: %d moved, refused %v; want none and %d", i+1, len(changes.Moved), changes.Reviews, c.refused)
+		}
+		for _, d := range c.decisions {
+			if _, inForce := e.Rules(); d.Kind == identity.Adopt && inForce != d.Rules {
+				t.Errorf("batch %d: the rules in force are not those that it adopts", i+1)
+			}
+		}
+	}
+}
+
+func bearsPhone(t *testing.T, account string) engine.Update {
+	t.Helper()
+	a, err := identity.ParseAccount(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine.Update{Account: a, Evidence: []identity.Evidence{{Identifier: identity.Identifier{Type: identity.Phone, Hash: identity.Hash{1}}, Role: identity.RoleMember, Source: a.Platform, First: 5, Last: 5}}}
+}
+
 // Rules that are adopted hold for all that was seen before, and what they did
 // an undo takes back: as if never adopted.
 func TestUndoneIsNeverAdopted(t *testing.T) {

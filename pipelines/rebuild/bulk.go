@@ -83,9 +83,7 @@ func (r *Rebuild) Again(ctx context.Context, rules *identity.Rules) (Bulk, error
 	}
 	took("read what is stored")
 	if rules == nil {
-		_, inForce := e.Rules()
-		same := *inForce // adopted anew, for every account to be resolved
-		rules = &same
+		_, rules = e.Rules()
 	}
 	changes, err := e.Apply(sequence+1, nil, []identity.Decision{adoption(rules)})
 	if err != nil {
