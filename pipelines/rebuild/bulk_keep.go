@@ -46,12 +46,13 @@ func (b *bulk) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rename := b.of("kept") + " TO " + b.table(ResolvedTable)
+	// A RENAME of two tables is two steps: who reads between them finds none, and one
+	// that ends there leaves none.
+	place := "RENAME TABLE " + b.of("kept") + " TO " + b.table(ResolvedTable)
 	if there > 0 {
-		b.tables = append(b.tables, "former")
-		rename = b.table(ResolvedTable) + " TO " + b.of("former") + ", " + rename
+		place = "EXCHANGE TABLES " + b.of("kept") + " AND " + b.table(ResolvedTable) // what was there goes with the run's tables
 	}
-	return b.ClickHouse.Exec(ctx, "put what was resolved in its place", "RENAME TABLE "+rename)
+	return b.ClickHouse.Exec(ctx, "put what was resolved in its place", place)
 }
 
 // shifts counts who comes together and who comes apart.
