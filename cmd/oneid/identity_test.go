@@ -93,6 +93,29 @@ func TestTheRulesThatAnInstanceBeganWith(t *testing.T) {
 	must(t, "rebuild", "--check", "--dir", dir)
 }
 
+// A rebuild that is the first to see other settings makes the state by the rules that
+// the instance began with.
+func TestRebuildByTheRulesThatAnInstanceBeganWith(t *testing.T) {
+	t.Parallel()
+	dir := begunFolder(t)
+	settings := filepath.Join(dir, "oneid.yaml")
+	text, err := os.ReadFile(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeText(t, filepath.Join(dir, "began.yaml"), "largest_customer: 100\ntypes:\n  email: {priority: 1, join: {member: 90}}\n")
+	writeText(t, settings, string(text)+"\nidentity:\n  rules_file: began.yaml\n")
+	importPeople(t, dir, 0, 3)
+	writeText(t, settings, string(text))
+	if out := must(t, "rebuild", "--dir", dir).stdout; !strings.Contains(out, "6 accounts") || !strings.Contains(out, "is equal") {
+		t.Errorf("rebuilt:\n%s", out)
+	}
+	importPeople(t, dir, 3, 4)
+	if got := one(t, dir, "SELECT uniqExact(customer_id) FROM identity_map_current"); got != "8" {
+		t.Errorf("%s customers, want 8: these rules join by no phone", got)
+	}
+}
+
 // Rules that a person has adopted and no batch has taken yet stay in force where an
 // instance comes up whose settings name others than it began with.
 func TestAdoptedRulesGoBeforeThoseThatAnInstanceBeganWith(t *testing.T) {

@@ -107,6 +107,10 @@ func (n *node) presentState(ctx context.Context, check bool) error {
 	}
 	err := n.openResolver(false)
 	if err == nil {
+		// ClickHouse does not know yet by which rules a state of an earlier version began.
+		if err := n.tellRules(ctx); err != nil {
+			return err
+		}
 		if _, applied := n.engine.Sequence(); !applied && !check {
 			err = errors.New("it is empty")
 		} else {
