@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -135,6 +136,7 @@ func options(c Config) (*driver.Options, error) {
 	case "http", "https":
 		o.Protocol = driver.HTTP
 		o.HttpUrlPath = strings.TrimSuffix(at.Path, "/")
+		o.TransportFunc = func(t *http.Transport) (http.RoundTripper, error) { return network{t}, nil }
 		if loopback(at.Hostname()) {
 			o.Compression = nil // it would cost more than it saves
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/textproto"
 	"syscall"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -114,17 +113,39 @@ func IsUnavailable(err error) bool {
 	if errors.As(err, &answer) {
 		return answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests
 	}
-	// A cut in the middle of an answer's head.
-	var head textproto.ProtocolError
-	if errors.As(err, &head) {
-		return true
-	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, driver.ErrAcquireConnTimeout) || errors.Is(err, driver.ErrServerUnexpectedData)
 }
+
+// network makes each failure to get a whole answer over HTTP a net.Error: where
+// an answer is cut in its head or its trailer, net/http's own errors are texts
+// of no type.
+type network struct{ *http.Transport }
+
+// RoundTrip asks as http.RoundTripper says.
+func (n network) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := n.Transport.RoundTrip(request)
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	response.Body = answerBody{response.Body}
+	return response, nil
+}
+
+type answerBody struct{ io.ReadCloser }
+
+func (b answerBody) Read(to []byte) (int, error) {
+	n, err := b.ReadCloser.Read(to)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = unanswered(err)
+	}
+	return n, err
+}
+
+func unanswered(err error) error { return &net.OpError{Op: "read", Net: "http", Err: err} }
 
 // refusing are the error codes of a server that works, and refuses what a row
 // holds: another row would be taken.

@@ -43,10 +43,10 @@ type poster struct {
 func newPoster(at *url.URL, o *driver.Options) *poster {
 	dialer := &net.Dialer{Timeout: o.DialTimeout}
 	return &poster{
-		http: &http.Client{Transport: &http.Transport{
+		http: &http.Client{Transport: network{&http.Transport{
 			DialContext: dialer.DialContext, TLSClientConfig: o.TLS, MaxIdleConnsPerHost: o.MaxIdleConns, IdleConnTimeout: time.Minute,
 			WriteBufferSize: pieceBytes, DisableCompression: true,
-		}},
+		}}},
 		hosts: o.Addr, scheme: at.Scheme, path: o.HttpUrlPath + "/", user: o.Auth.Username, password: o.Auth.Password,
 		compress: o.Compression != nil,
 	}
