@@ -360,18 +360,16 @@ func (p *partitioner) crowded(id Identifier, members []Sighting) bool {
 	if bound == 0 {
 		return false
 	}
-	for i, m := range members {
+	persons := make(map[int][]int) // by shop
+	for _, m := range members {
 		if m.Shop < 0 {
 			continue
 		}
-		persons := []int{p.find(m.Account)}
-		for _, other := range members[i+1:] {
-			if root := p.find(other.Account); other.Shop == m.Shop && !slices.Contains(persons, root) {
-				persons = append(persons, root)
+		if root := p.find(m.Account); !slices.Contains(persons[m.Shop], root) {
+			persons[m.Shop] = append(persons[m.Shop], root)
+			if len(persons[m.Shop]) > bound {
+				return true
 			}
-		}
-		if len(persons) > bound {
-			return true
 		}
 	}
 	return false

@@ -21,7 +21,7 @@ type rebuildCmd struct {
 
 // Help shows below the usage.
 func (rebuildCmd) Help() string {
-	return "Makes the resolver's state anew from ClickHouse: accounts with their births and customers, evidence, decisions, sealed values. A state that is there is first brought to the journal's end and then compared: both must be equal, and what differs is named. Then the new one takes its place, all at once, and the next resolver goes on from the journal. Use it when the folder state/ was lost or is damaged and Kafka no longer keeps what made it; with --check, as the proof that the state is right.\n\nStop `oneid up` first: the state has one owner.\n\nExit code: 0 equal or made anew, 1 failed or, with --check, different."
+	return "Makes the resolver's state anew from ClickHouse: accounts with their births and customers, evidence, decisions, sealed values. A state that is there is first brought to the journal's end and then compared: both must be equal, and what differs is named. Then the new one takes its place, all at once, and the next resolver goes on from the journal. Use it when the folder state/ was lost or is damaged and Kafka no longer keeps what made it; with --check, as the proof that the state is right. Neither changes what the flow made; the first time that a new version runs, it publishes the rules by which the present state began, as `oneid up` would.\n\nStop `oneid up` first: the state has one owner.\n\nExit code: 0 equal or made anew, 1 failed or, with --check, different."
 }
 
 // The folders of a rebuild. The new state is ready once it is called

@@ -45,10 +45,12 @@ func TestAlertsOfOneKindAreOneMessage(t *testing.T) {
 			var all sync.WaitGroup
 			for no := range 12 {
 				for _, kind := range []string{"connector", "pipeline"} {
+					var later time.Duration
+					if no > 0 {
+						later = time.Duration(r.IntN(59_000)) * time.Millisecond
+					}
 					all.Go(func() {
-						if no > 0 {
-							time.Sleep(time.Duration(r.Int64N(int64(59 * time.Second)))) //nolint:gosec // a test's
-						}
+						time.Sleep(later)
 						if err := h.together.tell(t.Context(), alertOf(kind, no)); err != nil {
 							t.Errorf("seed %d: %v", seed, err)
 						}
