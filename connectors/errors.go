@@ -186,11 +186,64 @@ func ClassOf(err error) Class {
 func Stops(err error) bool { return err != nil && ClassOf(err) >= SkipRecord }
 
 // LesserError is what Check returns where all streams can be read, and something else
-// cannot, such as a part of the past: a warning. It stands alone, never beside graver
-// faults.
+// cannot, such as a part of the past, or what only adds to a stream: a warning. It
+// stands alone, never beside graver faults.
 type LesserError struct{ Err error }
 
 func (l *LesserError) Error() string { return l.Err.Error() }
 
 // Unwrap gives the fault.
 func (l *LesserError) Unwrap() error { return l.Err }
+
+// JoinChecked is what Check says of its faults: a LesserError where each of them is or
+// wraps one, and none where a graver one is among them; nil of no faults.
+func JoinChecked(faults []error) error {
+	bare, lesser := make([]error, len(faults)), len(faults) > 0
+	for i, fault := range faults {
+		var l *LesserError
+		if !errors.As(fault, &l) {
+			bare[i], lesser = fault, false
+			continue
+		}
+		bare[i] = &bareError{fault.Error(), l.Err} // its rank is that of all
+	}
+	joined := errors.Join(bare...)
+	if lesser {
+		return &LesserError{joined}
+	}
+	return joined
+}
+
+// bareError is a LesserError, with what wrapped it, without its rank.
+type bareError struct {
+	text string
+	err  error
+}
+
+func (b *bareError) Error() string { return b.text }
+
+func (b *bareError) Unwrap() error { return b.err }
+
+// Denies says of a refusal that the app may not call the method, or nobody any more:
+// what the method only adds to stays whole without it.
+func Denies(err error) bool {
+	return ClassOf(err) == StopStream && (errors.Is(err, ErrForbidden) || errors.Is(err, ErrGone))
+}
+
+// CheckExtra is what Check says of a method that only adds to a stream, named with what
+// it adds, by how one call of it ended: nil where it may be called, or not for this one
+// record, and a LesserError where it may not.
+func CheckExtra(method, adds string, err error) error {
+	switch {
+	case err == nil || ClassOf(err) == SkipRecord:
+		return nil
+	case Denies(err):
+		return &LesserError{fmt.Errorf("%s are missing until the app has the right to %s: apply for it: %w", adds, method, err)}
+	}
+	return fmt.Errorf("%s: %w", adds, err)
+}
+
+// Untried is what Check says of such a method where nothing was found to call it about.
+func Untried(method, adds string, why error) error {
+	return &LesserError{fmt.Errorf("whether the app may call %s, without which %s are missing, could not be tried: %w", method, adds, why)}
+}

@@ -1,7 +1,6 @@
 package connectors
 
 import (
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -44,7 +43,7 @@ func (e *Extra) Call(call func() error) (answered bool, err error) {
 		return true, nil
 	case ClassOf(err) == SkipRecord:
 		return false, nil
-	case ClassOf(err) == StopStream && (errors.Is(err, ErrForbidden) || errors.Is(err, ErrGone)):
+	case Denies(err):
 		e.deny(err)
 		return false, nil
 	}

@@ -573,11 +573,12 @@ func (d *doctor) shopsWith(ctx context.Context, shops []shop, keeping tokens.Kee
 		asking, cancel := context.WithTimeout(ctx, shopPatience)
 		err := s.connector.Check(asking)
 		cancel()
-		if errors.As(err, new(*connectors.LesserError)) {
+		right := "address, keys, rights and clock are right"
+		lesser := errors.As(err, new(*connectors.LesserError))
+		if lesser {
 			d.warn(name, "", "all streams can be read, but: %v", err)
-			continue
-		}
-		if err != nil {
+			right = "address, keys and clock are right"
+		} else if err != nil {
 			d.fail(name, err, "check the shop's settings in oneid.yaml")
 			continue
 		}
@@ -591,10 +592,12 @@ func (d *doctor) shopsWith(ctx context.Context, shops []shop, keeping tokens.Kee
 				d.warn(name, fmt.Sprintf("run `oneid connect %s --shop %s` before", s.platform, s.name), "the shop's owner must consent anew before %s", end.UTC().Format(time.RFC3339))
 				continue
 			} else if needed {
-				d.ok(name, "address, keys, rights and clock are right; its owner consents anew before %s", end.UTC().Format(time.DateOnly))
+				d.ok(name, "%s; its owner consents anew before %s", right, end.UTC().Format(time.DateOnly))
 				continue
 			}
 		}
-		d.ok(name, "address, keys, rights and clock are right")
+		if !lesser {
+			d.ok(name, "%s", right)
+		}
 	}
 }

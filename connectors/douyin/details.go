@@ -106,17 +106,3 @@ func ofThisRow(err error) bool {
 	}
 	return false
 }
-
-// mayRead is the refusal of a listing's detail that is not of the one row.
-func (c *Connector) mayRead(ctx context.Context, l listing, raw json.RawMessage) error {
-	id := number(readListed(raw).id)
-	if id == "" {
-		return nil
-	}
-	var answer entity
-	err := c.client.call(ctx, l.detail.method, l.detail.ask(id), &answer)
-	if connectors.ClassOf(err) == connectors.SkipRecord || ofThisRow(err) {
-		return nil
-	}
-	return err
-}

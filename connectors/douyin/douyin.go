@@ -11,8 +11,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -240,40 +238,4 @@ func (c *Connector) Until(moment time.Time) connectors.Connector {
 	bounded := *c
 	bounded.until, bounded.cfg.BackfillDays = moment, maxBackfillDays
 	return &bounded
-}
-
-// Check tries the address, the keys, the clock and the right to each stream.
-func (c *Connector) Check(ctx context.Context) error {
-	if _, err := c.client.tokens.Valid(ctx); err != nil {
-		return fmt.Errorf("douyin: shop %s: get a token: %w", c.shop, err)
-	}
-	var faults []error
-	var someone string
-	now := c.client.now()
-	hour := connectors.Window{From: now.Add(-time.Hour), To: now}
-	for _, l := range []listing{orderListing, aftersaleListing, serviceListing} {
-		page, err := c.page(ctx, l, hour, 1, 1)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: %w", c.shop, l.stream, err))
-		}
-		if len(page.Rows) == 0 {
-			continue
-		}
-		if l.stream == Orders {
-			_, someone, _ = orderKey(page.Rows[0])
-			continue
-		}
-		if err := c.mayRead(ctx, l, page.Rows[0]); err != nil {
-			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: first answers: %w", c.shop, l.stream, err))
-		}
-	}
-	if c.cfg.AppID != 0 && someone != "" {
-		if _, err := c.members(ctx, []string{someone}); err != nil {
-			faults = append(faults, fmt.Errorf("douyin: shop %s: stream %s: phones of members: %w", c.shop, Users, err))
-		}
-	}
-	if err := c.client.clock.Check(maxSkew); err != nil {
-		faults = append(faults, fmt.Errorf("douyin: shop %s: %w", c.shop, err))
-	}
-	return errors.Join(faults...)
 }

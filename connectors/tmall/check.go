@@ -2,6 +2,7 @@ package tmall
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -14,8 +15,9 @@ import (
 const maxSkew = 2 * time.Minute
 
 // Check asks for the platform's clock, the seller behind the session, and one
-// row of each list that the streams read. It names every fault at once; where that is a missing
-// right for the orders' history alone, it is a connectors.LesserError.
+// row of each list that the streams read. It names every fault at once; where no more is
+// missing than the right for the orders' history or for refunds' threads, or nothing told
+// whether it is there, it is a connectors.LesserError.
 func (c *Connector) Check(ctx context.Context) error {
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
@@ -49,8 +51,8 @@ func (c *Connector) Check(ctx context.Context) error {
 		{"refunds", c.refundListing()},
 	} {
 		a, err := c.list(ctx, probe.l, w, 1, false)
-		if err == nil && probe.l.method == refundList && len(a.Rows) > 0 {
-			err = c.mayReadThread(ctx, a.Rows[0])
+		if err == nil && probe.l.method == refundList {
+			err = c.mayReadThreads(ctx, probe.l, a.Rows, server)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", probe.what, err))
@@ -63,11 +65,11 @@ func (c *Connector) Check(ctx context.Context) error {
 	long := connectors.Window{From: server.Add(-surelyHistory - 10*time.Minute), To: server.Add(-surelyHistory)}
 	_, history := c.list(ctx, c.past(nil).old, long, 1, true)
 	if history != nil {
-		history = fmt.Errorf("orders of more than three months ago, which a backfill and a shop that was away for so long read: %w", history)
-		if len(faults) == 0 && isMissing(history) {
-			return &connectors.LesserError{Err: c.checked([]error{history})}
+		fault := fmt.Errorf("orders of more than three months ago, which a backfill and a shop that was away for so long read: %w", history)
+		if isMissing(history) {
+			fault = &connectors.LesserError{Err: fault}
 		}
-		faults = append(faults, history)
+		faults = append(faults, fault)
 	}
 	return c.checked(faults)
 }
@@ -76,5 +78,48 @@ func (c *Connector) checked(faults []error) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return fmt.Errorf("tmall: check shop %s: %w", c.shop, errors.Join(faults...))
+	return fmt.Errorf("tmall: check shop %s: %w", c.shop, connectors.JoinChecked(faults))
+}
+
+// firstAnswers are what refunds lack without their threads.
+const firstAnswers = "the first answers of refunds"
+
+// errNoRefund: a thread is of a refund.
+var errNoRefund = errors.New("the shop lists no refund of the last 89 days to ask about")
+
+// mayReadThreads says what is wrong with reading refunds' threads, by one of these refunds
+// or, where there are none, of those that the platform lists at its present.
+func (c *Connector) mayReadThreads(ctx context.Context, l listing, refunds []json.RawMessage, server time.Time) error {
+	for w := (connectors.Window{From: server.Add(-listed), To: server}); len(refunds) == 0; {
+		a, err := c.list(ctx, l, w, 1, true)
+		if _, latest, ok := w.Halves(); ok && narrower(err) {
+			w = latest
+			continue
+		}
+		if err == nil && len(a.Rows) == 0 {
+			err = errNoRefund
+		}
+		if err != nil {
+			return connectors.Untried(refundThread, firstAnswers, err)
+		}
+		refunds = a.Rows
+	}
+	return connectors.CheckExtra(refundThread, firstAnswers, c.mayReadThread(ctx, refunds[0]))
+}
+
+// mayReadThread is how a call for a refund's thread ended.
+func (c *Connector) mayReadThread(ctx context.Context, row json.RawMessage) error {
+	var id, phase text
+	for i, value := range connectors.Find(row, "refund_id", "refund_phase") {
+		if value != nil {
+			if err := [...]*text{&id, &phase}[i].UnmarshalJSON(value); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := c.said(ctx, id, phase)
+	if ofThisRefund(err) {
+		return nil
+	}
+	return err
 }

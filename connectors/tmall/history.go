@@ -227,8 +227,7 @@ func (d *denials) note(ctx context.Context, c *Connector, err error, from time.T
 // else may go on.
 func isMissing(err error) bool {
 	var e *connectors.Error
-	return errors.As(err, &e) && e.Op == historyList && e.Class == connectors.StopStream &&
-		(errors.Is(e, connectors.ErrForbidden) || errors.Is(e, connectors.ErrGone))
+	return errors.As(err, &e) && e.Op == historyList && connectors.Denies(e)
 }
 
 // age is how long ago a moment was, by the platform's clock.

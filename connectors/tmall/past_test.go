@@ -323,28 +323,41 @@ func TestHistoryWithoutTheRight(t *testing.T) {
 	})
 }
 
-// The right for the history is looked for, and a lack of it alone is a warning.
-func TestCheckNamesTheHistory(t *testing.T) {
+// The rights for the history and for refunds' threads are looked for, also when the last
+// refund was days ago, and a lack of them alone is a warning that names them.
+func TestCheckTellsLesserFaults(t *testing.T) {
 	t.Parallel()
+	const refunds, threads = "taobao.refunds.receive.get", "taobao.refund.messages.get"
 	for name, c := range map[string]struct {
 		denied        []string
+		nothing       bool // no refunds
 		fault, lesser bool
+		says          string
 	}{
 		"all rights":          {},
-		"no history":          {[]string{history}, true, true},
-		"no refunds either":   {[]string{history, "taobao.refunds.receive.get"}, true, false},
-		"history, no refunds": {[]string{"taobao.refunds.receive.get"}, true, false},
+		"no history":          {denied: []string{history}, fault: true, lesser: true, says: history},
+		"no refunds either":   {denied: []string{history, refunds}, fault: true, says: refunds},
+		"history, no refunds": {denied: []string{refunds}, fault: true, says: refunds},
+		"no threads":          {denied: []string{threads}, fault: true, lesser: true, says: "the right to " + threads + ": apply for it"},
+		"neither of both":     {denied: []string{threads, history}, fault: true, lesser: true, says: "the right to " + threads + ": apply for it"},
+		"threads and orders":  {denied: []string{threads, "taobao.trades.sold.increment.get"}, fault: true, says: threads},
+		"no refund to ask of": {nothing: true, fault: true, lesser: true, says: "could not be tried: the shop lists no refund"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				shop, _ := open(t, oldShop(t, 20, 10), simulator.TmallOptions{Denied: c.denied}, tmall.Config{})
-				err := shop.Check(t.Context())
-				if (err != nil) != c.fault || errors.As(err, new(*connectors.LesserError)) != c.lesser {
-					t.Errorf("Check says %v", err)
+				world := oldShop(t, 20, 10)
+				time.Sleep(24 * time.Hour)
+				shop, g := open(t, world, simulator.TmallOptions{Denied: c.denied}, tmall.Config{})
+				g.answer = func(method string, _ func(string) string) string {
+					if c.nothing && method == refunds {
+						return `{"refunds_receive_get_response":{"total_results":0,"has_next":false}}`
+					}
+					return ""
 				}
-				if len(c.denied) > 0 && c.denied[0] == history && !strings.Contains(err.Error(), history) {
-					t.Errorf("Check does not name the history: %v", err)
+				err := shop.Check(t.Context())
+				if (err != nil) != c.fault || errors.As(err, new(*connectors.LesserError)) != c.lesser || err != nil && !strings.Contains(err.Error(), c.says) {
+					t.Errorf("Check says %v", err)
 				}
 			})
 		})

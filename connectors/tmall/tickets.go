@@ -162,20 +162,3 @@ func ofThisRefund(err error) bool {
 	code, name, _ := strings.Cut(refused.SubCode, ":")
 	return (code == "isv.invalid-parameter" || code == "isv.missing-parameter") && strings.HasPrefix(name, "refund_")
 }
-
-// mayReadThread is the refusal of a refund's thread that is not of this refund.
-func (c *Connector) mayReadThread(ctx context.Context, row json.RawMessage) error {
-	var id, phase text
-	for i, value := range connectors.Find(row, "refund_id", "refund_phase") {
-		if value != nil {
-			if err := [...]*text{&id, &phase}[i].UnmarshalJSON(value); err != nil {
-				return err
-			}
-		}
-	}
-	_, err := c.said(ctx, id, phase)
-	if connectors.ClassOf(err) == connectors.SkipRecord || ofThisRefund(err) {
-		return nil
-	}
-	return err
-}
