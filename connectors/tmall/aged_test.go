@@ -118,3 +118,58 @@ func TestOrdersOfLongAgoUnderAQuota(t *testing.T) {
 		})
 	}
 }
+
+// A first reading, or a backfill, of all that the lists by change show does not meet
+// their border, however long its first window waits for a ban or a day's quota; nor does
+// a stream that was away for longer, within an hour.
+func TestTheFirstWindowTakesItsTime(t *testing.T) {
+	t.Parallel()
+	old := func(text string) bool {
+		from, err := time.ParseInLocation(time.DateTime, text, time.FixedZone("", 8*60*60))
+		return err == nil && time.Since(from) > 90*24*time.Hour
+	}
+	first := func(c *tmall.Connector) (connectors.Connector, connectors.Cursor) { return c, "" }
+	for name, c := range map[string]struct {
+		stream, method string
+		pause          time.Duration
+		begin          func(*tmall.Connector) (connectors.Connector, connectors.Cursor)
+	}{
+		"orders":  {tmall.Orders, "taobao.trades.sold.increment.get", 23 * time.Hour, first},
+		"refunds": {tmall.Tickets, "taobao.refunds.receive.get", 23 * time.Hour, first},
+		"refunds of a backfill": {tmall.Tickets, "taobao.refunds.receive.get", 23 * time.Hour, func(c *tmall.Connector) (connectors.Connector, connectors.Cursor) {
+			past := c.Until(time.Now().Add(48 * time.Hour))
+			from, _ := past.(connectors.StreamSeeker).SinceOf(tmall.Tickets, time.Now().Add(-90*24*time.Hour))
+			return past, from
+		}},
+		"refunds after a year": {tmall.Tickets, "taobao.refunds.receive.get", 50 * time.Minute, func(c *tmall.Connector) (connectors.Connector, connectors.Cursor) {
+			return c, `{"v":1,"reached":"1999-01-01T00:00:00Z"}` // the time of a synctest bubble begins with 2000
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				world := oldShop(t, 20, 30)
+				time.Sleep(70 * 24 * time.Hour)
+				shop, g := open(t, world, simulator.TmallOptions{}, tmall.Config{Parallel: 1})
+				pause := c.pause
+				g.answer = func(method string, form func(string) string) string {
+					if method == c.method && pause > 0 {
+						wait := pause
+						pause = 0
+						time.Sleep(wait)
+					}
+					if method == c.method && old(form("start_modified")) {
+						return `{"error_response":{"code":41,"msg":"Invalid arguments","sub_code":"isv.invalid-parameter:start_modified"}}`
+					}
+					return ""
+				}
+				reader, from := c.begin(shop)
+				for _, err := range reader.Read(t.Context(), c.stream, from) {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}

@@ -32,6 +32,10 @@ const (
 	// platform shows, for it to be read in, and for its look back. What was created
 	// before is read by its creation.
 	listed = (maxBackfillDays - 1) * day
+	// edge is what is left out of the oldest that the platform shows of other streams,
+	// where a cursor lies further back: they are read by change alone, and their first
+	// window takes a while.
+	edge = time.Hour
 	// surelyHistory is from when on an order is older than three months, however the
 	// platform counts them (assumed). Between it and listed both lists are asked.
 	surelyHistory = 93 * day

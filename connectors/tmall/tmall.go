@@ -59,7 +59,8 @@ type Config struct {
 	// BrandID is the scope of omid, if members carry one; may be empty.
 	BrandID string `json:"brand_id"`
 	// BackfillDays is how far back the first reading goes, at most and by
-	// default 90: the platform shows no older changes.
+	// default 90: the platform shows no older changes. Of 90 days it reads 89, since
+	// the oldest would be too old before they are read.
 	BackfillDays int `json:"backfill_days"`
 	// PageSize of lists, 1 to 100, default 100.
 	PageSize int `json:"page_size"`
@@ -250,8 +251,8 @@ func (c *Connector) windows() connectors.Windows {
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
 		Late:    time.Duration(*c.cfg.LateSeconds) * time.Second,
-		First:   time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
-		Oldest:  maxBackfillDays * 24 * time.Hour,
+		First:   min(time.Duration(c.cfg.BackfillDays)*day, listed),
+		Oldest:  maxBackfillDays*day - edge,
 		Until:   c.until,
 	}
 }
