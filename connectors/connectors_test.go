@@ -90,3 +90,19 @@ func TestWindowsKnowNoZone(t *testing.T) {
 		}
 	}
 }
+
+// However far a run may be told to look back, it goes on: its first window ends behind
+// what was read, at any moment.
+func TestALookBackGoesOn(t *testing.T) {
+	t.Parallel()
+	chance := rand.New(rand.NewPCG(1, 2))
+	seconds := func(most int) time.Duration { return time.Duration(chance.IntN(most+1)) * time.Second }
+	for range 10_000 {
+		plan := Windows{Span: 24 * time.Hour, Settle: time.Minute, Overlap: seconds(MaxOverlapSeconds), Late: seconds(MaxOverlapSeconds), Oldest: 90 * 24 * time.Hour}
+		now := time.Unix(1_800_000_000, 0).Add(seconds(1_000_000))
+		reached := now.Add(-2*time.Minute - seconds(80*24*60*60))
+		if w, ok := plan.After(reached, now, true); !ok || !w.To.After(reached) {
+			t.Fatalf("%+v stands at %s, %s before the present: %s", plan, reached, now.Sub(reached), w)
+		}
+	}
+}

@@ -42,6 +42,10 @@ func (w Window) Halves() (first, second Window, ok bool) {
 	return Window{w.From, mid}, Window{mid, w.To}, true
 }
 
+// MaxOverlapSeconds bounds how far a run may be told to look back. A look back as long as
+// a window would never get beyond what was read; this leaves most of one to go on in.
+const MaxOverlapSeconds = 6 * 60 * 60
+
 // Windows plans how a stream that is read by modification time goes on from
 // a moment.
 type Windows struct {

@@ -136,8 +136,13 @@ func validateShop(file string, s ShopSettings, spec connectors.Spec, raw json.Ra
 		line, column := place(key(unit.InstanceLocation))
 		// The message never repeats a value: settings may hold secrets.
 		message := fmt.Sprintf("settings%s: %s", unit.InstanceLocation, keywordOf(unit.KeywordLocation))
-		if required, ok := unit.Error.Kind.(*kind.Required); ok {
-			message = fmt.Sprintf("settings%s: %s", unit.InstanceLocation, missing(required.Missing, secretsOf(spec)))
+		switch broken := unit.Error.Kind.(type) {
+		case *kind.Required:
+			message = fmt.Sprintf("settings%s: %s", unit.InstanceLocation, missing(broken.Missing, secretsOf(spec)))
+		case *kind.Minimum:
+			message = fmt.Sprintf("settings%s: the number must be at least %s", unit.InstanceLocation, broken.Want.RatString())
+		case *kind.Maximum:
+			message = fmt.Sprintf("settings%s: the number must be at most %s", unit.InstanceLocation, broken.Want.RatString())
 		}
 		faults = append(faults, &config.Problem{File: file, Line: line, Column: column, Message: message})
 	}
@@ -181,7 +186,7 @@ func keywordOf(location string) string {
 		return "the value has the wrong type"
 	case "enum", "const":
 		return "the value is none of those that are allowed"
-	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum":
+	case "exclusiveMinimum", "exclusiveMaximum":
 		return "the number is out of its bounds"
 	case "pattern", "format", "minLength":
 		return "the text has the wrong form"

@@ -69,7 +69,7 @@ type Config struct {
 	// entered one while it is read would push others to pages already read.
 	SettleSeconds *int `json:"settle_seconds"`
 	// OverlapSeconds is how far a run looks back behind its cursor; default
-	// 120.
+	// 120, at most connectors.MaxOverlapSeconds.
 	OverlapSeconds *int `json:"overlap_seconds"`
 	// LateSeconds is how late the platform's lists may show a change: so long
 	// after it, it is looked for once more. Default 900, since in its sales the
@@ -170,7 +170,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 	faults.If(cfg.BackfillDays < 1 || cfg.BackfillDays > maxBackfillDays, "backfill_days must be 1 to 90")
 	faults.If(cfg.PageSize < 1 || cfg.PageSize > 100, "page_size must be 1 to 100")
 	faults.If(*cfg.SettleSeconds < 1, "settle_seconds must be at least 1")
-	faults.If(*cfg.OverlapSeconds < 0, "overlap_seconds must not be negative")
+	faults.If(*cfg.OverlapSeconds < 0 || *cfg.OverlapSeconds > connectors.MaxOverlapSeconds, "overlap_seconds must be 0 to 21600")
 	faults.If(*cfg.LateSeconds < 0 || *cfg.LateSeconds > maxLateSeconds, "late_seconds must be 0 to 21600")
 	faults.If(cfg.WindowPages < 1, "window_pages must be at least 1")
 	faults.If(cfg.Parallel < 1 || cfg.Parallel > 32, "parallel must be 1 to 32")

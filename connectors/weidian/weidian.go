@@ -77,7 +77,7 @@ type Config struct {
 	// ends; default 60.
 	SettleSeconds *int `json:"settle_seconds"`
 	// OverlapSeconds is how far a run looks back behind its cursor; default
-	// 300.
+	// 300, at most connectors.MaxOverlapSeconds.
 	OverlapSeconds *int `json:"overlap_seconds"`
 	// Parallel is how many order details are asked for at the same time;
 	// default 8. Pages follow one another.
@@ -151,7 +151,8 @@ func New(shop string, cfg Config) (*Connector, error) {
 	faults.If(cfg.DetailVersion != "1.0" && cfg.DetailVersion != "2.0", "detail_version must be 1.0 or 2.0")
 	faults.If(cfg.BackfillDays < 1 || cfg.BackfillDays > 3660, "backfill_days must be 1 to 3660")
 	faults.If(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
-	faults.If(*cfg.SettleSeconds < 0 || *cfg.OverlapSeconds < 0, "settle_seconds and overlap_seconds must not be negative")
+	faults.If(*cfg.SettleSeconds < 0, "settle_seconds must not be negative")
+	faults.If(*cfg.OverlapSeconds < 0 || *cfg.OverlapSeconds > connectors.MaxOverlapSeconds, "overlap_seconds must be 0 to 21600")
 	faults.If(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
 	faults.If(cfg.RequestsPerSecond < 0 || cfg.AppRequestsPerSecond < 0 || cfg.MethodRequestsPerSecond < 0, "requests_per_second, app_requests_per_second and method_requests_per_second must not be negative")
 	faults.If(cfg.CallsPerDay < 0, "calls_per_day must not be negative")
