@@ -42,6 +42,9 @@ type Listing struct {
 	// Shorter says of an error that a shorter window may be answered; may be nil.
 	// A wait before it is the matter of the client's limits.
 	Shorter func(err error) bool
+	// TooLong says that a window is as long as the platform lately wanted it shorter:
+	// it is cut without a call; may be nil.
+	TooLong func(w Window) bool
 }
 
 // Rows are one page of a list.
@@ -126,7 +129,10 @@ func (l *Listing) mixed(w Window) bool { return w.From.Before(l.Fresh) && l.Fres
 
 // Window gives take each page of one window, or of its parts.
 func (l *Listing) Window(ctx context.Context, w Window, take func(Part) error) error {
-	err := l.whole(ctx, w, take)
+	err := errFull
+	if l.TooLong == nil || !l.TooLong(w) {
+		err = l.whole(ctx, w, take)
+	}
 	cut := errors.Is(err, errFull) || l.shorter(err)
 	first, second, ok := l.cut(w)
 	if !cut || !ok {

@@ -282,7 +282,7 @@ func (r *past) day(ctx context.Context, from, end time.Time, withHistory bool) (
 	case r.c.age(w.To) > surelyHistory:
 		read = r.onlyOld
 	}
-	err := cutting(ctx, w, read)
+	err := r.cutting(ctx, w, read)
 	if refused(err) && r.c.client.now().AddDate(-historyYears, 0, 0).After(from) {
 		return from, nil // it aged while the call waited
 	}
@@ -290,18 +290,21 @@ func (r *past) day(ctx context.Context, from, end time.Time, withHistory bool) (
 }
 
 // cutting reads a window, in halves where read says so or the platform asks for
-// shorter ones. The later one comes first: the border of the lists moves on meanwhile,
+// shorter ones, or did so lately. The later one comes first: the border of the lists moves on meanwhile,
 // into what was read, and never ahead of what is still to be read.
-func cutting(ctx context.Context, w connectors.Window, read func(context.Context, connectors.Window) (cut bool, err error)) error {
-	cut, err := read(ctx, w)
+func (r *past) cutting(ctx context.Context, w connectors.Window, read func(context.Context, connectors.Window) (cut bool, err error)) error {
+	cut, err := r.c.spans.tooLong(r.old.list, w), error(nil)
+	if !cut {
+		cut, err = read(ctx, w)
+	}
 	first, second, ok := w.Halves()
 	if !ok || !cut && !narrower(err) {
 		return err
 	}
-	if err := cutting(ctx, second, read); err != nil {
+	if err := r.cutting(ctx, second, read); err != nil {
 		return err
 	}
-	return cutting(ctx, first, read)
+	return r.cutting(ctx, first, read)
 }
 
 func (r *past) onlyOld(ctx context.Context, w connectors.Window) (bool, error) {

@@ -221,6 +221,48 @@ func TestOldOrdersUnderLoad(t *testing.T) {
 	}
 }
 
+// What the platform asked for is remembered: the windows that follow are short from the
+// beginning, for an hour, and no order is lost.
+func TestTheLengthThatWorkedIsRemembered(t *testing.T) {
+	t.Parallel()
+	const longest = 5 * time.Hour
+	for method, days := range map[string]int{"taobao.trades.sold.increment.get": 80, created: 145, history: 145} {
+		for _, code := range []string{"isp.runtime-max-limit", "isv.trade-service-rejection"} {
+			t.Run(method+" "+code, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					world := oldShop(t, 150, days-65)
+					time.Sleep(60 * 24 * time.Hour)
+					c, g := open(t, world, simulator.TmallOptions{}, tmall.Config{PageSize: 20, Parallel: 1})
+					refused, begun := 0, time.Now()
+					g.answer = func(asked string, form func(string) string) string {
+						from, err1 := time.Parse(time.DateTime, form("start_created")+form("start_modified"))
+						to, err2 := time.Parse(time.DateTime, form("end_created")+form("end_modified"))
+						if asked != method || err1 == nil && err2 == nil && to.Sub(from) <= longest {
+							return ""
+						}
+						refused++
+						return fmt.Sprintf(`{"error_response":{"code":15,"msg":"Remote service error","sub_code":%q}}`, code)
+					}
+					came := make(versions)
+					past, from := backfill(c, days)
+					if _, err := came.read(t, past, from, -1); err != nil {
+						t.Fatal(err)
+					}
+					if missing, stale := came.lacks(world); missing+stale > 0 || len(came) < 50 {
+						t.Errorf("%d orders are missing and %d stale of %d", missing, stale, len(came)+missing)
+					}
+					// Of a day the platform refuses 24, 12 and 6 hours; a request for the border
+					// with one end open may be refused beside.
+					if most := 6 * (1 + int(time.Since(begun)/time.Hour)); refused < 3 || refused > most {
+						t.Errorf("%d windows were too long in %s, want 3 to %d", refused, time.Since(begun), most)
+					}
+				})
+			})
+		}
+	}
+}
+
 // A backfill whose app may not list the history reads all else, says what is missing,
 // and brings that alone once the right is there, wherever it was cut off; a live shop
 // goes on, warns, and reads it then by itself.

@@ -135,6 +135,7 @@ type Connector struct {
 	messages *connectors.Extra
 	threads  *connectors.Recent[version, json.RawMessage]
 	denials  *denials // of the orders' history
+	spans    *spans
 	log      *slog.Logger
 	until    time.Time // where Read ends; zero: at the present
 }
@@ -199,7 +200,7 @@ func New(shop string, cfg Config) (*Connector, error) {
 		messages: &connectors.Extra{Log: log, Without: "refunds come without their first answer: the app may not read their messages"},
 		threads:  connectors.NewRecent[version, json.RawMessage](threadsKept),
 	}
-	c.named, c.denials = &naming{c: c}, &denials{}
+	c.named, c.denials, c.spans = &naming{c: c}, &denials{}, &spans{}
 	return c, nil
 }
 

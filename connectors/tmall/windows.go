@@ -126,10 +126,11 @@ type result struct {
 }
 
 // readWindow reads one window, in parts where it is too full, the platform asks
-// for a shorter one, or rows may still show in its end (fresh).
+// for a shorter one or did so lately, or rows may still show in its end (fresh).
 func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, fresh time.Time, emit func(connectors.Page) error) error {
 	pages := connectors.Listing{
 		Fresh: fresh, Size: c.cfg.PageSize, MaxRows: c.cfg.WindowPages * c.cfg.PageSize, TooFull: errTooFull, Shorter: narrower,
+		TooLong: func(w connectors.Window) bool { return c.spans.tooLong(l.list, w) },
 		Page: func(ctx context.Context, w connectors.Window, number int, first bool) (connectors.Rows, error) {
 			a, err := c.list(ctx, l, w, number, !first)
 			if l.whole && (err == nil || refused(err)) && c.aged(w) {
@@ -181,7 +182,11 @@ func (c *Connector) list(ctx context.Context, l listing, w connectors.Window, nu
 	if l.hasNext {
 		params["use_has_next"] = strconv.FormatBool(useHasNext)
 	}
-	return c.rows(ctx, l.method, params, l.list, l.item, l.total)
+	a, err := c.rows(ctx, l.method, params, l.list, l.item, l.total)
+	if narrower(err) {
+		c.spans.refused(l.list, w)
+	}
+	return a, err
 }
 
 // bound is the end of a window as the platform is asked for it; empty where it is open.
