@@ -311,11 +311,35 @@ func (r *past) onlyOld(ctx context.Context, w connectors.Window) (bool, error) {
 	return false, r.list(ctx, r.old, w)
 }
 
+// onlyRecent reads of a window what is no history: where their border lies in it, what
+// is younger.
 func (r *past) onlyRecent(ctx context.Context, w connectors.Window) (bool, error) {
 	if err := r.list(ctx, r.recent, w); !refused(err) {
 		return false, err
 	}
-	return false, nil // all or a part of it is history
+	if err := r.list(ctx, r.recent, connectors.Window{From: w.To.Add(-time.Second), To: w.To}); refused(err) {
+		return false, nil // all of it is history
+	} else if err != nil {
+		return false, err
+	}
+	// With one end it ends at the border (assumed; see open).
+	if err := r.list(ctx, r.recent, connectors.Window{To: w.To}); !refused(err) {
+		return false, err
+	}
+	for {
+		first, second, ok := w.Halves()
+		if !ok {
+			return false, nil
+		}
+		switch err := r.list(ctx, r.recent, second); {
+		case refused(err):
+			w = second
+		case err != nil:
+			return false, err
+		default:
+			w = first
+		}
+	}
 }
 
 // borderMoves is how long a window of a second waits that is no longer in the one

@@ -238,7 +238,7 @@ func TestTheLengthThatWorkedIsRemembered(t *testing.T) {
 					g.answer = func(asked string, form func(string) string) string {
 						from, err1 := time.Parse(time.DateTime, form("start_created")+form("start_modified"))
 						to, err2 := time.Parse(time.DateTime, form("end_created")+form("end_modified"))
-						if asked != method || err1 == nil && err2 == nil && to.Sub(from) <= longest {
+						if asked != method || err1 != nil || err2 != nil || to.Sub(from) <= longest {
 							return ""
 						}
 						refused++
@@ -252,8 +252,7 @@ func TestTheLengthThatWorkedIsRemembered(t *testing.T) {
 					if missing, stale := came.lacks(world); missing+stale > 0 || len(came) < 50 {
 						t.Errorf("%d orders are missing and %d stale of %d", missing, stale, len(came)+missing)
 					}
-					// Of a day the platform refuses 24, 12 and 6 hours; a request for the border
-					// with one end open may be refused beside.
+					// Of a day the platform refuses 24, 12 and 6 hours.
 					if most := 6 * (1 + int(time.Since(begun)/time.Hour)); refused < 3 || refused > most {
 						t.Errorf("%d windows were too long in %s, want 3 to %d", refused, time.Since(begun), most)
 					}
@@ -363,6 +362,58 @@ func TestHistoryWithoutTheRight(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Without the right for the history, what is younger than its border comes also of the
+// day in which that lies, whether or not the platform takes a window with one end.
+func TestTheBordersDayWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	const border = 91*24*time.Hour + 12*time.Hour
+	for name, opened := range map[string]bool{"windows with one end": true, "none with one end": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				world := oldShop(t, 2500, 60)
+				time.Sleep(70 * 24 * time.Hour)
+				c, g := open(t, world, simulator.TmallOptions{Denied: []string{history}}, tmall.Config{PageSize: 20})
+				g.answer = func(method string, form func(string) string) string {
+					start := form("start_created")
+					from, err := time.ParseInLocation(time.DateTime, start, time.FixedZone("", 8*60*60))
+					switch {
+					case method == created && err == nil && time.Since(from) > border:
+						return `{"error_response":{"code":41,"msg":"Invalid arguments","sub_code":"isv.invalid-parameter:start_created"}}`
+					case method == created && start == "" && !opened:
+						return `{"error_response":{"code":40,"msg":"Missing required arguments","sub_code":"isv.missing-parameter:start_created"}}`
+					}
+					return ""
+				}
+				came, begun := make(versions), time.Now()
+				past, from := backfill(c, 140)
+				if _, err := came.read(t, past, from, -1); !errors.Is(err, connectors.ErrForbidden) {
+					t.Fatalf("the backfill ended with %v", err)
+				}
+				near, old := 0, 0
+				for i := range world.OrderCount(simulator.PlatformTmall) {
+					o, _ := world.OrderAt(simulator.PlatformTmall, i)
+					_, has := came[o.Number]
+					switch age := begun.Sub(o.Created); {
+					case !has && age < border-time.Minute:
+						t.Errorf("an order of %s ago did not come", age)
+					case age < border && age > border-12*time.Hour && o.Modified.Sub(o.Created) < 24*time.Hour:
+						near++
+					case !has:
+						old++
+					}
+				}
+				if near < 3 || old < 20 {
+					t.Fatalf("%d orders are near the border and %d in the history: the test tests nothing", near, old)
+				}
+				if g.calls[created] > 400 {
+					t.Errorf("calls: %v", g.calls)
+				}
+			})
+		})
+	}
 }
 
 // The rights for the history and for refunds' threads are looked for, also when the last
