@@ -58,6 +58,12 @@ type Dated interface {
 	Reached(cursor Cursor) (moment time.Time, ok bool)
 }
 
+// A Lacking connector can say what a reading up to a cursor left out, for want of a right,
+// and went on without: what is missing, why, and what to do; empty where nothing is.
+type Lacking interface {
+	Lacks(stream string, cursor Cursor) string
+}
+
 // Cursor says how far a stream was read: a text that only its connector
 // understands. The zero Cursor reads from the stream's configured beginning.
 type Cursor string

@@ -175,6 +175,17 @@ func (n *node) alertStream(platform, shop, stream string, err error) {
 	}
 }
 
+// alertMissing notes what the live reading of a stream left out and goes on without, as
+// its cursor says.
+func (n *node) alertMissing(c connectors.Connector, platform, shop, stream string) {
+	lacking, ok := c.(connectors.Lacking)
+	if n.alerts == nil || !ok {
+		return
+	}
+	subject := platform + "/" + shop + "/" + stream
+	n.alerts.Set(alert.Missing, subject, lacking.Lacks(stream, n.cursors.Get(subject)))
+}
+
 // alertDifference notes how many entities of a stream differ.
 func (n *node) alertDifference(platform, shop, stream string, entities uint64) {
 	detail := ""

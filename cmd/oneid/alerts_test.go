@@ -11,14 +11,18 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"oneid/connectors"
 	"oneid/connectors/simulator"
 	"oneid/internal/clickhouse"
 	"oneid/pipelines"
+	"oneid/pipelines/alert"
+	"oneid/pipelines/pull"
 )
 
 // A shop whose token is dead is one alert with the command to run, and goes on
@@ -190,4 +194,71 @@ func clickhouseError(t *testing.T) error {
 		t.Fatal(conn.Close(), "a ClickHouse answers that is not there")
 	}
 	return err
+}
+
+// A live shop that goes on without its old orders, since its app may not list them, is
+// a standing alert, and none any more once they are read.
+func TestALiveShopThatLacksItsPast(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(-time.Minute)
+	world, err := simulator.New(simulator.Config{People: 20, Seed: 5, From: until.AddDate(0, 0, -120), Until: until})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const history = "taobao.trades.sold.history.get"
+	lacks, has := simulator.Tmall(world, simulator.TmallOptions{Denied: []string{history}}), simulator.Tmall(world, simulator.TmallOptions{})
+	var allowed atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allowed.Load() {
+			has.ServeHTTP(w, r)
+			return
+		}
+		lacks.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	keys := simulator.TmallCredentialsOf(world)
+	dir := begunFolder(t)
+	writeText(t, filepath.Join(dir, "secrets", "app"), keys.AppSecret)
+	writeText(t, filepath.Join(dir, "secrets", "session"), keys.Session)
+	writeText(t, filepath.Join(dir, settingsFile), fmt.Sprintf("shops:\n  - platform: tmall\n    shop: %q\n    settings:\n"+
+		"      url: %s\n      app_key: %q\n      app_secret_file: secrets/app\n      session_file: secrets/session\n      requests_per_second: 1000\n", keys.Shop, server.URL+"/router/rest", keys.AppKey))
+	stream := "tmall/" + keys.Shop + "/orders"
+
+	// It was away for 95 days.
+	i, err := open(t.Context(), folder(dir), need{kafka: true, quiet: true}, newProgress(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher := i.kafka.Publisher()
+	i.closers = append(i.closers, publisher.Close)
+	cursors, err := pull.OpenCursors(t.Context(), i.kafka, publisher, i.topics.Cursors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := until.AddDate(0, 0, -95).UTC().Format(time.RFC3339)
+	err = cursors.Put(t.Context(), stream, connectors.Cursor(fmt.Sprintf(`{"v":1,"reached":%q,"created":%q}`, at, at)))
+	if err := errors.Join(err, i.close()); err != nil {
+		t.Fatal(err)
+	}
+
+	missing := func() (detail string) {
+		for _, a := range decode[statusReport](t, oneid(t, "status", "--json", "--dir", dir).stdout).Alerts {
+			if a.Kind == alert.Missing && a.Subject == stream {
+				detail = a.Detail
+			}
+		}
+		return detail
+	}
+	must(t, "sync", "--once", "--dir", dir)
+	if detail := missing(); !strings.Contains(detail, history) || !strings.Contains(detail, "oneid backfill --stream orders --shop tmall/"+keys.Shop) {
+		t.Errorf("the alert says %q", detail)
+	}
+	allowed.Store(true)
+	for range 5 { // a day with each round
+		must(t, "sync", "--once", "--dir", dir)
+		if missing() == "" {
+			return
+		}
+	}
+	t.Errorf("it stands still: %s", missing())
 }

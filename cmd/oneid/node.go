@@ -286,6 +286,7 @@ func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pu
 		},
 		Ended: func(err error) {
 			n.alertStream(platform, shop, stream, err)
+			n.alertMissing(c, platform, shop, stream)
 			ended(err)
 		},
 	}

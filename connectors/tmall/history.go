@@ -224,7 +224,7 @@ func (d *denials) note(ctx context.Context, c *Connector, err error, from time.T
 	}
 	d.err, d.until = err, time.Now().Add(deniedHistory)
 	c.log.WarnContext(ctx, "orders of more than three months ago are missing: the app may not list them; once it may, they are read, or at once by the command",
-		"from", from, "command", "oneid backfill --stream orders --shop "+Platform+"/"+c.shop+" --from "+from.In(zone).Format(time.DateOnly), "error", err)
+		"from", from, "command", c.backfillFrom(from), "error", err)
 }
 
 // isMissing says that the app may not list the history, or nobody any more, and all

@@ -338,6 +338,12 @@ func TestHistoryWithoutTheRight(t *testing.T) {
 			if n := strings.Count(log.String(), "oneid backfill --stream orders --shop tmall/"); n != 1 || g.calls[history] != 1 {
 				t.Errorf("%d warnings, calls %v:\n%s", n, g.calls, log.String())
 			}
+			if says := c.Lacks(tmall.Orders, cursor); !strings.Contains(says, history) || !strings.Contains(says, "`oneid backfill --stream orders --shop tmall/") {
+				t.Errorf("what is missing is told as %q", says)
+			}
+			if says := c.Lacks(tmall.Tickets, cursor) + c.Lacks(tmall.Orders, "") + c.Lacks(tmall.Orders, "of another"); says != "" {
+				t.Errorf("of what lacks nothing it says %q", says)
+			}
 			time.Sleep(time.Hour)
 			if cursor, _ = came.read(t, c, cursor, -1); g.calls[history] != 2 || strings.Count(log.String(), "oneid backfill") != 2 {
 				t.Errorf("an hour later: calls %v:\n%s", g.calls, log.String())
@@ -359,6 +365,18 @@ func TestHistoryWithoutTheRight(t *testing.T) {
 			}
 			if missing, stale := came.lacks(world); missing+stale > 0 {
 				t.Errorf("%d orders are missing and %d stale after %d rounds; %s", missing, stale, rounds, cursor)
+			}
+			for range 200 { // days without orders are looked through, too
+				if c.Lacks(tmall.Orders, cursor) == "" {
+					break
+				}
+				var err error
+				if cursor, err = came.read(t, c, cursor, -1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if says := c.Lacks(tmall.Orders, cursor); says != "" {
+				t.Errorf("after all of it came it says %q", says)
 			}
 		})
 	})

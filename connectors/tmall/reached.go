@@ -1,6 +1,7 @@
 package tmall
 
 import (
+	"fmt"
 	"time"
 
 	"oneid/connectors"
@@ -12,4 +13,23 @@ func (c *Connector) Reached(cursor connectors.Cursor) (time.Time, bool) {
 	return moment, err == nil
 }
 
-var _ connectors.Dated = (*Connector)(nil)
+// Lacks implements connectors.Lacking, of the orders' history.
+func (c *Connector) Lacks(stream string, cursor connectors.Cursor) string {
+	p, err := parsePosition(cursor)
+	if err != nil || stream != Orders || p.MissingFrom.IsZero() {
+		return ""
+	}
+	day := func(at time.Time) string { return at.In(zone).Format(time.DateOnly) }
+	return fmt.Sprintf("orders created from %s to %s are missing: the app had no right to %s; apply for it in the app's page on open.taobao.com. "+
+		"Once it has it they are read, a day with each round, or at once by `%s`", day(p.MissingFrom), day(p.MissingTo), historyList, c.backfillFrom(p.MissingFrom))
+}
+
+// backfillFrom is the command that reads the orders which were created from a moment on.
+func (c *Connector) backfillFrom(moment time.Time) string {
+	return "oneid backfill --stream orders --shop " + Platform + "/" + c.shop + " --from " + moment.In(zone).Format(time.DateOnly)
+}
+
+var (
+	_ connectors.Dated   = (*Connector)(nil)
+	_ connectors.Lacking = (*Connector)(nil)
+)

@@ -50,6 +50,9 @@ const (
 	// Drift: payloads are not of the form that their connector knows. The
 	// subject is platform/shop/stream. Each change of what differs is told.
 	Drift = events.AlertDrift
+	// Missing: a live stream goes on without a part of what it should read, for want of a
+	// right. The subject is platform/shop/stream.
+	Missing = "missing"
 	// Rows: ClickHouse refused rows of who is who, and they wait in the dead
 	// letter. The subject is the stream of such letters.
 	Rows = "rows"
