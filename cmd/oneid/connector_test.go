@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,6 +104,9 @@ func TestConnectorForOtherSchedulers(t *testing.T) {
 		a := oneid(t, append([]string{"connector"}, args...)...)
 		if a.code != 1 || len(spoken(t, a.stdout)["TRACE"]) != 1 || !strings.Contains(a.stdout, "config_error") {
 			t.Errorf("%v: exit code %d:\n%s%s", args, a.code, a.stdout, a.stderr)
+		}
+		if slices.Contains(args, "--state") && !strings.Contains(a.stdout, "a list of AirbyteStateMessage") {
+			t.Errorf("a state that is an object: %s", a.stdout)
 		}
 	}
 	wantRefused(t, oneid(t, "connector", "spec", "nowhere"), 1, "no connector for platform", "hint:")

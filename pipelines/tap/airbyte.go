@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -254,6 +255,21 @@ func (a *Airbyte) end(s Stream, err error) error {
 	return a.status(s, "INCOMPLETE")
 }
 
+// unreadable is the fault of a file that is not of the protocol's form, in the protocol's
+// words: it tells no type of ours, and no value of the file.
+func unreadable(file, wanted string, err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		at, is := wrong.Field, wrong.Value
+		if at == "" {
+			at = "what stands there"
+		}
+		is, _, _ = strings.Cut(is, " ") // of a number the number itself follows
+		err = fmt.Errorf("%s is of the JSON type %s", at, is)
+	}
+	return &SettingsError{fmt.Errorf("the %s cannot be read: %w; wanted is %s", file, err, wanted)}
+}
+
 // AirbyteStreams are the names of the streams of a configured catalogue.
 func AirbyteStreams(catalog []byte) ([]string, error) {
 	var configured struct {
@@ -264,7 +280,7 @@ func AirbyteStreams(catalog []byte) ([]string, error) {
 		} `json:"streams"`
 	}
 	if err := json.Unmarshal(catalog, &configured); err != nil {
-		return nil, &SettingsError{fmt.Errorf("the catalogue cannot be read: %w", err)}
+		return nil, unreadable("catalogue", `a ConfiguredAirbyteCatalog, {"streams":[{"stream":{"name":…},…},…]}`, err)
 	}
 	names := make([]string, len(configured.Streams))
 	for i, s := range configured.Streams {
@@ -298,7 +314,7 @@ func AirbyteState(text []byte) (map[string]connectors.Cursor, error) {
 		} `json:"global"`
 	}
 	if err := json.Unmarshal(text, &states); err != nil {
-		return nil, &SettingsError{fmt.Errorf("the state cannot be read: %w", err)}
+		return nil, unreadable("state", `a list of AirbyteStateMessage as STATE said them, [{"type":"STREAM","stream":{"stream_descriptor":{"name":…},"stream_state":{…}}},…]`, err)
 	}
 	for _, s := range states {
 		var all []streamState

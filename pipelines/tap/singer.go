@@ -118,7 +118,7 @@ func SingerStreams(catalog []byte) ([]string, error) {
 		} `json:"streams"`
 	}
 	if err := json.Unmarshal(catalog, &given); err != nil {
-		return nil, &SettingsError{fmt.Errorf("the catalogue cannot be read: %w", err)}
+		return nil, unreadable("catalogue", `a Singer catalogue as --discover prints it, {"streams":[{"tap_stream_id":…,"schema":{…},"metadata":[…]},…]}`, err)
 	}
 	var names []string
 	for _, s := range given.Streams {
@@ -157,7 +157,7 @@ func SingerState(text []byte) (map[string]connectors.Cursor, error) {
 		} `json:"bookmarks"`
 	}
 	if err := json.Unmarshal(text, &state); err != nil {
-		return nil, &SettingsError{fmt.Errorf("the state cannot be read: %w", err)}
+		return nil, unreadable("state", `the value of the last STATE, {"bookmarks":{STREAM:{"cursor":…}}}`, err)
 	}
 	for name, bookmark := range state.Bookmarks {
 		from[name] = bookmark.Cursor

@@ -767,3 +767,41 @@ func TestCheckOfALesserFault(t *testing.T) {
 		}
 	}
 }
+
+// What is not of the protocol's form is told in the protocol's words: no type of ours,
+// and no value of the file.
+func TestGivenInAnotherForm(t *testing.T) {
+	t.Parallel()
+	airbyteState := func(text []byte) error { _, err := AirbyteState(text); return err }
+	airbyteStreams := func(text []byte) error { _, err := AirbyteStreams(text); return err }
+	singerState := func(text []byte) error { _, err := SingerState(text); return err }
+	singerStreams := func(text []byte) error { _, err := SingerStreams(text); return err }
+	for name, c := range map[string]struct {
+		read func([]byte) error
+		text string
+		want []string
+	}{
+		"a lone state":              {airbyteState, `{"type":"STREAM","stream":{}}`, []string{"what stands there is of the JSON type object", "a list of AirbyteStateMessage", "stream_descriptor"}},
+		"a cursor that is a number": {airbyteState, `[{"stream":{"stream_descriptor":{"name":"orders"},"stream_state":{"cursor":13800138}}}]`, []string{"stream_state.cursor is of the JSON type number;"}},
+		"no JSON":                   {airbyteState, `orders`, []string{"a list of AirbyteStateMessage"}},
+		"streams that are names":    {airbyteStreams, `{"streams":["orders"]}`, []string{"of the JSON type string", "a ConfiguredAirbyteCatalog"}},
+		"a list of bookmarks":       {singerState, `{"bookmarks":[1]}`, []string{"bookmarks is of the JSON type array", `{"bookmarks":{STREAM:`}},
+		"a list of streams":         {singerStreams, `[{"tap_stream_id":"orders"}]`, []string{"of the JSON type array", "a Singer catalogue"}},
+	} {
+		err := c.read([]byte(c.text))
+		if !errors.As(err, new(*SettingsError)) {
+			t.Errorf("%s: %v is not told as a fault of what was given", name, err)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+		}
+		for _, no := range []string{"Go ", "struct", "tap.", "13800138"} {
+			if strings.Contains(err.Error(), no) {
+				t.Errorf("%s: %v tells of %q", name, err, no)
+			}
+		}
+	}
+}
