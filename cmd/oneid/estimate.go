@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"oneid/connectors"
@@ -26,7 +28,12 @@ func (n *node) estimate(ctx context.Context, out io.Writer, s shop, firstOnly bo
 			readings = append(readings, reading{s.connector, stream.Name, from})
 		}
 	}
-	return estimate(ctx, out, s.platform+"/"+s.name, readings)
+	records, faults := estimate(ctx, out, s.platform+"/"+s.name, readings)
+	var all []error
+	for _, stream := range slices.Sorted(maps.Keys(faults)) {
+		all = append(all, faults[stream])
+	}
+	return records, errors.Join(all...)
 }
 
 // reading is what an estimate is about: a stream, from a cursor on.
@@ -37,11 +44,11 @@ type reading struct {
 }
 
 // estimate says what readings of a shop will cost, each and all together. It
-// gives about how many records each stream has.
-func estimate(ctx context.Context, out io.Writer, name string, readings []reading) (map[string]int, error) {
-	records := make(map[string]int)
+// gives about how many records each stream has, and of which streams that cannot be
+// said, and why.
+func estimate(ctx context.Context, out io.Writer, name string, readings []reading) (records map[string]int, faults map[string]error) {
+	records, faults = make(map[string]int), make(map[string]error)
 	var all connectors.Estimate
-	var faults []error
 	for _, r := range readings {
 		estimator, ok := r.connector.(connectors.Estimator)
 		if !ok {
@@ -49,7 +56,7 @@ func estimate(ctx context.Context, out io.Writer, name string, readings []readin
 		}
 		e, err := estimator.Estimate(ctx, r.stream, r.from)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("estimate %s/%s: %w", name, r.stream, err))
+			faults[r.stream] = fmt.Errorf("estimate %s/%s: %w", name, r.stream, err)
 			continue
 		}
 		fmt.Fprintf(out, "%s %s: about %d records in %d calls\n", name, r.stream, e.Records, e.Calls)
@@ -59,7 +66,7 @@ func estimate(ctx context.Context, out io.Writer, name string, readings []readin
 	if len(records) > 0 {
 		fmt.Fprintf(out, "%s in all: %s\n", name, cost(all))
 	}
-	return records, errors.Join(faults...)
+	return records, faults
 }
 
 // progressEvery is how often a first reading says how far it is.
