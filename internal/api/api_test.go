@@ -112,7 +112,8 @@ func (pasts) OfCustomer(_ context.Context, id string) (Fate, error) {
 	return Fate{ID: id, Accounts: []string{}, RedirectsTo: "x"}, nil
 }
 
-func serve(t *testing.T) (url, reader, metrics, letters, decider, ruler string) {
+// serve is a server whose requests are answered within a time.
+func serve(t *testing.T, within time.Duration) (url, reader, metrics, letters, decider, ruler string) {
 	t.Helper()
 	keys := NewKeys(filepath.Join(t.TempDir(), "api-keys.json"))
 	letters, _, err := keys.Create("on duty", []Scope{ScopeLetters}, time.Now())
@@ -145,14 +146,15 @@ func serve(t *testing.T) (url, reader, metrics, letters, decider, ruler string) 
 		},
 		Ready:        func(context.Context) error { return errors.New("clickhouse is away") },
 		Metrics:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "oneid_up 1\n") }),
-		MaxBodyBytes: 1024, Timeout: 200 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		MaxBodyBytes: 1024, Timeout: within, Log: slog.New(slog.DiscardHandler),
 	}))
 	t.Cleanup(server.Close)
 	return server.URL, reader, metrics, letters, decider, ruler
 }
 
 func TestAnswers(t *testing.T) {
-	url, reader, metrics, letters, decider, ruler := serve(t)
+	url, reader, metrics, letters, decider, ruler := serve(t, 5*time.Minute)
+	hurried, inHaste, _, _, _, _ := serve(t, 50*time.Millisecond)
 	for name, c := range map[string]struct {
 		method, path, key, body string
 		status                  int
@@ -167,7 +169,7 @@ func TestAnswers(t *testing.T) {
 		"a phone and more":          {"POST", "/v1/customers:lookup", reader, `{"phone":"13800001111","x":1}`, 422, "unexpected property"},
 		"a phone as a number":       {"POST", "/v1/customers:lookup", reader, `{"phone":13800001111}`, 422, "string"},
 		"too large":                 {"POST", "/v1/customers:lookup", reader, `{"phone":"` + strings.Repeat("1", 2000) + `"}`, 413, ""},
-		"too slow":                  {"POST", "/v1/customers:lookup", reader, `{"phone":"slow"}`, 504, ""},
+		"too slow":                  {"POST", hurried + "/v1/customers:lookup", inHaste, `{"phone":"slow"}`, 504, ""},
 		"a store is away":           {"POST", "/v1/customers:lookup", reader, `{"phone":"away"}`, 503, "try again"},
 		"a store took too long":     {"POST", "/v1/customers:lookup", reader, `{"phone":"batch"}`, 504, "try again"},
 		"an inner fault says least": {"POST", "/v1/customers:lookup", reader, `{"phone":"broken"}`, 500, "the log says why"},
@@ -219,7 +221,10 @@ func TestAnswers(t *testing.T) {
 		"the document is open":      {"GET", "/openapi.json", "", "", 200, `"openapi":"3.1`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			request, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, strings.NewReader(c.body))
+			if strings.HasPrefix(c.path, "/") {
+				c.path = url + c.path
+			}
+			request, err := http.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader(c.body))
 			if err != nil {
 				t.Fatal(err)
 			}

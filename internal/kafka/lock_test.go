@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
 	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/kafka"
@@ -159,7 +160,8 @@ func TestLockIsLostWithTheBrokers(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	})
-	if took := time.Since(began); !errors.Is(err, kafka.ErrFenced) || took > 9*time.Second {
-		t.Errorf("the work ended after %s with %v; want that the lock is lost, sooner than a session of 10 s", took, err)
+	if !errors.Is(err, kafka.ErrFenced) {
+		t.Errorf("the work ended with %v; want that the lock is lost", err)
 	}
+	crashtest.Within(t, "the end of the work, before a session of 10 s is over", time.Since(began), 9*time.Second)
 }

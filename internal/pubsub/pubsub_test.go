@@ -491,24 +491,25 @@ func TestRouterThrottles(t *testing.T) {
 	t.Parallel()
 	client := connect(t, brokertest.Brokers(t))
 	topic := topicOf(t, client, "throttled", 1)
-	for i := range 5 {
+	for i := range 3 {
 		publish(t, client, topic, message.NewMessage(fmt.Sprint(i), []byte("x")))
 	}
-	r, err := pubsub.NewRouter(pubsub.RouterConfig{PerSecond: 20})
+	r, err := pubsub.NewRouter(pubsub.RouterConfig{PerSecond: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	times := make(chan time.Time, 5)
+	times := make(chan time.Time, 3)
 	r.Handle("worker", topic, pubsub.NewSubscriber(client, topic, 0, discard), func(*message.Message) error { times <- time.Now(); return nil })
 	running(t, r)
 	first := <-times
 	var last time.Time
-	for range 4 {
+	for range 2 {
 		last = <-times
 	}
-	// The first tick may lie anywhere in its interval of 50 ms.
-	if took := last.Sub(first); took < 3*50*time.Millisecond {
-		t.Errorf("five messages took %s, want at least 150 ms at 20 a second", took)
+	// The first tick may lie anywhere in its interval of half a second, and on a busy
+	// machine the first handler is told of it late.
+	if took := last.Sub(first); took < 250*time.Millisecond {
+		t.Errorf("three messages took %s, want some half a second at two a second", took)
 	}
 }
 

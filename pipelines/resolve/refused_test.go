@@ -242,6 +242,8 @@ func TestATableThatRefusesEverything(t *testing.T) {
 	c.come(t, 300, mostRefused(300)+10)
 	to := &writes{ClickHouse: c.conn}
 	r := c.over(t, to)
+	// One batch of all, however slowly it is read: the 100 rows are counted in each.
+	r.BatchEvents, r.BatchWait = len(c.messages), time.Hour
 	var retries atomic.Int64
 	r.Counters.Retries = func(n int) { retries.Add(int64(n)) }
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
