@@ -126,13 +126,13 @@ func TestConnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const redirect = "https://brand.example/back"
+	const redirect, threads = "https://brand.example/back", "taobao.refund.messages.get"
 	serve := func(face http.Handler) string {
 		server := httptest.NewServer(face)
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	e := simulator.EndpointsOf(world, serve(simulator.Tmall(world, simulator.TmallOptions{SessionLife: 240 * time.Hour})),
+	e := simulator.EndpointsOf(world, serve(simulator.Tmall(world, simulator.TmallOptions{SessionLife: 240 * time.Hour, Denied: []string{threads}})),
 		serve(simulator.Douyin(world, simulator.DouyinOptions{})), serve(simulator.Weidian(world, simulator.WeidianOptions{})))
 	for name, secret := range map[string]string{"t": e.Tmall.AppSecret, "d": e.Douyin.AppSecret, "w": e.Weidian.AppSecret} {
 		writeText(t, filepath.Join(dir, "secrets", name), secret)
@@ -184,7 +184,8 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%s is %s: %s", check.Name, check.Status, check.Detail)
 		}
 	}
-	if len(d.checks) != 3 || !strings.Contains(d.checks[0].Hint, "oneid connect tmall --shop mine") {
+	// A right that only adds to a stream hides no consent that is needed soon.
+	if len(d.checks) != 4 || !strings.Contains(d.checks[0].Detail, threads) || !strings.Contains(d.checks[1].Hint, "oneid connect tmall --shop mine") {
 		t.Errorf("doctor says %+v", d.checks)
 	}
 }
