@@ -34,14 +34,13 @@ func TestOverlapIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		var schema struct {
-			Properties map[string]struct{ Minimum, Maximum *int }
+			Properties map[string]struct{ Minimum, Maximum int }
 		}
 		if err := json.Unmarshal(spec.Settings, &schema); err != nil {
 			t.Fatal(err)
 		}
-		overlap := schema.Properties["overlap_seconds"]
-		if overlap.Minimum == nil || *overlap.Minimum != 0 || overlap.Maximum == nil || *overlap.Maximum != connectors.MaxOverlapSeconds {
-			t.Errorf("%s: the schema has %v to %v", platform, overlap.Minimum, overlap.Maximum)
+		if overlap := schema.Properties["overlap_seconds"]; overlap.Minimum != 0 || overlap.Maximum != connectors.MaxOverlapSeconds {
+			t.Errorf("%s: the schema has %d to %d", platform, overlap.Minimum, overlap.Maximum)
 		}
 		for seconds, refused := range map[int]bool{-1: true, 0: false, connectors.MaxOverlapSeconds: false, connectors.MaxOverlapSeconds + 1: true} {
 			_, err := Open(platform, "demo", json.RawMessage(fmt.Sprintf(`{"overlap_seconds":%d}`, seconds)))
