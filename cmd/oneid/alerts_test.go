@@ -254,7 +254,7 @@ func TestALiveShopThatLacksItsPast(t *testing.T) {
 		t.Errorf("the alert says %q", detail)
 	}
 	allowed.Store(true)
-	for range 5 { // a day with each round
+	for range 12 { // a day with each round
 		must(t, "sync", "--once", "--dir", dir)
 		if missing() == "" {
 			return

@@ -149,7 +149,7 @@ func TestBackfillCoversDays(t *testing.T) {
 func TestBackfillWithoutARight(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(-time.Minute)
-	world, err := simulator.New(simulator.Config{People: 40, Seed: 5, From: until.AddDate(0, 0, -150), Until: until})
+	world, err := simulator.New(simulator.Config{People: 150, Seed: 5, From: until.AddDate(0, 0, -150), Until: until})
 	if err != nil {
 		t.Fatal(err)
 	}

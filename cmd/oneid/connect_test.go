@@ -122,7 +122,7 @@ func TestConnect(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, "init", "--dir", dir)
-	world, err := simulator.New(simulator.Config{People: 20, Seed: 1, Until: time.Now().Add(-time.Minute)})
+	world, err := simulator.New(simulator.Config{People: 500, Seed: 1, Until: time.Now().Add(-time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
