@@ -170,6 +170,8 @@ func TestShopsFaults(t *testing.T) {
 		"some settings":  {"shops:\n  - platform: tmall\n    shop: x\n    settings: {app_key: \"1\"}\n", []string{"oneid.yaml:4:1", "app_secret_file"}},
 		"no platform":    {"shops:\n  - platform: tmal\n    shop: x\n", []string{"oneid.yaml:2:5: ", "tmal"}},
 		"unknown key":    {"shops:\n  - platform: tmall\n    shop: x\n    settings: {app_kee: \"1\"}\n", []string{"oneid.yaml:4:16: ", "app_kee"}},
+		"looks too far":  {"shops:\n  - platform: tmall\n    shop: x\n    settings: {app_key: \"1\", app_secret_file: oneid.yaml, overlap_seconds: 86400}\n", []string{"oneid.yaml:4:", "settings/overlap_seconds: the number must be at most 21600"}},
+		"looks ahead":    {"shops:\n  - platform: sobot\n    shop: x\n    settings: {overlap_seconds: -1}\n", []string{"oneid.yaml:4:", "settings/overlap_seconds: the number must be at least 0"}},
 		"secret in YAML": {"shops:\n  - platform: tmall\n    shop: x\n    settings: {app_key: \"1\", app_secret: s3cret}\n", []string{"oneid.yaml:4:30: ", "app_secret is a secret"}},
 	} {
 		t.Run(name, func(t *testing.T) {
