@@ -28,7 +28,7 @@ test: build ## set up and pass the tests
 
 .PHONY: test-times
 test-times: ## promised times of restarts and take-overs, and 50 kills; alone on the machine
-	ONEID_TEST_TIMES=1 ONEID_TEST_KILLS=50 $(GO) test -count=1 -p 1 -parallel 1 -timeout 40m -run '^(TestKilledAnywhere|TestUpKilled|TestResolversOfTwoMachines|TestTakeover|TestFrozenInsideAnInsert|TestPlatformsTellOfTheirMembers)$$' ./cmd/oneid ./pipelines/membership ./pipelines/resolve
+	ONEID_TEST_TIMES=1 ONEID_TEST_KILLS=50 $(GO) test -count=1 -p 1 -parallel 1 -timeout 40m -run '^(TestKilledAnywhere|TestUpKilled|TestResolversOfTwoMachines|TestTakeover|TestFrozenInsideAnInsert|TestPlatformsTellOfTheirMembers|TestLockIsLostWithTheBrokers)$$' ./cmd/oneid ./internal/kafka ./pipelines/membership ./pipelines/resolve
 
 .PHONY: test-faults
 test-faults: ## nothing is lost under faults: 20 seeds of 5,000 orders a platform

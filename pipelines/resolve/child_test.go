@@ -488,7 +488,7 @@ func (s *site) settled() {
 // squash folds the overrides up to a version into the facts.
 func (s *site) squash(upTo uint64) {
 	s.t.Helper()
-	if _, err := (&squash.Squash{ClickHouse: s.conn, Limit: time.Minute, Log: slog.New(slog.DiscardHandler)}).Run(s.t.Context(), upTo); err != nil {
+	if _, err := (&squash.Squash{ClickHouse: s.conn, Log: slog.New(slog.DiscardHandler)}).Run(s.t.Context(), upTo); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -86,7 +86,7 @@ func (w *world) order(of tables.Account, id string, stamp byte) {
 }
 
 func (w *world) run(upTo uint64) (Report, error) {
-	return (&Squash{ClickHouse: w.c, Limit: time.Minute, Log: slog.New(slog.DiscardHandler)}).Run(w.t.Context(), upTo)
+	return (&Squash{ClickHouse: w.c, Log: slog.New(slog.DiscardHandler)}).Run(w.t.Context(), upTo)
 }
 
 func (w *world) want(query, want string) {

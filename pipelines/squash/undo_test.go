@@ -271,7 +271,7 @@ func (u *undoing) same(when string, before, after map[string]string) {
 // fold rewrites the facts of all that has moved.
 func (u *undoing) fold(done uint64) {
 	u.Helper()
-	if _, err := (&Squash{ClickHouse: u.ClickHouse, Limit: time.Minute, Log: slog.New(slog.DiscardHandler)}).Run(u.Context(), done); err != nil {
+	if _, err := (&Squash{ClickHouse: u.ClickHouse, Log: slog.New(slog.DiscardHandler)}).Run(u.Context(), done); err != nil {
 		u.Fatal(err)
 	}
 	if err := u.ClickHouse.RefreshViews(u.Context()); err != nil {
