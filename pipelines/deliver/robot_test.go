@@ -218,7 +218,7 @@ func TestRobotsAreToldOnce(t *testing.T) {
 	}
 	heard := func(want int) []string {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(5 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			g.mu.Lock()
 			said := slices.Clone(g.said)
 			g.mu.Unlock()

@@ -732,7 +732,7 @@ func TestAnAnswerComesInTime(t *testing.T) {
 	if _, err := io.WriteString(conn, "POST /spi/tmall/s1 HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatalf("a body that does not come: %v", err)

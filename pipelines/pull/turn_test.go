@@ -111,7 +111,7 @@ func TestOneProcessReadsAStream(t *testing.T) {
 	// reads waits until a process that is none of dead has read a few times.
 	reads := func(dead string) (who string) {
 		t.Helper()
-		for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			all := lines()
 			who, _, _ = strings.Cut(all[len(all)-1], " ")
 			n := 0
