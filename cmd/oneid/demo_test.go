@@ -214,7 +214,7 @@ func wantScores(t *testing.T, dir string, r demoReport) {
 // that ran through.
 func TestDemoResumes(t *testing.T) {
 	t.Parallel()
-	const people, seed = 200, 7
+	const people, seed = 100, 7
 	whole := filepath.Join(t.TempDir(), "data")
 	want := demoOf(t, whole, people, seed)
 	until := world(t, whole).Until

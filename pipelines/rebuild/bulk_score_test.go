@@ -50,6 +50,7 @@ func randomWorths(r *rand.Rand) *identity.Worths {
 // What SQL makes of levels is what this program makes of them, to the last bit, by
 // the model that ships and by any other.
 func TestWeightsAsSQL(t *testing.T) {
+	t.Parallel()
 	f := flowtest.New(t)
 	shipped, err := receivers.Scorer()
 	if err != nil {

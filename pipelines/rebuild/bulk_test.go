@@ -163,6 +163,7 @@ func wantModelled(t testing.TB, f *flowtest.Flow, rules *identity.Rules, got Bul
 // people have said, and whoever was erased, ClickHouse finds the customers and the
 // pairs that this program finds.
 func TestBulkByAnyRules(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(4, 77))
 	f := flowtest.New(t)
 	keeping, err := identity.ParseRules(append(identity.DefaultRulesYAML(), "\nmodel: {use: plain, accept: 1000, review: 1000, strength: 1}\n"...))
@@ -240,6 +241,7 @@ func TestBulkByAnyRules(t *testing.T) {
 // by any rules, beside the one that it has; its counts are the plan's. Nothing else
 // changes by it, and a run that was ended leaves what the one before has kept.
 func TestBulkKeepsWhatItFound(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(8, 5))
 	f := flowtest.New(t)
 	f.Publish(t, append(population(t, f, r), messages(t, f, r, 0)...)...)
@@ -323,13 +325,14 @@ func TestBulkKeepsWhatItFound(t *testing.T) {
 	if after, _ := kept(); !maps.Equal(before, after) {
 		t.Error("a run that was ended has changed what the one before has kept")
 	}
-	if left, err := f.Database.Query(t.Context(), "SELECT count() FROM system.tables WHERE name LIKE 'bulk_%'"); err != nil || left != "0\n" {
+	if left, err := f.Database.Query(t.Context(), "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'bulk_%'"); err != nil || left != "0\n" {
 		t.Errorf("%s tables are left (%v)", left, err)
 	}
 }
 
 // A key without a bound, under which more pairs meet than one insert takes.
 func TestBulkOfAWarehouse(t *testing.T) {
+	t.Parallel()
 	f := flowtest.New(t)
 	rules, err := identity.ParseRules([]byte("largest_customer: 100000\ntypes:\n  phone: {priority: 1, join: {member: 90}}\nmodel: {use: plain, accept: 8, review: 4, strength: 9}\n"))
 	if err != nil {
@@ -364,7 +367,7 @@ func TestBulkIsAlone(t *testing.T) {
 	f := flowtest.New(t)
 	left := func() string {
 		t.Helper()
-		names, err := f.Database.Query(t.Context(), "SELECT name FROM system.tables WHERE name LIKE 'bulk%'")
+		names, err := f.Database.Query(t.Context(), "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'bulk%'")
 		if err != nil {
 			t.Fatal(err)
 		}

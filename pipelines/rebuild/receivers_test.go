@@ -21,6 +21,7 @@ import (
 // rebuilt state too, who is joined is one person, and taken back it is as if it
 // had never been.
 func TestOwnModelFromWhatIsKept(t *testing.T) {
+	t.Parallel()
 	f := flowtest.New(t)
 	keeping, err := identity.ParseRules(append(identity.DefaultRulesYAML(), "\nmodel: {use: plain, accept: 1000, review: 1000, strength: 1}\n"...))
 	if err != nil {
