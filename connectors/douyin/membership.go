@@ -133,30 +133,34 @@ func spiTime(value string) (time.Time, bool) {
 	return time.UnixMilli(ms).UTC().Truncate(time.Second), ms > 0
 }
 
-// spiSigned is the text that the platform signed: by sign or sign_v2, the
-// parameters as they came, or sorted, with and without HTML's characters escaped.
-// False if it signed none of them. Nothing but this text may be believed: what
-// came may say more, in the same signature.
+// spiSigned is the text that the platform signed, in its sorted form: by sign or
+// sign_v2, the parameters as they came, or sorted, with and without HTML's
+// characters escaped. False if it signed none of them. Nothing but this text may be
+// believed: what came may say more, in the same signature. One call has one text:
+// its two signatures may be of two forms, and whoever has seen it may send either.
 func spiSigned(appKey, secret, param string, call connectors.SPICall) (text string, ok bool) {
 	if call.Query.Get("app_key") != appKey {
 		return "", false
 	}
-	texts := []string{param}
+	texts, one := []string{param}, param
 	if sorted, err := canonicalText([]byte(param)); err == nil {
 		var escaped bytes.Buffer
 		json.HTMLEscape(&escaped, []byte(sorted))
-		texts = append(texts, sorted, escaped.String())
+		texts, one = append(texts, sorted, escaped.String()), sorted
 	}
 	for _, candidate := range texts {
 		want := spiSign(call.Query.Get("sign_method"), appKey, secret, candidate, call.Query.Get("timestamp"))
 		for _, name := range []string{"sign", "sign_v2"} {
 			// All are compared, whichever fits.
 			if connectors.SameSignature(strings.ToLower(call.Query.Get(name)), want) {
-				text, ok = candidate, true
+				ok = true
 			}
 		}
 	}
-	return text, ok
+	if !ok {
+		return "", false
+	}
+	return one, true
 }
 
 // spiSign signs as sign does, without method and version; md5 unless it says

@@ -201,6 +201,35 @@ func TestASeenCallMakesNoOther(t *testing.T) {
 	}
 }
 
+// The two signatures of a call may be of two forms of its parameters. Sent with
+// either of them alone it is the same call, and known again.
+func TestTwoSignaturesOfTwoForms(t *testing.T) {
+	t.Parallel()
+	const param = `{"open_id":"<a>", "mobile":"13912345671"}`
+	sorted, err := canonicalText([]byte(param))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := []string{param, sorted, strings.NewReplacer("<", `\u003c`, ">", `\u003e`).Replace(sorted)}
+	want, err := readMembership("4463798", spiKey, spiSecret, signedSPI("join", param), spiNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, first := range forms {
+		for j, second := range forms {
+			one, other := spiSign("", spiKey, spiSecret, first, spiStamp), spiSign("", spiKey, spiSecret, second, spiStamp)
+			for _, signs := range [][2]string{{one, other}, {one, ""}, {"", other}, {other, "0"}} {
+				call := signedSPI("join", param)
+				call.Query.Set("sign", signs[0])
+				call.Query.Set("sign_v2", signs[1])
+				if got, err := readMembership("4463798", spiKey, spiSecret, call, spiNow); err != nil || !cmp.Equal(want, got) {
+					t.Errorf("forms %d and %d, signatures %q: %v:\n%s", i, j, signs, err, cmp.Diff(want, got))
+				}
+			}
+		}
+	}
+}
+
 // A call in which a name stands twice says two things.
 func TestNamesThatStandTwice(t *testing.T) {
 	t.Parallel()
