@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 
 	"oneid/connectors"
+	"oneid/schemas/events"
 )
 
 // learn notes which buyer an order has (it never changes), so that an after-sale
@@ -53,8 +56,14 @@ func (c *Connector) readWhole(ctx context.Context, l listing, from connectors.Cu
 	return c.walk(ctx, l, from, func(p connectors.Part) error {
 		page := c.records(l.stream, p, p.Rows)
 		page.Total = p.Expected
-		err := page.Each(ctx, c.cfg.Parallel, func(ctx context.Context, r *connectors.Record) (err error) {
-			r.Raw, err = c.whole(ctx, l, r.Raw, false)
+		err := page.Each(ctx, c.cfg.Parallel, func(ctx context.Context, r *connectors.Record) error {
+			raw, err := c.whole(ctx, l, r.Raw, false)
+			if errors.Is(err, errPartly) && ctx.Err() == nil {
+				// The others of the page do not wait for it; a replay asks for it anew.
+				r.Origin = events.PushOrigin(l.stream, number(readListed(r.Raw).id))
+				return fmt.Errorf("%w: %w", &connectors.Error{Class: connectors.SkipRecord, Platform: Platform, Shop: c.shop, Op: l.method, SystemCode: codePartly}, err)
+			}
+			r.Raw = raw
 			return err
 		})
 		if err != nil {

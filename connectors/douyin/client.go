@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -98,6 +99,10 @@ const (
 	codePartly  = "10001"
 )
 
+// errPartly is the error of an answer to a part of what was asked for. One that
+// lasts over all repetitions of a call about one entity is this entity's fault.
+var errPartly = errors.New("the platform answers a part of the question only")
+
 // asksForSeveral says that a method is asked for several things, each of which
 // the answer names: a part of them is worth having.
 func asksForSeveral(method string) bool { return method == decryptMethod || method == membersMethod }
@@ -145,7 +150,7 @@ func (c *client) decode(method string, r httpclient.Response, broken *connectors
 	c.clock.Learn(r.Header) // of what a proxy says in the platform's place the time is the proxy's
 	switch {
 	case code == codePartly && !asksForSeveral(method): // what it left out would be taken for what is not there
-		return c.http.Undecodable(r, "the whole answer to "+method+" (code "+codePartly+")")
+		return fmt.Errorf("%w: %w", errPartly, c.http.Undecodable(r, "the whole answer to "+method+" (code "+codePartly+")"))
 	case code == codeSuccess, code == codePartly, code == "" && errNo == "0":
 	case partlyDecrypted(method, string(sub)): // each text says how it went
 	case code != "":
