@@ -25,8 +25,16 @@ func TestBenchLookup(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "bench")
 	args := []string{"bench", "lookup", "--dir", dir, "--customers", "200", "--clients", "4", "--seconds", "1", "--json"}
-	first := decode[benchLookupReport](t, must(t, args...).stdout)
-	again := decode[benchLookupReport](t, must(t, args...).stdout)
+	report := func() benchLookupReport {
+		t.Helper()
+		// A look-up that is slow on a busy machine is none that fails.
+		a := startWith(t, "", []string{"ONEID_API_TIMEOUT=5m"}, args...).wait(t)
+		if a.code != 0 {
+			t.Fatalf("it exits with %d:\n%s%s", a.code, a.stdout, a.stderr)
+		}
+		return decode[benchLookupReport](t, a.stdout)
+	}
+	first, again := report(), report()
 	for _, r := range []benchLookupReport{first, again} {
 		if r.Identity.Requests == 0 || r.Identity.Failed != 0 || r.Profile.Requests == 0 || r.Profile.Failed != 0 {
 			t.Errorf("%+v; want answers of both halves and no failure", r)
