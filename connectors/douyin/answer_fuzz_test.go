@@ -6,7 +6,6 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -14,25 +13,20 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"oneid/connectors"
 	"oneid/connectors/conformance"
 )
 
-// fuzzSecret has characters that no code has: it is found wherever it is repeated.
-const fuzzSecret = "秘密/secret"
-
-const fuzzToken = `{"code":10000,"data":{"access_token":"` + fuzzSecret + `","refresh_token":"` + fuzzSecret + `","expires_in":604800}}`
+const fuzzToken = `{"code":10000,"data":{"access_token":"` + conformance.FuzzSecret + `","refresh_token":"` + conformance.FuzzSecret + `","expires_in":604800}}`
 
 // told is a connector to which the platform says one thing, whatever it is asked but
 // a token.
 func told(t *testing.T, status int, header http.Header, body []byte) *Connector {
 	t.Helper()
 	c, err := New("4463798", Config{
-		URL: "http://douyin.example", AppKey: testKey, AppSecret: fuzzSecret, RequestsPerSecond: 1e6,
+		URL: "http://douyin.example", AppKey: testKey, AppSecret: conformance.FuzzSecret, RequestsPerSecond: 1e6,
 		Transport: conformance.Said(func(r *http.Request) (int, http.Header, []byte) {
 			if r.URL.Path == "/token/create" || r.URL.Path == "/token/refresh" {
 				return 200, nil, []byte(fuzzToken)
@@ -46,64 +40,28 @@ func told(t *testing.T, status int, header http.Header, body []byte) *Connector 
 	return c
 }
 
-// goodRows are the lines of a text that are JSON by themselves, as rows.
-func goodRows(text []byte) [][]byte {
-	var rows [][]byte
-	for _, line := range bytes.Split(text, []byte("\n")) {
-		if line = bytes.Trim(line, " \t\r"); utf8.Valid(line) && connectors.Valid(line) {
-			rows = append(rows, line)
-		}
-	}
-	return rows
-}
-
-// quoted is a JSON text that holds another.
-func quoted(raw []byte) []byte {
-	text, _ := json.Marshal(string(raw)) // texts always have a JSON form
-	return text
-}
-
 // brokenRow is what no repetition makes JSON.
 var brokenRow = []byte("{\"order_id\":2,\"note\":\"a\x08b\"}")
 
 // A minute of the platform's.
 var fuzzWindow = connectors.Window{From: time.Unix(1767229200, 0), To: time.Unix(1767229260, 0)}
 
+// asked asks for a list to which the platform says one thing.
+func asked(t *testing.T, status int, header http.Header, body []byte) (connectors.Rows, error) {
+	t.Helper()
+	return told(t, status, header, body).page(t.Context(), orderListing, fuzzWindow, 1, 50)
+}
+
 // Whatever the platform answers to a call for a list: rows are given, or an error
 // that repeats nothing of the answer, and never both.
 func FuzzAnswer(f *testing.F) {
-	for _, body := range []string{
+	conformance.FuzzAnswer(f, codes, []string{
 		`{"code":10000,"msg":"success","sub_code":"","log_id":"20260101","data":{"total":1,"shop_order_list":[{"order_id":"6910000000000000001","doudian_open_id":"o"}]}}`,
 		`{"err_no":0,"message":"success","data":"{\"total\":\"0\",\"list\":[]}"}`, `{"code":10000,"data":[{"a":1}]}`, `{"code":10000,"data":[]}`, `{"code":10001,"data":{"total":0}}`,
 		`{"code":40003,"msg":"非法的参数","sub_code":"isv.access-token-expired","sub_msg":"秘密/secret","log_id":"L 13900001234"}`,
 		`{"code":40004,"sub_code":"isv.parameter-invalid:20013"}`, `{"code":30001,"sub_code":"isp.limited"}`, `{"err_no":30007,"message":"买家测试"}`,
 		`{"code":10000,"data":{"total":1,"items":[` + string(brokenRow) + `]}}`, `{"code":[]}`, `<html>502</html>`, ``,
-	} {
-		f.Add(uint16(0), "", []byte(body))
-		f.Add(uint16(229), "3", []byte(body))
-	}
-	f.Fuzz(func(t *testing.T, status uint16, retryAfter string, body []byte) {
-		synctest.Test(t, func(t *testing.T) {
-			c := told(t, 200+int(status%400), http.Header{"Retry-After": {retryAfter}, "Date": {time.Now().UTC().Format(http.TimeFormat)}}, body)
-			got, err := c.page(t.Context(), orderListing, fuzzWindow, 1, 50)
-			if err != nil {
-				if got.Rows != nil || got.Total != 0 {
-					t.Errorf("%d rows beside an error", len(got.Rows))
-				}
-				conformance.WantQuiet(t, err, codes)
-				return
-			}
-			if status%400 >= 100 {
-				t.Errorf("%d rows of %d, of status %d", len(got.Rows), got.Total, 200+status%400)
-			}
-			for _, row := range got.Rows {
-				mended, isMended := connectors.Text(row)
-				if !connectors.Valid(row) || !bytes.ContainsRune(body, '\\') && !bytes.Contains(body, row) && (!isMended || utf8.Valid(body) && !bytes.Contains(body, []byte(mended))) {
-					t.Errorf("a row that the answer does not hold: %q", row)
-				}
-			}
-		})
-	})
+	}, asked, nil)
 }
 
 // Each row of a list comes as it is, in each of the forms in which an answer may
@@ -114,28 +72,14 @@ func FuzzRows(f *testing.F) {
 	f.Add("{}\n{}", uint8(1), uint8(3))
 	f.Add("{\"total\":9}\n{\"note\":\"\\\\\\\"\"}", uint8(0), uint8(2))
 	f.Fuzz(func(t *testing.T, text string, at, form uint8) {
-		rows := goodRows([]byte(text))
-		want := len(rows)
-		if int(at) < len(rows) {
-			rows[at] = brokenRow
-		}
-		data := fmt.Appendf(nil, `{"total":%d,"shop_order_list":[%s]}`, want, bytes.Join(rows, []byte(", ")))
-		if form&1 != 0 {
-			data = quoted(data)
-		}
-		said := []string{`"code":10000`, `"err_no":"0"`, `"code":"10000","err_no":7`}[form>>1%3]
-		body := fmt.Appendf(nil, `{%s,"data":%s}`, said, data)
-		synctest.Test(t, func(t *testing.T) {
-			got, err := told(t, 200, nil, body).page(t.Context(), orderListing, fuzzWindow, 1, 50)
-			if err != nil || len(got.Rows) != want || got.Total != want {
-				t.Fatalf("%d rows of %d, %d in all, %v", len(got.Rows), want, got.Total, err)
+		conformance.WantRows(t, text, at, brokenRow, func(rows []byte, total int) []byte {
+			data := fmt.Appendf(nil, `{"total":%d,"shop_order_list":[%s]}`, total, rows)
+			if form&1 != 0 {
+				data = conformance.Quoted(data)
 			}
-			for i, row := range got.Rows {
-				if mended, ok := connectors.Text(row); !bytes.Equal(row, rows[i]) && (!ok || mended != string(rows[i])) {
-					t.Errorf("row %d is %q, and was %q", i, row, rows[i])
-				}
-			}
-		})
+			said := []string{`"code":10000`, `"err_no":"0"`, `"code":"10000","err_no":7`}[form>>1%3]
+			return fmt.Appendf(nil, `{%s,"data":%s}`, said, data)
+		}, asked)
 	})
 }
 
@@ -151,9 +95,9 @@ func FuzzGrant(f *testing.F) {
 		f.Add([]byte(body), uint8(len(body)))
 	}
 	f.Fuzz(func(t *testing.T, body []byte, form uint8) {
-		synctest.Test(t, func(t *testing.T) {
+		conformance.WantGrant(t, codes, func(t *testing.T) (connectors.Token, error) {
 			cfg := Config{
-				URL: "http://douyin.example", AppKey: testKey, AppSecret: fuzzSecret, RequestsPerSecond: 1e6,
+				URL: "http://douyin.example", AppKey: testKey, AppSecret: conformance.FuzzSecret, RequestsPerSecond: 1e6,
 				Transport: conformance.Said(func(*http.Request) (int, http.Header, []byte) { return 200, nil, body }),
 			}
 			if form&1 != 0 {
@@ -163,17 +107,8 @@ func FuzzGrant(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			now := time.Now()
-			got, err := c.client.renew(t.Context(), connectors.Token{Access: "old", Refresh: fuzzSecret})
-			if err != nil {
-				if got.Access != "" {
-					t.Error("a token beside an error")
-				}
-				conformance.WantQuiet(t, err, codes)
-				return
-			}
-			conformance.WantKept(t, got, now)
-		})
+			return c.client.renew(t.Context(), connectors.Token{Access: "old", Refresh: conformance.FuzzSecret})
+		}, nil)
 	})
 }
 

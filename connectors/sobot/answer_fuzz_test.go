@@ -9,26 +9,21 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"oneid/connectors"
 	"oneid/connectors/conformance"
 )
-
-// fuzzSecret has characters that no code has: it is found wherever it is repeated.
-const fuzzSecret = "秘密/secret"
 
 // told is a connector to which the desk says one thing, whatever it is asked but a
 // token.
 func told(t *testing.T, status int, header http.Header, body []byte) *Connector {
 	t.Helper()
 	c, err := New("desk", Config{
-		URL: "http://sobot.example", AppID: "1", AppKey: fuzzSecret, RequestsPerSecond: 1e6,
+		URL: "http://sobot.example", AppID: "1", AppKey: conformance.FuzzSecret, RequestsPerSecond: 1e6,
 		Transport: conformance.Said(func(r *http.Request) (int, http.Header, []byte) {
 			if r.URL.Path == "/api/get_token" {
-				return 200, nil, []byte(`{"ret_code":"000000","item":{"token":"` + fuzzSecret + `","expires_in":86400}}`)
+				return 200, nil, []byte(`{"ret_code":"000000","item":{"token":"` + conformance.FuzzSecret + `","expires_in":86400}}`)
 			}
 			return status, header, body
 		}),
@@ -42,51 +37,38 @@ func told(t *testing.T, status int, header http.Header, body []byte) *Connector 
 // An hour of the desk's.
 var fuzzWindow = connectors.Window{From: time.Unix(1767229200, 0), To: time.Unix(1767232800, 0)}
 
+// asked asks for a list to which the desk says one thing.
+func asked(t *testing.T, status int, header http.Header, body []byte) (connectors.Rows, error) {
+	t.Helper()
+	return told(t, status, header, body).page(t.Context(), fuzzWindow, 1, 50)
+}
+
 // Whatever the desk answers to a call for a list, and for one ticket: rows are given,
 // or an error that repeats nothing of the answer, and never both.
 func FuzzAnswer(f *testing.F) {
-	for _, body := range []string{
+	conformance.FuzzAnswer(f, codes, []string{
 		`{"ret_code":"000000","ret_msg":"ok","total_count":1,"items":[{"ticketid":"a","user_tels":"13900001234"}]}`,
 		`{"ret_code":0,"total_count":"0","items":null}`, `{"ret_code":"000000","item":{"ticketid":"a"}}`, `{"ret_code":"000000","items":[1]}`, "{\"ret_code\":\"000000\",\"item\":{\"ticketid\":\"a\x08\"}}", "{\"ret_code\":\"000000\",\"items\":[{\"ticketid\":\"a\x08\"}]}",
 		`{"ret_code":"900002","ret_msg":"秘密/secret"}`, `{"ret_code":"买家测试 13900001234"}`, `{"ret_code":[]}`, `<html>502</html>`, ``,
-	} {
-		f.Add(uint16(0), "", []byte(body))
-		f.Add(uint16(229), "3", []byte(body))
-	}
-	f.Fuzz(func(t *testing.T, status uint16, retryAfter string, body []byte) {
-		synctest.Test(t, func(t *testing.T) {
-			c := told(t, 200+int(status%400), http.Header{"Retry-After": {retryAfter}, "Date": {time.Now().UTC().Format(http.TimeFormat)}}, body)
-			got, err := c.page(t.Context(), fuzzWindow, 1, 50)
-			if err != nil {
-				conformance.WantQuiet(t, err, codes)
-			}
-			if err != nil && got.Rows != nil || err == nil && status%400 >= 100 {
-				t.Errorf("%d rows of status %d, %v", len(got.Rows), 200+status%400, err)
-			}
-			if code, known := connectors.LenientText(""), json.Valid(body); err == nil && known {
-				connectors.Members(body, func(name string, value json.RawMessage) {
-					if name == "ret_code" {
-						_ = code.UnmarshalJSON(value) // a text that is cut off is none of valid JSON
-					}
-				})
-				if code == "" || strings.Trim(string(code), "0") != "" {
-					t.Errorf("an answer of code %q is taken for a good one", code)
+	}, asked, func(t *testing.T, body []byte, _ connectors.Rows, err error) {
+		if code := connectors.LenientText(""); err == nil && json.Valid(body) {
+			connectors.Members(body, func(name string, value json.RawMessage) {
+				if name == "ret_code" {
+					_ = code.UnmarshalJSON(value) // a text that is cut off is none of valid JSON
 				}
+			})
+			if code == "" || strings.Trim(string(code), "0") != "" {
+				t.Errorf("an answer of code %q is taken for a good one", code)
 			}
-			for _, row := range got.Rows {
-				if text, ok := connectors.Text(row); !connectors.Valid(row) || !bytes.Contains(body, row) && (!ok || utf8.Valid(body) && !bytes.ContainsRune(body, '\\') && !bytes.Contains(body, []byte(text))) {
-					t.Errorf("a row that the answer does not hold: %q", row)
-				}
-			}
-			one, err := c.detail(t.Context(), "a")
-			if err != nil {
-				conformance.WantQuiet(t, err, codes)
-			}
-			broken, isBroken := connectors.Text(one)
-			if err != nil && one != nil || err == nil && (!connectors.Valid(one) || !isBroken && (one[0] != '{' || !bytes.Contains(body, one)) || isBroken && broken[0] != '{') {
-				t.Errorf("the ticket %q, %v", one, err)
-			}
-		})
+		}
+		one, err := told(t, http.StatusOK, nil, body).detail(t.Context(), "a")
+		if err != nil {
+			conformance.WantQuiet(t, err, codes)
+		}
+		broken, isBroken := connectors.Text(one)
+		if err != nil && one != nil || err == nil && (!connectors.Valid(one) || !isBroken && (one[0] != '{' || !bytes.Contains(body, one)) || isBroken && broken[0] != '{') {
+			t.Errorf("the ticket %q, %v", one, err)
+		}
 	})
 }
 
@@ -95,29 +77,11 @@ func FuzzAnswer(f *testing.F) {
 func FuzzRows(f *testing.F) {
 	f.Add(`{"ticketid":"1","deals":[{"a":1}]}`+"\n"+`{"ticketid":2,"subject":"a]}"}`, uint8(1))
 	f.Add("1\nnull\n\"text\"\n[]\n{}", uint8(9))
+	broken := []byte("{\"ticketid\":2,\"subject\":\"a\x08b\"}") // what no repetition makes JSON
 	f.Fuzz(func(t *testing.T, text string, at uint8) {
-		var rows [][]byte
-		for _, line := range bytes.Split([]byte(text), []byte("\n")) {
-			if line = bytes.Trim(line, " \t\r"); json.Valid(line) {
-				rows = append(rows, line)
-			}
-		}
-		want := len(rows)
-		if int(at) < len(rows) {
-			rows[at] = []byte("{\"ticketid\":2,\"subject\":\"a\x08b\"}")
-		}
-		body := fmt.Appendf(nil, `{"ret_code":"000000","total_count":%d,"items":[%s]}`, want, bytes.Join(rows, []byte(", ")))
-		synctest.Test(t, func(t *testing.T) {
-			got, err := told(t, 200, nil, body).page(t.Context(), fuzzWindow, 1, 50)
-			if err != nil || len(got.Rows) != want || got.Total != want {
-				t.Fatalf("%d rows of %d, %d in all, %v", len(got.Rows), want, got.Total, err)
-			}
-			for i, row := range got.Rows {
-				if mended, ok := connectors.Text(row); !bytes.Equal(row, rows[i]) && (!ok || mended != string(rows[i])) {
-					t.Errorf("row %d is %q, and was %q", i, row, rows[i])
-				}
-			}
-		})
+		conformance.WantRows(t, text, at, broken, func(rows []byte, total int) []byte {
+			return fmt.Appendf(nil, `{"ret_code":"000000","total_count":%d,"items":[%s]}`, total, rows)
+		}, asked)
 	})
 }
 
@@ -131,25 +95,17 @@ func FuzzGrant(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		synctest.Test(t, func(t *testing.T) {
+		conformance.WantGrant(t, codes, func(t *testing.T) (connectors.Token, error) {
 			c, err := New("desk", Config{
-				URL: "http://sobot.example", AppID: "1", AppKey: fuzzSecret, RequestsPerSecond: 1e6,
+				URL: "http://sobot.example", AppID: "1", AppKey: conformance.FuzzSecret, RequestsPerSecond: 1e6,
 				Transport: conformance.Said(func(*http.Request) (int, http.Header, []byte) { return 200, nil, body }),
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			now := time.Now()
-			got, err := c.client.renew(t.Context(), connectors.Token{})
-			if err != nil {
-				if got.Access != "" {
-					t.Error("a token beside an error")
-				}
-				conformance.WantQuiet(t, err, codes)
-				return
-			}
-			conformance.WantKept(t, got, now)
-			if life := got.Expires.Sub(now); life <= 0 || life > tokenLives {
+			return c.client.renew(t.Context(), connectors.Token{})
+		}, func(t *testing.T, got connectors.Token, given time.Time) {
+			if life := got.Expires.Sub(given); life <= 0 || life > tokenLives {
 				t.Errorf("a token of %s", life)
 			}
 		})
