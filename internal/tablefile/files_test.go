@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/xuri/excelize/v2"
@@ -591,5 +593,41 @@ func fuzzFiles(f *testing.F) {
 			}
 			return errors.New("enough")
 		}})
+	})
+}
+
+// Whatever name an entry of a zip has: what is read of it is named by a name that
+// lies within the zip, in UTF-8, or the zip is refused.
+func FuzzNames(f *testing.F) {
+	for _, name := range []string{
+		"a.csv", "b/c.csv", "订单.csv", gbk("订单/一.csv"), "../a.csv", "/etc/a.csv", `..\a.csv`, `C:\a.csv`, "a/../../b.csv", "a\x00.csv", "", "./a.csv", "a//b.csv", "\xff\xfe.csv",
+		"__MACOSX/a.csv", ".a.csv", "a.csv/", "xl/workbook.xml", "a.zip", "NUL.csv", gbk("诚") + "|.csv", "a\x1b[2J.csv", "a\u202egnp.csv",
+	} {
+		f.Add(name, "b.csv")
+	}
+	temp := f.TempDir()
+	path := filepath.Join(temp, "a.zip")
+	f.Fuzz(func(t *testing.T, name, other string) {
+		if len(name) > 1<<16-1 || len(other) > 1<<16-1 || strings.HasSuffix(name, "/") || strings.HasSuffix(other, "/") {
+			return // a zip has no room for it, or it is a folder
+		}
+		if err := os.WriteFile(path, zipOf(t, name, "no\n1\n", other, "no\n2\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		look := func(inside string) {
+			rest, ok := strings.CutPrefix(inside, filepath.Base(path)+"/")
+			if !ok || !utf8.ValidString(rest) || !filepath.IsLocal(filepath.FromSlash(rest)) || strings.ContainsAny(rest, "\\\x00") || strings.ContainsFunc(rest, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+				t.Errorf("of %q and %q something is read by the name %q", name, other, inside)
+			}
+		}
+		files := &Files{Paths: []string{path}, Temp: temp, Options: Options{IsHeader: hasNumber}}
+		err := files.Each(t.Context(), Visitor{Left: func(inside string, _ error) { look(inside) }, Table: func(table *Table) error {
+			look(table.Name)
+			_, err := table.Next()
+			return err
+		}})
+		if escapes := func(name string) bool { return strings.HasPrefix(name, "/") || strings.HasPrefix(name, "../") }; (escapes(name) || escapes(other)) && !errors.Is(err, ErrPath) {
+			t.Errorf("a zip with %q and %q: %v, want %v", name, other, err, ErrPath)
+		}
 	})
 }

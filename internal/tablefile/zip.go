@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	cryptzip "github.com/yeka/zip"
@@ -141,8 +142,17 @@ func safeName(name string) bool {
 }
 
 // entryName is a name in UTF-8: programs in China write it in GBK and say
-// nothing.
+// nothing. It is shown to people: what steers a terminal is none of it.
 func entryName(entry *zip.File) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return '?'
+		}
+		return r
+	}, decodedName(entry))
+}
+
+func decodedName(entry *zip.File) string {
 	if !entry.NonUTF8 && utf8.ValidString(entry.Name) {
 		return entry.Name
 	}
