@@ -188,7 +188,8 @@ func readCode(in io.Reader, state string) taken {
 		}
 		return taken{err: hinted{fmt.Errorf("read the code: %w", err), "give it with --code CODE, or paste it when it is asked for"}}
 	}
-	if !strings.Contains(line, "code=") {
+	// A refusal's address holds no code, and is none itself.
+	if !strings.Contains(line, "code=") && !strings.Contains(line, "://") {
 		return taken{code: line}
 	}
 	address, err := url.Parse(line)
