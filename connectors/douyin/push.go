@@ -91,7 +91,7 @@ var (
 // readPush reads the messages of a push.
 func readPush(body []byte) []connectors.Message {
 	var rows []json.RawMessage
-	if json.Unmarshal(body, &rows) != nil {
+	if json.Unmarshal(body, &rows) != nil || rows == nil { // null
 		return []connectors.Message{{Raw: body, Err: errPushForm}}
 	}
 	var messages []connectors.Message

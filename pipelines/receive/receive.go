@@ -110,7 +110,12 @@ type Receiver struct {
 	topics events.Topics
 	shops  map[string]*told // by platform/shop
 	slots  chan struct{}
+	// noted is when each message was noted last, by its name.
+	noted *connectors.Recent[string, time.Time]
 }
+
+// notedKept is how many messages are known that came a moment ago.
+const notedKept = 20_000
 
 // told is a shop of a platform that tells something.
 type told struct {
@@ -118,8 +123,25 @@ type told struct {
 	fetcher connectors.Fetcher
 
 	mu sync.Mutex
-	// refusing and stopped are states that the log was told of; guarded by mu.
-	refusing, stopped bool
+	// stopped is a state that the log was told of, and refused when it was last told
+	// of a refusal; guarded by mu.
+	stopped bool
+	refused time.Time
+}
+
+// toldEvery is how much time lies between two lines about refusals: who finds the
+// address can send any number, also between the platform's own.
+const toldEvery = 10 * time.Minute
+
+// tells says whether the log is to be told of a refusal.
+func (t *told) tells(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.refused.IsZero() && now.Sub(t.refused) < toldEvery {
+		return false
+	}
+	t.refused = now
+	return true
 }
 
 // New makes a Receiver; it starts nothing.
@@ -127,7 +149,7 @@ func New(c Config) *Receiver {
 	if c.Within <= 0 {
 		c.Within = 1500 * time.Millisecond
 	}
-	r := &Receiver{config: c, topics: events.TopicsOf(c.Brand), shops: make(map[string]*told), slots: make(chan struct{}, atOnce)}
+	r := &Receiver{config: c, topics: events.TopicsOf(c.Brand), shops: make(map[string]*told), slots: make(chan struct{}, atOnce), noted: connectors.NewRecent[string, time.Time](notedKept)}
 	for _, s := range c.Shops {
 		if fetcher, ok := s.Connector.(connectors.Fetcher); ok {
 			r.shops[s.Platform+"/"+s.Name] = &told{Shop: s, fetcher: fetcher}
@@ -176,14 +198,12 @@ func (r *Receiver) answer(w http.ResponseWriter, shop *told, pushed connectors.P
 	switch {
 	case errors.Is(err, connectors.ErrRefused):
 		r.count(shop, Refused)
-		if shop.changes(&shop.refusing, true) {
+		if shop.tells(time.Now()) {
 			r.config.Log.Warn("a push was refused: it is not signed with the shop's keys; more are only counted", "platform", shop.Platform, "shop", shop.Name)
 		}
 	case err != nil:
 		r.count(shop, Failed)
 		r.config.Log.Debug("a push could not be kept; the platform is told so", "platform", shop.Platform, "shop", shop.Name, "error", err)
-	default:
-		shop.changes(&shop.refusing, false)
 	}
 	answer := pushed.Answer(err)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -197,6 +217,7 @@ func (r *Receiver) note(ctx context.Context, by *told, messages []connectors.Mes
 	now := time.Now()
 	var pushes []kafka.Message
 	var noted []*told
+	var names []string
 	for _, m := range messages {
 		shop := by
 		if m.Shop != "" && m.Shop != by.Name {
@@ -215,14 +236,21 @@ func (r *Receiver) note(ctx context.Context, by *told, messages []connectors.Mes
 			r.count(shop, Unread)
 			continue
 		}
-		name := r.config.Keys.Hash("push", shop.Platform+"/"+shop.Name, string(m.Raw))
+		hash := r.config.Keys.Hash("push", shop.Platform+"/"+shop.Name, string(m.Raw))
+		// What lies there already is asked for once, however often it comes. One message
+		// may name several things.
+		name := m.Stream + " " + hex.EncodeToString(hash[:])
+		if at, known := r.noted.Get(name); known && now.Sub(at) < remember {
+			r.count(shop, Noted)
+			continue
+		}
 		wire, err := r.topics.EncodePush(&events.Push{
 			Platform: shop.Platform, Shop: shop.Name, Stream: m.Stream, EntityId: m.ID, Type: m.Type, ReceivedMs: now.UnixMilli(),
-		}, m.Raw, hex.EncodeToString(name[:]), r.config.Keys)
+		}, m.Raw, hex.EncodeToString(hash[:]), r.config.Keys)
 		if err != nil {
 			return err
 		}
-		pushes, noted = append(pushes, kafka.MessageOf(wire)), append(noted, shop)
+		pushes, noted, names = append(pushes, kafka.MessageOf(wire)), append(noted, shop), append(names, name)
 	}
 	if len(pushes) == 0 {
 		return nil
@@ -230,8 +258,9 @@ func (r *Receiver) note(ctx context.Context, by *told, messages []connectors.Mes
 	if err := r.config.Publisher.Publish(ctx, pushes); err != nil {
 		return fmt.Errorf("receive: note pushes of %s/%s: %w", by.Platform, by.Name, err)
 	}
-	for _, shop := range noted {
+	for i, shop := range noted {
 		r.count(shop, Noted)
+		r.noted.Put(names[i], now)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ type rig struct {
 	drifts *pull.Drifts
 }
 
-func newRig(t *testing.T, platform, shop string, connector connectors.Connector, more ...func(*Config)) *rig {
+func newRig(t testing.TB, platform, shop string, connector connectors.Connector, more ...func(*Config)) *rig {
 	t.Helper()
 	brand := brokertest.Brand()
 	client, err := kafka.New(kafka.Config{Brokers: brokertest.Brokers(t)})
@@ -219,13 +219,13 @@ type shopOf struct {
 	platform string
 	world    *simulator.World
 	shop     string
-	open     func(t *testing.T) connectors.Connector
+	open     func(t testing.TB) connectors.Connector
 	changed  map[string]bool
 	changes  int
 	streams  []string
 }
 
-func newShop(t *testing.T, platform string, seed uint64) shopOf {
+func newShop(t testing.TB, platform string, seed uint64) shopOf {
 	t.Helper()
 	world, err := simulator.New(simulator.Config{People: 120, Seed: seed, Until: time.Now().Add(-time.Hour)})
 	if err != nil {
@@ -235,7 +235,7 @@ func newShop(t *testing.T, platform string, seed uint64) shopOf {
 	s.streams = map[string][]string{
 		simulator.PlatformDouyin: {"orders", "aftersales"}, simulator.PlatformWeidian: {"orders", "tickets"}, simulator.PlatformTmall: {"orders", "tickets"},
 	}[platform]
-	s.open = func(t *testing.T) connectors.Connector {
+	s.open = func(t testing.TB) connectors.Connector {
 		face := map[string]func() http.Handler{
 			simulator.PlatformDouyin:  func() http.Handler { return simulator.Douyin(world, simulator.DouyinOptions{}) },
 			simulator.PlatformWeidian: func() http.Handler { return simulator.Weidian(world, simulator.WeidianOptions{}) },
