@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"mime"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -53,13 +51,9 @@ func readMembership(secret string, call connectors.SPICall, now time.Time) (conn
 	fail := func(kind error, why string) (connectors.Membership, error) {
 		return connectors.Membership{}, fmt.Errorf("tmall: membership call: %w: %s", kind, why)
 	}
-	form, err := spiForm(call)
-	if err != nil {
-		return fail(connectors.ErrNotUnderstood, "its form cannot be read")
-	}
-	params := spiSigned(call, form)
-	if !connectors.SameSignature(call.Query.Get("sign"), spiSign(secret, params, call.Body, form != nil)) {
-		return fail(connectors.ErrForged, "is the app_secret that of the app which the member centre calls for?")
+	params := spiSigned(call)
+	if !connectors.SameSignature(call.Query.Get("sign"), spiSign(secret, params, call.Body)) {
+		return fail(connectors.ErrForged, "is the app_secret that of the app which the member centre calls for, and the body JSON?")
 	}
 	if recut(params) {
 		return fail(connectors.ErrForged, "its parameters were cut anew from those of another call")
@@ -74,15 +68,6 @@ func readMembership(secret string, call connectors.SPICall, now time.Time) (conn
 		return fail(connectors.ErrNotUnderstood, "it names no method that is known")
 	}
 	m := connectors.Membership{Kind: kind, Call: method, Signature: call.Query.Get("sign"), At: at, Body: call.Body}
-	if form != nil {
-		plain := make(map[string]string, len(form))
-		for name := range form {
-			plain[name] = form.Get(name)
-		}
-		if m.Body, err = json.Marshal(plain); err != nil {
-			return fail(connectors.ErrNotUnderstood, "its form cannot be read")
-		}
-	}
 	var member memberCall
 	if connectors.Decode(m.Body, &member) != nil {
 		return fail(connectors.ErrNotUnderstood, "its body is not the JSON that the platform promises")
@@ -137,45 +122,36 @@ func spiTime(value string, now time.Time) (time.Time, bool) {
 	return at.UTC().Truncate(time.Second), now.Sub(at).Abs() <= connectors.MaxCallAge
 }
 
-// spiForm are the parameters of a call whose body is a form; nil for JSON.
-func spiForm(call connectors.SPICall) (url.Values, error) {
-	kind, _, err := mime.ParseMediaType(call.Header.Get("Content-Type"))
-	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, nil
-	}
-	return url.ParseQuery(string(call.Body))
-}
-
-// spiSigned are the parameters of a call that are signed: what the headers
-// listed in top-sign-list, the query and the form hold, without sign and without
-// empty ones. Nothing else of them may be believed: of a name that stands in two
-// places, the form's is signed.
-func spiSigned(call connectors.SPICall, form url.Values) map[string]string {
-	signed := make(map[string]string, len(call.Query)+len(form))
+// spiSigned are the parameters of a call that are signed: what the headers listed
+// in top-sign-list and the query hold, without sign and without empty ones. Nothing
+// else of them may be believed.
+func spiSigned(call connectors.SPICall) map[string]string {
+	signed := make(map[string]string, len(call.Query))
 	for _, name := range strings.Split(call.Header.Get("top-sign-list"), ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			signed[name] = call.Header.Get(name)
 		}
 	}
-	for _, values := range []url.Values{call.Query, form} {
-		for name := range values {
-			signed[name] = values.Get(name)
-		}
+	for name := range call.Query {
+		signed[name] = call.Query.Get(name)
 	}
 	maps.DeleteFunc(signed, func(name, value string) bool { return name == "" || value == "" || name == "sign" })
 	return signed
 }
 
-// spiSign is the signature of a call of the platform: the secret, then name
-// and value of what is signed, sorted by name, then the body unless it is a
-// form, then the secret; MD5, in upper-case hexadecimal.
-func spiSign(secret string, signed map[string]string, body []byte, form bool) string {
+// spiSign is the signature of a call of the platform: the secret, then name and
+// value of what is signed, sorted by name, then the body, then the secret; MD5, in
+// upper-case hexadecimal.
+//
+// The gateway signs the fields of a form as parameters. That cannot be believed:
+// nothing parts a nick, which its buyer chose, from the names behind it, so that he
+// writes the identifiers of somebody else into it. The member centre is documented
+// to send JSON.
+func spiSign(secret string, signed map[string]string, body []byte) string {
 	var b bytes.Buffer
 	b.WriteString(secret)
 	b.WriteString(spiText(signed))
-	if !form {
-		b.Write(body)
-	}
+	b.Write(body)
 	b.WriteString(secret)
 	sum := md5.Sum(b.Bytes()) // as the platform prescribes
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
@@ -190,14 +166,19 @@ func spiText(signed map[string]string) string {
 	return b.String()
 }
 
-// recut says that the parameters have the signature of others. Nothing parts
-// names from values in what is signed: whoever has seen one call could let its
-// timestamp or its method end in the value before it, and make of it a call of
-// today, or one of another method.
+// recut says that the parameters may have the signature of others. Nothing parts
+// names from values in what is signed, nor these from the body: whoever has seen one
+// call could let its timestamp or its method end in the value before it, and make of
+// it a call of today, or one of another method, or let the body begin elsewhere. A
+// body begins with the first brace of what is signed: what it says stands fast.
 func recut(signed map[string]string) bool {
 	text := spiText(signed)
+	if strings.Contains(text, "{") {
+		return true
+	}
 	for name, hidden := range hiddenParams {
-		if signed[name] == "" && hidden.MatchString(text) {
+		// Of two that look like it one is a part of another.
+		if seen := len(hidden.FindAllStringIndex(text, 2)); seen > 1 || seen == 1 && signed[name] == "" {
 			return true
 		}
 	}
