@@ -26,8 +26,8 @@ type Limit struct {
 	Zone *time.Location
 }
 
-// burst is how many calls may come at once.
-func (l Limit) burst() int { return max(1, int(l.PerSecond/100)) }
+// burst is how many calls of so many a second may come at once.
+func burst(perSecond float64) int { return max(1, int(perSecond/100)) }
 
 // A Keeper keeps what was used of the quotas and which bans stand, beyond the
 // process and for all that share them. It may be used concurrently.
@@ -41,25 +41,32 @@ type Keeper interface {
 	Ban(ctx context.Context, name string, until time.Time) error
 	// Banned is until when nothing may be called under a name; zero: no ban.
 	Banned(name string) time.Time
-	// Join returns once all who call under a name have heard that this process
-	// does, too. It is called before each call, and is cheap while they know.
+	// Join returns once a part of a name's rate is this process's.
 	Join(ctx context.Context, name string, demand Demand) error
-	// Share is the part of a name's rate, above 0 and at most 1, that is this
-	// process's now: it calls under the name.
+	// Share is how many of a name's calls a second are this process's at this
+	// moment; 0 until it joins, and when it is to join anew. It is cheap.
 	Share(name string, demand Demand) float64
 }
 
-// Demand is what a process calls for under a name.
-type Demand int
+// Urgency is what a process calls for under a name.
+type Urgency int
 
 const (
 	// Patient calls only for what can wait.
-	Patient Demand = iota
+	Patient Urgency = iota
 	// Urgent calls for what cannot wait.
 	Urgent
 	// Pressed is Urgent, and had to wait for its share.
 	Pressed
 )
+
+// Demand is what a process needs of a rate.
+type Demand struct {
+	Urgency Urgency
+	// Rate is how many calls a second all processes may make, and Need how many
+	// of them this one would: all of them if it uses what it gets.
+	Rate, Need float64
+}
 
 type patientKey struct{}
 
@@ -87,6 +94,15 @@ const (
 	// pressedLasts how long it is so after that.
 	pressedWait  = 500 * time.Millisecond
 	pressedLasts = 30 * time.Second
+	// needEvery is how long calls are counted to know what a process needs, and
+	// needFull the part of its share from which on it uses all it gets. It needs less
+	// from the part needLess of its need on: each change takes seconds from somebody.
+	needEvery = 5 * time.Second
+	needFull  = 0.95
+	needLess  = 0.8
+	// lookEvery is how often who waits for a rate looks whether its share is
+	// another.
+	lookEvery = 500 * time.Millisecond
 	// keptPart is the part of the quota of the rest of a day that is kept for
 	// what cannot wait: one in keptPart.
 	keptPart = 2
@@ -119,7 +135,11 @@ type bucket struct {
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
-	share     float64   // this process's part of the rate
+	share     float64   // how many calls a second are this process's
+	need      float64   // how many it would make
+	made      int       // calls since counted
+	counted   time.Time // when made was 0
+	full      bool      // whether it made all it could before that
 	urgent    int       // calls that cannot wait, and wait for the rate
 	urgentAt  time.Time // when the last such call was made
 	pressedAt time.Time // when such a call had to wait
@@ -131,8 +151,10 @@ type bucket struct {
 	usedUp    bool      // day has no more
 	keptUntil time.Time // what is left until then is for what cannot wait
 
-	// turn is held by the one patient call that waits for the rate.
-	turn chan struct{}
+	// turn is held by the one patient call that waits for the rate, and first by
+	// the one of the others: what is reserved ahead would come at a share that is
+	// lost by then.
+	turn, first chan struct{}
 }
 
 // bucket is that of a limit. Of several limits of one name the first counts.
@@ -141,12 +163,12 @@ func (l *Limits) bucket(limit Limit) *bucket {
 	defer l.mu.Unlock()
 	b := l.buckets[limit.Name]
 	if b == nil {
-		b = &bucket{limit: limit, rate: rate.NewLimiter(rate.Inf, 1), share: 1, turn: make(chan struct{}, 1)}
+		b = &bucket{limit: limit, rate: rate.NewLimiter(rate.Inf, 1), share: limit.PerSecond, need: limit.PerSecond, turn: make(chan struct{}, 1), first: make(chan struct{}, 1)}
 		if limit.Zone == nil {
 			b.limit.Zone = time.UTC
 		}
 		if limit.PerSecond > 0 {
-			b.rate = rate.NewLimiter(b.perSecond(), limit.burst())
+			b.rate = rate.NewLimiter(b.perSecond(), burst(limit.PerSecond))
 		}
 		l.buckets[limit.Name] = b
 	}
@@ -155,11 +177,10 @@ func (l *Limits) bucket(limit Limit) *bucket {
 
 // perSecond is the rate at which tokens come, for this process's share of the
 // limit: what comes at once is taken off it, so that no second has more than
-// the limit.
+// a share of whole calls.
 func (b *bucket) perSecond() rate.Limit {
-	all := b.limit.PerSecond * b.share
 	// A thousandth less, so that rounding puts no call into the second before.
-	return rate.Limit(0.999 * max(all-float64(b.limit.burst()-1), all/2))
+	return rate.Limit(0.999 * max(b.share-float64(burst(b.share)-1), b.share/2))
 }
 
 // ban holds all calls under a name until then; a shorter ban than the one that
@@ -373,14 +394,7 @@ func (l *Limits) sleep(ctx context.Context, w Wait, left time.Duration) error {
 			}
 		}()
 	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return pause(ctx, left)
 }
 
 // awaitRate waits for the buckets' tokens: for none while the process joins a rate,
@@ -391,26 +405,41 @@ func (l *Limits) awaitRate(ctx context.Context, buckets []*bucket) error {
 		if b.limit.PerSecond == 0 {
 			continue
 		}
-		demand := b.demand(patient)
-		if l.keeper == nil {
-			continue
+		if err := l.join(ctx, b, patient); err != nil {
+			return err
 		}
-		if err := l.keeper.Join(ctx, b.limit.Name, demand); err != nil {
-			return fmt.Errorf("share the rate of %s: %w", b.limit.Name, err)
-		}
-		b.reshare(l.keeper.Share(b.limit.Name, demand))
 	}
 	for _, b := range buckets {
 		if b.limit.PerSecond == 0 {
 			continue
 		}
-		wait := b.wait
+		wait := l.wait
 		if patient {
-			wait = b.waitPatiently
+			wait = l.waitPatiently
 		}
-		if err := wait(ctx); err != nil {
+		if err := wait(ctx, b); err != nil {
 			return err
 		}
+		b.mu.Lock()
+		b.made++
+		b.mu.Unlock()
+	}
+	return nil
+}
+
+// join returns once a part of a bucket's rate is this process's, and takes it.
+func (l *Limits) join(ctx context.Context, b *bucket, patient bool) error {
+	demand := b.demand(patient)
+	if l.keeper == nil {
+		return nil
+	}
+	for !l.reshare(b, demand) {
+		if err := l.keeper.Join(ctx, b.limit.Name, demand); err != nil {
+			return fmt.Errorf("share the rate of %s: %w", b.limit.Name, err)
+		}
+		b.mu.Lock()
+		b.made, b.counted = 0, time.Now() // what could not be made says nothing of what is needed
+		b.mu.Unlock()
 	}
 	return nil
 }
@@ -423,32 +452,71 @@ func (b *bucket) demand(patient bool) Demand {
 	if !patient {
 		b.urgentAt = now
 	}
+	b.count(now)
+	d := Demand{Urgency: Patient, Rate: b.limit.PerSecond, Need: b.need}
 	switch {
 	case now.Sub(b.pressedAt) < pressedLasts:
-		return Pressed
+		d.Urgency = Pressed
 	case now.Sub(b.urgentAt) < urgentLasts:
-		return Urgent
+		d.Urgency = Urgent
 	}
-	return Patient
+	return d
 }
 
-// reshare takes this process's part of the rate.
-func (b *bucket) reshare(share float64) {
+// count says, every now and then, what the calls since the last time need: all of
+// the rate at first, then a little more than they were. Who made all that were
+// given needs twice as many, and who did so again all there are: a crowd of calls
+// once takes little from others. mu is held.
+func (b *bucket) count(now time.Time) {
+	if b.counted.IsZero() {
+		b.counted = now
+	}
+	since := now.Sub(b.counted)
+	if since < needEvery {
+		return
+	}
+	made := float64(b.made) / since.Seconds()
+	switch full := made >= needFull*b.share; {
+	case full && b.full:
+		b.need = b.limit.PerSecond
+	case full:
+		b.need, b.full = 2*b.share, true
+	case made < needLess*needFull*b.need:
+		b.need, b.full = made/needFull, false
+	default:
+		b.full = false
+	}
+	b.need = min(b.need, b.limit.PerSecond)
+	b.made, b.counted = 0, now
+}
+
+// reshare takes this process's part of the rate as it is now; false if it has none.
+func (l *Limits) reshare(b *bucket, demand Demand) bool {
+	if l.keeper == nil {
+		return true
+	}
+	share := l.keeper.Share(b.limit.Name, demand)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if share != b.share {
+	if share != b.share && share > 0 {
+		if share > b.share {
+			b.made, b.counted = 0, time.Now() // nor did a smaller share
+		}
 		b.share = share
 		b.rate.SetLimit(b.perSecond())
+		b.rate.SetBurst(burst(share))
 	}
+	return share > 0
 }
 
-// wait waits for a token, before all patient calls.
-func (b *bucket) wait(ctx context.Context) error {
+// wait waits for a token, before all patient calls and after those that came
+// before it.
+func (l *Limits) wait(ctx context.Context, b *bucket) error {
 	begun := time.Now()
 	b.mu.Lock()
 	b.urgent++
 	b.mu.Unlock()
-	err := b.rate.Wait(ctx)
+	err := l.waitFirst(ctx, b)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.urgent--
@@ -458,9 +526,57 @@ func (b *bucket) wait(ctx context.Context) error {
 	return err
 }
 
+func (l *Limits) waitFirst(ctx context.Context, b *bucket) error {
+	select {
+	case b.first <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.first }()
+	for {
+		if err := l.join(ctx, b, false); err != nil {
+			return err
+		}
+		token := b.rate.Reserve()
+		had := b.rate.Limit()
+		left := token.Delay()
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < left {
+			token.Cancel()
+			return fmt.Errorf("the rate of %s leaves no call before: %w", b.limit.Name, context.DeadlineExceeded)
+		}
+		for left > 0 && b.rate.Limit() == had {
+			if err := pause(ctx, min(left, lookEvery)); err != nil {
+				token.Cancel()
+				return err
+			}
+			left = token.Delay()
+			if !l.reshare(b, b.demand(false)) {
+				break
+			}
+		}
+		// What was frozen meanwhile, or has another share now, asks again.
+		if left <= 0 && l.reshare(b, b.demand(false)) && b.rate.Limit() == had {
+			return nil
+		}
+		token.Cancel()
+	}
+}
+
+// pause sleeps, unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
 // waitPatiently waits for a token that nobody else waits for. It takes none
 // before there is one, so that others never wait for it.
-func (b *bucket) waitPatiently(ctx context.Context) error {
+func (l *Limits) waitPatiently(ctx context.Context, b *bucket) error {
 	select {
 	case b.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -468,6 +584,9 @@ func (b *bucket) waitPatiently(ctx context.Context) error {
 	}
 	defer func() { <-b.turn }()
 	for {
+		if err := l.join(ctx, b, true); err != nil {
+			return err
+		}
 		b.mu.Lock()
 		free := b.urgent == 0 && b.rate.Allow()
 		b.mu.Unlock()
@@ -475,12 +594,9 @@ func (b *bucket) waitPatiently(ctx context.Context) error {
 			return nil
 		}
 		lacks := 1 - b.rate.Tokens()
-		timer := time.NewTimer(max(time.Duration(lacks/float64(b.rate.Limit())*float64(time.Second)), time.Millisecond))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
+		lasts := time.Duration(lacks / float64(b.rate.Limit()) * float64(time.Second))
+		if err := pause(ctx, min(max(lasts, time.Millisecond), lookEvery)); err != nil {
+			return err
 		}
 	}
 }

@@ -25,8 +25,8 @@ type ledger struct {
 	mu     sync.Mutex
 	used   map[string]int
 	banned map[string]time.Time
-	share  float64
-	demand Demand // the last
+	share  float64 // of each rate, 0 to 1
+	demand Urgency // the last
 }
 
 func newLedger() *ledger {
@@ -56,11 +56,14 @@ func (l *ledger) Banned(name string) time.Time {
 }
 
 func (l *ledger) Join(_ context.Context, _ string, demand Demand) error {
-	l.demand = demand
+	l.demand = demand.Urgency
 	return nil
 }
 
-func (l *ledger) Share(string, Demand) float64 { return l.share }
+func (l *ledger) Share(_ string, demand Demand) float64 {
+	l.demand = demand.Urgency
+	return l.share * demand.Rate
+}
 
 // clientOf is a client of a shop under shared limits.
 func clientOf(t *testing.T, l *Limits, shop string, app Limit) *Client {
@@ -259,7 +262,7 @@ func TestWhoWaitsIsPressed(t *testing.T) {
 	for name, c := range map[string]struct {
 		perSecond float64
 		patient   bool
-		want      Demand
+		want      Urgency
 	}{
 		"waits for long":            {2, false, Pressed},
 		"waits a little":            {2.5, false, Urgent},
@@ -275,7 +278,7 @@ func TestWhoWaitsIsPressed(t *testing.T) {
 			if c.patient {
 				ctx = WithPatience(ctx)
 			}
-			call := func() Demand {
+			call := func() Urgency {
 				if _, err := c0.Do(ctx, "m", form, good); err != nil {
 					t.Fatal(err)
 				}
@@ -397,16 +400,29 @@ type slowToJoin struct {
 }
 
 func (s slowToJoin) Join(_ context.Context, name string, _ Demand) error {
+	<-s.ready(name)
+	return nil
+}
+
+func (s slowToJoin) Share(name string, demand Demand) float64 {
+	select {
+	case <-s.ready(name):
+		return demand.Rate
+	default:
+		return 0
+	}
+}
+
+func (s slowToJoin) ready(name string) chan struct{} {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	ready, ok := s.joined[name]
 	if !ok {
 		ready = make(chan struct{})
 		s.joined[name] = ready
 		time.AfterFunc(3*time.Second, func() { close(ready) })
 	}
-	s.mu.Unlock()
-	<-ready
-	return nil
+	return ready
 }
 
 // While a process joins one of a call's rates, no tokens of another are saved up:

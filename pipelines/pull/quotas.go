@@ -3,7 +3,6 @@ package pull
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,7 +33,7 @@ type Quotas struct {
 	topic     string
 	process   string
 
-	asking sync.Mutex // held by the one who writes a share, until it is read
+	asking chan struct{} // holds what the one puts in who writes a share, until it is read
 
 	reading sync.Mutex
 	next    int64 // the offset to read on from; guarded by reading
@@ -42,12 +41,10 @@ type Quotas struct {
 	mu sync.Mutex
 	// The fields below are guarded by mu.
 	// see, if set, is told of each share in the topic's order, whoever reads it.
-	see    func(name, process string)
-	shares map[string]map[string]processShare // name → process
-	called map[string]time.Time               // name of a rate → when this process called last
-	wants  map[string]httpclient.Demand       // name of a rate → what for
-	joins  map[string]chan struct{}           // name of a rate → closed when this process has joined
-	joined map[string]bool                    // name of a rate → whether it has
+	see     func(name, process string)
+	shares  map[string]map[string]processShare // name → process
+	rates   map[string]*shared                 // name of a rate under which this process called
+	heardAt time.Time                          // what was in the topic then was read
 }
 
 var _ httpclient.Keeper = (*Quotas)(nil)
@@ -59,25 +56,28 @@ type processShare struct {
 	Used  int       `json:"used"`
 	Quota int       `json:"quota,omitempty"` // of that day, for all
 	Until time.Time `json:"until,omitzero"`  // of a ban
-	// Demand is what it calls for. One that does not say calls for what cannot
-	// wait.
-	Demand httpclient.Demand `json:"demand"`
-	// Pressed is since when it has been pressed.
-	Pressed time.Time `json:"pressed,omitzero"`
+	// Demand is what it calls for, Rate how many calls a second it holds to be
+	// allowed to all, and Need how many of them it would make.
+	Demand httpclient.Urgency `json:"demand"`
+	Rate   float64            `json:"rate,omitempty"`
+	Need   float64            `json:"need,omitempty"`
+	// Silent are processes of which nothing was heard since what they wrote at
+	// these offsets: they are not waited for.
+	Silent map[string]int64 `json:"silent,omitempty"`
 	// Gone says that it calls no more.
-	Gone    bool `json:"gone,omitempty"`
-	written time.Time
+	Gone    bool      `json:"gone,omitempty"`
+	written time.Time // by its clock
+	read    time.Time // by ours
+	offset  int64
 }
-
-// calls says that its process is one of those that call.
-func (s processShare) calls(now time.Time) bool { return !s.Gone && now.Sub(s.written) < shareLasts }
 
 const (
 	// quotaPrefix begins the keys of shares in the topic: no platform is
 	// called so.
 	quotaPrefix = "limits/"
-	// shareEvery is how often a process that calls says that it is there, and
-	// shareLasts how long it counts after that.
+	// shareEvery is how often a process that calls alone says that it is there.
+	// Versions that did not say what they need said it as seldom among others, and
+	// counted for shareLasts.
 	shareEvery = 30 * time.Second
 	shareLasts = 3 * shareEvery
 	// leaveTakes bounds how long a process that ends tries to say so.
@@ -90,8 +90,7 @@ const (
 func OpenQuotas(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher, topic string) (*Quotas, error) {
 	q := &Quotas{
 		client: client, publisher: publisher, topic: topic, process: uuid.NewString(),
-		shares: make(map[string]map[string]processShare), called: make(map[string]time.Time), wants: make(map[string]httpclient.Demand),
-		joins: make(map[string]chan struct{}), joined: make(map[string]bool),
+		asking: make(chan struct{}, 1), shares: make(map[string]map[string]processShare), rates: make(map[string]*shared),
 	}
 	first, _, err := client.Ends(ctx, topic)
 	if err != nil {
@@ -108,7 +107,7 @@ func OpenQuotas(ctx context.Context, client *kafka.Client, publisher *kafka.Publ
 }
 
 // forget takes out of the topic what processes of before a moment wrote: their
-// day is over, and so are their bans.
+// day is over, and so are their bans. This process hears of it as the others do.
 func (q *Quotas) forget(ctx context.Context, before time.Time) error {
 	var gone []kafka.Message
 	q.mu.Lock()
@@ -116,7 +115,6 @@ func (q *Quotas) forget(ctx context.Context, before time.Time) error {
 		for process, s := range shares {
 			if s.written.Before(before) {
 				gone = append(gone, kafka.Message{Topic: q.topic, Key: []byte(quotaPrefix + name + "/" + process)})
-				delete(shares, process)
 			}
 		}
 	}
@@ -130,77 +128,30 @@ func (q *Quotas) forget(ctx context.Context, before time.Time) error {
 // Run hears of the others, and lets them hear of this process, until ctx ends:
 // then that it is gone. What cannot be heard while Kafka is away is heard later.
 func (q *Quotas) Run(ctx context.Context) {
-	defer q.leave(ctx)
 	for pipelines.Sleep(ctx, time.Second) == nil {
-		if q.catchUp(ctx) != nil {
-			continue
-		}
-		for _, name := range q.toTell(time.Now()) {
-			_ = q.tell(ctx, name) // told the next time
-		}
+		q.hear(ctx)
 	}
+	_ = q.leave(ctx) // unsaid, the others notice it
 }
 
-// leave says that this process calls no more, so that the others have its part at
-// once; unsaid, they have it after shareLasts.
-func (q *Quotas) leave(ctx context.Context) {
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTakes)
-	defer cancel()
-	q.asking.Lock()
-	defer q.asking.Unlock()
-	q.mu.Lock()
-	names := slices.Collect(maps.Keys(q.called))
-	q.mu.Unlock()
-	for _, name := range names {
-		mine := q.share(name)
-		mine.Gone = true
-		_ = q.write(leaving, name, mine) // or it is not said
+func (q *Quotas) hear(ctx context.Context) {
+	if q.catchUp(ctx) != nil {
+		return
+	}
+	for _, name := range q.toTell(time.Now()) {
+		_ = q.tell(ctx, name) // told the next time
 	}
 }
 
 // tell writes a share as it is: not beside one who raises it, or the lower one
 // might be the last.
 func (q *Quotas) tell(ctx context.Context, name string) error {
-	q.asking.Lock()
-	defer q.asking.Unlock()
+	q.asking <- struct{}{}
+	defer func() { <-q.asking }()
 	if err := q.write(ctx, name, q.share(name)); err != nil {
 		return err
 	}
 	return q.catchUp(ctx)
-}
-
-// toTell are the names under which this process called and has not said so
-// for a while.
-func (q *Quotas) toTell(now time.Time) []string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var names []string
-	for name, at := range q.called {
-		mine, told := q.shares[name][q.process]
-		if now.Sub(at) < shareEvery && (now.Sub(mine.written) >= shareEvery || !told || mine.Demand != q.wants[name]) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// share is this process's under a name, as it is to be written now.
-func (q *Quotas) share(name string) processShare {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	mine := q.shares[name][q.process]
-	demand, calls := q.wants[name]
-	if !calls {
-		demand = httpclient.Urgent
-	}
-	switch {
-	case demand != httpclient.Pressed:
-		mine.Pressed = time.Time{}
-	case mine.Pressed.IsZero():
-		mine.Pressed = time.Now().UTC()
-	}
-	mine.Demand, mine.Gone = demand, false
-	return mine
 }
 
 // write writes this process's share and returns once it is acknowledged.
@@ -222,37 +173,53 @@ func (q *Quotas) write(ctx context.Context, name string, s processShare) error {
 func (q *Quotas) catchUp(ctx context.Context) error {
 	q.reading.Lock()
 	defer q.reading.Unlock()
-	_, next, err := q.client.Ends(ctx, q.topic)
+	begun := time.Now()
+	first, next, err := q.client.Ends(ctx, q.topic)
 	if err != nil {
 		return err
 	}
+	// What left the topic was superseded or forgotten.
+	q.next = max(q.next, first[0])
 	err = q.client.ReadRange(ctx, q.topic, 0, q.next, next[0], true, func(m kafka.Fetched) error {
+		q.next = m.Offset + 1
 		name, process, s, ok := readShare(m)
 		if !ok {
 			return nil
 		}
+		s.read, s.offset = time.Now(), m.Offset
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if len(m.Value) == 0 { // of a process that is long gone
-			delete(q.shares[name], process)
-			return nil
-		}
-		if q.shares[name] == nil {
-			q.shares[name] = make(map[string]processShare)
-		}
-		q.shares[name][process] = s
-		if q.see != nil {
-			q.see(name, process)
+			q.apply(name, process, nil)
+		} else {
+			q.apply(name, process, &s)
 		}
 		return nil
 	})
-	if errors.Is(err, kafka.ErrTrimmed) { // the oldest left while they were read
-		err = nil
-	}
 	if err == nil {
 		q.next = next[0]
+		q.mu.Lock()
+		q.heardAt = begun
+		q.mu.Unlock()
 	}
 	return err
+}
+
+// apply takes what a process wrote, nil if that was forgotten. mu is held.
+func (q *Quotas) apply(name, process string, s *processShare) {
+	alone := q.nobody(name)
+	if q.shares[name] == nil {
+		q.shares[name] = make(map[string]processShare)
+	}
+	if s == nil {
+		delete(q.shares[name], process)
+	} else {
+		q.shares[name][process] = *s
+		if q.see != nil {
+			q.see(name, process)
+		}
+	}
+	q.noteParts(name, process, alone)
 }
 
 // readShare reads a share, or of an empty value whose it was; false for a message
@@ -333,8 +300,8 @@ func (q *Quotas) Usage(now time.Time) []Usage {
 
 // Take implements httpclient.Keeper.
 func (q *Quotas) Take(ctx context.Context, name string, ends time.Time, n, limit, quota int) (int, error) {
-	q.asking.Lock()
-	defer q.asking.Unlock()
+	q.asking <- struct{}{}
+	defer func() { <-q.asking }()
 	mine := q.share(name)
 	day := ends.Add(-1).Format(time.DateOnly)
 	if mine.Day != day {
@@ -375,8 +342,8 @@ func (q *Quotas) Take(ctx context.Context, name string, ends time.Time, n, limit
 
 // Ban implements httpclient.Keeper.
 func (q *Quotas) Ban(ctx context.Context, name string, until time.Time) error {
-	q.asking.Lock()
-	defer q.asking.Unlock()
+	q.asking <- struct{}{}
+	defer func() { <-q.asking }()
 	mine := q.share(name)
 	mine.Until = until.UTC()
 	if err := q.write(ctx, name, mine); err != nil {
@@ -396,113 +363,4 @@ func (q *Quotas) Banned(name string) time.Time {
 		}
 	}
 	return until
-}
-
-// Join implements httpclient.Keeper. A process that finds others in the topic
-// before its own word waits until they have read that; one that finds nobody
-// calls at once, and who comes after it waits for it.
-func (q *Quotas) Join(ctx context.Context, name string, demand httpclient.Demand) error {
-	for {
-		q.mu.Lock()
-		now := time.Now()
-		q.called[name], q.wants[name] = now, demand
-		joining := q.joins[name]
-		// Those who are about to forget this process hear of it anew before.
-		known := q.joined[name] && now.Sub(q.shares[name][q.process].written) < shareLasts-heard
-		first := joining == nil && !known
-		if first {
-			joining = make(chan struct{})
-			q.joins[name] = joining
-		}
-		q.mu.Unlock()
-		switch {
-		case first:
-			err := q.join(ctx, name)
-			q.mu.Lock()
-			delete(q.joins, name)
-			q.joined[name] = err == nil // or the next who calls waits in its place
-			q.mu.Unlock()
-			close(joining)
-			return err
-		case joining == nil:
-			return nil
-		}
-		select {
-		case <-joining:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// join says that this process calls, and waits for those that do already.
-func (q *Quotas) join(ctx context.Context, name string) error {
-	if err := q.tell(ctx, name); err != nil {
-		return err
-	}
-	q.mu.Lock()
-	now, others := time.Now(), false
-	for process, s := range q.shares[name] {
-		others = others || process != q.process && s.calls(now)
-	}
-	q.mu.Unlock()
-	if !others {
-		return nil
-	}
-	return pipelines.Sleep(ctx, heard)
-}
-
-// Share implements httpclient.Keeper.
-func (q *Quotas) Share(name string, demand httpclient.Demand) float64 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Now()
-	q.called[name], q.wants[name] = now, demand
-	patient, urgent := 0, 0
-	var pressed time.Duration // since when somebody is pressed
-	for process, s := range q.shares[name] {
-		if process != q.process && !s.calls(now) {
-			continue
-		}
-		if !s.Pressed.IsZero() && (process != q.process || demand == httpclient.Pressed) {
-			pressed = max(pressed, now.Sub(s.Pressed), 1)
-		}
-		switch {
-		case process == q.process:
-		case s.Demand == httpclient.Patient:
-			patient++
-		default:
-			urgent++
-		}
-	}
-	if demand == httpclient.Patient {
-		patient++
-		return part(patient, urgent, pressed > 0) / float64(patient)
-	}
-	urgent++
-	// The others gave way once they have heard of it.
-	return (1 - part(patient, urgent, pressed >= heard)) / float64(urgent)
-}
-
-const (
-	// heard is after what time every process has heard what one says.
-	heard = 3 * time.Second
-	// patientPart is the part of a rate of those that can wait while the others
-	// do with the rest, and pressedPart while they do not.
-	patientPart = 0.8
-	pressedPart = 0.05
-)
-
-// part is the part of a rate that all processes have together that call for
-// what can wait.
-func part(patient, urgent int, pressed bool) float64 {
-	switch {
-	case patient == 0:
-		return 0
-	case urgent == 0:
-		return 1
-	case pressed:
-		return pressedPart
-	}
-	return patientPart
 }

@@ -2,14 +2,12 @@ package pull
 
 import (
 	"context"
-	"math"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"oneid/internal/httpclient"
 	"oneid/internal/kafka"
 )
 
@@ -119,7 +117,7 @@ func TestAQuotaIsGrantedWhoeverReadsIt(t *testing.T) {
 }
 
 // A ban holds the others too, and those that start later; a cursor beside it
-// is no share and is not lost. Who calls is counted.
+// is no share and is not lost.
 func TestABanIsSharedAndSurvives(t *testing.T) {
 	r := newRig(t)
 	cursors, err := OpenCursors(t.Context(), r.client, r.publisher, r.topics.Cursors)
@@ -144,9 +142,6 @@ func TestABanIsSharedAndSurvives(t *testing.T) {
 		if got := q.Banned("other app"); !got.IsZero() {
 			t.Errorf("%s: another app is banned until %s", name, got)
 		}
-	}
-	if got := other.Share("app", httpclient.Urgent); got != 0.5 {
-		t.Errorf("its share is %g, want 0.5: the other has written", got)
 	}
 	if again, err := OpenCursors(t.Context(), r.client, r.publisher, r.topics.Cursors); err != nil || again.Get("tmall/s/orders") != "here" {
 		t.Errorf("the cursor is %q, %v", again.Get("tmall/s/orders"), err)
@@ -173,102 +168,4 @@ func TestABanIsSharedAndSurvives(t *testing.T) {
 	if err := one.catchUp(t.Context()); err != nil || len(one.shares["app"]) != 0 {
 		t.Errorf("%d shares are remembered that were taken out, %v", len(one.shares["app"]), err)
 	}
-}
-
-// A join that was cut off is none: who calls next waits in its place.
-func TestAJoinThatIsCutOff(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	one, other := r.quotas(t), r.quotas(t)
-	if err := one.Join(t.Context(), "app", httpclient.Urgent); err != nil {
-		t.Fatal(err)
-	}
-	for turn := range 2 {
-		ctx, cancel := context.WithCancel(t.Context())
-		// The word is in the topic at once; waiting until others have read it is not over.
-		other.mu.Lock()
-		other.see = func(_, process string) {
-			if process == other.process {
-				cancel()
-			}
-		}
-		other.mu.Unlock()
-		joined := make(chan error, 1)
-		go func() { joined <- other.Join(ctx, "app", httpclient.Urgent) }()
-		var err error
-		for ended := false; !ended; {
-			if err := other.catchUp(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case err = <-joined:
-				ended = true
-			default:
-			}
-		}
-		if err == nil {
-			t.Errorf("turn %d: joined before others can have heard of it", turn)
-		}
-		cancel()
-	}
-}
-
-// Processes that read the past have what those leave that read what changes
-// now: little while one of these lacks calls, and never more than the rate
-// together.
-func TestThePastGivesWay(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	live, other, past := r.quotas(t), r.quotas(t), r.quotas(t)
-	tell := func(q *Quotas) {
-		t.Helper()
-		for _, name := range q.toTell(time.Now()) {
-			if err := q.write(t.Context(), name, q.share(name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, q := range []*Quotas{live, other, past} {
-			if err := q.catchUp(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	shares := func(demand httpclient.Demand) (lives, pasts float64) {
-		return live.Share("app", demand) + other.Share("app", httpclient.Urgent), past.Share("app", httpclient.Patient)
-	}
-	want := func(what string, demand httpclient.Demand, wantLive, wantPast float64) {
-		t.Helper()
-		lives, pasts := shares(demand)
-		if math.Abs(lives-wantLive) > 1e-9 || math.Abs(pasts-wantPast) > 1e-9 {
-			t.Errorf("%s: %g for what changes now and %g for the past, want %g and %g", what, lives, pasts, wantLive, wantPast)
-		}
-	}
-	if got := past.Share("app", httpclient.Patient); got != 1 {
-		t.Errorf("alone, the past has %g", got)
-	}
-	shares(httpclient.Urgent)
-	tell(live)
-	tell(other)
-	tell(past)
-	want("all calm", httpclient.Urgent, 1-patientPart, patientPart)
-	shares(httpclient.Pressed)
-	tell(live)
-	want("pressed a moment ago", httpclient.Pressed, 1-patientPart, pressedPart)
-	live.mu.Lock()
-	for _, q := range []*Quotas{live, other} {
-		if q != live {
-			q.mu.Lock()
-		}
-		mine := q.shares["app"][live.process]
-		mine.Pressed = mine.Pressed.Add(-heard)
-		q.shares["app"][live.process] = mine
-		if q != live {
-			q.mu.Unlock()
-		}
-	}
-	live.mu.Unlock()
-	want("pressed", httpclient.Pressed, 1-pressedPart, pressedPart)
-	shares(httpclient.Urgent)
-	tell(live)
-	want("calm again", httpclient.Urgent, 1-patientPart, patientPart)
 }
