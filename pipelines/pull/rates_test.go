@@ -133,7 +133,7 @@ func TestNobodyUsesWhatAnotherHas(t *testing.T) {
 				}
 				p.q.heardAt = time.Now()
 			}
-			used, most := 0.0, 0.0
+			most := 0.0
 			for range 4000 {
 				time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond)
 				p := all[r.IntN(len(all))]
@@ -157,7 +157,7 @@ func TestNobodyUsesWhatAnotherHas(t *testing.T) {
 					s.written = now.AddDate(0, 0, r.IntN(9)-4)
 					topic = append(topic, word{p.q.process, s})
 				}
-				used = 0
+				used := 0.0
 				for _, p := range all {
 					if rates := p.q.rates["app"]; rates != nil && !p.died && !time.Now().Before(p.frozen) && !p.q.deaf(time.Now()) {
 						used += rates.part(time.Now())
