@@ -83,7 +83,7 @@ func FuzzCursors(f *testing.F) {
 						t.Errorf("%s/%s: the error repeats it: %v", platform, stream.Name, got)
 					}
 					if dated, ok := c.(connectors.Dated); ok && text != "" {
-						if _, known := dated.Reached(connectors.Cursor(text)); known && foreign || !known && pages > 0 {
+						if _, known := dated.Reached(connectors.Cursor(text)); known && (foreign || !strings.HasPrefix(text, "1 ") && !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{")) || !known && pages > 0 {
 							t.Errorf("%s/%s: %q reached a moment: %t; it can be read: %t (%v)", platform, stream.Name, text, known, !foreign, got)
 						}
 					}
