@@ -169,6 +169,30 @@ func TestCustomer360(t *testing.T) {
 		`Decimal(18, 2)	Nullable(DateTime(\'Asia/Shanghai\'))	Map(String, UInt64)	UUID`)
 }
 
+// Whether a refund was asked for before the goods were sent says the platform, or else its
+// order; where neither does it is not known, and not "after".
+func TestRefundsBeforeShipping(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	s.is("tmall/s1/a", 1, "born")
+	order := func(id string, status events.OrderStatus, shipped int64) {
+		o := paid(100, "CNY", 1)
+		o.Status, o.ShippedMs = status, shipped
+		s.order("tmall/s1/a", id, 1, o)
+	}
+	order("closed", events.OrderStatus_ORDER_STATUS_CLOSED, 0)
+	order("paid", events.OrderStatus_ORDER_STATUS_PAID, 0)
+	order("sent-before", events.OrderStatus_ORDER_STATUS_CLOSED, day(2))
+	order("sent-after", events.OrderStatus_ORDER_STATUS_FINISHED, day(5))
+	order("sent-some-time", events.OrderStatus_ORDER_STATUS_FINISHED, 0)
+	for _, of := range []string{"closed", "paid", "sent-before", "sent-after", "sent-some-time", "not-here"} {
+		s.refund("tmall/s1/a", of, 3, &events.Refund{OrderId: of, Status: events.RefundStatus_REFUND_STATUS_SUCCEEDED, Currency: "CNY", RefundMinor: 100, CreatedMs: day(3)})
+	}
+	s.refund("tmall/s1/a", "the-platform-says", 3, &events.Refund{OrderId: "not-here", Currency: "CNY", BeforeShipping: true, CreatedMs: day(3)})
+	s.want("SELECT refund_id, before_shipping FROM customer_refunds ORDER BY refund_id",
+		"closed\t1", "not-here\t"+`\N`, "paid\t1", "sent-after\t1", "sent-before\t0", "sent-some-time\t"+`\N`, "the-platform-says\t1")
+}
+
 // Accounts are counted by platform, memberships by shop, each once; who is only
 // a buyer of a shop is no member of it, nor is somebody else's namesake.
 func TestAccountsOfSeveralShops(t *testing.T) {

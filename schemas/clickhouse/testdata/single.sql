@@ -1428,3 +1428,55 @@ HAVING notEmpty(held)
 SETTINGS max_threads = 2, max_bytes_before_external_group_by = 900000000;
 
 ALTER TABLE oneid.orders  MODIFY SETTING vertical_merge_algorithm_min_rows_to_activate = 400000;
+
+-- 020_before_shipping
+CREATE OR REPLACE VIEW oneid.customer_refunds 
+(
+    platform String COMMENT 'Platform: tmall, douyin, weidian, file …',
+    shop String COMMENT 'Shop on the platform',
+    refund_id String COMMENT 'The platform''s number of the refund, unique in the shop',
+    order_id String COMMENT 'Order that it belongs to',
+    item_id String COMMENT 'Item that it belongs to; empty for the whole order',
+    account String COMMENT 'Account of the buyer, platform/shop/id',
+    customer_id UUID COMMENT 'Customer of the account, today',
+    status String COMMENT 'requested, approved, returned, refused, closed, succeeded or unknown',
+    platform_status String COMMENT 'The platform''s own word for the status',
+    refund_type String COMMENT 'refund, return, exchange …',
+    reason String COMMENT 'Reason that the buyer chose',
+    refund_amount Decimal(18, 2) COMMENT 'Amount asked for, or given back once it succeeded',
+    currency String COMMENT 'ISO 4217 code of the amount',
+    before_shipping Nullable(UInt8) COMMENT '1 for a refund that was asked for before the goods were sent, 0 for one after; NULL where neither the platform nor the order says',
+    created_at DateTime('Asia/Shanghai') COMMENT 'When it was asked for',
+    finished_at Nullable(DateTime('Asia/Shanghai')) COMMENT 'When it ended; NULL while it is open'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    toString(r.platform) AS platform,
+    toString(r.shop) AS shop,
+    r.refund_id AS refund_id,
+    r.order_id AS order_id,
+    r.item_id AS item_id,
+    concat(r.platform, '/', r.shop, '/', r.account) AS account,
+    r.customer_id AS customer_id,
+    toString(r.status) AS status,
+    toString(r.platform_status) AS platform_status,
+    toString(r.refund_type) AS refund_type,
+    r.reason AS reason,
+    CAST(round(toDecimal128(r.refund_minor, 3) / r.unit, 2) AS Decimal(18, 2)) AS refund_amount,
+    toString(r.currency) AS currency,
+    multiIf(
+        r.before_shipping = 1, 1,
+        o.order_id = '', NULL,
+        o.shipped_at > toDateTime(0, 'UTC'), toUInt8(r.created_at < o.shipped_at),
+        o.status IN ('created', 'paid', 'closed'), 1,
+        NULL) AS before_shipping,
+    toTimeZone(r.created_at, 'Asia/Shanghai') AS created_at,
+    if(toUnixTimestamp(r.finished_at) = 0, NULL, toTimeZone(r.finished_at, 'Asia/Shanghai')) AS finished_at
+FROM oneid.refunds_now AS r
+LEFT ANY JOIN
+(
+    SELECT platform, shop, order_id, shipped_at, status, sipHash128(platform, shop, order_id) AS hash
+    FROM oneid.orders FINAL
+    WHERE sipHash128(platform, shop, order_id) IN (SELECT sipHash128(platform, shop, order_id) FROM oneid.refunds)
+) AS o ON o.hash = sipHash128(r.platform, r.shop, r.order_id)
+COMMENT 'Every refund, return and exchange, in its newest version';
