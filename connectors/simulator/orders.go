@@ -269,6 +269,9 @@ func (w *World) addItems(o *Order) {
 	case h>>16%4 == 0:
 		o.Discount = min(1000, total/10)
 	}
+	if o.Platform == PlatformTmall && h>>40%2 == 0 {
+		o.PlatformDiscount = o.Discount / 2
+	}
 	if h>>24%5 == 0 && o.Discount < total {
 		o.Freight = 600
 	}

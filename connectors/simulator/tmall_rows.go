@@ -70,9 +70,15 @@ func (t *tmall) trade(o Order, p tmallParams, simple bool) tmallTree {
 		"seller_nick": shop.Name, "buyer_nick": tmallMask(o.Account.Nick), "buyer_open_uid": o.Account.OpenUID, "seller_flag": 0,
 		"has_buyer_message": false, "shipping_type": "express", "trade_from": "WAP,TAOBAO", "num": len(lines),
 		"orders": tmallTree{"order": lines}}
+	if points := o.PlatformDiscount / 3; o.PlatformDiscount > 0 {
+		row["tmall_coupon_fee"], row["point_fee"], row["real_point_fee"] = o.PlatformDiscount-points, points, 0
+		if !tmallEnd(o).IsZero() {
+			row["real_point_fee"] = points
+		}
+	}
 	if o.Discount > 0 && p["method"] == "taobao.trade.fullinfo.get" {
 		row["promotion_details"] = tmallTree{"promotion_detail": []any{tmallTree{"id": tid, "promotion_name": "满减",
-			"discount_fee": tmallYuan(o.Discount), "promotion_id": "mjs-1_2"}}}
+			"discount_fee": tmallYuan(o.Discount - o.PlatformDiscount), "promotion_id": "mjs-1_2"}}}
 	}
 	if len(lines) == 1 { // a single line's discount is the order's own
 		row["discount_fee"] = tmallYuan(o.Discount)

@@ -115,26 +115,28 @@ type Receiver struct {
 // An Order is an order in its present state. Amounts are fen; a time of a step
 // that has not happened is zero.
 type Order struct {
-	Platform  string
-	Shop      string
-	Index     int // from 0, below OrderCount
-	Number    string
-	Status    string
-	Account   Account
-	Created   time.Time
-	PaidAt    time.Time // zero for unpaid ones, also of 0.00
-	Shipped   time.Time
-	Finished  time.Time
-	Closed    time.Time
-	Modified  time.Time // of the last change, its refund's included
-	Items     []Item
-	Freight   int64
-	Discount  int64 // of the whole order, spread over Items
-	Amount    int64 // what is to be paid, freight included
-	Paid      int64 // what was paid: Amount, or 0 until paid
-	Receiver  Receiver
-	Gift      bool // Receiver is another person
-	Warehouse bool // Receiver is a forwarding warehouse
+	Platform string
+	Shop     string
+	Index    int // from 0, below OrderCount
+	Number   string
+	Status   string
+	Account  Account
+	Created  time.Time
+	PaidAt   time.Time // zero for unpaid ones, also of 0.00
+	Shipped  time.Time
+	Finished time.Time
+	Closed   time.Time
+	Modified time.Time // of the last change, its refund's included
+	Items    []Item
+	Freight  int64
+	Discount int64 // of the whole order, spread over Items
+	// PlatformDiscount is what of Discount the platform pays, by a coupon and points.
+	PlatformDiscount int64
+	Amount           int64 // what is to be paid, freight included
+	Paid             int64 // what was paid: Amount, or 0 until paid
+	Receiver         Receiver
+	Gift             bool // Receiver is another person
+	Warehouse        bool // Receiver is a forwarding warehouse
 	// Refund is the order's after-sale, nil if it has none (yet).
 	Refund *Refund
 	// Tracking is the waybill's number once shipped.

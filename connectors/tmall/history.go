@@ -48,7 +48,7 @@ const (
 // simple fields" of it, and the buyer's ouid. Which of these are among them is
 // assumed.
 const historyFields = "tid,status,type,title,created,pay_time,modified,consign_time,end_time,payment,total_fee,post_fee," +
-	"discount_fee,adjust_fee,received_payment,step_trade_status,step_paid_fee,trade_from,shipping_type,ouid,orders"
+	"discount_fee,adjust_fee,received_payment,coupon_fee,tmall_coupon_fee,point_fee,real_point_fee,step_trade_status,step_paid_fee,trade_from,shipping_type,ouid,orders"
 
 // errAged: the platform no longer shows what changed at the beginning of a window.
 var errAged = errors.New("the window begins before what the platform lists by change")

@@ -3,6 +3,7 @@ package tmall
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"oneid/connectors"
 	"oneid/schemas/events"
@@ -53,6 +54,10 @@ type trade struct {
 	TotalFee     text            `json:"total_fee"`
 	PostFee      text            `json:"post_fee"`
 	SubsidyFee   text            `json:"platform_subsidy_fee"`
+	CouponFee    text            `json:"coupon_fee"`
+	RedPacket    text            `json:"tmall_coupon_fee"`
+	Points       text            `json:"point_fee"`
+	RealPoints   text            `json:"real_point_fee"`
 	TradeFrom    text            `json:"trade_from"`
 	BuyerOpenUID text            `json:"buyer_open_uid"`
 	Name         text            `json:"receiver_name"`
@@ -121,8 +126,9 @@ func (m mapper) order(record connectors.Record) ([]*events.Event, error) {
 	if order.PaidMs = paidMoment(&f, t, order, modified); order.PaidMs != 0 {
 		order.PaidMinor = order.PayableMinor
 	}
-	order.PlatformDiscountMinor = f.money("platform_subsidy_fee", t.SubsidyFee)
-	order.SellerDiscountMinor = max(0, order.GoodsMinor+order.FreightMinor-order.PlatformDiscountMinor-order.PayableMinor)
+	discount := max(0, order.GoodsMinor+order.FreightMinor-order.PayableMinor)
+	order.PlatformDiscountMinor = min(platformDiscount(&f, t), discount)
+	order.SellerDiscountMinor = discount - order.PlatformDiscountMinor
 	order.Items = items(&f, t, order)
 	if order.PaidMinor < 0 {
 		f.fail("payment", "is negative")
@@ -136,6 +142,33 @@ func (m mapper) order(record connectors.Record) ([]*events.Event, error) {
 		Receiver:  t.receiver(),
 	}
 	return []*events.Event{{Header: header, Body: &events.Event_Order{Order: order}}}, nil
+}
+
+// platformDiscount is what the platform pays of an order: what it subsidises, its coupons
+// and red packets, and its points. That all of these are in what goods and freight cost
+// more than payment, as far as there is room for them, is assumed.
+func platformDiscount(f *fields, t *trade) int64 {
+	return f.money("platform_subsidy_fee", t.SubsidyFee) + couponMinor(f, "coupon_fee", t.CouponFee) +
+		couponMinor(f, "tmall_coupon_fee", t.RedPacket) + pointsMinor(f, t)
+}
+
+// couponMinor is a coupon's amount: whole numbers are fen, as public SDKs describe the
+// field, and those with a point are yuan, as all other amounts (assumed).
+func couponMinor(f *fields, name string, value text) int64 {
+	if strings.Contains(string(value), ".") {
+		return f.money(name, value)
+	}
+	return f.count(name, value)
+}
+
+// pointsMinor is what the buyer's points are worth: a hundred are a yuan (assumed). An
+// ended order says how many were used in the end, any other how many were put in.
+func pointsMinor(f *fields, t *trade) int64 {
+	used, put := f.count("real_point_fee", t.RealPoints), f.count("point_fee", t.Points)
+	if used > 0 {
+		return used
+	}
+	return put
 }
 
 func (t *trade) receiver() *events.Receiver {

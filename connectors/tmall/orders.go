@@ -19,7 +19,7 @@ var orderTypes = []string{
 // the sub-orders. The five receiver fields and created are what the platform
 // wants for oaid.
 const orderFields = "tid,status,type,title,created,pay_time,modified,consign_time,end_time,payment,total_fee,post_fee," +
-	"discount_fee,adjust_fee,received_payment,platform_subsidy_fee,step_trade_status,step_paid_fee,trade_from," +
+	"discount_fee,adjust_fee,received_payment,platform_subsidy_fee,coupon_fee,tmall_coupon_fee,point_fee,real_point_fee,step_trade_status,step_paid_fee,trade_from," +
 	"buyer_nick,buyer_open_uid,receiver_name,receiver_mobile,receiver_phone,receiver_address,receiver_state," +
 	"receiver_city,receiver_district,receiver_town,oaid,shipping_type,orders"
 

@@ -29,7 +29,7 @@ func TestReadsAllOfTheSimulatedShop(t *testing.T) {
 			t.Errorf("Check: %v", err)
 		}
 		counts := world.Counts()["tmall"]
-		start := time.Now()
+		start, subsidised := time.Now(), 0
 		for stream, want := range map[string]int{"orders": counts.Orders, "users": counts.Users, "tickets": counts.Tickets} {
 			found := make(map[string]bool)
 			nameless := 0
@@ -43,6 +43,15 @@ func TestReadsAllOfTheSimulatedShop(t *testing.T) {
 						t.Fatalf("%s: %v", record.Origin, err)
 					}
 					h := list[0].GetHeader()
+					if order := list[0].GetOrder(); order != nil {
+						o, _ := world.OrderByNumber("tmall", h.GetEntityId())
+						if order.GetPlatformDiscountMinor() != o.PlatformDiscount || order.GetSellerDiscountMinor() != o.Discount-o.PlatformDiscount {
+							t.Fatalf("order %d: the platform pays %d and the seller %d; in truth %d of %d", o.Index, order.GetPlatformDiscountMinor(), order.GetSellerDiscountMinor(), o.PlatformDiscount, o.Discount)
+						}
+						if o.PlatformDiscount > 0 {
+							subsidised++
+						}
+					}
 					found[h.GetEntityId()] = true
 					if len(h.GetAccount()) > 6 && h.GetAccount()[:6] == "order:" {
 						nameless++
@@ -52,6 +61,9 @@ func TestReadsAllOfTheSimulatedShop(t *testing.T) {
 			if len(found) != want || nameless != 0 {
 				t.Errorf("seed %d: %s: read %d, %d without a buyer; the shop has %d", seed, stream, len(found), nameless, want)
 			}
+		}
+		if subsidised == 0 {
+			t.Errorf("seed %d: the platform pays for nothing", seed)
 		}
 		t.Logf("seed %d: %+v in %s", seed, counts, time.Since(start))
 		server.Close()
