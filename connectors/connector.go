@@ -58,8 +58,8 @@ type Dated interface {
 	Reached(cursor Cursor) (moment time.Time, ok bool)
 }
 
-// A Lacking connector can say what a reading up to a cursor left out, for want of a right,
-// and went on without: what is missing, why, and what to do; empty where nothing is.
+// A Lacking connector can say what a reading up to a cursor left out, for want of a right
+// or since the platform did not give what it counts, and went on without: what is missing, why, and what to do; empty where nothing is.
 type Lacking interface {
 	Lacks(stream string, cursor Cursor) string
 }

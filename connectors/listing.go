@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,9 +26,10 @@ type Listing struct {
 	// is how many rows there will be; 0 where nobody knows.
 	Begin func(ctx context.Context, since time.Time) (expected int, err error)
 	// Page asks for a page, counted from 1, of Size rows. The first call for a
-	// window is for its first page and says so: it is to tell the total, or that
-	// there are more pages.
-	Page func(ctx context.Context, w Window, number int, first bool) (Rows, error)
+	// window is for its first page and says so (count): it is to tell the total, or
+	// that there are more pages. Where it told a total, a page that lacks rows is
+	// asked for again, and is to tell it too.
+	Page func(ctx context.Context, w Window, number int, count bool) (Rows, error)
 	Size int
 	// MaxRows is how many rows a window may have before it is cut in two; 0 is
 	// any number. TooFull is the error of a window that has more and is too
@@ -70,6 +72,11 @@ type Part struct {
 	Last bool
 	// Expected is what Begin said.
 	Expected int
+	// Short, of the last page of a window, is how many rows the platform counted in the
+	// window's pages and did not give, though it was asked again.
+	Short int
+
+	shortfall Shortfall // of the reading so far
 }
 
 // Origin names the page for people.
@@ -80,7 +87,7 @@ func (p Part) Next() Cursor {
 	if !p.Last {
 		return ""
 	}
-	return CursorAt(p.Window.To)
+	return cursorWith(p.Window.To, p.shortfall)
 }
 
 // Read gives take each page of what was changed since a cursor, window by
@@ -100,9 +107,13 @@ func (l *Listing) Read(ctx context.Context, from Cursor, take func(Part) error) 
 	}
 	reading := *l
 	reading.Fresh = l.Plan.Fresh(now)
+	shortfall := from.Shortfall()
 	for w := range l.Plan.Between(since, now) {
 		err := reading.Window(ctx, w, func(p Part) error {
-			p.Expected = expected
+			if p.Last {
+				shortfall = shortfall.After(p.Window, p.Short)
+			}
+			p.Expected, p.shortfall = expected, shortfall
 			return take(p)
 		})
 		if err != nil {
@@ -161,7 +172,7 @@ func (l *Listing) whole(ctx context.Context, w Window, take func(Part) error) er
 	if p.Total > 0 && len(p.Rows) == 0 {
 		return errNoRows
 	}
-	e := &ending{l: l, full: l.Size}
+	e := &ending{l: l, full: l.Size, total: p.Total}
 	if p.Total > len(p.Rows) {
 		// What the first page has of more rows is how many the platform gives, though
 		// it was asked for others.
@@ -174,7 +185,10 @@ func (l *Listing) whole(ctx context.Context, w Window, take func(Part) error) er
 		}
 	}
 	if top == 1 {
-		return take(Part{Window: w, Number: 1, Rows: p.Rows, Last: true})
+		if p, err = e.counted(ctx, w, 1, top, p); err != nil {
+			return err
+		}
+		return take(Part{Window: w, Number: 1, Rows: p.Rows, Last: true, Short: e.short})
 	}
 	if l.mixed(w) {
 		return errFull
@@ -192,7 +206,14 @@ func (l *Listing) whole(ctx context.Context, w Window, take func(Part) error) er
 				continue
 			}
 		}
-		if err := take(Part{Window: w, Number: number, Rows: p.Rows, Last: number == 1}); err != nil {
+		if p, err = e.counted(ctx, w, number, top, p); err != nil {
+			return err
+		}
+		part := Part{Window: w, Number: number, Rows: p.Rows, Last: number == 1}
+		if part.Last {
+			part.Short = e.short
+		}
+		if err := take(part); err != nil {
 			return err
 		}
 	}
@@ -211,15 +232,19 @@ var (
 // says that there are more: a platform may take rows out of a page that it counted.
 const EmptyPages = 10
 
-// ending finds the last page of a window.
+// ending finds the last page of a window, and holds its pages against their count.
 type ending struct {
 	l *Listing
+	// total is how many rows the window had when it was first asked for; 0: nobody says.
+	total int
 	// full is how many rows a page has behind which there may be another.
 	full int
 	// empty counts the last pages that had no rows, and last are those of the last
 	// page that had some.
 	empty int
 	last  []json.RawMessage
+	// taken is how many rows the pages had so far, and short how many they lacked.
+	taken, short int
 }
 
 // behind is the number of a page of the window that is further behind than this
@@ -247,6 +272,59 @@ func (e *ending) behind(ctx context.Context, w Window, number int, p Rows) (int,
 		return number, err
 	}
 	return number + 1, e.l.fits(w, number*e.l.Size+1)
+}
+
+// asksForAShortPage is how often a page is asked for again that has fewer rows than its
+// answer counts.
+const asksForAShortPage = 2
+
+// counted is a page with what it lacks of the rows that its own answer counts, after it
+// was asked for again. What is still not there is counted as short, and the reading
+// goes on: a total may count what the platform does not show. But a page without any
+// row before others that have some is a hole that no such total explains.
+func (e *ending) counted(ctx context.Context, w Window, number, top int, p Rows) (Rows, error) {
+	e.full = max(e.full, min(len(p.Rows), e.l.Size))
+	if cmp.Or(p.Total, e.total) > top*e.full {
+		e.full = e.l.Size // so few a page are not what the platform gives, but what is left of more
+	}
+	lacks := e.lacks(number, top, p)
+	for ask := 0; lacks > 0 && ask < asksForAShortPage; ask++ {
+		again, err := e.l.Page(ctx, w, number, true)
+		if err != nil {
+			return p, err
+		}
+		lacks = min(lacks, e.lacks(number, top, again))
+		p.Rows = together(p.Rows, again.Rows)
+	}
+	if lacks > 0 && len(p.Rows) == 0 && (e.taken > 0 || number == 1) {
+		return p, fmt.Errorf("page %d of %s: %w", number, w, errNoRows)
+	}
+	e.taken, e.short = e.taken+len(p.Rows), e.short+lacks
+	return p, nil
+}
+
+// lacks is how many rows fewer a page has than its answer says.
+func (e *ending) lacks(number, top int, p Rows) int {
+	total := cmp.Or(p.Total, e.total) // rows may have left since: when asked again, it is to count
+	want := min(e.full, total-(number-1)*e.full)
+	if number == top { // whether the platform gives fewer rows a page than asked for is not yet sure
+		want = min(want, total-(number-1)*e.l.Size)
+	}
+	if number == 1 { // whatever is in the list now was in one of the pages
+		want = max(want, min(e.l.Size, total-e.taken-e.short))
+	}
+	return max(0, want-len(p.Rows))
+}
+
+// together are the rows of two answers for one page, each once.
+func together(a, b []json.RawMessage) []json.RawMessage {
+	all := slices.Clip(a)
+	for _, row := range b {
+		if !slices.ContainsFunc(a, func(had json.RawMessage) bool { return bytes.Equal(had, row) }) {
+			all = append(all, row)
+		}
+	}
+	return all
 }
 
 // following asks for the page behind one of which nothing says that it is not the
@@ -332,6 +410,7 @@ func CursorAt(moment time.Time) Cursor {
 // Moment is up to when a cursor of CursorAt has read; false for any other.
 func (c Cursor) Moment() (time.Time, bool) {
 	text, ok := strings.CutPrefix(string(c), cursorForm)
+	text, _, _ = strings.Cut(text, shortForm)
 	moment, err := time.Parse(time.RFC3339, text)
 	return moment, ok && err == nil
 }

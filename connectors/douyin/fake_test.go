@@ -127,9 +127,9 @@ func newShop(n int, from time.Time, step time.Duration) *shop {
 	return s
 }
 
-func (s *shop) search(_ int, param map[string]any, w http.ResponseWriter) {
+// rows are the orders that a query asks for, over all its pages.
+func (s *shop) rows(param map[string]any) []map[string]any {
 	from, to := param["update_time_start"].(float64), param["update_time_end"].(float64)
-	page, size := int(param["page"].(float64)), int(param["size"].(float64))
 	var in []map[string]any
 	for _, o := range s.orders {
 		if at := float64(o["update_time"].(int64)); at >= from && at <= to {
@@ -137,6 +137,12 @@ func (s *shop) search(_ int, param map[string]any, w http.ResponseWriter) {
 		}
 	}
 	slices.SortStableFunc(in, func(a, b map[string]any) int { return int(a["update_time"].(int64) - b["update_time"].(int64)) })
+	return in
+}
+
+func (s *shop) search(_ int, param map[string]any, w http.ResponseWriter) {
+	page, size := int(param["page"].(float64)), int(param["size"].(float64))
+	in := s.rows(param)
 	if len(in) > s.most && s.told {
 		ok(w, map[string]any{"total": maxRows + 1})
 		return

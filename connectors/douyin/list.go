@@ -60,7 +60,7 @@ func (c *Connector) walk(ctx context.Context, l listing, from connectors.Cursor,
 			return c.page(ctx, l, w, n, c.cfg.PageSize)
 		},
 	}
-	return pages.Read(ctx, from, take)
+	return pages.Read(ctx, from, connectors.Warning(ctx, c.log, l.stream, take))
 }
 
 // count is how many rows changed since, for the progress; 0 when the platform
@@ -122,4 +122,12 @@ func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
 // Reached implements connectors.Dated.
 func (*Connector) Reached(cursor connectors.Cursor) (time.Time, bool) { return cursor.Moment() }
 
-var _ connectors.Dated = (*Connector)(nil)
+// Lacks implements connectors.Lacking.
+func (c *Connector) Lacks(stream string, cursor connectors.Cursor) string {
+	return cursor.Shortfall().Says(Platform, c.shop, stream)
+}
+
+var (
+	_ connectors.Dated   = (*Connector)(nil)
+	_ connectors.Lacking = (*Connector)(nil)
+)

@@ -28,13 +28,14 @@ const (
 	FaultCut        Fault = "cut"           // the connection is cut in mid-body
 	FaultSlow       Fault = "slow"          // the answer is late
 	FaultDuplicate  Fault = "duplicate"     // a row of a list comes twice
+	FaultShort      Fault = "short"         // a page lacks half of its rows, and counts them or says that more follow
 	FaultExpired    Fault = "expired_token" // the token in use has ended
 	FaultThrottled  Fault = "throttled"     // refused for rate, as the platform does
 	FaultBusy       Fault = "busy"          // refused with the platform's "try again"
 )
 
 // AllFaults lists the faults.
-var AllFaults = []Fault{FaultBadGateway, FaultHTML, FaultTruncated, FaultCut, FaultSlow, FaultDuplicate, FaultExpired, FaultThrottled, FaultBusy}
+var AllFaults = []Fault{FaultBadGateway, FaultHTML, FaultTruncated, FaultCut, FaultSlow, FaultDuplicate, FaultShort, FaultExpired, FaultThrottled, FaultBusy}
 
 // Faults says how the faces misbehave; the zero value is well-behaved. What
 // happens to a call follows from the seed, from what it asks for and from how
@@ -280,8 +281,13 @@ func (f *faulty) spoil(w http.ResponseWriter, r *http.Request, kind Fault) {
 	whole := &held{header: w.Header()}
 	f.face.ServeHTTP(whole, r)
 	text := whole.body.Bytes()
-	if kind == FaultDuplicate {
-		text = twice(text, f.face.lists())
+	switch kind {
+	case FaultDuplicate:
+		text = relist(text, f.face.lists(), func(rows []any) []any { return append(rows, rows[0]) })
+	case FaultShort:
+		if counts.Match(text) {
+			text = relist(text, f.face.lists(), func(rows []any) []any { return rows[:len(rows)/2] })
+		}
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	if kind == FaultTruncated || kind == FaultCut {
@@ -311,9 +317,13 @@ func (h *held) Header() http.Header         { return h.header }
 func (h *held) WriteHeader(status int)      { h.status = status }
 func (h *held) Write(p []byte) (int, error) { return h.body.Write(p) }
 
-// twice is an answer in which the first row of each list comes again at its
-// end; one that is no JSON stays as it is.
-func twice(text []byte, lists []string) []byte {
+// counts finds that an answer says how many rows its list has, or that there are more
+// behind its page: of any other nobody could tell that it lacks some.
+var counts = regexp.MustCompile(`"total(_num|_count|_results?)?":"?[1-9]|"has_next":true`)
+
+// relist is an answer with other rows in each of its lists; one that is no JSON stays as
+// it is.
+func relist(text []byte, lists []string, other func(rows []any) []any) []byte {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var value any
@@ -328,7 +338,7 @@ func twice(text []byte, lists []string) []byte {
 		}
 		for name, inner := range object {
 			if rows, ok := inner.([]any); ok && len(rows) > 0 && slices.Contains(lists, name) {
-				object[name] = append(rows, rows[0])
+				object[name] = other(rows)
 				continue
 			}
 			walk(inner)

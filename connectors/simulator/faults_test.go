@@ -38,6 +38,7 @@ func story(t *testing.T, f Faults, calls int) (kinds map[string]int, told []stri
 				Code int `json:"status_code"`
 			} `json:"status"`
 			Result struct {
+				Total  int `json:"total_num"`
 				Orders []struct {
 					ID string `json:"order_id"`
 				} `json:"orders"`
@@ -64,6 +65,8 @@ func story(t *testing.T, f Faults, calls int) (kinds map[string]int, told []stri
 			token = weidianToken(t, w, server.URL)
 		case len(rows) > 1 && rows[0] == rows[len(rows)-1]:
 			kind = "duplicate"
+		case len(rows) < min(10, answer.Result.Total-10*(n/2)):
+			kind = "short"
 		case answer.Status.Code == 0 && time.Since(begin) >= 30*time.Millisecond && f.SlowMS >= 30:
 			kind = "slow"
 		case answer.Status.Code == 0:

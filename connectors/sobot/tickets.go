@@ -165,6 +165,13 @@ func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
 // Reached implements connectors.Dated.
 func (*Connector) Reached(cursor connectors.Cursor) (time.Time, bool) { return cursor.Moment() }
 
+// Lacks implements connectors.Lacking.
+func (c *Connector) Lacks(stream string, cursor connectors.Cursor) string {
+	return cursor.Shortfall().Says(Platform, c.shop, stream)
+}
+
+var _ connectors.Lacking = (*Connector)(nil)
+
 // Estimate implements connectors.Estimator.
 func (c *Connector) Estimate(ctx context.Context, stream string, from connectors.Cursor) (connectors.Estimate, error) {
 	if stream != Tickets {

@@ -20,6 +20,12 @@ type position struct {
 	// be read, since the app was not allowed to. Zero: nothing is missing.
 	MissingFrom time.Time `json:"missing_from,omitzero"`
 	MissingTo   time.Time `json:"missing_to,omitzero"`
+	// Short is what the lists counted and did not give.
+	Short connectors.Shortfall `json:"short,omitzero"`
+	// Members, where the last listing of all members left some out: how many the platform
+	// counted in all, and Listed how many in what was listed.
+	Members int `json:"members,omitzero"`
+	Listed  int `json:"listed,omitzero"`
 }
 
 // cursorVersion is raised when an old cursor can no longer be read.

@@ -73,15 +73,15 @@ func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, give
 		}
 		l, from := c.orderListing(), connectors.Cursor("")
 		if l.whole = !p.Reached.IsZero(); l.whole { // a first reading takes what is listed
-			from = cursorAt(p.Reached)
+			from = position{Reached: p.Reached, Short: p.Short}.cursor()
 		}
 		err := c.readWindows(ctx, l, from, func(page connectors.Page) error {
 			if page.Next != "" {
-				reached, err := parseCursor(page.Next)
+				read, err := parsePosition(page.Next)
 				if err != nil {
 					return err
 				}
-				p.Reached = reached
+				p.Reached, p.Short = read.Reached, read.Short
 				page.Next = p.cursor()
 			}
 			return give(page)
@@ -434,7 +434,6 @@ func (r *past) list(ctx context.Context, l listing, w connectors.Window) error {
 		},
 	}
 	return pages.Forwards(ctx, w, func(part connectors.Part) error {
-		part.Last = false // the cursor moves when all of the day was read
 		return r.c.emitPage(ctx, l, part, func(page connectors.Page) error {
 			if len(page.Records)+len(page.Bad) == 0 {
 				return nil

@@ -2,6 +2,8 @@ package tmall
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -13,10 +15,28 @@ func (c *Connector) Reached(cursor connectors.Cursor) (time.Time, bool) {
 	return moment, err == nil
 }
 
-// Lacks implements connectors.Lacking, of the orders' history.
+// Lacks implements connectors.Lacking.
 func (c *Connector) Lacks(stream string, cursor connectors.Cursor) string {
 	p, err := parsePosition(cursor)
-	if err != nil || stream != Orders || p.MissingFrom.IsZero() {
+	if err != nil {
+		return ""
+	}
+	says := slices.DeleteFunc([]string{p.Short.Says(Platform, c.shop, stream), c.lacksHistory(stream, p), lacksMembers(p)}, func(s string) bool { return s == "" })
+	return strings.Join(says, "; ")
+}
+
+// lacksMembers says that members are missing whom no filter of the search shows.
+func lacksMembers(p position) string {
+	if p.Members <= p.Listed {
+		return ""
+	}
+	return fmt.Sprintf("the platform counts %d members and listed %d: the others are in no filter by which it shows more than %d of them; "+
+		"import the member list from a file: oneid import --kind users", p.Members, p.Listed, searchDepth)
+}
+
+// lacksHistory says which orders are missing for want of the right to their history.
+func (c *Connector) lacksHistory(stream string, p position) string {
+	if stream != Orders || p.MissingFrom.IsZero() {
 		return ""
 	}
 	day := func(at time.Time) string { return at.In(zone).Format(time.DateOnly) }

@@ -45,10 +45,12 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 	}
 	plan := c.windows()
 	fresh, reached := plan.Fresh(server), server.Add(-plan.First)
+	var at position
 	if from != "" {
-		if reached, err = parseCursor(from); err != nil {
+		if at, err = parsePosition(from); err != nil {
 			return err
 		}
+		reached = at.Reached
 		if oldest := server.Add(-plan.Oldest + time.Minute); reached.Before(oldest) && reached.Before(plan.End(server)) {
 			if l.whole {
 				return errAged
@@ -83,7 +85,7 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 					return ctx.Err()
 				}
 			}
-			if err := c.readWindow(ctx, l, w, fresh, func(p connectors.Page) error { return emit(result{page: p}) }); err != nil {
+			if err := c.readWindow(ctx, l, w, fresh, func(p connectors.Page, of connectors.Part) error { return emit(result{page: p, of: of}) }); err != nil {
 				_ = emit(result{err: fmt.Errorf("window %s: %w", w, err)}) // fails only when nobody listens
 			}
 		})
@@ -98,6 +100,10 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 		for r := range queue[0] {
 			if r.err != nil {
 				return r.err
+			}
+			if r.of.Last {
+				at.Reached, at.Short = r.of.Window.To, at.Short.After(r.of.Window, r.of.Short)
+				r.page.Next = at.cursor()
 			}
 			if len(r.page.Records)+len(r.page.Bad) == 0 {
 				ended = r.page
@@ -122,12 +128,13 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 
 type result struct {
 	page connectors.Page
+	of   connectors.Part // what the page was made of
 	err  error
 }
 
 // readWindow reads one window, in parts where it is too full, the platform asks
 // for a shorter one or did so lately, or rows may still show in its end (fresh).
-func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, fresh time.Time, emit func(connectors.Page) error) error {
+func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, fresh time.Time, emit func(connectors.Page, connectors.Part) error) error {
 	pages := connectors.Listing{
 		Fresh: fresh, Size: c.cfg.PageSize, MaxRows: c.cfg.WindowPages * c.cfg.PageSize, TooFull: errTooFull, Shorter: narrower,
 		TooLong: func(w connectors.Window) bool { return c.spans.tooLong(l.list, w) },
@@ -139,7 +146,9 @@ func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Wind
 			return a, err
 		},
 	}
-	return pages.Window(ctx, w, func(p connectors.Part) error { return c.emitPage(ctx, l, p, emit) })
+	return pages.Window(ctx, w, connectors.Warning(ctx, c.log, streamOf[l.list], func(p connectors.Part) error {
+		return c.emitPage(ctx, l, p, func(page connectors.Page) error { return emit(page, p) })
+	}))
 }
 
 // aged says that a window begins before what the platform lists by change.
@@ -152,8 +161,7 @@ var errTooFull = &connectors.Error{
 	Platform: Platform, Class: connectors.StopStream, Message: "more records in one second than window_pages allows", Mend: "raise window_pages",
 }
 
-// emitPage makes records of a page's rows and hands them on; the window's end
-// carries the cursor.
+// emitPage makes records of a page's rows and hands them on, without a cursor.
 func (c *Connector) emitPage(ctx context.Context, l listing, p connectors.Part, emit func(connectors.Page) error) error {
 	origin := l.method + " " + p.Origin()
 	rows, bad := connectors.Unbroken(p.Rows, origin)
@@ -163,9 +171,6 @@ func (c *Connector) emitPage(ctx context.Context, l listing, p connectors.Part, 
 	}
 	page := connectors.PageOf(streamOf[l.list], c.shop, origin, c.client.now(), rows).Checked()
 	page.Bad = append(page.Bad, bad...)
-	if p.Last {
-		page.Next = cursorAt(p.Window.To)
-	}
 	return emit(page)
 }
 

@@ -51,7 +51,7 @@ const (
 	// subject is platform/shop/stream. Each change of what differs is told.
 	Drift = events.AlertDrift
 	// Missing: a live stream goes on without a part of what it should read, for want of a
-	// right. The subject is platform/shop/stream.
+	// right, or since the platform counts what it does not give. The subject is platform/shop/stream.
 	Missing = "missing"
 	// Rows: ClickHouse refused rows of who is who, and they wait in the dead
 	// letter. The subject is the stream of such letters.
