@@ -19,6 +19,9 @@ const oldCode = "err_no."
 // subTooMany says that a query has more rows than maxRows.
 const subTooMany = "isv.parameter-invalid:20013"
 
+// subNoData says that there is nothing of what was asked for.
+const subNoData = "isv.parameter-invalid:11003"
+
 // refusal is the platform's refusal of a call; scheme is oldCode for a code of
 // the old envelope, and empty otherwise.
 func refusal(scheme, shop, method, code, sub, requestID string) *connectors.Error {

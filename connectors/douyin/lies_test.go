@@ -240,3 +240,49 @@ func TestAnEstimateOfMoreThanOneQueryGives(t *testing.T) {
 		}
 	}
 }
+
+// A page that lacks rows which its own answer counts: once, and they come; for good, and
+// the reading says how many; all of them, and it stops where it is.
+func TestAPageThatLacksRows(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		keeps, times, came int
+		lacks              string
+	}{
+		"none, once":     {0, 1, 450, ""},
+		"half, once":     {50, 1, 450, ""},
+		"none, for good": {0, 1000, 150, ""},
+		"half, for good": {50, 1000, 400, "50 rows are missing"},
+	} {
+		f, c := newFake(t)
+		s := newShop(450, time.Now().Add(-20*time.Hour), time.Minute)
+		asked := 0
+		f.answer["order.searchList"] = func(n int, param map[string]any, w http.ResponseWriter) {
+			if page, size := param["page"].(float64), param["size"].(float64); page == 2 && size == 100 && asked < test.times {
+				asked++
+				all := s.rows(param)
+				ok(w, map[string]any{"total": len(all), "shop_order_list": all[200 : 200+test.keeps]})
+				return
+			}
+			s.search(n, param, w)
+		}
+		records, next, err := read(t, c, Orders, "")
+		stops := test.keeps == 0 && test.times > 1
+		if got := len(distinct(t, records)); got != test.came || (err != nil) != stops || stops != (next == "") {
+			t.Errorf("%s: %d orders came, want %d; the cursor %q, %v", name, got, test.came, next, err)
+		}
+		if says := c.Lacks(Orders, next); !strings.Contains(says, test.lacks) || test.lacks == "" && says != "" {
+			t.Errorf("%s: it is said to lack %q", name, says)
+		}
+	}
+}
+
+// A list that refuses with "no data" is empty.
+func TestNoDataIsAnEmptyList(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	f.answer["afterSale.List"] = func(_ int, _ map[string]any, w http.ResponseWriter) { refuse(w, 40004, subNoData) }
+	if records, next, err := read(t, c, Aftersales, ""); err != nil || len(records) != 0 || next == "" {
+		t.Errorf("%d after-sales, cursor %q, %v", len(records), next, err)
+	}
+}

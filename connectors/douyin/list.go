@@ -20,6 +20,9 @@ type listing struct {
 	// of it; empty of orders, whose rows say all.
 	row    string
 	detail detail
+	// noData is the sub-code by which the method says that nothing is in the window,
+	// where it is documented; empty of others.
+	noData string
 }
 
 // errNoList is the error of an answer that is none: taken for an empty list, it
@@ -39,6 +42,9 @@ func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n,
 			err = errors.Join(err, total.UnmarshalJSON(value))
 		}
 	}, "shop_order_list", "items", "list") // the name differs with the method
+	if l.noData != "" && isNoData(err, l.noData) {
+		return connectors.Rows{}, nil
+	}
 	if err == nil && !told && rows == nil {
 		err = errNoList
 	}
@@ -104,6 +110,12 @@ func (c *Connector) rowsIn(ctx context.Context, l listing, w connectors.Window) 
 func isTooMany(err error) bool {
 	var refused *connectors.Error
 	return errors.As(err, &refused) && refused.SubCode == subTooMany
+}
+
+// isNoData says that a list refuses with the sub-code that means that it is empty.
+func isNoData(err error, code string) bool {
+	var refused *connectors.Error
+	return errors.As(err, &refused) && refused.SubCode == code
 }
 
 // records makes records of a part's rows, or of what was made of them.

@@ -54,6 +54,9 @@ type DouyinOptions struct {
 	// WithIndex puts the search index into ciphertexts. Without it their
 	// index segment is empty, as in recent answers of the platform.
 	WithIndex bool
+	// NoData makes afterSale.List refuse with the documented "no data" where a page has
+	// no rows.
+	NoData bool
 	// Denied names methods that the app has no permission for (30001).
 	Denied []string
 	// NoMembership says that the shop has not opened 会员通: the member

@@ -79,6 +79,14 @@ func (d *douyin) afterSaleList(params douyinParams) (any, *douyinFault) {
 		}
 		keys = kept
 	}
+	if query.unordered {
+		// "Polling loses rows": how is not documented; here no page goes on where another ended.
+		keys = slices.Clone(keys)
+		slices.SortFunc(keys, func(a, b Key) int {
+			at := func(k Key) uint64 { return mix(uint64(k.Index) ^ mix(uint64(query.page)+1)) }
+			return cmp.Compare(at(a), at(b))
+		})
+	}
 	page := douyinAfterSalePage{Total: len(keys), Page: query.page, Items: []douyinAfterSale{},
 		HasMore: (query.page+1)*query.size < int64(len(keys))}
 	for _, key := range pageKeys(keys, int(query.page), int(query.size), query.descending) {
@@ -86,7 +94,9 @@ func (d *douyin) afterSaleList(params douyinParams) (any, *douyinFault) {
 			page.Items = append(page.Items, d.afterSale(o))
 		}
 	}
-	page.Size = len(page.Items)
+	if page.Size = len(page.Items); page.Size == 0 && d.opts.NoData {
+		return nil, douyinBadParameter(11003, "没有数据")
+	}
 	return page, nil
 }
 

@@ -116,6 +116,7 @@ type douyinAfterSaleQuery struct {
 	byUpdate         bool
 	byDeadline       bool
 	descending       bool
+	unordered        bool // asked for by update time and not in its order
 	page, size       int64
 	keep             douyinKeep
 }
@@ -161,6 +162,7 @@ func afterSaleQuery(p douyinParams, now time.Time) (q douyinAfterSaleQuery, faul
 		return q, fault
 	}
 	q.descending = true
+	q.unordered = (updateStart != 0 || updateEnd != 0) && len(p.texts("order_by")) == 0
 	if order := p.texts("order_by"); len(order) > 0 {
 		field, direction, _ := strings.Cut(order[0], " ")
 		if !slices.Contains([]string{"status_deadline", "apply_time", "update_time"}, field) ||
