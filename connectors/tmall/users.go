@@ -79,17 +79,24 @@ func (c *Connector) readMembers(ctx context.Context, from connectors.Cursor, giv
 	if err := s.all(ctx); err != nil {
 		return err
 	}
+	at := position{Reached: server}
+	if s.total-s.missing < s.counted {
+		at.Members, at.Listed = s.counted, s.total-s.missing
+		c.log.WarnContext(ctx, "the platform counts more members than it lists", "counted", at.Members, "listed", at.Listed)
+	}
 	// What is changed while the listing runs is found by the next run.
-	return give(connectors.Page{Next: cursorAt(server), Server: server})
+	return give(connectors.Page{Next: at.cursor(), Server: server})
 }
 
 // search lists every member through filters that each show few enough.
 type search struct {
-	c     *Connector
-	most  int // members that one filter shows
-	asOf  time.Time
-	give  func(connectors.Page) error
-	total int
+	c    *Connector
+	most int // members that one filter shows
+	asOf time.Time
+	give func(connectors.Page) error
+	// counted is how many members there are, total how many in the filters that were
+	// listed, and missing how many of these did not come.
+	counted, total, missing int
 }
 
 // all lists every member: without a filter, or if there are too many by where
@@ -123,13 +130,15 @@ func (s *search) all(ctx context.Context) error {
 // first: a member who trades meanwhile leaves the window, and the others move up.
 func (s *search) byLastTrade(ctx context.Context, filter map[string]string) error {
 	filter = maps.Clone(filter)
+	var began connectors.Window // it counts once
 	pages := connectors.Listing{
 		Size: s.c.cfg.PageSize, MaxRows: s.most, TooFull: s.tooMany(),
 		Page: func(ctx context.Context, w connectors.Window, number int, first bool) (connectors.Rows, error) {
 			filter["min_last_trade_time"] = w.From.In(zone).Format(timeLayout)
 			filter["max_last_trade_time"] = w.To.In(zone).Format(timeLayout)
 			a, err := s.page(ctx, filter, number)
-			if first && a.Total <= s.most {
+			if err == nil && first && number == 1 && w != began && a.Total <= s.most {
+				began = w
 				s.total += a.Total
 			}
 			return a, err
@@ -137,7 +146,10 @@ func (s *search) byLastTrade(ctx context.Context, filter map[string]string) erro
 	}
 	// Taobao opened in May 2003: nobody traded before.
 	ever := connectors.Window{From: time.Date(2003, 5, 1, 0, 0, 0, 0, zone), To: s.asOf}
-	return pages.Window(ctx, ever, func(p connectors.Part) error { return s.emit(p.Number, p.Rows) })
+	return pages.Window(ctx, ever, func(p connectors.Part) error {
+		s.missing += p.Short
+		return s.emit(p.Number, p.Rows)
+	})
 }
 
 func (s *search) byGrade(ctx context.Context, filter map[string]string) error {
@@ -179,7 +191,7 @@ func (s *search) list(ctx context.Context, filter map[string]string) (fits bool,
 			return true, nil
 		}
 	}
-	s.c.log.WarnContext(ctx, "the platform counts more members than it lists", "missing", missing)
+	s.missing += missing
 	return true, nil
 }
 
@@ -197,7 +209,11 @@ func (s *search) pass(ctx context.Context, filter map[string]string, seen map[ui
 			return 0, err
 		}
 		if number == 1 {
-			if total = a.Total; total > s.most {
+			total = a.Total
+			if s.counted == 0 { // without a filter
+				s.counted = total
+			}
+			if total > s.most {
 				return total, nil
 			}
 			if !again {

@@ -66,6 +66,46 @@ func TestNoMemberMissedWhileOthersTrade(t *testing.T) {
 	}
 }
 
+// A member whom no filter shows is not left out in silence: both counts are said, and
+// stand in the cursor while the changes are read.
+func TestMembersOfNoFilter(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	traded := make([]time.Time, 150)
+	for i := range traded {
+		traded[i] = now.Add(-time.Duration(i+1) * time.Hour)
+	}
+	for _, nowhere := range []int{0, 7} {
+		f, c := newFace(t)
+		f.before = func(method string, form map[string]string) string {
+			if method != memberSearch {
+				return ""
+			}
+			shown := traded[:len(traded)-nowhere]
+			if form["relation_source"] == "" {
+				shown = traded
+			}
+			return searched(form, shown, true)
+		}
+		came := 0
+		s := &search{c: c, most: 100, asOf: now, give: func(page connectors.Page) error {
+			came += len(page.Records)
+			return nil
+		}}
+		if err := s.all(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s.counted != 150 || s.total-s.missing != 150-nowhere || came < 150-nowhere {
+			t.Errorf("%d members are counted, %d listed, %d came; want 150 and %d", s.counted, s.total-s.missing, came, 150-nowhere)
+		}
+		cursor := position{Reached: now, Members: s.counted, Listed: s.total - s.missing}.cursor()
+		says := c.Lacks(Users, cursor)
+		if nowhere > 0 != (says != "") || nowhere > 0 && (!strings.Contains(says, "150") || !strings.Contains(says, "143")) {
+			t.Errorf("with %d members in no filter it says %q", nowhere, says)
+		}
+	}
+}
+
 func memberID(i int) string { return fmt.Sprintf("AAGdemoOuid%05d", i) }
 
 // searched answers a search of members, of whom all have traded. More than 100
