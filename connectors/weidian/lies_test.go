@@ -2,10 +2,12 @@ package weidian
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -140,6 +142,35 @@ func TestWhatIsNoCiphertext(t *testing.T) {
 		value := base64.StdEncoding.EncodeToString(make([]byte, size))
 		if isCiphertext(value) != want || (inClear(text(value)) == "") != want {
 			t.Errorf("%d bytes: %t", size, !want)
+		}
+	}
+}
+
+// A buyer of two orders with different phones has the phone of the order that changed
+// last, whichever comes first: pages are read from the last to the first.
+func TestTheLastOrderNamesThePhone(t *testing.T) {
+	t.Parallel()
+	rows := []json.RawMessage{
+		json.RawMessage(`{"order_id":"1","update_time":"2026-01-05 10:00:00"}`),
+		json.RawMessage(`{"order_id":"2","update_time":"2026-01-06 10:00:00"}`),
+	}
+	for _, newestFirst := range []bool{false, true} {
+		_, c := newFake(t, Config{}, 0)
+		for i, row := range rows {
+			of, err := readListed(row)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.buyers.Put(of, buyer{ID: "190000001", Phone: []string{"13800138000", "13900139000"}[i]})
+		}
+		shown := slices.Clone(rows)
+		if newestFirst {
+			slices.Reverse(shown)
+		}
+		window := make(map[string]user)
+		err := c.collect(t.Context(), c.records(Users, connectors.Part{}, shown).Records, connectors.NewRecent[string, text](10), window)
+		if got := window["190000001"]; err != nil || got.Phone != "13900139000" || got.OrderID != "2" {
+			t.Errorf("newest first %v: order %s names the phone, %v", newestFirst, got.OrderID, err)
 		}
 	}
 }
