@@ -198,6 +198,9 @@ type Tokens struct {
 	// Renew gets a token in place of one, which is the zero Token where there is
 	// none. ErrReauthorise says that the platform gives none without consent.
 	Renew func(ctx context.Context, old Token) (Token, error)
+	// Create gets a token by the app's own keys, where Renew was refused or brought
+	// the very token back that the platform refuses; nil where a consent alone does.
+	Create func(ctx context.Context) (Token, error)
 	// Renewed is told of each token that Renew got, once it is kept; may be nil.
 	Renewed func(Token)
 
@@ -403,12 +406,12 @@ func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
 		// needed it: the platform may have ended the old token already.
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTakes)
 		defer cancel()
-		next, err := t.Renew(ending, newest)
-		if given := t.Given; errors.Is(err, ErrReauthorise) && given.Refresh != "" && given.Refresh != newest.Refresh {
-			next, err = t.Renew(ending, given) // what the settings hold may still be taken
+		next, err := t.another(ending, newest, refused)
+		if ahead && err != nil {
+			t.waits(newest, now)
 		}
 		if err != nil {
-			t.notes(newest, err, ahead, now)
+			t.notes(newest, err, now)
 			return newest, err
 		}
 		renewed = true
@@ -426,6 +429,19 @@ func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
 		return access, nil // the store is away
 	}
 	return "", err
+}
+
+// another asks the platform for a token in place of newest, in each way that
+// there is until one brings one that is not refused.
+func (t *Tokens) another(ctx context.Context, newest Token, refused string) (Token, error) {
+	next, err := t.Renew(ctx, newest)
+	if given := t.Given; errors.Is(err, ErrReauthorise) && given.Refresh != "" && given.Refresh != newest.Refresh {
+		next, err = t.Renew(ctx, given) // what the settings hold may still be taken
+	}
+	if t.Create != nil && ctx.Err() == nil && (ClassOf(err) >= Refresh || err == nil && refused != "" && next.Access == refused) {
+		return t.Create(ctx)
+	}
+	return next, err
 }
 
 // newer is the token of the settings where the one that is kept was not made
@@ -473,17 +489,22 @@ func (t *Tokens) isDead(old Token, now time.Time) error {
 	return nil
 }
 
-// notes notes a renewal that failed.
-func (t *Tokens) notes(old Token, err error, ahead bool, now time.Time) {
+// waits notes that a token which still works is used for a while before it is
+// tried again to renew it.
+func (t *Tokens) waits(old Token, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if ahead {
-		wait := aheadAgain
-		if !old.Expires.IsZero() {
-			wait = min(wait, old.Expires.Sub(now)/4)
-		}
-		t.ahead = now.Add(wait)
+	wait := aheadAgain
+	if !old.Expires.IsZero() {
+		wait = min(wait, old.Expires.Sub(now)/4)
 	}
+	t.ahead = now.Add(wait)
+}
+
+// notes notes a renewal that failed.
+func (t *Tokens) notes(old Token, err error, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if ClassOf(err) == StopShop {
 		t.dead, t.deadToken, t.deadUntil = err, old, now.Add(deadFor)
 	}

@@ -176,6 +176,43 @@ func TestRenewalsThatFail(t *testing.T) {
 	})
 }
 
+// A renewal that is refused, or brings back the very token that the platform
+// refuses, is followed by a token of the app's own where there is one, and by that
+// alone: one ahead of time that changes nothing is not.
+func TestATokenIsCreatedWhereARenewalBringsNone(t *testing.T) {
+	t.Parallel()
+	refused := &Error{Class: StopShop, Kind: ErrReauthorise}
+	away := errors.New("away")
+	for name, c := range map[string]struct {
+		next    Token
+		err     error
+		refused string
+		created int
+		want    string
+	}{
+		"the refused one comes back": {Token{Access: "a"}, nil, "a", 1, "created"},
+		"another comes":              {Token{Access: "b"}, nil, "a", 0, "b"},
+		"the renewal is refused":     {Token{}, refused, "a", 1, "created"},
+		"the platform is away":       {Token{}, away, "a", 0, ""},
+		"ahead of time":              {Token{Access: "a"}, nil, "", 0, "a"},
+	} {
+		created := 0
+		tokens := &Tokens{
+			Now:    time.Now,
+			Renew:  func(context.Context, Token) (Token, error) { return c.next, c.err },
+			Create: func(context.Context) (Token, error) { created++; return Token{Access: "created"}, nil },
+		}
+		got, err := tokens.another(t.Context(), Token{Access: "a"}, c.refused)
+		if created != c.created || got.Access != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s: %d created, got %q, %v; want %d and %q", name, created, got.Access, err, c.created, c.want)
+		}
+		tokens.Create = nil
+		if got, err := tokens.another(t.Context(), Token{Access: "a"}, c.refused); got.Access != c.next.Access || !errors.Is(err, c.err) {
+			t.Errorf("%s, and a consent alone brings a token: %q, %v", name, got.Access, err)
+		}
+	}
+}
+
 // The token of the settings is used until there is a newer one; one that is put
 // into the settings later is newer than what is kept, and a consent newer than
 // both.

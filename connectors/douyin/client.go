@@ -34,6 +34,9 @@ type client struct {
 func newClient(http *httpclient.Client, shop string, cfg Config) *client {
 	c := &client{http: http, shop: shop, appKey: cfg.AppKey, secret: cfg.AppSecret, signMethod: cfg.SignMethod, serviceID: cfg.ServiceID}
 	c.tokens = &connectors.Tokens{Platform: Platform, Shop: shop, Now: c.now, RenewAt: renewAt, Renew: c.renew}
+	if c.serviceID == "" {
+		c.tokens.Create = func(ctx context.Context) (connectors.Token, error) { return c.create(httpclient.WithoutPatience(ctx)) }
+	}
 	return c
 }
 

@@ -58,6 +58,40 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// More than an hour before its end a refresh brings the same pair: one that the
+// platform refuses is only replaced by creating it anew, which the brand's own app
+// can, and an app of the service market cannot.
+func TestARefusedTokenThatARefreshBringsBackIsCreatedAnew(t *testing.T) {
+	t.Parallel()
+	for _, sub := range []string{"isv.access-token-invalid", "isv.authorization-type-invalid"} {
+		f, c := newFake(t)
+		same := func(_ int, _ map[string]any, w http.ResponseWriter) {
+			ok(w, map[string]any{"access_token": "token-1", "refresh_token": "refresh", "expires_in": 604800})
+		}
+		f.answer["token.refresh"] = same
+		f.answer["order.searchList"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+			if param["access_token"] == "token-1" {
+				refuse(w, 40003, sub)
+				return
+			}
+			ok(w, map[string]any{"total": 0})
+		}
+		if _, _, err := read(t, c, Orders, ""); err != nil || f.count("token.create") != 2 || f.count("token.refresh") != 1 {
+			t.Errorf("%s: %d created, %d refreshed, %v; want 2, 1 and a reading that goes on", sub, f.count("token.create"), f.count("token.refresh"), err)
+		}
+		f, c = newFakeWith(t, Config{ServiceID: "9"})
+		f.answer["token.refresh"], f.answer["token.create"] = same, same
+		f.answer["order.searchList"] = func(_ int, _ map[string]any, w http.ResponseWriter) { refuse(w, 40003, sub) }
+		if _, err := c.Authorise(t.Context(), "code", func(_, _ connectors.Token) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := read(t, c, Orders, "")
+		if !errors.Is(err, connectors.ErrReauthorise) || f.count("token.create") != 1 || f.count("token.refresh") != 1 {
+			t.Errorf("%s, of the service market: %d created, %d refreshed, %v; want 1, 1 and a word that its owner is to consent", sub, f.count("token.create"), f.count("token.refresh"), err)
+		}
+	}
+}
+
 func TestTokenThatStaysRefusedEndsTheCall(t *testing.T) {
 	t.Parallel()
 	f, c := newFake(t)

@@ -36,36 +36,20 @@ func renewAt(t connectors.Token) time.Time {
 	return t.Expires.Add(-renewBefore)
 }
 
-// renew refreshes a token. Where there is none, or the platform no longer takes
-// its refresh token, the brand's own app creates one; an app of the service
-// market needs the merchant's consent.
+// renew refreshes a token.
 func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
-	ctx = httpclient.WithoutPatience(ctx)
-	if old.Refresh != "" {
-		next, err := c.grant(ctx, "token.refresh", map[string]any{"grant_type": "refresh_token", "refresh_token": old.Refresh})
-		if err == nil || ctx.Err() != nil || connectors.ClassOf(err) < connectors.Refresh {
-			return next, err
-		}
-		if c.serviceID != "" {
-			return next, c.dead(err)
-		}
-	}
-	if c.serviceID != "" {
+	if old.Refresh == "" {
 		return connectors.Token{}, connectors.Reauthorise(Platform, c.shop, "token.create", nil)
 	}
-	return c.create(ctx)
-}
-
-// dead is the error of a refresh that the platform refused: by its own code, or
-// because it takes the token no longer.
-func (c *client) dead(err error) error {
+	next, err := c.grant(httpclient.WithoutPatience(ctx), "token.refresh", map[string]any{"grant_type": "refresh_token", "refresh_token": old.Refresh})
 	if connectors.ClassOf(err) == connectors.Refresh {
-		return connectors.Reauthorise(Platform, c.shop, "token.refresh", err)
+		err = connectors.Reauthorise(Platform, c.shop, "token.refresh", err)
 	}
-	return err
+	return next, err
 }
 
-// create gets the token of the brand's own app.
+// create gets the token of the brand's own app; an app of the service market needs
+// the merchant's consent.
 func (c *client) create(ctx context.Context) (connectors.Token, error) {
 	return c.grant(ctx, "token.create", map[string]any{"code": "", "grant_type": "authorization_self", "shop_id": c.shop})
 }
