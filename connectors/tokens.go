@@ -172,8 +172,9 @@ const (
 	// deadFor is how long a refused renewal is not asked for again by the same
 	// process, so that many calls which find the token dead ask once.
 	deadFor = 30 * time.Second
-	// aheadAgain is how long after a renewal ahead of time that failed the next
-	// is tried, at most: until then the token that still works is used.
+	// aheadAgain is how long after a renewal ahead of time that failed, or brought
+	// the same token, the next is tried, at most: until then the token that still
+	// works is used.
 	aheadAgain = time.Minute
 )
 
@@ -210,7 +211,8 @@ type Tokens struct {
 	// The fields below are guarded by mu.
 	store   TokenStore
 	current Token
-	// ahead is when a renewal ahead of time may be tried again.
+	// ahead is when a renewal ahead of time may be tried again, after one that
+	// failed or changed nothing.
 	ahead time.Time
 	// dead is why deadToken cannot be renewed, until deadUntil.
 	dead      error
@@ -407,7 +409,7 @@ func (t *Tokens) renew(ctx context.Context, refused string) (string, error) {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTakes)
 		defer cancel()
 		next, err := t.another(ending, newest, refused)
-		if ahead && err != nil {
+		if ahead && (err != nil || next.Access == newest.Access) {
 			t.waits(newest, now)
 		}
 		if err != nil {

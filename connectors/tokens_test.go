@@ -176,6 +176,34 @@ func TestRenewalsThatFail(t *testing.T) {
 	})
 }
 
+// A renewal ahead of time that brings the same token is not asked for again at
+// once: the token works, and each call would ask.
+func TestRenewalsThatChangeNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := new(granter)
+		tokens := g.tokens(new(memoryTokens))
+		if _, err := tokens.Valid(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		first, renewals := tokens.current, 0
+		tokens.Renew = func(context.Context, Token) (Token, error) { renewals++; return first, nil }
+		time.Sleep(111 * time.Minute)
+		for range 15 {
+			if access, err := tokens.Valid(t.Context()); access != first.Access || err != nil {
+				t.Fatalf("%q, %v", access, err)
+			}
+		}
+		if renewals != 1 {
+			t.Errorf("%d renewals for 15 calls, want one", renewals)
+		}
+		time.Sleep(aheadAgain)
+		if _, err := tokens.Valid(t.Context()); err != nil || renewals != 2 {
+			t.Errorf("after a while: %d renewals, %v; want one more", renewals, err)
+		}
+	})
+}
+
 // A renewal that is refused, or brings back the very token that the platform
 // refuses, is followed by a token of the app's own where there is one, and by that
 // alone: one ahead of time that changes nothing is not.
