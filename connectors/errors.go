@@ -86,13 +86,18 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Platform)
-	if e.Op != "" {
-		b.WriteString(": call " + e.Op)
+	switch {
+	case e.Op == "" && e.SystemCode == "": // nothing was called
+		b.WriteString(": shop " + e.Shop)
+	default:
+		if e.Op != "" {
+			b.WriteString(": call " + e.Op)
+		}
+		if e.Shop != "" {
+			b.WriteString(" of shop " + e.Shop)
+		}
+		b.WriteString(": refused")
 	}
-	if e.Shop != "" {
-		b.WriteString(" of shop " + e.Shop)
-	}
-	b.WriteString(": refused")
 	for _, code := range []struct{ name, value string }{
 		{" with code ", e.SystemCode}, {" ", e.SubCode}, {": ", e.Message}, {", request ", e.RequestID},
 	} {

@@ -148,13 +148,29 @@ type Consent struct {
 // shop's owner brings another.
 var ErrReauthorise = fmt.Errorf("re-authorise: %w", ErrUnauthorized)
 
+// connectMend is what to do where a consent alone brings a token.
+func connectMend(platform, shop string) string {
+	return fmt.Sprintf("run `oneid connect %s --shop %s` and let the shop's owner consent; the other shops go on", platform, cmp.Or(shop, "SHOP"))
+}
+
 // reauthoriseMend is what to do about ErrReauthorise.
 func reauthoriseMend(platform, shop string) string {
-	return fmt.Sprintf("re-authorise: run `oneid connect %s --shop %s` and let the shop's owner consent; the other shops go on", platform, cmp.Or(shop, "SHOP"))
+	return "re-authorise: " + connectMend(platform, shop)
+}
+
+// NoRefresh is the error of a shop for whose token no other can be asked for: it is
+// not connected yet where old is the zero Token, and otherwise its token is dead.
+// Nothing was called for it.
+func NoRefresh(platform, shop string, old Token) error {
+	e := &Error{Platform: platform, Shop: shop, Class: StopShop, Kind: ErrReauthorise, Message: "the token is no longer taken", Mend: reauthoriseMend(platform, shop)}
+	if old.Access == "" {
+		e.Message, e.Mend = "it is not connected: there is no token of it", connectMend(platform, shop)
+	}
+	return e
 }
 
 // Reauthorise is the error of a shop whose token is dead. cause may be a refusal
-// of the platform, whose codes it keeps, or nil.
+// of the platform, whose codes it keeps.
 func Reauthorise(platform, shop, op string, cause error) error {
 	e := &Error{Platform: platform, Shop: shop, Op: op, Message: "the token is no longer taken"}
 	var refusal *Error

@@ -241,6 +241,32 @@ func TestATokenIsCreatedWhereARenewalBringsNone(t *testing.T) {
 	}
 }
 
+// A shop that was never connected is said to be that: no token was refused, and
+// nothing was called. One whose token was refused says so in the platform's words.
+func TestAShopThatIsNotConnected(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		given Token
+		want  string
+	}{
+		"never connected": {Token{}, "p: shop s: it is not connected: there is no token of it; run `oneid connect p --shop s` and let the shop's owner consent; the other shops go on"},
+		"of the settings, and refused": {Token{Access: "sesame"},
+			"p: call orders of shop s: refused with code 27: the token is no longer taken, request r; re-authorise: run `oneid connect p --shop s` and let the shop's owner consent; the other shops go on"},
+	} {
+		tokens := &Tokens{Platform: "p", Shop: "s", Now: time.Now, Given: c.given}
+		tokens.Renew = func(_ context.Context, old Token) (Token, error) { return old, NoRefresh("p", "s", old) }
+		err := tokens.Call(t.Context(), func(access func() string) error {
+			if access() == "" {
+				t.Errorf("%s: called without a token", name)
+			}
+			return &Error{Platform: "p", Shop: "s", Op: "orders", SystemCode: "27", RequestID: "r", Class: Refresh}
+		})
+		if err == nil || err.Error() != c.want || !errors.Is(err, ErrReauthorise) || ClassOf(err) != StopShop {
+			t.Errorf("%s: %v\nwant %s", name, err, c.want)
+		}
+	}
+}
+
 // The token of the settings is used until there is a newer one; one that is put
 // into the settings later is newer than what is kept, and a consent newer than
 // both.

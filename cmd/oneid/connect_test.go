@@ -158,6 +158,9 @@ func TestConnect(t *testing.T) {
 		if !errors.As(before, &coded) || coded.Code() != platform+".re-authorise" {
 			t.Errorf("%s without a token: %v", platform, before)
 		}
+		if said := fmt.Sprint(before); !strings.Contains(said, "it is not connected") || !strings.Contains(said, "oneid connect "+platform+" --shop ") || strings.Contains(said, "refused") {
+			t.Errorf("%s without a token: %s; want that it is not connected, and of no call", platform, said)
+		}
 	}
 	connect(t, dir, "tmall", "mine")
 	if out := must(t, "connect", "--dir", dir, "douyin").stdout; !strings.Contains(out, "it is renewed by itself") || !strings.Contains(out, e.Douyin.Shop) {

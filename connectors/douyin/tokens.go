@@ -39,7 +39,7 @@ func renewAt(t connectors.Token) time.Time {
 // renew refreshes a token.
 func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
 	if old.Refresh == "" {
-		return connectors.Token{}, connectors.Reauthorise(Platform, c.shop, "token.create", nil)
+		return old, connectors.NoRefresh(Platform, c.shop, old)
 	}
 	next, err := c.grant(httpclient.WithoutPatience(ctx), "token.refresh", map[string]any{"grant_type": "refresh_token", "refresh_token": old.Refresh})
 	if connectors.ClassOf(err) == connectors.Refresh {

@@ -41,7 +41,7 @@ func renewAt(t connectors.Token) time.Time {
 func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.Token, error) {
 	ctx = httpclient.WithoutPatience(ctx)
 	if old.Refresh == "" {
-		return old, connectors.Reauthorise(Platform, c.shop, tokenRefresh, nil)
+		return old, connectors.NoRefresh(Platform, c.shop, old)
 	}
 	next, err := c.grant(ctx, tokenRefresh, map[string]string{"refresh_token": old.Refresh})
 	if deadRefresh(err) {

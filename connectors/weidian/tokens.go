@@ -49,7 +49,7 @@ func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.To
 	case !c.serviceApp():
 		return c.selfToken(ctx)
 	case old.Refresh == "":
-		return old, connectors.Reauthorise(Platform, c.shop, "oauth2/refresh_token", nil)
+		return old, connectors.NoRefresh(Platform, c.shop, old)
 	}
 	next, err := c.grant(ctx, "oauth2/refresh_token", url.Values{
 		"appkey": {c.appKey}, "grant_type": {"refresh_token"}, "refresh_token": {old.Refresh},
