@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"oneid/identity"
+	"oneid/identity/normalize"
 )
 
 // What a platform says of how many rows there are is not always so: totals that are
@@ -230,10 +233,34 @@ func TestMendInAnEnvelope(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	t.Parallel()
-	for id, want := range map[string]bool{"": false, "0": false, "000": false, "null": false, "Undefined": false, "AAG**": false, "t**": false, "AAGx0": true, "10": true, "1@#q04a=": true} {
+	for id, want := range map[string]bool{"": false, "0": false, "000": false, "null": false, "Undefined": false, "AAG**": false, "t**": false, "AAGx0": true, "10": true, "1@#q04a=": true,
+		"t●●1": false, "t••1": false, "t＊＊1": false, "李某": false, "12xxxx89": false, "12....89": false, "$AAE=$1$$": false, "xx12": true, "AAxx0": true} {
 		if Names(id) != want {
 			t.Errorf("Names(%q) = %t", id, !want)
 		}
+	}
+}
+
+// What identity holds to be masked is no account.
+func TestNamesKnowsTheMasksOfIdentity(t *testing.T) {
+	t.Parallel()
+	signs, masked := []rune("*∗✱﹡＊•●×✕■█某·○□….#?~$xX12A"), 0
+	for seed := range uint64(20_000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		id := make([]rune, 1+r.IntN(6))
+		for i := range id {
+			id[i] = signs[r.IntN(len(signs))]
+		}
+		_, reason := normalize.Check(identity.WeidianBuyerID, string(id))
+		if reason != normalize.Masked {
+			continue
+		}
+		if masked++; Names(string(id)) {
+			t.Errorf("seed %d: %q is masked, and names somebody", seed, string(id))
+		}
+	}
+	if masked < 1000 {
+		t.Fatalf("only %d were masked", masked)
 	}
 }
 

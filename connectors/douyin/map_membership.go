@@ -18,8 +18,8 @@ func mapMembership(r connectors.Record) ([]*events.Event, error) {
 		return nil, err
 	}
 	account := memberAccount(string(call.OpenID))
-	if account == "" {
-		return nil, errors.New("the call has no open_id")
+	if !connectors.Names(account) {
+		return nil, errors.New("the call has no open_id that names somebody")
 	}
 	joined := rec.Kind == connectors.MemberBind || rec.Kind == connectors.MemberPhone
 	role := events.Role_ROLE_BUYER

@@ -237,6 +237,38 @@ func TestBadLinesAmongTheGood(t *testing.T) {
 	}
 }
 
+// Under a masked account many people would be one: an order stands for itself, a
+// member or a ticket is refused.
+func TestMaskedAccounts(t *testing.T) {
+	t.Parallel()
+	for _, masked := range []string{"t**1", "t＊＊1", "t●●1", "李某", "12xxxx89", "$AAE=$1$$", "null", "0"} {
+		m := example(t, "cdnow", "")
+		got, _ := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{write(t, purchasesHeader+masked+",1997-01-01,2,1.00\n")}}}, "")
+		for _, e := range got {
+			if account := e.GetHeader().GetAccount(); !strings.HasPrefix(account, "order:") {
+				t.Errorf("an order of %q is of the account %q", masked, account)
+			}
+		}
+		if len(got) != 1 {
+			t.Errorf("%q: %d orders", masked, len(got))
+		}
+		for kind, text := range map[string]string{
+			"users":   "account,phone\n" + masked + ",13800001111\n",
+			"tickets": "ticket_id,account,created_at\n7," + masked + ",2026-01-02 03:04:05\n",
+		} {
+			header, _, _ := strings.Cut(text, "\n")
+			m, err := DefaultMapping("tmall/demo", kind, strings.Split(header, ","))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, refused := load(t, Config{Mapping: m, Files: tablefile.Files{Paths: []string{write(t, text)}}}, "")
+			if len(got) != 0 || len(refused) != 1 || strings.Contains(strings.Join(slices.Collect(maps.Values(refused)), ""), masked) && masked != "0" && masked != "null" {
+				t.Errorf("%s of %q: %d events, %v refused", kind, masked, len(got), refused)
+			}
+		}
+	}
+}
+
 func TestMembersExample(t *testing.T) {
 	t.Parallel()
 	const header = "account,phone,unionid,omid,member_card,joined_at\n"

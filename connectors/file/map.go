@@ -103,6 +103,15 @@ func (v *values) id(field string) string {
 	return text
 }
 
+// account is an id that names one person: under a masked one many would be one.
+func (v *values) account() string {
+	id := v.id("account")
+	if id != "" && !connectors.Names(id) {
+		v.fault("account", "names nobody: it is masked, zeros or null")
+	}
+	return id
+}
+
 // time is in Unix milliseconds, 0 for an empty field.
 func (v *values) time(field string) int64 {
 	text := v.text(field)
@@ -254,7 +263,7 @@ func (v *values) order() *events.Event {
 		PaidMinor: o.PaidMinor, Status: status, PlatformStatus: original,
 	}}
 	account := v.text("account")
-	if account == "" {
+	if !connectors.Names(account) {
 		account = "order:" + id
 	}
 	modified := firstTime(v.time("updated_at"), created)
@@ -282,7 +291,7 @@ func (v *values) buyer() *events.Person {
 }
 
 func (v *values) user() *events.Event {
-	account := v.id("account")
+	account := v.account()
 	joined, created, updated := v.time("joined_at"), v.time("created_at"), v.time("updated_at")
 	p := new(events.Person)
 	v.sighting(p, "phone", "phone", events.Role_ROLE_MEMBER, "")
@@ -316,7 +325,7 @@ var ticketStatuses = map[string]events.TicketStatus{
 }
 
 func (v *values) ticket() *events.Event {
-	id, account := v.id("ticket_id"), v.id("account")
+	id, account := v.id("ticket_id"), v.account()
 	currency := v.currency()
 	created, solved := v.time("created_at"), v.time("solved_at")
 	if created == 0 && len(v.faults) == 0 {

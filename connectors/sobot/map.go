@@ -261,9 +261,9 @@ func (m mapper) customer(t *ticket) (string, *events.Person) {
 // that names nobody stands for itself.
 func (m mapper) accountOf(t *ticket, phones, emails []string) string {
 	switch {
-	case t.UserID != "":
+	case connectors.Names(string(t.UserID)):
 		return "user:" + string(t.UserID)
-	case t.PartnerID != "":
+	case connectors.Names(string(t.PartnerID)):
 		return "partner:" + string(t.PartnerID)
 	case len(phones) > 0:
 		return m.contact("phone", phones[0])

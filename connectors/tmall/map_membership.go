@@ -17,6 +17,9 @@ func (m mapper) membership(record connectors.Record) ([]*events.Event, error) {
 	}
 	var f fields
 	account := f.must("ouid or open_id", text(call.account()))
+	if account != "" && !connectors.Names(account) {
+		f.fail("ouid or open_id", "names nobody")
+	}
 	if f.err != nil {
 		return nil, f.err
 	}

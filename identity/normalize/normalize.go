@@ -91,6 +91,9 @@ func Phone(raw string) (string, Reason) {
 	if reason != "" {
 		return "", reason
 	}
+	if hidden(s) || strings.Contains(s, "--") {
+		return "", Masked
+	}
 	digits := make([]byte, 0, len(s))
 	plus, groups := false, 0
 	last := rune(0)
@@ -103,7 +106,7 @@ func Phone(raw string) (string, Reason) {
 			digits = append(digits, byte(r))
 		case r == '+' && len(digits) == 0:
 			plus = true
-		case r == '*' || r == '•' || r == '×' || r == 'x' && len(digits) > 0 && len(digits) < 7:
+		case r == 'x' && len(digits) > 0 && len(digits) < 7:
 			return "", Masked
 		case r == ' ' || r == '-' || r == '.' || r == '(' || r == ')' || r == '/' || r == '‐' || r == '–' || r == '—':
 			// Eleven digits of a mobile number and more behind a separator.
@@ -187,7 +190,7 @@ func Email(raw string) (string, Reason) {
 	s = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">"))
 	local, domain, ok := strings.Cut(s, "@")
 	switch {
-	case strings.Contains(s, "*"):
+	case hidden(s) || strings.Contains(local, "xxxx"): // three may be initials
 		return "", Masked
 	case !ok || local == "" || !strings.Contains(domain, ".") || strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") ||
 		strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(domain, "@"):
@@ -202,11 +205,11 @@ func card(raw string) (string, Reason) {
 	if reason != "" {
 		return "", reason
 	}
-	if strings.Contains(s, "*") {
-		return "", Masked
-	}
 	if nobody(s) {
 		return "", Empty
+	}
+	if hidden(s) || hiddenBySeparators(s) {
+		return "", Masked
 	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
@@ -219,6 +222,8 @@ func card(raw string) (string, Reason) {
 		return "", Malformed
 	case nobody(s): // N.A. and N-A, too, once the separators are gone
 		return "", Empty
+	case hidden(s) || hiddenByX(strings.ToLower(s), 3):
+		return "", Masked
 	}
 	return s, ""
 }
@@ -245,12 +250,12 @@ func opaque(raw string) (string, Reason) {
 	switch {
 	case reason != "":
 		return "", reason
-	case strings.Contains(s, "**"):
+	case nobody(s) || strings.Trim(s, "0") == "":
+		return "", Empty
+	case hidden(s):
 		return "", Masked
 	case !plain(s) && strings.ContainsFunc(s, unicode.IsSpace):
 		return "", Malformed
-	case nobody(s) || strings.Trim(s, "0") == "":
-		return "", Empty
 	}
 	return s, ""
 }

@@ -88,6 +88,9 @@ func FuzzCheck(f *testing.F) {
 		f.Add(i%len(types), raw)
 	}
 	f.Add(2, "N\x1dA")
+	f.Add(2, "xx-xx-12")
+	f.Add(2, "1-x.x-2")
+	f.Add(4, "~a\u2026~")
 	f.Fuzz(func(t *testing.T, i int, raw string) {
 		typ := types[uint(i)%uint(len(types))]
 		value, ok := Normalize(typ, raw)

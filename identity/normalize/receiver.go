@@ -47,7 +47,7 @@ func field(raw string) string {
 		switch {
 		case unicode.IsSpace(r) || !unicode.IsPrint(r):
 			return -1
-		case r == '•' || r == '×' || r == '﹡' || r == '✱':
+		case isMask(r):
 			r = '*'
 		}
 		if n++; n > mostRunes {
