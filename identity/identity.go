@@ -46,8 +46,12 @@ const (
 	// DouyinPhoneIndex is Douyin's search index of an encrypted phone: equal
 	// phones of one shop have one. It is no phone, and never meets one.
 	DouyinPhoneIndex IdentifierType = "douyin_phone_index"
-	WeidianBuyerID   IdentifierType = "weidian_buyer_id"  // buyer × shop
-	ExternalCustomer IdentifierType = "external_customer" // a customer number of another system of the brand
+	WeidianBuyerID   IdentifierType = "weidian_buyer_id" // buyer × shop
+	// WeidianPhoneCipher is Weidian's ciphertext of a phone, which is always the
+	// same under one version of one app's key: equal ones are of one phone in
+	// whatever shop. It is no phone, and never meets one.
+	WeidianPhoneCipher IdentifierType = "weidian_phone_cipher"
+	ExternalCustomer   IdentifierType = "external_customer" // a customer number of another system of the brand
 	// Membership is an account's own membership in its shop: it joins nothing.
 	// Seen as member, the buyer has joined; as buyer, has left.
 	Membership IdentifierType = "membership"

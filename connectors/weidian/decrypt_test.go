@@ -2,9 +2,11 @@ package weidian
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -64,7 +66,10 @@ func FuzzDecrypt(f *testing.F) {
 }
 
 // keyService answers open.secret.list alone, and counts.
-type keyService struct{ asked int }
+type keyService struct {
+	asked int
+	keys  []string
+}
 
 func (k *keyService) RoundTrip(r *http.Request) (*http.Response, error) {
 	k.asked++
@@ -72,7 +77,7 @@ func (k *keyService) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.ParseForm(); err != nil || !strings.Contains(r.Form.Get("public"), "open.secret.list") || strings.Contains(r.Form.Get("public"), "access_token") {
 		return nil, errors.New("another call than for the key")
 	}
-	_, _ = rec.WriteString(`{"status":{"status_code":0,"status_reason":"success"},"result":[{"aesKey":"00112233445566778899aabbccddeeff"}]}`)
+	_, _ = rec.WriteString(`{"status":{"status_code":0,"status_reason":"success"},"result":[{"aesKey":"` + strings.Join(k.keys, `"},{"aesKey":"`) + `"}]}`)
 	return rec.Result(), nil
 }
 
@@ -81,7 +86,7 @@ func (k *keyService) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestDecryptOrders(t *testing.T) {
 	t.Parallel()
 	const phone, name, other = "qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=", "cfxvQgwk+QTw5tl5/5wJgsEsm749OnFCxRSZP3KVecM=", "GCmtTw4diUA0Y1ni/ANSVpxdAphn2IM4MbZVgZUUqnU96vmmJuCQrxtOGLaE6PKuQ+M+zpwOyflSC2pfc+Pb1A=="
-	service := new(keyService)
+	service := &keyService{keys: []string{"00112233445566778899aabbccddeeff"}}
 	c, err := New("1800000001", Config{URL: "http://weidian.example", AppKey: "1", AppSecret: "s", AccessToken: "t", Transport: service,
 		DecryptFields: []string{fieldAccount, fieldPhone}, DecryptPerDay: 10})
 	if err != nil {
@@ -111,5 +116,75 @@ func TestDecryptOrders(t *testing.T) {
 		if decryptFault(wrong) == "" {
 			t.Errorf("%v is taken", wrong.DecryptFields)
 		}
+	}
+}
+
+// An app whose key was changed has orders under both: each field is opened by the
+// key that it was written under, whichever comes first.
+func TestDecryptUnderTwoKeys(t *testing.T) {
+	t.Parallel()
+	const one, two = "00112233445566778899aabbccddeeff", "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+	const phone, address = "qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=", "GCmtTw4diUA0Y1ni/ANSVpxdAphn2IM4MbZVgZUUqnU96vmmJuCQrxtOGLaE6PKuQ+M+zpwOyflSC2pfc+Pb1A=="
+	order := func(phone, address string) connectors.Record {
+		return connectors.Record{Stream: Orders, Raw: []byte(`{"detail":{"order_id":"8","user_phone":"` + phone + `","buyer_info":{"address":"` + address + `"}}}`)}
+	}
+	for _, keys := range [][]string{{one, two}, {two, one}} {
+		service := &keyService{keys: keys}
+		c, err := New("1800000001", Config{URL: "http://weidian.example", AppKey: "1", AppSecret: "s", AccessToken: "t", Transport: service,
+			DecryptFields: []string{fieldAccount, fieldAddress}, DecryptPerDay: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Decrypt(t.Context(), []connectors.Record{order(phone, address), order(phone, ""), order("", address)})
+		if err != nil || service.asked != 1 {
+			t.Fatalf("%v after %d calls", err, service.asked)
+		}
+		const home = "浙江省杭州市西湖区测试路1号2单元303室"
+		for i, want := range []connectors.Record{order("13800138000", home), order("13800138000", ""), order("", home)} {
+			var a, b any
+			if json.Unmarshal(got[i].Record.Raw, &a) != nil || json.Unmarshal(want.Raw, &b) != nil || !reflect.DeepEqual(a, b) || got[i].Outcome != connectors.OpenedAll {
+				t.Errorf("keys %v: order %d is %s: %s", keys, i+1, got[i].Outcome, got[i].Record.Raw)
+			}
+		}
+	}
+}
+
+// A ciphertext of a phone is an identifier of its own, in one form; what is no
+// phone for certain is none: the empty text, which the platform encrypts too and
+// which would be everybody's.
+func TestCiphertextsOfPhones(t *testing.T) {
+	t.Parallel()
+	const phone, name = "qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=", "cfxvQgwk+QTw5tl5/5wJgsEsm749OnFCxRSZP3KVecM="
+	const empty, long = "4S4DSdPxkgKNJUZQE1OZZtt9oAoOFYF03p+twaLkEZY=", "GCmtTw4diUA0Y1ni/ANSVpxdAphn2IM4MbZVgZUUqnU96vmmJuCQrxtOGLaE6PKuQ+M+zpwOyflSC2pfc+Pb1A=="
+	for title, c := range map[string]struct{ account, weixin, receiver, name, home, card, want string }{
+		"both":                       {account: phone, receiver: phone, name: name, want: "BUYER " + phone + ", RECEIVER " + phone},
+		"a space for a plus":         {account: strings.ReplaceAll(phone, "+", " "), want: "BUYER " + phone},
+		"the buyer's in clear":       {account: "13800138001", receiver: phone, want: "BUYER 13800138001, RECEIVER " + phone},
+		"no phone, nor an address":   {account: empty, receiver: phone, home: empty, want: "RECEIVER " + phone},
+		"no phones, nor a card":      {account: empty, receiver: empty, card: empty},
+		"no receiver, nor a WeChat":  {account: phone, receiver: empty, weixin: empty, want: "BUYER " + phone},
+		"no phone, nor a name":       {account: strings.ReplaceAll(empty, "+", " "), name: empty},
+		"two blocks are no phone":    {account: long},
+		"masked":                     {account: "138****8000", receiver: "138****8000"},
+		"a WeChat that is the phone": {account: phone, weixin: phone}, // it cannot be told from the empty text
+	} {
+		t.Run(title, func(t *testing.T) {
+			raw := `{"list":{"update_time":"2026-01-06 09:00:00"},"detail":{"order_id":"8","user_phone":"` + c.account + `","weixin":"` + c.weixin +
+				`","buyer_info":{"buyer_id":"1","phone":"` + c.receiver + `","name":"` + c.name + `","self_address":"` + c.home + `","idCardNo":"` + c.card + `"}}}`
+			mapped, err := mapRecord(recordOf(Orders, []byte(raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, s := range mapped[0].GetHeader().GetPerson().GetSightings() {
+				if (s.GetType() == "phone") != isMobile(s.GetValue()) || s.GetScope() != "" {
+					t.Errorf("%s is seen as %s in the scope %q", s.GetValue(), s.GetType(), s.GetScope())
+				}
+				got = append(got, strings.TrimPrefix(s.GetRole().String(), "ROLE_")+" "+s.GetValue())
+			}
+			if strings.Join(got, ", ") != c.want {
+				t.Errorf("seen: %v, want %s", got, c.want)
+			}
+		})
 	}
 }

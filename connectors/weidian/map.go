@@ -1,6 +1,8 @@
 package weidian
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,7 +13,7 @@ import (
 )
 
 // revision of the mapping below; raise it with every change of what comes out.
-const revision = 1
+const revision = 2
 
 // currency of the platform; its amounts are texts in 元.
 const currency = "CNY"
@@ -130,6 +132,7 @@ type order struct {
 	Freight   yuan   `json:"express_fee"`
 	Discount  yuan   `json:"discount_amount"`
 	UserPhone text   `json:"user_phone"`
+	Weixin    text   `json:"weixin"`
 	Referrer  text   `json:"f_seller_id"`
 	Buyer     object[struct {
 		ID          text `json:"buyer_id"`
@@ -140,6 +143,7 @@ type order struct {
 		Region      text `json:"region"`
 		Address     text `json:"address"`
 		SelfAddress text `json:"self_address"`
+		IDCard      text `json:"idCardNo"`
 	}] `json:"buyer_info"`
 	Items list[item] `json:"items"`
 }
@@ -368,13 +372,18 @@ func isMobile(value string) bool {
 // person is what the order says of persons.
 func (o *order) person() *events.Person {
 	p := &events.Person{}
-	if phone := string(o.UserPhone); isMobile(phone) {
-		p.Sightings = append(p.Sightings, &events.Sighting{Type: "phone", Value: phone, Role: events.Role_ROLE_BUYER})
-	}
 	b := &o.Buyer.V
-	if phone := string(b.Phone); isMobile(phone) {
-		p.Sightings = append(p.Sightings, &events.Sighting{Type: "phone", Value: phone, Role: events.Role_ROLE_RECEIVER})
+	see := func(phone text, role events.Role) {
+		kind, value := "phone", string(phone)
+		if !isMobile(value) {
+			kind, value = "weidian_phone_cipher", o.phoneCipher(phone)
+		}
+		if value != "" {
+			p.Sightings = append(p.Sightings, &events.Sighting{Type: kind, Value: value, Role: role})
+		}
 	}
+	see(o.UserPhone, events.Role_ROLE_BUYER)
+	see(b.Phone, events.Role_ROLE_RECEIVER)
 	detail := inClear(b.SelfAddress)
 	if detail == "" {
 		detail = inClear(b.Address)
@@ -390,6 +399,24 @@ func (o *order) person() *events.Person {
 		return nil
 	}
 	return p
+}
+
+// phoneCipher is the ciphertext of a phone in its one form, base64; "" for what
+// is none. A phone takes one block. The platform encrypts the empty text too, to
+// one block that is everybody's: it is known by standing in a field of another
+// kind as well, of which most are empty.
+func (o *order) phoneCipher(phone text) string {
+	raw, ok := ciphertext(string(phone))
+	if !ok || len(raw) != block {
+		return ""
+	}
+	b := &o.Buyer.V
+	for _, other := range []text{o.Weixin, b.Name, b.Address, b.SelfAddress, b.IDCard} {
+		if same, ok := ciphertext(string(other)); ok && bytes.Equal(same, raw) {
+			return ""
+		}
+	}
+	return base64.StdEncoding.EncodeToString(raw)
 }
 
 // inClear is a value that is no ciphertext; "" for one that is.

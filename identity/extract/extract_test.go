@@ -119,3 +119,30 @@ func TestAPlatformsIndexNeverMeetsAPhone(t *testing.T) {
 		}
 	}
 }
+
+// Weidian's ciphertext of a phone is the app's: in two shops of one app it is one
+// identifier, which the rules that ship do not join by and a brand's own may.
+func TestACiphertextOfAnAppMeetsInAllItsShops(t *testing.T) {
+	t.Parallel()
+	own, err := identity.ParseRules([]byte("largest_customer: 100\ntypes:\n  weidian_phone_cipher: {priority: 7, join: {buyer: 80}, accounts: 8, per_shop: 1, gap_days: 365, reissue_days: 90}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &Extractor{Hash: hash, Rules: own}
+	var evidence []identity.Evidence
+	for _, shop := range []string{"1", "2"} {
+		evidence = append(evidence, x.Extract(&events.Event{
+			Header: &events.Header{Platform: "weidian", Shop: shop, Account: "a", Person: &events.Person{Sightings: []*events.Sighting{
+				{Type: "weidian_phone_cipher", Value: "qm5GAS+soIIAf3pvSVvA7NKBZvocWHXWGOzjr9FzTN4=", Role: events.Role_ROLE_BUYER}}}},
+			Body: &events.Event_Order{Order: &events.Order{CreatedMs: 1000}},
+		}).Evidence...)
+	}
+	if len(evidence) != 2 || evidence[0].Identifier != evidence[1].Identifier || evidence[0].Identifier.Type != identity.WeidianPhoneCipher {
+		t.Fatalf("the evidence is %v", evidence)
+	}
+	for rules, want := range map[*identity.Rules]int{identity.DefaultRules(): 2, own: 1} {
+		if got := identity.Resolve(evidence, nil, rules).Customers; len(got) != want {
+			t.Errorf("%d customers, want %d", len(got), want)
+		}
+	}
+}
