@@ -6,7 +6,10 @@
 //
 // A Stream is a connector over the stored payloads of one shop: what it reads
 // goes the way of a fresh page, sealed, through Kafka and the resolver, as the
-// order, or the call, with those fields in clear. What it asks for is noted in the table
+// order, or the call, with those fields in clear. That is a version of it right
+// above the reading that it was made of: whatever was read later wins, in which
+// order they may come, since the platform goes on giving those fields encrypted and
+// its states are newer. The evidence of every version stays. What it asks for is noted in the table
 // decryptions before the platform is called, so that a crash counts against the
 // budget and never beside it. No value is in the audit, a log or an error.
 package decrypt
@@ -58,6 +61,8 @@ type candidate struct {
 	order, account string
 	record         connectors.Record
 	id             uuid.UUID
+	// observed is when the payload was read, in Unix milliseconds.
+	observed int64
 }
 
 // Read implements connectors.Connector: a page a call. from is not used: the
@@ -126,7 +131,7 @@ func fieldsOf(plan connectors.Decryption) string { return strings.Join(plan.Fiel
 const final = "outcome NOT IN ('asked', 'failed', 'quota')"
 
 // buyers is the query for the newest paid orders of buyers who were not asked
-// for: number, account, payload.
+// for: number, account, payload, when it was read.
 func (s *Stream) buyers(plan connectors.Decryption, n int) string {
 	db := s.ClickHouse.Database()
 	// An order that does not name its buyer is of nobody. A call about a member is
@@ -136,14 +141,14 @@ func (s *Stream) buyers(plan connectors.Decryption, n int) string {
 		" AND account NOT IN (SELECT account FROM " + db + ".decryptions FINAL WHERE " + s.ofShop() +
 		" AND order_id != '' AND (" + final + " OR " + s.today() + "))" +
 		" GROUP BY account ORDER BY paid DESC, account LIMIT " + strconv.Itoa(n) + ")" +
-		" SELECT c.number, c.account, argMax(r.raw, r.version) FROM " + db + ".raw_events AS r INNER JOIN chosen AS c ON r.entity_id = c.number" +
+		" SELECT c.number, c.account, argMax(r.raw, r.version), toUnixTimestamp64Milli(argMax(r.observed_at, r.version)) FROM " + db + ".raw_events AS r INNER JOIN chosen AS c ON r.entity_id = c.number" +
 		" WHERE r.platform = " + clickhouse.Quote(s.Platform) + " AND r.shop = " + clickhouse.Quote(s.Shop) + " AND r.kind = 'order' AND r.stream = " + clickhouse.Quote(plan.Stream) + " AND r.raw != ''" +
 		" GROUP BY c.number, c.account, c.paid ORDER BY c.paid DESC, c.account"
 }
 
 // members is the query for the newest calls that told a phone, of members who
 // have paid and whose phone is not known since that call: no number, account,
-// payload. Who was asked for since the call and the last payment is left out.
+// payload, when it was read. Who was asked for since the call and the last payment is left out.
 func (s *Stream) members(n int) string {
 	db, at := s.ClickHouse.Database(), s.ofShop()
 	calls := ".raw_events WHERE " + at + " AND kind = 'user' AND stream = '" + connectors.MembershipStream + "' AND raw != '' AND " + tellsPhone()
@@ -156,7 +161,7 @@ func (s *Stream) members(n int) string {
 		" WHERE told.account IN (SELECT account FROM " + db + ".users FINAL WHERE " + at + " AND is_deleted = 0 AND member = 1)" +
 		" AND known.seen < told.called AND asked.last < greatest(told.called, paying.paid)" +
 		" ORDER BY paid DESC, account LIMIT " + strconv.Itoa(n) + ")" +
-		" SELECT '', c.account, argMax(r.raw, r.version) FROM (SELECT entity_id, version, raw FROM " + db + calls + ") AS r INNER JOIN chosen AS c ON r.entity_id = c.account" +
+		" SELECT '', c.account, argMax(r.raw, r.version), toUnixTimestamp64Milli(argMax(r.observed_at, r.version)) FROM (SELECT entity_id, version, observed_at, raw FROM " + db + calls + ") AS r INNER JOIN chosen AS c ON r.entity_id = c.account" +
 		" GROUP BY c.account, c.paid ORDER BY c.paid DESC, c.account"
 }
 
@@ -177,7 +182,7 @@ func (s *Stream) candidates(ctx context.Context, plan connectors.Decryption, n i
 	err := s.ClickHouse.Rows(ctx, "look for what to decrypt", query, func(scan func(...any) error) error {
 		var one candidate
 		var raw string
-		if err := scan(&one.order, &one.account, &raw); err != nil {
+		if err := scan(&one.order, &one.account, &raw, &one.observed); err != nil {
 			return err
 		}
 		entity := one.order
@@ -226,7 +231,9 @@ func (s *Stream) call(ctx context.Context, plan connectors.Decryption, n int) (p
 		default:
 			outcomes[i] = opened[i].Outcome
 			if opened[i].Record.Raw != nil {
-				page.Records = append(page.Records, opened[i].Record)
+				record := opened[i].Record
+				record.Observed = time.UnixMilli(chosen[i].observed + 1).UTC()
+				page.Records = append(page.Records, record)
 			}
 		}
 	}
