@@ -155,3 +155,24 @@ func TestSealedMemberIsNoPhone(t *testing.T) {
 		}
 	}
 }
+
+// Under a masked id many buyers would be one account.
+func TestMaskedIdsAreNoAccounts(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"t**1", "t＊＊1", "t●●1", "李某", "12xxxx89", "$AAE=$1$$"} {
+		if account := accountOf(text(id), "8"); account != "order:8" {
+			t.Errorf("an order of %q is of the account %q", id, account)
+		}
+		call, err := json.Marshal(map[string]string{"open_id": id, "mobile": "13800001111"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(connectors.MembershipRecord{Kind: connectors.MemberBind, At: 1767229260, Call: call})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mapMembership(connectors.Record{Stream: connectors.MembershipStream, Shop: "4463798", Raw: raw}); err == nil || strings.Contains(err.Error(), id) {
+			t.Errorf("%q joins: %v", id, err)
+		}
+	}
+}

@@ -491,3 +491,13 @@ func FuzzVerifyPush(f *testing.F) {
 		}
 	})
 }
+
+// Under a masked id many customers would be one account.
+func TestMaskedIdsAreNoAccounts(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"t**1", "t＊＊1", "t●●1", "李某", "12xxxx89", "0", "null"} {
+		if got := (mapper{}).accountOf(&ticket{ID: "8", UserID: text(id), PartnerID: text(id)}, nil, nil); got != "order:ticket-8" {
+			t.Errorf("a ticket of %q is of the account %q", id, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,6 +153,27 @@ func BenchmarkMapOrder(b *testing.B) {
 	for b.Loop() {
 		if _, err := testMapper.mapRecord(record(Orders, raw)); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Under a masked id many buyers would be one account.
+func TestMaskedIdsAreNoAccounts(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"t**1", "t＊＊1", "t●●1", "李某", "12xxxx89", "~AAE=~1~"} {
+		if account, _ := testMapper.buyer(id, "", "8"); account != "order:8" {
+			t.Errorf("an order of %q is of the account %q", id, account)
+		}
+		call, err := json.Marshal(map[string]string{"ouid": id, "mobile": "13800001111"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(connectors.MembershipRecord{Kind: connectors.MemberBind, At: 1767229260, Call: call})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := testMapper.mapRecord(connectors.Record{Stream: connectors.MembershipStream, Raw: raw}); err == nil || strings.Contains(err.Error(), id) {
+			t.Errorf("%q joins: %v", id, err)
 		}
 	}
 }
