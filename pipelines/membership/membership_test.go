@@ -659,7 +659,7 @@ func TestCallsAtOnceAreBounded(t *testing.T) {
 	r.service.Known = held
 	var calls sync.WaitGroup
 	for n := range atOnce {
-		path, body := r.douyinCall("join", r.now, map[string]any{"open_id": strconv.Itoa(n), "mobile": phoneP})
+		path, body := r.douyinCall("join", r.now, map[string]any{"open_id": strconv.Itoa(1 + n), "mobile": phoneP}) // 0 names nobody
 		calls.Go(func() {
 			response, err := http.Post(r.server.URL+path, "application/json", bytes.NewReader(body))
 			if err != nil {
