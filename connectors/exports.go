@@ -114,47 +114,6 @@ func CellText(cell string) string {
 	return strings.TrimSpace(strings.TrimPrefix(cell, "'"))
 }
 
-// What can be wrong with a cell that holds a number of something.
-var (
-	ErrNoNumber = errors.New("is empty")
-	ErrRuined   = errors.New("is a number that a spreadsheet has rounded (as in 3.7E+18): export the file anew, and import it without opening it in between")
-	errNumber   = errors.New("is no number of an order: it has no digit, blanks in it, or more than 64 characters")
-)
-
-var (
-	ruinedNumber = regexp.MustCompile(`^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$`)
-	longNumber   = regexp.MustCompile(`^[0-9]{19,}$`)
-)
-
-// CellNumber reads the number of an order or a refund. A spreadsheet that took
-// it for a number kept 15 digits of it and made the others 0: what looks so
-// and was not marked as text is refused.
-func CellNumber(cell string) (string, error) {
-	number := CellText(cell)
-	marked := strings.HasPrefix(cell, "\t") || strings.HasPrefix(cell, `="`) || strings.HasPrefix(cell, "'")
-	switch {
-	case number == "" || number == "-":
-		return "", ErrNoNumber
-	case ruinedNumber.MatchString(number):
-		return "", ErrRuined
-	case !marked && longNumber.MatchString(number) && strings.Trim(number[15:], "0") == "":
-		return "", ErrRuined
-	case len(number) > 64 || strings.ContainsAny(number, " \t\r\n\x00") || !strings.ContainsAny(number, "0123456789"):
-		return "", errNumber
-	}
-	return number, nil
-}
-
-// MaybeRuined says that a cell's number is not marked as text and ends as one of
-// which a spreadsheet kept 15 digits. One of 18 digits in 1,000 does so by itself:
-// the number alone tells nothing.
-func MaybeRuined(cell string) bool {
-	if !strings.HasSuffix(cell, "0") { // nearly all others
-		return false
-	}
-	return len(cell) > 15 && strings.Trim(cell[:15], "0123456789") == "" && strings.Trim(cell[15:], "0") == ""
-}
-
 // Cells reads the values of one row and remembers the first that has not the
 // form that it should have, by its column and without the value.
 type Cells struct {
@@ -205,6 +164,20 @@ func (c Cells) Number(columns ...string) string {
 		c.fail(column, err.Error())
 	}
 	return number
+}
+
+// Numbers are those of a cell that may hold several, with semicolons between;
+// nil if there is none.
+func (c Cells) Numbers(columns ...string) []string {
+	column, text := c.find(columns)
+	if text == "" {
+		return nil
+	}
+	numbers, err := CellNumbers(c.row[column])
+	if err != nil {
+		c.fail(column, err.Error())
+	}
+	return numbers
 }
 
 // Has says whether the row has one of the columns, be it empty.

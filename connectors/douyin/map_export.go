@@ -159,7 +159,10 @@ func ofAll(open map[events.OrderStatus]bool) events.OrderStatus {
 // write into one row, with a semicolon between: what was paid is then shared
 // among them evenly (assumed).
 func addExported(out *events.Order, weights []int64, c connectors.Cells, pay int64, word string) []int64 {
-	ids := split(c.Text("子订单编号"))
+	ids := c.Numbers("子订单编号")
+	if len(ids) == 0 {
+		ids = []string{""}
+	}
 	products, codes := split(c.Text("商品ID")), split(c.Text("商家编码"))
 	title, spec := c.Text("选购商品", "商品名称"), c.Text("商品规格")
 	if spec != "" {

@@ -237,6 +237,9 @@ type origin struct {
 	line       int   // the column that tells rows of one entity apart, or -1
 	alike      []int // the columns in which the rows of one entity agree
 	exported   time.Time
+	// rounded are the columns of numbers (key, line) that a spreadsheet has rounded
+	// as a whole.
+	rounded []int
 }
 
 // gathering sorts the rows of one stream.
@@ -269,9 +272,14 @@ func (g *gathering) table(t *tablefile.Table) error {
 	}
 	index := len(g.origins)
 	g.origins = append(g.origins, o)
+	numbers := []longNumbers{{column: o.key}}
+	if o.line >= 0 && o.line != o.key {
+		numbers = append(numbers, longNumbers{column: o.line})
+	}
 	for {
 		row, err := t.Next()
 		if errors.Is(err, io.EOF) {
+			g.origins[index].rounded = roundedOf(numbers)
 			return nil
 		}
 		if err != nil {
@@ -289,6 +297,9 @@ func (g *gathering) table(t *tablefile.Table) error {
 				return err
 			}
 			continue
+		}
+		for i := range numbers {
+			numbers[i].see(row.Fields)
 		}
 		g.value = binary.AppendUvarint(g.value[:0], uint64(index))
 		g.value = binary.AppendUvarint(g.value, uint64(row.Line))

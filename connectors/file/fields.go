@@ -137,6 +137,3 @@ func amountText(s string) string {
 	}
 	return connectors.DecimalText(s)
 }
-
-// ruined is a long number that a spreadsheet turned into 3.7E+18.
-var ruined = regexp.MustCompile(`^[0-9](\.[0-9]+)?[eE]\+?[0-9]+$`)

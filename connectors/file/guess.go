@@ -342,7 +342,7 @@ func (g *guessing) field(line func(string, ...any), field, column string) {
 	case statusField:
 		g.status(line, field, column, values)
 	default:
-		if slices.ContainsFunc(values, ruined.MatchString) {
+		if slices.ContainsFunc(values, connectors.Ruined) {
 			line("  %s: %s  # a spreadsheet has rounded some of its numbers (3.7E+18): export the file anew", field, quoted(column))
 			return
 		}

@@ -95,8 +95,8 @@ func (v *values) id(field string) string {
 	switch {
 	case text == "":
 		v.fault(field, "is empty")
-	case ruined.MatchString(text):
-		v.fault(field, "is a number that a spreadsheet has rounded (as in 3.7E+18): export the file anew, without opening it in between")
+	case connectors.Ruined(text):
+		v.fault(field, connectors.ErrRuined.Error())
 	case len(text) > 200:
 		v.fault(field, "is longer than 200 bytes")
 	}

@@ -3,6 +3,7 @@ package file
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"oneid/connectors"
 	"oneid/internal/tablefile"
@@ -13,25 +14,75 @@ import (
 // digits that it has rounded looks as one in 1,000 does; that rows of one file have
 // it and disagree gives it away. total is how many rows there are of the number.
 func (g *gathering) unruined(rows []gathered, total int) (sound []gathered, err error) {
-	ruined, entity := clashes(rows)
-	if len(ruined) == 0 || total > mostRows { // so many are refused together
+	if total > mostRows { // so many are refused together
 		return rows, nil
 	}
+	ruined, entity := clashes(rows)
 	for _, row := range rows {
-		column, is := ruined[row.index]
-		if !is && entity && connectors.MaybeRuined(row.fields[row.origin.key]) {
-			column, is = row.origin.key, true // it cannot be told from them
+		column, why := row.rounded(), connectors.ErrRounded
+		if column < 0 {
+			why = connectors.ErrRuined
+			if clashing, is := ruined[row.index]; is {
+				column = clashing
+			} else if entity && connectors.MaybeRuined(row.fields[row.origin.key]) {
+				column = row.origin.key // it cannot be told from them
+			}
 		}
-		if !is {
+		if column < 0 {
 			sound = append(sound, row)
 			continue
 		}
-		why := fmt.Errorf("the column %s %w", row.origin.header[column], connectors.ErrRuined)
-		if err := g.refuse(*row.origin, tablefile.Row{Fields: row.fields, Line: row.line, Err: why}); err != nil {
+		cause := fmt.Errorf("the column %s %w", row.origin.header[column], why)
+		if err := g.refuse(*row.origin, tablefile.Row{Fields: row.fields, Line: row.line, Err: cause}); err != nil {
 			return nil, err
 		}
 	}
 	return sound, nil
+}
+
+// rounded is the column of a row's number that was rounded with all of its table,
+// -1 if none was.
+func (r gathered) rounded() int {
+	for _, column := range r.origin.rounded {
+		if connectors.MaybeRuined(r.fields[column]) {
+			return column
+		}
+	}
+	return -1
+}
+
+// fewLong is how many different long numbers a column must have, all with zeros
+// where a spreadsheet makes them, to be taken for rounded: of 18 digits, one table
+// in a billion has them by itself.
+const fewLong = 3
+
+// longNumbers looks at the long numbers of one column of a table that are not
+// marked as text.
+type longNumbers struct {
+	column  int
+	healthy bool     // there is one that no spreadsheet has rounded
+	zeros   []string // different ones that end as rounded ones do, at most fewLong
+}
+
+func (n *longNumbers) see(fields []string) {
+	cell := fields[n.column]
+	switch {
+	case n.healthy || !connectors.IsLong(cell):
+	case !connectors.MaybeRuined(cell):
+		n.healthy = true
+	case len(n.zeros) < fewLong && !slices.Contains(n.zeros, cell):
+		n.zeros = append(n.zeros, strings.Clone(cell)) // the row's memory is used again
+	}
+}
+
+// roundedOf are the columns that a spreadsheet has rounded as a whole.
+func roundedOf(numbers []longNumbers) (columns []int) {
+	for _, n := range numbers {
+		if !n.healthy && len(n.zeros) == fewLong {
+			columns = append(columns, n.column)
+		}
+	}
+	return columns
 }
 
 // clashes are the files in which rows of one number are of several entities, or
