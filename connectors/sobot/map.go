@@ -16,7 +16,7 @@ import (
 )
 
 // revision of the mapping below; raise it with every change of what comes out.
-const revision = 1
+const revision = 2
 
 // zone is taken to be the desk's, for times that it gives as texts.
 var zone = time.FixedZone("GMT+8", 8*60*60)
@@ -208,6 +208,9 @@ var plainPhone = regexp.MustCompile(`^((\+?86[- ]?)?1[3-9][0-9]{9}|\+[1-9][0-9]{
 // mainland is what a mainland number may have before its 11 digits.
 var mainland = regexp.MustCompile(`^\+?86[- ]?(1[3-9][0-9]{9})$`)
 
+// mainlandForm is a mainland number as its 11 digits alone, any other as it is.
+func mainlandForm(phone string) string { return mainland.ReplaceAllString(phone, "$1") }
+
 // plainEmail is an address in clear.
 var plainEmail = regexp.MustCompile(`^[^\s@*]+@[^\s@*]+\.[^\s@*]+$`)
 
@@ -226,7 +229,7 @@ func contacts(list text, plain *regexp.Regexp, form func(string) string) []strin
 
 // customer is the account of a ticket's customer, and what is known of him.
 func (m mapper) customer(t *ticket) (string, *events.Person) {
-	phones := contacts(t.Phones, plainPhone, func(s string) string { return mainland.ReplaceAllString(s, "$1") })
+	phones := contacts(t.Phones, plainPhone, mainlandForm)
 	emails := contacts(t.Emails, plainEmail, strings.ToLower)
 	role := events.Role_ROLE_AGENT
 	if byCustomer(t.StartType) || m.staffJoins {
@@ -254,17 +257,17 @@ func (m mapper) customer(t *ticket) (string, *events.Person) {
 }
 
 // accountOf is the desk's id of the customer, where it gives one (which names
-// it has in a ticket is assumed); else the brand's own; else a name made of
-// the first phone or e-mail under a key, which tells neither and is the same
-// in each of his tickets. One account for each ticket would not do: several
+// it has in a ticket is assumed); else the brand's own, unless that is a phone or
+// an e-mail; else a name made of that, or of the first phone or e-mail, under a
+// key, which tells neither and is the same in each of his tickets. One account for each ticket would not do: several
 // accounts of one shop with one phone are held to be several persons. A ticket
 // that names nobody stands for itself.
 func (m mapper) accountOf(t *ticket, phones, emails []string) string {
 	switch {
 	case connectors.Names(string(t.UserID)):
-		return "user:" + string(t.UserID)
+		return m.named("user:", string(t.UserID))
 	case connectors.Names(string(t.PartnerID)):
-		return "partner:" + string(t.PartnerID)
+		return m.named("partner:", string(t.PartnerID))
 	case len(phones) > 0:
 		return m.contact("phone", phones[0])
 	case len(emails) > 0:
@@ -272,6 +275,21 @@ func (m mapper) accountOf(t *ticket, phones, emails []string) string {
 	}
 	return "order:ticket-" + string(t.ID)
 }
+
+// named is an account by an id. An account stands in clear wherever it is stored
+// or shown, so that an id which is a phone or an e-mail is a contact.
+func (m mapper) named(whose, id string) string {
+	if phones := contacts(text(unspaced.Replace(id)), plainPhone, mainlandForm); len(phones) > 0 {
+		return m.contact("phone", phones[0])
+	}
+	if emails := contacts(text(id), plainEmail, strings.ToLower); len(emails) > 0 {
+		return m.contact("email", emails[0])
+	}
+	return whose + id
+}
+
+// unspaced takes out what people part a phone's digits by.
+var unspaced = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "")
 
 func (m mapper) contact(typ, value string) string {
 	mac := hmac.New(sha256.New, m.contactKey)

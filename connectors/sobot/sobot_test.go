@@ -131,6 +131,41 @@ func TestWhatIsNoTicketIsRefusedWithoutAValue(t *testing.T) {
 	}
 }
 
+// A brand that hands its customers' phones or e-mails to the desk as their ids
+// finds none of them in an account: one contact is one account, by whichever field
+// it comes.
+func TestNoAccountTellsAContact(t *testing.T) {
+	t.Parallel()
+	c := offline(t, Config{})
+	account := func(fields string) string {
+		t.Helper()
+		mapped, err := c.Map(recordOf([]byte(`{"ticketid":"t","update_datetime_ms":1767603600000,` + fields + `}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mapped[0].GetHeader().GetAccount()
+	}
+	phone, email := account(`"user_tels":"13900001234"`), account(`"user_emails":"buyer@example.com"`)
+	for id, want := range map[string]string{
+		"13900001234": phone, "+8613900001234": phone, "86-13900001234": phone, "139 0000 1234": phone, " 139-0000-1234 ": phone,
+		"buyer@example.com": email, "Buyer@Example.com": email, "+33612345678": account(`"user_tels":"+33612345678"`),
+		"c-1390": "c-1390", "2200000000001": "2200000000001", "139****1234": "139****1234", "1390000123": "1390000123",
+	} {
+		for field, whose := range map[string]string{"user_partnerid": "partner:", "userid": "user:"} {
+			wanted := want
+			if want == id {
+				wanted = whose + id
+			}
+			if got := account(`"` + field + `":"` + id + `"`); got != wanted {
+				t.Errorf("%s %q makes the account %q, want %q", field, id, got, wanted)
+			}
+		}
+	}
+	if number := account(`"user_partnerid":13900001234`); number != phone {
+		t.Errorf("a phone that is a JSON number makes the account %q", number)
+	}
+}
+
 // What staff typed joins only where the settings say so.
 func TestStaffsTicketsJoinOnDemand(t *testing.T) {
 	t.Parallel()
