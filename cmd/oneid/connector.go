@@ -39,9 +39,18 @@ type connectorArg struct {
 func (c connectorArg) spec() (connectors.Spec, error) {
 	spec, err := all.Spec(c.Platform)
 	if err != nil {
-		return spec, hinted{err, "name one of them after the command, or in ONEID_PLATFORM"}
+		return spec, hinted{&tap.SettingsError{Err: err}, "name one of them after the command, or in ONEID_PLATFORM"}
 	}
 	return spec, nil
+}
+
+// failed tells the scheduler too, in its words, why a command ends before it has
+// said anything.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, tap.NewAirbyte(os.Stdout).Failed(err))
 }
 
 // connectorSpecCmd prints the settings.
@@ -51,7 +60,7 @@ type connectorSpecCmd struct{ connectorArg }
 func (c connectorSpecCmd) Run() error {
 	spec, err := c.spec()
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	return tap.NewAirbyte(os.Stdout).Spec(spec)
 }
@@ -64,19 +73,19 @@ type connectorCheckCmd struct {
 
 // Help shows below the usage.
 func (connectorCheckCmd) Help() string {
-	return "Tries address, keys, rights and clock of a shop, and prints CONNECTION_STATUS. A shop that cannot be read is an answer, FAILED with the reason, and exit code 0; 1 means that there is no answer."
+	return "Tries address, keys, rights and clock of a shop, and prints CONNECTION_STATUS. A shop that cannot be read is an answer, FAILED with the reason, and exit code 0; 1 means that there is no answer. A token that the platform renews meanwhile comes before it as CONTROL, with all settings: keep them in place of the file's."
 }
 
 // Run prints CONNECTION_STATUS.
 func (c connectorCheckCmd) Run(ctx context.Context) error {
 	spec, err := c.spec()
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	out := tap.NewAirbyte(os.Stdout)
 	settings, err := readTapSettings(spec, c.Config)
 	if err == nil {
-		err = settings.check(ctx)
+		err = settings.check(ctx, out.Renewed)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -95,14 +104,13 @@ type connectorDiscoverCmd struct {
 // Run prints CATALOG.
 func (c connectorDiscoverCmd) Run() error {
 	spec, err := c.spec()
-	if err != nil {
+	if err == nil {
+		err = discover(spec, c.Config, c.Personal, c.Singer)
+	}
+	if c.Singer {
 		return err
 	}
-	err = discover(spec, c.Config, c.Personal, c.Singer)
-	if errors.As(err, new(*tap.SettingsError)) && !c.Singer {
-		err = errors.Join(err, tap.NewAirbyte(os.Stdout).Failed(err))
-	}
-	return err
+	return failed(err)
 }
 
 func discover(spec connectors.Spec, config string, personal, singer bool) error {
@@ -139,53 +147,56 @@ func (connectorReadCmd) Help() string {
 // Run prints the streams.
 func (c connectorReadCmd) Run(ctx context.Context) error {
 	spec, err := c.spec()
-	if err != nil {
-		return err
-	}
 	switch {
-	case c.Discover && !c.Singer:
-		return hinted{errors.New("--discover is a flag of Singer taps"), "add --singer, or call `oneid connector discover`"}
-	case c.Discover:
+	case c.Singer && err != nil:
+		return err
+	case c.Singer && c.Discover:
 		return discover(spec, c.Config, c.Personal, true)
 	case c.Singer:
 		return c.singer(ctx, spec)
+	case err == nil && c.Discover:
+		err = hinted{&tap.SettingsError{Err: errors.New("--discover is a flag of Singer taps")}, "add --singer, or call `oneid connector discover`"}
+	}
+	if err != nil {
+		return failed(err)
 	}
 	out := tap.NewAirbyte(os.Stdout)
-	err = c.airbyte(ctx, spec, out)
-	if errors.As(err, new(*tap.SettingsError)) {
-		err = errors.Join(err, out.Failed(err)) // a reading says itself what ended it
+	cfg, err := c.airbyte(spec, out)
+	if err != nil {
+		return failed(err)
+	}
+	if err = tap.Read(ctx, cfg, out); errors.As(err, new(*tap.SettingsError)) {
+		return failed(err) // what ended a reading that had begun, it said itself
 	}
 	return err
 }
 
-func (c connectorReadCmd) airbyte(ctx context.Context, spec connectors.Spec, out *tap.Airbyte) error {
+// airbyte is what the scheduler's files ask for.
+func (c connectorReadCmd) airbyte(spec connectors.Spec, out *tap.Airbyte) (tap.Config, error) {
 	settings, err := readTapSettings(spec, c.Config)
 	if err != nil {
-		return err
+		return tap.Config{}, err
 	}
 	if c.Catalog == "" {
-		return &tap.SettingsError{Err: errors.New("--catalog is missing: the file that says which streams to read")}
+		return tap.Config{}, &tap.SettingsError{Err: errors.New("--catalog is missing: the file that says which streams to read")}
 	}
 	text, err := readGiven(c.Catalog)
 	if err != nil {
-		return err
+		return tap.Config{}, err
 	}
 	streams, err := tap.AirbyteStreams(text)
 	if err != nil {
-		return err
+		return tap.Config{}, err
 	}
 	if text, err = readGiven(c.State); err != nil {
-		return err
+		return tap.Config{}, err
 	}
 	from, err := tap.AirbyteState(text)
 	if err != nil {
-		return err
+		return tap.Config{}, err
 	}
 	connector, err := settings.open(out.Renewed)
-	if err != nil {
-		return err
-	}
-	return tap.Read(ctx, tap.Config{Connector: connector, Streams: streams, From: from, Personal: c.Personal || settings.personal}, out)
+	return tap.Config{Connector: connector, Streams: streams, From: from, Personal: c.Personal || settings.personal}, err
 }
 
 func (c connectorReadCmd) singer(ctx context.Context, spec connectors.Spec) error {
@@ -245,10 +256,15 @@ func writeBack(file string, settings map[string]any) error {
 	if info, err := os.Stat(file); err == nil {
 		mode = info.Mode().Perm()
 	}
-	if err := os.WriteFile(file+".new", append(text, '\n'), mode); err != nil {
+	// One that a command which was killed has left may be open to more people.
+	next := file + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.Rename(file+".new", file)
+	if err := os.WriteFile(next, append(text, '\n'), mode); err != nil {
+		return err
+	}
+	return os.Rename(next, file)
 }
 
 // tapSettings are what a settings file says.
@@ -332,10 +348,12 @@ func (s *tapSettings) open(renewed func(settings map[string]any) error) (connect
 	return c, nil
 }
 
-func (s *tapSettings) check(ctx context.Context) error {
-	c, err := s.open(func(map[string]any) error { return nil })
+// check tries the settings. A token that is renewed meanwhile is told, as in a
+// reading: the platform takes the one of the settings no more.
+func (s *tapSettings) check(ctx context.Context, renewed func(settings map[string]any) error) error {
+	c, err := s.open(renewed)
 	if err != nil {
 		return err
 	}
-	return c.Check(ctx)
+	return tap.Check(ctx, c)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +110,17 @@ func TestConnectorForOtherSchedulers(t *testing.T) {
 			t.Errorf("a state that is an object: %s", a.stdout)
 		}
 	}
+	unknown := file("unknown.json", map[string]any{"streams": []any{map[string]any{"stream": map[string]any{"name": "sheep"}}}})
+	for what, args := range map[string][]string{
+		`no connector for platform`: {"spec", "nowhere"}, `no connector for platform "nowhere"`: {"check", "nowhere", "--config", config},
+		`no connector for platform "elsewhere"`: {"discover", "elsewhere"}, `no connector for platform "none"`: {"read", "none", "--config", config, "--catalog", catalog},
+		`there is not: \"sheep\"`: {"read", "weidian", "--config", config, "--catalog", unknown}, "flag of Singer taps": {"read", "weidian", "--config", config, "--discover"},
+	} {
+		a := oneid(t, append([]string{"connector"}, args...)...)
+		if a.code != 1 || len(spoken(t, a.stdout)["TRACE"]) != 1 || !strings.Contains(a.stdout, "config_error") || !strings.Contains(strings.ReplaceAll(a.stdout, `\"`, `"`), strings.ReplaceAll(what, `\"`, `"`)) {
+			t.Errorf("%v: exit code %d, not told %q:\n%s%s", args, a.code, what, a.stdout, a.stderr)
+		}
+	}
 	wantRefused(t, oneid(t, "connector", "spec", "nowhere"), 1, "no connector for platform", "hint:")
 
 	// A Singer tap.
@@ -123,7 +135,7 @@ func TestConnectorForOtherSchedulers(t *testing.T) {
 	if len(next["RECORD"]) > len(tapped["RECORD"])/4 {
 		t.Errorf("a second reading gave %d records of %d", len(next["RECORD"]), len(tapped["RECORD"]))
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 12 {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 13 {
 		t.Errorf("the commands left %d files, %v", len(entries), err)
 	}
 }
@@ -136,12 +148,73 @@ func TestSettingsAreWrittenBack(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"shop":"1","session":"old"}`), 0o640); err != nil {
 		t.Fatal(err)
 	}
+	// A command that was killed has left another file there, open to everybody.
+	if err := os.WriteFile(file+".new", []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file+".new", 0o666); err != nil {
+		t.Fatal(err)
+	}
 	if err := writeBack(file, map[string]any{"shop": "1", "session": "new"}); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(file)
 	info, statErr := os.Stat(file)
+	left, listErr := os.ReadDir(filepath.Dir(file))
+	if listErr != nil || len(left) != 1 {
+		t.Errorf("beside the settings lie %d files, %v", len(left)-1, listErr)
+	}
 	if err != nil || statErr != nil || !strings.Contains(string(text), `"session": "new"`) || info.Mode().Perm() != 0o640 {
 		t.Errorf("%s, mode %v, %v %v", text, info.Mode(), err, statErr)
+	}
+}
+
+// A check may renew a token, and the platform takes the one of the settings no
+// more: the new one is told before the answer, and with it the next command
+// reads. Without it the scheduler is told which setting to put a new one into.
+func TestACheckTellsARenewedToken(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(-time.Minute)
+	world, err := simulator.New(simulator.Config{People: 20, Seed: 1, From: until.Add(-3 * 24 * time.Hour), Until: until})
+	if err != nil {
+		t.Fatal(err)
+	}
+	face := httptest.NewServer(simulator.Tmall(world, simulator.TmallOptions{SessionExpires: time.Now().Add(-time.Hour)}))
+	t.Cleanup(face.Close)
+	at := simulator.EndpointsOf(world, face.URL, "", "").Tmall
+	dir := t.TempDir()
+	file := func(name string, value any) string {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		writeText(t, path, string(text))
+		return path
+	}
+	config := file("config.json", map[string]any{
+		"shop": at.Shop, "url": at.URL, "app_key": at.AppKey, "app_secret": at.AppSecret, "session": at.Session,
+		"refresh_token": simulator.TmallCredentialsOf(world).RefreshToken, "backfill_days": 4, "requests_per_second": 1000,
+	})
+	checked := must(t, "connector", "check", "tmall", "--config", config).stdout
+	told := spoken(t, checked)
+	if len(told["CONTROL"]) != 1 || !strings.Contains(checked, `"SUCCEEDED"`) || strings.Index(checked, `"CONTROL"`) > strings.Index(checked, `"SUCCEEDED"`) {
+		t.Fatalf("a check that renews the token says %s", checked)
+	}
+	renewed := file("renewed.json", told["CONTROL"][0]["control"].(map[string]any)["connectorConfig"].(map[string]any)["config"])
+	catalog := file("catalog.json", map[string]any{"streams": []any{map[string]any{"stream": map[string]any{"name": "orders"}}}})
+	if read := spoken(t, must(t, "connector", "read", "tmall", "--config", renewed, "--catalog", catalog).stdout); len(read["RECORD"]) == 0 || len(read["CONTROL"]) != 0 {
+		t.Errorf("with the settings that the check told: %d records, %d times a new token", len(read["RECORD"]), len(read["CONTROL"]))
+	}
+
+	// The settings of before hold tokens that are dead.
+	read := oneid(t, "connector", "read", "tmall", "--config", config, "--catalog", catalog)
+	for command, said := range map[string]string{"check": must(t, "connector", "check", "tmall", "--config", config).stdout, "read": read.stdout, "read's standard error": read.stderr} {
+		if !strings.Contains(said, "into these settings: session and refresh_token") || strings.Contains(said, "oneid connect ") {
+			t.Errorf("%s with dead tokens says %s", command, said)
+		}
+	}
+	if read.code != 1 {
+		t.Errorf("a reading with dead tokens ends with exit code %d", read.code)
 	}
 }

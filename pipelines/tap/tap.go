@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"oneid/connectors"
@@ -94,7 +95,8 @@ type Protocol interface {
 	flush() error
 }
 
-// Read reads the wanted streams one after the other. What stops a stream leaves
+// Read reads the wanted streams one after the other. A SettingsError says that it
+// read nothing, and told the protocol nothing. What stops a stream leaves
 // the others alone, what stops the shop ends the reading; the error is all
 // streams'.
 func Read(ctx context.Context, cfg Config, out Protocol) error {
@@ -117,6 +119,53 @@ func Read(ctx context.Context, cfg Config, out Protocol) error {
 	return errors.Join(faults...)
 }
 
+// Check tries a shop's settings.
+func Check(ctx context.Context, c connectors.Connector) error { return inSettings(c, c.Check(ctx)) }
+
+// tokenSettings are the names of settings that hold a token.
+var tokenSettings = []string{"session", "access_token", "refresh_token"}
+
+// deadToken is the refusal of a shop's token with what to do about it here, in
+// place of what its words say elsewhere.
+type deadToken struct {
+	error
+	elsewhere, mend string
+}
+
+func (d deadToken) Unwrap() error { return d.error }
+
+func (d deadToken) Error() string { return strings.ReplaceAll(d.error.Error(), d.elsewhere, d.mend) }
+
+// Hint says what a person can do about it.
+func (d deadToken) Hint() string { return d.mend }
+
+// inSettings is an error in whose hint `oneid connect` stands, which would keep a
+// token where no tap looks for it: here another one goes into the settings.
+func inSettings(c connectors.Connector, err error) error {
+	var hint interface{ Hint() string }
+	if !errors.As(err, &hint) || !strings.Contains(hint.Hint(), "`oneid connect") {
+		return err
+	}
+	spec := c.Spec()
+	var known struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	if wrong := json.Unmarshal(spec.Settings, &known); wrong != nil {
+		return errors.Join(err, fmt.Errorf("the settings' schema of %s: %w", spec.Platform, wrong))
+	}
+	var names []string
+	for _, name := range tokenSettings {
+		if _, ok := known.Properties[name]; ok {
+			names = append(names, name)
+		}
+	}
+	mend := "let the shop's owner consent to the app anew, and put the new token into these settings: " + strings.Join(names, " and ")
+	if len(names) == 0 {
+		mend = "these settings hold no token: use the brand's own app, which gets its tokens by its key and secret"
+	}
+	return deadToken{err, hint.Hint(), mend}
+}
+
 // group puts together the streams that one reading of the connector's gives:
 // those of the same stream that were read equally far.
 func group(cfg Config) ([][]Stream, error) {
@@ -125,7 +174,7 @@ func group(cfg Config) ([][]Stream, error) {
 	for _, name := range cfg.Streams {
 		i := slices.IndexFunc(all, func(s Stream) bool { return s.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("the catalogue names a stream that there is not: %q: %w", name, connectors.ErrNoStream)
+			return nil, &SettingsError{fmt.Errorf("the catalogue names a stream that there is not: %q: %w", name, connectors.ErrNoStream)}
 		}
 		s := all[i]
 		at := slices.IndexFunc(groups, func(g []Stream) bool { return g[0].Of == s.Of && cfg.From[g[0].Name] == cfg.From[name] })
@@ -252,6 +301,7 @@ func (r *reading) run(ctx context.Context) error {
 			break
 		}
 	}
+	failed = inSettings(r.cfg.Connector, failed)
 	if failed == nil {
 		failed = ctx.Err() // a connector that stops without a word has not read to the end
 	}
