@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/embedded/broker/brokertest"
@@ -257,6 +258,39 @@ func TestAnyWordsAreTold(t *testing.T) {
 	r.wants("pipeline inbox +" + long[:999])
 	a.Set(Pipeline, "files", "the file \xb6\xa9.csv cannot be read")
 	r.wants("pipeline inbox +"+long[:999], "pipeline files +the file \uFFFD.csv cannot be read")
+}
+
+// meanwhile does something once, while an alert is on its way.
+type meanwhile struct {
+	message.Publisher
+	do func()
+}
+
+func (m *meanwhile) Publish(topic string, messages ...*message.Message) error {
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return m.Publisher.Publish(topic, messages...)
+}
+
+// What changes while it is told is told too.
+func TestAChangeOnTheWayIsTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	publisher := pubsub.NewPublisher(r.client)
+	defer publisher.Close()
+	a := &Alerts{Kafka: r.client, Topic: r.topic, Log: slog.New(slog.DiscardHandler)}
+	a.Publisher = &meanwhile{publisher, func() { a.Set(Connector, "tmall/s/orders", "") }}
+	a.Set(Connector, "tmall/s/orders", "re-authorise")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	r.wants("connector tmall/s/orders +re-authorise", "connector tmall/s/orders -")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 // What is set last before the end is told, since nobody else will.

@@ -206,6 +206,30 @@ func TestJobTriesAgain(t *testing.T) {
 	})
 }
 
+// The pauses before the repetitions are 1, 4 and 16 minutes, as the documentation
+// says.
+func TestPausesBetweenTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newShared(), new(ran)
+		var at []time.Time
+		stop := start(t, r.job(t, s, cronOf(t, "0 3 * * *", "UTC"), 0, func(int) error {
+			at = append(at, time.Now())
+			return errAway
+		}))
+		time.Sleep(26 * time.Hour)
+		stop()
+		want := []time.Duration{time.Minute, 4 * time.Minute, 16 * time.Minute}
+		if len(at) != len(want)+1 {
+			t.Fatalf("it was tried %d times, want %d", len(at), len(want)+1)
+		}
+		for i, pause := range want {
+			if got := at[i+1].Sub(at[i]).Round(time.Second); got != pause {
+				t.Errorf("repetition %d comes after %s, want %s", i+1, got, pause)
+			}
+		}
+	})
+}
+
 // A new job waits for its first time, also one that is started often; a store
 // that is away, and a process that may not work, are waited for.
 func TestJobWaits(t *testing.T) {

@@ -24,6 +24,7 @@ import (
 	"oneid/connectors/douyin"
 	"oneid/connectors/simulator"
 	"oneid/connectors/tmall"
+	"oneid/internal/httpclient"
 )
 
 // inProcess carries calls to a face.
@@ -430,6 +431,37 @@ func TestWaitsAreTold(t *testing.T) {
 			t.Errorf("told of %d waits, want 1: %s", len(limited), out.String())
 		}
 	})
+}
+
+// Of several waits at the same time the stream says the first, and that it goes on
+// when the last has ended.
+func TestSeveralWaitsAreOne(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	streams := StreamsOf(douyinSpec(t))[:2]
+	r := reading{out: NewAirbyte(&out), group: streams}
+	for i, step := range []struct {
+		begins bool
+		lines  int // of each stream, in all
+	}{{true, 1}, {true, 1}, {true, 1}, {false, 1}, {true, 1}, {false, 1}, {false, 1}, {false, 2}, {true, 3}, {false, 4}} {
+		r.waits(httpclient.Wait{Until: time.UnixMilli(1767603600000)}, step.begins)
+		if got := len(said(t, &out)); got != step.lines*len(streams) {
+			t.Fatalf("after step %d (begins %t) %d lines were said of %d streams, want %d of each:\n%s", i, step.begins, got, len(streams), step.lines, out.String())
+		}
+	}
+	for i, m := range said(t, &out) {
+		limited := len(asList(at(m, "trace", "stream_status", "reasons"))) == 1
+		if limited != (i/len(streams)%2 == 0) {
+			t.Errorf("line %d is %v", i, m)
+		}
+	}
+}
+
+// douyinSpec is a connector's of several streams.
+func douyinSpec(t *testing.T) connectors.Spec {
+	t.Helper()
+	_, c := shop(t, 1, nil)
+	return c.Spec()
 }
 
 func asList(v any) []any {
