@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/csv"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	diff "github.com/google/go-cmp/cmp"
 
@@ -64,6 +67,70 @@ func TestHarmlessCellsComeBack(t *testing.T) {
 	for _, text := range []string{"=1+1", "@SUM(A1)", "-5", "+8613800001111", "-a", "＝1", `="0012"`, "plain", "1.5"} {
 		if got := connectors.CellText(tablefile.Harmless(text)); got != text && connectors.CellText(text) != got {
 			t.Errorf("%q comes back as %q", text, got)
+		}
+	}
+}
+
+// Whichever format ClickHouse has for answers: what a spreadsheet may take for
+// cells holds no formula, or there is no answer.
+func TestNoFormatLetsAFormulaOut(t *testing.T) {
+	t.Parallel()
+	bi, release, err := folder(begunFolder(t)).biEndpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	const list = "SELECT name FROM system.formats WHERE is_output ORDER BY name"
+	var names bytes.Buffer
+	if err := ask(t.Context(), bi, list, "TabSeparated", &names); err != nil {
+		t.Fatal(err)
+	}
+	formula := func(cell string) bool {
+		cell = strings.TrimPrefix(strings.TrimPrefix(cell, "\ufeff"), `"`)
+		first, _ := utf8.DecodeRuneInString(cell)
+		_, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(cell), `"`), 64)
+		return cell != "" && tablefile.Dangerous(first) && err != nil
+	}
+	become := make(map[string][]string)
+	for _, format := range strings.Fields(names.String()) {
+		outcome := "no answer"
+		for _, sql := range []string{
+			`SELECT '=cmd|'' /C calc''!A0' AS title`, `SELECT 'a\n=cmd' AS title`, `SELECT 'a\t@cmd' AS title`, `SELECT '@SUM(A1)' AS a, '-cmd' AS b, -5 AS c`,
+			`SELECT '=cmd' AS name, 1.5 AS value`, `SELECT 'a' AS "=cmd"`,
+		} {
+			var out bytes.Buffer
+			if err := ask(t.Context(), bi, sql, format, &out); err != nil {
+				if out.Len() > 0 {
+					t.Errorf("%s: %q is refused with an answer of %q: %v", format, sql, out.String(), err)
+				}
+				continue
+			}
+			if slices.ContainsFunc(forPrograms, func(name string) bool { return strings.HasPrefix(strings.ToUpper(format), name) }) {
+				outcome = "for programs"
+				continue
+			}
+			outcome = "escaped"
+			split := "\t\r\n"
+			if strings.HasPrefix(format, "CSV") {
+				split = ","
+			}
+			for cell := range strings.FieldsFuncSeq(out.String(), func(r rune) bool { return strings.ContainsRune(split, r) }) {
+				if formula(cell) {
+					t.Errorf("%s: %q is answered with the cell %q", format, sql, cell)
+				}
+			}
+		}
+		become[outcome] = append(become[outcome], format)
+	}
+	for outcome, want := range map[string][]string{
+		"escaped":      {"CSV", "CSVWithNames", "TSVRaw", "TabSeparatedWithNamesAndTypes", "Raw", "RawWithNames", "LineAsString", "LineAsStringWithNames", "Vertical", "PrettyCompact"},
+		"no answer":    {"RawBLOB", "XML", "CustomSeparated"},
+		"for programs": {"JSONEachRow", "Parquet", "Values", "Native"},
+	} {
+		for _, format := range want {
+			if !slices.Contains(become[outcome], format) {
+				t.Errorf("%s is not among those that are %s: %v", format, outcome, become)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,12 +18,12 @@ import (
 // queryCmd asks ClickHouse as the BI user.
 type queryCmd struct {
 	SQL    string `arg:"" help:"The query; - reads it from standard input."`
-	Format string `help:"Any ClickHouse format: PrettyCompact, CSVWithNames, JSONEachRow, Parquet …" default:"" placeholder:"FORMAT"`
+	Format string `help:"A format of ClickHouse: PrettyCompact, CSVWithNames, JSONEachRow, Parquet …" default:"" placeholder:"FORMAT"`
 }
 
 // Help shows below the usage.
 func (queryCmd) Help() string {
-	return "The BI user reads the public views and nothing else: customer_360, customer_orders, customer_order_items, customer_refunds, customer_tickets, identity_map_current, account_history, customer_redirects, dead_letters, reconciliation_days, pipeline_runs. `oneid query 'DESCRIBE TABLE customer_360'` explains each column.\n\nIn CSV and TabSeparated (what a pipe gets without --format) a text that a spreadsheet would run as a formula has an apostrophe before it. JSONEachRow and Parquet give texts as they are."
+	return "The BI user reads the public views and nothing else: customer_360, customer_orders, customer_order_items, customer_refunds, customer_tickets, identity_map_current, account_history, customer_redirects, dead_letters, reconciliation_days, pipeline_runs. `oneid query 'DESCRIBE TABLE customer_360'` explains each column.\n\nIn CSV, TabSeparated (what a pipe gets without --format) and any other format that a spreadsheet may open as a table a text that it would run as a formula has an apostrophe before it. JSONEachRow, Parquet and others for programs give texts as they are. Formats in which nobody can tell where a cell begins are refused: CustomSeparated, Template, RawBLOB, XML."
 }
 
 // Run prints the answer.
@@ -80,18 +81,33 @@ func ask(ctx context.Context, to sqlUser, sql, format string, w io.Writer) error
 	return copyHarmless(w, response.Body, strings.ToUpper(format))
 }
 
+// tabular are the beginnings of the names, in capitals, of formats whose cells
+// begin a line or follow a tab, and are in no quotes.
+var tabular = []string{"TABSEPARATED", "TSV", "TSKV", "RAW", "LINEASSTRING", "PRETTY", "VERTICAL", "MARKDOWN", "PROMETHEUS"}
+
+// forPrograms are the beginnings of the names of formats which no spreadsheet takes
+// for a table of cells: binary ones, and those that have texts in quotes and escape
+// what ends a line.
+var forPrograms = []string{
+	"JSON", "NDJSON", "VALUES", "SQLINSERT", "HASH", "NULL", "PARQUET", "ARROW", "ORC", "AVRO", "BSON", "MSGPACK", "NATIVE", "NPY",
+	"PROTOBUF", "CAPNPROTO", "ROWBINARY", "ODBCDRIVER", "MYSQLWIRE", "POSTGRESQLWIRE", "BUFFERS",
+}
+
 // copyHarmless copies an answer of a format, in capitals. What people may open
-// in a spreadsheet holds no formula; other formats carry texts as they are.
+// in a spreadsheet holds no formula; what is for programs carries texts as they
+// are. Any other is refused, one that a later ClickHouse brings among them: XML, a
+// text by itself (RawBLOB), and what has separators of one's own.
 func copyHarmless(w io.Writer, answer io.Reader, format string) error {
+	begins := func(name string) bool { return strings.HasPrefix(format, name) }
 	end := func() error { return nil }
 	switch {
-	case strings.HasPrefix(format, "CSV"):
+	case begins("CSV"):
 		w = &harmlessCSV{to: w}
-	case strings.HasPrefix(format, "TABSEPARATED"), strings.HasPrefix(format, "TSV"), format == "LINEASSTRING":
+	case format != "RAWBLOB" && slices.ContainsFunc(tabular, begins):
 		tabs := &harmlessTabs{to: w}
 		w, end = tabs, tabs.end
-	case strings.HasPrefix(format, "CUSTOMSEPARATED"), format == "TEMPLATE":
-		return hinted{errors.New("query: in a format with separators of one's own nobody can tell where a cell begins, and so not keep formulas out of it"), "use CSVWithNames or TabSeparated, or JSONEachRow and a program of yours"}
+	case !slices.ContainsFunc(forPrograms, begins):
+		return hinted{fmt.Errorf("query: nobody can tell where a cell begins in an answer of the format %s, and so not keep formulas out of it", format), "use CSVWithNames or TabSeparated, or JSONEachRow and a program of yours"}
 	}
 	if _, err := io.Copy(w, answer); err != nil {
 		return fmt.Errorf("query: read the answer: %w", err)
