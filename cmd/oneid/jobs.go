@@ -480,7 +480,8 @@ func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, s
 }
 
 // importFolder loads each file of a folder, and moves it away: to done, or to
-// failed if it is none that can be read. Two files that are one export are two
+// failed if it is none that can be read. While one lies there the run has failed,
+// whatever else it loaded: somebody has to mend it or take it away. Two files that are one export are two
 // imports, which changes nothing of what is there in the end.
 func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) error {
 	dir := n.folder.resolve(p.Folder)
@@ -521,7 +522,29 @@ func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) er
 			return errors.Join(append(faults, err)...)
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, notLoaded(filepath.Join(dir, "failed")))...)
+}
+
+// notLoaded is the fault of files that lie in a folder of those that failed; nil
+// where there are none.
+func notLoaded(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the folder of files that failed: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.Type().IsRegular() && !strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, entry.Name())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return hinted{fmt.Errorf("import: %d files lie in failed/ and are not loaded, %s among them", len(names), names[0]), "mend them and put them back into the watched folder, or take them away; until then the pipeline is red"}
 }
 
 // settledFile is how long a file must not have been changed to be loaded.

@@ -86,14 +86,20 @@ func TestRunAndStatus(t *testing.T) {
 		t.Errorf("the bad file is not among the failed: %v", err)
 	}
 	wantRefused(t, oneid(t, "status", "--dir", dir), 3, "something is red")
-	must(t, "run", "inbox", "--dir", dir) // nothing is left to do
+	// Nothing is left to do, and still a file is not loaded; it is taken away.
+	wantRefused(t, oneid(t, "run", "inbox", "--dir", dir), 1, "lie in failed/", "a.csv", "put them back")
+	wantRefused(t, oneid(t, "status", "--dir", dir), 3, "something is red")
+	if err := os.Remove(filepath.Join(inbox, "failed", "a.csv")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "run", "inbox", "--dir", dir)
 	must(t, "status", "--dir", dir)
 	eventually(t, time.Minute, "the robot told of red and green", func() (bool, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(said) >= 2 && lineage > 0, fmt.Sprint(said)
 	})
-	if got := one(t, dir, "SELECT groupArray(state) FROM (SELECT state FROM pipeline_runs WHERE pipeline = 'inbox' ORDER BY started_at)"); got != "['failed','succeeded']" {
+	if got := one(t, dir, "SELECT groupArray(state) FROM (SELECT state FROM pipeline_runs WHERE pipeline = 'inbox' ORDER BY started_at)"); got != "['failed','failed','succeeded']" {
 		t.Errorf("the runs of the inbox ended as %s", got)
 	}
 	down(t, dir, p)
