@@ -2,11 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -216,5 +218,63 @@ func TestACheckTellsARenewedToken(t *testing.T) {
 	}
 	if read.code != 1 {
 		t.Errorf("a reading with dead tokens ends with exit code %d", read.code)
+	}
+}
+
+// A token that a platform gives is used by the next commands too, where the
+// scheduler keeps what CONTROL told: Weidian gives only so many, and Sobot ends the
+// one before with each.
+func TestOneTokenForManyCommands(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(-time.Minute)
+	world, err := simulator.New(simulator.Config{People: 50, Seed: 1, From: until.Add(-3 * 24 * time.Hour), Until: until})
+	if err != nil {
+		t.Fatal(err)
+	}
+	merchant, company := simulator.EndpointsOf(world, "", "", "").Weidian, simulator.SobotCredentialsOf(world)
+	for platform, c := range map[string]struct {
+		face           http.Handler
+		tokens, stream string
+		settings       map[string]any
+	}{
+		"weidian": {simulator.Weidian(world, simulator.WeidianOptions{}), "/token", "orders", map[string]any{"shop": merchant.Shop, "app_key": merchant.AppKey, "app_secret": merchant.AppSecret}},
+		"sobot":   {simulator.Sobot(world, simulator.SobotOptions{}), "/api/get_token", "tickets", map[string]any{"shop": "desk", "app_id": company.AppID, "app_key": company.AppKey}},
+	} {
+		t.Run(platform, func(t *testing.T) {
+			t.Parallel()
+			var given atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == c.tokens {
+					given.Add(1)
+				}
+				c.face.ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			c.settings["url"], c.settings["backfill_days"], c.settings["requests_per_second"] = server.URL, 4, 1000
+			config := filepath.Join(t.TempDir(), "config.json")
+			keep := func(settings any) {
+				text, err := json.Marshal(settings)
+				if err != nil {
+					t.Fatal(err)
+				}
+				writeText(t, config, string(text))
+			}
+			keep(c.settings)
+			catalog := config + ".catalog"
+			writeText(t, catalog, `{"streams":[{"stream":{"name":"`+c.stream+`"}}]}`)
+			for i, args := range [][]string{{"check"}, {"check"}, {"read", "--catalog", catalog}, {"read", "--catalog", catalog}} {
+				out := must(t, append([]string{"connector", args[0], platform, "--config", config}, args[1:]...)...).stdout
+				told := spoken(t, out)
+				if len(told["CONTROL"]) != map[bool]int{true: 1}[i == 0] || args[0] == "read" && len(told["RECORD"]) == 0 || args[0] == "check" && !strings.Contains(out, `"SUCCEEDED"`) {
+					t.Fatalf("command %d, %v: %d times a new token, %d records", i, args, len(told["CONTROL"]), len(told["RECORD"]))
+				}
+				if i == 0 {
+					keep(told["CONTROL"][0]["control"].(map[string]any)["connectorConfig"].(map[string]any)["config"])
+				}
+			}
+			if got := given.Load(); got != 1 {
+				t.Errorf("four commands took %d tokens", got)
+			}
+		})
 	}
 }

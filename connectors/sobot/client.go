@@ -34,7 +34,7 @@ type client struct {
 func newClient(api, grants *httpclient.Client, shop string, cfg Config) *client {
 	c := &client{http: api, grants: grants, shop: shop, appID: cfg.AppID, appKey: cfg.AppKey}
 	c.tokens = &connectors.Tokens{
-		Platform: Platform, Shop: shop, Now: c.now, RenewAt: renewAt, Renew: c.renew,
+		Platform: Platform, Shop: shop, Given: connectors.Token{Access: cfg.AccessToken}, Now: c.now, RenewAt: renewAt, Renew: c.renew,
 		Mend: "let no other program get tokens with this app_id: the desk ends the old one with each new one",
 	}
 	return c
@@ -81,6 +81,12 @@ func (c *client) renew(ctx context.Context, _ connectors.Token) (connectors.Toke
 		lives = min(lives, time.Duration(min(item.Lives, 1<<30))*time.Second)
 	}
 	return connectors.Token{Access: string(item.Token), Expires: c.now().Add(lives)}, nil
+}
+
+// OnRenewed implements connectors.Renewer: the desk ends the old token with each new
+// one, so whoever keeps the settings goes on with this one.
+func (c *Connector) OnRenewed(tell func(settings map[string]string)) {
+	c.client.tokens.Renewed = func(t connectors.Token) { tell(map[string]string{"access_token": t.Access}) }
 }
 
 // UseTokens implements connectors.TokenUser.

@@ -42,6 +42,9 @@ type Config struct {
 	URL    string `json:"url"`
 	AppID  string `json:"app_id"`
 	AppKey string `json:"app_key"`
+	// AccessToken to begin with, as `oneid connector` gives it to a scheduler. It is
+	// replaced when the desk no longer takes it.
+	AccessToken string `json:"access_token"`
 	// CompanyID and PushSecret are what pushes are signed with; without them
 	// pushes are refused.
 	CompanyID  string `json:"company_id"`
@@ -108,6 +111,7 @@ var (
 	_ connectors.Connector  = (*Connector)(nil)
 	_ connectors.Backfiller = (*Connector)(nil)
 	_ connectors.Estimator  = (*Connector)(nil)
+	_ connectors.Renewer    = (*Connector)(nil)
 )
 
 // identifierType is what a type of identifier looks like; which there are is

@@ -99,6 +99,14 @@ func (c *client) grant(ctx context.Context, path string, query url.Values) (conn
 	}, nil
 }
 
+// OnRenewed implements connectors.Renewer: the number of tokens that one may get is
+// limited, so whoever keeps the settings uses each to its end.
+func (c *Connector) OnRenewed(tell func(settings map[string]string)) {
+	c.client.tokens.Renewed = func(t connectors.Token) { tell(map[string]string{"access_token": t.Access}) }
+}
+
+var _ connectors.Renewer = (*Connector)(nil)
+
 // UseTokens implements connectors.TokenUser.
 func (c *Connector) UseTokens(store connectors.TokenStore) { c.client.tokens.Use(store) }
 
