@@ -91,7 +91,7 @@ func specification(spec connectors.Spec) (object, error) {
 	}
 	properties[SettingShop] = object{
 		"type": "string", "minLength": 1, "order": 0, "title": "Shop",
-		"description": "The shop's number or name: part of every account, and never changed. Douyin and Weidian want the platform's number.",
+		"description": "The shop's number or name: part of every account, and never changed. Douyin wants the platform's number, as do Weidian's pushes and its apps that merchants authorise.",
 	}
 	properties[SettingPersonal] = object{
 		"type": "boolean", "default": false, "title": "Personal values in clear",
