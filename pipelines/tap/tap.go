@@ -125,19 +125,19 @@ func Check(ctx context.Context, c connectors.Connector) error { return inSetting
 // tokenSettings are the names of settings that hold a token.
 var tokenSettings = []string{"session", "access_token", "refresh_token"}
 
-// deadToken is the refusal of a shop's token with what to do about it here, in
+// deadTokenError is the refusal of a shop's token with what to do about it here, in
 // place of what its words say elsewhere.
-type deadToken struct {
+type deadTokenError struct {
 	error
 	elsewhere, mend string
 }
 
-func (d deadToken) Unwrap() error { return d.error }
+func (d deadTokenError) Unwrap() error { return d.error }
 
-func (d deadToken) Error() string { return strings.ReplaceAll(d.error.Error(), d.elsewhere, d.mend) }
+func (d deadTokenError) Error() string { return strings.ReplaceAll(d.error.Error(), d.elsewhere, d.mend) }
 
 // Hint says what a person can do about it.
-func (d deadToken) Hint() string { return d.mend }
+func (d deadTokenError) Hint() string { return d.mend }
 
 // inSettings is an error in whose hint `oneid connect` stands, which would keep a
 // token where no tap looks for it: here another one goes into the settings.
@@ -163,7 +163,7 @@ func inSettings(c connectors.Connector, err error) error {
 	if len(names) == 0 {
 		mend = "these settings hold no token: use the brand's own app, which gets its tokens by its key and secret"
 	}
-	return deadToken{err, hint.Hint(), mend}
+	return deadTokenError{err, hint.Hint(), mend}
 }
 
 // group puts together the streams that one reading of the connector's gives:
