@@ -281,13 +281,11 @@ func (f *faulty) spoil(w http.ResponseWriter, r *http.Request, kind Fault) {
 	whole := &held{header: w.Header()}
 	f.face.ServeHTTP(whole, r)
 	text := whole.body.Bytes()
-	switch kind {
-	case FaultDuplicate:
+	if kind == FaultDuplicate {
 		text = relist(text, f.face.lists(), func(rows []any) []any { return append(rows, rows[0]) })
-	case FaultShort:
-		if counts.Match(text) {
-			text = relist(text, f.face.lists(), func(rows []any) []any { return rows[:len(rows)/2] })
-		}
+	}
+	if kind == FaultShort && counts.Match(text) {
+		text = relist(text, f.face.lists(), func(rows []any) []any { return rows[:len(rows)/2] })
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	if kind == FaultTruncated || kind == FaultCut {
