@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"oneid/connectors"
 	"oneid/connectors/conformance"
@@ -75,4 +77,49 @@ func TestConformance(t *testing.T) {
 			return shop
 		},
 	})
+}
+
+// Each after-sale of a shop that has many pages of them comes; of a list that is not asked
+// for in the order of its changes the platform loses rows. Where there are none it may
+// refuse the list.
+func TestAftersalesOfManyPages(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(-5 * time.Minute)
+	world, err := simulator.New(simulator.Config{People: 4000, Seed: 3, From: until.Add(-2 * 24 * time.Hour), Until: until})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(simulator.Douyin(world, simulator.DouyinOptions{NoData: true}))
+	t.Cleanup(server.Close)
+	e := simulator.EndpointsOf(world, "", server.URL, "").Douyin
+	c, err := douyin.New(e.Shop, douyin.Config{URL: e.URL, AppKey: e.AppKey, AppSecret: e.AppSecret, BackfillDays: 90, PageSize: 2, RequestsPerSecond: 1e6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	came := make(map[string]bool)
+	for page, err := range c.Read(t.Context(), douyin.Aftersales, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range page.Records {
+			list, err := c.Map(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			came[list[0].GetHeader().GetEntityId()] = true
+		}
+	}
+	there := 0
+	for i := range world.OrderCount(simulator.PlatformDouyin) {
+		o, _ := world.OrderAt(simulator.PlatformDouyin, i)
+		if o.Refund == nil || time.Since(o.Refund.Modified) > 89*24*time.Hour {
+			continue
+		}
+		if there++; !came[o.Refund.Number] {
+			t.Errorf("the after-sale of order %d did not come", i)
+		}
+	}
+	if there < 20 {
+		t.Errorf("the shop has %d after-sales: too few to tell anything", there)
+	}
 }

@@ -332,3 +332,58 @@ func TestBuyersAreNamedOnceTheyMayBe(t *testing.T) {
 		}
 	})
 }
+
+// A page of orders that lacks rows, whether its answer counts them or says that more
+// follow: what came once is read, what stays away is told, and stands in the cursor while
+// what follows is read.
+func TestAPageOfOrdersThatLacksRows(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		page, times, came int
+		lacks             string
+	}{
+		"in the middle, once":     {2, 1, 250, ""},
+		"the last, once":          {3, 1, 250, ""},
+		"in the middle, for good": {2, 1000, 210, "40 rows are missing"},
+		"the last, for good":      {3, 1000, 210, "40 rows are missing"},
+	} {
+		a, c := newAnswers(t, Config{})
+		changed := time.Now().Add(-5 * time.Hour).Truncate(time.Second)
+		asked := 0
+		a.say[orderList] = func(_ int, form map[string]string) string {
+			from, _ := time.ParseInLocation(timeLayout, form["start_modified"], zone)
+			to, _ := time.ParseInLocation(timeLayout, form["end_modified"], zone)
+			page, _ := strconv.Atoi(form["page_no"])
+			in := 250
+			if changed.Before(from) || !changed.Before(to) {
+				in = 0
+			}
+			var rows []string
+			for i := min((page-1)*100, in); i < min(page*100, in); i++ {
+				rows = append(rows, fmt.Sprintf(`{"tid":%d}`, 3700000000000000000+i))
+			}
+			if page == test.page && in > 0 && asked < test.times {
+				asked++
+				rows = rows[:len(rows)-40]
+			}
+			list := `"trades":{"trade":[` + strings.Join(rows, ",") + `]}`
+			if form["use_has_next"] == "true" {
+				return fmt.Sprintf(`{"has_next":%t,%s}`, page*100 < in, list)
+			}
+			return fmt.Sprintf(`{"total_results":%d,%s}`, in, list)
+		}
+		all := take(t, c, Orders, "")
+		if all.err != nil || all.rows != test.came || all.next == "" {
+			t.Fatalf("%s: %d orders came, want %d; %v", name, all.rows, test.came, all.err)
+		}
+		later := take(t, c, Orders, all.next)
+		for _, next := range []connectors.Cursor{all.next, later.next} {
+			if next == "" {
+				continue // nothing is to be read yet
+			}
+			if says := c.Lacks(Orders, next); !strings.Contains(says, test.lacks) || test.lacks == "" && says != "" {
+				t.Errorf("%s: it is said to lack %q", name, says)
+			}
+		}
+	}
+}
