@@ -360,17 +360,22 @@ type gathered struct {
 	fields []string
 }
 
-// number tells the row from others of its entity: the line's number, or its
-// place where it has none that can be believed.
-func (r gathered) number() string {
+// numbers tell the row from others of its entity: those of its lines, of which
+// some exports write several into one row, or its place where it has none that can
+// be believed.
+func (r gathered) numbers() []string {
 	if r.origin.line < 0 {
-		return ""
+		return nil
 	}
 	cell := r.fields[r.origin.line]
-	if _, err := connectors.CellNumber(cell); errors.Is(err, connectors.ErrNoNumber) || errors.Is(err, connectors.ErrRuined) {
-		return fmt.Sprintf("\x00%d/%d", r.index, r.line)
+	numbers, err := connectors.CellNumbers(cell)
+	switch {
+	case errors.Is(err, connectors.ErrNoNumber) || errors.Is(err, connectors.ErrRuined):
+		return []string{fmt.Sprintf("\x00%d/%d", r.index, r.line)}
+	case err != nil:
+		return []string{connectors.CellText(cell)}
 	}
-	return connectors.CellText(cell)
+	return numbers
 }
 
 func (g *gathering) decode(value []byte) (gathered, error) {
@@ -499,40 +504,42 @@ func (g *gathering) record(key string, rows []gathered, total int) (connectors.R
 }
 
 // newest keeps of each line the row of the newest export, in an order that
-// does not depend on that of the files.
+// does not depend on that of the files. A row of several lines goes with the first
+// of them that a newer file has: what it says of the others cannot be taken from
+// what it says of all.
 func newest(rows []gathered) []gathered {
-	newer := func(a, b gathered) int {
-		return cmp.Or(a.origin.exported.Compare(b.origin.exported), cmp.Compare(a.origin.base, b.origin.base), cmp.Compare(a.index, b.index))
+	newerFirst := func(a, b gathered) int {
+		return -cmp.Or(a.origin.exported.Compare(b.origin.exported), cmp.Compare(a.origin.base, b.origin.base), cmp.Compare(a.index, b.index))
 	}
-	type place struct{ sheet, line string }
-	of := make(map[place]gathered)
+	type place struct{ sheet, number string }
+	said := make(map[place]bool)
 	// Where lines have no number, the newest file is right about all of them.
-	whole := make(map[string]gathered)
-	for _, row := range rows {
-		if row.origin.line < 0 {
-			if have, ok := whole[row.origin.sheet.Name]; !ok || newer(row, have) > 0 {
-				whole[row.origin.sheet.Name] = row
-			}
-		}
-	}
+	whole := make(map[string]int)
 	var kept []gathered
-	for _, row := range rows {
+	for _, row := range slices.SortedStableFunc(slices.Values(rows), newerFirst) {
+		sheet := row.origin.sheet.Name
 		if row.origin.line < 0 {
-			if row.index == whole[row.origin.sheet.Name].index {
-				kept = append(kept, row)
+			if index, ok := whole[sheet]; ok && index != row.index {
+				continue
 			}
+			whole[sheet] = row.index
+			kept = append(kept, row)
 			continue
 		}
-		at := place{row.origin.sheet.Name, row.number()}
-		if have, ok := of[at]; !ok || newer(row, have) > 0 {
-			of[at] = row
+		numbers, known := row.numbers(), false
+		for _, number := range numbers {
+			known = known || said[place{sheet, number}]
 		}
-	}
-	for _, row := range of {
+		if known {
+			continue
+		}
+		for _, number := range numbers {
+			said[place{sheet, number}] = true
+		}
 		kept = append(kept, row)
 	}
 	slices.SortFunc(kept, func(a, b gathered) int {
-		return cmp.Or(cmp.Compare(a.origin.sheet.Name, b.origin.sheet.Name), cmp.Compare(a.number(), b.number()), cmp.Compare(a.index, b.index), cmp.Compare(a.line, b.line))
+		return cmp.Or(cmp.Compare(a.origin.sheet.Name, b.origin.sheet.Name), slices.Compare(a.numbers(), b.numbers()), cmp.Compare(a.index, b.index), cmp.Compare(a.line, b.line))
 	})
 	return kept
 }

@@ -178,6 +178,37 @@ func TestExportNewestIsRight(t *testing.T) {
 	}
 }
 
+// A child counts once, whether exports write it into a row of its own or with
+// others into one: what a newer file says of it takes the older row away.
+func TestARowOfSeveralLines(t *testing.T) {
+	t.Parallel()
+	const header = "order,line,what\n"
+	row := func(line, what string) string {
+		return fmt.Sprintf(`{"sheet":"lines","row":{"line":"%s","order":"1","what":"%s"}}`, line, what)
+	}
+	for name, c := range map[string]struct {
+		older, newer string
+		want         []string
+	}{
+		"parted later":          {"1,a1;b1,old\n", "1,a1,new\n1,b1,new\n", []string{row("a1", "new"), row("b1", "new")}},
+		"merged later":          {"1,a1,old\n1,b1,old\n", "1,a1；b1,new\n", []string{row("a1；b1", "new")}},
+		"one of them later":     {"1,a1;b1,old\n1,c1,old\n", "1,b1,new\n", []string{row("b1", "new"), row("c1", "old")}},
+		"another order of them": {"1,a1;b1,old\n", "1,b1;a1,new\n", []string{row("b1;a1", "new")}},
+		"the same row":          {"1,a1;b1,old\n", "1,a1;b1,new\n", []string{row("a1;b1", "new")}},
+		"as an amount":          {"1,11.00,old\n", "1,11,new\n", []string{row("11", "new")}},
+		"nothing in common":     {"1,a1;b1,old\n", "1,c1,new\n", []string{row("a1;b1", "old"), row("c1", "new")}},
+	} {
+		dir := t.TempDir()
+		older, newer := putFile(t, dir, "100-a.csv", header+c.older), putFile(t, dir, "200-a.csv", header+c.newer)
+		want := []string{`{"export":"1","rows":[` + strings.Join(c.want, ",") + `]}200`}
+		for _, paths := range [][]string{{older, newer}, {newer, older}} {
+			if got, _ := records(t, export(t, 10, paths...), "orders", "", 0); cmp.Diff(want, got) != "" {
+				t.Errorf("%s (-want +got):\n%s", name, cmp.Diff(want, got))
+			}
+		}
+	}
+}
+
 func TestExportRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
