@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/xuri/excelize/v2"
 	cryptzip "github.com/yeka/zip"
+	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
 func hasNumber(fields []string) bool {
@@ -319,6 +320,82 @@ func farRight(rows int) string {
 	return b.String() + `</sheetData></worksheet>`
 }
 
+// bookXML is the list of n sheets of a workbook, each with the relation that of
+// says.
+func bookXML(properties string, n int, of func(int) int) string {
+	var b strings.Builder
+	b.WriteString(`<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">` + properties + `<sheets>`)
+	for i := range n {
+		fmt.Fprintf(&b, `<sheet name="s%d" sheetId="%d" r:id="rId%d"/>`, i, i+1, of(i+1))
+	}
+	return b.String() + `</sheets></workbook>`
+}
+
+func manySheets(t testing.TB, n int, of func(int) int) []byte {
+	t.Helper()
+	return tampered(t, "xl/workbook.xml", bookXML("", n, of))
+}
+
+// twoNames are two relations to one sheet.
+const twoNames = `<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">` +
+	`<Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>` +
+	`<Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="/xl/x/../worksheets/Sheet1.xml"/></Relationships>`
+
+// A row without cells counts, too: reading it takes time.
+func TestRowsWithoutCellsCount(t *testing.T) {
+	t.Parallel()
+	b := &book{size: 1}
+	for range freeBytes {
+		if err := b.take(nil); err != nil {
+			t.Fatalf("refused after %d bytes: %v", b.cells, err)
+		}
+	}
+	if err := b.take(nil); !errors.Is(err, ErrBomb) {
+		t.Errorf("after %d rows out of a byte: %v, want %v", b.cells, err, ErrBomb)
+	}
+}
+
+// padded is a zip with a file beside its own that does not shrink.
+func padded(t testing.TB, content []byte, size int) []byte {
+	t.Helper()
+	in, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	out := zip.NewWriter(&b)
+	for _, f := range in.File {
+		if err := out.Copy(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := out.CreateHeader(&zip.FileHeader{Name: "padding.txt", Method: zip.Store})
+	if err == nil {
+		_, err = f.Write(bytes.Repeat([]byte("x"), size))
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Names that a zip may have: of programs in China, of which a character's second
+// byte is a backslash, and with a colon that is no drive's.
+func TestNamesInAZip(t *testing.T) {
+	t.Parallel()
+	gbk, err := simplifiedchinese.GBK.NewEncoder().String("誠品.csv")
+	if err != nil || !strings.Contains(gbk, "\\") {
+		t.Fatalf("%q, %v: a name that has a backslash in GBK is wanted", gbk, err)
+	}
+	for name, want := range map[string]string{gbk: "誠品.csv", "12:30.csv": "12:30.csv", "月报:一.csv": "月报:一.csv"} {
+		f := &Files{Paths: []string{put(t, t.TempDir(), "a.zip", zipOf(t, name, "no\n1\n"))}, Options: Options{IsHeader: hasNumber}}
+		got, err := tables(t, f)
+		if err != nil || len(got) == 0 || got[0] != "a.zip/"+want {
+			t.Errorf("%s: %q, %v", want, got, err)
+		}
+	}
+}
+
 // What was made to harm is refused, each with an error that says so.
 func TestFilesMadeToHarm(t *testing.T) {
 	t.Parallel()
@@ -338,6 +415,13 @@ func TestFilesMadeToHarm(t *testing.T) {
 		"up inside":              {zipOf(t, "x/../../a.csv", "no\n1\n"), "", ErrPath, "leads out"},
 		"from the root":          {zipOf(t, "/etc/a.csv", "no\n1\n"), "", ErrPath, "leads out"},
 		"a drive":                {zipOf(t, `C:\a.csv`, "no\n1\n"), "", ErrPath, "leads out"},
+		"a drive with a slash":   {zipOf(t, "c:/a.csv", "no\n1\n"), "", ErrPath, "leads out"},
+		"a drive's own folder":   {zipOf(t, "C:a.csv", "no\n1\n"), "", ErrPath, "leads out"},
+		"a bomb beside padding":  {padded(t, bombOf(t, "a.csv", 80<<20, 80<<20), 1<<20), "", ErrBomb, "bomb"},
+		"251 sheets":             {manySheets(t, 251, func(i int) int { return i }), "", ErrBomb, "251 sheets"},
+		"two sheets of one part": {manySheets(t, 2, func(int) int { return 1 }), "", errSheets, "one part"},
+		"one part by two names":  {tampered(t, "xl/_rels/workbook.xml.rels", twoNames), "", errSheets, "one part"},
+		"days from 1904":         {tampered(t, "xl/workbook.xml", bookXML(`<workbookPr date1904="1"/>`, 1, func(int) int { return 1 })), "", errDays, "1904"},
 		"up with backslashes":    {zipOf(t, `..\a.csv`, "no\n1\n"), "", ErrPath, "leads out"},
 		"up beside a workbook":   {zipOf(t, "xl/workbook.xml", "<x/>", "../../a", "x"), "", ErrPath, "leads out"},
 		"an entity of a file":    {tampered(t, "xl/worksheets/sheet1.xml", `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY x SYSTEM "file://`+secret+`">]>`+sheetXML), "", ErrEntities, "entities"},

@@ -27,6 +27,8 @@ const (
 	// maxParts bounds all other parts of a workbook together: styles, drawings,
 	// lists of sheets. They are held.
 	maxParts = 32 << 20
+	// maxSheets is more than people make; each is opened for itself.
+	maxSheets = 250
 	// maxWorkbook is more than the largest sheet that there can be.
 	maxWorkbook = 16 << 30
 )
@@ -46,7 +48,7 @@ func (f *Files) workbook(ctx context.Context, z *zip.Reader, in io.ReaderAt, siz
 	}
 	defer remove()
 	read := &book{
-		size: uint64(size), entire: sync.OnceValue(func() error { return whole(z) }), rounded: sync.OnceValue(func() map[float64]bool { return roundedIn(z) }),
+		size: uint64(size), entire: sync.OnceValue(func() error { return whole(z) }), shared: func() bool { return sharedParts(z) }, rounded: sync.OnceValue(func() map[float64]bool { return roundedIn(z) }),
 	}
 	return f.sheets(ctx, path, read, from, visit)
 }
@@ -230,6 +232,8 @@ type book struct {
 	cells uint64
 	// entire is asked at the end of the rows of a sheet.
 	entire func() error
+	// shared says whether two relations lead to one sheet.
+	shared func() bool
 	// rounded are the long numbers of the workbook that it holds as numbers.
 	rounded func() map[float64]bool
 }
@@ -320,6 +324,7 @@ func numbersOf(part *zip.File, found map[float64]bool) bool {
 
 // take counts a row.
 func (b *book) take(cells []string) error {
+	b.cells++ // a row without cells takes time, too
 	for _, cell := range cells {
 		b.cells += uint64(len(cell)) + 1
 	}
@@ -342,6 +347,9 @@ func (f *Files) sheets(ctx context.Context, path string, book *book, from source
 	}
 	book.File = opened
 	defer func() { err = errors.Join(err, book.Close()) }()
+	if err := book.sound(); err != nil {
+		return fmt.Errorf("read %s: %w", from.name, err)
+	}
 	for _, sheet := range book.GetSheetList() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -351,6 +359,89 @@ func (f *Files) sheets(ctx context.Context, path string, book *book, from source
 		if err := f.sheet(ctx, book, sheet, inner, visit); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// sharedParts says whether two relations of a workbook lead to one part that is a
+// sheet.
+func sharedParts(z *zip.Reader) bool {
+	seen := make(map[string]bool)
+	for _, part := range z.File {
+		if !strings.HasSuffix(strings.ToLower(part.Name), "workbook.xml.rels") {
+			continue
+		}
+		in, err := part.Open()
+		if err != nil {
+			continue // whole says what is wrong
+		}
+		shared := sharedTarget(decoderOf(bufio.NewReader(in)), seen)
+		in.Close()
+		if shared {
+			return true
+		}
+	}
+	return false
+}
+
+func sharedTarget(d *xml.Decoder, seen map[string]bool) bool {
+	for {
+		token, err := d.RawToken()
+		if err != nil {
+			return false
+		}
+		start, is := token.(xml.StartElement)
+		if !is || start.Name.Local != "Relationship" {
+			continue
+		}
+		kind, target := "", ""
+		for _, a := range start.Attr {
+			switch a.Name.Local {
+			case "Type":
+				kind = a.Value
+			case "Target":
+				target = a.Value
+			}
+		}
+		if !strings.HasSuffix(kind, "/worksheet") {
+			continue
+		}
+		if !strings.HasPrefix(target, "/") {
+			target = "/xl/" + target
+		}
+		target = strings.ToLower(path.Clean(target))
+		if seen[target] {
+			return true
+		}
+		seen[target] = true
+	}
+}
+
+// What a workbook as a whole may not be.
+var (
+	errSheets = errors.New("two of its sheets are one part of the file, which no spreadsheet does")
+	errDays   = errors.New("it counts its days from 1904, and what it says of time would be read four years too early: save it as CSV, or with the other date system")
+)
+
+// sound says whether the sheets of a workbook are as many as people make, each of
+// a part of its own, and count their days as others do.
+func (b *book) sound() error {
+	sheets := b.WorkBook.Sheets.Sheet
+	if len(sheets) > maxSheets {
+		return fmt.Errorf("it has %d sheets, more than %d: %w", len(sheets), maxSheets, ErrBomb)
+	}
+	parts := make(map[string]bool, len(sheets))
+	for _, sheet := range sheets {
+		if parts[sheet.ID] {
+			return errSheets
+		}
+		parts[sheet.ID] = true
+	}
+	if b.shared() {
+		return errSheets
+	}
+	if properties := b.WorkBook.WorkbookPr; properties != nil && properties.Date1904 {
+		return errDays
 	}
 	return nil
 }

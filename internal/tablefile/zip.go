@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode"
@@ -44,7 +45,7 @@ func (f *Files) archive(ctx context.Context, in io.ReaderAt, size int64, from so
 	}
 	var unpacked uint64
 	for _, entry := range z.File {
-		if !safeName(entry.Name) {
+		if !safeName(entryName(entry)) {
 			return fmt.Errorf("read %s: %w: it was not made by a program that exports tables", from.name, ErrPath)
 		}
 		// The sum may run over, and the ratio of one may not.
@@ -136,10 +137,14 @@ func nameless(dir string) (*os.File, error) {
 }
 
 // safeName says whether an entry's name stays inside of its zip. Nothing is
-// ever written by that name; a zip that has another was made to harm.
+// ever written by that name; a zip that has another was made to harm. It is the
+// name in UTF-8: in GBK a backslash may be the half of a character.
 func safeName(name string) bool {
-	return name != "" && !strings.ContainsAny(name, "\\\x00:") && filepath.IsLocal(filepath.FromSlash(name))
+	return name != "" && !strings.ContainsAny(name, "\\\x00") && !drive.MatchString(name) && filepath.IsLocal(filepath.FromSlash(name))
 }
+
+// drive is how a name of Windows begins that is of another folder.
+var drive = regexp.MustCompile(`^[A-Za-z]:`)
 
 // entryName is a name in UTF-8: programs in China write it in GBK and say
 // nothing. It is shown to people: what steers a terminal is none of it.
