@@ -52,6 +52,9 @@ type Sheet struct {
 	// who bought, when, and for how much in all. Two rows of one file that do not
 	// are two entities, whose numbers a spreadsheet has made one.
 	Alike []string
+	// With names the table that tells what this one does not, where there is one:
+	// imported without it, what an earlier import said by it is replaced by nothing.
+	With string
 }
 
 // IsExport says whether a record's payload is that of an export.
@@ -200,16 +203,22 @@ const (
 	mostCount = 1e5
 )
 
-// Money is an amount in 分; 0 if there is none. Words such as 无退款申请 are
-// none.
+// noMoney says that a cell has words for no amount: 无退款申请, 没有申请退款. Any
+// other text without a number (########, #VALUE!) hides one.
+func noMoney(text string) bool {
+	return text == "" || text == "-" || strings.HasPrefix(text, "无") || strings.HasPrefix(text, "没有")
+}
+
+// Money is an amount in 分; 0 if there is none.
 func (c Cells) Money(columns ...string) int64 {
 	column, text := c.find(columns)
+	text = narrow(text)
+	if noMoney(text) {
+		return 0
+	}
 	text = moneySigns.Replace(text)
 	if thousandsMoney.MatchString(text) {
 		text = strings.ReplaceAll(text, ",", "")
-	}
-	if text == "" || !strings.ContainsAny(text, "0123456789") {
-		return 0
 	}
 	minor, err := events.ParseMinor(DecimalText(text), "CNY")
 	if err != nil || minor > mostMinor || minor < -mostMinor {
@@ -238,7 +247,7 @@ func (c Cells) Count(columns ...string) int64 {
 	if text == "" {
 		return 0
 	}
-	n, err := events.ParseFixed(strings.ReplaceAll(text, ",", ""), 0)
+	n, err := events.ParseFixed(strings.ReplaceAll(narrow(text), ",", ""), 0)
 	if err != nil || n < 0 || n > mostCount {
 		c.fail(column, "is not a count")
 		return 0
@@ -246,11 +255,14 @@ func (c Cells) Count(columns ...string) int64 {
 	return n
 }
 
-// cellLayouts: as the back-offices write times, and as a spreadsheet does
-// after it has saved the file.
-var cellLayouts = []string{
-	time.DateTime, "2006/1/2 15:04:05", "2006/1/2 15:04", "2006-1-2 15:04:05", "2006-1-2 15:04", "2006-01-02T15:04:05", time.DateOnly, "2006/1/2",
-	"2006年1月2日 15:04:05", "2006年1月2日 15:04",
+// CellLayouts are the forms of a time, as the back-offices write them, and as
+// people and a spreadsheet do after they have saved the file. Months and days may
+// have one digit.
+var CellLayouts = []string{
+	"2006-1-2 15:04:05", "2006-1-2 15:04", "2006-01-02T15:04:05", "2006-1-2",
+	"2006/1/2 15:04:05", "2006/1/2 15:04", "2006/1/2",
+	"2006.1.2 15:04:05", "2006.1.2 15:04", "2006.1.2",
+	"2006年1月2日 15:04:05", "2006年1月2日 15:04", "2006年1月2日",
 }
 
 // serial is a moment as a workbook holds it: days since the end of 1899.
@@ -278,7 +290,7 @@ func (c Cells) Time(zone *time.Location, columns ...string) int64 {
 	if at, ok := SerialTime(text, zone); ok {
 		return at.UnixMilli()
 	}
-	for _, layout := range cellLayouts {
+	for _, layout := range CellLayouts {
 		if at, err := time.ParseInLocation(layout, text, zone); err == nil && at.Year() >= 1990 && at.Year() < 2100 {
 			return at.UnixMilli()
 		}

@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,10 +62,7 @@ var required = map[string][]string{
 }
 
 // timeLayouts are tried in this order where no format is given.
-var timeLayouts = []string{
-	"2006-01-02 15:04:05", "2006-01-02", time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04",
-	"2006/1/2 15:04:05", "2006/1/2 15:04", "2006/1/2", "20060102",
-}
+var timeLayouts = append(slices.Clone(connectors.CellLayouts), time.RFC3339, "20060102")
 
 // The formats that are no layout.
 const (

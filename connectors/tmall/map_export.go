@@ -3,6 +3,7 @@ package tmall
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,15 +31,15 @@ var Exports = connectors.Exports{
 		{Name: sheetRefunds, Stream: Tickets, Key: []string{"退款编号", "退款单编号"}, Line: []string{"退款编号", "退款单编号"},
 			Alike: []string{"订单编号", "退款申请时间|退款创建时间", "买家退款金额|退款金额"},
 			Needs: []string{"退款编号|退款单编号", "订单编号", "退款状态", "买家退款金额|退款金额"}},
-		{Name: sheetSales, Stream: Orders, Key: []string{"主订单编号"}, Line: []string{"子订单编号"},
+		{Name: sheetSales, Stream: Orders, With: sheetOrders, Key: []string{"主订单编号"}, Line: []string{"子订单编号"},
 			Alike: []string{"订单创建时间"},
 			Needs: []string{"主订单编号", "子订单编号", "购买数量", "商品标题|标题"}},
 		{Name: sheetOrders, Stream: Orders, Key: []string{"订单编号"}, Line: []string{"订单编号"},
 			Alike: []string{"买家会员名|买家昵称", "订单创建时间", "买家实际支付金额", "总金额", "买家应付货款"},
 			Needs: []string{"订单编号", "订单状态", "订单创建时间", "买家实际支付金额|总金额|买家应付货款"}},
-		{Name: sheetLines, Stream: Orders, Key: []string{"订单编号"},
+		{Name: sheetLines, Stream: Orders, With: sheetOrders, Key: []string{"订单编号"},
 			Needs: []string{"订单编号", "标题", "价格", "购买数量"}},
-		{Name: sheetParcels, Stream: Orders, Key: []string{"订单编号"}, Line: []string{"订单编号"},
+		{Name: sheetParcels, Stream: Orders, With: sheetOrders, Key: []string{"订单编号"}, Line: []string{"订单编号"},
 			Alike: []string{"收货人姓名", "收货地址"},
 			Needs: []string{"订单编号", "收货人姓名", "收货地址"}},
 	},
@@ -216,25 +217,37 @@ func (x *exported) statusOfLines(first events.OrderStatus) events.OrderStatus {
 }
 
 // amounts fills in what the order cost: by its own row, or as the sum of its
-// lines (assumed: 买家实付金额 of the lines adds up to what was paid).
+// lines (assumed: 买家实付金额 of the lines adds up to what was paid). A paid order of
+// which no column says the amount is refused: columns may be left out of an export.
 func (x *exported) amounts(o *events.Order) {
+	const ofOrder, ofAll, ofLine = "买家实际支付金额", "总金额", "买家实付金额"
 	var paid int64
+	switch {
+	case x.list != nil && x.list.Has(ofOrder):
+		paid = x.list.Money(ofOrder)
+	case x.list != nil && x.list.Has(ofAll):
+		paid = x.list.Money(ofAll)
+	case slices.ContainsFunc(x.lines, func(line connectors.Cells) bool { return !line.Has(ofLine) }) || len(x.lines) == 0:
+		if o.PaidMs != 0 && x.err == nil {
+			x.err = errors.New("its rows have neither 买家实际支付金额 nor 总金额 of the order nor 买家实付金额 of each line: export them with one of these columns")
+		}
+	default:
+		for _, line := range x.lines {
+			paid += line.Money(ofLine)
+		}
+	}
+	o.PayableMinor = paid
 	if x.list != nil {
 		o.GoodsMinor, o.FreightMinor = x.list.Money("买家应付货款"), x.list.Money("买家应付邮费")
-		paid = x.list.Money("买家实际支付金额")
-		if o.PayableMinor = paid; paid == 0 && !x.list.Has("买家实际支付金额") {
-			paid = x.list.Money("总金额")
-			o.PayableMinor = paid
-		} else if paid == 0 && o.PaidMs == 0 {
-			o.PayableMinor = x.list.Money("总金额")
-		}
 	} else {
 		for _, line := range x.lines {
 			o.GoodsMinor += line.Money("买家应付货款")
-			paid += line.Money("买家实付金额")
 		}
-		if o.PayableMinor = paid; paid == 0 && o.PaidMs == 0 {
-			o.PayableMinor = o.GoodsMinor
+	}
+	if paid == 0 && o.PaidMs == 0 {
+		o.PayableMinor = o.GoodsMinor
+		if x.list != nil && x.list.Has(ofAll) {
+			o.PayableMinor = x.list.Money(ofAll)
 		}
 	}
 	if o.PaidMs != 0 {

@@ -1,0 +1,58 @@
+package tmall
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"oneid/connectors"
+)
+
+// The columns of an export may be any of those that there are: a paid order of which
+// none says what was paid is refused by the names of those that do, never 0.00.
+func TestExportedAmounts(t *testing.T) {
+	t.Parallel()
+	row := func(sheet string, cells ...string) connectors.ExportRow {
+		one := map[string]string{"订单编号": "1", "主订单编号": "1", "子订单编号": cells[0], "订单状态": cells[1], "订单创建时间": "2026-01-01 00:00:00"}
+		for i := 2; i < len(cells); i += 2 {
+			one[cells[i]] = cells[i+1]
+		}
+		return connectors.ExportRow{Sheet: sheet, Row: one}
+	}
+	const paid, unpaid = "交易成功", "等待买家付款"
+	for name, c := range map[string]struct {
+		rows          []connectors.ExportRow
+		paid, payable int64 // -1 if it is refused
+	}{
+		"lines with the column":      {[]connectors.ExportRow{row(sheetSales, "11", paid, "买家实付金额", "60.00"), row(sheetSales, "12", paid, "买家实付金额", "50.00")}, 11000, 11000},
+		"lines, one of nothing":      {[]connectors.ExportRow{row(sheetSales, "11", paid, "买家实付金额", "60.00"), row(sheetSales, "12", paid, "买家实付金额", "")}, 6000, 6000},
+		"lines without the column":   {[]connectors.ExportRow{row(sheetSales, "11", paid, "商品价格", "60.00", "购买数量", "1")}, -1, 0},
+		"one line without it":        {[]connectors.ExportRow{row(sheetSales, "11", paid, "买家实付金额", "60.00"), row(sheetSales, "12", paid)}, -1, 0},
+		"unpaid, without the column": {[]connectors.ExportRow{row(sheetSales, "11", unpaid, "买家应付货款", "60.00")}, 0, 6000},
+		"the list says it":           {[]connectors.ExportRow{row(sheetOrders, "", paid, "买家实际支付金额", "110.00"), row(sheetSales, "11", paid)}, 11000, 11000},
+		"the list says all":          {[]connectors.ExportRow{row(sheetOrders, "", paid, "总金额", "110.00")}, 11000, 11000},
+		"the lines say it for it":    {[]connectors.ExportRow{row(sheetOrders, "", paid, "买家应付货款", "120.00"), row(sheetSales, "11", paid, "买家实付金额", "110.00")}, 11000, 11000},
+		"nobody says it":             {[]connectors.ExportRow{row(sheetOrders, "", paid, "买家应付货款", "120.00"), row(sheetSales, "11", paid)}, -1, 0},
+		"a list that does not":       {[]connectors.ExportRow{row(sheetOrders, "", paid, "买家应付货款", "120.00")}, -1, 0},
+		"free":                       {[]connectors.ExportRow{row(sheetOrders, "", paid, "买家实际支付金额", "0.00")}, 0, 0},
+	} {
+		raw, err := json.Marshal(connectors.ExportPayload{Entity: "1", Rows: c.rows})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := Exports.Map(connectors.Record{Stream: Orders, Shop: "s", Raw: raw, Observed: time.Unix(1, 0)})
+		switch {
+		case c.paid < 0:
+			if err == nil || !strings.Contains(err.Error(), "买家实付金额") {
+				t.Errorf("%s: %v, %v; want a refusal that names the column", name, list, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		default:
+			if o := list[0].GetOrder(); o.GetPaidMinor() != c.paid || o.GetPayableMinor() != c.payable {
+				t.Errorf("%s: paid %d of %d, want %d of %d", name, o.GetPaidMinor(), o.GetPayableMinor(), c.paid, c.payable)
+			}
+		}
+	}
+}
