@@ -56,6 +56,8 @@ type importReport struct {
 	Entities map[string]int `json:"entities,omitempty"`
 	Tables   []importTable  `json:"tables,omitempty"`
 	Left     []importTable  `json:"left_out,omitempty"`
+	// Warnings name tables without which others tell too little.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // importTable is a table of the files, what it is, or why it was left out.
@@ -113,13 +115,47 @@ func (c importCmd) load(ctx context.Context, f folder, files tablefile.Files) er
 	if c.Mapping != "" || c.Kind != "" {
 		return c.byMapping(ctx, f, files)
 	}
+	cfg, err := c.exported(files)
+	if err != nil {
+		return err
+	}
+	return c.byExports(ctx, f, cfg)
+}
+
+// exported says of which shop's back-office the files are.
+func (c importCmd) exported(files tablefile.Files) (file.ExportConfig, error) {
 	platform, shop, _ := strings.Cut(c.Shop, "/")
 	exports := all.Exports[platform]
 	if exports == nil || shop == "" {
-		return hinted{errors.New("without a mapping, the kind of the rows or the shop that exported them must be named"),
+		return file.ExportConfig{}, hinted{errors.New("without a mapping, the kind of the rows or the shop that exported them must be named"),
 			"add --shop PLATFORM/SHOP for what the back-office of " + strings.Join(slices.Sorted(maps.Keys(all.Exports)), ", ") + " exports, --kind orders --shop PLATFORM/SHOP for columns with OneID's own names, or --mapping FILE; oneid import --guess FILE writes a first mapping"}
 	}
-	return c.byExports(ctx, f, file.ExportConfig{Files: files, Exports: exports, Shop: shop})
+	return file.ExportConfig{Files: files, Exports: exports, Shop: shop}, nil
+}
+
+// examine says what is wrong with one file of a back-office by itself: whether it
+// is known, or as a whole whether it can be read to its end.
+func (c importCmd) examine(ctx context.Context, path string, whole bool) (err error) {
+	files := tablefile.Files{Paths: []string{path}}
+	if files.Password, err = c.password(); err != nil {
+		return err
+	}
+	if files.Temp, err = tempFolder(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(files.Temp)) }()
+	cfg, err := c.exported(files)
+	if err != nil {
+		return err
+	}
+	connector, err := file.NewExport(cfg)
+	if err != nil {
+		return err
+	}
+	if whole {
+		return connector.Readable(ctx)
+	}
+	return connector.Check(ctx)
 }
 
 // password of encrypted files: never on the command line, which other users of
@@ -233,6 +269,7 @@ func (c importCmd) byExports(ctx context.Context, f folder, cfg file.ExportConfi
 		}
 	}
 	slices.Sort(streams)
+	report.Warnings = connector.Lacks(found)
 	report.Entities = make(map[string]int)
 	return c.into(ctx, f, &report, func(ctx context.Context, n *node, show *progress) error {
 		for _, stream := range streams {
@@ -366,6 +403,9 @@ func (c importCmd) print(report importReport) error {
 	} else {
 		for _, left := range report.Left {
 			fmt.Fprintf(os.Stderr, "left out: %s: %s\n", oneLine(left.Name), oneLine(left.Why))
+		}
+		for _, warning := range report.Warnings {
+			fmt.Fprintln(os.Stderr, "warning:", oneLine(warning))
 		}
 		for _, bad := range report.Bad {
 			fmt.Fprintf(os.Stderr, "refused: %s: %s\n", oneLine(bad.Origin), oneLine(bad.Reason))

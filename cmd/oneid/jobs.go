@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -477,87 +474,4 @@ func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, s
 	}
 	run.Events = report.Repaired
 	return err
-}
-
-// importFolder loads each file of a folder, and moves it away: to done, or to
-// failed if it is none that can be read. While one lies there the run has failed,
-// whatever else it loaded: somebody has to mend it or take it away. Two files that are one export are two
-// imports, which changes nothing of what is there in the end.
-func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) error {
-	dir := n.folder.resolve(p.Folder)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.MkdirAll(dir, 0o700)
-	}
-	if err != nil {
-		return fmt.Errorf("read the watched folder: %w", err)
-	}
-	var faults []error
-	for _, entry := range entries {
-		info, err := entry.Info()
-		// One that was changed just now may still be written.
-		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") || time.Since(info.ModTime()) < settledFile {
-			continue
-		}
-		c := importCmd{Shop: p.Shop, File: []string{filepath.Join(dir, entry.Name())}}
-		if p.Mapping != "" {
-			c.Mapping = n.folder.resolve(p.Mapping)
-		}
-		c.inside = func(ctx context.Context, report *importReport, load func(context.Context, *node, *progress) error) error {
-			err := load(ctx, n, newProgress(true))
-			run.Records, run.DeadLetters = run.Records+report.Rows, run.DeadLetters+report.Refused
-			run.Events += report.Loaded
-			return err
-		}
-		err = c.Run(ctx, n.folder)
-		to := "done"
-		if err != nil {
-			if ctx.Err() != nil || kafka.IsAway(err) {
-				return err // the file stays for the next time
-			}
-			to = "failed"
-			faults = append(faults, fmt.Errorf("import %s: %w", entry.Name(), err))
-		}
-		if err := moveInto(filepath.Join(dir, to), c.File[0]); err != nil {
-			return errors.Join(append(faults, err)...)
-		}
-	}
-	return errors.Join(append(faults, notLoaded(filepath.Join(dir, "failed")))...)
-}
-
-// notLoaded is the fault of files that lie in a folder of those that failed; nil
-// where there are none.
-func notLoaded(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the folder of files that failed: %w", err)
-	}
-	var names []string
-	for _, entry := range entries {
-		if entry.Type().IsRegular() && !strings.HasPrefix(entry.Name(), ".") {
-			names = append(names, entry.Name())
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return hinted{fmt.Errorf("import: %d files lie in failed/ and are not loaded, %s among them", len(names), names[0]), "mend them and put them back into the watched folder, or take them away; until then the pipeline is red"}
-}
-
-// settledFile is how long a file must not have been changed to be loaded.
-const settledFile = 5 * time.Second
-
-// moveInto moves a file into a folder, under a name of its own there.
-func moveInto(dir, file string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	to := filepath.Join(dir, filepath.Base(file))
-	if _, err := os.Lstat(to); err == nil {
-		to = filepath.Join(dir, time.Now().UTC().Format("20060102T150405.000-")+filepath.Base(file))
-	}
-	return os.Rename(file, to)
 }

@@ -154,6 +154,44 @@ func (x *Export) Known(found []Found) error {
 	return &UnknownError{"file: no export of " + x.cfg.Exports.Platform + " was recognised: " + strings.Join(lines, "; "), x.cfg.Exports.Hint}
 }
 
+// Lacks says of the tables that were found which should have come with others.
+func (x *Export) Lacks(found []Found) (warnings []string) {
+	there := make(map[string]bool)
+	for _, one := range found {
+		if one.Sheet != nil {
+			there[one.Sheet.Name] = true
+		}
+	}
+	for _, one := range found {
+		if one.Sheet != nil && one.Sheet.With != "" && !there[one.Sheet.With] {
+			warnings = append(warnings, fmt.Sprintf("%s is the %s without the %s of its orders: what an earlier import said by that (amounts, freight, receivers) is replaced; import both in one command", one.Name, one.Sheet.Name, one.Sheet.With))
+		}
+	}
+	return warnings
+}
+
+// Readable reads all tables to their ends and keeps nothing.
+func (x *Export) Readable(ctx context.Context) error {
+	err := x.quiet().Each(ctx, tablefile.Visitor{
+		Table: func(t *tablefile.Table) error {
+			for {
+				_, err := t.Next()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return fmt.Errorf("read %s: %w", t.Name, err)
+				}
+			}
+		},
+		Left: func(string, error) {},
+	})
+	if err != nil {
+		return fmt.Errorf("file: %w", err)
+	}
+	return nil
+}
+
 // Rows is how many rows were read so far.
 func (x *Export) Rows() int {
 	x.mu.Lock()
@@ -403,6 +441,18 @@ func (g *gathering) decode(value []byte) (gathered, error) {
 // mostRows bounds the rows of one order: more are no order's.
 const mostRows = 5000
 
+// hold adds a sorted row to the others of its number, unless they are too many.
+func (g *gathering) hold(rows []gathered, value []byte) ([]gathered, error) {
+	if len(rows) == mostRows {
+		return rows, nil
+	}
+	row, err := g.decode(value)
+	if err != nil {
+		return nil, err
+	}
+	return append(rows, row), nil
+}
+
 // emit yields the records in the order of their numbers, those after a cursor.
 func (g *gathering) emit(ctx context.Context, at exportCursor) error {
 	var page connectors.Page
@@ -464,14 +514,10 @@ func (g *gathering) emit(ctx context.Context, at exportCursor) error {
 			}
 			key = sorted.Key
 		}
-		if total++; total > mostRows {
-			continue
-		}
-		row, err := g.decode(sorted.Value)
-		if err != nil {
+		total++
+		if rows, err = g.hold(rows, sorted.Value); err != nil {
 			return err
 		}
-		rows = append(rows, row)
 	}
 	if err := end(key); err != nil {
 		return err

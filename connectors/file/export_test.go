@@ -313,6 +313,23 @@ func TestAFileOfOneRuinedNumber(t *testing.T) {
 	}
 }
 
+// Of an order of any number of rows no more are held than an order has.
+func TestRowsOfOneNumberAreBounded(t *testing.T) {
+	t.Parallel()
+	g := &gathering{origins: []origin{{header: []string{"order"}}}}
+	value := []byte{0, 2, 1, '7'} // of the first table, line 2: "7"
+	var rows []gathered
+	for range 5_100 {
+		var err error
+		if rows, err = g.hold(rows, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(rows) != 5_000 || rows[0].fields[0] != "7" {
+		t.Errorf("%d rows are held, want 5000", len(rows))
+	}
+}
+
 func TestExportStops(t *testing.T) {
 	t.Parallel()
 	path := putFile(t, t.TempDir(), "100-a.csv", "order,line,what\n"+strings.Repeat("1,a,x\n2,b,y\n3,c,z\n", 100))

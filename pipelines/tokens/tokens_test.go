@@ -107,7 +107,9 @@ func call(ctx context.Context, text string) error {
 	for range c.Callers {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if err := connector.Check(ctx); err != nil && ctx.Err() == nil {
+				// Of a shop without tickets it says, at least, what it could not try.
+				err, lesser := connector.Check(ctx), new(connectors.LesserError)
+				if err != nil && !errors.As(err, &lesser) && ctx.Err() == nil {
 					faults <- err
 					return
 				}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"oneid/internal/kafka"
+	"oneid/schemas/tables"
+)
+
+// inbox is a watched folder: its files are loaded and moved away, to done, or to
+// failed if they are none that can be read.
+type inbox struct {
+	dir string
+	// together: the files are exports of one shop, of which several may tell of one
+	// order: they are one import. Others are loaded one by one.
+	together bool
+	// load loads files; known says cheaply whether it would know one, readable
+	// reads it to its end. Both are asked only of files that are loaded together,
+	// to find the one that is at fault.
+	load            func(ctx context.Context, paths []string) error
+	known, readable func(ctx context.Context, path string) error
+}
+
+// importFolder loads the files of a watched folder. While one lies in failed the run
+// has failed, whatever else it loaded: somebody has to mend it or take it away.
+func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) error {
+	c := importCmd{Shop: p.Shop}
+	if p.Mapping != "" {
+		c.Mapping = n.folder.resolve(p.Mapping)
+	}
+	c.inside = func(ctx context.Context, report *importReport, load func(context.Context, *node, *progress) error) error {
+		err := load(ctx, n, newProgress(true))
+		run.Records, run.DeadLetters = run.Records+report.Rows, run.DeadLetters+report.Refused
+		run.Events += report.Loaded
+		for _, warning := range report.Warnings {
+			n.log.Warn("an import lacks a table", "warning", warning)
+		}
+		return err
+	}
+	box := inbox{
+		dir: n.folder.resolve(p.Folder), together: p.Mapping == "",
+		load: func(ctx context.Context, paths []string) error {
+			c := c
+			c.File = paths
+			return c.Run(ctx, n.folder)
+		},
+		known:    func(ctx context.Context, path string) error { return c.examine(ctx, path, false) },
+		readable: func(ctx context.Context, path string) error { return c.examine(ctx, path, true) },
+	}
+	return errors.Join(box.empty(ctx), notLoaded(filepath.Join(box.dir, "failed")))
+}
+
+// empty loads all files that are there.
+func (b inbox) empty(ctx context.Context) error {
+	paths, err := b.settled()
+	if err != nil || len(paths) == 0 {
+		return err
+	}
+	if b.together {
+		return b.all(ctx, paths)
+	}
+	var faults []error
+	for _, path := range paths {
+		fault, err := b.one(ctx, b.load(ctx, []string{path}), path)
+		if faults = append(faults, fault); err != nil {
+			return errors.Join(append(faults, err)...)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// settled are the files of the folder that nobody writes to. Of files that belong
+// together all wait for one that somebody does.
+func (b inbox) settled() (paths []string, err error) {
+	entries, err := os.ReadDir(b.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, os.MkdirAll(b.dir, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the watched folder: %w", err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if time.Since(info.ModTime()) >= settledFile {
+			paths = append(paths, filepath.Join(b.dir, entry.Name()))
+		} else if b.together {
+			return nil, nil
+		}
+	}
+	return paths, nil
+}
+
+// one moves a file to where what came of it says; the second error ends the
+// import, and the file stays for the next time.
+func (b inbox) one(ctx context.Context, cause error, path string) (fault, err error) {
+	to := "done"
+	if cause != nil {
+		if ctx.Err() != nil || kafka.IsAway(cause) {
+			return nil, cause
+		}
+		to, fault = "failed", fmt.Errorf("import %s: %w", filepath.Base(path), cause)
+	}
+	return fault, moveInto(filepath.Join(b.dir, to), path)
+}
+
+// all loads files as one import. One that is not known, or cannot be read, is at
+// fault by itself, and the others are loaded without it.
+func (b inbox) all(ctx context.Context, paths []string) error {
+	faults, paths, err := b.without(ctx, paths, b.known)
+	for err == nil && len(paths) > 0 {
+		cause := b.load(ctx, paths)
+		if cause != nil && ctx.Err() == nil && !kafka.IsAway(cause) {
+			bad, rest, away := b.without(ctx, paths, b.readable)
+			faults = append(faults, bad...)
+			if err = away; err != nil || len(rest) < len(paths) {
+				paths = rest
+				continue
+			}
+		}
+		for _, path := range paths {
+			fault, stop := b.one(ctx, cause, path)
+			if faults = append(faults, fault); stop != nil {
+				err = stop
+				break
+			}
+		}
+		break
+	}
+	return errors.Join(append(faults, err)...)
+}
+
+// without moves the files away that a look at them finds a fault with.
+func (b inbox) without(ctx context.Context, paths []string, look func(context.Context, string) error) (faults []error, rest []string, err error) {
+	for _, path := range paths {
+		cause := look(ctx, path)
+		if cause == nil {
+			rest = append(rest, path)
+			continue
+		}
+		fault, err := b.one(ctx, cause, path)
+		if faults = append(faults, fault); err != nil {
+			return faults, nil, err
+		}
+	}
+	return faults, rest, nil
+}
+
+// notLoaded is the fault of files that lie in a folder of those that failed; nil
+// where there are none.
+func notLoaded(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the folder of files that failed: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.Type().IsRegular() && !strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, entry.Name())
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return hinted{fmt.Errorf("import: %d files lie in failed/ and are not loaded, %s among them", len(names), names[0]), "mend them and put them back into the watched folder, or take them away; until then the pipeline is red"}
+}
+
+// settledFile is how long a file must not have been changed to be loaded.
+const settledFile = 5 * time.Second
+
+// moveInto moves a file into a folder, under a name of its own there.
+func moveInto(dir, file string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	to := filepath.Join(dir, filepath.Base(file))
+	if _, err := os.Lstat(to); err == nil {
+		to = filepath.Join(dir, time.Now().UTC().Format("20060102T150405.000-")+filepath.Base(file))
+	}
+	return os.Rename(file, to)
+}
