@@ -341,6 +341,39 @@ const twoNames = `<Relationships xmlns="http://schemas.openxmlformats.org/packag
 	`<Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>` +
 	`<Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="/xl/x/../worksheets/Sheet1.xml"/></Relationships>`
 
+// While a workbook is read that was sealed, or lies in a zip, its folder for
+// temporary files holds none by which it could be found after a kill.
+func TestAWorkbookThatIsUnpackedHasNoName(t *testing.T) {
+	t.Parallel()
+	plain := workbookOf(t, "", map[string][][]any{"s": {{"no"}, {"1"}}})
+	for name, content := range map[string][]byte{
+		"sealed": sealed(t, plain, "s3cret"), "in a zip": zipOf(t, "a.xlsx", string(plain)), "in a sealed zip": sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.xlsx", string(plain)),
+	} {
+		temp, read := t.TempDir(), 0
+		f := &Files{Paths: []string{put(t, t.TempDir(), "a", content)}, Password: "s3cret", Temp: temp}
+		err := f.Each(t.Context(), Visitor{Table: func(table *Table) error {
+			if found, err := os.ReadDir(temp); err != nil || len(found) > 0 {
+				t.Errorf("%s: %v lies on disk, %v", name, found, err)
+			}
+			for {
+				row, err := table.Next()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if read++; row.Fields[0] != "1" {
+					t.Errorf("%s: read %q", name, row.Fields)
+				}
+			}
+		}})
+		if err != nil || read != 1 {
+			t.Errorf("%s: %d rows, %v", name, read, err)
+		}
+	}
+}
+
 // A row without cells counts, too: reading it takes time.
 func TestRowsWithoutCellsCount(t *testing.T) {
 	t.Parallel()

@@ -42,36 +42,33 @@ func (f *Files) workbook(ctx context.Context, z *zip.Reader, in io.ReaderAt, siz
 		in = file.ReaderAt
 		defer file.count(int(size)) // its parts are read all over
 	}
-	path, remove, err := f.named(in, size)
+	path, done, err := f.pathOf(in, size)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
 	}
-	defer remove()
+	defer done()
 	read := &book{
 		size: uint64(size), entire: sync.OnceValue(func() error { return whole(z) }), shared: func() bool { return sharedParts(z) }, rounded: sync.OnceValue(func() map[float64]bool { return roundedIn(z) }),
 	}
 	return f.sheets(ctx, path, read, from, visit)
 }
 
-// named gives the path of a file that is open; one without a name is copied.
-// The library for workbooks opens by path.
-func (f *Files) named(in io.ReaderAt, size int64) (path string, remove func(), err error) {
-	if file, ok := in.(*os.File); ok {
-		if _, err := os.Stat(file.Name()); err == nil {
-			return file.Name(), func() {}, nil
+// pathOf gives a path of what is open, since the library for workbooks opens by
+// path. What was sealed, or lies in a zip, has none of its own: it is a file without
+// a name, which no one finds after this process, however that ends.
+func (f *Files) pathOf(in io.ReaderAt, size int64) (path string, done func(), err error) {
+	file, ok := in.(*os.File)
+	done = func() {}
+	if !ok {
+		if file, _, err = f.spill(io.NewSectionReader(in, 0, size)); err != nil {
+			return "", nil, err
 		}
+		done = func() { file.Close() }
 	}
-	file, err := os.CreateTemp(f.Temp, "oneid-*.xlsx")
-	if err != nil {
-		return "", nil, err
+	if _, err := os.Stat(file.Name()); err == nil {
+		return file.Name(), done, nil
 	}
-	remove = func() { _ = os.Remove(file.Name()) } // its folder is emptied with the next import
-	_, err = io.Copy(file, io.NewSectionReader(in, 0, size))
-	if err = errors.Join(err, file.Close()); err != nil {
-		remove()
-		return "", nil, err
-	}
-	return file.Name(), remove, nil
+	return fmt.Sprintf("/dev/fd/%d", file.Fd()), done, nil
 }
 
 // encryptedWorkbook visits the sheets of a workbook with a password. It is
