@@ -123,7 +123,7 @@ func TestNoFormatLetsAFormulaOut(t *testing.T) {
 		become[outcome] = append(become[outcome], format)
 	}
 	for outcome, want := range map[string][]string{
-		"escaped":      {"CSV", "CSVWithNames", "TSVRaw", "TabSeparatedWithNamesAndTypes", "Raw", "RawWithNames", "LineAsString", "LineAsStringWithNames", "Vertical", "PrettyCompact"},
+		"escaped":      {"CSV", "CSVWithNames", "TSVRaw", "TabSeparatedWithNamesAndTypes", "Raw", "RawWithNames", "LineAsString", "LineAsStringWithNames", "Vertical", "PrettyCompact", "MD"},
 		"no answer":    {"RawBLOB", "XML", "CustomSeparated"},
 		"for programs": {"JSONEachRow", "Parquet", "Values", "Native"},
 	} {

@@ -83,14 +83,14 @@ func ask(ctx context.Context, to sqlUser, sql, format string, w io.Writer) error
 
 // tabular are the beginnings of the names, in capitals, of formats whose cells
 // begin a line or follow a tab, and are in no quotes.
-var tabular = []string{"TABSEPARATED", "TSV", "TSKV", "RAW", "LINEASSTRING", "PRETTY", "VERTICAL", "MARKDOWN", "PROMETHEUS"}
+var tabular = []string{"TABSEPARATED", "TSV", "TSKV", "RAW", "LINEASSTRING", "PRETTY", "VERTICAL", "MARKDOWN", "MD", "PROMETHEUS"}
 
 // forPrograms are the beginnings of the names of formats which no spreadsheet takes
 // for a table of cells: binary ones, and those that have texts in quotes and escape
 // what ends a line.
 var forPrograms = []string{
 	"JSON", "NDJSON", "VALUES", "SQLINSERT", "HASH", "NULL", "PARQUET", "ARROW", "ORC", "AVRO", "BSON", "MSGPACK", "NATIVE", "NPY",
-	"PROTOBUF", "CAPNPROTO", "ROWBINARY", "ODBCDRIVER", "MYSQLWIRE", "POSTGRESQLWIRE", "BUFFERS",
+	"PROTOBUF", "CAPNPROTO", "ROWBINARY", "ODBCDRIVER", "MYSQLWIRE", "POSTGRESQLWIRE", "BUFFERS", "GEOJSON", "PNG",
 }
 
 // copyHarmless copies an answer of a format, in capitals. What people may open
