@@ -326,6 +326,9 @@ const (
 // query carries the phone as mix_mobile alone for one account in two.
 func tmallSPI(call spiCall, appKey, secret string) (query string, body []byte) {
 	method := map[string]string{spiQuery: "tmall.mei.crm.member.query", spiJoin: "tmall.mei.crm.bind", spiLeave: "tmall.mei.crm.unbind"}[call.what]
+	if call.what == spiQuery && call.account.Index%3 == 0 {
+		method = "tmall.mei.crm.member.bind.query"
+	}
 	params := map[string]string{"seller_name": "演示旗舰店", "nick": tmallMask(call.account.Nick), "ouid": call.account.ID, "omid": call.account.OMID, "open_id": call.account.OpenUID}
 	if call.phone != "" {
 		params["mix_mobile"] = TmallMixMobile(call.phone)

@@ -208,8 +208,10 @@ func answerCode(method string) string {
 	return "query_code"
 }
 
-// memberCodes are the documented codes of the query's answer; that the others
-// have the same is assumed.
+// memberCodes are the documented codes of the member query's answer; that the others
+// have the same is assumed. So is that whoever is told "no such member" where the
+// platform asks whether a buyer may be bound (bind.query) goes on to be registered:
+// no document says what bind.query's codes mean.
 var memberCodes = map[connectors.MembershipOutcome]string{
 	connectors.MembershipDone:      "SUC",
 	connectors.MembershipNobody:    "E01",

@@ -44,6 +44,10 @@ func (p *points) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(`{"points":7,"level":"3","card_no":"C7"}`))
 }
 
+// patient is how long a call may take where a busy machine must not make it one that
+// is told to try again; how long answers take is held against the clock by itself.
+const patient = 30 * time.Second
+
 // The platforms tell of an invented population, each call up to ten times, in
 // any order, while the resolver runs: the accounts join as the truth says, and
 // telling all of it again changes nothing.
@@ -59,7 +63,7 @@ func TestPlatformsTellOfTheirMembers(t *testing.T) {
 	source := new(points)
 	brand := httptest.NewServer(source)
 	t.Cleanup(brand.Close)
-	ask, err := membership.Source(membership.SourceConfig{URL: brand.URL, Secret: "0123456789abcdef"})
+	ask, err := membership.Source(membership.SourceConfig{URL: brand.URL, Secret: "0123456789abcdef", Timeout: patient})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +73,7 @@ func TestPlatformsTellOfTheirMembers(t *testing.T) {
 			Extract: &extract.Extractor{Rules: f.Rules, Hash: func(kind identity.IdentifierType, scope, value string) identity.Hash {
 				return f.Keys.Hash(string(kind), scope, value)
 			}},
-			Log: slog.New(slog.DiscardHandler),
+			Within: patient, Log: slog.New(slog.DiscardHandler),
 		}
 	}
 	ends := simulator.EndpointsOf(world, "http://a", "http://b", "http://c")
@@ -115,8 +119,10 @@ func TestPlatformsTellOfTheirMembers(t *testing.T) {
 			t.Errorf("%s: %d of %d calls with a wrong secret are refused", platform, report.Refused, report.Calls)
 		}
 		source.set(true)
-		if report := tell(calls(platform, 2)); report.Again == 0 || report.Slow > 0 {
+		if report := tell(calls(platform, 2)); report.Again == 0 {
 			t.Errorf("%s: while the source of points is away: %+v", platform, report)
+		} else {
+			crashtest.Within(t, "p99 of the answers to "+platform+" while the source of points is away", report.P99, 1200*time.Millisecond)
 		}
 		source.set(false)
 	}
