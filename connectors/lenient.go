@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -31,15 +32,24 @@ func (t *LenientText) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Names says that a platform's id names somebody: one of zeros, the word null and
-// one that is masked (with stars or what else stands for hidden characters) do
-// not, and would make one account of many people.
+// Names says that a platform's id names somebody: one of zeros, a word that stands
+// where there is none and one that is masked (with stars or what else stands for
+// hidden characters) do not, and would make one account of many people. It knows what
+// identity/normalize knows, which lies too far off to be asked: a test compares.
 func Names(id string) bool {
-	return strings.Trim(id, "0 ") != "" && !strings.EqualFold(id, "null") && !strings.EqualFold(id, "undefined") && !hidden(id)
+	return strings.Trim(id, "0 ") != "" && strings.ContainsFunc(id, letterOrDigit) &&
+		!nobody[strings.ToLower(strings.TrimSpace(id))] && !hidden(id)
 }
 
-// hidden says that of an id a part is hidden. It knows the masks that
-// identity/normalize knows, which lies too far off to be asked: a test compares.
+func letterOrDigit(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+// nobody are what stands where there is no id.
+var nobody = map[string]bool{
+	"null": true, "undefined": true, "none": true, "nil": true, "nan": true, "n/a": true, "na": true, "#n/a": true, "\\n": true,
+	"unknown": true, "false": true, "空": true, "无": true, "暂无": true, "没有": true, "未知": true, "未填写": true, "未绑定": true,
+}
+
+// hidden says that of an id a part is hidden.
 func hidden(id string) bool {
 	if strings.ContainsAny(id, "*∗✱﹡＊•●×✕■█某·○□…") || strings.Contains(id, "..") || strings.Contains(id, "##") || strings.Contains(id, "??") {
 		return true

@@ -259,6 +259,11 @@ func TestNamesKnowsTheMasksOfIdentity(t *testing.T) {
 			t.Errorf("seed %d: %q is masked, and names somebody", seed, string(id))
 		}
 	}
+	for _, id := range []string{"", " ", "-", "--", "0", "000", "None", "NULL", "undefined", "nil", "NaN", "N/A", "na", "#N/A", `\N`, "Unknown", "false", "空", "无", " 暂无 ", "没有", "未知", "未填写", "未绑定"} {
+		if _, reason := normalize.Check(identity.WeidianBuyerID, id); reason != normalize.Empty || Names(id) {
+			t.Errorf("%q is %q, and names somebody: %v", id, reason, Names(id))
+		}
+	}
 	if masked < 1000 {
 		t.Fatalf("only %d were masked", masked)
 	}

@@ -293,6 +293,10 @@ func (e *ending) counted(ctx context.Context, w Window, number, top int, p Rows)
 		if err != nil {
 			return p, err
 		}
+		if again.Total == 0 && len(again.Rows) == 0 && !again.More {
+			lacks = 0 // it was to count, and counts none: they have left
+			break
+		}
 		lacks = min(lacks, e.lacks(number, top, again))
 		p.Rows = together(p.Rows, again.Rows)
 	}

@@ -32,6 +32,8 @@ func (s Shortfall) After(w Window, rows int) Shortfall {
 		return Shortfall{s.Rows + rows, w.From, w.To}
 	case rows > 0:
 		return Shortfall{rows, w.From, w.To}
+	case s.Rows > 0 && !w.From.After(s.From) && !w.To.Before(s.To):
+		return Shortfall{} // all of it was read again, and nothing lacked
 	case w.To.Sub(s.To) > shortfallStands:
 		return Shortfall{}
 	}
@@ -43,7 +45,7 @@ func (s Shortfall) Says(platform, shop, stream string) string {
 	if s.Rows == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d rows are missing that changed in %s: the platform counts them, and does not list them when asked %d times. "+
+	return fmt.Sprintf("up to %d rows are missing that changed in %s: the platform counts them, and does not list them when asked %d times. "+
 		"Read them again by `oneid backfill --stream %s --shop %s/%s --from %s`; if they stay away, it counts what it does not show",
 		s.Rows, Window{s.From, s.To}, 1+asksForAShortPage, stream, platform, shop, s.From.UTC().Format(time.DateOnly))
 }

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"oneid/internal/kafka"
+	"oneid/internal/tablefile"
 	"oneid/schemas/tables"
 )
 
@@ -88,10 +88,11 @@ func (b inbox) settled() (paths []string, err error) {
 	}
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() || strings.HasPrefix(entry.Name(), ".") {
+		if err != nil || !info.Mode().IsRegular() || tablefile.Idle(entry.Name()) {
 			continue
 		}
-		if time.Since(info.ModTime()) >= settledFile {
+		// A time that is still to come is of another clock, and says nothing.
+		if age := time.Since(info.ModTime()); age >= settledFile || age < -time.Minute {
 			paths = append(paths, filepath.Join(b.dir, entry.Name()))
 		} else if b.together {
 			return nil, nil
@@ -167,14 +168,14 @@ func notLoaded(dir string) error {
 	}
 	var names []string
 	for _, entry := range entries {
-		if entry.Type().IsRegular() && !strings.HasPrefix(entry.Name(), ".") {
+		if entry.Type().IsRegular() && !tablefile.Idle(entry.Name()) {
 			names = append(names, entry.Name())
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	return hinted{fmt.Errorf("import: %d files lie in failed/ and are not loaded, %s among them", len(names), names[0]), "mend them and put them back into the watched folder, or take them away; until then the pipeline is red"}
+	return hinted{fmt.Errorf("import: %d files lie in failed/ and are not loaded, %s among them", len(names), names[0]), "mend them and put them back into the watched folder, an export of a shop together with the other files of its export from done/; or take them away; until then the pipeline is red"}
 }
 
 // settledFile is how long a file must not have been changed to be loaded.

@@ -26,7 +26,7 @@ func TestInbox(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		files                  string
-		apart, fresh           bool
+		apart, fresh, ahead    bool
 		fails                  string // whichever import fails, if not by a file
 		loads                  []string
 		done, failed, remained string
@@ -41,6 +41,8 @@ func TestInbox(t *testing.T) {
 		"one is still written to": {files: "details list", fresh: true, remained: "details list"},
 		"by a mapping":            {files: "broken list till", apart: true, loads: []string{"broken", "list", "till"}, done: "list till", failed: "broken"},
 		"by a mapping, one fresh": {files: "list till", apart: true, fresh: true, loads: []string{"list"}, done: "list", remained: "till"},
+		"by another clock":        {files: "details list", ahead: true, loads: []string{"details list"}, done: "details list"},
+		"left by programs":        {files: "list ~$list Thumbs.db", loads: []string{"list"}, done: "list", remained: "Thumbs.db ~$list"},
 		"nothing":                 {},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +51,11 @@ func TestInbox(t *testing.T) {
 			files := strings.Fields(c.files)
 			for i, file := range files {
 				writeText(t, filepath.Join(dir, file), "x")
-				if old := time.Now().Add(-time.Hour); !c.fresh || i+1 < len(files) {
+				old := time.Now().Add(-time.Hour)
+				if c.ahead {
+					old = time.Now().Add(8 * time.Hour)
+				}
+				if !c.fresh || i+1 < len(files) {
 					if err := os.Chtimes(filepath.Join(dir, file), old, old); err != nil {
 						t.Fatal(err)
 					}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"oneid/connectors"
 	"oneid/schemas/events"
@@ -56,10 +57,15 @@ func (c *Connector) readWhole(ctx context.Context, l listing, from connectors.Cu
 	return c.walk(ctx, l, from, func(p connectors.Part) error {
 		page := c.records(l.stream, p, p.Rows)
 		page.Total = p.Expected
+		var partly atomic.Int64
 		err := page.Each(ctx, c.cfg.Parallel, func(ctx context.Context, r *connectors.Record) error {
 			raw, err := c.whole(ctx, l, r.Raw, false)
 			if errors.Is(err, errPartly) && ctx.Err() == nil {
-				// The others of the page do not wait for it; a replay asks for it anew.
+				// The others of the page do not wait for it; a replay asks for it anew. Where
+				// none of several is answered, it is the platform that fails.
+				if partly.Add(1) == int64(len(p.Rows)) && len(p.Rows) > 1 {
+					return err
+				}
 				r.Origin = events.PushOrigin(l.stream, number(readListed(r.Raw).id))
 				return fmt.Errorf("%w: %w", &connectors.Error{Class: connectors.SkipRecord, Platform: Platform, Shop: c.shop, Op: l.method, SystemCode: codePartly}, err)
 			}

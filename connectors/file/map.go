@@ -263,6 +263,9 @@ func (v *values) order() *events.Event {
 		PaidMinor: o.PaidMinor, Status: status, PlatformStatus: original,
 	}}
 	account := v.text("account")
+	if connectors.Ruined(account) {
+		v.fault("account", connectors.ErrRuined.Error())
+	}
 	if !connectors.Names(account) {
 		account = "order:" + id
 	}

@@ -188,9 +188,11 @@ func TestRefundsBeforeShipping(t *testing.T) {
 	for _, of := range []string{"closed", "paid", "sent-before", "sent-after", "sent-some-time", "not-here"} {
 		s.refund("tmall/s1/a", of, 3, &events.Refund{OrderId: of, Status: events.RefundStatus_REFUND_STATUS_SUCCEEDED, Currency: "CNY", RefundMinor: 100, CreatedMs: day(3)})
 	}
+	// Read from its order, without a time of its own.
+	s.refund("tmall/s1/a", "no-time", 3, &events.Refund{OrderId: "sent-before", Status: events.RefundStatus_REFUND_STATUS_SUCCEEDED, Currency: "CNY", RefundMinor: 100})
 	s.refund("tmall/s1/a", "the-platform-says", 3, &events.Refund{OrderId: "not-here", Currency: "CNY", BeforeShipping: true, CreatedMs: day(3)})
 	s.want("SELECT refund_id, before_shipping FROM customer_refunds ORDER BY refund_id",
-		"closed\t1", "not-here\t"+`\N`, "paid\t1", "sent-after\t1", "sent-before\t0", "sent-some-time\t"+`\N`, "the-platform-says\t1")
+		"closed\t1", "no-time\t"+`\N`, "not-here\t"+`\N`, "paid\t1", "sent-after\t1", "sent-before\t0", "sent-some-time\t"+`\N`, "the-platform-says\t1")
 }
 
 // Accounts are counted by platform, memberships by shop, each once; who is only

@@ -453,7 +453,9 @@ func (b *bucket) demand(patient bool) Demand {
 		b.urgentAt = now
 	}
 	b.count(now)
-	d := Demand{Urgency: Patient, Rate: b.limit.PerSecond, Need: b.need}
+	// Who calls needs some, also where none of its calls came through of late: who needs
+	// none gets none while others need all.
+	d := Demand{Urgency: Patient, Rate: b.limit.PerSecond, Need: max(b.need, min(b.limit.PerSecond, 1/needEvery.Seconds()))}
 	switch {
 	case now.Sub(b.pressedAt) < pressedLasts:
 		d.Urgency = Pressed
@@ -495,9 +497,9 @@ func (l *Limits) reshare(b *bucket, demand Demand) bool {
 	if l.keeper == nil {
 		return true
 	}
-	share := l.keeper.Share(b.limit.Name, demand)
-	b.mu.Lock()
+	b.mu.Lock() // or an older, larger part could be set after a newer one
 	defer b.mu.Unlock()
+	share := l.keeper.Share(b.limit.Name, demand)
 	if share != b.share && share > 0 {
 		if share > b.share {
 			b.made, b.counted = 0, time.Now() // nor did a smaller share

@@ -163,7 +163,7 @@ func (f *Files) expand(visit Visitor) (paths []string, err error) {
 				return fmt.Errorf("read the folder %s: %w", name, plainError(err))
 			case d.IsDir() && file != path && strings.HasPrefix(name, "."):
 				return fs.SkipDir
-			case d.IsDir() || idle(name):
+			case d.IsDir() || Idle(name):
 			case kindOf(name) == "" || !d.Type().IsRegular():
 				return visit.left(name, errKind)
 			default:
@@ -179,7 +179,7 @@ func (f *Files) expand(visit Visitor) (paths []string, err error) {
 }
 
 // idle: files that programs leave beside those of people.
-func idle(name string) bool {
+func Idle(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "~$") || name == "Thumbs.db" || name == "desktop.ini"
 }
 

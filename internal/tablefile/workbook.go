@@ -64,6 +64,11 @@ func (f *Files) pathOf(in io.ReaderAt, size int64) (path string, done func(), er
 			return "", nil, err
 		}
 		done = func() { file.Close() }
+		// Where the path of a descriptor is the descriptor itself, its place counts.
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			done()
+			return "", nil, err
+		}
 	}
 	if _, err := os.Stat(file.Name()); err == nil {
 		return file.Name(), done, nil

@@ -63,7 +63,7 @@ func (f *Files) archive(ctx context.Context, in io.ReaderAt, size int64, from so
 	for i, entry := range z.File {
 		name := entryName(entry)
 		base := path.Base(name)
-		if strings.HasSuffix(name, "/") || strings.HasPrefix(name, "__MACOSX/") || idle(base) {
+		if strings.HasSuffix(name, "/") || strings.HasPrefix(name, "__MACOSX/") || Idle(base) {
 			continue
 		}
 		inner := source{name: from.name + "/" + name, base: base, modified: entry.Modified}

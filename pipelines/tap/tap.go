@@ -134,7 +134,9 @@ type deadTokenError struct {
 
 func (d deadTokenError) Unwrap() error { return d.error }
 
-func (d deadTokenError) Error() string { return strings.ReplaceAll(d.error.Error(), d.elsewhere, d.mend) }
+func (d deadTokenError) Error() string {
+	return strings.ReplaceAll(d.error.Error(), d.elsewhere, d.mend)
+}
 
 // Hint says what a person can do about it.
 func (d deadTokenError) Hint() string { return d.mend }

@@ -1,6 +1,7 @@
 -- Tmall and Weidian say of a refund only how its order stands now: of a refunded one that it is
 -- closed. Whether the goods had been sent says the order, by when they were; each of the three
--- platforms gives that of an order that it ships. An order that was closed without was never sent.
+-- platforms gives that of an order that it ships. One of theirs that was closed without was never
+-- sent; a file of another source may lack the column.
 CREATE OR REPLACE VIEW {{.Database}}.customer_refunds {{.OnCluster}}
 (
     platform String COMMENT 'Platform: tmall, douyin, weidian, file …',
@@ -38,8 +39,9 @@ AS SELECT
     multiIf(
         r.before_shipping = 1, 1,
         o.order_id = '', NULL,
-        o.shipped_at > toDateTime(0, 'UTC'), toUInt8(r.created_at < o.shipped_at),
-        o.status IN ('created', 'paid', 'closed'), 1,
+        o.shipped_at > toDateTime(0, 'UTC'), if(r.created_at > toDateTime(0, 'UTC'), toUInt8(r.created_at < o.shipped_at), NULL),
+        o.status IN ('created', 'paid'), 1,
+        o.status = 'closed' AND r.platform IN ('tmall', 'douyin', 'weidian'), 1,
         NULL) AS before_shipping,
     {{.Time "r.created_at"}} AS created_at,
     {{.MaybeTime "r.finished_at"}} AS finished_at

@@ -1467,7 +1467,7 @@ AS SELECT
     multiIf(
         r.before_shipping = 1, 1,
         o.order_id = '', NULL,
-        o.shipped_at > toDateTime(0, 'UTC'), toUInt8(r.created_at < o.shipped_at),
+        o.shipped_at > toDateTime(0, 'UTC'), if(r.created_at > toDateTime(0, 'UTC'), toUInt8(r.created_at < o.shipped_at), NULL),
         o.status IN ('created', 'paid', 'closed'), 1,
         NULL) AS before_shipping,
     toTimeZone(r.created_at, 'Asia/Shanghai') AS created_at,
