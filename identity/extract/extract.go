@@ -104,6 +104,9 @@ func (x *Extractor) Into(e *events.Event, out *Result) {
 	if receiver := header.GetPerson().GetReceiver(); receiver != nil && x.Rules.Model != nil {
 		a := normalize.AsSeen(receiver.GetName(), receiver.GetPhone(), receiver.GetProvince(), receiver.GetCity(), receiver.GetDistrict(), receiver.GetTown(), receiver.GetDetail())
 		if normalize.Tells(a) {
+			// One order is one moment: paid a day after it was placed it would look
+			// like two orders on two days, and whom a gift is sent to once like its buyer.
+			last = first
 			add(identity.AppearanceType, "", normalize.AppearanceValue(a), identity.RoleReceiver)
 			out.Appearance = &a
 		}

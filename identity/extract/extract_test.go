@@ -69,13 +69,52 @@ func TestReceiverIsAnAppearance(t *testing.T) {
 	got := x.Extract(e)
 	want := identity.Appearance{Name: "王**", Phone: "*******5670", City: "杭州市", Detail: "文*西*1*号"}
 	if got.Appearance == nil || *got.Appearance != want || len(got.Evidence) != 1 || len(got.Values) != 1 ||
-		got.Evidence[0].Role != identity.RoleReceiver || got.Evidence[0].First != 5 || got.Evidence[0].Last != 9 ||
+		got.Evidence[0].Role != identity.RoleReceiver || got.Evidence[0].First != 5 || got.Evidence[0].Last != 5 ||
 		got.Evidence[0].Identifier != got.Values[0].Identifier || got.Evidence[0].Identifier.Type != identity.AppearanceType {
 		t.Errorf("got %+v of %+v, want %+v", got, got.Appearance, want)
 	}
 	x.Rules = identity.DefaultRules()
 	if x.Into(e, &got); got.Appearance != nil || len(got.Evidence) != 0 || len(got.Values) != 0 {
 		t.Errorf("without a model: %+v", got)
+	}
+}
+
+// An order that is paid long after it was placed shows its receiver once: two
+// moments would be what an account has that sends to him again.
+func TestAReceiverIsSeenOnceAnOrder(t *testing.T) {
+	t.Parallel()
+	with, err := identity.ParseRules(append(identity.DefaultRulesYAML(), "\nmodel: {use: any, accept: 9, review: 5, least_days: 1, strength: 1}\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := Extractor{Hash: hash, Rules: with}
+	const day = 86_400_000
+	for name, order := range map[string]*events.Order{
+		"a presale":             {CreatedMs: 5000, PaidMs: 5000 + 3*day},
+		"paid before it exists": {CreatedMs: 5000 + 3*day, PaidMs: 5000},
+		"only its payment":      {PaidMs: 5000},
+	} {
+		got := x.Extract(&events.Event{
+			Header: &events.Header{Platform: "weidian", Shop: "7", Account: "42", Person: &events.Person{
+				Receiver:  &events.Receiver{Name: "王小明", Phone: "13812345670", City: "杭州市", Detail: "文一西路18号"},
+				Sightings: []*events.Sighting{{Type: "phone", Value: "13812345670", Role: events.Role_ROLE_BUYER}},
+			}},
+			Body: &events.Event_Order{Order: order},
+		})
+		for _, e := range got.Evidence {
+			if e.Identifier.Type != identity.AppearanceType {
+				if order.CreatedMs > 0 && e.Last-e.First != 3*day/1000 {
+					t.Errorf("%s: the buyer's %s was seen from %d to %d, want over three days", name, e.Identifier, e.First, e.Last)
+				}
+				continue
+			}
+			if e.First != 5 || with.Model.Counts(e.First, e.Last) {
+				t.Errorf("%s: the receiver was seen from %d to %d, want once, at 5", name, e.First, e.Last)
+			}
+		}
+		if len(got.Evidence) != 2 {
+			t.Errorf("%s: %d pieces of evidence", name, len(got.Evidence))
+		}
 	}
 }
 
