@@ -20,6 +20,29 @@ type Appearance struct {
 	Detail   string // masked: 文*西*1*8*
 }
 
+// Receiver is what tells one of an account's receivers from another, wherever he has
+// it sent: the name and the number. Appearances of one account whose Receivers are
+// equal are one receiver. One whose name or number is not shown is told by all that is.
+func (a Appearance) Receiver() Appearance {
+	if a.Name == "" || a.Phone == "" {
+		return a
+	}
+	return Appearance{Name: a.Name, Phone: a.Phone}
+}
+
+// Receivers are from when to when an account was seen with each Receiver, in Unix
+// seconds.
+type Receivers map[Appearance][2]int64
+
+// See adds that the account was seen with an appearance.
+func (r Receivers) See(a Appearance, first, last int64) {
+	of := a.Receiver()
+	if times, ok := r[of]; ok {
+		first, last = min(first, times[0]), max(last, times[1])
+	}
+	r[of] = [2]int64{first, last}
+}
+
 // Scorer is the model as the flow asks it: which appearances are to be
 // compared, and what speaks for two being one person. It is a function of its
 // arguments: no clock, no memory, safe for concurrent use.

@@ -21,6 +21,10 @@ type ModelRule struct {
 	// LeastDays lie between the first and the last time that an account was seen
 	// with an appearance, for it to count: a gift is sent once.
 	LeastDays int `yaml:"least_days"`
+	// ByFar is how many times as long as to any other an account must have sent to a
+	// receiver to be joined through him: who sends to several for long may be none of
+	// them, and a person is asked.
+	ByFar int `yaml:"by_far"`
 	// Block is how many accounts may share a key under which appearances meet
 	// before the key goes inert, those that do not count among them: most who send
 	// something to a warehouse do so once.
@@ -69,7 +73,7 @@ func (r *Rules) modelFaults(fault func(path, format string, args ...any)) {
 	if m.Strength < 1 || m.Strength >= weakest {
 		fault("$.model.strength", "want 1 or more, and less than every type's, %d", weakest)
 	}
-	for key, n := range map[string]int{"least_days": m.LeastDays, "block": m.Block, "per_shop": m.PerShop} {
+	for key, n := range map[string]int{"least_days": m.LeastDays, "by_far": m.ByFar, "block": m.Block, "per_shop": m.PerShop} {
 		if n < 0 {
 			fault("$.model."+key, "want 0 (no bound) or more")
 		}
@@ -79,6 +83,27 @@ func (r *Rules) modelFaults(fault func(path, format string, args ...any)) {
 // Counts says whether an account that was seen with an appearance from first to
 // last, in Unix seconds, is held to be the receiver himself.
 func (m *ModelRule) Counts(first, last int64) bool { return last-first >= int64(m.LeastDays)*86400 }
+
+// Own says which of an account's receivers is the account's own: the one whom it has
+// sent to for ByFar times as long as to any other; false if nothing tells.
+func (m *ModelRule) Own(receivers Receivers) (own Appearance, ok bool) {
+	longest, next := int64(-1), int64(-1)
+	for receiver, times := range receivers {
+		switch length := times[1] - times[0]; {
+		case length > longest:
+			own, longest, next = receiver, length, longest
+		case length > next:
+			next = length
+		}
+	}
+	if longest == next || next >= 0 && longest < int64(m.ByFar)*next {
+		return Appearance{}, false
+	}
+	return own, longest >= 0
+}
+
+// Joins says whether two accounts are joined by how they resemble each other.
+func (m *ModelRule) Joins(r Resemblance) bool { return r.Weight >= m.Accept && !r.Asks }
 
 // Inert says whether a key that so many accounts share joins nobody.
 func (m *ModelRule) Inert(accounts int) bool { return m.Block > 0 && accounts > m.Block }
@@ -98,6 +123,9 @@ type Resemblance struct {
 	A, B   int
 	X, Y   Hash
 	Weight float32 // bits
+	// Asks says that X or Y is not surely the account's own, so that a person is asked
+	// whatever the weight: see ModelRule.Own.
+	Asks bool
 }
 
 // Weigh is a scorer's weight of two appearances, whichever comes first, and a
@@ -121,9 +149,16 @@ func Compare(s Scorer, x, y Hash, a, b Appearance) (levels Levels, rare float64)
 	return s.Compare(a, b)
 }
 
-// Better says whether r speaks louder than s for the same two accounts: by its
-// weight and then by its keys. A and B must be in the order of their accounts.
-func (r Resemblance) Better(s Resemblance) bool {
+// Better says whether r speaks louder than s for the same two accounts: one that
+// joins them first, then by its weight and by its keys. A and B must be in the order
+// of their accounts.
+func (m *ModelRule) Better(r, s Resemblance) bool {
+	if m.Joins(r) != m.Joins(s) {
+		return m.Joins(r)
+	}
+	if r.Weight == s.Weight && r.Asks != s.Asks {
+		return s.Asks
+	}
 	return cmp.Or(cmp.Compare(s.Weight, r.Weight), bytes.Compare(r.X[:], s.X[:]), bytes.Compare(r.Y[:], s.Y[:])) < 0
 }
 
@@ -246,7 +281,7 @@ func (m Model) resemblances(evidence []Evidence, rules *Rules, number map[Accoun
 	}
 	bearers := make([]Bearer, 0, len(seen))
 	for b, times := range seen {
-		b.Counts = rules.Model.Counts(times[0], times[1])
+		b.First, b.Last = times[0], times[1]
 		bearers = append(bearers, b)
 	}
 	pairs, keys := rules.Model.Resemblances(scorer, bearers, m.Appearances)
@@ -256,13 +291,13 @@ func (m Model) resemblances(evidence []Evidence, rules *Rules, number map[Accoun
 	return pairs, inert
 }
 
-// Bearer is an account, by the caller's number, that was seen with an appearance.
+// Bearer is an account, by the caller's number, that was seen with an appearance from
+// First to Last, in Unix seconds. One that does not count (ModelRule.Counts) joins
+// nobody, and is one more that shares its keys.
 type Bearer struct {
-	Account int
-	Hash    Hash
-	// Counts is as ModelRule.Counts says. One that does not count joins nobody,
-	// and is one more that shares its keys.
-	Counts bool
+	Account     int
+	Hash        Hash
+	First, Last int64
 }
 
 // Resemblances finds the pairs of accounts from Review on, in the order of their
@@ -270,6 +305,25 @@ type Bearer struct {
 // Bearers come in any order, each once; one whose appearance is not known meets
 // nobody.
 func (m *ModelRule) Resemblances(scorer Scorer, bearers []Bearer, appearances map[Hash]Appearance) (pairs []Resemblance, inert []uint64) {
+	receivers := map[int]Receivers{} // by account
+	for _, b := range bearers {
+		if a, known := appearances[b.Hash]; known && m.ByFar > 0 {
+			if receivers[b.Account] == nil {
+				receivers[b.Account] = Receivers{}
+			}
+			receivers[b.Account].See(a, b.First, b.Last)
+		}
+	}
+	own := make(map[int]Appearance, len(receivers))
+	for account, of := range receivers {
+		if receiver, ok := m.Own(of); ok {
+			own[account] = receiver
+		}
+	}
+	isOwn := func(b Bearer) bool {
+		receiver, ok := own[b.Account]
+		return m.ByFar == 0 || ok && receiver == appearances[b.Hash].Receiver()
+	}
 	blocks := map[uint64][]Bearer{}
 	for _, b := range bearers {
 		a, known := appearances[b.Hash]
@@ -294,12 +348,13 @@ func (m *ModelRule) Resemblances(scorer Scorer, bearers []Bearer, appearances ma
 		}
 		for _, a := range members {
 			for _, b := range members {
-				if a.Account >= b.Account || !a.Counts || !b.Counts {
+				if a.Account >= b.Account || !m.Counts(a.First, a.Last) || !m.Counts(b.First, b.Last) {
 					continue
 				}
-				r := Resemblance{a.Account, b.Account, a.Hash, b.Hash, Weigh(scorer, a.Hash, b.Hash, appearances[a.Hash], appearances[b.Hash])}
+				r := Resemblance{A: a.Account, B: b.Account, X: a.Hash, Y: b.Hash, Asks: !isOwn(a) || !isOwn(b),
+					Weight: Weigh(scorer, a.Hash, b.Hash, appearances[a.Hash], appearances[b.Hash])}
 				pair := [2]int{r.A, r.B}
-				if before, ok := best[pair]; r.Weight >= m.Review && (!ok || r.Better(before)) {
+				if before, ok := best[pair]; r.Weight >= m.Review && (!ok || m.Better(r, before)) {
 					best[pair] = r
 				}
 			}

@@ -56,7 +56,7 @@ const (
 	ReviewLargest   ReviewReason = "largest_customer" // the customer would pass its bound: its weakest identifiers went inert
 	ReviewPerShop   ReviewReason = "per_shop"         // one shop knows several accounts by this value
 	ReviewAccounts  ReviewReason = "accounts"         // the value bears too many accounts
-	ReviewModel     ReviewReason = "model"            // the two resemble each other, and not enough to be joined
+	ReviewModel     ReviewReason = "model"            // the two resemble each other, and not enough, or not surely themselves, to be joined
 	ReviewBlock     ReviewReason = "block"            // too many accounts have appearances that meet under this key
 )
 
@@ -568,7 +568,7 @@ func (m Model) Resolve(evidence []Evidence, decisions []Decision, rules *Rules) 
 
 	pairs, inert := m.resemblances(evidence, rules, number)
 	for _, pair := range pairs {
-		if pair.Weight >= rules.Model.Accept {
+		if rules.Model.Joins(pair) {
 			c.Pairs = append(c.Pairs, pair)
 		}
 	}
@@ -581,7 +581,7 @@ func (m Model) Resolve(evidence []Evidence, decisions []Decision, rules *Rules) 
 	out := Resolution{Links: p.Links, Reviews: append(p.Reviews, inert...)}
 	for _, pair := range pairs {
 		a, b := p.Customer[pair.A], p.Customer[pair.B]
-		if pair.Weight < rules.Model.Accept && a != b && !set.Apart(members[a], members[b]) {
+		if !rules.Model.Joins(pair) && a != b && !set.Apart(members[a], members[b]) {
 			out.Reviews = append(out.Reviews, Review{Reason: ReviewModel, Identifier: Identifier{AppearanceType, pair.X}, Other: pair.Y, Weight: pair.Weight,
 				Accounts: []Account{c.Accounts[pair.A], c.Accounts[pair.B]}})
 		}

@@ -142,7 +142,7 @@ func (e *Engine) component(account uint32, near *[]identity.Resemblance) (number
 		if e.model != nil {
 			for _, pair := range e.model.near(numbers[i]) {
 				switch {
-				case pair.Weight >= e.model.rule.Accept:
+				case e.model.rule.Joins(pair):
 					add(uint32(pair.B))
 					if pair.A < pair.B { // once: the other side finds it too
 						c.Pairs = append(c.Pairs, pair)

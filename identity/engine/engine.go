@@ -308,6 +308,14 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 // take adds one update to the tables.
 func (e *Engine) take(b *batch, u Update, account uint32) {
 	m := e.model
+	var before, after struct {
+		own identity.Appearance
+		has bool
+	}
+	ownMayChange := m != nil && m.rule.ByFar > 0 && slices.ContainsFunc(u.Evidence, func(ev identity.Evidence) bool { return ev.Identifier.Type == identity.AppearanceType })
+	if ownMayChange {
+		before.own, before.has = m.own(account)
+	}
 	for i, ev := range u.Evidence {
 		if m == nil || ev.Identifier.Type != identity.AppearanceType {
 			e.see(b, ev, account, u.number(i))
@@ -329,6 +337,17 @@ func (e *Engine) take(b *batch, u Update, account uint32) {
 	}
 	if u.Appearance != nil {
 		e.appear(b, u)
+	}
+	if !ownMayChange {
+		return
+	}
+	after.own, after.has = m.own(account)
+	switch {
+	case before == after:
+	case before.has:
+		e.letGo(b, account)
+	default:
+		b.soil(account)
 	}
 }
 

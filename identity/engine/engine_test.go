@@ -53,7 +53,7 @@ func rulesOf(t testing.TB, seed int) *identity.Rules {
 // The first has a bound, and accepts what agrees in a single key: a key that
 // passes its bound parts whom nothing else joins.
 var testModels = []string{"", `
-model: {use: letters, accept: 5, review: 3, least_days: 2, block: 3, strength: 10, per_shop: 1}
+model: {use: letters, accept: 5, review: 3, least_days: 2, by_far: 2, block: 3, strength: 10, per_shop: 1}
 `, `
 model: {use: letters, accept: 5, review: 2, strength: 10}
 `}

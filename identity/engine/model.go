@@ -138,6 +138,27 @@ func (m *model) times(account, id uint32) (first, last int64, found bool) {
 	return int64(from), int64(to), found
 }
 
+// receivers are those that an account was seen with, of whom the fields are known.
+func (m *model) receivers(account uint32) identity.Receivers {
+	receivers := identity.Receivers{}
+	for n := m.t.ofAccount(account); n != none; {
+		s := m.t.sighting(n)
+		if id := m.t.identifierOf(n); m.t.typ(id) == m.typ {
+			if a, known := m.t.findAppearance(id); known {
+				receivers.See(m.t.appearance(a), int64(s.times[0]), int64(s.times[1]))
+			}
+		}
+		n = s.nextOfAccount
+	}
+	return receivers
+}
+
+// own is the receiver through whom rules with a ByFar join an account; false if nothing
+// tells.
+func (m *model) own(account uint32) (identity.Appearance, bool) {
+	return m.rule.Own(m.receivers(account))
+}
+
 // counts says whether an account counts as the bearer of an appearance.
 func (m *model) counts(account, id uint32) bool {
 	first, last, found := m.times(account, id)
@@ -281,7 +302,11 @@ func (m *model) meets(id uint32) bool {
 func (m *model) near(account uint32) []identity.Resemblance {
 	t := m.t
 	var found []identity.Resemblance
-	var own []uint32 // appearances
+	var seen []uint32 // appearances
+	own, hasOwn := identity.Appearance{}, false
+	if m.rule.ByFar > 0 {
+		own, hasOwn = m.own(account)
+	}
 	var weighed map[uint32]bool
 	for n := t.ofAccount(account); n != none; n = t.sighting(n).nextOfAccount {
 		id := t.identifierOf(n)
@@ -289,11 +314,12 @@ func (m *model) near(account uint32) []identity.Resemblance {
 			continue
 		}
 		x, ok := t.findAppearance(id)
-		if !ok || m.head(x) == none || slices.Contains(own, x) || !m.meets(id) || !m.counts(account, id) {
+		if !ok || m.head(x) == none || slices.Contains(seen, x) || !m.meets(id) || !m.counts(account, id) {
 			continue
 		}
-		own = append(own, x)
+		seen = append(seen, x)
 		fields, hash := t.appearance(x), t.identifiers.at(id).hash
+		asks := m.rule.ByFar > 0 && !(hasOwn && fields.Receiver() == own)
 		clear(weighed)
 		for k := m.head(x); k != none; k = m.entries.at(k).nextOfAppearance {
 			of := m.entries.at(k).block
@@ -310,14 +336,21 @@ func (m *model) near(account uint32) []identity.Resemblance {
 					weighed = map[uint32]bool{}
 				}
 				weighed[y] = true
-				weight := identity.Weigh(m.scorer, hash, other.hash, fields, t.appearance(y))
+				others := t.appearance(y)
+				weight := identity.Weigh(m.scorer, hash, other.hash, fields, others)
 				if weight < m.rule.Review {
 					continue
 				}
 				m.bearers(t.appearances.at(y).identifier, func(b uint32) {
-					if b != account {
-						found = m.better(found, identity.Resemblance{A: int(account), B: int(b), X: hash, Y: other.hash, Weight: weight})
+					if b == account {
+						return
 					}
+					r := identity.Resemblance{A: int(account), B: int(b), X: hash, Y: other.hash, Weight: weight, Asks: asks}
+					if m.rule.ByFar > 0 && !asks {
+						receiver, ok := m.own(b)
+						r.Asks = !ok || receiver != others.Receiver()
+					}
+					found = m.better(found, r)
 				})
 			}
 		}
@@ -331,11 +364,11 @@ func (m *model) better(found []identity.Resemblance, r identity.Resemblance) []i
 	switch {
 	case i < 0:
 		return append(found, r)
-	case found[i].Weight != r.Weight:
-		if r.Weight > found[i].Weight {
+	case found[i].Weight != r.Weight || found[i].Asks != r.Asks:
+		if m.rule.Better(r, found[i]) {
 			found[i] = r
 		}
-	case m.ordered(r).Better(m.ordered(found[i])): // a tie: by the accounts' keys
+	case m.rule.Better(m.ordered(r), m.ordered(found[i])): // a tie: by the accounts' keys
 		found[i] = r
 	}
 	return found
@@ -362,8 +395,25 @@ func (e *Engine) appear(b *batch, u Update) {
 		}
 		e.tables.addAppearance(id, *u.Appearance)
 		if m := e.model; m != nil {
-			m.seen(id, func(account uint32, counts bool) { e.meet(b, account, id, counts) })
+			m.seen(id, func(account uint32, counts bool) {
+				e.meet(b, account, id, counts)
+				if n, _ := e.tables.findAccount(u.Account); account != n {
+					e.letGo(b, account) // it may be another's own now
+				}
+			})
 		}
+	}
+}
+
+// letGo marks an account, and all whom it resembles: through whom it was joined to
+// them may not be its own any more.
+func (e *Engine) letGo(b *batch, account uint32) {
+	if e.model.rule.ByFar == 0 {
+		return
+	}
+	b.soil(account)
+	for _, pair := range e.model.near(account) {
+		b.soil(uint32(pair.B))
 	}
 }
 

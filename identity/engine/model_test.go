@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"oneid/identity"
@@ -187,5 +188,37 @@ func TestUnknownModel(t *testing.T) {
 	adopt := identity.Decision{ID: "1", Kind: identity.Adopt, Rules: parsed(t, modelRules)}
 	if _, err := e.Apply(1, []engine.Update{received("tmall/1/a", wang, 5)}, []identity.Decision{adopt}); !errors.As(err, &unknown) || e.Size().Accounts != 0 {
 		t.Errorf("Apply = %v, %+v; want that the model is unknown, and nothing done", err, e.Size())
+	}
+}
+
+// Who sends to somebody else for about as long as to himself is joined through neither
+// any more, in whatever order it is told; a person is asked about both. So is who was
+// joined through the other.
+func TestWhoSendsToTwoIsNeither(t *testing.T) {
+	t.Parallel()
+	rules := parsed(t, strings.Replace(modelRules, "least_days: 2", "least_days: 2, by_far: 2", 1))
+	e := open(t, engine.NewMemory(), rules)
+	li := identity.Appearance{Name: "l", Phone: "3", District: "z"}
+	for i, step := range []struct {
+		what    string
+		updates []engine.Update
+		want    string
+	}{
+		{"each to himself", []engine.Update{received("tmall/1/a", wang, 100), received("douyin/1/b", wang, 9), received("weidian/1/c", li, 9)}, "[douyin/1/b tmall/1/a] [weidian/1/c]"},
+		{"gifts now and then", []engine.Update{received("tmall/1/a", li, 50)}, "[douyin/1/b tmall/1/a] [weidian/1/c]"},
+		{"as often as to himself", []engine.Update{received("tmall/1/a", li, 51)}, "[douyin/1/b] [tmall/1/a] [weidian/1/c]"},
+		{"far more often", []engine.Update{received("tmall/1/a", li, 200)}, "[douyin/1/b] [tmall/1/a weidian/1/c]"},
+		{"to himself for longest", []engine.Update{received("tmall/1/a", wangAgain, 400)}, "[douyin/1/b tmall/1/a] [weidian/1/c]"},
+	} {
+		changes, err := e.Apply(uint64(i), step.updates, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(customersOf(e), " "); got != step.want {
+			t.Errorf("%s: customers %s, want %s", step.what, got, step.want)
+		}
+		if i == 2 && len(changes.Reviews) != 2 {
+			t.Errorf("%s: reviews %+v, want a question about each of the two", step.what, changes.Reviews)
+		}
 	}
 }

@@ -30,8 +30,8 @@ func (b *bulk) score(ctx context.Context) error {
 	if _, err := b.make(ctx, "worths", "levels", sumsSQL(b.scorer.Worths(), "SELECT DISTINCT levels FROM "+b.of("compared"))); err != nil {
 		return err
 	}
-	weights := weightSQL("a, b", "SELECT a, b, rare, w.one AS one, w.near AS near FROM "+b.of("compared")+" AS c INNER JOIN "+b.of("worths")+" AS w USING (levels)")
-	if _, err := b.make(ctx, "scored", "(a, b)", "SELECT a, b, max(weight) AS weight FROM ("+weights+") GROUP BY a, b", hash); err != nil {
+	weights := weightSQL("a, b, own", "SELECT a, b, own, rare, w.one AS one, w.near AS near FROM "+b.of("compared")+" AS c INNER JOIN "+b.of("worths")+" AS w USING (levels)")
+	if _, err := b.make(ctx, "scored", "(a, b)", "SELECT a, b, best.2 AS weight, best.3 AS own FROM (SELECT a, b, max((own AND weight >= "+bitsSQL(b.rules.Model.Accept)+", weight, own)) AS best FROM ("+weights+") GROUP BY a, b)", hash); err != nil {
 		return err
 	}
 	for into, condition := range map[*int]string{
@@ -46,7 +46,7 @@ func (b *bulk) score(ctx context.Context) error {
 		Bits  int64  `ch:"bits"`
 		Pairs uint64 `ch:"pairs"`
 	}
-	err := b.ClickHouse.Select(ctx, "count the pairs of each weight", &counted, fmt.Sprintf("SELECT toInt64(floor(least(weight, %d))) AS bits, count() AS pairs FROM %s WHERE weight >= 0 GROUP BY bits ORDER BY bits", mostWeight, b.of("scored")), bulkSpill...)
+	err := b.ClickHouse.Select(ctx, "count the pairs of each weight", &counted, fmt.Sprintf("SELECT toInt64(floor(least(weight, %d))) AS bits, count() AS pairs FROM %s WHERE weight >= 0 AND own GROUP BY bits ORDER BY bits", mostWeight, b.of("scored")), bulkSpill...)
 	if err != nil {
 		return err
 	}
@@ -62,8 +62,11 @@ func (b *bulk) score(ctx context.Context) error {
 	return b.countGroups(ctx)
 }
 
-// accepted is the SQL condition on a weight from which two accounts are joined.
-func (b *bulk) accepted() string { return "weight >= " + bitsSQL(b.rules.Model.Accept) }
+// accepted is the SQL condition on a pair that joins two accounts, as
+// identity.ModelRule.Joins.
+func (b *bulk) accepted() string {
+	return "(own AND weight >= " + bitsSQL(b.rules.Model.Accept) + ")"
+}
 
 // bitsSQL is a threshold as a number of the type of weights.
 func bitsSQL(bits float32) string { return "toFloat32(" + floatSQL(float64(bits)) + ")" }

@@ -64,7 +64,7 @@ func TestWeightsAsSQL(t *testing.T) {
 	joined, fast, near := 0, 0, 0
 	for i, w := range models {
 		b := &bulk{Rebuild: rebuildOf(f), prefix: fmt.Sprintf("score_%d_", i)}
-		if err := b.empty(t.Context(), "compared", "a UInt32, b UInt32, levels UInt64, rare Float64", "(a, b)"); err != nil {
+		if err := b.empty(t.Context(), "compared", "a UInt32, b UInt32, levels UInt64, rare Float64, own UInt8", "(a, b)"); err != nil {
 			t.Fatal(err)
 		}
 		pairs := &compared{table: b.prefix + "compared"}
@@ -80,6 +80,7 @@ func TestWeightsAsSQL(t *testing.T) {
 			}
 			pairs.a, pairs.b = append(pairs.a, uint32(n)), append(pairs.b, 0)
 			pairs.levels, pairs.rare = append(pairs.levels, uint64(levels)), append(pairs.rare, rare)
+			pairs.own = append(pairs.own, 1)
 			sums := w.Sums(levels)
 			want = append(want, sums.Weight(rare))
 			switch {

@@ -98,8 +98,8 @@ func anyRules(t testing.TB, r *rand.Rand) *identity.Rules {
 	}
 	if r.IntN(5) > 0 {
 		review := 0.5 + r.Float64()*4
-		text += fmt.Sprintf("model: {use: judge, accept: %.3f, review: %.3f, least_days: %d, block: %d, strength: %d, per_shop: %d}\n",
-			review+r.Float64()*4, review, some(60), some(9), 1+r.IntN(50), some(2))
+		text += fmt.Sprintf("model: {use: judge, accept: %.3f, review: %.3f, least_days: %d, by_far: %d, block: %d, strength: %d, per_shop: %d}\n",
+			review+r.Float64()*4, review, some(60), some(3), some(9), 1+r.IntN(50), some(2))
 	}
 	rules, err := identity.ParseRules([]byte(text))
 	if err != nil {
@@ -129,7 +129,7 @@ func wantModelled(t testing.TB, f *flowtest.Flow, rules *identity.Rules, got Bul
 		if _, ok := number[a]; !ok {
 			number[a] = len(number)
 		}
-		bearers = append(bearers, identity.Bearer{Account: number[a], Hash: identity.Hash([]byte(hash)), Counts: rules.Model.Counts(first, last)})
+		bearers = append(bearers, identity.Bearer{Account: number[a], Hash: identity.Hash([]byte(hash)), First: first, Last: last})
 		return nil
 	})
 	if err != nil {
@@ -141,9 +141,11 @@ func wantModelled(t testing.TB, f *flowtest.Flow, rules *identity.Rules, got Bul
 	weights := map[int]int{}
 	var want Bulk
 	for _, p := range pairs {
-		weights[int(min(p.Weight, mostWeight))]++
+		if !p.Asks {
+			weights[int(min(p.Weight, mostWeight))]++
+		}
 		switch {
-		case p.Weight >= rules.Model.Accept:
+		case rules.Model.Joins(p):
 			want.Pairs++
 		case p.Weight >= rules.Model.Review:
 			want.Asked++

@@ -67,7 +67,7 @@ func TestTheFlowNeedsNoJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	lax := shipped
-	lax.leastDays, lax.perShop = 0, len(simulator.Platforms)
+	lax.leastDays, lax.byFar, lax.perShop = 0, 0, len(simulator.Platforms)
 	for name, c := range map[string]struct {
 		guards guards
 		needed bool

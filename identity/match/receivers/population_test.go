@@ -30,6 +30,7 @@ type population struct {
 	accounts  []simulator.Account
 	number    map[string]int // of an account by its name
 	sightings []sighting
+	of        map[int][]*sighting // by account, once somebody asks
 }
 
 func newPopulation(t testing.TB, people int, seed uint64) *population {

@@ -26,12 +26,13 @@ var (
 type guards struct {
 	accept, review float32
 	leastDays      int
+	byFar          int
 	block          int
 	perShop        int
 }
 
 // shipped are those of rules-model.yaml; a test holds them together.
-var shipped = guards{accept: 8, review: 3, leastDays: 1, block: 20, perShop: 1}
+var shipped = guards{accept: 8, review: 3, leastDays: 1, byFar: 2, block: 20, perShop: 1}
 
 // link is what the model says of two accounts.
 type link struct {
@@ -62,7 +63,9 @@ func (p *population) links(s identity.Scorer, g guards) []link {
 		if len(accounts) > g.block {
 			continue
 		}
-		members = slices.DeleteFunc(members, func(one *sighting) bool { return one.last-one.first < int64(g.leastDays)*86400 })
+		members = slices.DeleteFunc(members, func(one *sighting) bool {
+			return one.last-one.first < int64(g.leastDays)*86400 || !p.isOwn(one, g.byFar)
+		})
 		for _, x := range members {
 			for _, y := range members {
 				if x.account >= y.account {
@@ -78,6 +81,37 @@ func (p *population) links(s identity.Scorer, g guards) []link {
 	return slices.SortedFunc(maps.Values(best), func(s, t link) int {
 		return cmp.Or(cmp.Compare(t.weight, s.weight), cmp.Compare(s.a, t.a), cmp.Compare(s.b, t.b))
 	})
+}
+
+// isOwn says whether an account has sent to a receiver so many times as long as to
+// any other.
+func (p *population) isOwn(one *sighting, byFar int) bool {
+	if byFar == 0 {
+		return true
+	}
+	if p.of == nil {
+		p.of = map[int][]*sighting{}
+		for i := range p.sightings {
+			p.of[p.sightings[i].account] = append(p.of[p.sightings[i].account], &p.sightings[i])
+		}
+	}
+	type receiver struct{ name, phone string }
+	times := map[receiver][2]int64{}
+	for _, s := range p.of[one.account] {
+		r := receiver{s.shown.Name, s.shown.Phone}
+		if t, ok := times[r]; ok {
+			times[r] = [2]int64{min(t[0], s.first), max(t[1], s.last)}
+		} else {
+			times[r] = [2]int64{s.first, s.last}
+		}
+	}
+	own := receiver{one.shown.Name, one.shown.Phone}
+	for r, t := range times {
+		if r != own && times[own][1]-times[own][0] < int64(byFar)*(t[1]-t[0]) {
+			return false
+		}
+	}
+	return true
 }
 
 // sets are accounts that are joined.
@@ -279,6 +313,7 @@ func TestShippedGuards(t *testing.T) {
 			Accept    float32
 			Review    float32
 			LeastDays int `yaml:"least_days"`
+			ByFar     int `yaml:"by_far"`
 			Block     int
 			Strength  int
 			PerShop   int `yaml:"per_shop"`
@@ -288,7 +323,7 @@ func TestShippedGuards(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := rules.Model
-	if got := (guards{m.Accept, m.Review, m.LeastDays, m.Block, m.PerShop}); got != shipped || m.Use != receivers.Name {
+	if got := (guards{m.Accept, m.Review, m.LeastDays, m.ByFar, m.Block, m.PerShop}); got != shipped || m.Use != receivers.Name {
 		t.Errorf("rules-model.yaml has %q with %+v, measured is %q with %+v", m.Use, got, receivers.Name, shipped)
 	}
 }
@@ -328,7 +363,7 @@ func TestGuardsAreNeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := shipped
-	g.leastDays, g.perShop = 0, len(simulator.Platforms)
+	g.leastDays, g.byFar, g.perShop = 0, 0, len(simulator.Platforms)
 	if r := newPopulation(t, 3000, 204).measure(s, g); r.gift == 0 || r.model.Precision > 0.95 {
 		t.Errorf("a receiver seen once: %v", r)
 	}
@@ -353,7 +388,7 @@ func TestSweep(t *testing.T) {
 					continue
 				}
 				for i, p := range of {
-					g := guards{accept: accept, review: accept - 5, leastDays: days, block: shipped.block, perShop: 1}
+					g := guards{accept: accept, review: accept - 5, leastDays: days, byFar: shipped.byFar, block: shipped.block, perShop: 1}
 					t.Logf("%d people, seed %d, %d days, accept %v: %v", people, 101+i, days, accept, p.measure(s, g))
 				}
 			}

@@ -17,7 +17,7 @@ var reasons = map[string]string{
 	"exclusive":        "the customer would have two ids of which a person has one",
 	"different":        "people decided that they are two",
 	"largest_customer": "the customer would be larger than it may",
-	"model":            "they are alike, and not enough to be joined",
+	"model":            "they are alike, and not enough, or not surely the buyers themselves, to be joined",
 	apart:              "it was seen too far apart in time, as a phone that changed hands",
 	unknown:            "it bears too many customers to be looked at one by one",
 }
