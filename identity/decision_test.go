@@ -136,3 +136,25 @@ func TestTheOppositeOfOnePairIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// Of two undos only the later takes back the other: an undo that is said to be earlier
+// than what it undoes changes nothing, whatever came first.
+func TestAnEarlierUndoTakesNothingBack(t *testing.T) {
+	t.Parallel()
+	a, b := Account{"tmall", "s", "a"}, Account{"douyin", "s", "b"}
+	for at, want := range map[int64]Standing{4: Undone, 5: Undone, 6: Stands} {
+		words := []Decision{{ID: "word", Kind: Different, A: a, B: b, At: 1}, {ID: "undo", Kind: Undo, Undoes: "word", At: 5}, {ID: "back", Kind: Undo, Undoes: "undo", At: at}}
+		if at == 5 {
+			words[2].ID = "again" // before "undo": equal times go by the id
+		}
+		for _, order := range [][3]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
+			var set Decisions
+			for _, i := range order {
+				set.Add(words[i])
+			}
+			if _, got, _ := set.Get("word"); got != want {
+				t.Errorf("undone at 5, that undone at %d, in the order %v: the word %s, want %s", at, order, got, want)
+			}
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"iter"
-	"math"
 	"slices"
 	"strings"
 )
@@ -309,8 +308,9 @@ func (p *partitioner) decide() {
 	}
 }
 
+// link takes the links of identifiers: by strength, priority and type, and in the order
+// of their keys.
 func (p *partitioner) link() {
-	type link struct{ group, member, priority int }
 	var links []link
 	for g, group := range p.component.Groups {
 		if group.Inert != "" {
@@ -318,36 +318,29 @@ func (p *partitioner) link() {
 			continue
 		}
 		for m := range group.Members {
-			links = append(links, link{g, m, p.rules.Types[group.Identifier.Type].Priority})
+			links = append(links, link{g, m})
 		}
+	}
+	// alike orders by all but the keys.
+	alike := func(a, b link) int {
+		g, h := &p.component.Groups[a.group], &p.component.Groups[b.group]
+		return cmp.Or(cmp.Compare(h.Members[b.member].Strength, g.Members[a.member].Strength),
+			cmp.Compare(p.rules.Types[g.Identifier.Type].Priority, p.rules.Types[h.Identifier.Type].Priority),
+			strings.Compare(string(g.Identifier.Type), string(h.Identifier.Type)))
 	}
 	slices.SortFunc(links, func(a, b link) int {
 		g, h := &p.component.Groups[a.group], &p.component.Groups[b.group]
-		return cmp.Or(cmp.Compare(h.Members[b.member].Strength, g.Members[a.member].Strength), cmp.Compare(a.priority, b.priority),
-			g.Identifier.Compare(h.Identifier), cmp.Compare(g.Span, h.Span), cmp.Compare(g.Members[a.member].Account, h.Members[b.member].Account))
+		return cmp.Or(alike(a, b), g.Identifier.Compare(h.Identifier), cmp.Compare(g.Span, h.Span),
+			cmp.Compare(g.Members[a.member].Account, h.Members[b.member].Account))
 	})
 	held := make([]*holders, len(p.component.Groups))
-	for _, l := range links {
-		group := &p.component.Groups[l.group]
-		if held[l.group] == nil {
-			held[l.group] = p.holders(l.group)
+	for from := 0; from < len(links); {
+		to := from + 1
+		for to < len(links) && alike(links[from], links[to]) == 0 {
+			to++
 		}
-		if held[l.group].crowded {
-			continue
-		}
-		h := held[l.group].of(l.member)
-		member := group.Members[l.member]
-		account := p.component.Accounts[member.Account]
-		a, b := p.find(member.Account), p.find(h.node)
-		if a != b {
-			if reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type].PerShop, math.MaxInt); reason != "" {
-				p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: h.span,
-					Accounts: []Account{account, p.component.Accounts[p.clusters[b].first]}})
-				continue
-			}
-			p.join(a, b)
-		}
-		p.links = append(p.links, Link{Account: account, Identifier: group.Identifier, Span: h.span, Strength: member.Strength})
+		p.joinAlike(links[from:to], held)
+		from = to
 	}
 }
 

@@ -67,16 +67,37 @@ func (e *Engine) typeOf(id uint32) identity.IdentifierType {
 	return identity.IdentifierType(e.tables.names[e.tables.typ(id)])
 }
 
-// unsettleLarge leaves to the next batch the customers of a state that another way
-// has made: those who may have met their bound, so that one of the two sides had
-// more than half of what it allows.
-func (e *Engine) unsettleLarge() {
+// unsettleOldWays leaves to the next batch the customers of a state that another way
+// has made and who may be others now: those who may have met their bound, so that one of
+// the two sides had more than half of what it allows, and those to whom several shared
+// values lead of a type that has a bound of a shop's persons.
+func (e *Engine) unsettleOldWays() {
 	for n := range uint32(e.tables.accounts.len()) {
 		if e.tables.accounts.at(n).leader != n {
 			continue
 		}
-		if members := e.members(n); 2*len(members) > e.rules.LargestCustomer {
+		if members := e.members(n); 2*len(members) > e.rules.LargestCustomer || e.bearSeveral(members) {
 			e.unsettled = append(e.unsettled, members...)
 		}
 	}
+}
+
+// bearSeveral says whether accounts bear two shared values of one type that has a bound
+// of a shop's persons.
+func (e *Engine) bearSeveral(accounts []uint32) bool {
+	t := &e.tables
+	first := map[uint32]uint32{} // by type
+	for _, account := range accounts {
+		for n := t.ofAccount(account); n != none; n = t.sighting(n).nextOfAccount {
+			id := t.identifierOf(n)
+			if rule := e.rules.Types[e.typeOf(id)]; rule == nil || rule.PerShop == 0 || t.joins(id) < 2 {
+				continue
+			}
+			if other, ok := first[t.typ(id)]; ok && other != id {
+				return true
+			}
+			first[t.typ(id)] = id
+		}
+	}
+	return false
 }

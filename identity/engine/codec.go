@@ -140,8 +140,9 @@ func decisionRow(d identity.Decision) Row {
 
 // way counts how often identity's Partition has come to find other customers of the
 // same evidence by the same rules. In the first the largest customer refused single
-// links, and a state had no row of it.
-const way = 2
+// links, and a state had no row of it; in the second the first of equal links was taken
+// where they led to several persons of a shop.
+const way = 3
 
 func wayRow() Row { return Row{tableWay, []byte{}, binary.AppendUvarint(nil, way)} }
 
@@ -365,7 +366,7 @@ func (e *Engine) load() error {
 				return r.err()
 			})
 			if err == nil && !e.wayStored {
-				e.unsettleLarge()
+				e.unsettleOldWays()
 			}
 			return err
 		},

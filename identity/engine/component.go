@@ -107,6 +107,11 @@ func (e *Engine) alone(account uint32) bool {
 func (e *Engine) component(account uint32, near *[]identity.Resemblance) (numbers []uint32, c identity.Component) {
 	t := &e.tables
 	in, asked := map[uint32]int{account: 0}, map[uint32]bool{}
+	type part struct {
+		identifier uint32
+		span       int
+	}
+	gathered := map[part]bool{} // what c.Groups hold
 	numbers = []uint32{account}
 	add := func(a uint32) {
 		if _, ok := in[a]; !ok {
@@ -130,9 +135,10 @@ func (e *Engine) component(account uint32, near *[]identity.Resemblance) (number
 					}
 					continue
 				}
-				if slices.ContainsFunc(c.Groups, func(g identity.Group) bool { return g.Identifier == group.Identifier && g.Span == group.Span }) {
+				if gathered[part{id, group.Span}] {
 					continue
 				}
+				gathered[part{id, group.Span}] = true
 				c.Groups = append(c.Groups, group)
 				for _, m := range group.Members {
 					add(uint32(m.Account))

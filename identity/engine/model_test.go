@@ -137,6 +137,8 @@ func TestGuardsOfTheModel(t *testing.T) {
 		"two accounts of one shop": {[]engine.Update{received("tmall/1/a", wang, 5), received("tmall/1/b", wang, 5)}, 2},
 		"two of a shop, one elsewhere": {[]engine.Update{received("tmall/1/a", wang, 5), received("tmall/1/b", wangAgain, 5),
 			received("douyin/1/c", wang, 5)}, 3},
+		"orders without a buyer are no family, on the one side":   {[]engine.Update{received("tmall/1/order:1", wang, 5), received("tmall/1/order:2", wangAgain, 5), received("douyin/1/c", wang, 5)}, 1},
+		"orders without a buyer are no family, on the other side": {[]engine.Update{received("douyin/1/order:1", wang, 5), received("douyin/1/order:2", wangAgain, 5), received("tmall/1/c", wang, 5)}, 1},
 		"father and son": {[]engine.Update{received("tmall/1/a", wang, 5), received("douyin/1/b", wangsSon, 5)}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

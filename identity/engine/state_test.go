@@ -190,3 +190,58 @@ func TestStateOfAnotherWay(t *testing.T) {
 		t.Error("nobody moved: the test shows less than it says")
 	}
 }
+
+// A state of a version that joined who was torn between two of a shop to one of them
+// comes to the customers of this one with its next batch.
+func TestStateOfTheWayThatTossed(t *testing.T) {
+	t.Parallel()
+	buyer := func(account string, phone byte) engine.Update {
+		u := shared(account, phone)
+		u.Evidence[0].Role = identity.RoleBuyer
+		return u
+	}
+	text := []byte("largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {member: 90, buyer: 80}, per_shop: 1}\n")
+	store := engine.NewMemory()
+	// Rules without the bound stand for the toss.
+	made := open(t, store, parsed(t, strings.Replace(string(text), "per_shop: 1", "per_shop: 0", 1)))
+	if _, err := made.Apply(1, []engine.Update{buyer("weidian/1/w", 1), buyer("weidian/1/w", 2), shared("tmall/f/w", 1), shared("tmall/f/h", 2)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(made); len(got) != 1 {
+		t.Fatalf("customers %v: the state is not as it was", got)
+	}
+	if err := store.Commit([]engine.Row{{Table: 'r', Key: []byte{}, Value: text}, {Table: 'w', Key: []byte{}, Value: []byte{2}}}); err != nil {
+		t.Fatal(err)
+	}
+	e := open(t, store, parsed(t, string(text)))
+	if _, err := e.Apply(2, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(e); len(got) != 3 {
+		t.Errorf("customers %v, want each alone", got)
+	}
+}
+
+// Who leaves the customer that he was led by was split from it, though he comes to
+// another: whoever he comes to was merged.
+func TestWhoLeavesItsLeaderIsSplit(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), rules(t))
+	a, b, c := shared("tmall/1/a", 1), shared("douyin/1/b", 1), shared("weidian/1/c", 2)
+	for i, u := range []engine.Update{a, b, c} {
+		if _, err := e.Apply(uint64(i), []engine.Update{u}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changes, err := e.Apply(3, nil, []identity.Decision{{ID: "1", Kind: identity.Different, A: a.Account, B: b.Account}, {ID: "2", Kind: identity.Same, A: b.Account, B: c.Account}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[identity.Account]string{}
+	for _, m := range changes.Moved {
+		reasons[m.Account] = m.Reason
+	}
+	if want := map[identity.Account]string{b.Account: "split", c.Account: "merged: decision, phone"}; !cmp.Equal(reasons, want) {
+		t.Errorf("moved for %v, want %v", reasons, want)
+	}
+}
