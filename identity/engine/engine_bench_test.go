@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -62,4 +63,38 @@ func BenchmarkApply(b *testing.B) {
 	}
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1_000_000, "bytes/account")
 	b.ReportMetric(float64(b.N)*10_000/b.Elapsed().Seconds(), "updates/s")
+}
+
+// BenchmarkHub takes single updates of an account that bears the phones of many others,
+// as a reseller's does who types a customer's phone with each order.
+func BenchmarkHub(b *testing.B) {
+	for _, n := range []int{100, 1000, 3000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			e, err := engine.New(forgetful{}, identity.DefaultRules())
+			if err != nil {
+				b.Fatal(err)
+			}
+			bears := func(a identity.Account, role identity.Role, phone int) engine.Update {
+				id := identity.Identifier{Type: identity.Phone}
+				binary.BigEndian.PutUint64(id.Hash[:], uint64(phone)*0x9e3779b97f4a7c15)
+				return engine.Update{Account: a, Evidence: []identity.Evidence{{Identifier: id, Role: role, Source: a.Platform, First: 1, Last: 2}}}
+			}
+			hub := identity.Account{Platform: "weidian", Shop: "1", ID: "hub"}
+			var updates []engine.Update
+			for i := range n {
+				updates = append(updates, bears(identity.Account{Platform: "tmall", Shop: fmt.Sprint(i % 7), ID: fmt.Sprint(i)}, identity.RoleMember, i), bears(hub, identity.RoleBuyer, i))
+			}
+			if _, err := e.Apply(1, updates, nil); err != nil {
+				b.Fatal(err)
+			}
+			sequence := uint64(1)
+			for b.Loop() {
+				sequence++
+				if _, err := e.Apply(sequence, []engine.Update{bears(hub, identity.RoleBuyer, n+int(sequence))}, nil); err != nil {
+					b.Fatal(err)
+				}
+				e.Delivered(sequence)
+			}
+		})
+	}
 }
