@@ -319,7 +319,7 @@ func (m *model) near(account uint32) []identity.Resemblance {
 		}
 		seen = append(seen, x)
 		fields, hash := t.appearance(x), t.identifiers.at(id).hash
-		asks := m.rule.ByFar > 0 && !(hasOwn && fields.Receiver() == own)
+		asks := m.rule.ByFar > 0 && (!hasOwn || fields.Receiver() != own)
 		clear(weighed)
 		for k := m.head(x); k != none; k = m.entries.at(k).nextOfAppearance {
 			of := m.entries.at(k).block
