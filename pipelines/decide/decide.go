@@ -254,16 +254,31 @@ func (d *Desk) undo(ctx context.Context, id, who, why string, rules bool) (made 
 			}
 		}
 	}
-	if back, ok := known.restores(word); ok {
-		if err := known.free(back); err != nil {
+	// Two people may have taken one word back at once: it comes back with neither of
+	// their undos alone.
+	undone := []identity.Decision{word}
+	if word.Kind == identity.Undo {
+		for _, other := range known.words {
+			if other.Kind == identity.Undo && other.Undoes == word.Undoes && other.ID != id && known.stands(other.ID) {
+				undone = append(undone, other)
+			}
+		}
+	}
+	at := time.Now().UnixMilli()
+	for _, other := range undone {
+		// Of two undos only the later takes back the other, whatever the clocks of
+		// two machines say.
+		at = max(at, other.At+1)
+	}
+	if err := known.freeWithout(undone, at); err != nil {
+		return made, false, err
+	}
+	for _, other := range slices.Backward(undone) { // the one that was asked for last
+		if made, err = d.publish(ctx, &events.Decision{Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: other.ID, Who: who, Why: why, DecidedMs: at}); err != nil {
 			return made, false, err
 		}
 	}
-	// Of two undos only the later takes back the other, whatever the clocks of
-	// two machines say.
-	at := max(time.Now().UnixMilli(), word.At+1)
-	made, err = d.publish(ctx, &events.Decision{Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: id, Who: who, Why: why, DecidedMs: at})
-	return made, false, err
+	return made, false, nil
 }
 
 // List is all that was decided, what the resolver has not taken yet included.
@@ -297,8 +312,14 @@ func texts(all ...string) bool {
 
 // register is all that was decided.
 type register struct {
-	set  identity.Decisions
-	list []Decision // the newest first
+	set   identity.Decisions
+	words []identity.Decision // of set
+	list  []Decision          // the newest first
+}
+
+func (r *register) stands(id string) bool {
+	_, standing, ok := r.set.Get(id)
+	return ok && standing != identity.Undone
 }
 
 func (r *register) get(id string) Decision {
@@ -308,7 +329,10 @@ func (r *register) get(id string) Decision {
 
 // free returns a ConflictError if something that stands is against a word.
 func (r *register) free(word identity.Decision) error {
-	against := r.set.Against(word)
+	return r.conflict(r.set.Against(word))
+}
+
+func (r *register) conflict(against []identity.Verdict) error {
 	if len(against) == 0 {
 		return nil
 	}
@@ -319,17 +343,34 @@ func (r *register) free(word identity.Decision) error {
 	return conflict
 }
 
-// restores is the Same or Different that stands again once a word is taken
-// back: of a chain of undos every second brings back what it points at.
-func (r *register) restores(word identity.Decision) (identity.Decision, bool) {
-	steps := 0
-	for ; word.Kind == identity.Undo && steps < len(r.list); steps++ {
+// freeWithout returns a ConflictError if, once words about one thing are taken back at a
+// time, what then comes to stand about their pair is against something that stands: the
+// word that an undo had taken back, or one that another about the pair had hidden.
+func (r *register) freeWithout(words []identity.Decision, at int64) error {
+	about := words[0]
+	for steps := 0; about.Kind == identity.Undo && steps < len(r.list); steps++ {
 		var ok bool
-		if word, _, ok = r.set.Get(word.Undoes); !ok {
-			return word, false
+		if about, _, ok = r.set.Get(about.Undoes); !ok {
+			return nil
 		}
 	}
-	return word, word.Kind != identity.Undo && steps%2 == 1
+	if about.Kind != identity.Same && about.Kind != identity.Different {
+		return nil
+	}
+	var after identity.Decisions
+	for _, w := range r.words {
+		after.Add(w)
+	}
+	for _, w := range words {
+		after.Add(identity.Decision{ID: "undo of " + w.ID, Kind: identity.Undo, Undoes: w.ID, At: at})
+	}
+	pair := identity.PairOf(about.A, about.B)
+	before, _ := r.set.Verdict(pair)
+	now, ok := after.Verdict(pair)
+	if !ok || now.ID == before.ID {
+		return nil
+	}
+	return r.conflict(after.Against(identity.Decision{Kind: now.Kind, A: pair.A, B: pair.B}))
 }
 
 // ofAccounts says whether a decision, or what a chain of undos leads to, is
@@ -427,6 +468,7 @@ func (r *register) add(d Decision, rules []byte) {
 		}
 	}
 	r.set.Add(word)
+	r.words = append(r.words, word)
 	r.list = append(r.list, d)
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -388,5 +389,110 @@ func TestRulesAreNotForWhoSpeaksOfAccounts(t *testing.T) {
 	list, err := r.desk.List(ctx)
 	if err != nil || len(list.Decisions) != 5 {
 		t.Errorf("%d decisions (%v), want the five that were not refused", len(list.Decisions), err)
+	}
+}
+
+// told are decisions of desks that did not see each other's.
+func (r *rig) told(t *testing.T, all ...*events.Decision) {
+	t.Helper()
+	messages := make([]kafka.Message, len(all))
+	for i, d := range all {
+		d.Who, d.Why, d.DecidedMs = "Ada", why, max(d.DecidedMs, 1_700_000_000_000)
+		value, err := proto.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages[i] = kafka.Message{Topic: r.Topics.Decisions, Value: value}
+	}
+	r.Publish(t, messages...)
+}
+
+func (r *rig) standings(t *testing.T) map[string]identity.Standing {
+	t.Helper()
+	list, err := r.desk.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing := map[string]identity.Standing{}
+	for _, d := range list.Decisions {
+		standing[d.ID] = d.Standing
+	}
+	return standing
+}
+
+// A word that two people took back at once comes back when one of their undos is taken
+// back: the other goes with it.
+func TestOneOfTwoUndosIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 2)
+	r.told(t, &events.Decision{DecisionId: "word", Kind: events.DecisionKind_DECISION_KIND_DIFFERENT, Accounts: []string{account(0), account(1)}},
+		&events.Decision{DecisionId: "one", Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: "word"},
+		&events.Decision{DecisionId: "two", Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: "word"})
+	made, already, err := r.desk.Undo(t.Context(), "one", "Bob", why)
+	if err != nil || already || made.Undoes != "one" {
+		t.Fatalf("%+v, already %v, %v", made, already, err)
+	}
+	got := r.standings(t)
+	if got["word"] != identity.Stands || got["one"] != identity.Undone || got["two"] != identity.Undone || len(got) != 5 {
+		t.Errorf("standings %v, want the word to stand and both undos not", got)
+	}
+}
+
+// What a word has hidden comes to stand once that is taken back: if it contradicts what
+// was said since, that is named, and nothing is taken back.
+func TestAnUndoRevealsNoContradiction(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	r.told(t, &events.Decision{DecisionId: "same", Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{account(0), account(1)}},
+		&events.Decision{DecisionId: "not", Kind: events.DecisionKind_DECISION_KIND_DIFFERENT, Accounts: []string{account(0), account(1)}})
+	r.resolve()
+	if _, _, err := r.desk.Same(t.Context(), account(1), account(2), "Bob", why); err != nil {
+		t.Fatal(err)
+	}
+	apart, _, err := r.desk.Different(t.Context(), account(0), account(2), "Bob", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conflict *ConflictError
+	if _, _, err := r.desk.Undo(t.Context(), "not", "Bob", why); !errors.As(err, &conflict) || len(conflict.With) != 1 || conflict.With[0].ID != apart.ID {
+		t.Errorf("undone: %v, want that it contradicts %s", err, apart.ID)
+	}
+	if _, _, err := r.desk.Undo(t.Context(), apart.ID, "Bob", why); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.desk.Undo(t.Context(), "not", "Bob", why); err != nil {
+		t.Errorf("with nothing in the way: %v", err)
+	}
+}
+
+// What another desk has said with a clock that runs ahead can be taken back, and other
+// rules can follow its own, at once: the new word is later than what it answers.
+func TestAClockThatRunsAhead(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRig(t, 2), t.Context()
+	text, err := identity.DefaultRules().MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := time.Now().Add(time.Hour).UnixMilli()
+	r.told(t, &events.Decision{DecisionId: "word", Kind: events.DecisionKind_DECISION_KIND_DIFFERENT, Accounts: []string{account(0), account(1)}},
+		&events.Decision{DecisionId: "undo", Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: "word", DecidedMs: ahead},
+		&events.Decision{DecisionId: "rules", Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: text, DecidedMs: ahead})
+	r.resolve()
+	if _, already, err := r.desk.Undo(ctx, "undo", "Bob", why); err != nil || already {
+		t.Fatalf("the undo is taken back: %v (already %v)", err, already)
+	}
+	var others identity.Rules
+	source := strings.Replace(string(text), "largest_customer: 100", "largest_customer: 7", 1)
+	if err := others.UnmarshalText([]byte(source)); err != nil {
+		t.Fatal(err)
+	}
+	adopted, already, err := r.desk.Adopt(ctx, &others, "Bob", why)
+	if err != nil || already {
+		t.Fatalf("other rules are adopted: %v (already %v)", err, already)
+	}
+	standing := r.standings(t)
+	if standing["word"] != identity.Stands || standing["undo"] != identity.Undone || standing[adopted.ID] != identity.Stands || standing["rules"] != identity.Overruled {
+		t.Errorf("standings %v, want the word and Bob's rules to stand", standing)
 	}
 }
