@@ -361,6 +361,35 @@ func TestBulkOfAWarehouse(t *testing.T) {
 	}
 }
 
+// A component of as many accounts as a customer may have is one, and of one more it is
+// looked at by the rules, on ClickHouse as in memory.
+func TestBulkOfOneTooMany(t *testing.T) {
+	t.Parallel()
+	const n = 5
+	f := flowtest.New(t)
+	history, evidence := tables.NewIdentityHistory(), tables.NewEvidence()
+	for i := range n {
+		of := tables.Account{Platform: "tmall", Shop: fmt.Sprint(i), ID: "a"}
+		history.Append(of, [16]byte{}, identity.Account{Platform: of.Platform, Shop: of.Shop, ID: of.ID}.BirthID(), time.UnixMilli(0), "born", 1<<40|1)
+		evidence.Append(of, string(identity.Email), [16]byte{1}, "member", "test", 1_700_000_000, 1_700_000_000)
+	}
+	for _, block := range []tables.Block{history, evidence} {
+		if err := f.ClickHouse.Insert(t.Context(), block, "one too many"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for largest, want := range map[int][2]int{n - 1: {n, 1}, n: {1, 0}, n + 1: {1, 0}} {
+		rules, err := identity.ParseRules(fmt.Appendf(nil, "largest_customer: %d\ntypes:\n  email: {priority: 1, join: {member: 90}}\n", largest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := rebuildOf(f).Bulk(t.Context(), rules)
+		if err != nil || got.Accounts != n || got.Customers != want[0] || got.Contested != want[1] {
+			t.Errorf("at most %d: %d customers and %d contested components of %d accounts (%v), want %v", largest, got.Customers, got.Contested, got.Accounts, err, want)
+		}
+	}
+}
+
 // Of one brand one run is under way; what fails, is ended or was killed leaves
 // nothing behind, and the next run finds what it should.
 func TestBulkIsAlone(t *testing.T) {
