@@ -44,6 +44,7 @@ func TestGiftsOfManyDays(t *testing.T) {
 		"gifts months apart":                {[]order{own, {mother, 100, 220}}, []order{{mother, 0, 700}}, 2, true},
 		"gifts for half of the time":        {[]order{own, {mother, 100, 551}}, []order{{mother, 0, 700}}, 2, true},
 		"himself, beside his gifts":         {[]order{own, {mother, 100, 550}}, []order{{son, 0, 700}}, 1, false},
+		"gifts for more than half as long":  {[]order{own, {mother, 100, 551}}, []order{{son, 0, 700}}, 2, true},
 		"he sends to both for as long":      {[]order{own, {mother, 0, 900}}, []order{{son, 0, 700}}, 2, true},
 		"she is sent gifts and sends some":  {[]order{own, {mother, 100, 220}}, []order{{mother, 0, 700}, {son, 10, 90}}, 2, true},
 		"he has moved, and buys elsewhere":  {[]order{{son, 0, 500}, {moved, 510, 900}}, []order{{moved, 520, 880}}, 1, false},
