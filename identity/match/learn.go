@@ -206,10 +206,13 @@ func (r *records) learn(seen []counted, levels counts, smallest float64, rounds 
 		}
 	}
 	change := l.settle(rounds)
+	if l.relatives() {
+		change = l.settle(rounds)
+	}
 	if l.households() {
 		change = l.settle(rounds)
 	}
-	var warnings []string
+	warnings := l.contradicting()
 	if !l.out.Converged {
 		warnings = append(warnings, fmt.Sprintf("learning had not settled after %d rounds (a probability still moved by %.2g): the data do not say clearly which pairs are one entity; look at what was learned, leave comparisons that repeat each other out of the model, or add one that tells entities apart", l.out.Rounds, change))
 	}
