@@ -94,6 +94,7 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 	if out.in, err = m.read(ctx, m.input, m.truth, show); err != nil {
 		return nil, err
 	}
+	standIns := out.in.table.EmptyStandIns()
 	if out.model == nil {
 		if out.model, err = guess.Model(out.in.table); err != nil {
 			return nil, hinted{err, "name the columns and their kinds in a model, and give it with --model"}
@@ -119,6 +120,7 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 	if out.result, err = match.Run(ctx, out.in.table, out.model, options); err != nil {
 		return nil, err
 	}
+	out.result.Warnings = append(out.result.Warnings, standIns...)
 	out.result.Warnings = append(out.result.Warnings, out.in.guessed...)
 	if out.in.unnamed > 0 {
 		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("columns without a name in the first line: %d; they are left out, so give one that tells records apart a name", out.in.unnamed))

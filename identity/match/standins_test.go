@@ -1,0 +1,60 @@
+package match
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Values that stand for none are emptied, and told by a row and how often, without
+// the value; what is common by itself stays.
+func TestStandInsAreEmptied(t *testing.T) {
+	t.Parallel()
+	const rows = 400
+	for name, c := range map[string]struct {
+		value   func(row int) string
+		emptied int
+	}{
+		"a default date":          {func(i int) string { return either(i%3 == 0, "1900-01-01", fmt.Sprintf("v%d", i/2)) }, 134},
+		"two of them":             {func(i int) string { return either(i%5 == 0, "x", either(i%5 == 1, "y", fmt.Sprintf("v%d", i/2))) }, 160},
+		"less than one in twenty": {func(i int) string { return either(i%25 == 0, "x", fmt.Sprintf("v%d", i/2)) }, 0},
+		"too few to tell":         {func(i int) string { return either(i > 100, "", either(i%12 == 0, "x", fmt.Sprintf("v%d", i))) }, 0},
+		"a column of cities":      {func(i int) string { return either(i%3 == 0, "x", fmt.Sprintf("v%d", i%40)) }, 0},
+		"names in all frequencies": {func(i int) string {
+			return either(i%10 == 0, "x", either(i%20 == 1, "y", either(i%40 == 2, "z", fmt.Sprintf("v%d", i))))
+		}, 0},
+		"no other value": {func(int) string { return "x" }, 0},
+	} {
+		table := NewTable([]string{"other", "column"})
+		for i := range rows {
+			table.Add(0, []string{"a", c.value(i)})
+		}
+		_, before := table.Values(1)
+		none := before[0]
+		notes := table.EmptyStandIns()
+		values, counts := table.Values(1)
+		if got := counts[0] - none; got != c.emptied {
+			t.Errorf("%s: %d values are emptied, want %d", name, got, c.emptied)
+		}
+		empty := 0
+		for row := range rows {
+			if table.Value(row, 1) == "" {
+				empty++
+			}
+		}
+		if empty != counts[0] {
+			t.Errorf("%s: %d rows are empty, and %d are counted", name, empty, counts[0])
+		}
+		told := strings.Join(notes, "\n")
+		if (told != "") != (c.emptied > 0) || strings.Contains(told, "1900") {
+			t.Errorf("%s: told %q of %q", name, told, values[:3])
+		}
+	}
+}
+
+func either(yes bool, a, b string) string {
+	if yes {
+		return a
+	}
+	return b
+}
