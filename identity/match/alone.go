@@ -21,6 +21,9 @@ const (
 func (l *learning) alone() (warning string) {
 	f := &l.out.Fields[0]
 	l.out.Converged, l.out.Near, f.N = true, []float64{}, [][]float64{}
+	if l.r.alike {
+		return l.alike()
+	}
 	equal, expected := l.levels[0][1], l.r.all*l.r.byChance(0)
 	unique := float64(f.Distinct) / float64(max(1, f.Filled))
 	linked := unique >= nearlyUnique && equal >= 1 && expected <= chance*equal
@@ -45,6 +48,20 @@ func (l *learning) alone() (warning string) {
 		return why + ": so records with equal values are one cluster, and those with like values are not. Compare more columns if equal values may be two entities, or like ones one"
 	}
 	return why + ": so equal values say nothing, and no two records are linked. Compare more columns"
+}
+
+// alike takes records that are equal in all columns for one entity.
+func (l *learning) alike() (warning string) {
+	f := &l.out.Fields[0]
+	l.out.Prior = 0.5
+	const hardly = 1e-6
+	for k := range f.M {
+		f.M[k], f.U[k] = hardly, hardly
+	}
+	f.M[0], f.U[len(f.U)-1] = 1, 1
+	normalise(l.kind(0), f.M)
+	normalise(l.kind(0), f.U)
+	return fmt.Sprintf("all %d records are equal in all columns, so they are one cluster; if they are several entities, add a column that tells them apart", l.r.n)
 }
 
 // byChance is the probability that two strangers have equal values, if the parts of

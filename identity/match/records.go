@@ -28,6 +28,8 @@ type records struct {
 	sources []uint8 // nil unless only pairs of two sources count
 	all     float64 // pairs that may be one entity
 
+	// alike says that all records of the table are equal in all columns.
+	alike bool
 	// seed of what is drawn at random: the model's, or that of the training.
 	seed uint64
 }
@@ -57,7 +59,7 @@ type field struct {
 func (f *field) keeps(l compare.Level) bool { return f.folds == nil || f.folds[l] == l }
 
 func newRecords(ctx context.Context, t *Table, m *Model) (*records, error) {
-	r := &records{model: m, seed: m.Seed, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs()}
+	r := &records{model: m, seed: m.Seed, n: t.rows, fields: make([]field, len(m.Comparisons)), all: t.pairs(), alike: t.Alike()}
 	if err := t.lacks(m); err != nil {
 		return nil, err
 	}

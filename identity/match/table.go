@@ -213,6 +213,20 @@ func widestFirst(parts []string) string {
 	return b.String()
 }
 
+// Alike says that all records are equal, and have a value.
+func (t *Table) Alike() bool {
+	some := false
+	for _, counts := range t.counts {
+		for number, n := range counts {
+			if n > 0 && n < t.rows {
+				return false
+			}
+			some = some || n > 0 && number > 0
+		}
+	}
+	return some
+}
+
 // pairs is the number of pairs of records that may be one entity.
 func (t *Table) pairs() float64 {
 	n := float64(t.rows)

@@ -82,14 +82,24 @@ func letter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 // one number is above 31 the year may have two digits. A day that no calendar has
 // is kept as typed, for it is compared by its digits.
 func date(raw string) value {
+	y, m, d, ok := Day(raw)
+	if !ok {
+		return value{}
+	}
+	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d)}
+}
+
+// Day is the year, the month and the day that a date names, of a year alone with 0
+// for the others; false for what is no date. They are below 10000 and 100, and need
+// not be of any calendar.
+func Day(raw string) (y, m, d int, ok bool) {
 	if !ascii(raw) { // full-width digits
 		raw = norm.NFKC.String(strings.ToValidUTF8(raw, ""))
 	}
 	parts, named, before, ok := dateParts(raw)
 	if !ok {
-		return value{}
+		return 0, 0, 0, false
 	}
-	var y, m, d int
 	switch {
 	case named > 0:
 		y, d, ok = yearAndDay(parts, before)
@@ -102,9 +112,9 @@ func date(raw string) value {
 		ok = false
 	}
 	if !ok || y > 9999 || m > 99 || d > 99 {
-		return value{}
+		return 0, 0, 0, false
 	}
-	return value{text: fmt.Sprintf("%04d%02d%02d", y, m, d)}
+	return y, m, d, true
 }
 
 // yearAndDay tells the two numbers beside a month's name apart, of which so many

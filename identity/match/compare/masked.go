@@ -176,7 +176,7 @@ func Form(kind Kind, raw string) string {
 	if raw == "" {
 		return ""
 	}
-	if missing(raw) || !settled(raw) {
+	if Missing(raw) || !settled(raw) {
 		return prepare(kind, raw).text
 	}
 	// What platforms show is mostly written so already: nothing is made anew.

@@ -10,14 +10,17 @@ import (
 // prepare makes a raw value comparable; without text it is none.
 func prepare(kind Kind, raw string) value {
 	raw = strings.TrimSpace(raw)
-	if missing(raw) {
+	if Missing(raw) {
 		return value{}
 	}
 	switch kind {
 	case Date:
 		return date(raw)
 	case Number:
-		amount, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimLeft(raw, "$€£¥ "), ",", ""), 64)
+		amount, err := strconv.ParseFloat(raw, 64) // 1e3, too
+		if plain, ok := Amount(raw); ok {
+			amount, err = strconv.ParseFloat(plain, 64)
+		}
 		if err != nil || amount != amount {
 			return value{}
 		}
@@ -25,7 +28,10 @@ func prepare(kind Kind, raw string) value {
 	case Code:
 		return value{text: strings.ReplaceAll(Fold(raw), " ", "")}
 	case Phone:
-		return value{text: phone(raw)}
+		if digits := phone(raw); !oneDigit(digits) {
+			return value{text: digits}
+		}
+		return value{}
 	case Email:
 		return email(raw)
 	case Address:
@@ -78,16 +84,24 @@ func place(text string) string {
 	return strings.TrimSpace(abroad.Replace(text))
 }
 
-// missing says that a text stands for no value.
-func missing(raw string) bool {
-	if len(raw) > 7 {
+// Missing says that a text stands for no value: it is empty, or what a program or
+// a person writes for nothing.
+func Missing(raw string) bool {
+	const longest = 9
+	if len(raw) > longest {
 		return false
 	}
-	switch strings.ToLower(raw) {
-	case "", "-", "--", "?", ".", "n/a", "na", "nan", "null", "none", "nil", "\\n", "unknown", "无", "未知":
+	switch strings.ToLower(strings.TrimSpace(raw)) {
+	case "", "-", "--", "---", "?", ".", "n/a", "#n/a", "n.a.", "na", "nan", "null", "(null)", "<null>", "none", "nil", "\\n", "unknown", "无", "未知":
 		return true
 	}
 	return false
+}
+
+// oneDigit says that a number is one digit over and over, as forms that ask for a
+// phone are answered by who has none.
+func oneDigit(digits string) bool {
+	return len(digits) >= 7 && digits[0] != '*' && strings.Count(digits, digits[:1]) == len(digits)
 }
 
 // hiding are the signs that mask a part of a number, two or more of them, beside

@@ -26,12 +26,13 @@ type column struct {
 	distinct int
 	filled   float64 // share of rows
 	// Shares of the rows that have a value.
-	date, email, digits, phone, han, star, addressed, decimal, mixed, numbered float64
-	chineseName, chineseAddress, point, fine                                   float64 // fine have four digits behind the point
-	building                                                                   float64 // are where a road or a house of China is
-	words, length                                                              float64 // mean
-	min, max                                                                   float64 // of those that are whole numbers
-	integer                                                                    float64
+	date, year, email, digits, phone, han, star, addressed, decimal, mixed, numbered float64
+	chineseName, chineseAddress, point, fine                                         float64 // fine have four digits behind the point
+	company                                                                          float64 // end as companies and shops of China do
+	building                                                                         float64 // are where a road or a house of China is
+	words, length                                                                    float64 // mean
+	min, max                                                                         float64 // of those that are whole numbers
+	integer                                                                          float64
 	// agree is the probability that two random records agree.
 	agree float64
 }
@@ -41,15 +42,20 @@ func look(t *match.Table, place int) column {
 	c := column{name: t.Columns()[place], place: place, min: math.Inf(1), max: math.Inf(-1)}
 	for i, text := range values {
 		n := counts[i]
-		if text == "" || n == 0 {
+		if n == 0 || compare.Missing(text) {
 			continue
 		}
 		w := float64(n)
 		c.rows += n
 		c.distinct++
 		c.agree += w * (w - 1)
-		if isDate(text) {
+		if day, year := isDate(text); day {
 			c.date += w
+		} else if year {
+			c.year += w
+		}
+		if plain, ok := compare.Amount(text); ok {
+			text = plain
 		}
 		if at := strings.IndexByte(text, '@'); at > 0 && strings.IndexByte(text[at:], '.') > 0 && !strings.Contains(text, " ") {
 			c.email += w
@@ -79,8 +85,12 @@ func look(t *match.Table, place int) column {
 				c.phone += w
 			}
 		}
-		if letters > 0 && digits > 0 && han == 0 && letters+digits <= 12 && len(strings.Fields(text)) <= 2 && letters <= 2*digits {
-			c.mixed += w
+		if letters > 0 && digits > 0 && han == 0 && letters <= 2*digits {
+			short := letters+digits <= 12 && len(strings.Fields(text)) <= 2
+			// Numbers of companies and of cars are one word.
+			if long := letters+digits >= 15 && letters+digits <= 20 && other == 0; short || long {
+				c.mixed += w
+			}
 		}
 		if digits > 0 && len(strings.Fields(text)) == 1 {
 			c.numbered += w
@@ -92,6 +102,9 @@ func look(t *match.Table, place int) column {
 			}
 			if compare.LooksLikeChineseAddress(text) {
 				c.chineseAddress += w
+			}
+			if company(text) {
+				c.company += w
 			}
 			if strings.ContainsAny(text, "路街道巷弄号村镇乡栋幢楼室") {
 				c.building += w
@@ -125,7 +138,7 @@ func look(t *match.Table, place int) column {
 	}
 	if c.rows > 0 {
 		n := float64(c.rows)
-		for _, share := range []*float64{&c.date, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.chineseName, &c.chineseAddress, &c.building, &c.point, &c.fine, &c.words, &c.length} {
+		for _, share := range []*float64{&c.date, &c.year, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.chineseName, &c.chineseAddress, &c.company, &c.building, &c.point, &c.fine, &c.words, &c.length} {
 			*share /= n
 		}
 		c.agree /= max(1, n*(n-1))
@@ -144,28 +157,41 @@ func startsWithNumber(fields []string) bool {
 	return false
 }
 
-// isDate says that a text is a day: three numbers with marks between them, or
-// eight digits, with a likely year.
-func isDate(text string) bool {
-	if len(text) < 8 || len(text) > 25 {
-		return false
+// isDate says that a text is a day with a likely year, in any way that dates are
+// compared; or that it is a year alone, as old registers have where they know no day:
+// ca. 1712.
+func isDate(text string) (day, year bool) {
+	const longest = 32
+	if len(text) < 4 || len(text) > longest {
+		return false, false
 	}
-	parts := strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
-	if len(parts) == 1 && len(parts[0]) == 8 && len(text) == 8 {
-		year, _ := strconv.Atoi(text[:4])
-		month, _ := strconv.Atoi(text[4:6])
-		day, _ := strconv.Atoi(text[6:])
-		return year >= 1800 && year <= 2100 && month <= 12 && day <= 31
+	y, m, d, ok := compare.Day(text)
+	switch {
+	case !ok || y < 1000 || y > 2100:
+		return false, false
+	case m == 0 && d == 0:
+		return false, strings.Count(text, " ") <= 1
 	}
-	if len(parts) < 3 {
-		return false
-	}
-	for i, p := range parts[:3] {
-		if len(p) > 4 || len(p) > 2 && i == 1 {
-			return false
+	return len(text) >= 8 && m <= 12 && d <= 31, false
+}
+
+// company says that a text ends as the names of companies and shops in China do,
+// which begin with their city as addresses do. A branch may stand in brackets behind.
+func company(text string) bool {
+	if inner := strings.TrimRight(text, ")）"); inner != text {
+		if strings.HasSuffix(inner, "店") {
+			return true
+		}
+		if at := strings.LastIndexAny(inner, "(（"); at > 0 {
+			text = inner[:at]
 		}
 	}
-	return len(parts[0]) == 4 || len(parts[2]) == 4
+	for _, end := range []string{"公司", "集团", "旗舰店", "专卖店", "专营店", "分店", "商行", "商店", "超市", "工作室", "事务所", "合作社", "经营部", "门市部", "酒店", "饭店", "餐厅", "药房", "医院", "银行"} {
+		if strings.HasSuffix(text, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // called says that a column's name has one of the words.
@@ -197,10 +223,14 @@ func (c *column) kind(records int) (compare.Kind, string) {
 		return compare.Email, percent(c.email) + " are e-mail addresses"
 	case c.date >= 0.7:
 		return compare.Date, percent(c.date) + " are dates"
+	case c.date >= 0.3 && c.date+c.year >= 0.9:
+		return compare.Date, percent(c.date) + " are dates, and " + percent(c.year) + " years alone"
 	case c.point >= 0.7:
 		return compare.Place, percent(c.point) + " are a latitude and a longitude"
 	case c.han >= 0.5 && c.star == 0 && c.few(records) && c.chineseAddress < 0.5:
 		return compare.Category, fmt.Sprintf("%d different values", c.distinct)
+	case c.company >= 0.5:
+		return compare.Text, percent(c.company) + " end as the names of companies and shops do"
 	case c.chineseName >= 0.6 && c.chineseName >= c.chineseAddress:
 		return compare.ChineseName, percent(c.chineseName) + " begin with a Chinese surname and have two to four characters, or are masked so"
 	case c.chineseAddress >= 0.5:
@@ -306,6 +336,14 @@ func Model(t *match.Table) (*match.Model, error) {
 		}
 		m.Comparisons = append(m.Comparisons, comparison)
 	}
+	if t.Alike() {
+		for _, c := range columns {
+			if c.rows > 0 {
+				m.Comparisons = []match.Comparison{{Name: c.name, Columns: []string{c.name}, Kind: compare.Category, Why: "all records are equal in it, and in all other columns"}}
+				return m, nil
+			}
+		}
+	}
 	if len(m.Comparisons) == 0 {
 		return nil, fmt.Errorf("no column can be compared: each is empty, has one value only, or numbers the records")
 	}
@@ -359,7 +397,7 @@ func addresses(columns []column) (runs [][]int) {
 		if len(run) == 0 {
 			continue
 		}
-		if i < len(columns) && columns[i].han >= 0.5 && columns[i].chineseName < 0.5 && max(columns[i].building, columns[i].chineseAddress) >= 0.5 {
+		if i < len(columns) && columns[i].han >= 0.5 && columns[i].chineseName < 0.5 && columns[i].company < 0.5 && max(columns[i].building, columns[i].chineseAddress) >= 0.5 {
 			run = append(run, i)
 		} else {
 			i--

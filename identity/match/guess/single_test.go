@@ -38,13 +38,16 @@ func TestASingleColumn(t *testing.T) {
 	word := func() string {
 		return pick("ka mo ti lu ra se no vi") + pick("ra no ti mel dor sin bek") + pick("ka lo ne ri sta") + pick("m n s t r l")
 	}
+	titles := values(func() string { return word() + " " + word() + " " + word() + " " + word() + " " + word() })
 	for name, c := range map[string]struct {
 		column string
 		value  func(int) string
 		linked bool
 	}{
 		"phones": {"phone", func(who int) string { return fmt.Sprintf("13%09d", who*999983%1e9) }, true},
-		"titles": {"title", values(func() string { return word() + " " + word() + " " + word() + " " + word() + " " + word() }), true},
+		"titles": {"title", titles, true},
+		// Four values for ten rows are no names of rows, though strangers would hardly have them.
+		"titles, each often": {"title", func(who int) string { return titles(who * 6 / 10) }, false},
 		"cities are chance": {"city", values(func() string {
 			return pick("Lisbon Porto Braga Faro Evora Coimbra Aveiro Leiria Viseu Guarda Beja Tomar Sintra")
 		}), false},
@@ -68,5 +71,24 @@ func TestASingleColumn(t *testing.T) {
 		if c.linked && (precision < 0.99 || recall < 0.99) {
 			t.Errorf("%s: precision %.3f, recall %.3f", name, precision, recall)
 		}
+	}
+}
+
+// Records that are equal in all columns are one cluster, which a note says; a column
+// that only numbers them, beside one value, is still nothing to compare.
+func TestEqualRecordsAreOneCluster(t *testing.T) {
+	t.Parallel()
+	table := match.NewTable([]string{"name", "phone", "empty"})
+	for range 50 {
+		table.Add(0, []string{"Ann Grey", "0700000001", ""})
+	}
+	_, _, result := quality(t, table, make([]uint32, 50))
+	for row, cluster := range result.Cluster {
+		if cluster != 0 {
+			t.Errorf("row %d is in the cluster of %d, want 0", row, cluster)
+		}
+	}
+	if !slices.ContainsFunc(result.Warnings, func(w string) bool { return strings.Contains(w, "all 50 records are equal") }) {
+		t.Errorf("warnings %q", result.Warnings)
 	}
 }
