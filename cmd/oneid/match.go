@@ -19,10 +19,11 @@ import (
 
 // tableFlags say how the records of tables are read and compared.
 type tableFlags struct {
-	ID       string  `name:"id" help:"Column that names each record (default: found by itself; without one, the rows are numbered)." placeholder:"COLUMN"`
-	Link     bool    `help:"Compare records of different sources only: each file is a source, or each value of --source."`
-	Source   string  `help:"Column that says which source a record is of; for --link." placeholder:"COLUMN"`
-	MaxPairs float64 `help:"Refuse to compare more pairs than this." default:"200e6"`
+	ID       string            `name:"id" help:"Column that names each record (default: found by itself; without one, the rows are numbered)." placeholder:"COLUMN"`
+	Link     bool              `help:"Compare records of different sources only: each file is a source, or each value of --source."`
+	Source   string            `help:"Column that says which source a record is of; for --link." placeholder:"COLUMN"`
+	Rename   map[string]string `help:"Read a file's column as another one, where files call one thing otherwise: --rename plz=zip. May be given several times." placeholder:"COLUMN=NAME" mapsep:"none"`
+	MaxPairs float64           `help:"Refuse to compare more pairs than this." default:"200e6"`
 }
 
 // matchCmd finds which rows of tables are one entity.
@@ -41,7 +42,7 @@ type matchCmd struct {
 // Help shows below the usage.
 func (matchCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Without a model it looks at the columns, writes the model that it chose beside the output with a comment for each choice, learns from the data what agreement is worth, and goes on. No labels are needed.\n\nWith several files and without --link, duplicates are looked for within and between them. Where an id is in two files, the output calls the records FILE/ID. A cluster is called by its first record.\n\nTry: oneid match customers.csv --out clusters.csv\n     oneid match a.csv b.csv --link --out clusters.csv --pairs pairs.csv\n\ndocs/match.md goes on from there: change the model, train and link apart (`oneid identity train`, `link`), measure (`evaluate`), ask why (`explain`).\n\nKinds of columns in a model, the levels at which two values are compared, and the parts that a blocking rule can take (NAME.PART):\n")
+	b.WriteString("Without a model it looks at the columns, writes the model that it chose beside the output with a comment for each choice, learns from the data what agreement is worth, and goes on. No labels are needed.\n\nWith several files and without --link, duplicates are looked for within and between them. Where an id is in two files, the output calls the records FILE/ID. A cluster is called by its first record.\n\nTry: oneid match customers.csv --out clusters.csv\n     oneid match a.csv b.csv --link --out clusters.csv --pairs pairs.csv\n     oneid match crm.csv shop.csv --link --rename plz=zip --rename kunde=id\n\ndocs/match.md goes on from there: change the model, train and link apart (`oneid identity train`, `link`), measure (`evaluate`), ask why (`explain`).\n\nKinds of columns in a model, the levels at which two values are compared, and the parts that a blocking rule can take (NAME.PART):\n")
 	for _, kind := range compare.Kinds() {
 		fmt.Fprintf(&b, "  %s: %s", kind, strings.Join(compare.Levels(kind), " · "))
 		if parts := match.Parts(kind); len(parts) > 0 {

@@ -43,6 +43,9 @@ func (c tableFlags) read(ctx context.Context, input []string, truth string, show
 	}
 	in := &matchInput{}
 	r := matchReader{cmd: c, input: input, truth: truth, in: in, sources: map[string]uint8{}}
+	if err := r.agree(); err != nil {
+		return nil, err
+	}
 	for number, path := range input {
 		if err := r.file(ctx, number, path, show); err != nil {
 			return nil, err
@@ -73,6 +76,9 @@ type matchReader struct {
 	in      *matchInput
 	columns []string // that are compared, as the first file has them
 	sources map[string]uint8
+	// headers are those of the files, renamed; header has the columns that all of
+	// them have, in the order of the first.
+	headers [][]string
 	header  []string
 	// Of each file, how many records it has, and their ids.
 	rows []int
@@ -96,25 +102,9 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	header := table.Header()
-	for flag, column := range map[string]string{"--id": r.cmd.ID, "--source": r.cmd.Source} {
-		if column != "" && !slices.Contains(header, column) {
-			return hinted{fmt.Errorf("%s: there is no column %q", path, column), fmt.Sprintf("%s must be one of %s", flag, strings.Join(header, ", "))}
-		}
-	}
-	if number == 0 {
-		r.header = slices.Clone(header)
-		r.plan()
-	} else {
-		for _, column := range r.header {
-			if !slices.Contains(header, column) {
-				return hinted{fmt.Errorf("%s: there is no column %q, which %s has", path, column, r.input[0]), "give the columns the same names in all files"}
-			}
-		}
-	}
 	places := make([]int, len(r.header))
 	for i, column := range r.header {
-		places[i] = slices.Index(header, column)
+		places[i] = slices.Index(r.headers[number], column)
 	}
 	rows, err := r.records(ctx, table, path, uint8(number), places, show)
 	r.rows = append(r.rows, rows)
@@ -225,9 +215,6 @@ func (r *matchReader) batches(ctx context.Context, table matchTable, path string
 		fields = fields[:0]
 		id, entity := "", ""
 		for i, column := range r.header {
-			if column == "" {
-				continue // nobody could name it in a model or a flag
-			}
 			text := row.Fields[places[i]]
 			switch column {
 			case r.cmd.ID:
@@ -258,32 +245,6 @@ func (r *matchReader) batches(ctx context.Context, table matchTable, path string
 			}
 		}
 	}
-}
-
-// idNames are what a column that names the records is usually called.
-var idNames = []string{"id", "unique_id", "record_id", "rec_id", "recid", "recordid", "编号"}
-
-// plan says which columns are compared: all but the id, the truth, the source
-// and those without a name, as the one of row numbers that pandas writes.
-func (r *matchReader) plan() {
-	if r.cmd.ID == "" {
-		for _, column := range r.header {
-			if slices.Contains(idNames, strings.ToLower(column)) && column != r.truth && column != r.cmd.Source {
-				r.cmd.ID, r.found = column, true
-				break
-			}
-		}
-	}
-	for _, column := range r.header {
-		if column == "" {
-			r.in.unnamed++
-			continue
-		}
-		if column != r.cmd.ID && column != r.truth && column != r.cmd.Source {
-			r.columns = append(r.columns, column)
-		}
-	}
-	r.in.table = match.NewTable(r.columns)
 }
 
 // name makes the ids of the output: those of the id's column, with the file's
@@ -329,7 +290,7 @@ func (r *matchReader) name() error {
 func (r *matchReader) truthFile() error {
 	_, err := os.Stat(r.truth)
 	if errors.Is(err, os.ErrNotExist) {
-		return hinted{fmt.Errorf("--truth %s is neither a column nor a file", r.truth), "the columns are " + strings.Join(r.header, ", ")}
+		return hinted{fmt.Errorf("--truth %s is neither a column nor a file", r.truth), "the columns are " + strings.Join(named(r.headers[0]), ", ")}
 	}
 	return r.in.readTruth(r.truth)
 }

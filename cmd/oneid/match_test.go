@@ -289,6 +289,50 @@ func TestMatchLinksFiles(t *testing.T) {
 	}
 }
 
+// Files that call things otherwise, each with an id of its own name, are linked by
+// what they have in common, and what is left out is said; renamed they are as files of
+// the same names.
+func TestMatchLinksFilesOfOtherColumns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	whole := filepath.Join(dir, "whole.csv")
+	inventedPeople(t, whole, 3, 200)
+	crm, shop := filepath.Join(dir, "crm.csv"), filepath.Join(dir, "shop.csv")
+	texts := [2]string{"id,person,first_name,surname,born,phone\n", "geburtstag,record_id,person,surname,first_name,tel\n"}
+	for i, row := range readTable(t, whole)[1:] {
+		if i%2 == 1 {
+			row = []string{row[4], row[0], row[1], row[3], row[2], row[5]}
+		}
+		texts[i%2] += strings.Join(row, ",") + "\n"
+	}
+	for i, path := range []string{crm, shop} {
+		if err := os.WriteFile(path, []byte(texts[i]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(more ...string) (report matchReport, first string) {
+		out := filepath.Join(t.TempDir(), "out.csv")
+		got := must(t, append([]string{"match", crm, shop, "--link", "--out", out, "--truth", "person", "--json"}, more...)...)
+		if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+			t.Fatal(err)
+		}
+		return report, readTable(t, out)[1][0]
+	}
+	plain, first := link()
+	if !slices.ContainsFunc(plain.Warnings, func(w string) bool {
+		return strings.Contains(w, "crm.csv: born, phone; shop.csv: geburtstag, tel") && strings.Contains(w, "--rename")
+	}) || first != "r0" {
+		t.Errorf("the first record is called %q, and told is %q", first, plain.Warnings)
+	}
+	renamed, _ := link("--rename", "geburtstag=born", "--rename", "tel=phone")
+	if renamed.Truth.Pairwise.F1 < 0.97 || renamed.Truth.Pairwise.F1 <= plain.Truth.Pairwise.F1 {
+		t.Errorf("F1 %.3f, and without the renamed columns %.3f", renamed.Truth.Pairwise.F1, plain.Truth.Pairwise.F1)
+	}
+	if slices.ContainsFunc(renamed.Warnings, func(w string) bool { return strings.Contains(w, "left out") }) {
+		t.Errorf("told is %q", renamed.Warnings)
+	}
+}
+
 func TestMatchExplainsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -319,7 +363,11 @@ func TestMatchExplainsWhatIsWrong(t *testing.T) {
 		"no such truth":      {[]string{good, "--truth", "who"}, []string{"neither a column nor a file", "id, name, town"}},
 		"link one":           {[]string{good, "--link"}, []string{"--source"}},
 		"source, no link":    {[]string{good, "--source", "town"}, []string{"--link"}},
-		"other columns":      {[]string{good, write("other.csv", "id,title\n7,x\n")}, []string{"other.csv", `no column "name"`}},
+		"other columns":      {[]string{good, write("other.csv", "id,title\n7,x\n")}, []string{"other.csv", "no column in common", "good.csv: name, town; other.csv: title", "--rename"}},
+		"no such id in one":  {[]string{good, write("nr.csv", "nr,name\n7,x\n"), "--id", "id"}, []string{"nr.csv", `no column "id"`, "nr, name", "--rename COLUMN=id"}},
+		"renamed to nothing": {[]string{good, "--rename", "city=town"}, []string{`no file has a column "city"`, "id, name, town"}},
+		"renamed to another": {[]string{good, "--rename", "name=town"}, []string{`a column "town" already`}},
+		"truth in one":       {[]string{good, write("n.csv", "id,name\n7,x\n"), "--truth", "town"}, []string{"n.csv", `no column "town"`, "--truth"}},
 		"wrong model":        {[]string{good, "--model", write("m.yaml", "comparisons: [{columns: [surname], kind: name}]")}, []string{"surname"}},
 		"learned of another": {[]string{good, "--learned", write("l.json", `{"format":"oneid learned","version":1,"prior":0.1,"near":[],"fields":[{"name":"x","kind":"category","levels":["equal","else"],"m":[0.5,0.5],"u":[0.5,0.5],"n":[]}]}`)}, []string{"about 1 comparisons, and the model has 2", "train anew"}},
 		"learned is no JSON": {[]string{good, "--learned", write("l2.json", `{`)}, []string{"l2.json"}},
