@@ -50,6 +50,11 @@ func (c identityReportCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	defer func() { _ = i.close() }() // what was asked for is read already
+	if i.owner {                     // of a folder that has never been up, or that an older version has left
+		if _, err := i.clickhouse.Migrate(ctx); err != nil {
+			return err
+		}
+	}
 	taker, err := i.reporter()
 	if err != nil {
 		return err

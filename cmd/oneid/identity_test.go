@@ -149,6 +149,17 @@ func TestAdoptedRulesGoBeforeThoseThatAnInstanceBeganWith(t *testing.T) {
 	}
 }
 
+// A folder that has been nothing but begun has a report, and each list of it is one.
+func TestIdentityReportOfAFolderThatWasNeverUp(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, "init", "--dir", dir)
+	report := must(t, "identity", "report", "--dir", dir, "--json").stdout
+	if !strings.Contains(report, `"customers": 0`) || !strings.Contains(report, `"bridges": []`) || strings.Contains(report, "null") {
+		t.Errorf("the report:\n%s", report)
+	}
+}
+
 // The report and the past, beside `oneid up` and without it.
 func TestIdentityReportAndHistory(t *testing.T) {
 	t.Parallel()

@@ -158,7 +158,11 @@ var spill = []clickhouse.Setting{
 // Take makes a report. Counts of customers are those of customer_360, whose
 // last refresh they are as old as.
 func (r *Reporter) Take(ctx context.Context) (*Report, error) {
-	out := &Report{Taken: time.Now().UTC().Truncate(time.Second)}
+	// A list without entries is one in JSON, too.
+	out := &Report{
+		Taken: time.Now().UTC().Truncate(time.Second), Platforms: []Platform{}, Biggest: []Customer{}, Bridges: []Bridge{},
+		Identifiers: []Type{}, Inert: []Inert{}, Conflicts: []Conflict{},
+	}
 	r, err := r.inForce(ctx)
 	if err != nil {
 		return nil, err
