@@ -69,7 +69,11 @@ func (r *matchReader) agree() error {
 		return hinted{fmt.Errorf("%s have no column in common to compare (%s)", strings.Join(r.input, ", "), strings.Join(only, "; ")), rename}
 	}
 	if len(only) > 0 {
-		r.in.guessed = append(r.in.guessed, fmt.Sprintf("columns that not all files have are left out (%s); %s", strings.Join(only, "; "), rename))
+		note := fmt.Sprintf("columns that not all files have are left out (%s)", strings.Join(only, "; "))
+		if len(only) > 1 {
+			note += "; " + rename
+		}
+		r.in.guessed = append(r.in.guessed, note)
 	}
 	r.in.table = match.NewTable(r.columns)
 	return nil

@@ -24,8 +24,8 @@ const (
 )
 
 // relatives adds a kind of neighbours who have all in common but what tells one
-// person from another, and says whether there are any. What those agree in is
-// begun anew, for it was learned with them as one entity.
+// person from another, and says whether there are any. Then it is to be learned
+// again, for those were learned as one entity.
 func (l *learning) relatives() (found bool) {
 	var addresses, contacts, personal []int
 	for i := range l.out.Fields {
@@ -36,6 +36,7 @@ func (l *learning) relatives() (found bool) {
 			contacts = append(contacts, i)
 		case compare.Name, compare.ChineseName, compare.Date:
 			personal = append(personal, i)
+		default: // says neither where someone is nor who
 		}
 	}
 	var shared []counted // pairs of one house and one phone
@@ -73,10 +74,6 @@ func (l *learning) relatives() (found bool) {
 		}
 		f.N = append(f.N, append([]float64(nil), p...))
 	}
-	for _, i := range telling {
-		l.out.Fields[i].M = start(l.kind(i))
-	}
-	l.out.Prior = max(l.out.Prior-share, l.out.Prior/10)
 	l.makeRoom()
 	return true
 }
@@ -165,11 +162,11 @@ func (l *learning) contradicting() (warnings []string) {
 			continue
 		}
 		plain := len(groups(l.kind(i), f.M)[0])
-		differ, all := 0.0, 0.0
+		all := 0.0
 		for level := 1; level <= plain; level++ {
 			all += l.expected[0][i][level]
 		}
-		if differ = l.expected[0][i][plain]; differ >= fewestRelatives && differ >= mostContradict*all {
+		if differ := l.expected[0][i][plain]; differ >= fewestRelatives && differ >= mostContradict*all {
 			warnings = append(warnings, fmt.Sprintf("%s: %.0f %% of the pairs that are taken for one entity have values that differ altogether: if it tells one person or thing from another, whole households or groups are taken for one; compare more columns that tell them apart, or say exclusive: true at it in a model", f.Name, 100*differ/all))
 		}
 	}
