@@ -178,7 +178,7 @@ func (f *Files) expand(visit Visitor) (paths []string, err error) {
 	return paths, nil
 }
 
-// idle: files that programs leave beside those of people.
+// Idle tells files that programs leave beside those of people.
 func Idle(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "~$") || name == "Thumbs.db" || name == "desktop.ini"
 }
