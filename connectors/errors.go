@@ -88,7 +88,9 @@ func (e *Error) Error() string {
 	b.WriteString(e.Platform)
 	switch {
 	case e.Op == "" && e.SystemCode == "": // nothing was called
-		b.WriteString(": shop " + e.Shop)
+		if e.Shop != "" {
+			b.WriteString(": shop " + e.Shop)
+		}
 	default:
 		if e.Op != "" {
 			b.WriteString(": call " + e.Op)

@@ -92,16 +92,16 @@ func (r *matchReader) renamed(path string, unused map[string]string) (header []s
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	header = slices.Clone(table.Header())
-	for i, column := range header {
-		to, ok := r.cmd.Rename[column]
-		if !ok {
-			continue
+	for i, column := range table.Header() {
+		if to, ok := r.cmd.Rename[column]; ok {
+			delete(unused, column)
+			header[i] = to
 		}
-		delete(unused, column)
-		if slices.Contains(header, to) {
+	}
+	for i, column := range table.Header() {
+		if to, ok := r.cmd.Rename[column]; ok && (slices.Index(header, to) < i || slices.Contains(header[i+1:], to)) {
 			return nil, hinted{fmt.Errorf("%s: --rename %s=%s: it has a column %q already", path, column, to, to), "rename that one, too, or give another name"}
 		}
-		header[i] = to
 	}
 	return header, nil
 }

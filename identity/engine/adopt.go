@@ -70,8 +70,24 @@ func (e *Engine) typeOf(id uint32) identity.IdentifierType {
 // unsettleOldWays leaves to the next batch the customers of a state that another way
 // has made and who may be others now: those who may have met their bound, so that one of
 // the two sides had more than half of what it allows, and those to whom several shared
-// values lead of a type that has a bound of a shop's persons.
+// values lead, or one that others bear, too, of a type that has a bound of a shop's persons.
 func (e *Engine) unsettleOldWays() {
+	t := &e.tables
+	for id := range uint32(t.identifiers.len()) {
+		rule, joins := e.rules.Types[e.typeOf(id)], int(t.joins(id))
+		if rule == nil || rule.PerShop == 0 || joins < 2 || rule.Accounts > 0 && joins > rule.Accounts {
+			continue
+		}
+		first := none // of who bears it
+		for n := t.ofIdentifier(id); n != none; n = t.sighting(n).nextOfIdentifier {
+			switch account := t.sighting(n).account; {
+			case first == none:
+				first = account
+			case t.accounts.at(account).leader != t.accounts.at(first).leader:
+				e.unsettled = append(e.unsettled, first, account)
+			}
+		}
+	}
 	for n := range uint32(e.tables.accounts.len()) {
 		if e.tables.accounts.at(n).leader != n {
 			continue

@@ -18,6 +18,8 @@ const (
 	together = 0.5
 	// fewestRelatives is how many such pairs there must be.
 	fewestRelatives = 5
+	// fewestSame is how many pairs must have both in common for each that has neither.
+	fewestSame = 0.05
 	// mostContradict is the share of the pairs of one entity from which differing
 	// names or dates are more than slips.
 	mostContradict = 0.5
@@ -84,7 +86,10 @@ func (l *learning) telling(personal []int, shared []counted) (list []int) {
 	tells := make([]bool, len(l.out.Fields))
 	for n, i := range personal {
 		for _, k := range personal[:n] {
-			var either, both float64
+			if l.kind(i) == compare.Date && l.kind(k) == compare.Date {
+				continue // when things were done differs for one person, too
+			}
+			var either, both, same float64
 			for _, s := range shared {
 				a, b := s.pattern.level(i), s.pattern.level(k)
 				if a == 0 || b == 0 {
@@ -97,8 +102,12 @@ func (l *learning) telling(personal []int, shared []counted) (list []int) {
 				if x && y {
 					both += s.n
 				}
+				if a == 1 && b == 1 {
+					same += s.n
+				}
 			}
-			if both >= fewestRelatives && both >= together*either {
+			// Somebody is there twice, or nobody is told apart by these.
+			if both >= fewestRelatives && both >= together*either && same >= max(fewestRelatives, fewestSame*both) {
 				tells[i], tells[k] = true, true
 			}
 		}

@@ -22,8 +22,15 @@ const (
 // they stand for none, and records with one would be taken for alike. It says which,
 // by a row that has it, and how often; no value is told.
 func (t *Table) EmptyStandIns() (notes []string) {
+	if len(t.columns) < 2 {
+		return nil // nothing says whether it is one, or one entity that is often there
+	}
+	found := make([][]uint32, len(t.columns))
+	for c := range t.columns { // all, before the first is emptied
+		found[c] = slices.DeleteFunc(t.standIns(c), func(number uint32) bool { return t.oneEntity(c, number) })
+	}
 	for c, name := range t.columns {
-		for _, number := range t.standIns(c) {
+		for _, number := range found[c] {
 			row := slices.Index(t.cells[c], number)
 			n := t.counts[c][number]
 			filled := t.rows - t.counts[c][0]
@@ -68,9 +75,40 @@ func (t *Table) standIns(column int) []uint32 {
 			break
 		}
 		rest -= n
-		if n >= outstanding*counts[order[i+1]] && float64(different-i-1) >= nearlyUnique*float64(rest) {
+		if 2*rest >= filled && n >= outstanding*counts[order[i+1]] && float64(different-i-1) >= nearlyUnique*float64(rest) {
 			return order[:i+1]
 		}
 	}
 	return nil
+}
+
+// oneEntity says that the records with a value have most of the other columns that tell
+// records apart in common, too: they are one entity that is often there, and the value
+// is no stand-in.
+func (t *Table) oneEntity(column int, number uint32) bool {
+	shared, telling := 0, 0
+	for c := range t.columns {
+		different := 0
+		for _, n := range t.counts[c][1:] {
+			if n > 0 {
+				different++
+			}
+		}
+		if c == column || float64(different) < nearlyUnique*float64(t.rows-t.counts[c][0]-t.counts[column][number]) {
+			continue
+		}
+		telling++
+		of, most, filled := map[uint32]int{}, 0, 0
+		for row, cell := range t.cells[column] {
+			if v := t.cells[c][row]; cell == number && v != 0 {
+				filled++
+				of[v]++
+				most = max(most, of[v])
+			}
+		}
+		if 2*most > filled && filled > 0 {
+			shared++
+		}
+	}
+	return 2*shared > telling
 }

@@ -58,3 +58,27 @@ func either(yes bool, a, b string) string {
 	}
 	return b
 }
+
+// Who stands in a table often is nobody's stand-in: his rows have the rest in common, too.
+func TestWhoIsOftenThereIsNoStandIn(t *testing.T) {
+	t.Parallel()
+	table := NewTable([]string{"name", "phone", "born"})
+	for i := range 200 {
+		who := either(i < 12, "one", fmt.Sprintf("v%d", i/2))
+		table.Add(0, []string{"n" + who, "p" + who, either(i >= 180, "1900-01-01", "d"+who)})
+	}
+	notes := table.EmptyStandIns()
+	if table.Value(0, 0) != "none" || table.Value(0, 1) != "pone" || table.Value(0, 2) != "done" {
+		t.Errorf("the rows of one person are %q %q %q; told %q", table.Value(0, 0), table.Value(0, 1), table.Value(0, 2), notes)
+	}
+	if table.Value(190, 2) != "" || len(notes) != 1 {
+		t.Errorf("the default date is %q; told %q", table.Value(190, 2), notes)
+	}
+	one := NewTable([]string{"song"})
+	for i := range 200 {
+		one.Add(0, []string{either(i < 20, "one", fmt.Sprintf("v%d", i))})
+	}
+	if notes := one.EmptyStandIns(); len(notes) > 0 {
+		t.Errorf("of one column is told %q", notes)
+	}
+}

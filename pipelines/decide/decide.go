@@ -365,9 +365,16 @@ func (r *register) freeWithout(words []identity.Decision, at int64) error {
 		after.Add(identity.Decision{ID: "undo of " + w.ID, Kind: identity.Undo, Undoes: w.ID, At: at})
 	}
 	pair := identity.PairOf(about.A, about.B)
-	before, _ := r.set.Verdict(pair)
+	// A word that comes back is against the opposite about its own pair, too: after has
+	// it already.
+	_, was, _ := r.set.Get(about.ID)
+	_, is, _ := after.Get(about.ID)
+	before, known := r.set.Verdict(pair)
+	if was == identity.Undone && is != identity.Undone && known && before.Kind != about.Kind {
+		return r.free(about)
+	}
 	now, ok := after.Verdict(pair)
-	if !ok || now.ID == before.ID {
+	if !ok || known && now.Kind == before.Kind {
 		return nil
 	}
 	return r.conflict(after.Against(identity.Decision{Kind: now.Kind, A: pair.A, B: pair.B}))

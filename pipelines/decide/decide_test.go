@@ -465,6 +465,34 @@ func TestAnUndoRevealsNoContradiction(t *testing.T) {
 	}
 }
 
+// A word that an undo brings back is against the opposite that was said since about its
+// own pair; taking back one of two equal words changes nothing, and is never refused.
+func TestAWordThatComesBack(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]events.DecisionKind{"same": events.DecisionKind_DECISION_KIND_SAME, "different": events.DecisionKind_DECISION_KIND_DIFFERENT}
+	for first, then := range map[string]string{"same": "different", "different": "same"} {
+		r := newRig(t, 3)
+		pair := []string{account(0), account(1)}
+		r.told(t, &events.Decision{DecisionId: "first", Kind: kinds[first], Accounts: pair},
+			&events.Decision{DecisionId: "undo", Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: "first"},
+			&events.Decision{DecisionId: "then", Kind: kinds[then], Accounts: pair})
+		r.resolve()
+		var conflict *ConflictError
+		if _, _, err := r.desk.Undo(t.Context(), "undo", "Bob", why); !errors.As(err, &conflict) || len(conflict.With) != 1 || conflict.With[0].ID != "then" {
+			t.Errorf("%s comes back: %v, want that it contradicts what was said then", first, err)
+		}
+	}
+	r := newRig(t, 3)
+	r.told(t, &events.Decision{DecisionId: "one", Kind: kinds["same"], Accounts: []string{account(0), account(1)}},
+		&events.Decision{DecisionId: "two", Kind: kinds["same"], Accounts: []string{account(0), account(1)}},
+		&events.Decision{DecisionId: "path", Kind: kinds["same"], Accounts: []string{account(1), account(2)}},
+		&events.Decision{DecisionId: "not", Kind: kinds["different"], Accounts: []string{account(0), account(2)}})
+	r.resolve()
+	if _, _, err := r.desk.Undo(t.Context(), "two", "Bob", why); err != nil {
+		t.Errorf("one of two equal words is taken back: %v", err)
+	}
+}
+
 // What another desk has said with a clock that runs ahead can be taken back, and other
 // rules can follow its own, at once: the new word is later than what it answers.
 func TestAClockThatRunsAhead(t *testing.T) {

@@ -59,11 +59,12 @@ func withoutCurrency(text string) string {
 	return text
 }
 
-// wholeNumber joins the digits of a whole number, whose thousands one sign may part.
+// wholeNumber joins the digits of a whole number, whose thousands one sign may part, in
+// India their hundreds too (12,34,567).
 func wholeNumber(text string) (digits string, ok bool) {
 	groups := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(",. '\u00a0\u202f", r) })
 	for i, group := range groups {
-		if strings.TrimLeft(group, "0123456789") != "" || i > 0 && len(group) != 3 || i == 0 && len(groups) > 1 && len(group) > 3 {
+		if strings.TrimLeft(group, "0123456789") != "" || i > 0 && len(group) != 3 && (len(group) != 2 || i == len(groups)-1) || i == 0 && len(groups) > 1 && len(group) > 3 {
 			return "", false
 		}
 	}

@@ -9,6 +9,8 @@ func TestAmount(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ raw, want string }{
 		"plain":                    {"12.50", "12.50"},
+		"lakhs":                    {"₹12,34,567", "1234567"},
+		"no number of two":         {"12,34", "12.34"},
 		"dollars":                  {"$12.00", "12.00"},
 		"euros, comma":             {"12,50 €", "12.50"},
 		"code before":              {"USD 1,234.50", "1234.50"},

@@ -54,7 +54,8 @@ func look(t *match.Table, place int) column {
 		} else if year {
 			c.year += w
 		}
-		if plain, ok := compare.Amount(text); ok {
+		// Longer ones may be phones in groups of three.
+		if plain, ok := compare.Amount(text); ok && (len(plain) < 7 || strings.IndexByte(plain, '.') >= 0) {
 			text = plain
 		}
 		if at := strings.IndexByte(text, '@'); at > 0 && strings.IndexByte(text[at:], '.') > 0 && !strings.Contains(text, " ") {

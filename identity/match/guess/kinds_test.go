@@ -55,6 +55,7 @@ func TestKindOfAColumn(t *testing.T) {
 		"days, and NULL":             {share(0.5, day, func() string { return "NULL" }), compare.Date},
 		"seven in ten are e-mails":   {share(0.7, mail, word), compare.Email},
 		"mails, and none":            {share(0.3, mail, func() string { return "none" }), compare.Email},
+		"phones in groups of three":  {func() string { return fmt.Sprintf("6%02d %03d %03d", r.IntN(100), r.IntN(1000), r.IntN(1000)) }, compare.Phone},
 		"phones, and N/A":            {share(0.4, func() string { return fmt.Sprintf("07%09d", r.IntN(1e9)) }, func() string { return "N/A" }), compare.Phone},
 		"companies":                  {share(0.8, func() string { return company() + one("有限公司,股份有限公司,集团") }, company), compare.Text},
 		"companies, the town behind": {func() string { return company() + "有限公司（杭州）" }, compare.Text},

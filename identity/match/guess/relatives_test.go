@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"oneid/identity/match"
 )
@@ -78,5 +79,32 @@ func TestRelativesStayApart(t *testing.T) {
 				t.Errorf("%s, seed %d: precision %.3f, recall %.3f, said that links contradict themselves: %t; want %.2f, %.2f, %t", name, seed, precision, recall, said, c.precision, c.recall, c.said)
 			}
 		}
+	}
+}
+
+// When things were done differs for one person, too: such dates tell no relatives apart.
+func TestDatesOfEventsTellNobodyApart(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 0))
+	day := func() string {
+		return time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, r.IntN(2200)).Format(time.DateOnly)
+	}
+	word := func(letters int) string {
+		var b strings.Builder
+		for range letters {
+			b.WriteByte(byte('a' + r.IntN(26)))
+		}
+		return b.String()
+	}
+	table, truth := match.NewTable([]string{"name", "address", "phone", "created_at", "updated_at"}), []uint32(nil)
+	for who := range 700 {
+		name, address, phone := word(6)+" "+word(8), fmt.Sprintf("%d %s street", 1+r.IntN(90), word(7)), fmt.Sprintf("07%09d", r.IntN(1e9))
+		for range 1 + r.IntN(3) {
+			table.Add(0, []string{name, address, phone, day(), day()})
+			truth = append(truth, uint32(who))
+		}
+	}
+	if precision, recall, _ := quality(t, table, truth); precision < 0.98 || recall < 0.95 {
+		t.Errorf("precision %.3f, recall %.3f", precision, recall)
 	}
 }

@@ -1468,7 +1468,8 @@ AS SELECT
         r.before_shipping = 1, 1,
         o.order_id = '', NULL,
         o.shipped_at > toDateTime(0, 'UTC'), if(r.created_at > toDateTime(0, 'UTC'), toUInt8(r.created_at < o.shipped_at), NULL),
-        o.status IN ('created', 'paid', 'closed'), 1,
+        o.status IN ('created', 'paid'), 1,
+        o.status = 'closed' AND r.platform IN ('tmall', 'douyin', 'weidian'), 1,
         NULL) AS before_shipping,
     toTimeZone(r.created_at, 'Asia/Shanghai') AS created_at,
     if(toUnixTimestamp(r.finished_at) = 0, NULL, toTimeZone(r.finished_at, 'Asia/Shanghai')) AS finished_at
