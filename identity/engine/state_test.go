@@ -222,6 +222,44 @@ func TestStateOfTheWayThatTossed(t *testing.T) {
 	}
 }
 
+// One shared phone tears, too, where what is stronger has made the persons of a shop:
+// such a customer of the former way is looked at again as well.
+func TestOnePhoneThatWasTossed(t *testing.T) {
+	t.Parallel()
+	carded := func(account string, phone, card byte) engine.Update {
+		u := shared(account, phone)
+		if phone == 0 {
+			u.Evidence = u.Evidence[:0]
+		}
+		if card > 0 {
+			u.Evidence = append(u.Evidence, identity.Evidence{Identifier: identity.Identifier{Type: identity.MemberCard, Hash: identity.Hash{card}}, Role: identity.RoleMember, Source: u.Account.Platform})
+		}
+		return u
+	}
+	text := []byte("largest_customer: 99\ntypes:\n  member_card: {priority: 1, join: {member: 95}}\n  phone: {priority: 2, join: {member: 90}, per_shop: 1}\n")
+	store := engine.NewMemory()
+	made := open(t, store, parsed(t, strings.Replace(string(text), ", per_shop: 1", "", 1)))
+	apart := identity.Decision{ID: "not", Kind: identity.Different}
+	apart.A, apart.B = shared("tmall/f/a", 0).Account, shared("tmall/f/b", 0).Account
+	updates := []engine.Update{carded("tmall/f/a", 0, 1), carded("tmall/g/a", 9, 1), carded("tmall/f/b", 0, 2), carded("tmall/h/b", 9, 2), carded("weidian/1/c", 9, 0)}
+	if _, err := made.Apply(1, updates, []identity.Decision{apart}); err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(made); len(got) != 2 {
+		t.Fatalf("customers %v: the state is not as it was", got)
+	}
+	if err := store.Commit([]engine.Row{{Table: 'r', Key: []byte{}, Value: text}, {Table: 'w', Key: []byte{}, Value: []byte{2}}}); err != nil {
+		t.Fatal(err)
+	}
+	e := open(t, store, parsed(t, string(text)))
+	if _, err := e.Apply(2, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(e); len(got) != 3 {
+		t.Errorf("customers %v, want who was tossed alone", got)
+	}
+}
+
 // Who leaves the customer that he was led by was split from it, though he comes to
 // another: whoever he comes to was merged.
 func TestWhoLeavesItsLeaderIsSplit(t *testing.T) {

@@ -516,3 +516,20 @@ func TestPatientCallsLeaveQuota(t *testing.T) {
 		})
 	}
 }
+
+// Who calls needs some of a rate, also where none of its calls came through since its
+// need was counted: others that need all of it would leave it nothing, for good.
+func TestWhoCallsNeedsSome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, rate := range []float64{0.1, 1, 40} {
+			b := &bucket{limit: Limit{Name: "n", PerSecond: rate}, share: rate, need: rate}
+			for range 4 {
+				if need := b.demand(true).Need; need <= 0 || need > rate {
+					t.Errorf("of %g a second are needed %g", rate, need)
+				}
+				time.Sleep(needEvery)
+			}
+		}
+	})
+}
