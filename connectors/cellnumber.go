@@ -4,6 +4,8 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+
+	"oneid/internal/tablefile"
 )
 
 // What can be wrong with a cell that holds a number of something.
@@ -11,7 +13,7 @@ var (
 	ErrNoNumber = errors.New("is empty")
 	ErrRuined   = errors.New("is a number that a spreadsheet has rounded (as in 3.7E+18, 3,700,000,000,000,000,000 or 3700000000000000000.00): " +
 		"export the file anew, and import it without opening it in between, or open it with this column as text")
-	ErrRounded = errors.New("is one of long numbers that all end in zeros: a spreadsheet has rounded those of the whole table: " +
+	ErrRounded = errors.New("is one of long numbers that all end in zeros, or have the digits that a program keeps of floating points: those of the whole table were rounded: " +
 		"export the file anew, and import it without opening it in between, or open it with this column as text")
 	errNumber = errors.New("is no number of an order: it has no digit, blanks in it, or more than 64 characters")
 )
@@ -119,14 +121,22 @@ func CellNumbers(cell string) (numbers []string, err error) {
 }
 
 // MaybeRuined says that a cell's number is not marked as text and ends as one of
-// which a spreadsheet kept 15 digits. One of 18 digits in 1,000 does so by itself:
-// the number alone tells nothing.
-func MaybeRuined(cell string) bool {
+// which a spreadsheet kept 15 digits, or has the digits of a 64-bit float. One of
+// 18 digits in 50 is so by itself: the number alone tells nothing.
+func MaybeRuined(cell string) bool { return HasZeros(cell) || MaybeFloat(cell) }
+
+// HasZeros says that a cell's number is not marked as text and ends as one of
+// which a spreadsheet kept 15 digits. One of 18 digits in 1,000 does so by itself.
+func HasZeros(cell string) bool {
 	if !strings.HasSuffix(cell, "0") { // nearly all others
 		return false
 	}
 	return IsLong(cell) && strings.Trim(cell[spreadDigits:], "0") == ""
 }
+
+// MaybeFloat says that a cell's number is not marked as text and has the digits
+// of a 64-bit float: see tablefile.IsFloat.
+func MaybeFloat(cell string) bool { return IsLong(cell) && tablefile.IsFloat(cell) }
 
 // IsLong says that a cell is a number that is not marked as text, of more digits
 // than a spreadsheet keeps.

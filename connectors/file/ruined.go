@@ -11,7 +11,7 @@ import (
 
 // unruined are the rows of one number without those of several entities, whose
 // numbers a spreadsheet has made one: these go to the dead letter. A number of 18
-// digits that it has rounded looks as one in 1,000 does; that rows of one file have
+// digits that was rounded looks as one in 50 does; that rows of one file have
 // it and disagree gives it away. total is how many rows there are of the number.
 func (g *gathering) unruined(rows []gathered, total int) (sound []gathered, err error) {
 	if total > mostRows { // so many are refused together
@@ -53,32 +53,52 @@ func (r gathered) rounded() int {
 
 // fewLong is how many different long numbers a column must have, all with zeros
 // where a spreadsheet makes them, to be taken for rounded: of 18 digits, one table
-// in a billion has them by itself.
+// in a billion has them by itself. That all are floats is known of one more: less
+// than one table in a million has so many by itself.
 const fewLong = 3
+
+// floatDigits is how many digits of a number a float of 64 bits keeps, or nearly.
+const floatDigits = 16
 
 // longNumbers looks at the long numbers of one column of a table that are not
 // marked as text.
 type longNumbers struct {
-	column  int
-	healthy bool     // there is one that no spreadsheet has rounded
-	zeros   []string // different ones that end as rounded ones do, at most fewLong
+	column int
+	zeros  roundings // as a spreadsheet rounds
+	floats roundings // as a program does that keeps floats of 64 bits
+}
+
+// roundings are the numbers of a column that one kind of rounding may have made.
+type roundings struct {
+	healthy bool     // there is one that it would not have left so
+	found   []string // different ones that it may have made, as many as tell
 }
 
 func (n *longNumbers) see(fields []string) {
 	cell := fields[n.column]
+	if !connectors.IsLong(cell) {
+		return
+	}
+	n.zeros.see(cell, fewLong, connectors.HasZeros)
+	if len(cell) > floatDigits {
+		n.floats.see(cell, fewLong+1, connectors.MaybeFloat)
+	}
+}
+
+func (r *roundings) see(cell string, enough int, maybe func(string) bool) {
 	switch {
-	case n.healthy || !connectors.IsLong(cell):
-	case !connectors.MaybeRuined(cell):
-		n.healthy = true
-	case len(n.zeros) < fewLong && !slices.Contains(n.zeros, cell):
-		n.zeros = append(n.zeros, strings.Clone(cell)) // the row's memory is used again
+	case r.healthy:
+	case !maybe(cell):
+		r.healthy = true
+	case len(r.found) < enough && !slices.Contains(r.found, cell):
+		r.found = append(r.found, strings.Clone(cell)) // the row's memory is used again
 	}
 }
 
 // roundedOf are the columns that a spreadsheet has rounded as a whole.
 func roundedOf(numbers []longNumbers) (columns []int) {
 	for _, n := range numbers {
-		if !n.healthy && len(n.zeros) == fewLong {
+		if !n.zeros.healthy && len(n.zeros.found) == fewLong || !n.floats.healthy && len(n.floats.found) == fewLong+1 {
 			columns = append(columns, n.column)
 		}
 	}
@@ -111,7 +131,7 @@ func clashes(rows []gathered) (ruined map[int]int, entity bool) {
 				}
 			}
 		}
-		if o.line < 0 || o.line == o.key || !connectors.MaybeRuined(row.fields[o.line]) {
+		if o.line < 0 || o.line == o.key || !connectors.HasZeros(row.fields[o.line]) {
 			continue
 		}
 		at := place{row.index, row.fields[o.line]}

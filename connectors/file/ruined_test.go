@@ -2,6 +2,7 @@ package file
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -16,22 +17,33 @@ func TestATableThatASpreadsheetRounded(t *testing.T) {
 		}
 		return text
 	}
+	floats := func(format byte, precision, n int) (text string) {
+		for i := range n {
+			text += strconv.FormatFloat(float64(3701234567890123457+i*7919), format, precision, 64) + ",a,1,5\n"
+		}
+		return text
+	}
 	const header = "order,who,at,paid\n"
 	for name, c := range map[string]struct {
 		text             string
 		refused, records int
 	}{
-		"60 of 18 digits":        {text: header + numbers("3701234567890%02d000", 60), refused: 60},
-		"3 of 16 digits":         {text: header + numbers("37012345678901%d0", 3), refused: 3},
-		"two tell nothing":       {text: header + numbers("3701234567890%02d000", 2), records: 2},
-		"one of them twice":      {text: header + numbers("3701234567890%02d000", 2) + numbers("3701234567890%02d000", 1), records: 2},
-		"one healthy":            {text: header + numbers("3701234567890%02d000", 60) + "370123456789012345,a,1,5\n", records: 61},
-		"the healthy one before": {text: header + "370123456789012345,a,1,5\n" + numbers("3701234567890%02d000", 60), records: 61},
-		"short ones beside":      {text: header + numbers("%d", 5) + numbers("3701234567890%02d000", 3), refused: 3, records: 5},
-		"marked ones":            {text: header + numbers(`="3701234567890%02d000"`, 60), records: 60},
-		"a marked one beside":    {text: header + numbers("3701234567890%02d000", 60) + "=\"370123456789012000\",a,1,5\n", refused: 60, records: 1},
-		"15 digits":              {text: header + numbers("37012345678%d000", 9), records: 9},
-		"lines":                  {text: "order,line,what\n=\"1\",370123456789010000,x\n=\"1\",370123456789020000,x\n=\"2\",370123456789030000,x\n", refused: 3},
+		"60 of 18 digits":           {text: header + numbers("3701234567890%02d000", 60), refused: 60},
+		"3 of 16 digits":            {text: header + numbers("37012345678901%d0", 3), refused: 3},
+		"two tell nothing":          {text: header + numbers("3701234567890%02d000", 2), records: 2},
+		"one of them twice":         {text: header + numbers("3701234567890%02d000", 2) + numbers("3701234567890%02d000", 1), records: 2},
+		"one healthy":               {text: header + numbers("3701234567890%02d000", 60) + "370123456789012345,a,1,5\n", records: 61},
+		"the healthy one before":    {text: header + "370123456789012345,a,1,5\n" + numbers("3701234567890%02d000", 60), records: 61},
+		"short ones beside":         {text: header + numbers("%d", 5) + numbers("3701234567890%02d000", 3), refused: 3, records: 5},
+		"marked ones":               {text: header + numbers(`="3701234567890%02d000"`, 60), records: 60},
+		"a marked one beside":       {text: header + numbers("3701234567890%02d000", 60) + "=\"370123456789012000\",a,1,5\n", refused: 60, records: 1},
+		"15 digits":                 {text: header + numbers("37012345678%d000", 9), records: 9},
+		"10 as JavaScript has them": {text: header + floats('f', -1, 10), refused: 10},
+		"10 as whole floats":        {text: header + floats('f', 0, 10), refused: 10},
+		"3 of them tell nothing":    {text: header + floats('f', -1, 3), records: 3},
+		"a healthy one beside":      {text: header + floats('f', -1, 10) + "3701234567890123457,a,1,5\n", records: 11},
+		"marked floats":             {text: header + strings.ReplaceAll(floats('f', -1, 10), "37012", "\t37012"), records: 10},
+		"lines":                     {text: "order,line,what\n=\"1\",370123456789010000,x\n=\"1\",370123456789020000,x\n=\"2\",370123456789030000,x\n", refused: 3},
 	} {
 		for _, pageRows := range []int{1, 100} {
 			got, _ := records(t, export(t, pageRows, putFile(t, t.TempDir(), "100-a.csv", c.text)), "orders", "", 0)
@@ -39,7 +51,7 @@ func TestATableThatASpreadsheetRounded(t *testing.T) {
 			for _, one := range got {
 				if strings.HasPrefix(one, "refused") {
 					refused++
-					if !strings.Contains(one, "a spreadsheet has rounded those of the whole table") {
+					if !strings.Contains(one, "those of the whole table were rounded") {
 						t.Errorf("%s: %s", name, one)
 					}
 				}

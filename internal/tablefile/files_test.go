@@ -565,6 +565,8 @@ func TestLongNumbersOfAWorkbook(t *testing.T) {
 		"18 digits":              {[2]string{cell("A2", formula, "691234567890123000"), cell("A3", text, "700000000000000000")}, []string{"6.91234567890123E+17", "\t700000000000000000"}},
 		"written with exponents": {[2]string{cell("A2", number, "6.91234567890123E+18"), cell("A3", number, "6.91234567890123E+018")}, []string{"6.91234567890123E+18", "6.91234567890123E+018"}},
 		"15 digits":              {[2]string{cell("A2", number, "691234567890123"), cell("A3", number, "700000000000000")}, []string{"691234567890123", "700000000000000"}},
+		"as JavaScript has it":   {[2]string{cell("A2", number, "6912345678901234000"), cell("A3", text, "6912345678901234567")}, []string{"6.912345678901234E+18", "\t6912345678901234567"}},
+		"as a whole float":       {[2]string{cell("A2", number, "6912345678901234688"), cell("A3", text, "6912345678901234567")}, []string{"6.912345678901235E+18", "\t6912345678901234567"}},
 		"with all digits":        {[2]string{cell("A2", number, "6912345678901230000"), cell("A3", number, "6912345678901234567")}, []string{"\t6912345678901230000", "\t6912345678901234567"}},
 	} {
 		for _, keep := range []bool{true, false} {
