@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"compress/flate"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -66,15 +68,43 @@ func (f *Files) archive(ctx context.Context, in io.ReaderAt, size int64, from so
 		if strings.HasSuffix(name, "/") || strings.HasPrefix(name, "__MACOSX/") || Idle(base) {
 			continue
 		}
-		inner := source{name: from.name + "/" + name, base: base, modified: entry.Modified}
-		if entry.Modified.Year() < 1990 {
-			inner.modified = from.modified
-		}
+		inner := source{name: from.name + "/" + name, base: base, modified: written(entry, from.modified)}
 		if err := f.entry(ctx, entries, i, inner, visit); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// wallClocks is the zone of the clocks by which programs in China write zips.
+var wallClocks = time.FixedZone("GMT+8", 8*60*60)
+
+// written is when a file of a zip was last written; the zip itself was at zipped.
+// Most zips, those of Windows among them, tell it by a wall clock of no zone, which
+// the library takes for UTC: a file would be newer by hours than it is, and win
+// over one that says more.
+func written(entry *zip.File, zipped time.Time) time.Time {
+	at := entry.Modified
+	if !hasInstant(entry.Extra) {
+		at = time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), 0, wallClocks)
+	}
+	if at.Year() < 1990 || at.After(zipped) {
+		return zipped // it has no time, or one of another clock
+	}
+	return at
+}
+
+// hasInstant says whether the extra fields of a zip's entry tell a time that
+// stands for one moment: those of NTFS and of Unix (APPNOTE 4.5.5, 4.6.1).
+func hasInstant(extra []byte) bool {
+	for len(extra) >= 4 {
+		id, size := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
+		if id == 0x000a || id == 0x000d || id == 0x5455 || id == 0x5855 {
+			return true
+		}
+		extra = extra[min(len(extra), 4+size):]
+	}
+	return false
 }
 
 // entry visits the tables of one file of a zip.
