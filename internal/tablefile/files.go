@@ -229,11 +229,15 @@ func (f *Files) file(ctx context.Context, path string, visit Visitor) error {
 	case "PK\x03\x04", "PK\x05\x06":
 		at := &counterAt{ReaderAt: in, counter: counter{files: f, ctx: ctx}}
 		return f.archive(ctx, at, info.Size(), seen, visit)
-	case "\xd0\xcf\x11\xe0":
-		return f.encryptedWorkbook(ctx, path, seen, visit)
+	case compound:
+		return f.encryptedWorkbook(ctx, counted, info.Size(), seen, visit)
 	}
 	return f.csv(counted, seen, visit)
 }
+
+// compound is how the files begin that Office kept before it took to zips: old
+// workbooks, and those under a password.
+const compound = "\xd0\xcf\x11\xe0"
 
 // source is where a table is found.
 type source struct {

@@ -47,14 +47,29 @@ func (f *Files) workbook(ctx context.Context, z *zip.Reader, in io.ReaderAt, siz
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
 	}
 	defer done()
-	read := &book{
-		size: uint64(size), entire: sync.OnceValue(func() error { return whole(z) }), shared: func() bool { return sharedParts(z) }, rounded: sync.OnceValue(func() map[float64]bool { return roundedIn(z) }),
+	opened, err := excelize.OpenFile(path, f.opening(inMemory))
+	if err != nil {
+		return unopened(opened, from, err)
 	}
-	return f.sheets(ctx, path, read, from, visit)
+	return f.sheets(ctx, bookOf(opened, z, size), from, visit)
+}
+
+// unopened says that a workbook could not be opened, and takes away what that left
+// on disk.
+func unopened(book *excelize.File, from source, err error) error {
+	if book != nil {
+		_ = book.Close()
+	}
+	return fmt.Errorf("read %s: it is no workbook that can be read: %w", from.name, plainError(err))
+}
+
+// opening are the library's settings; of a part more than held lies on disk.
+func (f *Files) opening(held int64) excelize.Options {
+	return excelize.Options{RawCellValue: true, UnzipXMLSizeLimit: held, UnzipSizeLimit: maxWorkbook, TmpDir: f.Temp}
 }
 
 // pathOf gives a path of what is open, since the library for workbooks opens by
-// path. What was sealed, or lies in a zip, has none of its own: it is a file without
+// path. What lies in a zip has none of its own: it is a file without
 // a name, which no one finds after this process, however that ends.
 func (f *Files) pathOf(in io.ReaderAt, size int64) (path string, done func(), err error) {
 	file, ok := in.(*os.File)
@@ -74,35 +89,6 @@ func (f *Files) pathOf(in io.ReaderAt, size int64) (path string, done func(), er
 		return file.Name(), done, nil
 	}
 	return fmt.Sprintf("/dev/fd/%d", file.Fd()), done, nil
-}
-
-// encryptedWorkbook visits the sheets of a workbook with a password. It is
-// decrypted in memory, and then looked at as any other: whoever seals a file may
-// mean harm, too.
-func (f *Files) encryptedWorkbook(ctx context.Context, path string, from source, visit Visitor) error {
-	const most = 32 << 20
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read %s: %w", from.name, plainError(err))
-	case info.Size() > most:
-		return fmt.Errorf("read %s: a workbook with a password, or of the old kind (.xls), and larger than 32 MiB: save it as CSV, or as XLSX without a password", from.name)
-	case f.Password == "":
-		return fmt.Errorf("read %s: %w, or a workbook of the old kind (.xls): give its password, or save it as XLSX or CSV", from.name, ErrPassword)
-	}
-	sealed, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", from.name, plainError(err))
-	}
-	plain, err := excelize.Decrypt(sealed, &excelize.Options{Password: f.Password})
-	var z *zip.Reader
-	if err == nil {
-		z, err = zip.NewReader(bytes.NewReader(plain), int64(len(plain)))
-	}
-	if err != nil { // a wrong password gives anything
-		return fmt.Errorf("read %s: %w: the password is wrong, or it is a workbook of the old kind (.xls): save it as XLSX or CSV", from.name, ErrPassword)
-	}
-	return f.workbook(ctx, z, bytes.NewReader(plain), int64(len(plain)), from, visit)
 }
 
 // vet looks at a workbook of a size before it is read: how much it unpacks to,
@@ -240,6 +226,13 @@ type book struct {
 	rounded func() map[float64]bool
 }
 
+// bookOf is a workbook that was opened, with its zip and its size.
+func bookOf(opened *excelize.File, z *zip.Reader, size int64) *book {
+	return &book{
+		File: opened, size: uint64(size), entire: sync.OnceValue(func() error { return whole(z) }), shared: func() bool { return sharedParts(z) }, rounded: sync.OnceValue(func() map[float64]bool { return roundedIn(z) }),
+	}
+}
+
 // spreadDigits is how many digits of a number a spreadsheet keeps; the others
 // it makes zeros.
 const spreadDigits = 15
@@ -354,18 +347,8 @@ func (b *book) take(cells []string) error {
 	return nil
 }
 
-// sheets visits the sheets of the workbook of a path.
-func (f *Files) sheets(ctx context.Context, path string, book *book, from source, visit Visitor) (err error) {
-	opened, err := excelize.OpenFile(path, excelize.Options{
-		RawCellValue: true, UnzipXMLSizeLimit: inMemory, UnzipSizeLimit: maxWorkbook, TmpDir: f.Temp,
-	})
-	if err != nil {
-		if opened != nil {
-			_ = opened.Close() // what it left on disk
-		}
-		return fmt.Errorf("read %s: it is no workbook that can be read: %w", from.name, plainError(err))
-	}
-	book.File = opened
+// sheets visits the sheets of a workbook, and closes it.
+func (f *Files) sheets(ctx context.Context, book *book, from source, visit Visitor) (err error) {
 	defer func() { err = errors.Join(err, book.Close()) }()
 	if err := book.sound(); err != nil {
 		return fmt.Errorf("read %s: %w", from.name, err)

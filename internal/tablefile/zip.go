@@ -2,6 +2,7 @@ package tablefile
 
 import (
 	"archive/zip"
+	"bufio"
 	"compress/flate"
 	"context"
 	"encoding/binary"
@@ -121,18 +122,25 @@ func (f *Files) entry(ctx context.Context, entries *zipped, i int, from source, 
 		return fmt.Errorf("read %s: %w", from.name, err)
 	}
 	defer in.Close()
-	if kind == "csv" {
-		return f.csv(in, from, visit)
+	begin := bufio.NewReader(in)
+	start, _ := begin.Peek(len(compound)) // what cannot be read is noticed below
+	switch sealed := entries.plain.File[i].Flags&flagEncrypted != 0; {
+	case kind == "csv":
+		return f.csv(begin, from, visit)
+	case string(start) == compound:
+		return f.encryptedWorkbook(ctx, begin, int64(entries.plain.File[i].UncompressedSize64), from, visit)
+	case sealed:
+		return f.sealedEntry(ctx, begin, from, visit)
 	}
 	// A workbook is read at places.
-	file, size, err := f.spill(in)
+	file, size, err := f.spill(begin)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
 	}
 	defer file.Close()
 	z, err := zip.NewReader(file, size)
 	if err != nil {
-		return fmt.Errorf("read %s: it is no workbook (XLSX), or one with a password of its own: %w", from.name, err)
+		return fmt.Errorf("read %s: it is no workbook (XLSX): %w", from.name, err)
 	}
 	return f.workbook(ctx, z, file, size, from, visit)
 }

@@ -1,0 +1,183 @@
+package tablefile
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	cryptzip "github.com/yeka/zip"
+)
+
+// While a workbook is read that was sealed, by itself or in a zip, nothing of it
+// lies on disk, not even in a file without a name; of one in a plain zip no file
+// is left by which it could be found after a kill.
+func TestWhatASealedWorkbookLeavesOnDisk(t *testing.T) {
+	t.Parallel()
+	const rows = 60_000
+	var sheet strings.Builder
+	sheet.WriteString(`<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1"><c r="A1" t="inlineStr"><is><t>no</t></is></c></row>`)
+	for row := range rows {
+		fmt.Fprintf(&sheet, `<row r="%d"><c r="A%d" t="inlineStr"><is><t>secret %d</t></is></c></row>`, row+2, row+2, row)
+	}
+	sheet.WriteString(`</sheetData></worksheet>`)
+	if sheet.Len() <= inMemory {
+		t.Fatalf("a sheet of %d bytes is held anyway", sheet.Len())
+	}
+	large := tampered(t, "xl/worksheets/sheet1.xml", sheet.String())
+	small := workbookOf(t, "", map[string][][]any{"s": {{"no"}, {"secret 0"}}})
+	for name, c := range map[string]struct {
+		content []byte
+		rows    int
+		disk    bool
+	}{
+		"sealed":                      {sealed(t, large, "s3cret"), rows, false},
+		"in a sealed zip":             {sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.xlsx", string(large)), rows, false},
+		"sealed in a zip":             {zipOf(t, "a.xlsx", string(sealed(t, large, "s3cret"))), rows, false},
+		"sealed in a zip of its kind": {sealedZip(t, cryptzip.StandardEncryption, "s3cret", "a.xlsx", string(sealed(t, large, "s3cret"))), rows, false},
+		"small, in a zip":             {zipOf(t, "a.xlsx", string(small)), 1, true},
+	} {
+		temp, read := t.TempDir(), 0
+		f := &Files{Paths: []string{put(t, t.TempDir(), "a", c.content)}, Password: "s3cret", Temp: temp}
+		err := f.Each(t.Context(), Visitor{Table: func(table *Table) error {
+			for {
+				row, err := table.Next()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if read == 0 || read == rows-1 {
+					if found, err := os.ReadDir(temp); err != nil || len(found) > 0 {
+						t.Errorf("%s: %v lies on disk, %v", name, found, err)
+					}
+					if open := openIn(t, temp); len(open) > 0 && !c.disk {
+						t.Errorf("%s: %v is open", name, open)
+					}
+				}
+				if want := fmt.Sprintf("secret %d", read); row.Fields[0] != want {
+					t.Fatalf("%s: row %d is %q", name, read, row.Fields)
+				}
+				read++
+			}
+		}})
+		if err != nil || read != c.rows {
+			t.Errorf("%s: %d rows, %v", name, read, err)
+		}
+	}
+}
+
+// openIn are the files of a folder that this process has open, those without a
+// name among them, where the system tells.
+func openIn(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	const open = "/proc/self/fd"
+	entries, err := os.ReadDir(open)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		// One that was closed meanwhile is none.
+		if name, err := os.Readlink(filepath.Join(open, entry.Name())); err == nil && strings.HasPrefix(name, dir) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// A sealed workbook that is too large to be held is refused, with what to do.
+func TestASealedWorkbookIsHeld(t *testing.T) {
+	t.Parallel()
+	noise := make([]byte, mostSealed)
+	for i, r := 0, rand.New(rand.NewPCG(1, 1)); i < len(noise); i++ {
+		noise[i] = byte(r.Uint32())
+	}
+	shared := `<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">` + strings.Repeat("<si><t>1234</t></si>", mostSealedParts/sharedWeight/20) + `</sst>`
+	for name, book := range map[string][]byte{
+		"its file":     tampered(t, "xl/theme/theme1.xml", "<theme>"+hex.EncodeToString(noise)+"</theme>"),
+		"what it is":   tampered(t, "xl/worksheets/sheet1.xml", sheetOfText(mostSealedParts)),
+		"shared texts": tampered(t, "xl/sharedStrings.xml", shared),
+	} {
+		for how, content := range map[string][]byte{"sealed": sealed(t, book, "s3cret"), "in a sealed zip": sealedZip(t, cryptzip.AES256Encryption, "s3cret", "a.xlsx", string(book))} {
+			_, err := tables(t, &Files{Paths: []string{put(t, t.TempDir(), "a", content)}, Password: "s3cret", Temp: t.TempDir()})
+			if !errors.Is(err, errSealed) {
+				t.Errorf("%s, %s: %v", name, how, err)
+			}
+		}
+	}
+}
+
+// sheetOfText is a sheet of so many bytes that shrink as those of people do.
+func sheetOfText(size int) string {
+	var b strings.Builder
+	b.WriteString(`<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>`)
+	for row := 1; b.Len() < size; row++ {
+		fmt.Fprintf(&b, `<row r="%d"><c r="A%d" t="inlineStr"><is><t>%x</t></is></c></row>`, row, row, row*7919)
+	}
+	return b.String() + `</sheetData></worksheet>`
+}
+
+// sealedChild, if set, makes the test below read a file and say what it took.
+const sealedChild = "ONEID_TEST_SEALED_CHILD"
+
+// A sealed workbook as large as one may be is read in 200 MB, by a process of its
+// own.
+func TestSealedMemory(t *testing.T) {
+	if path := os.Getenv(sealedChild); path != "" {
+		rows := 0
+		f := &Files{Paths: []string{path}, Password: "s3cret", Temp: t.TempDir()}
+		err := f.Each(t.Context(), Visitor{Table: func(table *Table) error {
+			for {
+				if _, err := table.Next(); errors.Is(err, io.EOF) {
+					return nil
+				} else if err != nil {
+					return err
+				}
+				rows++
+			}
+		}})
+		status, unknown := os.ReadFile("/proc/self/status")
+		if err = errors.Join(err, unknown); err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(status), "VmHWM:")
+		t.Logf("read %d rows, peak %s", rows, strings.Join(strings.Fields(rest)[:2], " "))
+		return
+	}
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Log("the memory of a process is read from /proc: nothing to see here")
+		return
+	}
+	t.Parallel()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	book := tampered(t, "xl/worksheets/sheet1.xml", sheetOfText(mostSealedParts-(1<<20)))
+	child := exec.CommandContext(t.Context(), program, "-test.run=^TestSealedMemory$", "-test.v")
+	child.Env = append(os.Environ(), sealedChild+"="+put(t, t.TempDir(), "a.xlsx", sealed(t, book, "s3cret")))
+	out, err := child.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var rows, peak int
+	for line := range strings.Lines(string(out)) {
+		if i := strings.Index(line, "read "); i >= 0 {
+			_, _ = fmt.Sscanf(line[i:], "read %d rows, peak %d kB", &rows, &peak)
+		}
+	}
+	t.Logf("%d rows: %d MB at most", rows, peak>>10)
+	if rows < 250_000 || peak == 0 || peak > 200<<10 {
+		t.Errorf("%d rows in %d kB, want all in at most 200 MB", rows, peak)
+	}
+}
