@@ -136,6 +136,7 @@ type bucket struct {
 	mu sync.Mutex
 	// The fields below are guarded by mu.
 	share     float64   // how many calls a second are this process's
+	lost      bool      // it had none since, and others may have called
 	need      float64   // how many it would make
 	made      int       // calls since counted
 	counted   time.Time // when made was 0
@@ -500,7 +501,11 @@ func (l *Limits) reshare(b *bucket, demand Demand) bool {
 	b.mu.Lock() // or an older, larger part could be set after a newer one
 	defer b.mu.Unlock()
 	share := l.keeper.Share(b.limit.Name, demand)
-	if share != b.share && share > 0 {
+	if share == 0 {
+		b.lost = true
+		return false
+	}
+	if share != b.share {
 		if share > b.share {
 			b.made, b.counted = 0, time.Now() // nor did a smaller share
 		}
@@ -508,7 +513,12 @@ func (l *Limits) reshare(b *bucket, demand Demand) bool {
 		b.rate.SetLimit(b.perSecond())
 		b.rate.SetBurst(burst(share))
 	}
-	return share > 0
+	if b.lost {
+		// Whose share it was called a moment ago, maybe.
+		b.lost = false
+		b.rate.ReserveN(time.Now(), b.rate.Burst())
+	}
+	return true
 }
 
 // wait waits for a token, before all patient calls and after those that came

@@ -61,6 +61,10 @@ type processShare struct {
 	Demand httpclient.Urgency `json:"demand"`
 	Rate   float64            `json:"rate,omitempty"`
 	Need   float64            `json:"need,omitempty"`
+	// Turn is its place among those who take a rate in turns: the lowest has it.
+	Turn int64 `json:"turn,omitempty"`
+	// Gives says that it uses nothing of its turn, if it had it, until it has read this.
+	Gives bool `json:"gives,omitempty"`
 	// Silent are processes of which nothing was heard since what they wrote at
 	// these offsets: they are not waited for.
 	Silent map[string]int64 `json:"silent,omitempty"`
@@ -207,7 +211,7 @@ func (q *Quotas) catchUp(ctx context.Context) error {
 
 // apply takes what a process wrote, nil if that was forgotten. mu is held.
 func (q *Quotas) apply(name, process string, s *processShare) {
-	alone := q.nobody(name)
+	alone, had := q.nobody(name), q.holder(name)
 	if q.shares[name] == nil {
 		q.shares[name] = make(map[string]processShare)
 	}
@@ -219,7 +223,7 @@ func (q *Quotas) apply(name, process string, s *processShare) {
 			q.see(name, process)
 		}
 	}
-	q.noteParts(name, process, alone)
+	q.noteParts(name, process, alone, had)
 }
 
 // readShare reads a share, or of an empty value whose it was; false for a message

@@ -20,7 +20,8 @@ import (
 // each part that somebody else may have begun to use. No clock of one process is
 // compared with another's, and one that dies, or stands still and goes on, uses
 // nothing that others have. That a silent one is left out says one of the others,
-// in the topic.
+// in the topic. Where a rate has no whole calls for everybody, they take turns
+// (turns.go).
 
 const (
 	// hears is for how long what was heard holds. Run hears every second.
@@ -49,24 +50,27 @@ type shared struct {
 	called time.Time // when, last
 	demand httpclient.Demand
 	told   time.Time // when it said so last
+	held   time.Time // since when it has the turn
+	giving bool      // it is about to say what takes its turn: it uses nothing until it has read that
 	// parts are this process's in calls a second, by when it read that they are:
 	// those of the last seconds, and the one before.
 	parts []partSince
 }
 
 type partSince struct {
-	since time.Time
-	calls float64
+	since  time.Time
+	calls  float64
+	holder string // whose turn it was; empty where nobody had the whole
 }
 
-// note notes what this process's part is, as it was read at a moment.
-func (r *shared) note(calls float64, now time.Time) {
+// note notes what this process's part is, and whose turn, as it was read at a moment.
+func (r *shared) note(calls float64, holder string, now time.Time) {
 	// The first one within heard says what holds until then.
 	for len(r.parts) > 1 && elapsed(r.parts[1].since, now) >= heard {
 		r.parts = r.parts[1:]
 	}
-	if n := len(r.parts); n == 0 || r.parts[n-1].calls != calls {
-		r.parts = append(r.parts, partSince{now, calls})
+	if n := len(r.parts); n == 0 || r.parts[n-1].calls != calls || r.parts[n-1].holder != holder {
+		r.parts = append(r.parts, partSince{now, calls, holder})
 	}
 }
 
@@ -94,6 +98,7 @@ type caller struct {
 	process string
 	urgency httpclient.Urgency
 	need    float64 // calls a second
+	turn    int64
 }
 
 // callers are those of a name, in the order of their ids, and its rate: the lowest
@@ -106,7 +111,7 @@ func (q *Quotas) callers(name string) ([]caller, float64) {
 		if s.Gone || q.leftOut(name, process) {
 			continue
 		}
-		c := caller{process, s.Demand, s.Need}
+		c := caller{process, s.Demand, s.Need, s.Turn}
 		if s.Rate > 0 {
 			rate = min(rate, s.Rate)
 		} else {
@@ -128,35 +133,31 @@ func (q *Quotas) leftOut(name, process string) bool {
 	return false
 }
 
-// partOf is a process's part of a rate, in calls a second. All of them together are
-// no more than the rate, and of one that allows two calls each they are whole.
-// Everybody who needs some has some; the rest goes to who needs it, and what nobody
-// needs is parted evenly, so that who needs more than he said has it at once.
+// partOf is a process's part of a rate, in whole calls a second. All of them together
+// are no more than the rate. Everybody who needs some has some; the rest goes to who
+// needs it, and what nobody needs is parted evenly, so that who needs more than he said
+// has it at once. Of a rate that is taken in turns all is the holder's.
 func partOf(process string, all []caller, rate float64) float64 {
 	i := slices.IndexFunc(all, func(c caller) bool { return c.process == process })
 	switch {
 	case i < 0 || math.IsInf(rate, 1):
 		return 0
-	case len(all) == 1:
-		return rate
+	case inTurns(all, rate):
+		if holder(all, rate) == process {
+			return rate
+		}
+		return 0
 	}
-	unit, whole := rate/float64(2*len(all)), false
-	if unit >= 1 {
-		unit, whole, rate = 1, true, math.Floor(rate)
-	}
+	rate = math.Floor(rate)
 	parts, lacks := make([]float64, len(all)), make([]float64, len(all))
 	left := rate
 	for i, c := range all {
 		if c.need <= 0 {
 			continue
 		}
-		need := min(c.need, rate)
-		if whole {
-			need = math.Ceil(need)
-		}
-		parts[i] = unit
-		lacks[i] = max(need-unit, 0)
-		left -= unit
+		parts[i] = 1
+		lacks[i] = max(math.Ceil(min(c.need, rate))-1, 0)
+		left--
 	}
 	for _, class := range classes(all, lacks, left) {
 		left -= fill(parts, lacks, class.among, min(class.calls, left))
@@ -164,9 +165,7 @@ func partOf(process string, all []caller, rate float64) float64 {
 	for i := range parts {
 		parts[i] += left / float64(len(all))
 	}
-	if whole {
-		round(parts, rate)
-	}
+	round(parts, rate)
 	return parts[i]
 }
 
@@ -263,19 +262,29 @@ func round(parts []float64, rate float64) {
 
 // noteParts notes what the part of a name's rate is after a message of a process. mu
 // is held. alone says that nobody called before that: all were gone by their own
-// word, so that a first one need not wait for anybody to hear of it.
-func (q *Quotas) noteParts(name, process string, alone bool) {
+// word, so that a first one need not wait for anybody to hear of it; had is whose turn
+// it was.
+func (q *Quotas) noteParts(name, process string, alone bool, had string) {
 	r := q.rates[name]
 	if r == nil {
 		return
 	}
 	all, rate := q.callers(name)
-	calls := partOf(q.process, all, rate)
+	calls, has, now := partOf(q.process, all, rate), holder(all, rate), time.Now()
+	if process == q.process {
+		r.giving = false
+	}
+	if has == q.process && had != has {
+		r.held = now
+	}
+	if had == process && has != had && q.shares[name][process].Gives {
+		r.free(process)
+	}
 	if alone && process == q.process {
-		r.parts = []partSince{{time.Time{}, calls}}
+		r.parts = []partSince{{time.Time{}, calls, has}}
 		return
 	}
-	r.note(calls, time.Now())
+	r.note(calls, has, now)
 }
 
 // nobody says that everybody who ever called under a name is gone by his own word.
@@ -303,7 +312,7 @@ func (q *Quotas) Share(name string, demand httpclient.Demand) float64 {
 		q.rates[name] = r
 	}
 	r.called, r.demand = now, demand
-	if q.deaf(now) {
+	if q.deaf(now) || r.giving {
 		return 0
 	}
 	return r.part(now)
@@ -333,24 +342,37 @@ func (q *Quotas) ask(ctx context.Context, name string) error {
 	q.asking <- struct{}{}
 	defer func() { <-q.asking }()
 	q.mu.Lock()
-	deaf := q.deaf(time.Now())
+	_, waits := q.says(name)
+	late := q.deaf(time.Now()) || waits && elapsed(q.heardAt, time.Now()) >= turnLook
 	q.mu.Unlock()
-	if deaf {
+	if late {
 		if err := q.catchUp(ctx); err != nil {
 			return err
 		}
 	}
 	q.mu.Lock()
-	all, rate := q.callers(name)
-	has := partOf(q.process, all, rate) > 0 && len(q.rates[name].parts) > 0
+	said, _ := q.says(name)
 	q.mu.Unlock()
-	if has {
+	if said {
 		return nil
 	}
 	if err := q.write(ctx, name, q.share(name)); err != nil {
 		return err
 	}
 	return q.catchUp(ctx)
+}
+
+// says says that the others know of this process's need, and whether it waits for its
+// turn. mu is held.
+func (q *Quotas) says(name string) (said, waits bool) {
+	r := q.rates[name]
+	all, rate := q.callers(name)
+	i := slices.IndexFunc(all, func(c caller) bool { return c.process == q.process })
+	if i < 0 || len(r.parts) == 0 || r.giving {
+		return false, false
+	}
+	waits = all[i].need > 0 && inTurns(all, rate) && holder(all, rate) != q.process
+	return waits || partOf(q.process, all, rate) > 0, waits
 }
 
 // toTell are the names under which this process has something to say.
@@ -384,7 +406,7 @@ func (q *Quotas) hasToTell(name string, r *shared, now time.Time) bool {
 			return true
 		}
 	}
-	return wants.Urgency != mine.Demand || math.Ceil(wants.Need) != math.Ceil(mine.Need) || wants.Need > 0 && now.Sub(r.told) >= sayEvery
+	return q.turnEnds(name, now) || wants.Urgency != mine.Demand || math.Ceil(wants.Need) != math.Ceil(mine.Need) || wants.Need > 0 && now.Sub(r.told) >= sayEvery
 }
 
 // demandOf is what this process needs now: nothing, some time after its last call.
@@ -418,10 +440,13 @@ func (q *Quotas) share(name string) processShare {
 	mine.Silent = nil
 	r := q.rates[name]
 	if r == nil { // of a quota alone
-		mine.Gone = true
+		mine.Gone, mine.Gives = true, true
 		return mine
 	}
 	wants := q.demandOf(r, now)
+	if mine.Gone || mine.Need <= 0 || q.leftOut(name, q.process) || q.turnEnds(name, now) {
+		mine.Turn = q.lastTurn(name) + 1
+	}
 	mine.Demand, mine.Rate, mine.Need = wants.Urgency, wants.Rate, wants.Need
 	if mine.Gone = now.Sub(r.called) >= leaveAfter; mine.Gone {
 		r.parts = nil // whoever reads that nobody calls calls at once
@@ -435,6 +460,8 @@ func (q *Quotas) share(name string) processShare {
 		}
 	}
 	r.told = now
+	r.giving = r.giving || q.gives(name, mine)
+	mine.Gives = r.giving || mine.Gone
 	return mine
 }
 
@@ -455,7 +482,7 @@ func (q *Quotas) leave(ctx context.Context) error {
 	var errs []error
 	for _, name := range names {
 		mine := q.share(name)
-		mine.Gone = true
+		mine.Gone, mine.Gives = true, true
 		errs = append(errs, q.write(leaving, name, mine))
 	}
 	return errors.Join(errs...)

@@ -24,7 +24,7 @@ import (
 func randomCallers(r *rand.Rand, rate float64) []caller {
 	var all []caller
 	for i := range 1 + r.IntN(6) {
-		c := caller{process: fmt.Sprint(i), urgency: httpclient.Urgency(r.IntN(3))}
+		c := caller{process: fmt.Sprint(i), urgency: httpclient.Urgency(r.IntN(3)), turn: r.Int64N(4)}
 		switch r.IntN(4) {
 		case 0:
 		case 1:
@@ -38,7 +38,8 @@ func randomCallers(r *rand.Rand, rate float64) []caller {
 }
 
 // The parts of a rate are together no more than it, and nearly all of it. Who needs
-// some has some; nobody has more than another needs while one of his kind lacks it.
+// some has some, or it is another's turn; nobody has more than another needs while one of
+// his kind lacks it.
 func TestPartsAreTheRate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2000) {
@@ -51,16 +52,22 @@ func TestPartsAreTheRate(t *testing.T) {
 			parts[i] = partOf(c.process, all, rate)
 			sum += parts[i]
 			needs += min(math.Ceil(c.need), rate)
-			if c.need > 0 && parts[i] <= 0 {
+			if c.need > 0 && parts[i] <= 0 && !inTurns(all, rate) {
 				t.Fatalf("seed %d: %v of %g have the parts %v", seed, all, rate, parts)
 			}
 		}
-		whole := rate >= float64(2*len(all)) && len(all) > 1
-		if sum > rate+1e-9 || sum < math.Floor(rate)-1e-9 || !whole && sum < rate-1e-9 {
+		if inTurns(all, rate) {
+			has := slices.IndexFunc(parts, func(p float64) bool { return p == rate })
+			if sum != 0 && (has < 0 || sum != rate) || sum == 0 && needs > 0 {
+				t.Fatalf("seed %d: %v of %g have the parts %v, which is nobody's turn", seed, all, rate, parts)
+			}
+			continue
+		}
+		if sum > rate+1e-9 || sum < math.Floor(rate)-1e-9 {
 			t.Fatalf("seed %d: %v of %g have the parts %v, together %g", seed, all, rate, parts, sum)
 		}
 		for i, c := range all {
-			if whole && parts[i] != math.Floor(parts[i]) {
+			if parts[i] != math.Floor(parts[i]) {
 				t.Fatalf("seed %d: parts of %g that are not whole: %v", seed, rate, parts)
 			}
 			if needs <= math.Floor(rate) && parts[i] < min(c.need, rate) {
@@ -78,16 +85,18 @@ func TestPartOf(t *testing.T) {
 		all  []caller
 		want []float64
 	}{
-		"alone":                         {7.5, []caller{{"a", httpclient.Patient, 1}}, []float64{7.5}},
-		"one full, a tenth, one idle":   {40, []caller{{"a", httpclient.Urgent, full}, {"b", httpclient.Urgent, 5}, {"c", httpclient.Urgent, none}}, []float64{35, 5, 0}},
-		"three full":                    {40, []caller{{"a", httpclient.Urgent, full}, {"b", httpclient.Urgent, full}, {"c", httpclient.Urgent, full}}, []float64{14, 13, 13}},
-		"nobody needs the rest":         {40, []caller{{"a", httpclient.Urgent, 10}, {"b", httpclient.Urgent, 2}}, []float64{24, 16}},
-		"less than one each":            {1, []caller{{"a", httpclient.Urgent, full}, {"b", httpclient.Urgent, full}}, []float64{0.5, 0.5}},
-		"the past beside the present":   {102, []caller{{"a", httpclient.Urgent, full}, {"b", httpclient.Patient, full}}, []float64{21, 81}},
-		"a pressed present":             {102, []caller{{"a", httpclient.Pressed, full}, {"b", httpclient.Patient, full}}, []float64{96, 6}},
-		"a present that needs little":   {102, []caller{{"a", httpclient.Pressed, 3}, {"b", httpclient.Patient, full}}, []float64{3, 99}},
-		"a past that needs little":      {102, []caller{{"a", httpclient.Urgent, full}, {"b", httpclient.Patient, 2}}, []float64{100, 2}},
-		"many of the past, one pressed": {40, []caller{{"a", httpclient.Pressed, full}, {"b", httpclient.Patient, full}, {"c", httpclient.Patient, full}, {"d", httpclient.Patient, full}}, []float64{35, 2, 2, 1}},
+		"alone":                         {7.5, []caller{{"a", httpclient.Patient, 1, 0}}, []float64{7.5}},
+		"one full, a tenth, one idle":   {40, []caller{{"a", httpclient.Urgent, full, 0}, {"b", httpclient.Urgent, 5, 0}, {"c", httpclient.Urgent, none, 0}}, []float64{35, 5, 0}},
+		"three full":                    {40, []caller{{"a", httpclient.Urgent, full, 0}, {"b", httpclient.Urgent, full, 0}, {"c", httpclient.Urgent, full, 0}}, []float64{14, 13, 13}},
+		"nobody needs the rest":         {40, []caller{{"a", httpclient.Urgent, 10, 0}, {"b", httpclient.Urgent, 2, 0}}, []float64{24, 16}},
+		"the turn is another's":         {3, []caller{{"a", httpclient.Urgent, full, 3}, {"b", httpclient.Patient, 0.1, 2}, {"c", httpclient.Urgent, none, 1}}, []float64{0, 3, 0}},
+		"a turn that nobody needs":      {3, []caller{{"a", httpclient.Urgent, none, 3}, {"b", httpclient.Patient, none, 2}}, []float64{0, 0}},
+		"less than two each":            {1, []caller{{"a", httpclient.Urgent, full, 0}, {"b", httpclient.Urgent, full, 0}}, []float64{1, 0}},
+		"the past beside the present":   {102, []caller{{"a", httpclient.Urgent, full, 0}, {"b", httpclient.Patient, full, 0}}, []float64{21, 81}},
+		"a pressed present":             {102, []caller{{"a", httpclient.Pressed, full, 0}, {"b", httpclient.Patient, full, 0}}, []float64{96, 6}},
+		"a present that needs little":   {102, []caller{{"a", httpclient.Pressed, 3, 0}, {"b", httpclient.Patient, full, 0}}, []float64{3, 99}},
+		"a past that needs little":      {102, []caller{{"a", httpclient.Urgent, full, 0}, {"b", httpclient.Patient, 2, 0}}, []float64{100, 2}},
+		"many of the past, one pressed": {40, []caller{{"a", httpclient.Pressed, full, 0}, {"b", httpclient.Patient, full, 0}, {"c", httpclient.Patient, full, 0}, {"d", httpclient.Patient, full, 0}}, []float64{35, 2, 2, 1}},
 	} {
 		for i, want := range c.want {
 			if got := partOf(c.all[i].process, c.all, c.rate); math.Abs(got-want) > 1e-9 {
@@ -112,10 +121,10 @@ type logged struct {
 // rate.
 func TestNobodyUsesWhatAnotherHas(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	for seed := range uint64(120) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 2))
-			const rate = 40
+			rate := []float64{40, 40, 40, 7.5, 1, 0.5}[seed%6]
 			type word struct {
 				process string
 				share   processShare
@@ -147,7 +156,7 @@ func TestNobodyUsesWhatAnotherHas(t *testing.T) {
 				case r.IntN(4) == 0 || p.q.rates["app"] != nil && len(p.q.toTell(now)) > 0:
 					// It calls, or has something to say.
 					if r.IntN(2) == 0 {
-						need := []float64{0.5, 4, 20, rate}[r.IntN(4)]
+						need := rate * []float64{0.01, 0.1, 0.5, 1}[r.IntN(4)]
 						p.q.Share("app", httpclient.Demand{Urgency: httpclient.Urgency(r.IntN(3)), Rate: rate, Need: need})
 					}
 					if p.q.rates["app"] == nil {
@@ -159,13 +168,13 @@ func TestNobodyUsesWhatAnotherHas(t *testing.T) {
 				}
 				used := 0.0
 				for _, p := range all {
-					if rates := p.q.rates["app"]; rates != nil && !p.died && !time.Now().Before(p.frozen) && !p.q.deaf(time.Now()) {
+					if rates := p.q.rates["app"]; rates != nil && !rates.giving && !p.died && !time.Now().Before(p.frozen) && !p.q.deaf(time.Now()) {
 						used += rates.part(time.Now())
 					}
 				}
 				most = max(most, used)
 				if used > rate+1e-9 {
-					t.Fatalf("seed %d: processes use %g of %d", seed, used, rate)
+					t.Fatalf("seed %d: processes use %g of %g", seed, used, rate)
 				}
 				for i, p := range all { // a new one in the place of a dead one
 					if p.died && r.IntN(50) == 0 {
@@ -174,7 +183,7 @@ func TestNobodyUsesWhatAnotherHas(t *testing.T) {
 				}
 			}
 			if most < rate-1e-9 {
-				t.Errorf("seed %d: never more than %g of %d were used", seed, most, rate)
+				t.Errorf("seed %d: never more than %g of %g were used", seed, most, rate)
 			}
 		})
 	}
@@ -194,6 +203,79 @@ func (c *caught) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader([]byte("{}"))), Request: r}, nil
 }
 
+// crowd are the processes of a test that call a platform under one rate.
+type crowd struct {
+	brokers  []string
+	topic    string
+	rate     float64
+	platform *caught
+	random   *rand.Rand
+	begun    time.Time
+	all      sync.WaitGroup
+}
+
+func (c *crowd) at(second int) time.Time { return c.begun.Add(time.Duration(second) * time.Second) }
+
+// add starts a process that calls with a pause of every between calls until it dies, and
+// stands still for a while.
+func (c *crowd) add(t *testing.T, callers int, every time.Duration, from, dies, freezes int) {
+	seed := c.random.Uint64()
+	c.all.Go(func() {
+		time.Sleep(time.Until(c.at(from)))
+		client, err := kafka.New(kafka.Config{Brokers: c.brokers})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer client.Close()
+		publisher := client.Publisher()
+		defer func() { _ = publisher.Close() }()
+		q, err := OpenQuotas(t.Context(), client, publisher, c.topic)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		ctx, kill := context.WithCancel(t.Context())
+		time.AfterFunc(time.Until(c.at(dies)), kill)
+		frozen := func() {
+			if freezes > 0 && !time.Now().Before(c.at(freezes)) && time.Now().Before(c.at(freezes+25)) {
+				time.Sleep(time.Until(c.at(freezes + 25)))
+			}
+		}
+		var all sync.WaitGroup
+		all.Go(func() { // killed, it does not say that it is gone
+			for ctx.Err() == nil {
+				time.Sleep(time.Second)
+				frozen()
+				q.hear(ctx)
+			}
+		})
+		h, err := httpclient.New(httpclient.Config{BaseURL: "http://platform.example", Transport: c.platform, App: httpclient.Limit{Name: "app", PerSecond: c.rate}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		h.Share(httpclient.NewLimits(q))
+		for i := range callers {
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(seed, uint64(i)))
+				for ctx.Err() == nil {
+					frozen()
+					_, err := h.Do(ctx, "m", func(int) (httpclient.Request, error) { return httpclient.Request{Method: http.MethodPost}, nil }, func(httpclient.Response) error { return nil })
+					if err != nil && ctx.Err() == nil {
+						t.Error(err)
+						return
+					}
+					if every > 0 {
+						time.Sleep(time.Duration(float64(every) * (0.5 + random.Float64())))
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
 // Processes of unequal demand use nearly all of a rate, in no second more, though
 // one of them dies and stands still before that; and most of it where others come and
 // are killed while they use half of it.
@@ -205,94 +287,78 @@ func TestProcessesOfUnequalDemand(t *testing.T) {
 		r := newRigAt(t, brokers)
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 3))
-			platform := new(caught)
-			begun := time.Now()
-			at := func(second int) time.Time { return begun.Add(time.Duration(second) * time.Second) }
-			var processes sync.WaitGroup
-			// process calls with a pause of every between calls until it dies, and stands
-			// still for a while.
-			process := func(callers int, every time.Duration, from, dies, freezes int) {
-				seed := random.Uint64()
-				processes.Go(func() {
-					time.Sleep(time.Until(at(from)))
-					client, err := kafka.New(kafka.Config{Brokers: brokers})
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					defer client.Close()
-					publisher := client.Publisher()
-					defer func() { _ = publisher.Close() }()
-					q, err := OpenQuotas(t.Context(), client, publisher, r.topics.Cursors)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					ctx, kill := context.WithCancel(t.Context())
-					time.AfterFunc(time.Until(at(dies)), kill)
-					frozen := func() {
-						if freezes > 0 && !time.Now().Before(at(freezes)) && time.Now().Before(at(freezes+25)) {
-							time.Sleep(time.Until(at(freezes + 25)))
-						}
-					}
-					var all sync.WaitGroup
-					all.Go(func() { // killed, it does not say that it is gone
-						for ctx.Err() == nil {
-							time.Sleep(time.Second)
-							frozen()
-							q.hear(ctx)
-						}
-					})
-					c, err := httpclient.New(httpclient.Config{BaseURL: "http://platform.example", Transport: platform, App: httpclient.Limit{Name: "app", PerSecond: perSecond}})
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					c.Share(httpclient.NewLimits(q))
-					for i := range callers {
-						all.Go(func() {
-							random := rand.New(rand.NewPCG(seed, uint64(i)))
-							for ctx.Err() == nil {
-								frozen()
-								_, err := c.Do(ctx, "m", func(int) (httpclient.Request, error) { return httpclient.Request{Method: http.MethodPost}, nil }, func(httpclient.Response) error { return nil })
-								if err != nil && ctx.Err() == nil {
-									t.Error(err)
-									return
-								}
-								if every > 0 {
-									time.Sleep(time.Duration(float64(every) * (0.5 + random.Float64())))
-								}
-							}
-						})
-					}
-					all.Wait()
-				})
-			}
+			c := &crowd{brokers: brokers, topic: r.topics.Cursors, rate: perSecond, platform: new(caught), random: random, begun: time.Now()}
 			still := 150 + random.IntN(100)
-			process(2, 0, 0, seconds, 0)                                         // full
-			process(1, time.Second*10/perSecond, 0, 400+random.IntN(300), still) // a tenth, until it dies
-			process(1, time.Minute, random.IntN(20), seconds, 0)                 // idle
+			c.add(t, 2, 0, 0, seconds, 0)                                         // full
+			c.add(t, 1, time.Second*10/perSecond, 0, 400+random.IntN(300), still) // a tenth, until it dies
+			c.add(t, 1, time.Minute, random.IntN(20), seconds, 0)                 // idle
 			if more {
-				process(2, 0, 100+random.IntN(20), 300+random.IntN(100), still+30)   // another full one, until it dies
-				process(1, time.Second, 420+random.IntN(20), 450+random.IntN(50), 0) // little, until it dies
+				c.add(t, 2, 0, 100+random.IntN(20), 300+random.IntN(100), still+30)   // another full one, until it dies
+				c.add(t, 1, time.Second, 420+random.IntN(20), 450+random.IntN(50), 0) // little, until it dies
 			}
-			processes.Wait()
-			slices.SortFunc(platform.at, time.Time.Compare)
-			for i := perSecond; i < len(platform.at); i++ {
-				if within := platform.at[i].Sub(platform.at[i-perSecond]); within < time.Second {
-					t.Errorf("seed %d: %d calls within %s, %s after it began", seed, perSecond+1, within, platform.at[i].Sub(begun))
-				}
-			}
-			used := float64(len(platform.at)) / (perSecond * seconds)
-			t.Logf("seed %d: %.1f %%", seed, 100*used)
+			c.all.Wait()
 			least := 0.95
 			if more {
 				least = 0.9
 			}
-			if used < least {
-				t.Errorf("seed %d: %.1f %% of the permitted calls were made, want at least %.0f %%", seed, 100*used, 100*least)
-			}
+			c.judge(t, seed, perSecond, time.Second, least*perSecond*seconds)
 		})
+	}
+}
+
+// judge says where more than so many calls came within a time, and whether fewer came
+// than the least.
+func (c *crowd) judge(t *testing.T, seed uint64, most int, within time.Duration, least float64) {
+	t.Helper()
+	calls := c.platform.at
+	slices.SortFunc(calls, time.Time.Compare)
+	for i := most; i < len(calls); i++ {
+		if took := calls[i].Sub(calls[i-most]); took < within {
+			t.Errorf("seed %d: %d calls within %s, %s after it began", seed, most+1, took, calls[i].Sub(c.begun))
+		}
+	}
+	t.Logf("seed %d: %d calls", seed, len(calls))
+	if float64(len(calls)) < least {
+		t.Errorf("seed %d: %d calls were made of the permitted, want at least %.0f", seed, len(calls), least)
+	}
+}
+
+// A rate that has no two calls a second for each process is used nearly all, and by no
+// call too many, by processes that all want all of it and by some of unequal demand, one of
+// which stands still and dies.
+func TestProcessesOfASlowRate(t *testing.T) {
+	const seconds = 1200
+	brokers := brokertest.Brokers(t)
+	for name, limit := range map[string]struct {
+		most   int
+		within time.Duration
+		seeds  []uint64
+	}{"3 a second": {3, time.Second, []uint64{1}}, "1 a second": {1, time.Second, []uint64{0, 3}}, "one in two seconds": {1, 2 * time.Second, []uint64{1, 2}}, "20 a minute": {20, time.Minute, []uint64{3}}} {
+		for _, seed := range limit.seeds {
+			r := newRigAt(t, brokers)
+			t.Run(fmt.Sprintf("%s, seed %d", name, seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					random := rand.New(rand.NewPCG(seed, 4))
+					rate := float64(limit.most) / limit.within.Seconds()
+					c := &crowd{brokers: brokers, topic: r.topics.Cursors, rate: rate, platform: new(caught), random: random, begun: time.Now()}
+					c.add(t, 2, 0, 0, seconds, 0)
+					dies := 0.0
+					switch seed % 4 {
+					case 0, 2: // all want all
+						c.add(t, 1, 0, random.IntN(20), seconds, 0)
+						c.add(t, 1, 0, random.IntN(200), seconds, 0)
+					case 1:
+						c.add(t, 1, time.Duration(float64(time.Second)*10/rate), 0, seconds, 0) // a tenth
+						c.add(t, 1, 5*time.Minute, random.IntN(20), seconds, 0)                 // idle
+					case 3:
+						c.add(t, 1, 0, random.IntN(20), 700+random.IntN(100), 200+random.IntN(200))
+						dies = 25 + 2*(silentFor+heard+2*time.Second).Seconds() // of a turn that stands still, and of one that ends by death
+					}
+					c.all.Wait()
+					c.judge(t, seed, limit.most, limit.within, rate*(0.95*seconds-dies))
+				})
+			})
+		}
 	}
 }
 
