@@ -188,6 +188,9 @@ const (
 	// deadFor is how long a refused renewal is not asked for again by the same
 	// process, so that many calls which find the token dead ask once.
 	deadFor = 30 * time.Second
+	// deadRefused is that of a token that was new and is refused all the same. One that is
+	// taken again is used at once.
+	deadRefused = 10 * time.Minute
 	// aheadAgain is how long after a renewal ahead of time that failed, or brought
 	// the same token, the next is tried, at most: until then the token that still
 	// works is used.
@@ -327,7 +330,7 @@ func (t *Tokens) Call(ctx context.Context, call func(access func() string) error
 			return err
 		case t.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
 		case !renewed.IsZero() && (time.Since(renewed) < freshFor || tries >= maxRenewals):
-			return t.isRefused(err)
+			return t.refusedAnew(err)
 		default:
 			if err := t.Replace(ctx, used, err); err != nil {
 				return err
@@ -337,14 +340,21 @@ func (t *Tokens) Call(ctx context.Context, call func(access func() string) error
 	}
 }
 
-// isRefused is a refusal of a token that is new: a platform that asks for
-// another one once more wants a person to act.
-func (t *Tokens) isRefused(refusal error) error {
+// refusedAnew is a refusal of a token that is new, or that each way to another brought
+// back: a platform that asks for another one once more wants a person to act. No other
+// is asked for until deadRefused is over, or somebody else brings one.
+func (t *Tokens) refusedAnew(refusal error) error {
 	err := Reauthorise(t.Platform, t.Shop, "", refusal)
 	var e *Error
-	if t.Mend != "" && errors.As(err, &e) {
+	switch errors.As(err, &e); {
+	case t.Mend != "":
 		e.Mend = t.Mend
+	case t.Create != nil: // a consent is not what it lacks
+		e.Mend = "the token that the app's own keys bring is refused: look in the platform's console whether the shop still authorises the app, then " + connectMend(t.Platform, t.Shop)
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dead, t.deadToken, t.deadUntil = err, t.current, t.Now().Add(deadRefused)
 	return err
 }
 

@@ -92,6 +92,53 @@ func TestARefusedTokenThatARefreshBringsBackIsCreatedAnew(t *testing.T) {
 	}
 }
 
+// Where each way to a token brings the one that is refused, a person is asked to act, and
+// the platform is not asked for tokens with each reading; once it takes the token again,
+// or another was brought, the shop goes on.
+func TestARefusedTokenThatEachWayBringsBack(t *testing.T) {
+	t.Parallel()
+	for name, mended := range map[string]func(f *fake, c *Connector, taken *string){
+		"it is taken again": func(_ *fake, _ *Connector, taken *string) { *taken = "token-1" },
+		"it is connected anew": func(f *fake, c *Connector, taken *string) {
+			f.answer["token.create"] = func(_ int, _ map[string]any, w http.ResponseWriter) {
+				ok(w, map[string]any{"access_token": "token-2", "refresh_token": "refresh", "expires_in": 604800})
+			}
+			*taken = "token-2"
+			if _, err := c.Authorise(t.Context(), "", func(_, _ connectors.Token) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		f, c := newFake(t)
+		taken := "none"
+		same := func(_ int, _ map[string]any, w http.ResponseWriter) {
+			ok(w, map[string]any{"access_token": "token-1", "refresh_token": "refresh", "expires_in": 604800})
+		}
+		f.answer["token.refresh"], f.answer["token.create"] = same, same
+		f.answer["order.searchList"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+			if param["access_token"] != taken {
+				refuse(w, 40003, "isv.access-token-invalid")
+				return
+			}
+			ok(w, map[string]any{"total": 0})
+		}
+		for range 5 {
+			_, _, err := read(t, c, Orders, "")
+			var e *connectors.Error
+			if !errors.Is(err, connectors.ErrReauthorise) || !connectors.Stops(err) || !errors.As(err, &e) || !strings.Contains(e.Mend, "authorises the app") || e.SubCode != "isv.access-token-invalid" {
+				t.Errorf("%s: %v, mended by %q", name, err, e.Mend)
+			}
+		}
+		if f.count("token.create") != 2 || f.count("token.refresh") != 1 || f.count("order.searchList") != 6 {
+			t.Errorf("%s: five readings: %d created, %d refreshed, %d asked", name, f.count("token.create"), f.count("token.refresh"), f.count("order.searchList"))
+		}
+		mended(f, c, &taken)
+		if _, _, err := read(t, c, Orders, ""); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTokenThatStaysRefusedEndsTheCall(t *testing.T) {
 	t.Parallel()
 	f, c := newFake(t)
@@ -164,6 +211,32 @@ func TestAListOfWhichAPartFailedIsNone(t *testing.T) {
 	records, _, err := read(t, c, Orders, "")
 	if err != nil || len(distinct(t, records)) != 3 {
 		t.Errorf("read %d orders, %v", len(records), err)
+	}
+}
+
+// While the platform gives but a part of a page, whatever it is asked, the reading ends
+// with that: nothing of the page is taken for all of it, the cursor stays before its window,
+// and the next reading goes on there. A person is told when it lasts.
+func TestAPageOfWhichAPartFailsForLong(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	s := newShop(450, time.Now().Add(-20*time.Hour), time.Minute)
+	failing := true
+	f.answer["order.searchList"] = func(n int, param map[string]any, w http.ResponseWriter) {
+		if failing && param["page"].(float64) == 2 {
+			_ = json.NewEncoder(w).Encode(map[string]any{"code": 10001, "data": map[string]any{"total": 450, "shop_order_list": s.orders[:1]}})
+			return
+		}
+		s.search(n, param, w)
+	}
+	first, next, err := read(t, c, Orders, "")
+	if connectors.ClassOf(err) != connectors.Retry || !errors.Is(err, errPartly) || !strings.Contains(err.Error(), "order.searchList") || !strings.Contains(err.Error(), "10001") || next != "" {
+		t.Errorf("cursor %q, %v; want an error that names the call and the code, and is tried again", next, err)
+	}
+	failing = false
+	rest, next, err := read(t, c, Orders, next)
+	if err != nil || next == "" || len(distinct(t, append(first, rest...))) != 450 {
+		t.Errorf("afterwards: %d orders, cursor %q, %v", len(distinct(t, append(first, rest...))), next, err)
 	}
 }
 
