@@ -60,8 +60,9 @@ type Dated interface {
 
 // A Lacking connector can say what a reading up to a cursor left out, for want of a right
 // or since the platform did not give what it counts, and went on without: what is missing, why, and what to do; empty where nothing is.
+// A backfill of the window that lacks nothing has read all of it; zero where none does.
 type Lacking interface {
-	Lacks(stream string, cursor Cursor) string
+	Lacks(stream string, cursor Cursor) (says string, of Window)
 }
 
 // Cursor says how far a stream was read: a text that only its connector
@@ -105,6 +106,9 @@ type Page struct {
 	Next Cursor
 	// Server is the platform's clock when it answered.
 	Server time.Time
+	// Short is how many rows the platform counted in the window that ends with this page
+	// and did not give.
+	Short int
 	// Total is how many records the run is expected to read in all, as far
 	// as the platform says; 0 when unknown. For progress only.
 	Total int

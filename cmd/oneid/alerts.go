@@ -178,12 +178,14 @@ func (n *node) alertStream(platform, shop, stream string, err error) {
 // alertMissing notes what the live reading of a stream left out and goes on without, as
 // its cursor says.
 func (n *node) alertMissing(c connectors.Connector, platform, shop, stream string) {
-	lacking, ok := c.(connectors.Lacking)
-	if n.alerts == nil || !ok {
+	if n.alerts == nil {
 		return
 	}
-	subject := platform + "/" + shop + "/" + stream
-	n.alerts.Set(alert.Missing, subject, lacking.Lacks(stream, n.cursors.Get(subject)))
+	l := n.lacks(c, platform, shop, stream)
+	if l.State != lackOpen {
+		l.Lacks = ""
+	}
+	n.alerts.Set(alert.Missing, l.Stream, l.Lacks)
 }
 
 // alertDifference notes how many entities of a stream differ.

@@ -253,12 +253,41 @@ func TestALiveShopThatLacksItsPast(t *testing.T) {
 	if detail := missing(); !strings.Contains(detail, history) || !strings.Contains(detail, "oneid backfill --stream orders --shop tmall/"+keys.Shop) {
 		t.Errorf("the alert says %q", detail)
 	}
-	allowed.Store(true)
-	for range 12 { // a day with each round
-		must(t, "sync", "--once", "--dir", dir)
-		if missing() == "" {
-			return
+	// What never comes can be accepted, and that taken back.
+	wantState := func(step, state string, code int, args ...string) {
+		t.Helper()
+		got := oneid(t, append([]string{"missing", "--json", "--dir", dir}, args...)...)
+		list := decode[[]lack](t, got.stdout)
+		if got.code != code || len(list) != 1 || list[0].Stream != stream || list[0].State != state || !strings.Contains(list[0].Lacks, history) {
+			t.Errorf("%s: exit code %d: %s%s", step, got.code, got.stdout, got.stderr)
 		}
 	}
-	t.Errorf("it stands still: %s", missing())
+	wantState("before", lackOpen, 3)
+	wantState("accepted", lackAccepted, 0, "--accept", stream)
+	must(t, "sync", "--once", "--dir", dir)
+	wantState("afterwards", lackAccepted, 0)
+	if detail := missing(); detail != "" {
+		t.Errorf("what was accepted is an alert: %s", detail)
+	}
+	wantRefused(t, oneid(t, "missing", "--accept", "tmall/none/orders", "--dir", dir), 1, "there is no stream tmall/none/orders")
+	wantState("taken back", lackOpen, 3, "--take-back")
+	must(t, "sync", "--once", "--dir", dir)
+	if missing() == "" {
+		t.Error("what was accepted no more is no alert")
+	}
+
+	// A backfill that has all of it ends the alert, and it stays ended while the live
+	// reading goes through the same days.
+	allowed.Store(true)
+	for _, from := range []time.Time{until.AddDate(0, 0, -20), until.AddDate(0, 0, -120)} {
+		must(t, "backfill", "--yes", "--stream", "orders", "--shop", "tmall/"+keys.Shop, "--from", from.Format(time.DateOnly), "--dir", dir)
+		if whole, detail := from.Before(until.AddDate(0, 0, -100)), missing(); whole != (detail == "") {
+			t.Errorf("after a backfill from %s the alert says %q", from.Format(time.DateOnly), detail)
+		}
+	}
+	wantState("read by a backfill", lackRead, 0)
+	must(t, "sync", "--once", "--dir", dir)
+	if detail := missing(); detail != "" {
+		t.Errorf("what was read is an alert: %s", detail)
+	}
 }

@@ -90,12 +90,14 @@ func (backfillCmd) read(ctx context.Context, n *node, work []*stretch) error {
 		all.Go(func() error {
 			n.readingPast(w)
 			var sum pull.Summary
+			var lacked lack
 			j := w.job()
 			err := n.byHand(ctx, j.key, 0, func(ctx context.Context) error {
 				// Another process may have read on since this one asked about the cost.
 				if err := n.cursors.Refresh(ctx); err != nil {
 					return err
 				}
+				lacked = n.lacks(w.shop.connector, w.shop.platform, w.shop.name, w.puller.Stream)
 				return n.recorded(ctx, j, schedule.Firing{Why: schedule.ByHand}, func(ctx context.Context, run *tables.Run) error {
 					err := n.pullInto(ctx, run, w.puller, func(ctx context.Context) (_ pull.Summary, err error) {
 						sum, err = w.Run(ctx)
@@ -106,7 +108,10 @@ func (backfillCmd) read(ctx context.Context, n *node, work []*stretch) error {
 				})
 			})
 			if err == nil {
-				err = n.clearCovered(ctx, w)
+				err = errors.Join(n.clearCovered(ctx, w), n.settleLack(ctx, w, lacked, sum))
+			}
+			if sum.Short > 0 {
+				fmt.Fprintf(os.Stderr, "%s: the platform counts %d rows that it does not give\n", w.name, sum.Short)
 			}
 			fmt.Fprintf(os.Stderr, "%s: %d records, %d events, %d dead letters\n", w.name, sum.Records, sum.Events, sum.DeadLetters)
 			return err

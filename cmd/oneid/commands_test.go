@@ -89,6 +89,7 @@ func TestNoFolder(t *testing.T) {
 		{"replay", "--from", "2026-01-01"},
 		{"backup", filepath.Join(t.TempDir(), "backups")},
 		{"reconcile"},
+		{"missing"},
 		{"deadletter", "list"},
 		{"deadletter", "show", "x"},
 		{"deadletter", "replay", "--all"},

@@ -46,6 +46,7 @@ type cli struct {
 	Query      queryCmd      `cmd:"" help:"Ask ClickHouse as the BI user."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platforms list with what is stored."`
 	Drift      driftCmd      `cmd:"" help:"How payloads differ from what OneID knows of them."`
+	Missing    missingCmd    `cmd:"" help:"What the platforms keep from streams, and how to accept it."`
 	Deadletter deadletterCmd `cmd:"" help:"What could not be loaded: list, show, replay, drop."`
 	Doctor     doctorCmd     `cmd:"" help:"Check each address, key, clock and permission."`
 	Engine     engineCmd     `cmd:"" help:"The embedded ClickHouse."`

@@ -52,6 +52,7 @@ func (c *Connector) readTickets(ctx context.Context, from connectors.Cursor, giv
 	}
 	return tickets.Read(ctx, from, func(p connectors.Part) error {
 		page := connectors.PageOf(Tickets, c.shop, p.Origin(), c.client.now(), p.Rows)
+		page.Short = p.Short
 		page.Next, page.Total = p.Next(), p.Expected
 		if err := page.Each(ctx, c.cfg.Parallel, c.complete); err != nil {
 			return err
@@ -166,8 +167,9 @@ func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
 func (*Connector) Reached(cursor connectors.Cursor) (time.Time, bool) { return cursor.Moment() }
 
 // Lacks implements connectors.Lacking.
-func (c *Connector) Lacks(stream string, cursor connectors.Cursor) string {
-	return cursor.Shortfall().Says(Platform, c.shop, stream)
+func (c *Connector) Lacks(stream string, cursor connectors.Cursor) (says string, of connectors.Window) {
+	s := cursor.Shortfall()
+	return s.Says(Platform, c.shop, stream), connectors.Window{From: s.From, To: s.To}
 }
 
 var _ connectors.Lacking = (*Connector)(nil)

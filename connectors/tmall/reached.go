@@ -16,13 +16,23 @@ func (c *Connector) Reached(cursor connectors.Cursor) (time.Time, bool) {
 }
 
 // Lacks implements connectors.Lacking.
-func (c *Connector) Lacks(stream string, cursor connectors.Cursor) string {
+func (c *Connector) Lacks(stream string, cursor connectors.Cursor) (says string, of connectors.Window) {
 	p, err := parsePosition(cursor)
 	if err != nil {
-		return ""
+		return "", of
 	}
-	says := slices.DeleteFunc([]string{p.Short.Says(Platform, c.shop, stream), c.lacksHistory(stream, p), lacksMembers(p)}, func(s string) bool { return s == "" })
-	return strings.Join(says, "; ")
+	all := slices.DeleteFunc([]string{p.Short.Says(Platform, c.shop, stream), c.lacksHistory(stream, p), lacksMembers(p)}, func(s string) bool { return s == "" })
+	if p.Members > p.Listed { // who is in no filter is in no list of changes
+		return strings.Join(all, "; "), of
+	}
+	of = connectors.Window{From: p.Short.From, To: p.Short.To}
+	if stream == Orders && !p.MissingFrom.IsZero() {
+		of.To = later(of.To, p.MissingTo)
+		if of.From.IsZero() || p.MissingFrom.Before(of.From) {
+			of.From = p.MissingFrom
+		}
+	}
+	return strings.Join(all, "; "), of
 }
 
 // lacksMembers says that members are missing whom no filter of the search shows.

@@ -62,31 +62,46 @@ func memberRecords(rows []json.RawMessage, asOf time.Time) ([]json.RawMessage, e
 // of a full listing moves only at its end: the listing has no order that one
 // could resume in.
 func (c *Connector) readMembers(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
+	var reached time.Time
+	if from != "" { // a foreign one is refused before anything is asked
+		var err error
+		if reached, err = parseCursor(from); err != nil {
+			return err
+		}
+	}
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
 		return err
 	}
-	if from != "" {
-		reached, err := parseCursor(from)
+	if from != "" && server.Sub(reached) < c.windows().Oldest {
+		return c.readWindows(ctx, c.memberListing(), from, give)
+	}
+	at, page := position{Reached: server}, connectors.Page{Server: server}
+	for range memberListings {
+		s := &search{c: c, most: min(searchDepth, searchPages*c.cfg.PageSize), asOf: server, give: give}
+		counted, listed, err := s.count(ctx)
 		if err != nil {
 			return err
 		}
-		if server.Sub(reached) < c.windows().Oldest {
-			return c.readWindows(ctx, c.memberListing(), from, give)
+		if counted <= listed {
+			at.Members, at.Listed, page.Short = 0, 0, 0
+			break
+		}
+		if short := counted - listed; page.Short == 0 || short < page.Short {
+			at.Members, at.Listed, page.Short = counted, listed, short
 		}
 	}
-	s := &search{c: c, most: min(searchDepth, searchPages*c.cfg.PageSize), asOf: server, give: give}
-	if err := s.all(ctx); err != nil {
-		return err
-	}
-	at := position{Reached: server}
-	if s.total-s.missing < s.counted {
-		at.Members, at.Listed = s.counted, s.total-s.missing
+	if page.Short > 0 {
 		c.log.WarnContext(ctx, "the platform counts more members than it lists", "counted", at.Members, "listed", at.Listed)
 	}
 	// What is changed while the listing runs is found by the next run.
-	return give(connectors.Page{Next: at.cursor(), Server: server})
+	page.Next = at.cursor()
+	return give(page)
 }
+
+// memberListings is how often all members are listed before some are said to be missing:
+// the next listing has them, if it was but the moment.
+const memberListings = 2
 
 // search lists every member through filters that each show few enough.
 type search struct {
@@ -97,6 +112,21 @@ type search struct {
 	// counted is how many members there are, total how many in the filters that were
 	// listed, and missing how many of these did not come.
 	counted, total, missing int
+}
+
+// count lists every member, and says how many the platform counts and how many of those
+// were in what it listed. It counts before and after, and the lower number is held
+// against the list: who leaves or comes meanwhile is not missing.
+func (s *search) count(ctx context.Context) (counted, listed int, err error) {
+	if err := s.all(ctx); err != nil {
+		return 0, 0, err
+	}
+	listed = s.total - s.missing
+	if s.counted <= listed {
+		return s.counted, listed, nil
+	}
+	after, err := s.page(ctx, nil, 1)
+	return min(s.counted, after.Total), listed, err
 }
 
 // all lists every member: without a filter, or if there are too many by where

@@ -99,10 +99,58 @@ func TestMembersOfNoFilter(t *testing.T) {
 			t.Errorf("%d members are counted, %d listed, %d came; want 150 and %d", s.counted, s.total-s.missing, came, 150-nowhere)
 		}
 		cursor := position{Reached: now, Members: s.counted, Listed: s.total - s.missing}.cursor()
-		says := c.Lacks(Users, cursor)
-		if nowhere > 0 != (says != "") || nowhere > 0 && (!strings.Contains(says, "150") || !strings.Contains(says, "143")) {
+		says, of := c.Lacks(Users, cursor)
+		if of != (connectors.Window{}) || nowhere > 0 != (says != "") || nowhere > 0 && (!strings.Contains(says, "150") || !strings.Contains(says, "143")) {
 			t.Errorf("with %d members in no filter it says %q", nowhere, says)
 		}
+	}
+}
+
+// Members who leave or come while all of them are listed are not missing, and neither is
+// whom the next listing has; who is in no listing is.
+func TestMembersWhoAreMissingForAMoment(t *testing.T) {
+	t.Parallel()
+	traded := make([]time.Time, 150)
+	for i := range traded {
+		traded[i] = time.Now().Add(-time.Duration(i+1) * time.Hour)
+	}
+	for name, c := range map[string]struct {
+		// shown are how many of them an answer counts and gives, by how many answers of
+		// the search came before it.
+		shown func(asked int) (counts, gives int)
+		want  int // are missing
+	}{
+		"all come":                       {func(int) (int, int) { return 150, 150 }, 0},
+		"three leave behind the first":   {func(asked int) (int, int) { return 150 - min(3*asked, 3), 150 - min(3*asked, 3) }, 0},
+		"seven do not come at first":     {func(asked int) (int, int) { return 150, 150 - 7*max(0, min(1, 67-asked)) }, 0},
+		"seven never come":               {func(int) (int, int) { return 150, 143 }, 7},
+		"seven never come, and one does": {func(asked int) (int, int) { return 150 + min(asked, 1), 143 + min(asked, 1) }, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, connector := newFace(t)
+			asked := 0
+			f.before = func(method string, form map[string]string) string {
+				if method != memberSearch {
+					return ""
+				}
+				counts, gives := c.shown(asked)
+				asked++
+				all := append(slices.Clone(traded), time.Now())
+				return strings.Replace(searched(form, all[:gives], false), fmt.Sprintf(`"total_result":%d`, gives), fmt.Sprintf(`"total_result":%d`, counts), 1)
+			}
+			var last connectors.Page
+			for page, err := range connector.Read(t.Context(), Users, "") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				last = page
+			}
+			p, err := parsePosition(last.Next)
+			if err != nil || p.Members-p.Listed != c.want || last.Short != c.want {
+				t.Errorf("%d are missing, the page says %d, want %d (%v; asked %d times)", p.Members-p.Listed, last.Short, c.want, err, asked)
+			}
+		})
 	}
 }
 

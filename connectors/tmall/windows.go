@@ -39,17 +39,20 @@ type listing struct {
 // pages are given in the order of the windows, and the cursor moves at each
 // window's end.
 func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.Cursor, give func(connectors.Page) error) error {
+	var at position
+	if from != "" { // a foreign one is refused before anything is asked
+		var err error
+		if at, err = parsePosition(from); err != nil {
+			return err
+		}
+	}
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
 		return err
 	}
 	plan := c.windows()
 	fresh, reached := plan.Fresh(server), server.Add(-plan.First)
-	var at position
 	if from != "" {
-		if at, err = parsePosition(from); err != nil {
-			return err
-		}
 		reached = at.Reached
 		if oldest := server.Add(-plan.Oldest + time.Minute); reached.Before(oldest) && reached.Before(plan.End(server)) {
 			if l.whole {
@@ -170,6 +173,7 @@ func (c *Connector) emitPage(ctx context.Context, l listing, p connectors.Part, 
 		return err
 	}
 	page := connectors.PageOf(streamOf[l.list], c.shop, origin, c.client.now(), rows).Checked()
+	page.Short = p.Short
 	page.Bad = append(page.Bad, bad...)
 	return emit(page)
 }

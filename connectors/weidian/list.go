@@ -144,6 +144,7 @@ func (c *Connector) untold(ctx context.Context, l listing, w connectors.Window) 
 // records makes records of a part's rows, or of what was made of them.
 func (c *Connector) records(stream string, p connectors.Part, rows []json.RawMessage) connectors.Page {
 	page := connectors.PageOf(stream, c.shop, p.Origin(), c.client.now(), rows)
+	page.Short = p.Short
 	page.Next = p.Next()
 	return page
 }
@@ -158,8 +159,9 @@ func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
 func (*Connector) Reached(cursor connectors.Cursor) (time.Time, bool) { return cursor.Moment() }
 
 // Lacks implements connectors.Lacking.
-func (c *Connector) Lacks(stream string, cursor connectors.Cursor) string {
-	return cursor.Shortfall().Says(Platform, c.shop, stream)
+func (c *Connector) Lacks(stream string, cursor connectors.Cursor) (says string, of connectors.Window) {
+	s := cursor.Shortfall()
+	return s.Says(Platform, c.shop, stream), connectors.Window{From: s.From, To: s.To}
 }
 
 var (

@@ -51,8 +51,9 @@ const (
 	// subject is platform/shop/stream. Each change of what differs is told.
 	Drift = events.AlertDrift
 	// Missing: a live stream goes on without a part of what it should read, for want of a
-	// right, or since the platform counts what it does not give. The subject is platform/shop/stream.
-	Missing = "missing"
+	// right, or since the platform counts what it does not give, until a person accepts it.
+	// The subject is platform/shop/stream.
+	Missing = events.AlertMissing
 	// Rows: ClickHouse refused rows of who is who, and they wait in the dead
 	// letter. The subject is the stream of such letters.
 	Rows = "rows"
@@ -187,7 +188,7 @@ func (a *Alerts) publish(ctx context.Context, s *standing) error {
 	maps.DeleteFunc(a.well, func(kind string, _ bool) bool { return well[kind] })
 	a.mu.Unlock()
 	for about, detail := range now {
-		if events.AlertChanges(about.kind, s.raised[about], detail) {
+		if events.AlertRenews(about.kind, s.raised[about], detail) {
 			if err := a.tell(ctx, about, detail); err != nil {
 				return err
 			}

@@ -304,3 +304,31 @@ func TestTheLastWordIsTold(t *testing.T) {
 	stop()
 	r.wants("pipeline nightly +it failed", "pipeline nightly -")
 }
+
+// What a stream lacks changes while the alert stands: the newest text is kept, also by
+// another process, and is no news to anybody.
+func TestWhatIsMissingIsRenewed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a, stop := r.running()
+	a.Set(Missing, "s", "3 rows")
+	r.wants("missing s +3 rows")
+	a.Set(Missing, "s", "4 rows")
+	r.wants("missing s +3 rows", "missing s +4 rows")
+	stop()
+	b, stop := r.running()
+	defer stop()
+	b.Set(Missing, "s", "4 rows")
+	b.Set(Connector, "s", "failed at 1")
+	r.wants("missing s +3 rows", "missing s +4 rows", "connector s +failed at 1")
+	b.Set(Connector, "s", "failed at 2")
+	b.Set(Missing, "s", "")
+	r.wants("missing s +3 rows", "missing s +4 rows", "connector s +failed at 1", "missing s -")
+	standing, err := Standing(t.Context(), r.client, r.topic)
+	if err != nil || len(standing) != 1 || standing[0].GetKind() != Connector {
+		t.Errorf("%v stand (%v)", standing, err)
+	}
+	if events.AlertChanges(Missing, "3 rows", "4 rows") || !events.AlertChanges(Missing, "", "4 rows") {
+		t.Error("people are told of a text that is renewed, or not of one that is new")
+	}
+}

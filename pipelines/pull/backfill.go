@@ -81,7 +81,7 @@ func (b *Backfill) Run(ctx context.Context) (Summary, error) {
 		round, err := p.Once(ctx)
 		sum = Summary{
 			Pages: sum.Pages + round.Pages, Records: sum.Records + round.Records, Events: sum.Events + round.Events,
-			DeadLetters: sum.DeadLetters + round.DeadLetters, Drift: sum.Drift + round.Drift, Total: max(sum.Total, round.Total),
+			DeadLetters: sum.DeadLetters + round.DeadLetters, Drift: sum.Drift + round.Drift, Short: sum.Short + round.Short, Total: max(sum.Total, round.Total),
 		}
 		switch {
 		case err == nil:

@@ -98,6 +98,8 @@ type Summary struct {
 	// payloads that were looked at, and the statuses that it does not know, in all
 	// of them.
 	Drift int
+	// Short counts the rows that the platform counted and did not give.
+	Short int
 	// Total is how many records the platform says there are to read; 0 when
 	// it does not say.
 	Total int
@@ -107,7 +109,7 @@ type Summary struct {
 
 // since is what came after earlier.
 func (s Summary) since(earlier Summary) Summary {
-	return Summary{Pages: s.Pages - earlier.Pages, Records: s.Records - earlier.Records, Events: s.Events - earlier.Events, DeadLetters: s.DeadLetters - earlier.DeadLetters, Drift: s.Drift - earlier.Drift, Total: s.Total}
+	return Summary{Pages: s.Pages - earlier.Pages, Records: s.Records - earlier.Records, Events: s.Events - earlier.Events, DeadLetters: s.DeadLetters - earlier.DeadLetters, Drift: s.Drift - earlier.Drift, Short: s.Short - earlier.Short, Total: s.Total}
 }
 
 // pagesAhead bounds how many pages, mapped and sealed, wait for those before
@@ -416,6 +418,7 @@ func (p *Puller) seal(page connectors.Page, sum *Summary) ([]kafka.Message, erro
 		}
 	}
 	sum.Pages++
+	sum.Short += page.Short
 	sum.Records += len(page.Records) + len(page.Bad)
 	sum.Events += published
 	if page.Total > 0 {
