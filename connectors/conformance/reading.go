@@ -142,6 +142,9 @@ func testUnknownCursor(t *testing.T, s Subject) {
 		if _, err := read(t.Context(), b, stream.Name, "a later version's cursor", -1); !errors.Is(err, connectors.ErrCursor) {
 			t.Errorf("%s: a foreign cursor: %v, want connectors.ErrCursor, as Windows.Start gives it", stream.Name, err)
 		}
+		if n := len(b.net.made(func(Call) bool { return true })); n > 0 {
+			t.Fatalf("%s: the platform was asked %d times before a foreign cursor was refused", stream.Name, n)
+		}
 	}
 	if _, err := read(t.Context(), b, "no such stream", "", -1); !errors.Is(err, connectors.ErrNoStream) {
 		t.Errorf("a foreign stream: %v, want connectors.ErrNoStream", err)

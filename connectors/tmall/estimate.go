@@ -84,16 +84,20 @@ func (c *Connector) perDay(ctx context.Context, l listing, windows []connectors.
 
 // planned are the windows that a reading from a cursor begins with.
 func (c *Connector) planned(ctx context.Context, from connectors.Cursor) ([]connectors.Window, error) {
+	var reached time.Time
+	if from != "" { // a foreign one is refused before anything is asked
+		var err error
+		if reached, err = parseCursor(from); err != nil {
+			return nil, err
+		}
+	}
 	server, err := c.client.serverTime(ctx)
 	if err != nil {
 		return nil, err
 	}
 	plan := c.windows()
-	reached := server.Add(-plan.First)
-	if from != "" {
-		if reached, err = parseCursor(from); err != nil {
-			return nil, err
-		}
+	if from == "" {
+		reached = server.Add(-plan.First)
 	}
 	return slices.Collect(plan.Between(reached, server)), nil
 }
