@@ -32,6 +32,9 @@ func (p *partitioner) lighten() bool {
 	}
 	groups, of := map[key]int{}, map[key]int{}
 	for g, group := range p.component.Groups {
+		if group.Inert != "" {
+			continue // it has no links, and may have the key of one that has
+		}
 		groups[key{group.Identifier, group.Span}] = g
 	}
 	var all []joining

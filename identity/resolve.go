@@ -55,13 +55,15 @@ const (
 	ReviewLargest   ReviewReason = "largest_customer" // the customer would pass its bound: its weakest identifiers went inert
 	ReviewPerShop   ReviewReason = "per_shop"         // one shop knows several accounts by this value
 	ReviewAccounts  ReviewReason = "accounts"         // the value bears too many accounts
+	ReviewValues    ReviewReason = "values"           // the account bears too many values of the type
 	ReviewModel     ReviewReason = "model"            // the two resemble each other, and not enough, or not surely themselves, to be joined
 	ReviewBlock     ReviewReason = "block"            // too many accounts have appearances that meet under this key
 )
 
 // Review is a refused join. For an inert identifier Accounts are those that
 // it would have joined (not listed for ReviewAccounts and ReviewBlock, nor where
-// they alone are more than a customer may have: there are too many); for one
+// they alone are more than a customer may have: there are too many), for
+// ReviewValues those that it does not join, though it joins others; for one
 // refused link, the account and one of those it would have met.
 type Review struct {
 	Reason     ReviewReason
@@ -94,6 +96,8 @@ type Sighting struct {
 	// Turn counts the times of its type's ReissueDays that the identifier was not
 	// seen before this; Groups sets it.
 	Turn int
+	// Bridge says that the account bears more values of the type than it may.
+	Bridge bool
 }
 
 // Group is the sightings of one identifier in one span. It joins its accounts
@@ -108,7 +112,8 @@ type Group struct {
 // Groups says what an identifier may join, given every account's sighting of
 // it: a rule of the identifier alone, whatever else its accounts bear. It sorts
 // the sightings. Groups of one account are left out. At most one group, with
-// no members, comes back for an identifier that bears too many accounts.
+// no members, comes back for an identifier that bears too many accounts. Bridges
+// count among these and are in a group of their own, which is inert.
 func (r *Rules) Groups(id Identifier, sightings []Sighting) []Group {
 	rule := r.Types[id.Type]
 	if rule == nil || len(sightings) < 2 {
@@ -120,7 +125,10 @@ func (r *Rules) Groups(id Identifier, sightings []Sighting) []Group {
 	slices.SortFunc(sightings, func(a, b Sighting) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), cmp.Compare(a.Account, b.Account))
 	})
-	var groups []Group
+	sightings, groups := r.withoutBridges(id, sightings)
+	if len(sightings) < 2 {
+		return groups
+	}
 	span, turn, from, last := 0, 0, 0, sightings[0].Last
 	sightings[0].Turn = 0
 	for i := 1; i <= len(sightings); i++ {
@@ -516,6 +524,10 @@ func (m Model) Resolve(evidence []Evidence, decisions []Decision, rules *Rules) 
 		id      Identifier
 		account int
 	}
+	type bearing struct {
+		account int
+		typ     IdentifierType
+	}
 	sightings := map[seen]Sighting{}
 	for _, e := range evidence {
 		strength := rules.Strength(e.Identifier.Type, e.Role)
@@ -540,15 +552,26 @@ func (m Model) Resolve(evidence []Evidence, decisions []Decision, rules *Rules) 
 		s.Strength, s.First, s.Last = max(s.Strength, strength), min(s.First, e.First), max(s.Last, e.Last)
 		sightings[key] = s
 	}
-	byIdentifier := map[Identifier][]Sighting{}
+	byIdentifier, times := map[Identifier][]Sighting{}, map[bearing][][2]int64{}
 	for key, s := range sightings {
+		if rules.Types[key.id.Type].Values > 0 {
+			of := bearing{key.account, key.id.Type}
+			times[of] = append(times[of], [2]int64{s.First, s.Last})
+		}
+	}
+	bridges := map[bearing]bool{}
+	for of, times := range times {
+		bridges[of] = rules.TooMany(of.typ, times)
+	}
+	for key, s := range sightings {
+		s.Bridge = bridges[bearing{key.account, key.id.Type}]
 		byIdentifier[key.id] = append(byIdentifier[key.id], s)
 	}
 	for id, list := range byIdentifier {
 		c.Groups = append(c.Groups, rules.Groups(id, list)...)
 	}
 	slices.SortFunc(c.Groups, func(a, b Group) int {
-		return cmp.Or(a.Identifier.Compare(b.Identifier), cmp.Compare(a.Span, b.Span))
+		return cmp.Or(a.Identifier.Compare(b.Identifier), cmp.Compare(a.Span, b.Span), strings.Compare(string(a.Inert), string(b.Inert)))
 	})
 
 	for _, v := range set.All() {

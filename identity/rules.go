@@ -40,6 +40,7 @@ type TypeRule struct {
 	Join      map[string]int `yaml:"join"` // role → strength, 1 to 100
 	Exclusive int            `yaml:"exclusive"`
 	Accounts  int            `yaml:"accounts"`
+	Values    int            `yaml:"values"`
 	PerShop   int            `yaml:"per_shop"`
 	GapDays   int            `yaml:"gap_days"`
 	// ReissueDays without a sighting, after which an identifier may have changed
@@ -106,7 +107,7 @@ func ParseRules(source []byte) (rules *Rules, err error) {
 				rule.strength[parsed] = strength
 			}
 		}
-		for key, n := range map[string]int{"exclusive": rule.Exclusive, "accounts": rule.Accounts, "per_shop": rule.PerShop, "gap_days": rule.GapDays, "reissue_days": rule.ReissueDays} {
+		for key, n := range map[string]int{"exclusive": rule.Exclusive, "accounts": rule.Accounts, "values": rule.Values, "per_shop": rule.PerShop, "gap_days": rule.GapDays, "reissue_days": rule.ReissueDays} {
 			if n < 0 {
 				fault(path+"."+key, "want 0 (no bound) or more")
 			}
@@ -179,7 +180,7 @@ func (r *Rules) AlikeOf(other *Rules, typ IdentifierType) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Priority == b.Priority && a.strength == b.strength && a.Exclusive == b.Exclusive && a.Accounts == b.Accounts &&
+	return a.Priority == b.Priority && a.strength == b.strength && a.Exclusive == b.Exclusive && a.Accounts == b.Accounts && a.Values == b.Values &&
 		a.PerShop == b.PerShop && a.gap == b.gap && a.reissue == b.reissue && slices.Equal(a.Never, b.Never)
 }
 

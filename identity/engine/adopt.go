@@ -24,7 +24,8 @@ func (e *Engine) adopt(b *batch, rules *identity.Rules) {
 			e.touch(b, id)
 		}
 	}
-	joins, model := e.joins(rules), e.modelOf(rules) // beside the look-ups
+	joins, bridges := e.joins(rules)
+	model := e.modelOf(rules) // beside the look-ups, as those
 	if model != nil {
 		b.changes.Reviews = append(b.changes.Reviews, model.inertBlocks()...)
 	}
@@ -33,14 +34,14 @@ func (e *Engine) adopt(b *batch, rules *identity.Rules) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.rule(rules, joins, model)
+	e.rule(rules, joins, bridges, model)
 }
 
 // joins counts for each identifier the accounts that bear it in a role that
-// joins.
-func (e *Engine) joins(rules *identity.Rules) []uint32 {
+// joins, and finds the bridges among these.
+func (e *Engine) joins(rules *identity.Rules) (joins []uint32, bridges map[bearing]bool) {
 	t := &e.tables
-	joins := make([]uint32, t.identifiers.len())
+	joins, bridges = make([]uint32, t.identifiers.len()), map[bearing]bool{}
 	var borne []uint32
 	for account := range uint32(t.accounts.len()) {
 		borne = borne[:0]
@@ -51,16 +52,25 @@ func (e *Engine) joins(rules *identity.Rules) []uint32 {
 				joins[id]++
 			}
 		}
+		for _, id := range borne {
+			of, typ := bearing{account, t.typ(id)}, e.typeOf(id)
+			if bound := rules.Types[typ].Values; bound == 0 || len(borne) <= bound || bridges[of] {
+				continue
+			}
+			if _, times := e.values(rules, account, of.typ); rules.TooMany(typ, times) {
+				bridges[of] = true
+			}
+		}
 	}
-	return joins
+	return joins, bridges
 }
 
 // rule takes rules into force, and what identifiers and appearances join by them.
-func (e *Engine) rule(rules *identity.Rules, joins []uint32, model *model) {
+func (e *Engine) rule(rules *identity.Rules, joins []uint32, bridges map[bearing]bool, model *model) {
 	for id, n := range joins {
 		e.tables.setJoins(uint32(id), n)
 	}
-	e.rules, e.model = rules, model
+	e.rules, e.bridges, e.model = rules, bridges, model
 }
 
 func (e *Engine) typeOf(id uint32) identity.IdentifierType {

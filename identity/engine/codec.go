@@ -329,7 +329,8 @@ func (e *Engine) load() error {
 				return err
 			}
 			rules := e.decisions.Rules(e.given)
-			e.rule(rules, e.joins(rules), e.modelOf(rules))
+			joins, bridges := e.joins(rules)
+			e.rule(rules, joins, bridges, e.modelOf(rules))
 			return nil
 		},
 		func() error {

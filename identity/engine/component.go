@@ -46,7 +46,7 @@ func (e *Engine) groups(id uint32) []identity.Group {
 			if t.identified(s.account) {
 				shop = int(t.shop(s.account))
 			}
-			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first(), Last: s.last()})
+			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first(), Last: s.last(), Bridge: e.isBridge(s.account, id)})
 		}
 		l := &list[i]
 		l.Strength, l.First, l.Last = max(l.Strength, strength), min(l.First, s.first()), max(l.Last, s.last())
@@ -92,7 +92,7 @@ func (e *Engine) alone(account uint32) bool {
 	t := &e.tables
 	for n := t.ofAccount(account); n != none; n = t.sighting(n).nextOfAccount {
 		id := t.identifierOf(n)
-		if t.joins(id) >= 2 {
+		if t.joins(id) >= 2 && !e.isBridge(account, id) {
 			return false
 		}
 		if m := e.model; m != nil && t.typ(id) == m.typ && m.meets(id) {
@@ -122,17 +122,18 @@ func (e *Engine) component(account uint32, near *[]identity.Resemblance) (number
 	for i := 0; i < len(numbers); i++ {
 		for n := t.ofAccount(numbers[i]); n != none; n = t.sighting(n).nextOfAccount {
 			id := t.identifierOf(n)
-			if t.joins(id) < 2 || asked[id] {
+			if t.joins(id) < 2 || asked[id] || e.isBridge(numbers[i], id) {
 				continue
 			}
 			asked[id] = true
 			for _, group := range e.groups(id) {
 				// Only a group of which some account is here; it may be that
 				// another span's accounts are strangers.
-				if group.Inert != "" || !slices.ContainsFunc(group.Members, func(m identity.Sighting) bool { return uint32(m.Account) == numbers[i] }) {
-					if group.Inert == "" {
-						asked[id] = false
-					}
+				if group.Inert != "" {
+					continue
+				}
+				if !slices.ContainsFunc(group.Members, func(m identity.Sighting) bool { return uint32(m.Account) == numbers[i] }) {
+					asked[id] = false
 					continue
 				}
 				if gathered[part{id, group.Span}] {

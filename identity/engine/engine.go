@@ -115,6 +115,9 @@ type Engine struct {
 	tables tables
 	rules  *identity.Rules // in force; written under applying and mu both
 	model  *model          // theirs; nil if they have none
+	// bridges are the accounts that bear more values of a type than they may by the
+	// rules in force. Nothing is removed, so who is one stays one under them.
+	bridges map[bearing]bool
 	// decisions is written under applying and mu both.
 	decisions identity.Decisions
 	outbox    map[uint64][]byte // Changes not yet delivered, encoded
@@ -133,7 +136,7 @@ func Models(scorers identity.Scorers) Option { return func(e *Engine) { e.scorer
 // New loads the state that the store holds. The rules are those of a state that
 // begins: one that has begun keeps its own, until a decision adopts others.
 func New(store Store, rules *identity.Rules, options ...Option) (*Engine, error) {
-	e := &Engine{store: store, given: rules, rules: rules, outbox: map[uint64][]byte{}}
+	e := &Engine{store: store, given: rules, rules: rules, outbox: map[uint64][]byte{}, bridges: map[bearing]bool{}}
 	for _, option := range options {
 		option(e)
 	}
@@ -373,6 +376,9 @@ func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint
 			e.touch(b, id)
 		}
 		s.times = [2]uint32{first, last}
+		if joins {
+			e.span(b, account, id)
+		}
 		n := t.numbers.number(sighting)
 		if int(n) < b.sightings && !b.widened[n] {
 			b.widened[n] = true
@@ -390,6 +396,9 @@ func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint
 	}
 	b.order = append(b.order, uint32(t.numbers.n))
 	t.addSighting(account, id, how, ev.First, ev.Last)
+	if joins {
+		e.span(b, account, id)
+	}
 	return id
 }
 

@@ -26,8 +26,8 @@ types:
   openid:      {priority: 1, join: {member: 98, buyer: 98}, accounts: 3}
   unionid:     {priority: 1, join: {member: 96, buyer: 96}, exclusive: 1, accounts: 2}
   member_card: {priority: 2, join: {member: 92}}
-  phone:       {priority: 3, join: {member: 90, buyer: 80}, accounts: 3, per_shop: 1, gap_days: 4, reissue_days: 1}
-  email:       {priority: 4, join: {member: 80}, accounts: 4, exclusive: 2}
+  phone:       {priority: 3, join: {member: 90, buyer: 80}, accounts: 3, values: 3, per_shop: 1, gap_days: 4, reissue_days: 1}
+  email:       {priority: 4, join: {member: 80}, accounts: 4, values: 1, exclusive: 2}
 `
 
 func rules(t testing.TB) *identity.Rules {
@@ -120,7 +120,7 @@ types:
 largest_customer: 20
 types:
   unionid: {priority: 2, join: {member: 96}}
-  phone:   {priority: 1, join: {member: 90, buyer: 90, receiver: 50}, accounts: 9}
+  phone:   {priority: 1, join: {member: 90, buyer: 90, receiver: 50}, accounts: 9, values: 2}
 `,
 	// The same groups: what is refused is another.
 	strings.NewReplacer("largest_customer: 4", "largest_customer: 3", ", exclusive: 1", "").Replace(testRules),
@@ -385,6 +385,7 @@ func TestAnyOrderAnyCutSameCustomers(t *testing.T) {
 		t.Errorf("the model joined %d and asked %d times, identifiers changed hands %d times: the property tests nothing of it", joined, asked, hands)
 	}
 	for _, some := range []inertBy{{identity.ReviewAccounts, identity.OpenID}, {identity.ReviewAccounts, identity.UnionID}, {identity.ReviewAccounts, identity.Phone},
+		{identity.ReviewValues, identity.Phone}, {identity.ReviewValues, identity.Email},
 		{identity.ReviewLargest, identity.UnionID}, {identity.ReviewLargest, identity.Phone}, {identity.ReviewLargest, identity.MemberCard}} {
 		if inert[some] == 0 {
 			t.Errorf("no %s went inert by %s: the property tests nothing of it", some.typ, some.reason)

@@ -139,7 +139,8 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 		}
 	}
 	rules := e.decisions.Rules(e.given)
-	e.rule(rules, e.joins(rules), e.modelOf(rules))
+	joins, bridges := e.joins(rules)
+	e.rule(rules, joins, bridges, e.modelOf(rules))
 	unsettled := r.place()
 	r.unsettle(unsettled)
 	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.numbers.n, len(r.decisions), len(unsettled)

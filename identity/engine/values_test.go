@@ -1,0 +1,84 @@
+package engine_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"oneid/identity"
+	"oneid/identity/engine"
+)
+
+// Accounts become bridges by a value more, or as the times of two come near each other,
+// in whatever order and batches that is told, with restarts between: the customers are
+// those of Resolve, and what is told on the way adds up to them. Without what made them
+// bridges the customers are what they were.
+func TestBridgesInAnyOrder(t *testing.T) {
+	t.Parallel()
+	rules := parsed(t, `
+largest_customer: 50
+types:
+  member_card: {priority: 1, join: {member: 92}, values: 2}
+  phone:       {priority: 2, join: {member: 90, buyer: 80}, accounts: 9, values: 2, per_shop: 1, gap_days: 3}
+`)
+	bridges, near := 0, 0
+	for seed := range *seedCount {
+		r := rand.New(rand.NewPCG(uint64(seed), 97))
+		accounts := make([]identity.Account, 2+r.IntN(8))
+		for i := range accounts {
+			accounts[i] = identity.Account{Platform: []string{"tmall", "douyin"}[i%2], Shop: fmt.Sprint(r.IntN(3)), ID: fmt.Sprint(i)}
+		}
+		var base history
+		for range 4 + r.IntN(30) {
+			u := engine.Update{Account: accounts[min(r.IntN(len(accounts)), r.IntN(len(accounts)))]}
+			id := identity.Identifier{Type: identity.Phone, Hash: identity.Hash{byte(r.IntN(6))}}
+			if r.IntN(4) == 0 {
+				id = identity.Identifier{Type: identity.MemberCard, Hash: identity.Hash{byte(r.IntN(9))}}
+			}
+			at := r.Int64N(20) * 86400
+			u.Evidence = []identity.Evidence{{Account: u.Account, Identifier: id, Role: identity.RoleMember, Source: "tmall", First: at, Last: at + r.Int64N(3)*86400}}
+			base.updates = append(base.updates, u)
+		}
+		for range 3 {
+			h := base.shuffled(r)
+			store := engine.NewMemory()
+			reopen := func(*engine.Engine) *engine.Engine { return open(t, store, rules) }
+			e, told, born := h.cut(t, r, reopen(nil), reopen)
+			want := h.oracle(rules, born)
+			if d := cmp.Diff(want, held(e)); d != "" {
+				t.Fatalf("seed %d: not the customers of Resolve (-want +got):\n%s", seed, d)
+			}
+			if d := cmp.Diff(want, told); d != "" {
+				t.Fatalf("seed %d: the changes do not add up to the customers (-want +got):\n%s", seed, d)
+			}
+		}
+		values := map[identity.Account]map[identity.Identifier]bool{}
+		for _, ev := range base.evidence() {
+			if ev.Identifier.Type == identity.Phone {
+				if values[ev.Account] == nil {
+					values[ev.Account] = map[identity.Identifier]bool{}
+				}
+				values[ev.Account][ev.Identifier] = true
+			}
+		}
+		many := map[identity.Account]bool{}
+		for _, v := range identity.Resolve(base.evidence(), nil, rules).Reviews {
+			if v.Reason == identity.ReviewValues && v.Identifier.Type == identity.Phone {
+				for _, a := range v.Accounts {
+					many[a] = true
+				}
+			}
+		}
+		bridges += len(many)
+		for a, borne := range values {
+			if len(borne) > 2 && !many[a] {
+				near++
+			}
+		}
+	}
+	if bridges == 0 || near == 0 {
+		t.Errorf("%d bridges, and %d accounts whose values lie apart: the property tests nothing of it", bridges, near)
+	}
+}
