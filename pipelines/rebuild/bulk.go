@@ -302,10 +302,13 @@ func (b *bulk) gather(ctx context.Context) error {
 		return "toUInt32(" + after + " > 0 AND toInt64(first) > max(toInt64(last)) " + window + " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) + " + after + " AND row_number() " + window + ") > 1)"
 	}
 	bound := b.byType(func(r *identity.TypeRule) int { return r.Accounts })
+	if err := b.bridges(ctx); err != nil {
+		return err
+	}
 	_, err = b.make(ctx, "members", "(g, n)", "SELECT sipHash128(hash, type, span) AS g, hash, type, span, turn, n, strength, '' AS decision FROM (SELECT hash, type, n, strength, span, turn, count() OVER (PARTITION BY hash, type, span) AS together FROM ("+
 		"SELECT hash, type, n, strength, sum(spans) "+window+") AS span, sum(turns) "+window+") AS turn FROM ("+
 		"SELECT hash, type, n, strength, first, last, "+gap+" AS gap, "+idle+" AS idle, "+begins("gap")+" AS spans, "+begins("idle")+" AS turns"+
-		" FROM (SELECT *, count() OVER (PARTITION BY hash, type) AS bearers FROM "+b.of("sightings")+") WHERE bearers > 1 AND ("+bound+" = 0 OR bearers <= "+bound+")"+
+		" FROM (SELECT *, count() OVER (PARTITION BY hash, type) AS bearers FROM "+b.of("sightings")+") WHERE bearers > 1 AND ("+bound+" = 0 OR bearers <= "+bound+") AND (type, n) NOT IN (SELECT type, n FROM "+b.of("bridges")+")"+
 		"))) WHERE together > 1")
 	if err != nil {
 		return err
@@ -319,6 +322,19 @@ func (b *bulk) gather(ctx context.Context) error {
 		return err
 	}
 	return b.countGroups(ctx)
+}
+
+// bridges finds the accounts that bear more values of a type than they may, as
+// identity.Rules.TooMany does: one that begins at the moment at which another ends
+// meets it. They are few, and stay in memory where they are looked for.
+func (b *bulk) bridges(ctx context.Context) error {
+	bound := b.byType(func(r *identity.TypeRule) int { return r.Values })
+	gap := b.byType(func(r *identity.TypeRule) int { return r.GapDays })
+	many := "SELECT type, n FROM " + b.of("sightings") + " WHERE " + bound + " > 0 GROUP BY type, n HAVING count() > " + bound
+	moments := "SELECT type, n, arrayJoin([(toInt64(first), 1), (toInt64(last) + " + gap + " * 86400, -1)]) AS moment FROM " + b.of("sightings") + " WHERE (type, n) IN (" + many + ")"
+	_, err := b.make(ctx, "bridges", "(type, n)", "SELECT type, n FROM (SELECT type, n, sum(moment.2) OVER (PARTITION BY type, n ORDER BY moment.1, moment.2 DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS borne FROM ("+
+		moments+")) GROUP BY type, n HAVING max(borne) > "+bound+" OR "+gap+" = 0")
+	return err
 }
 
 func (b *bulk) countGroups(ctx context.Context) error {

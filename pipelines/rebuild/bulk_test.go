@@ -93,8 +93,8 @@ func anyRules(t testing.TB, r *rand.Rand) *identity.Rules {
 		if join == nil {
 			join = []string{"member: 90"}
 		}
-		text += fmt.Sprintf("  %s: {priority: %d, join: {%s}, accounts: %d, per_shop: %d, gap_days: %d, reissue_days: %d, exclusive: %d}\n",
-			typ, 1+r.IntN(3), strings.Join(join, ", "), some(6), some(2), some(300), some(100), some(2)*r.IntN(2))
+		text += fmt.Sprintf("  %s: {priority: %d, join: {%s}, accounts: %d, values: %d, per_shop: %d, gap_days: %d, reissue_days: %d, exclusive: %d}\n",
+			typ, 1+r.IntN(3), strings.Join(join, ", "), some(6), some(3), some(2), some(300), some(100), some(2)*r.IntN(2))
 	}
 	if r.IntN(5) > 0 {
 		review := 0.5 + r.Float64()*4

@@ -1,0 +1,56 @@
+package rebuild
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"oneid/identity"
+	"oneid/pipelines/flowtest"
+	"oneid/schemas/tables"
+)
+
+// An account that bears a third phone when the first still counts, to the second, is a
+// bridge, on ClickHouse as in memory; a second later it is none, and all of them are
+// one customer.
+func TestBulkOfBridges(t *testing.T) {
+	t.Parallel()
+	const gap = 10 * 86400
+	for i, third := range []int64{gap, gap + 1} {
+		f := flowtest.New(t)
+		history, evidence := tables.NewIdentityHistory(), tables.NewEvidence()
+		bears := func(account tables.Account, phone byte, at int64) {
+			evidence.Append(account, string(identity.Phone), [16]byte{phone}, "buyer", "test", 1_700_000_000+at, 1_700_000_000+at)
+		}
+		accounts := []tables.Account{{Platform: "weidian", Shop: "w", ID: "hub"}}
+		for phone, at := range []int64{0, gap / 2, third} {
+			stranger := tables.Account{Platform: "tmall", Shop: fmt.Sprint(phone), ID: "a"}
+			accounts = append(accounts, stranger)
+			bears(accounts[0], byte(phone), at)
+			bears(stranger, byte(phone), at)
+		}
+		for _, of := range accounts {
+			history.Append(of, [16]byte{}, identity.Account{Platform: of.Platform, Shop: of.Shop, ID: of.ID}.BirthID(), time.UnixMilli(0), "born", 1<<40|1)
+		}
+		for _, block := range []tables.Block{history, evidence} {
+			if err := f.ClickHouse.Insert(t.Context(), block, "bridges"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rules, err := identity.ParseRules([]byte("largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {buyer: 80}, values: 2, gap_days: 10}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bulk, err := rebuildOf(f).Bulk(t.Context(), rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := rebuildOf(f).Again(t.Context(), rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []int{4, 1}[i]; bulk.Customers != want || bulk.Checksum != again.Checksum {
+			t.Errorf("with a third phone after %d seconds: %d customers as SQL and %d in memory, want %d", third, bulk.Customers, again.Customers, want)
+		}
+	}
+}
