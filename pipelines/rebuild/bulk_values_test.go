@@ -19,7 +19,9 @@ func TestBulkOfBridges(t *testing.T) {
 	for i, third := range []int64{gap, gap + 1} {
 		f := flowtest.New(t)
 		history, evidence := tables.NewIdentityHistory(), tables.NewEvidence()
+		var all []identity.Evidence
 		bears := func(account tables.Account, phone byte, at int64) {
+			all = append(all, identity.Evidence{Account: identity.Account{Platform: account.Platform, Shop: account.Shop, ID: account.ID}, Identifier: identity.Identifier{Type: identity.Phone, Hash: identity.Hash{phone}}, Role: identity.RoleBuyer, First: at, Last: at})
 			evidence.Append(account, string(identity.Phone), [16]byte{phone}, "buyer", "test", 1_700_000_000+at, 1_700_000_000+at)
 		}
 		accounts := []tables.Account{{Platform: "weidian", Shop: "w", ID: "hub"}}
@@ -45,12 +47,9 @@ func TestBulkOfBridges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := rebuildOf(f).Again(t.Context(), rules)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := []int{4, 1}[i]; bulk.Customers != want || bulk.Checksum != again.Checksum {
-			t.Errorf("with a third phone after %d seconds: %d customers as SQL and %d in memory, want %d", third, bulk.Customers, again.Customers, want)
+		got := len(identity.Resolve(all, nil, rules).Customers)
+		if want := []int{4, 1}[i]; bulk.Customers != want || got != want {
+			t.Errorf("with a third phone after %d seconds: %d customers as SQL and %d in memory, want %d", third, bulk.Customers, got, want)
 		}
 	}
 }
