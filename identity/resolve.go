@@ -524,10 +524,6 @@ func (m Model) Resolve(evidence []Evidence, decisions []Decision, rules *Rules) 
 		id      Identifier
 		account int
 	}
-	type bearing struct {
-		account int
-		typ     IdentifierType
-	}
 	sightings := map[seen]Sighting{}
 	for _, e := range evidence {
 		strength := rules.Strength(e.Identifier.Type, e.Role)
@@ -552,19 +548,9 @@ func (m Model) Resolve(evidence []Evidence, decisions []Decision, rules *Rules) 
 		s.Strength, s.First, s.Last = max(s.Strength, strength), min(s.First, e.First), max(s.Last, e.Last)
 		sightings[key] = s
 	}
-	byIdentifier, times := map[Identifier][]Sighting{}, map[bearing][][2]int64{}
+	byIdentifier, bridges := map[Identifier][]Sighting{}, rules.Bridges(evidence)
 	for key, s := range sightings {
-		if rules.Types[key.id.Type].Values > 0 {
-			of := bearing{key.account, key.id.Type}
-			times[of] = append(times[of], [2]int64{s.First, s.Last})
-		}
-	}
-	bridges := map[bearing]bool{}
-	for of, times := range times {
-		bridges[of] = rules.TooMany(of.typ, times)
-	}
-	for key, s := range sightings {
-		s.Bridge = bridges[bearing{key.account, key.id.Type}]
+		s.Bridge = bridges[Bearing{c.Accounts[key.account], key.id.Type}]
 		byIdentifier[key.id] = append(byIdentifier[key.id], s)
 	}
 	for id, list := range byIdentifier {

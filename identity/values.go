@@ -1,6 +1,9 @@
 package identity
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // TooMany says whether an account that bears values of a type is a bridge: whether it
 // was seen with more of them at a time than its rule allows. Times are when each value
@@ -33,6 +36,39 @@ func (r *Rules) TooMany(typ IdentifierType, times [][2]int64) bool {
 		}
 	}
 	return false
+}
+
+// Bearing is an account with a type of identifiers.
+type Bearing struct {
+	Account Account
+	Type    IdentifierType
+}
+
+// Bridges finds the accounts that bear more values of a type than they may, in roles
+// that join, by all evidence of theirs.
+func (r *Rules) Bridges(evidence []Evidence) map[Bearing]bool {
+	seen := map[Bearing]map[Hash][2]int64{}
+	for _, e := range evidence {
+		if r.Strength(e.Identifier.Type, e.Role) == 0 || r.Types[e.Identifier.Type].Values == 0 {
+			continue
+		}
+		of := Bearing{e.Account, e.Identifier.Type}
+		if seen[of] == nil {
+			seen[of] = map[Hash][2]int64{}
+		}
+		times, ok := seen[of][e.Identifier.Hash]
+		if !ok {
+			times = [2]int64{e.First, e.Last}
+		}
+		seen[of][e.Identifier.Hash] = [2]int64{min(times[0], e.First), max(times[1], e.Last)}
+	}
+	bridges := map[Bearing]bool{}
+	for of, values := range seen {
+		if r.TooMany(of.Type, slices.Collect(maps.Values(values))) {
+			bridges[of] = true
+		}
+	}
+	return bridges
 }
 
 // withoutBridges takes the bridges from an identifier's sightings, which keep their

@@ -254,6 +254,12 @@ func printQuality(out io.Writer, r *insight.Report, zone *time.Location) error {
 			row("  "+i.Identifier, fmt.Sprintf("%d accounts", i.Accounts), fmt.Sprintf("%d allowed", i.Allowed))
 		}
 	}
+	if len(r.Bearers) > 0 {
+		head("accounts that bear too many values of a type, as who orders for others: these join them to nobody")
+		for _, b := range r.Bearers {
+			row("  "+b.Account, b.Type, fmt.Sprintf("%d at a time", b.Values), fmt.Sprintf("%d allowed", b.Allowed))
+		}
+	}
 	if m := r.Model; m != nil {
 		head("joins, of which a customer of n accounts takes n-1, by what they are; the model is " + m.Name)
 		if m.Customers < m.Of {

@@ -205,9 +205,12 @@ func (n *node) openResolver(lookups bool) error {
 		n.log.Warn("ClickHouse had lost rows of an insert in which it was killed; they are there again", "table", table, "rows", rows)
 	}
 	resolved := &resolve.Identity{Engine: n.engine, Values: n.store, Keys: n.keys, Extract: &extract.Extractor{Hash: hash, Rules: n.rules, MixMobileKey: mixKey}}
-	resolved.Inert = func(identifiers, keys int) {
+	resolved.Inert = func(identifiers, bridges, keys int) {
 		if identifiers > 0 {
 			n.log.Warn("identifiers join nobody any more: they bear more accounts than their type may, or made a customer larger than largest_customer; what they joined has come apart; `oneid identity report` lists those with most accounts and counts the others with the conflicts", "identifiers", identifiers)
+		}
+		if bridges > 0 {
+			n.log.Warn("accounts bear more values of a type than one may, as who orders for others: none of these joins them to anybody any more; `oneid identity report` lists those with most", "accounts", bridges)
 		}
 		if keys > 0 {
 			n.log.Warn("too many accounts have receivers that look alike: what these joined has come apart; see model.block in the rules of identity", "keys", keys)

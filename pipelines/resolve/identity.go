@@ -26,12 +26,14 @@ type Identity struct {
 	// it is in ClickHouse; may be nil.
 	Seen func([]*events.Event)
 	// Inert is told how many identifiers, and how many keys of the model, join nobody
-	// since a batch in which they had too many accounts, or their customer had; may be
-	// nil.
-	Inert func(identifiers, keys int)
+	// since a batch in which they had too many accounts, or their customer had, and how
+	// many accounts bear too many values of a type that others bear; may be nil.
+	Inert func(identifiers, bridges, keys int)
 
-	// large are the identifiers that were told of since they made a customer too large.
-	large map[identity.Identifier]bool
+	// large are the identifiers that were told of since they made a customer too large,
+	// bridges the accounts since they bore too many values.
+	large   map[identity.Identifier]bool
+	bridges map[identity.Bearing]bool
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
 	// parts, updates and customers are kept from batch to batch.
@@ -107,9 +109,9 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	}
 	if i.Inert != nil && !again {
 		if i.large == nil {
-			i.large = map[identity.Identifier]bool{}
+			i.large, i.bridges = map[identity.Identifier]bool{}, map[identity.Bearing]bool{}
 		}
-		identifiers, keys := 0, 0
+		identifiers, bridges, keys := 0, 0, 0
 		for _, v := range changes.Reviews {
 			switch v.Reason {
 			case identity.ReviewAccounts:
@@ -121,11 +123,19 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 					i.large[v.Identifier] = true
 					identifiers++
 				}
+			case identity.ReviewValues: // for each of the values
+				for _, a := range v.Accounts {
+					of := identity.Bearing{Account: a, Type: v.Identifier.Type}
+					if !i.bridges[of] {
+						i.bridges[of] = true
+						bridges++
+					}
+				}
 			default: // it joins others
 			}
 		}
-		if identifiers+keys > 0 {
-			i.Inert(identifiers, keys)
+		if identifiers+bridges+keys > 0 {
+			i.Inert(identifiers, bridges, keys)
 		}
 	}
 	if again {

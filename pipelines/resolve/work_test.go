@@ -336,7 +336,9 @@ func TestWhatGoesInertIsTold(t *testing.T) {
 	f := newFlow(t)
 	i := f.instance(t, engine.NewMemory(), newFacts()).Identity
 	var told []string
-	i.Inert = func(identifiers, keys int) { told = append(told, fmt.Sprint(identifiers, " ", keys)) }
+	i.Inert = func(identifiers, bridges, keys int) {
+		told = append(told, fmt.Sprint(identifiers, " ", bridges, " ", keys))
+	}
 	from := 0
 	for sequence, to := range []int{5, 8, 9, 12} { // a phone of the shipped rules may bear 8
 		b := &Batch{Sequence: uint64(sequence + 1)}
@@ -353,7 +355,7 @@ func TestWhatGoesInertIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if d := cmp.Diff([]string{"1 0"}, told); d != "" {
+	if d := cmp.Diff([]string{"1 0 0"}, told); d != "" {
 		t.Errorf("told (-want +got):\n%s", d)
 	}
 }
@@ -371,7 +373,9 @@ func TestWhatMadeACustomerTooLargeIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	i.Inert = func(identifiers, keys int) { told = append(told, fmt.Sprint(identifiers, " ", keys)) }
+	i.Inert = func(identifiers, bridges, keys int) {
+		told = append(told, fmt.Sprint(identifiers, " ", bridges, " ", keys))
+	}
 	for no := range 6 {
 		e := user(no)
 		e.Header.Shop = fmt.Sprint("shop", no)
@@ -384,7 +388,37 @@ func TestWhatMadeACustomerTooLargeIsTold(t *testing.T) {
 			t.Errorf("with %d accounts the phone is inert: %v", no+1, inert)
 		}
 	}
-	if d := cmp.Diff([]string{"1 0"}, told); d != "" {
+	if d := cmp.Diff([]string{"1 0 0"}, told); d != "" {
+		t.Errorf("told (-want +got):\n%s", d)
+	}
+}
+
+// Who bears one phone too many that others bear, too, is told once, when he comes apart
+// from them.
+func TestWhoBearsTooManyIsTold(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+	i := f.instance(t, engine.NewMemory(), newFacts()).Identity
+	var told []string
+	i.Inert = func(identifiers, bridges, keys int) {
+		told = append(told, fmt.Sprint(identifiers, " ", bridges, " ", keys))
+	}
+	for no := range 7 { // an account may bear 4
+		hub, stranger := user(0), user(no+1)
+		stranger.Header.Shop = fmt.Sprint("shop", no)
+		hub.Header.Shop = "hub"
+		phone := fmt.Sprintf("1391111112%d", no)
+		hub.Header.Person.Sightings[0].Value, stranger.Header.Person.Sightings[0].Value = phone, phone
+		hub.GetUser().MemberSinceMs, stranger.GetUser().MemberSinceMs = 1_700_000_000_000, 1_700_000_000_000
+		got, err := i.apply(&Batch{Sequence: uint64(no + 1), Events: []*events.Event{hub, stranger}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if no == 4 && len(got.changes.Moved) == 0 {
+			t.Error("with a fifth phone nobody came apart")
+		}
+	}
+	if d := cmp.Diff([]string{"0 1 0"}, told); d != "" {
 		t.Errorf("told (-want +got):\n%s", d)
 	}
 }

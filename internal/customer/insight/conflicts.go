@@ -113,7 +113,7 @@ func (r *Reporter) conflicts(ctx context.Context, out *Report) error {
 // resolve applies the rules to all accounts of some customers. An identifier
 // that also bears accounts of other customers joins nothing across them today,
 // and would here, where too few of them are seen: it is left out, unless all its
-// accounts are here. Counts, if given, is told how many accounts each
+// accounts are here. Those of a bridge stay, for it is one by all that it bears. Counts, if given, is told how many accounts each
 // identifier bears in joining roles.
 func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID, counts map[identity.Identifier]int) (identity.Resolution, error) {
 	if counts == nil {
@@ -137,8 +137,9 @@ func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID,
 		}
 		here[e.Identifier][e.Account] = true
 	}
+	bridges := r.Rules.Bridges(evidence)
 	evidence = slices.DeleteFunc(evidence, func(e identity.Evidence) bool {
-		return len(here[e.Identifier]) > 0 && len(here[e.Identifier]) < counts[e.Identifier]
+		return !bridges[identity.Bearing{Account: e.Account, Type: e.Identifier.Type}] && len(here[e.Identifier]) > 0 && len(here[e.Identifier]) < counts[e.Identifier]
 	})
 	words, err := decided.Read(ctx, r.ClickHouse, nil)
 	if err != nil {

@@ -302,9 +302,14 @@ func (r *Reporter) apart(ctx context.Context, customers []identity.CustomerID) (
 	if err != nil {
 		return nil, err
 	}
+	bridges := r.Rules.Bridges(evidence)
 	for _, e := range evidence {
 		rule := r.Rules.Types[e.Identifier.Type]
-		if rule == nil || rule.Accounts > 0 && counts[e.Identifier] > rule.Accounts {
+		if rule == nil {
+			continue
+		}
+		// What a bridge bears joins nobody anyway, and makes a bridge of it.
+		if rule.Accounts > 0 && counts[e.Identifier] > rule.Accounts && !bridges[identity.Bearing{Account: e.Account, Type: e.Identifier.Type}] {
 			continue
 		}
 		if customer, ok := of[e.Account]; ok {

@@ -14,6 +14,7 @@ var page string
 var reasons = map[string]string{
 	"accounts":         "the value bears more accounts than its type may",
 	"per_shop":         "one shop knows several persons by it",
+	"values":           "an account bears more values of its type than one may, as who orders for others",
 	"exclusive":        "the customer would have two ids of which a person has one",
 	"different":        "people decided that they are two",
 	"largest_customer": "the customer would be larger than it may",

@@ -41,6 +41,9 @@ type Report struct {
 	// Inert are the identifiers that bear most accounts of those that bear too
 	// many to join any.
 	Inert []Inert `json:"inert"`
+	// Bearers are the accounts that bear most values of a type at a time, of those
+	// that bear too many to be joined by it.
+	Bearers []Bearer `json:"bearers"`
 	// Conflicts are by reason and type of identifier.
 	Conflicts []Conflict `json:"conflicts"`
 	// ConflictsSeen is how many identifiers Conflicts were counted on, those
@@ -110,6 +113,15 @@ type Inert struct {
 	Allowed    int    `json:"allowed"`
 }
 
+// Bearer is an account that bears so many values of a type at a time: it is a bridge
+// between strangers, and no value of the type joins it to anybody.
+type Bearer struct {
+	Account string                  `json:"account"`
+	Type    identity.IdentifierType `json:"type"`
+	Values  int                     `json:"values"`
+	Allowed int                     `json:"allowed"`
+}
+
 // Conflict is why identifiers of a type, borne by accounts of several
 // customers, did not join these.
 type Conflict struct {
@@ -161,7 +173,7 @@ func (r *Reporter) Take(ctx context.Context) (*Report, error) {
 	// A list without entries is one in JSON, too.
 	out := &Report{
 		Taken: time.Now().UTC().Truncate(time.Second), Platforms: []Platform{}, Biggest: []Customer{}, Bridges: []Bridge{},
-		Identifiers: []Type{}, Inert: []Inert{}, Conflicts: []Conflict{},
+		Identifiers: []Type{}, Inert: []Inert{}, Bearers: []Bearer{}, Conflicts: []Conflict{},
 	}
 	r, err := r.inForce(ctx)
 	if err != nil {
@@ -181,6 +193,7 @@ func (r *Reporter) Take(ctx context.Context) (*Report, error) {
 		{"bridges", r.bridges},
 		{"identifiers", r.identifiers},
 		{"inert identifiers", r.inert},
+		{"accounts that bear too many", r.bearers},
 		{"conflicts", r.conflicts},
 		{"decisions", r.decisions},
 	} {
@@ -304,13 +317,18 @@ func (r *Reporter) joining() string {
 
 // allowed is the SQL of how many accounts an identifier of a row may bear.
 func (r *Reporter) allowed() string {
-	types, bounds := []string{"''"}, []string{"0"}
+	return r.byType(func(rule *identity.TypeRule) int { return rule.Accounts }, 1_000_000_000)
+}
+
+// byType is the SQL of a number of each type, another for one that has none.
+func (r *Reporter) byType(of func(*identity.TypeRule) int, without int) string {
+	types, numbers := []string{"''"}, []string{"0"}
 	for _, typ := range slices.Sorted(maps.Keys(r.Rules.Types)) {
-		if n := r.Rules.Types[typ].Accounts; n > 0 {
-			types, bounds = append(types, clickhouse.Quote(string(typ))), append(bounds, fmt.Sprint(n))
+		if n := of(r.Rules.Types[typ]); n > 0 {
+			types, numbers = append(types, clickhouse.Quote(string(typ))), append(numbers, fmt.Sprint(n))
 		}
 	}
-	return "transform(toString(type), [" + strings.Join(types, ",") + "], [" + strings.Join(bounds, ",") + "], 1000000000)"
+	return "transform(toString(type), [" + strings.Join(types, ",") + "], [" + strings.Join(numbers, ",") + "], " + fmt.Sprint(without) + ")"
 }
 
 // shared is the SQL of the identifiers that several accounts bear in joining
@@ -341,6 +359,31 @@ func (r *Reporter) inert(ctx context.Context, out *Report) error {
 	for _, row := range rows {
 		id := row.identifier()
 		out.Inert = append(out.Inert, Inert{id.String(), int(row.N), r.Rules.Types[id.Type].Accounts})
+	}
+	return err
+}
+
+// bearers finds the accounts that identity.Rules.TooMany names, as that does: values
+// come and go at moments, and one that comes when another goes meets it.
+func (r *Reporter) bearers(ctx context.Context, out *Report) error {
+	bound := r.byType(func(rule *identity.TypeRule) int { return rule.Values }, 1_000_000_000)
+	gap := r.byType(func(rule *identity.TypeRule) int { return rule.GapDays }, 0)
+	var rows []struct {
+		Platform string `ch:"platform"`
+		Shop     string `ch:"shop"`
+		Account  string `ch:"account"`
+		Type     string `ch:"type"`
+		Values   uint64 `ch:"most"`
+	}
+	const borne = "arrayMax(arrayCumSum(arrayMap(m -> m.2, arraySort(m -> (m.1, -m.2), arrayConcat(arrayMap(t -> (t.1, 1), times), arrayMap(t -> (t.2 + gap, -1), times))))))"
+	err := r.ClickHouse.Select(ctx, "find who bears too many values", &rows, fmt.Sprintf("SELECT platform, shop, account, type, toUInt64(if(gap = 0, length(times), %s)) AS most FROM ("+
+		"SELECT platform, shop, account, type, groupArray((first, last)) AS times, any(toInt64(%s) * 86400) AS gap FROM ("+
+		"SELECT toString(platform) AS platform, toString(shop) AS shop, account, toString(type) AS type, hash, toInt64(min(first_seen)) AS first, toInt64(max(last_seen)) AS last FROM %s WHERE %s GROUP BY platform, shop, account, type, hash"+
+		") GROUP BY platform, shop, account, type HAVING count() > %s) WHERE most > %s ORDER BY most DESC, platform, shop, account, type LIMIT %d",
+		borne, gap, r.table("evidence"), r.joining(), bound, bound, most), spill...)
+	for _, row := range rows {
+		typ := identity.IdentifierType(row.Type)
+		out.Bearers = append(out.Bearers, Bearer{identity.Account{Platform: row.Platform, Shop: row.Shop, ID: row.Account}.String(), typ, int(row.Values), r.Rules.Types[typ].Values})
 	}
 	return err
 }
