@@ -99,7 +99,7 @@ func TestReportFindsWhatWasPutIn(t *testing.T) {
 		t.Errorf("biggest = %+v", got.Biggest)
 	}
 	want := &Report{
-		Taken: got.Taken, Customers: 21, Accounts: 29, Inert: got.Inert, Biggest: got.Biggest,
+		Taken: got.Taken, Customers: 21, Accounts: 29, Inert: got.Inert, Bearers: []Bearer{}, Biggest: got.Biggest,
 		Sizes:     []Size{{1, 1, 15}, {2, 2, 5}, {3, 3, 0}, {4, 4, 1}, {5, 5, 0}, {6, 10, 0}, {11, 20, 0}, {21, 50, 0}, {51, 0, 0}},
 		Platforms: []Platform{{"douyin", 7, 6}, {"tmall", 9, 6}, {"weidian", 13, 2}},
 		Bridges:   []Bridge{{got.Biggest[0].ID, bridge.String(), []int{2, 1}, false}},
