@@ -227,7 +227,7 @@ func (f *Files) file(ctx context.Context, path string, visit Visitor) error {
 	counted := &counter{Reader: in, files: f, ctx: ctx}
 	switch string(start[:min(n, 4)]) {
 	case "PK\x03\x04", "PK\x05\x06":
-		at := &counterAt{ReaderAt: in, counter: counter{files: f, ctx: ctx}}
+		at := &counterAt{ReaderAt: in, counter: counter{files: f, ctx: ctx}, left: info.Size()}
 		return f.archive(ctx, at, info.Size(), seen, visit)
 	case compound:
 		return f.encryptedWorkbook(ctx, counted, info.Size(), seen, visit)
@@ -307,10 +307,12 @@ func (c *counter) count(n int) {
 	}
 }
 
-// counterAt is a counter of a file that is read at places.
+// counterAt is a counter of a file that is read at places, at some twice: it tells
+// of no more bytes than are left.
 type counterAt struct {
 	io.ReaderAt
 	counter
+	left int64
 }
 
 func (c *counterAt) ReadAt(p []byte, at int64) (int, error) {
@@ -318,7 +320,9 @@ func (c *counterAt) ReadAt(p []byte, at int64) (int, error) {
 		return 0, err
 	}
 	n, err := c.ReaderAt.ReadAt(p, at)
-	c.count(n)
+	told := min(int64(n), c.left)
+	c.left -= told
+	c.count(int(told))
 	return n, err
 }
 

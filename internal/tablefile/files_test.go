@@ -420,7 +420,7 @@ func TestFilesMadeToHarm(t *testing.T) {
 		"a bomb beside padding":  {padded(t, bombOf(t, "a.csv", 80<<20, 80<<20), 1<<20), "", ErrBomb, "bomb"},
 		"251 sheets":             {manySheets(t, 251, func(i int) int { return i }), "", ErrBomb, "251 sheets"},
 		"two sheets of one part": {manySheets(t, 2, func(int) int { return 1 }), "", errSheets, "one part"},
-		"one part by two names":  {tampered(t, "xl/_rels/workbook.xml.rels", twoNames), "", errSheets, "one part"},
+		"one part by two names":  {tampered(t, "xl/_rels/workbook.xml.rels", twoNames, "xl/workbook.xml", bookXML("", 2, func(i int) int { return i })), "", errSheets, "one part"},
 		"days from 1904":         {tampered(t, "xl/workbook.xml", bookXML(`<workbookPr date1904="1"/>`, 1, func(int) int { return 1 })), "", errDays, "1904"},
 		"up with backslashes":    {zipOf(t, `..\a.csv`, "no\n1\n"), "", ErrPath, "leads out"},
 		"up beside a workbook":   {zipOf(t, "xl/workbook.xml", "<x/>", "../../a", "x"), "", ErrPath, "leads out"},

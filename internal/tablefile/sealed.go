@@ -7,19 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/xuri/excelize/v2"
 )
 
 // A workbook that was sealed is held as a whole, since nothing of it may lie on
 // disk in plain. These bounds keep a process that reads one below 200 MB: of its
-// file, and of what its parts unpack to. A text that its sheets share takes ten
-// times in memory what it takes in its part, and is counted so.
+// file, and of the part with the texts that its sheets share.
 const (
 	mostSealed      = 12 << 20
-	mostSealedParts = 24 << 20
-	sharedWeight    = 10
+	mostSealedTexts = 32 << 20
 )
 
 var errSealed = errors.New("it was sealed with a password, and is too large to be read without laying it on disk in plain: save it as CSV and seal that in a zip (AES-256), which may have any size, or split it")
@@ -45,7 +42,7 @@ func (f *Files) encryptedWorkbook(ctx context.Context, in io.Reader, size int64,
 	if err != nil { // a wrong password gives anything
 		return fmt.Errorf("read %s: %w: the password is wrong, or it is a workbook of the old kind (.xls): save it as XLSX or CSV", from.name, ErrPassword)
 	}
-	return f.unsealed(ctx, z, plain, from, visit)
+	return f.unsealed(ctx, z, len(plain), from, visit)
 }
 
 // decrypt opens a sealed workbook. The library trusts what the file says of itself.
@@ -72,38 +69,19 @@ func (f *Files) sealedEntry(ctx context.Context, in io.Reader, from source, visi
 	if err != nil {
 		return fmt.Errorf("read %s: it is no workbook (XLSX): %w", from.name, err)
 	}
-	return f.unsealed(ctx, z, plain, from, visit)
+	return f.unsealed(ctx, z, len(plain), from, visit)
 }
 
-// unsealed visits the sheets of a workbook that was sealed, from its plain bytes.
+// unsealed visits the sheets of a workbook that was sealed, of so many plain bytes.
 // Whoever seals a file may mean harm, too.
-func (f *Files) unsealed(ctx context.Context, z *zip.Reader, plain []byte, from source, visit Visitor) error {
-	err := vet(z, int64(len(plain)))
-	if err == nil {
-		err = vetSealed(z, len(plain))
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", from.name, err)
-	}
-	opened, err := excelize.OpenReader(bytes.NewReader(plain), f.opening(maxWorkbook))
-	if err != nil {
-		return unopened(opened, from, err)
-	}
-	return f.sheets(ctx, bookOf(opened, z, int64(len(plain))), from, visit)
-}
-
-// vetSealed says whether a workbook that was sealed is small enough to be held.
-func vetSealed(z *zip.Reader, size int) error {
-	var parts uint64
+func (f *Files) unsealed(ctx context.Context, z *zip.Reader, size int, from source, visit Visitor) error {
 	for _, part := range z.File {
-		weight := uint64(1)
-		if strings.EqualFold(part.Name, "xl/sharedstrings.xml") {
-			weight = sharedWeight
+		if partName(part.Name) == "xl/sharedstrings.xml" && part.UncompressedSize64 > mostSealedTexts {
+			return fmt.Errorf("read %s: %w", from.name, errSealed)
 		}
-		parts += weight * part.UncompressedSize64
 	}
-	if size > mostSealed || parts > mostSealedParts {
-		return errSealed
+	if size > mostSealed {
+		return fmt.Errorf("read %s: %w", from.name, errSealed)
 	}
-	return nil
+	return f.workbook(ctx, z, int64(size), true, from, visit)
 }

@@ -10,103 +10,59 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/xuri/excelize/v2"
 )
 
 const (
-	// inMemory is how much of a sheet, and of the texts that sheets share, is
-	// held; more lies on disk while it is read.
+	// inMemory is how large the part may be of the texts that sheets share, for
+	// these to be held; more lies on disk while it is read.
 	inMemory = 4 << 20
-	// maxParts bounds all other parts of a workbook together: styles, drawings,
-	// lists of sheets. They are held.
-	maxParts = 32 << 20
 	// maxSheets is more than people make; each is opened for itself.
 	maxSheets = 250
 	// maxWorkbook is more than the largest sheet that there can be.
 	maxWorkbook = 16 << 30
 )
 
-// workbook visits the sheets of a workbook, of which z is the zip.
-func (f *Files) workbook(ctx context.Context, z *zip.Reader, in io.ReaderAt, size int64, from source, visit Visitor) error {
-	if err := vet(z, size); err != nil {
-		return fmt.Errorf("read %s: %w", from.name, err)
+// workbook visits the sheets of a workbook, of which z is the zip, of a size; held:
+// nothing of it may lie on disk.
+func (f *Files) workbook(ctx context.Context, z *zip.Reader, size int64, held bool, from source, visit Visitor) error {
+	err := vet(z, size)
+	var b *book
+	if err == nil {
+		b, err = f.open(z, size, held)
 	}
-	if file, ok := in.(*counterAt); ok {
-		in = file.ReaderAt
-		defer file.count(int(size)) // its parts are read all over
-	}
-	path, done, err := f.pathOf(in, size)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
 	}
-	defer done()
-	opened, err := excelize.OpenFile(path, f.opening(inMemory))
-	if err != nil {
-		return unopened(opened, from, err)
-	}
-	return f.sheets(ctx, bookOf(opened, z, size), from, visit)
-}
-
-// unopened says that a workbook could not be opened, and takes away what that left
-// on disk.
-func unopened(book *excelize.File, from source, err error) error {
-	if book != nil {
-		_ = book.Close()
-	}
-	return fmt.Errorf("read %s: it is no workbook that can be read: %w", from.name, plainError(err))
-}
-
-// opening are the library's settings; of a part more than held lies on disk.
-func (f *Files) opening(held int64) excelize.Options {
-	return excelize.Options{RawCellValue: true, UnzipXMLSizeLimit: held, UnzipSizeLimit: maxWorkbook, TmpDir: f.Temp}
-}
-
-// pathOf gives a path of what is open, since the library for workbooks opens by
-// path. What lies in a zip has none of its own: it is a file without
-// a name, which no one finds after this process, however that ends.
-func (f *Files) pathOf(in io.ReaderAt, size int64) (path string, done func(), err error) {
-	file, ok := in.(*os.File)
-	done = func() {}
-	if !ok {
-		if file, _, err = f.spill(io.NewSectionReader(in, 0, size)); err != nil {
-			return "", nil, err
+	defer b.texts.close()
+	for _, sheet := range b.sheets {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		done = func() { file.Close() }
-		// Where the path of a descriptor is the descriptor itself, its place counts.
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			done()
-			return "", nil, err
+		inner := from
+		inner.name += "/" + sheet.name
+		if err := f.sheet(ctx, b, sheet.part, inner, visit); err != nil {
+			return err
 		}
 	}
-	if _, err := os.Stat(file.Name()); err == nil {
-		return file.Name(), done, nil
-	}
-	return fmt.Sprintf("/dev/fd/%d", file.Fd()), done, nil
+	return nil
 }
 
 // vet looks at a workbook of a size before it is read: how much it unpacks to,
 // and whether its XML declares what no spreadsheet does. The zip that holds it
 // may have left it as it is, and so say nothing of how far it shrank.
 func vet(z *zip.Reader, size int64) error {
-	var parts, all uint64
+	var all uint64
 	for _, part := range z.File {
 		if all += part.UncompressedSize64; all > maxWorkbook || part.UncompressedSize64 > maxWorkbook ||
 			tooMuch(all, uint64(size)) || tooMuch(part.UncompressedSize64, part.CompressedSize64) {
 			return ErrBomb
 		}
 		name := strings.ToLower(strings.ReplaceAll(part.Name, "\\", "/"))
-		if !strings.HasPrefix(name, "xl/worksheets/sheet") && name != "xl/sharedstrings.xml" {
-			if parts += part.UncompressedSize64; parts > maxParts {
-				return fmt.Errorf("what is in it beside the tables (pictures, styles) is too large: save it as CSV")
-			}
-		}
 		if err := vetXML(part, strings.HasSuffix(name, ".xml") || strings.HasSuffix(name, ".rels")); err != nil {
 			return err
 		}
@@ -154,82 +110,129 @@ func decoderOf(in io.Reader) *xml.Decoder {
 	return d
 }
 
-// whole says whether the sheets of a workbook, and the texts that they share, are
-// XML to their ends. The library for workbooks takes a fault in them for the end
-// of the rows, and what stands behind it would be left out without a word.
-func whole(z *zip.Reader) error {
-	for _, part := range z.File {
-		if at, err := wholePart(part); err != nil {
-			return fmt.Errorf("it is damaged, or was cut off: %s breaks off at byte %d: export it anew", path.Base(part.Name), at)
-		}
-	}
-	return nil
-}
-
-// mostNested is deeper than a workbook's elements are.
-const mostNested = 64
-
-var errNesting = errors.New("its elements do not close as they should")
-
-// wholePart reads a part if it is a sheet or the texts that sheets share. For a
-// fault it says where; the decoder's own error may repeat a value.
-func wholePart(part *zip.File) (at int64, err error) {
-	in, err := part.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close()
-	d := decoderOf(bufio.NewReaderSize(in, 1<<16))
-	var open []xml.Name
-	for begun := false; ; {
-		token, err := d.RawToken()
-		if errors.Is(err, io.EOF) && len(open) == 0 {
-			return 0, nil
-		}
-		if !begun && err != nil {
-			return 0, nil // a picture, or what vet has looked at
-		}
-		if err != nil {
-			return d.InputOffset(), err
-		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if !begun && token.Name.Local != "worksheet" && token.Name.Local != "sst" {
-				return 0, nil
-			}
-			begun = true
-			if open = append(open, token.Name); len(open) > mostNested {
-				return d.InputOffset(), errNesting
-			}
-		case xml.EndElement:
-			if len(open) == 0 || open[len(open)-1] != token.Name {
-				return d.InputOffset(), errNesting
-			}
-			open = open[:len(open)-1]
-		}
-	}
-}
-
 // book is a workbook that is read.
 type book struct {
-	*excelize.File
+	sheets []bookSheet
+	texts  *sharedTexts
 
 	size uint64
 	// cells is how many bytes they are so far, as a CSV file would have them: a cell
 	// in the last column makes a row of thousands.
 	cells uint64
-	// entire is asked at the end of the rows of a sheet.
-	entire func() error
-	// shared says whether two relations lead to one sheet.
-	shared func() bool
-	// rounded are the long numbers of the workbook that it holds as numbers.
-	rounded func() map[float64]bool
+	// keepsDigits says whether it holds a number that nobody has rounded, of more
+	// digits than a spreadsheet or a float keeps.
+	keepsDigits func() bool
 }
 
-// bookOf is a workbook that was opened, with its zip and its size.
-func bookOf(opened *excelize.File, z *zip.Reader, size int64) *book {
-	return &book{
-		File: opened, size: uint64(size), entire: sync.OnceValue(func() error { return whole(z) }), shared: func() bool { return sharedParts(z) }, rounded: sync.OnceValue(func() map[float64]bool { return roundedIn(z) }),
+// bookSheet is a sheet by its name; part is nil where it has no cells.
+type bookSheet struct {
+	name string
+	part *zip.File
+}
+
+// What a workbook as a whole may not be.
+var (
+	errSheets = errors.New("two of its sheets are one part of the file, which no spreadsheet does")
+	errDays   = errors.New("it counts its days from 1904, and what it says of time would be read four years too early: save it as CSV, or with the other date system")
+)
+
+// open reads what a workbook says of itself (ECMA-376 part 1, 18.2): as many sheets
+// as people make, each of a part of its own, that count their days as others do.
+func (f *Files) open(z *zip.Reader, size int64, held bool) (*book, error) {
+	parts := make(map[string]*zip.File, len(z.File))
+	for _, part := range z.File {
+		parts[partName(part.Name)] = part
+	}
+	targets, err := targetsOf(parts["xl/_rels/workbook.xml.rels"])
+	if err != nil {
+		return nil, err
+	}
+	b := &book{size: uint64(size), keepsDigits: sync.OnceValue(func() bool { return slices.ContainsFunc(z.File, keepsDigits) })}
+	if parts["xl/workbook.xml"] == nil {
+		return nil, errors.New("it is no workbook that can be read: the list of its sheets is missing")
+	}
+	err = elements(parts["xl/workbook.xml"], func(e xml.StartElement) error {
+		switch e.Name.Local {
+		case "workbookPr":
+			if days := attribute(e, "date1904"); days == "1" || days == "true" {
+				return errDays
+			}
+		case "sheet":
+			if len(b.sheets) == maxSheets {
+				return fmt.Errorf("it has %d sheets or more: %w", maxSheets+1, ErrBomb)
+			}
+			relation := ""
+			for _, a := range e.Attr {
+				if a.Name.Local == "id" {
+					relation = a.Value
+				}
+			}
+			b.sheets = append(b.sheets, bookSheet{attribute(e, "name"), parts[targets[relation]]})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[*zip.File]bool, len(b.sheets))
+	for _, sheet := range b.sheets {
+		if sheet.part != nil && seen[sheet.part] {
+			return nil, errSheets
+		}
+		seen[sheet.part] = true
+	}
+	b.texts, err = f.readTexts(parts["xl/sharedstrings.xml"], held)
+	return b, err
+}
+
+// partName is the name of a part as it is compared.
+func partName(name string) string {
+	return strings.TrimPrefix(path.Clean("/"+strings.ToLower(strings.ReplaceAll(name, "\\", "/"))), "/")
+}
+
+// targetsOf are the names of the parts of sheets, by the relations that lead to
+// them.
+func targetsOf(part *zip.File) (map[string]string, error) {
+	if part == nil {
+		return nil, errors.New("it is no workbook that can be read: nothing leads to its sheets")
+	}
+	targets := make(map[string]string)
+	return targets, elements(part, func(e xml.StartElement) error {
+		if e.Name.Local != "Relationship" || !strings.HasSuffix(attribute(e, "Type"), "/worksheet") {
+			return nil
+		}
+		target := attribute(e, "Target")
+		if !strings.HasPrefix(target, "/") {
+			target = "xl/" + target
+		}
+		targets[attribute(e, "Id")] = partName(target)
+		return nil
+	})
+}
+
+// elements visits the elements of a small part.
+func elements(part *zip.File, visit func(xml.StartElement) error) error {
+	m, err := openMarkup(part)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	for {
+		token, err := m.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if err := visit(token); err != nil {
+				return err
+			}
+		case xml.EndElement:
+			m.ended()
+		}
 	}
 }
 
@@ -265,71 +268,38 @@ func IsFloat(digits string) bool {
 // spreadsheet, or than 64 bits of floating point, may have written it.
 func mayBeRounded(cell string) bool { return zerosBehind(cell) || IsFloat(cell) }
 
-// long is a cell of more digits than a spreadsheet keeps of a number, as it is
-// to be read. Most are texts. One that the workbook holds as a number was rounded:
-// programs write it with an exponent or, as here, with zeros or with the digits of
-// a float, and it is given in the form that tells what happened to it.
-func (b *book) long(cell string) (text string, isText bool) {
-	if mayBeRounded(cell) {
-		if f, err := strconv.ParseFloat(cell, 64); err == nil && b.rounded()[f] {
-			return strconv.FormatFloat(f, 'E', -1, 64), false
-		}
+// long is a number of a cell of more digits than a spreadsheet keeps, as it is to
+// be read: programs write what was rounded with an exponent or, as here, with zeros
+// or with the digits of a float, and it is given in the form that tells what
+// happened to it. A program that writes another one keeps all digits.
+func (b *book) long(digits string) (text string, sound bool) {
+	if !mayBeRounded(digits) || b.keepsDigits() {
+		return digits, true
 	}
-	return cell, true
-}
-
-// roundedIn are the numbers with zeros behind the digits that a spreadsheet
-// keeps, or with the digits of a float, in all sheets. There are none in a workbook
-// that has another one: a program wrote it that keeps all digits.
-func roundedIn(z *zip.Reader) map[float64]bool {
-	found := make(map[float64]bool)
-	for _, part := range z.File {
-		if !numbersOf(part, found) {
-			return nil
-		}
-	}
-	return found
-}
-
-// numbersOf finds those of one part, up to where it breaks off; false where a
-// number has digits that were not rounded.
-func numbersOf(part *zip.File, found map[float64]bool) bool {
-	in, err := part.Open()
+	f, err := strconv.ParseFloat(digits, 64)
 	if err != nil {
-		return true // whole says what is wrong
+		return digits, true
 	}
-	defer in.Close()
-	d := decoderOf(bufio.NewReaderSize(in, 1<<16))
-	number, value := false, false // in a cell that holds one, and in its value
-	for begun := false; ; {
-		token, err := d.RawToken()
+	return strconv.FormatFloat(f, 'E', -1, 64), false
+}
+
+// keepsDigits says whether a part is a sheet with a number that has digits which
+// were not rounded, up to where it breaks off.
+func keepsDigits(part *zip.File) bool {
+	m, err := openMarkup(part)
+	if err != nil {
+		return false // who reads it says what is wrong
+	}
+	defer m.Close()
+	r := &rowReader{m: m}
+	for {
+		cells, err := r.next()
 		if err != nil {
-			return true
+			return false
 		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if !begun && token.Name.Local != "worksheet" {
+		for _, c := range cells {
+			if digits := strings.TrimSpace(c.text); c.number && digitsOnly(digits) && !mayBeRounded(digits) {
 				return true
-			}
-			begun = true
-			switch token.Name.Local {
-			case "c":
-				number = !slices.ContainsFunc(token.Attr, func(a xml.Attr) bool { return a.Name.Local == "t" && a.Value != "n" })
-			case "v":
-				value = number
-			}
-		case xml.EndElement:
-			value = false
-		case xml.CharData:
-			cell := strings.TrimSpace(string(token))
-			if !value || !digitsOnly(cell) {
-				continue
-			}
-			if !mayBeRounded(cell) {
-				return false
-			}
-			if f, err := strconv.ParseFloat(cell, 64); err == nil {
-				found[f] = true
 			}
 		}
 	}
@@ -347,113 +317,10 @@ func (b *book) take(cells []string) error {
 	return nil
 }
 
-// sheets visits the sheets of a workbook, and closes it.
-func (f *Files) sheets(ctx context.Context, book *book, from source, visit Visitor) (err error) {
-	defer func() { err = errors.Join(err, book.Close()) }()
-	if err := book.sound(); err != nil {
-		return fmt.Errorf("read %s: %w", from.name, err)
-	}
-	for _, sheet := range book.GetSheetList() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		inner := from
-		inner.name += "/" + sheet
-		if err := f.sheet(ctx, book, sheet, inner, visit); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sharedParts says whether two relations of a workbook lead to one part that is a
-// sheet.
-func sharedParts(z *zip.Reader) bool {
-	seen := make(map[string]bool)
-	for _, part := range z.File {
-		if !strings.HasSuffix(strings.ToLower(part.Name), "workbook.xml.rels") {
-			continue
-		}
-		in, err := part.Open()
-		if err != nil {
-			continue // whole says what is wrong
-		}
-		shared := sharedTarget(decoderOf(bufio.NewReader(in)), seen)
-		in.Close()
-		if shared {
-			return true
-		}
-	}
-	return false
-}
-
-func sharedTarget(d *xml.Decoder, seen map[string]bool) bool {
-	for {
-		token, err := d.RawToken()
-		if err != nil {
-			return false
-		}
-		start, is := token.(xml.StartElement)
-		if !is || start.Name.Local != "Relationship" {
-			continue
-		}
-		kind, target := "", ""
-		for _, a := range start.Attr {
-			switch a.Name.Local {
-			case "Type":
-				kind = a.Value
-			case "Target":
-				target = a.Value
-			}
-		}
-		if !strings.HasSuffix(kind, "/worksheet") {
-			continue
-		}
-		if !strings.HasPrefix(target, "/") {
-			target = "/xl/" + target
-		}
-		target = strings.ToLower(path.Clean(target))
-		if seen[target] {
-			return true
-		}
-		seen[target] = true
-	}
-}
-
-// What a workbook as a whole may not be.
-var (
-	errSheets = errors.New("two of its sheets are one part of the file, which no spreadsheet does")
-	errDays   = errors.New("it counts its days from 1904, and what it says of time would be read four years too early: save it as CSV, or with the other date system")
-)
-
-// sound says whether the sheets of a workbook are as many as people make, each of
-// a part of its own, and count their days as others do.
-func (b *book) sound() error {
-	sheets := b.WorkBook.Sheets.Sheet
-	if len(sheets) > maxSheets {
-		return fmt.Errorf("it has %d sheets, more than %d: %w", len(sheets), maxSheets, ErrBomb)
-	}
-	parts := make(map[string]bool, len(sheets))
-	for _, sheet := range sheets {
-		if parts[sheet.ID] {
-			return errSheets
-		}
-		parts[sheet.ID] = true
-	}
-	if b.shared() {
-		return errSheets
-	}
-	if properties := b.WorkBook.WorkbookPr; properties != nil && properties.Date1904 {
-		return errDays
-	}
-	return nil
-}
-
-// sheetReader reads the rows of a sheet.
+// sheetReader reads the rows of a sheet that have cells.
 type sheetReader struct {
 	ctx     context.Context //nolint:containedctx // it lives as long as one call of sheet
-	rows    *excelize.Rows
-	number  int
+	rows    rowReader
 	header  []string
 	options Options
 	book    *book
@@ -461,25 +328,20 @@ type sheetReader struct {
 
 // cells gives the next row that is not blank; nil after the last.
 func (s *sheetReader) cells() ([]string, error) {
-	for s.rows.Next() {
-		s.number++
+	for {
 		if err := s.ctx.Err(); err != nil {
 			return nil, err
 		}
-		cells, err := s.rows.Columns()
-		if err != nil {
-			return nil, fmt.Errorf("row %d: %w", s.number, err)
+		row, err := s.rows.next()
+		if errors.Is(err, io.EOF) {
+			return nil, nil
 		}
-		for i, cell := range cells {
-			trimmed := strings.TrimSpace(cell)
-			marked := trimmed != "" && strings.HasPrefix(cell, "\t")
-			if !marked && digitsOnly(trimmed) {
-				trimmed, marked = s.book.long(trimmed)
-			}
-			if s.options.KeepTabs && marked {
-				trimmed = "\t" + trimmed
-			}
-			cells[i] = trimmed
+		if err != nil {
+			return nil, err
+		}
+		cells := make([]string, len(row))
+		for i, c := range row {
+			cells[i] = s.cell(c)
 		}
 		for len(cells) > 0 && cells[len(cells)-1] == "" {
 			cells = cells[:len(cells)-1]
@@ -491,19 +353,34 @@ func (s *sheetReader) cells() ([]string, error) {
 			return cells, nil
 		}
 	}
-	if err := s.rows.Error(); err != nil {
-		return nil, err
-	}
-	return nil, s.book.entire()
 }
 
-func (f *Files) sheet(ctx context.Context, book *book, name string, from source, visit Visitor) (err error) {
-	rows, err := book.Rows(name)
-	if err != nil {
+// cell is a cell without outer blanks; of a text of digits it may say with a tab
+// that it is one.
+func (s *sheetReader) cell(c cell) string {
+	text := strings.TrimSpace(c.text)
+	marked := text != "" && strings.HasPrefix(c.text, "\t")
+	if !marked && digitsOnly(text) {
+		if marked = true; c.number {
+			text, marked = s.book.long(text)
+		}
+	}
+	if s.options.KeepTabs && marked {
+		return "\t" + text
+	}
+	return text
+}
+
+func (f *Files) sheet(ctx context.Context, book *book, part *zip.File, from source, visit Visitor) error {
+	if part == nil {
 		return visit.left(from.name, errors.New("it is a sheet without cells"))
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	s := &sheetReader{ctx: ctx, rows: rows, options: f.Options, book: book}
+	m, err := openMarkup(part)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", from.name, err)
+	}
+	defer m.Close()
+	s := &sheetReader{ctx: ctx, rows: rowReader{m: m, texts: book.texts}, options: f.Options, book: book}
 	type numbered struct {
 		line  int
 		cells []string
@@ -518,7 +395,7 @@ func (f *Files) sheet(ctx context.Context, book *book, name string, from source,
 		if cells == nil {
 			break
 		}
-		ahead, first = append(ahead, numbered{s.number, cells}), append(first, cells)
+		ahead, first = append(ahead, numbered{s.rows.number, cells}), append(first, cells)
 		if f.Options.IsHeader == nil || f.Options.IsHeader(cells) {
 			break
 		}
@@ -548,7 +425,7 @@ func (f *Files) sheet(ctx context.Context, book *book, name string, from source,
 		if err != nil {
 			return Row{}, err
 		}
-		return s.row(s.number, cells), nil
+		return s.row(s.rows.number, cells), nil
 	}))
 }
 

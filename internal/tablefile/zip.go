@@ -59,7 +59,7 @@ func (f *Files) archive(ctx context.Context, in io.ReaderAt, size int64, from so
 	}
 	for _, entry := range z.File {
 		if strings.EqualFold(entry.Name, "xl/workbook.xml") {
-			return f.workbook(ctx, z, in, size, from, visit)
+			return f.workbook(ctx, z, size, false, from, visit)
 		}
 	}
 	entries := &zipped{files: f, plain: z, in: in, size: size}
@@ -142,7 +142,7 @@ func (f *Files) entry(ctx context.Context, entries *zipped, i int, from source, 
 	if err != nil {
 		return fmt.Errorf("read %s: it is no workbook (XLSX): %w", from.name, err)
 	}
-	return f.workbook(ctx, z, file, size, from, visit)
+	return f.workbook(ctx, z, size, false, from, visit)
 }
 
 // spill copies what is read into a file that has no name, and so goes with
