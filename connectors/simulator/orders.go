@@ -376,6 +376,24 @@ func (w *World) ChangeAny(platform string, h uint64, now time.Time) (Order, erro
 	return Order{}, fmt.Errorf("simulator: changing an order of %s: %w", platform, ErrNoOrder)
 }
 
+// ChangeListed is Change of an order that a number chooses from the list that was
+// asked for last: one that moves away while the list is paged. Where none of it has
+// a next state, it is ChangeAny.
+func (w *World) ChangeListed(platform string, h uint64, now time.Time) (Order, error) {
+	w.mu.Lock()
+	listed := w.last[platform]
+	w.mu.Unlock()
+	first := pick(h, max(len(listed), 1))
+	for i := range listed {
+		if o, found := w.OrderAt(platform, listed[(first+i)%len(listed)].Index); found {
+			if _, ok := o.step(now); ok {
+				return w.Change(platform, o.Number, now)
+			}
+		}
+	}
+	return w.ChangeAny(platform, h, now)
+}
+
 // A changedOrder is one change of an order.
 type changedOrder struct {
 	index int

@@ -205,6 +205,7 @@ type World struct {
 	changed map[string]map[int]change // by platform, order index
 	log     map[string][]changedOrder // by platform, as they happened
 	listed  []listing                 // the last windows, the one asked for last at the end
+	last    map[string][]Key          // by platform, the list of orders that was asked for last
 }
 
 // New makes a world; it computes nothing of it yet but who its regular customers are.
@@ -227,7 +228,7 @@ func New(cfg Config) (*World, error) {
 		return nil, errors.New("simulator: from is not before until")
 	}
 	w := &World{cfg: cfg, from: cfg.From.Unix(), span: cfg.Until.Unix() - cfg.From.Unix(), regular: map[string]regulars{},
-		changed: map[string]map[int]change{}, log: map[string][]changedOrder{}}
+		changed: map[string]map[int]change{}, last: map[string][]Key{}, log: map[string][]changedOrder{}}
 	for _, platform := range Platforms {
 		w.regular[platform] = w.regulars(platform)
 	}
@@ -400,6 +401,14 @@ func (w *World) keys(platform, kind string, by By, from, to time.Time) []Key {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	keys := w.keysLocked(platform, kind, by, lo, hi)
+	if kind == "order" {
+		w.last[platform] = keys
+	}
+	return keys
+}
+
+func (w *World) keysLocked(platform, kind string, by By, lo, hi int64) []Key {
 	all := 0
 	for i, l := range w.listed {
 		if l.platform == platform && l.kind == kind && l.by == by && l.from == lo && l.to == hi {

@@ -195,7 +195,8 @@ func serve(t *testing.T, name string, people int, days int, seed uint64) *platfo
 	return p
 }
 
-// change lets an order change before each third page of a list.
+// change lets an order change before each third page of a list: one of the list
+// that is paged, two times of three.
 func (p *platform) change(string) {
 	if !p.changing.Load() {
 		return
@@ -205,7 +206,11 @@ func (p *platform) change(string) {
 	if p.chance.IntN(3) > 0 {
 		return
 	}
-	if o, err := p.world.ChangeAny(p.name, p.chance.Uint64(), p.now()); err == nil {
+	change := p.world.ChangeListed
+	if p.chance.IntN(3) == 0 {
+		change = p.world.ChangeAny
+	}
+	if o, err := change(p.name, p.chance.Uint64(), p.now()); err == nil {
 		p.hadLocked("order "+o.Number, o.Modified.UnixMilli())
 	}
 }
@@ -461,11 +466,17 @@ func underFaults(t *testing.T, name string, people, days, kills int, seed uint64
 		time.Sleep(time.Duration(chance.IntN(300)) * time.Millisecond) // any moment
 		child.Kill()
 	}
-	// A last reading, while which orders go on changing for a while.
+	// A last reading, while which orders go on changing until nearly all were read.
 	child := crashtest.Start(t, crashtest.Child{Role: "puller", Args: []string{told.String()}})
-	time.Sleep(time.Second)
+	most, least, progress := 0, math.MaxInt, time.Now()
+	for all := len(p.truth()); len(got.newest) < all*9/10 && time.Since(progress) < 3*time.Minute; got.read(t, p) {
+		if len(got.newest) > most {
+			most, progress = len(got.newest), time.Now()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 	p.changing.Store(false)
-	least, progress := math.MaxInt, time.Now()
+	progress = time.Now()
 	for {
 		began := time.Now()
 		got.read(t, p)
