@@ -53,7 +53,7 @@ type Sheet struct {
 	// are two entities, whose numbers a spreadsheet has made one.
 	Alike []string
 	// With names the table that tells what this one does not, where there is one:
-	// imported without it, what an earlier import said by it is replaced by nothing.
+	// imported without it, that is known where an earlier import told it.
 	With string
 }
 
@@ -75,6 +75,9 @@ type ExportPayload struct {
 type ExportRow struct {
 	Sheet string            `json:"sheet"`
 	Row   map[string]string `json:"row"`
+	// Exported is when its file was exported, in Unix milliseconds; 0 at the time at
+	// which the record counts as observed.
+	Exported int64 `json:"exported,omitempty"`
 }
 
 // Sheet finds what a table is by its columns.

@@ -21,6 +21,7 @@ import (
 	"oneid/connectors/file"
 	"oneid/internal/tablefile"
 	"oneid/pipelines/pull"
+	"oneid/pipelines/replay"
 	"oneid/schemas/config"
 	"oneid/schemas/events"
 )
@@ -239,6 +240,15 @@ func (c importCmd) byExports(ctx context.Context, f folder, cfg file.ExportConfi
 		return err
 	}
 	var report importReport
+	var opened *node
+	cfg.Told = func(ctx context.Context, stream string, entities []string) (map[string]file.Told, error) {
+		found, err := replay.Latest(ctx, opened.clickhouse, opened.keys, cfg.Exports.Platform, cfg.Shop, stream, events.Source_SOURCE_FILE, entities)
+		told := make(map[string]file.Told, len(found))
+		for entity, payload := range found {
+			told[entity] = file.Told{Raw: payload.Raw, Observed: payload.Observed}
+		}
+		return told, err
+	}
 	var reading *task
 	var read atomic.Int64
 	cfg.Files.Progress = func(bytes int64) {
@@ -272,6 +282,11 @@ func (c importCmd) byExports(ctx context.Context, f folder, cfg file.ExportConfi
 	report.Warnings = connector.Lacks(found)
 	report.Entities = make(map[string]int)
 	return c.into(ctx, f, &report, func(ctx context.Context, n *node, show *progress) error {
+		opened = n
+		// What the last import told is asked for, and may lie in Kafka still.
+		if err := n.settle(ctx); err != nil {
+			return err
+		}
 		for _, stream := range streams {
 			read.Store(0)
 			reading = show.begin("reading the files for "+stream+" (MiB)", total/(1<<20))

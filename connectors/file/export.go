@@ -31,6 +31,9 @@ type ExportConfig struct {
 	Shop    string
 	// PageRows is how many records make a page; default 1000.
 	PageRows int
+	// Told, if set, finds what earlier imports told last of entities of a stream;
+	// those that none told of are not among the answers.
+	Told func(ctx context.Context, stream string, entities []string) (map[string]Told, error)
 }
 
 // Export reads the files that a platform's back-office exports, recognised by
@@ -164,7 +167,7 @@ func (x *Export) Lacks(found []Found) (warnings []string) {
 	}
 	for _, one := range found {
 		if one.Sheet != nil && one.Sheet.With != "" && !there[one.Sheet.With] {
-			warnings = append(warnings, fmt.Sprintf("%s is the %s without the %s of its orders: what an earlier import said by that (amounts, freight, receivers) is replaced; import both in one command", one.Name, one.Sheet.Name, one.Sheet.With))
+			warnings = append(warnings, fmt.Sprintf("%s is the %s without the %s of its orders: what that tells (amounts, freight, receivers) is known of those orders alone of which an earlier import told it; import both", one.Name, one.Sheet.Name, one.Sheet.With))
 		}
 	}
 	return warnings
@@ -398,24 +401,6 @@ type gathered struct {
 	fields []string
 }
 
-// numbers tell the row from others of its entity: those of its lines, of which
-// some exports write several into one row, or its place where it has none that can
-// be believed.
-func (r gathered) numbers() []string {
-	if r.origin.line < 0 {
-		return nil
-	}
-	cell := r.fields[r.origin.line]
-	numbers, err := connectors.CellNumbers(cell)
-	switch {
-	case errors.Is(err, connectors.ErrNoNumber) || errors.Is(err, connectors.ErrRuined):
-		return []string{fmt.Sprintf("\x00%d/%d", r.index, r.line)}
-	case err != nil:
-		return []string{connectors.CellText(cell)}
-	}
-	return numbers
-}
-
 func (g *gathering) decode(value []byte) (gathered, error) {
 	next := func() int {
 		n, size := binary.Uvarint(value)
@@ -470,6 +455,9 @@ func (g *gathering) emit(ctx context.Context, at exportCursor) error {
 		page.Next = connectors.Cursor(next)
 		full := page
 		page = connectors.Page{}
+		if err := g.x.join(ctx, full.Records); err != nil {
+			return err
+		}
 		return g.yield(full)
 	}
 	var rows []gathered
@@ -529,65 +517,24 @@ func (g *gathering) emit(ctx context.Context, at exportCursor) error {
 // files have the newest export's is right.
 func (g *gathering) record(key string, rows []gathered, total int) (connectors.Record, error) {
 	first := rows[0]
-	kept := newest(rows)
-	p := connectors.ExportPayload{Entity: key}
-	observed := time.Time{}
-	for _, row := range kept {
-		p.Rows = append(p.Rows, connectors.ExportRow{Sheet: row.origin.sheet.Name, Row: cellsOf(row.origin.header, row.fields)})
-		if row.origin.exported.After(observed) {
-			observed = row.origin.exported
+	slices.SortStableFunc(rows, func(a, b gathered) int {
+		return -cmp.Or(a.origin.exported.Compare(b.origin.exported), cmp.Compare(a.origin.base, b.origin.base), cmp.Compare(a.index, b.index))
+	})
+	observed := rows[0].origin.exported
+	p := &connectors.ExportPayload{Entity: key}
+	if total <= mostRows { // else the mapping refuses it, and the dead letter says of what file
+		list := make([]ranked, len(rows))
+		for i, row := range rows {
+			list[i] = g.x.ranked(connectors.ExportRow{Sheet: row.origin.sheet.Name, Row: cellsOf(row.origin.header, row.fields), Exported: row.origin.exported.UnixMilli()}, row.index)
 		}
+		p.Rows = newest(list)
 	}
-	if total > mostRows {
-		p.Rows = nil // the mapping refuses it, and the dead letter says of what file
-	}
-	raw, err := json.Marshal(p)
+	raw, err := payloadOf(p, observed)
 	if err != nil {
 		return connectors.Record{}, err
 	}
 	from := first.origin.name + " line " + strconv.Itoa(first.line)
 	return connectors.Record{Stream: g.stream, Shop: g.x.cfg.Shop, Raw: raw, Observed: observed, Origin: from}, nil
-}
-
-// newest keeps of each line the row of the newest export, in an order that
-// does not depend on that of the files. A row of several lines goes with the first
-// of them that a newer file has: what it says of the others cannot be taken from
-// what it says of all.
-func newest(rows []gathered) []gathered {
-	newerFirst := func(a, b gathered) int {
-		return -cmp.Or(a.origin.exported.Compare(b.origin.exported), cmp.Compare(a.origin.base, b.origin.base), cmp.Compare(a.index, b.index))
-	}
-	type place struct{ sheet, number string }
-	said := make(map[place]bool)
-	// Where lines have no number, the newest file is right about all of them.
-	whole := make(map[string]int)
-	var kept []gathered
-	for _, row := range slices.SortedStableFunc(slices.Values(rows), newerFirst) {
-		sheet := row.origin.sheet.Name
-		if row.origin.line < 0 {
-			if index, ok := whole[sheet]; ok && index != row.index {
-				continue
-			}
-			whole[sheet] = row.index
-			kept = append(kept, row)
-			continue
-		}
-		numbers, known := row.numbers(), false
-		for _, number := range numbers {
-			known = known || said[place{sheet, number}]
-		}
-		if known {
-			continue
-		}
-		for _, number := range numbers {
-			said[place{sheet, number}] = true
-		}
-		kept = append(kept, row)
-	}
-	slices.SortFunc(kept, func(a, b gathered) int {
-		return cmp.Or(cmp.Compare(a.origin.sheet.Name, b.origin.sheet.Name), slices.Compare(a.numbers(), b.numbers()), cmp.Compare(a.index, b.index), cmp.Compare(a.line, b.line))
-	})
-	return kept
 }
 
 // Map makes the events of a record; it is pure.

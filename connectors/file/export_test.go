@@ -149,7 +149,8 @@ func TestExportNewestIsRight(t *testing.T) {
 	later := putFile(t, dir, "300-n.csv", "order,note\n1,new 1\n1,new 1\n")
 	returns := putFile(t, dir, "100-r.csv", "return,order\n9,1\n")
 	want := []string{
-		`{"export":"1","rows":[{"sheet":"lines","row":{"line":"a","order":"1","what":"old"}},{"sheet":"lines","row":{"line":"b","order":"1","which":"new"}},` +
+		`{"export":"1","rows":[{"sheet":"lines","row":{"line":"a","order":"1","what":"old"},"exported":100000},` +
+			`{"sheet":"lines","row":{"line":"b","order":"1","what":"old","which":"new"},"exported":200000},` +
 			`{"sheet":"notes","row":{"note":"new 1","order":"1"}},{"sheet":"notes","row":{"note":"new 1","order":"1"}}]}300`,
 		`{"export":"2","rows":[{"sheet":"lines","row":{"line":"","order":"2","which":"x"}},{"sheet":"lines","row":{"line":"","order":"2","which":"y"}}]}200`,
 	}
@@ -184,7 +185,11 @@ func TestARowOfSeveralLines(t *testing.T) {
 	t.Parallel()
 	const header = "order,line,what\n"
 	row := func(line, what string) string {
-		return fmt.Sprintf(`{"sheet":"lines","row":{"line":"%s","order":"1","what":"%s"}}`, line, what)
+		exported := ""
+		if what == "old" {
+			exported = `,"exported":100000`
+		}
+		return fmt.Sprintf(`{"sheet":"lines","row":{"line":"%s","order":"1","what":"%s"}%s}`, line, what, exported)
 	}
 	for name, c := range map[string]struct {
 		older, newer string
