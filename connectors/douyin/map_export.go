@@ -12,7 +12,7 @@ import (
 
 // exportRevision of the mapping below: raised with each change of what it
 // gives.
-const exportRevision = 3
+const exportRevision = 4
 
 // The tables of the shop's back-office; README.md says how sure each is.
 const (
@@ -76,17 +76,18 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 		Channel: first.Text("APP渠道"), Province: first.Text("省"), City: first.Text("市"), District: first.Text("区")}
 	var weights []int64
 	statuses := make(map[events.OrderStatus]bool)
+	alone := toldAlone(rows)
 	for _, c := range rows {
-		pay := c.Money("订单应付金额")
+		pay := c.Money("订单应付金额") - alone.of(c, "订单应付金额")
 		out.CreatedMs = earlier(out.CreatedMs, c.Time(zone, "订单提交时间"))
 		out.PaidMs = earlier(out.PaidMs, c.Time(zone, "支付完成时间"))
 		out.ShippedMs = max(out.ShippedMs, c.Time(zone, "发货时间"))
 		out.FinishedMs = max(out.FinishedMs, c.Time(zone, "订单完成时间"))
 		out.PayableMinor += pay
-		out.FreightMinor += c.Money("运费")
-		out.SellerDiscountMinor += c.Money("商家实际承担优惠金额", "商家优惠")
-		out.PlatformDiscountMinor += c.Money("平台实际承担优惠金额", "平台优惠")
-		out.TalentDiscountMinor += c.Money("达人实际承担优惠金额", "达人优惠")
+		out.FreightMinor += c.Money("运费") - alone.of(c, "运费")
+		out.SellerDiscountMinor += c.Money("商家实际承担优惠金额", "商家优惠") - alone.of(c, "商家实际承担优惠金额", "商家优惠")
+		out.PlatformDiscountMinor += c.Money("平台实际承担优惠金额", "平台优惠") - alone.of(c, "平台实际承担优惠金额", "平台优惠")
+		out.TalentDiscountMinor += c.Money("达人实际承担优惠金额", "达人优惠") - alone.of(c, "达人实际承担优惠金额", "达人优惠")
 		if out.Referrer == "" {
 			if talent := c.Number("达人ID"); talent != "0" {
 				out.Referrer = talent
@@ -96,7 +97,7 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 		if status := exportStatus(word); status != events.OrderStatus_ORDER_STATUS_CLOSED || len(rows) == 1 {
 			statuses[status] = true
 		}
-		weights = addExported(out, weights, c, pay, word)
+		weights = alone.addExported(out, weights, c, pay, word)
 	}
 	out.Status = ofAll(statuses)
 	if out.CreatedMs == 0 {
@@ -155,10 +156,38 @@ func ofAll(open map[events.OrderStatus]bool) events.OrderStatus {
 	return events.OrderStatus_ORDER_STATUS_CLOSED
 }
 
+// children are the rows of child orders that have one of their own, by their numbers.
+type children map[string]connectors.Cells
+
+func toldAlone(rows []connectors.Cells) children {
+	alone := make(children)
+	for _, c := range rows {
+		if ids := c.Numbers("子订单编号"); len(ids) == 1 {
+			alone[ids[0]] = c
+		}
+	}
+	return alone
+}
+
+// of is what an amount of a row of several child orders has of those that a newer
+// file tells alone: the row's amounts are the sums of all (assumed).
+func (alone children) of(c connectors.Cells, columns ...string) (minor int64) {
+	ids := c.Numbers("子订单编号")
+	if len(ids) < 2 {
+		return 0
+	}
+	for _, id := range ids {
+		if one, is := alone[id]; is {
+			minor += one.Money(columns...)
+		}
+	}
+	return min(minor, max(0, c.Money(columns...)))
+}
+
 // addExported adds the child order of a row, or the several that some exports
-// write into one row, with a semicolon between: what was paid is then shared
-// among them evenly (assumed).
-func addExported(out *events.Order, weights []int64, c connectors.Cells, pay int64, word string) []int64 {
+// write into one row, with a semicolon between, but for those that are told alone:
+// what was paid is then shared among them evenly (assumed).
+func (alone children) addExported(out *events.Order, weights []int64, c connectors.Cells, pay int64, word string) []int64 {
 	ids := c.Numbers("子订单编号")
 	if len(ids) == 0 {
 		ids = []string{""}
@@ -181,9 +210,26 @@ func addExported(out *events.Order, weights []int64, c connectors.Cells, pay int
 	if price == 0 && len(ids) == 1 {
 		price = c.Money("商品金额") / quantity
 	}
-	out.GoodsMinor += price * quantity
+	goods := price * quantity
+	if len(ids) > 1 {
+		for _, id := range ids {
+			if one, is := alone[id]; is {
+				goods -= one.Money("商品单价") * max(1, one.Count("商品数量"))
+			}
+		}
+	}
+	out.GoodsMinor += max(0, goods)
 	refund := c.Text("售后状态")
-	for i, share := range events.Spread(pay, evenly(len(ids))) {
+	shares := make([]int64, len(ids))
+	for i, id := range ids {
+		if _, is := alone[id]; !is || len(ids) == 1 {
+			shares[i] = 1
+		}
+	}
+	for i, share := range events.Spread(pay, shares) {
+		if shares[i] == 0 {
+			continue
+		}
 		item := &events.OrderItem{ItemId: ids[i], ProductId: at(products, i), MerchantSku: at(codes, i), Title: title, Quantity: quantity,
 			UnitPriceMinor: price, Status: exportStatus(word), PlatformStatus: word, RefundStatus: refund}
 		if len(ids) > 1 {
@@ -205,14 +251,6 @@ func split(cell string) []string {
 		return []string{""}
 	}
 	return parts
-}
-
-func evenly(n int) []int64 {
-	weights := make([]int64, n)
-	for i := range weights {
-		weights[i] = 1
-	}
-	return weights
 }
 
 // exportedPerson is what a row says of the receiver: without the right to

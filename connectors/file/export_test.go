@@ -180,7 +180,7 @@ func TestExportNewestIsRight(t *testing.T) {
 }
 
 // A child counts once, whether exports write it into a row of its own or with
-// others into one: what a newer file says of it takes the older row away.
+// others into one: what newer files say of all of them takes the older row away.
 func TestARowOfSeveralLines(t *testing.T) {
 	t.Parallel()
 	const header = "order,line,what\n"
@@ -197,7 +197,8 @@ func TestARowOfSeveralLines(t *testing.T) {
 	}{
 		"parted later":          {"1,a1;b1,old\n", "1,a1,new\n1,b1,new\n", []string{row("a1", "new"), row("b1", "new")}},
 		"merged later":          {"1,a1,old\n1,b1,old\n", "1,a1；b1,new\n", []string{row("a1；b1", "new")}},
-		"one of them later":     {"1,a1;b1,old\n1,c1,old\n", "1,b1,new\n", []string{row("b1", "new"), row("c1", "old")}},
+		"one of them later":     {"1,a1;b1,old\n1,c1,old\n", "1,b1,new\n", []string{row("a1;b1", "old"), row("b1", "new"), row("c1", "old")}},
+		"each of them later":    {"1,a1;b1,old\n", "1,b1,new\n1,a1,new\n", []string{row("a1", "new"), row("b1", "new")}},
 		"another order of them": {"1,a1;b1,old\n", "1,b1;a1,new\n", []string{row("b1;a1", "new")}},
 		"the same row":          {"1,a1;b1,old\n", "1,a1;b1,new\n", []string{row("a1;b1", "new")}},
 		"as an amount":          {"1,11.00,old\n", "1,11,new\n", []string{row("11", "new")}},

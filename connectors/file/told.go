@@ -103,17 +103,17 @@ func (x *Export) joined(told, read []connectors.ExportRow) []connectors.ExportRo
 
 // newest are rows, of which the newest come first, with one for each line: the
 // newest, and what it lacks from those before it. The order does not depend on that
-// of the files. A row of several lines goes with the first of them that a newer file
-// has: what it says of the others cannot be taken from what it says of all.
+// of the files. A row of several lines stays while newer rows tell of some of them
+// alone: what it says of the others is in no other row.
 func newest(rows []ranked) []connectors.ExportRow {
 	var kept []ranked
 	for _, row := range rows {
-		at := slices.IndexFunc(kept, row.meets)
+		same := slices.IndexFunc(kept, row.same)
 		switch {
-		case at < 0:
+		case same >= 0 && len(row.numbers) > 0 && kept[same].from != row.from:
+			kept[same].Row = filled(kept[same].Row, row.Row)
+		case same < 0 && !row.coveredBy(kept):
 			kept = append(kept, row)
-		case len(row.numbers) > 0 && kept[at].from != row.from && slices.Equal(row.sorted, kept[at].sorted):
-			kept[at].Row = filled(kept[at].Row, row.Row)
 		}
 	}
 	slices.SortStableFunc(kept, func(a, b ranked) int {
@@ -163,16 +163,23 @@ func lineNumbers(cell string) []string {
 	return numbers
 }
 
-// meets says whether two rows tell of one line. Rows without a number cannot be told
-// apart: those of the newest file are all there is of them.
-func (r ranked) meets(other ranked) bool {
+// same says whether two rows tell of the same lines. Rows without a number cannot be
+// told apart: those of the newest file are all there is of them.
+func (r ranked) same(other ranked) bool {
 	switch {
 	case r.Sheet != other.Sheet:
 		return false
 	case len(r.numbers) == 0 && len(other.numbers) == 0:
 		return r.from != other.from
 	}
-	return slices.ContainsFunc(r.numbers, func(number string) bool { return slices.Contains(other.numbers, number) })
+	return slices.Equal(r.sorted, other.sorted)
+}
+
+// coveredBy says whether all lines of a row are among those of others.
+func (r ranked) coveredBy(others []ranked) bool {
+	return len(r.numbers) > 0 && !slices.ContainsFunc(r.numbers, func(number string) bool {
+		return !slices.ContainsFunc(others, func(o ranked) bool { return o.Sheet == r.Sheet && slices.Contains(o.numbers, number) })
+	})
 }
 
 // filled is a row with what an older row of its line has in columns that it lacks
