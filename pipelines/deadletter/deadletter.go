@@ -342,18 +342,26 @@ func (d *Desk) mapAgain(o opened) ([]kafka.Message, error) {
 	})
 }
 
+// pulled says whether the pull brings what a push told of, too.
+func pulled(connector connectors.Connector) string {
+	if _, ages := connector.(connectors.Aging); ages {
+		return "the pull brings it while the platform lists it, which of what is old nobody can say: where it matters, import an export of those days"
+	}
+	return "the pull brings it, since the platform lists all that changes"
+}
+
 // fetchAgain reads what a push names from its platform, as it is now.
 func (d *Desk) fetchAgain(ctx context.Context, o opened, stream, id string) ([]kafka.Message, error) {
-	if id == "" {
-		return nil, errors.New("the push could not be understood, so it names nothing to read: the pull brings what it told of; drop this letter")
-	}
 	connector, err := d.Mapper(o.message, o.raw)
 	if err != nil {
 		return nil, err
 	}
+	if id == "" {
+		return nil, fmt.Errorf("the push could not be understood, so it names nothing to read: %s; drop this letter", pulled(connector))
+	}
 	fetcher, ok := connector.(connectors.Fetcher)
 	if !ok {
-		return nil, errors.New("its connector reads no single entity: the pull brings what the push told of; drop this letter")
+		return nil, fmt.Errorf("its connector reads no single entity: %s; drop this letter", pulled(connector))
 	}
 	page, err := fetcher.Fetch(ctx, stream, id)
 	switch {
@@ -362,7 +370,7 @@ func (d *Desk) fetchAgain(ctx context.Context, o opened, stream, id string) ([]k
 	case len(page.Bad) > 0:
 		return nil, fmt.Errorf("what the push names cannot be read: %w", page.Bad[0].Err)
 	case len(page.Records) == 0:
-		return nil, errors.New("the platform does not show what the push names: the pull brings it should it do so again; else drop this letter")
+		return nil, fmt.Errorf("the platform does not show what the push names: try again later, or drop this letter; %s", pulled(connector))
 	}
 	var messages []kafka.Message
 	for _, record := range page.Records {
