@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -248,6 +249,27 @@ func CheckExtra(method, adds string, err error) error {
 		return &LesserError{fmt.Errorf("%s are missing until the app has the right to %s: apply for it: %w", adds, method, err)}
 	}
 	return fmt.Errorf("%s: %w", adds, err)
+}
+
+// RowsToTry are rows by which Check may call what only adds to a stream: those that it
+// has, or the first of a list by window, the latest half of one that the platform holds
+// to be too long. none is the error of a list without any.
+func RowsToTry(rows []json.RawMessage, of Window, none error, list func(Window) (Rows, error), tooLong func(error) bool) ([]json.RawMessage, error) {
+	for len(rows) == 0 {
+		a, err := list(of)
+		if _, latest, ok := of.Halves(); ok && tooLong(err) {
+			of = latest
+			continue
+		}
+		if err == nil && len(a.Rows) == 0 {
+			err = none
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows = a.Rows
+	}
+	return rows, nil
 }
 
 // Untried is what Check says of such a method where nothing was found to call it about.

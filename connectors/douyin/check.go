@@ -83,19 +83,10 @@ var errNothingListed = errors.New("the shop lists nothing of the last 90 days to
 // or, where there are none, of those that the platform lists at its present.
 func (c *Connector) mayCall(ctx context.Context, l listing, e *extra, rows []json.RawMessage) error {
 	now := c.client.now()
-	for w := (connectors.Window{From: now.Add(time.Hour - maxBackfillDays*24*time.Hour), To: now}); len(rows) == 0; {
-		page, err := c.page(ctx, l, w, 1, 1)
-		if _, latest, ok := w.Halves(); ok && isTooMany(err) {
-			w = latest
-			continue
-		}
-		if err == nil && len(page.Rows) == 0 {
-			err = errNothingListed
-		}
-		if err != nil {
-			return connectors.Untried(e.method, e.adds, err)
-		}
-		rows = page.Rows
+	rows, err := connectors.RowsToTry(rows, connectors.Window{From: now.Add(time.Hour - maxBackfillDays*24*time.Hour), To: now}, errNothingListed,
+		func(w connectors.Window) (connectors.Rows, error) { return c.page(ctx, l, w, 1, 1) }, isTooMany)
+	if err != nil {
+		return connectors.Untried(e.method, e.adds, err)
 	}
 	ok, err := e.try(ctx, rows[0])
 	if !ok {

@@ -90,19 +90,10 @@ var errNoRefund = errors.New("the shop lists no refund of the last 89 days to as
 // mayReadThreads says what is wrong with reading refunds' threads, by one of these refunds
 // or, where there are none, of those that the platform lists at its present.
 func (c *Connector) mayReadThreads(ctx context.Context, l listing, refunds []json.RawMessage, server time.Time) error {
-	for w := (connectors.Window{From: server.Add(-listed), To: server}); len(refunds) == 0; {
-		a, err := c.list(ctx, l, w, 1, true)
-		if _, latest, ok := w.Halves(); ok && narrower(err) {
-			w = latest
-			continue
-		}
-		if err == nil && len(a.Rows) == 0 {
-			err = errNoRefund
-		}
-		if err != nil {
-			return connectors.Untried(refundThread, firstAnswers, err)
-		}
-		refunds = a.Rows
+	refunds, err := connectors.RowsToTry(refunds, connectors.Window{From: server.Add(-listed), To: server}, errNoRefund,
+		func(w connectors.Window) (connectors.Rows, error) { return c.list(ctx, l, w, 1, true) }, narrower)
+	if err != nil {
+		return connectors.Untried(refundThread, firstAnswers, err)
 	}
 	return connectors.CheckExtra(refundThread, firstAnswers, c.mayReadThread(ctx, refunds[0]))
 }
