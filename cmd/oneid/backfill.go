@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"oneid/connectors"
 	"oneid/connectors/simulator"
 	"oneid/internal/httpclient"
 	"oneid/pipelines/alert"
@@ -149,7 +150,8 @@ type stretch struct {
 	shop   shop
 	name   string // platform/shop stream
 	days   days
-	about  int // records
+	of     connectors.Window // those days; To is zero until now
+	about  int               // records
 }
 
 // days are those of a backfill as they were given: its runs and its alert are of them.
@@ -172,7 +174,7 @@ const taskBackfill = "backfill"
 // stream one process does one at a time, whatever its days.
 func (w *stretch) job() job {
 	key := taskBackfill + "/" + w.shop.platform + "/" + w.shop.name + "/" + w.puller.Stream
-	return job{pipeline: pipeline{Name: key + "/" + w.days.String(), PipelineSettings: PipelineSettings{Task: taskBackfill}}, key: key, shop: w.shop, stream: w.puller.Stream}
+	return job{pipeline: pipeline{Name: key + "/" + w.days.String(), PipelineSettings: PipelineSettings{Task: taskBackfill}}, key: key, shop: w.shop, stream: w.puller.Stream, of: w.of}
 }
 
 // clearCovered ends the alerts of backfills that failed, of days that one of the same
@@ -263,7 +265,7 @@ func (c backfillCmd) work(n *node, shops []shop, from, to time.Time) ([]*stretch
 			if b.From.After(from) {
 				n.log.Warn("the platform shows nothing as old: the backfill begins later", "platform", s.platform, "shop", s.name, "stream", stream.Name, "from", b.From.Format(time.RFC3339))
 			}
-			work = append(work, &stretch{Backfill: b, puller: p, shop: s, name: s.platform + "/" + s.name + " " + stream.Name, days: days{c.From, cmp.Or(c.To, untilNow)}})
+			work = append(work, &stretch{Backfill: b, puller: p, shop: s, name: s.platform + "/" + s.name + " " + stream.Name, days: days{c.From, cmp.Or(c.To, untilNow)}, of: connectors.Window{From: from, To: to}})
 		}
 	}
 	if len(work) == 0 {

@@ -33,6 +33,7 @@ type job struct {
 	// Of pull and backfill alone.
 	shop   shop
 	stream string
+	of     connectors.Window // what a backfill was asked for; To is zero until now
 }
 
 // jobsOf are the jobs of a pipeline. What runs with no file pulls the streams
@@ -73,7 +74,7 @@ func (j job) often() bool {
 
 // begun is the row of a run that begins.
 func (j job) begun(f schedule.Firing) *tables.Run {
-	run := &tables.Run{Pipeline: j.pipeline.Name, Job: j.key, Task: j.pipeline.Task, Reason: f.Why, Scheduled: f.For}
+	run := &tables.Run{Pipeline: j.pipeline.Name, Job: j.key, Task: j.pipeline.Task, Reason: f.Why, Scheduled: f.For, From: j.of.From, To: j.of.To}
 	if j.stream != "" {
 		run.Platform, run.Shop, run.Stream = j.shop.platform, j.shop.name, j.stream
 	}

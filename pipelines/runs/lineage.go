@@ -184,8 +184,15 @@ func (l *Lineage) event(run tables.Run, kind string, at time.Time) event {
 		Job:    faceted{Namespace: l.namespace, Name: run.Job, Facets: map[string]facet{"jobType": l.facet(typeSchema, facet{"processingType": "BATCH", "integration": "ONEID", "jobType": run.Task})}},
 		Inputs: []dataset{}, Outputs: []dataset{},
 	}
-	if !run.Scheduled.IsZero() {
+	switch {
+	case !run.Scheduled.IsZero():
 		e.Run.Facets["nominalTime"] = l.facet(timeSchema, facet{"nominalStartTime": run.Scheduled.UTC().Format(time.RFC3339)})
+	case !run.From.IsZero(): // the days that it reads
+		of := facet{"nominalStartTime": run.From.UTC().Format(time.RFC3339)}
+		if !run.To.IsZero() {
+			of["nominalEndTime"] = run.To.UTC().Format(time.RFC3339)
+		}
+		e.Run.Facets["nominalTime"] = l.facet(timeSchema, of)
 	}
 	if run.Stream != "" {
 		e.Inputs = append(e.Inputs, dataset{Namespace: run.Platform, Name: run.Shop + "." + run.Stream})

@@ -274,6 +274,12 @@ func TestLineage(t *testing.T) {
 		byHand := &tables.Run{Pipeline: "night", Job: "reconcile", Task: "reconcile", Reason: "manual"}
 		r.Begin(byHand, false)
 		r.End(byHand, false, false, nil)
+		past := &tables.Run{
+			Pipeline: "backfill/tmall/s/orders/2026-09-01..2026-10-01", Job: "backfill/tmall/s/orders", Task: "backfill", Reason: "manual",
+			From: time.Date(2026, 8, 31, 16, 0, 0, 0, time.UTC), To: time.Date(2026, 10, 1, 16, 0, 0, 0, time.UTC),
+		}
+		r.Begin(past, false)
+		r.End(past, false, false, nil)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -306,6 +312,16 @@ func TestLineage(t *testing.T) {
 		id := e["run"].(map[string]any)["runId"].(string)
 		kinds[id] = append(kinds[id], e["eventType"].(string))
 	}
+	var stretches []any
+	for _, e := range got {
+		if facets, _ := e["run"].(map[string]any)["facets"].(map[string]any); e["job"].(map[string]any)["name"] == "backfill/tmall/s/orders" {
+			of, _ := facets["nominalTime"].(map[string]any)
+			stretches = append(stretches, of["nominalStartTime"], of["nominalEndTime"])
+		}
+	}
+	if want := []any{"2026-08-31T16:00:00Z", "2026-10-01T16:00:00Z", "2026-08-31T16:00:00Z", "2026-10-01T16:00:00Z"}; !slices.Equal(stretches, want) {
+		t.Errorf("a backfill's events are of %v, want its days, %v", stretches, want)
+	}
 	var ends []string
 	for id, of := range kinds {
 		if len(of) != 2 || of[0] != "START" {
@@ -314,7 +330,7 @@ func TestLineage(t *testing.T) {
 		ends = append(ends, of[1])
 	}
 	slices.Sort(ends)
-	if want := []string{"ABORT", "COMPLETE", "COMPLETE", "COMPLETE", "FAIL"}; !slices.Equal(ends, want) {
+	if want := []string{"ABORT", "COMPLETE", "COMPLETE", "COMPLETE", "COMPLETE", "FAIL"}; !slices.Equal(ends, want) {
 		t.Errorf("the runs end with %s, want %s", ends, want)
 	}
 	// With nobody there, and nobody who sends: runs do not wait.

@@ -16,7 +16,10 @@ type Run struct {
 	State string
 	// Scheduled is the time of the schedule that it ran for; zero for one by
 	// hand.
-	Scheduled, Started, Ended           time.Time
+	Scheduled, Started, Ended time.Time
+	// From and To are the days that a backfill reads, To zero until now; they have no
+	// columns, since the pipeline's name says them.
+	From, To                            time.Time
 	Pages, Records, Events, DeadLetters int
 	// Lag is how far behind the present the stream was at the end; negative if
 	// that is not known.
