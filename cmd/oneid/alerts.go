@@ -153,7 +153,7 @@ func (n *node) alertRows(ctx context.Context) {
 }
 
 // alertStream notes how a pull of a stream ended.
-func (n *node) alertStream(platform, shop, stream string, err error) {
+func (n *node) alertStream(c connectors.Connector, platform, shop, stream string, err error) {
 	if n.alerts == nil {
 		return
 	}
@@ -163,6 +163,7 @@ func (n *node) alertStream(platform, shop, stream string, err error) {
 		n.failing.Delete(subject)
 		n.alerts.Set(alert.Connector, subject, "")
 		n.alerts.Set(alert.Authorisation, platform+"/"+shop, "")
+		n.alertConsent(c, platform, shop)
 	case errors.Is(err, connectors.ErrReauthorise): // one for all streams of the shop
 		n.alerts.Set(alert.Authorisation, platform+"/"+shop, err.Error())
 	case connectors.Stops(err):
@@ -173,6 +174,35 @@ func (n *node) alertStream(platform, shop, stream string, err error) {
 			n.alerts.Set(alert.Connector, subject, fmt.Sprintf("the stream stands still since %s: %v", began.UTC().Format(time.RFC3339), err))
 		}
 	}
+}
+
+// consentAlert is how long before a new consent is needed people are told.
+const consentAlert = 7 * 24 * time.Hour
+
+// alertConsent notes that a shop which is read needs its owner's consent soon. While the
+// tokens cannot be read it is as it was.
+func (n *node) alertConsent(c connectors.Connector, platform, shop string) {
+	authoriser, ok := c.(connectors.Authoriser)
+	if !ok || n.tokens == nil {
+		return
+	}
+	asking, cancel := context.WithTimeout(context.Background(), time.Second) // Ended has none
+	defer cancel()
+	token, err := n.tokens.Of(platform, shop).Load(asking)
+	if err != nil {
+		return
+	}
+	n.alerts.Set(alert.Consent, platform+"/"+shop, consentSaid(authoriser, token, platform, shop, time.Now()))
+}
+
+// consentSaid says until when a shop can be read without a consent; "" while that is far
+// off, or nobody can say.
+func consentSaid(c connectors.Authoriser, token connectors.Token, platform, shop string, now time.Time) string {
+	end, needed := tokenEnd(c, token)
+	if !needed || end.Sub(now) >= consentAlert {
+		return ""
+	}
+	return fmt.Sprintf("the shop is read until %s, when its token ends for good: run `oneid connect %s --shop %s` before, and let its owner consent anew", end.UTC().Format(time.RFC3339), platform, shop)
 }
 
 // alertMissing notes what the live reading of a stream left out and goes on without, as

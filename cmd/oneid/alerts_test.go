@@ -291,3 +291,39 @@ func TestALiveShopThatLacksItsPast(t *testing.T) {
 		t.Errorf("what was read is an alert: %s", detail)
 	}
 }
+
+// consenting is a connector whose shop's owner consents, at an address or without one.
+type consenting struct {
+	connectors.Authoriser
+	address string
+}
+
+func (c consenting) Consent(string) connectors.Consent {
+	return connectors.Consent{Address: c.address}
+}
+
+// A consent that ends within a week is told, and what is renewed by itself never.
+func TestConsentThatEnds(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
+	soon, later := now.Add(6*24*time.Hour), now.Add(8*24*time.Hour)
+	const page = "https://platform.example/authorize"
+	for name, c := range map[string]struct {
+		address string
+		token   connectors.Token
+		told    bool
+	}{
+		"the refresh token ends soon":         {page, connectors.Token{Access: "a", Refresh: "r", Expires: now.Add(time.Hour), RefreshExpires: soon}, true},
+		"the refresh token ends later":        {page, connectors.Token{Access: "a", Refresh: "r", Expires: now.Add(time.Hour), RefreshExpires: later}, false},
+		"a token without another ends soon":   {page, connectors.Token{Access: "a", Expires: soon}, true},
+		"nobody knows when the refresh ends":  {page, connectors.Token{Access: "a", Refresh: "r", Expires: soon}, false},
+		"the app gets its token by itself":    {"", connectors.Token{Access: "a", Expires: soon}, false},
+		"it was never connected":              {page, connectors.Token{}, false},
+		"it has ended, and streams still run": {page, connectors.Token{Access: "a", Expires: now.Add(-time.Hour)}, true},
+	} {
+		says := consentSaid(consenting{address: c.address}, c.token, "tmall", "flagship", now)
+		if (says != "") != c.told || c.told && !strings.Contains(says, "`oneid connect tmall --shop flagship`") {
+			t.Errorf("%s: it says %q", name, says)
+		}
+	}
+}

@@ -288,7 +288,7 @@ func (n *node) puller(c connectors.Connector, platform, shop, stream string) *pu
 			of.Drift(sum.Drift)
 		},
 		Ended: func(err error) {
-			n.alertStream(platform, shop, stream, err)
+			n.alertStream(c, platform, shop, stream, err)
 			n.alertMissing(c, platform, shop, stream)
 			ended(err)
 		},

@@ -18,6 +18,8 @@ const (
 	// renewAfter is how long a token is used: the number of those that one may get
 	// is limited.
 	renewAfter = 20 * time.Hour
+	// consentLasts is how long a refresh token is taken whose answer does not say.
+	consentLasts = 30 * 24 * time.Hour
 	// codeLasts is how long the code of a consent is taken.
 	codeLasts = 5 * time.Minute
 )
@@ -56,6 +58,9 @@ func (c *client) renew(ctx context.Context, old connectors.Token) (connectors.To
 	})
 	if connectors.ClassOf(err) == connectors.Refresh { // 10021: there is no grant
 		err = connectors.Reauthorise(Platform, c.shop, "oauth2/refresh_token", err)
+	}
+	if next.RefreshExpires.IsZero() { // it counts from the consent, whatever token came since
+		next.RefreshExpires = old.RefreshExpires
 	}
 	return next, err
 }
@@ -132,6 +137,9 @@ func (c *Connector) Authorise(ctx context.Context, code string, accept connector
 		t, err = c.client.grant(ctx, "oauth2/access_token", url.Values{
 			"appkey": {c.cfg.AppKey}, "secret": {c.cfg.AppSecret}, "code": {code}, "grant_type": {"authorization_code"},
 		})
+		if t.Refresh != "" && t.RefreshExpires.IsZero() {
+			t.RefreshExpires = t.Obtained.Add(consentLasts)
+		}
 	} else {
 		t, err = c.client.renew(ctx, connectors.Token{})
 	}

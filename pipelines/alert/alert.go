@@ -42,6 +42,9 @@ const (
 	// Authorisation: a shop whose token is dead, until its owner consents anew.
 	// The subject is platform/shop.
 	Authorisation = "authorisation"
+	// Consent: a shop that is read, and needs its owner's consent within days. The
+	// subject is platform/shop.
+	Consent = "consent"
 	// Reconciliation: what a platform lists and what is stored differ. The
 	// subject is platform/shop/stream.
 	Reconciliation = "reconciliation"
