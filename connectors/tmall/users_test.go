@@ -154,6 +154,36 @@ func TestMembersWhoAreMissingForAMoment(t *testing.T) {
 	}
 }
 
+// Who leaves once all were counted is in no filter, and not missing; who is in none and
+// stays is.
+func TestMembersWhoLeaveBetweenTheFilters(t *testing.T) {
+	t.Parallel()
+	traded := make([]time.Time, 150)
+	for i := range traded {
+		traded[i] = time.Now().Add(-time.Duration(i+1) * time.Hour)
+	}
+	for name, stay := range map[string]bool{"they leave": false, "they stay": true} {
+		f, c := newFace(t)
+		began := false
+		f.before = func(method string, form map[string]string) string {
+			if method != memberSearch {
+				return ""
+			}
+			shown := traded[:147]
+			if form["relation_source"] == "" && (!began || stay) {
+				shown = traded
+			}
+			began = true
+			return searched(form, shown, true)
+		}
+		s := &search{c: c, most: 100, asOf: time.Now(), give: func(connectors.Page) error { return nil }}
+		counted, listed, err := s.count(t.Context())
+		if err != nil || listed != 147 || counted != map[bool]int{false: 147, true: 150}[stay] {
+			t.Errorf("%s: %d of %d members are listed (%v)", name, listed, counted, err)
+		}
+	}
+}
+
 func memberID(i int) string { return fmt.Sprintf("AAGdemoOuid%05d", i) }
 
 // searched answers a search of members, of whom all have traded. More than 100
