@@ -57,8 +57,10 @@ type Changes struct {
 	// Redirects say, for the birth id of each moved account, which customer it
 	// leads to from this sequence on; From equals To if the id lives again.
 	Redirects []Redirect
-	// Reviews are the joins refused in what was resolved anew. One that was
-	// reported before may come again.
+	// Reviews are what joins nobody, and the pairs of the model that are not joined,
+	// in what was resolved anew. One that was reported before may come again. Joins
+	// that a constraint refused are not among them: Component tells those of a
+	// customer, and of an account with many there are many in each batch.
 	Reviews []identity.Review
 }
 
@@ -469,7 +471,11 @@ func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) {
 		return
 	}
 	p := e.rules.Partition(c)
-	b.changes.Reviews = append(b.changes.Reviews, p.Reviews...)
+	for _, v := range p.Reviews {
+		if v.Reason == identity.ReviewLargest || v.Weight > 0 {
+			b.changes.Reviews = append(b.changes.Reviews, v)
+		}
+	}
 	members := make([][]uint32, len(numbers))
 	for i, first := range p.Customer {
 		members[first] = append(members[first], numbers[i])

@@ -455,23 +455,23 @@ func TestResolveIgnoresOrder(t *testing.T) {
 }
 
 // Rules that rule as those in force do, adopted again or read from elsewhere, resolve
-// nobody anew: a join that is refused is not told again. Others do, and bear on what
-// comes afterwards as those did.
+// nobody anew: what makes a customer too large is not told again. Others do, and bear on
+// what comes afterwards as those did.
 func TestAlikeRulesResolveNobodyAnew(t *testing.T) {
 	t.Parallel()
-	e := open(t, engine.NewMemory(), parsed(t, string(identity.DefaultRulesYAML())))
-	family := []engine.Update{bearsPhone(t, "tmall/s/a"), bearsPhone(t, "tmall/s/b"), bearsPhone(t, "weidian/s/c")}
-	other := *identity.DefaultRules()
-	other.LargestCustomer = 99
+	text := strings.Replace(string(identity.DefaultRulesYAML()), "largest_customer: 100", "largest_customer: 2", 1)
+	e := open(t, engine.NewMemory(), parsed(t, text))
+	family := []engine.Update{bearsPhone(t, "tmall/r/a"), bearsPhone(t, "tmall/s/b"), bearsPhone(t, "weidian/s/c")}
+	other := parsed(t, strings.Replace(text, "largest_customer: 2", "largest_customer: 1", 1))
 	for i, c := range []struct {
 		updates   []engine.Update
 		decisions []identity.Decision
 		refused   int
 	}{
 		{family, nil, 1},
-		{nil, []identity.Decision{{ID: "alike", Kind: identity.Adopt, At: 1, Rules: identity.DefaultRules()}}, 0},
+		{nil, []identity.Decision{{ID: "alike", Kind: identity.Adopt, At: 1, Rules: parsed(t, text)}}, 0},
 		{[]engine.Update{bearsPhone(t, "douyin/s/d")}, nil, 1},
-		{nil, []identity.Decision{{ID: "other", Kind: identity.Adopt, At: 2, Rules: &other}}, 1},
+		{nil, []identity.Decision{{ID: "other", Kind: identity.Adopt, At: 2, Rules: other}}, 1},
 		{nil, []identity.Decision{{ID: "undo", Kind: identity.Undo, At: 3, Undoes: "other"}}, 1},
 		{nil, []identity.Decision{{ID: "undo too", Kind: identity.Undo, At: 4, Undoes: "alike"}}, 0},
 	} {
