@@ -178,6 +178,9 @@ func TestEveryTypeHasABound(t *testing.T) {
 			t.Errorf("%s may bear %d accounts", typ, rule.Accounts)
 			continue
 		}
+		if rule.Values < 3 || rule.Values > 10 {
+			t.Errorf("an account may bear %d of %s at a time", rule.Values, typ)
+		}
 		var evidence []Evidence
 		for i := range rule.Accounts {
 			evidence = append(evidence, member(fmt.Sprintf("file/%d/1", i), typ, 1, 0))

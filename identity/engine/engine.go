@@ -313,13 +313,16 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 // take adds one update to the tables.
 func (e *Engine) take(b *batch, u Update, account uint32) {
 	m := e.model
-	var before, after struct {
-		own identity.Appearance
-		has bool
+	type own struct {
+		receiver identity.Appearance
+		has      bool
 	}
+	var before, after own
+	var receivers identity.Receivers
 	ownMayChange := m != nil && m.rule.ByFar > 0 && slices.ContainsFunc(u.Evidence, func(ev identity.Evidence) bool { return ev.Identifier.Type == identity.AppearanceType })
 	if ownMayChange {
-		before.own, before.has = m.own(account)
+		receivers = m.receivers(account)
+		before.receiver, before.has = m.rule.Own(receivers)
 	}
 	for i, ev := range u.Evidence {
 		if m == nil || ev.Identifier.Type != identity.AppearanceType {
@@ -346,7 +349,17 @@ func (e *Engine) take(b *batch, u Update, account uint32) {
 	if !ownMayChange {
 		return
 	}
-	after.own, after.has = m.own(account)
+	for _, ev := range u.Evidence { // the others are as they were: they are not gathered again
+		if ev.Identifier.Type != identity.AppearanceType {
+			continue
+		}
+		id, _ := e.tables.findIdentifier(ev.Identifier) // it was seen just now
+		if shown, known := e.tables.findAppearance(id); known {
+			first, last, _ := m.times(account, id)
+			receivers.See(e.tables.appearance(shown), first, last)
+		}
+	}
+	after.receiver, after.has = m.rule.Own(receivers)
 	switch {
 	case before == after:
 	case before.has:
