@@ -224,3 +224,27 @@ func TestWhoSendsToTwoIsNeither(t *testing.T) {
 		}
 	}
 }
+
+// Whose receiver somebody is, is said by all orders, also by those before his name was
+// known: who is another's from then on lets go of whom he was joined to.
+func TestWhoseReceiverTurnsOutLater(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), parsed(t, strings.Replace(modelRules, "least_days: 2", "least_days: 2, by_far: 2", 1)))
+	li := identity.Appearance{Name: "l", Phone: "3", District: "z"}
+	unnamed := received("tmall/1/a", li, 400)
+	unnamed.Appearance = nil
+	for i, step := range []struct {
+		updates []engine.Update
+		want    string
+	}{
+		{[]engine.Update{received("tmall/1/a", wang, 100), unnamed, received("douyin/1/b", wang, 9)}, "[douyin/1/b tmall/1/a]"},
+		{[]engine.Update{received("tmall/1/a", li, 1)}, "[douyin/1/b] [tmall/1/a]"},
+	} {
+		if _, err := e.Apply(uint64(i), step.updates, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(customersOf(e), " "); got != step.want {
+			t.Errorf("step %d: customers %s, want %s", i, got, step.want)
+		}
+	}
+}
