@@ -41,6 +41,9 @@ type Listing struct {
 	// there, so that the others are as fresh and will be looked for again. Read
 	// takes it from the plan; zero is never.
 	Fresh time.Time
+	// TooOld is told of what is not read, since the platform no longer shows it; may be
+	// nil. It stands in the cursors from then on.
+	TooOld func(missing Window)
 	// Shorter says of an error that a shorter window may be answered; may be nil.
 	// A wait before it is the matter of the client's limits.
 	Shorter func(err error) bool
@@ -77,6 +80,7 @@ type Part struct {
 	Short int
 
 	shortfall Shortfall // of the reading so far
+	gap       Gap       // likewise
 }
 
 // Origin names the page for people.
@@ -87,7 +91,7 @@ func (p Part) Next() Cursor {
 	if !p.Last {
 		return ""
 	}
-	return cursorWith(p.Window.To, p.shortfall)
+	return cursorWith(p.Window.To, p.shortfall) + p.gap.text()
 }
 
 // Read gives take each page of what was changed since a cursor, window by
@@ -107,13 +111,19 @@ func (l *Listing) Read(ctx context.Context, from Cursor, take func(Part) error) 
 	}
 	reading := *l
 	reading.Fresh = l.Plan.Fresh(now)
-	shortfall := from.Shortfall()
+	shortfall, gap := from.Shortfall(), from.Gap()
+	if missing := l.Plan.Missing(since, now); from != "" && !missing.Empty() {
+		gap = gap.With(missing, now)
+		if l.TooOld != nil {
+			l.TooOld(missing)
+		}
+	}
 	for w := range l.Plan.Between(since, now) {
 		err := reading.Window(ctx, w, func(p Part) error {
 			if p.Last {
-				shortfall = shortfall.After(p.Window, p.Short)
+				shortfall, gap = shortfall.After(p.Window, p.Short), gap.After(p.Window.To)
 			}
-			p.Expected, p.shortfall = expected, shortfall
+			p.Expected, p.shortfall, p.gap = expected, shortfall, gap
 			return take(p)
 		})
 		if err != nil {
@@ -414,7 +424,7 @@ func CursorAt(moment time.Time) Cursor {
 // Moment is up to when a cursor of CursorAt has read; false for any other.
 func (c Cursor) Moment() (time.Time, bool) {
 	text, ok := strings.CutPrefix(string(c), cursorForm)
-	text, _, _ = strings.Cut(text, shortForm)
+	text, _, _ = strings.Cut(text, " ") // of a shortfall and a gap
 	moment, err := time.Parse(time.RFC3339, text)
 	return moment, ok && err == nil
 }

@@ -92,12 +92,7 @@ func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
 	if first {
 		w.From = w.From.Add(-p.back(reached, end))
 	}
-	if p.Oldest > 0 {
-		// A minute inside the bound: the call arrives a little later.
-		if oldest := now.Add(-p.Oldest + time.Minute).Truncate(time.Second); w.From.Before(oldest) {
-			w.From = oldest
-		}
-	}
+	w.From = p.Shown(w.From, now)
 	w.To = w.From.Add(p.Span)
 	if w.To.After(end) {
 		w.To = end
@@ -105,6 +100,21 @@ func (p Windows) After(reached, now time.Time, first bool) (Window, bool) {
 	// A run that looks back only to find the present already read has
 	// nothing to do.
 	return w, w.To.After(reached) && !w.Empty()
+}
+
+// Shown is a moment, or the first one after it whose changes the platform shows.
+func (p Windows) Shown(moment, now time.Time) time.Time {
+	if p.Oldest == 0 {
+		return moment
+	}
+	// A minute inside the bound: the call arrives a little later.
+	return later(moment, now.Add(-p.Oldest+time.Minute).Truncate(time.Second))
+}
+
+// Missing is what a reading from a moment on leaves out at its beginning, since the
+// platform no longer shows what changed in it; empty where it shows all.
+func (p Windows) Missing(reached, now time.Time) Window {
+	return Window{reached, earlier(p.Shown(reached, now), p.End(now))}
 }
 
 // back is how far a run looks back that reads on from reached to end. Every so

@@ -141,6 +141,7 @@ func Run(t *testing.T, s Subject) {
 		"Check":           testCheck,
 		"Everything":      testEverything,
 		"UnknownCursor":   testUnknownCursor,
+		"LongAway":        testLongAway,
 		"Resume":          testResume,
 		"Moving":          testMoving,
 		"Clock":           testClock,

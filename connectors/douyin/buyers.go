@@ -53,8 +53,9 @@ func orderIn(answer entity) json.RawMessage {
 
 // readWhole reads a listing whose rows name an order but no buyer, and leave to
 // a detail what else there is.
-func (c *Connector) readWhole(ctx context.Context, l listing, from connectors.Cursor, give func(connectors.Page) error) error {
-	return c.walk(ctx, l, from, func(p connectors.Part) error {
+func (c *Connector) readWhole(ctx context.Context, stream string, from connectors.Cursor, give func(connectors.Page) error) error {
+	l := listings[stream]
+	return c.walk(ctx, stream, from, func(p connectors.Part) error {
 		page := c.records(l.stream, p, p.Rows)
 		page.Total = p.Expected
 		var partly atomic.Int64

@@ -59,7 +59,8 @@ type Config struct {
 	// that members are not asked for, so users come without phones.
 	AppID int64 `json:"app_id"`
 	// BackfillDays is how far back the first reading goes, at most and by
-	// default 90: the platform lists no older orders.
+	// default 90: the platform lists no older orders. A backfill of after-sales or
+	// service tickets may go further.
 	BackfillDays int `json:"backfill_days"`
 	// PageSize of lists, 1 to 100, default 100.
 	PageSize int `json:"page_size"`
@@ -212,29 +213,27 @@ func (c *Connector) Read(ctx context.Context, stream string, from connectors.Cur
 			return c.readOrders(ctx, from, give)
 		case Users:
 			return c.readUsers(ctx, from, give)
-		case Aftersales:
-			return c.readWhole(ctx, aftersaleListing, from, give)
-		case Services:
-			return c.readWhole(ctx, serviceListing, from, give)
+		case Aftersales, Services:
+			return c.readWhole(ctx, stream, from, give)
 		}
 		return connectors.ErrNoStream
 	})
 }
 
-// windows is the plan by which the streams go on.
-func (c *Connector) windows() connectors.Windows {
+// windows is the plan by which a listing is read on.
+func (c *Connector) windows(l listing) connectors.Windows {
 	return connectors.Windows{
 		Span:    24 * time.Hour,
 		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
 		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
 		First:   time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
-		Oldest:  maxBackfillDays * 24 * time.Hour,
+		Oldest:  l.oldest,
 		Until:   c.until,
 	}
 }
 
 // Until implements connectors.Backfiller. It reaches as far back as the platform
-// shows, whatever backfill_days says of the first reading.
+// shows of a stream, whatever backfill_days says of the first reading.
 func (c *Connector) Until(moment time.Time) connectors.Connector {
 	bounded := *c
 	bounded.until, bounded.cfg.BackfillDays = moment, maxBackfillDays

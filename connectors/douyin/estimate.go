@@ -11,14 +11,9 @@ import (
 // are; those that name no buyer take a call each and their details another, and
 // members one for ten.
 func (c *Connector) Estimate(ctx context.Context, stream string, from connectors.Cursor) (connectors.Estimate, error) {
-	l := orderListing
-	switch stream {
-	case Aftersales:
-		l = aftersaleListing
-	case Services:
-		l = serviceListing
-	}
-	reached, err := c.windows().Start(from, c.client.now())
+	l := listings[stream]
+	plan := c.windows(l)
+	reached, err := plan.Start(from, c.client.now())
 	if err != nil {
 		return connectors.Estimate{}, err
 	}
@@ -26,7 +21,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	if err != nil {
 		return connectors.Estimate{}, err
 	}
-	windows := int(max(c.windows().End(c.client.now()).Sub(reached), 0)/(24*time.Hour)) + 1
+	windows := int(max(plan.End(c.client.now()).Sub(reached), 0)/(24*time.Hour)) + 1
 	e := connectors.Estimate{
 		Records: rows, Calls: 1 + connectors.PagedCalls(windows, rows, c.cfg.PageSize),
 		PerSecond: c.cfg.RequestsPerSecond, PerDay: c.cfg.CallsPerDay,

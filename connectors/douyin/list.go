@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -23,7 +25,12 @@ type listing struct {
 	// noData is the sub-code by which the method says that nothing is in the window,
 	// where it is documented; empty of others.
 	noData string
+	// oldest is how far back the method lists; 0 is any time.
+	oldest time.Duration
 }
+
+// listings are those of the streams; users are the buyers of orders.
+var listings = map[string]listing{Orders: orderListing, Users: orderListing, Aftersales: aftersaleListing, Services: serviceListing}
 
 // errNoList is the error of an answer that is none: taken for an empty list, it
 // would leave out what the window has.
@@ -54,29 +61,30 @@ func (c *Connector) page(ctx context.Context, l listing, w connectors.Window, n,
 	return connectors.Rows{Rows: rows, Total: int(total)}, nil
 }
 
-// walk reads a listing from a cursor to the present, window by window, and
+// walk reads a stream's listing from a cursor to the present, window by window, and
 // gives take each page.
-func (c *Connector) walk(ctx context.Context, l listing, from connectors.Cursor, take func(connectors.Part) error) error {
+func (c *Connector) walk(ctx context.Context, stream string, from connectors.Cursor, take func(connectors.Part) error) error {
+	l := listings[stream]
 	pages := connectors.Listing{
-		Plan: c.windows(), Now: c.client.now, Size: c.cfg.PageSize,
+		Plan: c.windows(l), Now: c.client.now, Size: c.cfg.PageSize,
 		// That many rows may be those of more: the platform gives no others.
 		MaxRows: maxRows - 1, TooFull: refusal("", c.shop, l.method, "40004", subTooMany, ""), Shorter: isTooMany,
+		TooOld: func(missing connectors.Window) {
+			c.log.WarnContext(ctx, "a part is not read: the platform no longer shows what changed in it", "stream", stream, "window", missing.String())
+		},
 		Begin: func(ctx context.Context, since time.Time) (int, error) { return c.count(ctx, l, since) },
 		Page: func(ctx context.Context, w connectors.Window, n int, _ bool) (connectors.Rows, error) {
 			return c.page(ctx, l, w, n, c.cfg.PageSize)
 		},
 	}
-	return pages.Read(ctx, from, connectors.Warning(ctx, c.log, l.stream, take))
+	return pages.Read(ctx, from, connectors.Warning(ctx, c.log, stream, take))
 }
 
 // count is how many rows changed since, for the progress; 0 when the platform
 // does not say.
 func (c *Connector) count(ctx context.Context, l listing, since time.Time) (int, error) {
-	now := c.client.now()
-	if oldest := now.Add(-c.windows().Oldest + time.Minute); since.Before(oldest) {
-		since = oldest
-	}
-	w := connectors.Window{From: since, To: c.windows().End(now)}
+	now, plan := c.client.now(), c.windows(l)
+	w := connectors.Window{From: plan.Shown(since, now), To: plan.End(now)}
 	if w.Empty() {
 		// The cursor lies ahead of our clock: only an answer tells the platform's.
 		w.From = w.To.Add(-time.Second)
@@ -126,10 +134,20 @@ func (c *Connector) records(stream string, p connectors.Part, rows []json.RawMes
 	return page
 }
 
-// Since implements connectors.Seeker.
+// Since implements connectors.Seeker, for all streams: it reaches no further back than
+// orders are listed.
 func (c *Connector) Since(moment time.Time) (connectors.Cursor, time.Time) {
-	moment = c.windows().Since(moment, c.client.now())
+	moment = c.windows(orderListing).Since(moment, c.client.now())
 	return connectors.CursorAt(moment), moment
+}
+
+// SinceOf implements connectors.StreamSeeker: after-sales and service tickets of any age
+// are listed.
+func (c *Connector) SinceOf(stream string, moment time.Time) (connectors.Cursor, time.Time) {
+	if l, ok := listings[stream]; ok && l.oldest == 0 {
+		return connectors.CursorAt(moment), moment
+	}
+	return c.Since(moment)
 }
 
 // Reached implements connectors.Dated.
@@ -137,11 +155,16 @@ func (*Connector) Reached(cursor connectors.Cursor) (time.Time, bool) { return c
 
 // Lacks implements connectors.Lacking.
 func (c *Connector) Lacks(stream string, cursor connectors.Cursor) (says string, of connectors.Window) {
-	s := cursor.Shortfall()
-	return s.Says(Platform, c.shop, stream), connectors.Window{From: s.From, To: s.To}
+	short, gap := cursor.Shortfall(), cursor.Gap()
+	if gap.None() { // else no backfill has all of it
+		of = connectors.Window{From: short.From, To: short.To}
+	}
+	all := slices.DeleteFunc([]string{short.Says(Platform, c.shop, stream), gap.Says(Platform, c.shop, stream, "the orders")}, func(s string) bool { return s == "" })
+	return strings.Join(all, "; "), of
 }
 
 var (
-	_ connectors.Dated   = (*Connector)(nil)
-	_ connectors.Lacking = (*Connector)(nil)
+	_ connectors.Dated        = (*Connector)(nil)
+	_ connectors.Lacking      = (*Connector)(nil)
+	_ connectors.StreamSeeker = (*Connector)(nil)
 )

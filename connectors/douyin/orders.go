@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"oneid/connectors"
 )
@@ -13,7 +14,7 @@ import (
 // window's end is asked for as well, since whether the platform counts it in
 // is not documented: at worst its rows come twice.
 var orderListing = listing{
-	stream: Orders, method: "order.searchList",
+	stream: Orders, method: "order.searchList", oldest: maxBackfillDays * 24 * time.Hour,
 	params: func(w connectors.Window, page, size int) map[string]any {
 		return map[string]any{
 			"update_time_start": w.From.Unix(), "update_time_end": w.To.Unix(),
@@ -23,7 +24,7 @@ var orderListing = listing{
 }
 
 func (c *Connector) readOrders(ctx context.Context, from connectors.Cursor, give func(connectors.Page) error) error {
-	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
+	return c.walk(ctx, Orders, from, func(p connectors.Part) error {
 		for _, row := range p.Rows {
 			if id, buyer, err := orderKey(row); err == nil {
 				c.learn(id, buyer)

@@ -35,7 +35,7 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give 
 	seen := connectors.NewRecent[string, bool](maxSeen)
 	window := make(map[string]mention)
 	askMembers := c.cfg.AppID != 0
-	return c.walk(ctx, orderListing, from, func(p connectors.Part) error {
+	return c.walk(ctx, Users, from, func(p connectors.Part) error {
 		for _, row := range p.Rows {
 			id, buyer, err := orderKey(row)
 			if err != nil {

@@ -59,6 +59,9 @@ type TmallOptions struct {
 	// border, where they refuse a window otherwise: which of both the platform does is
 	// not documented.
 	ListsCut []string
+	// RefundsOldest is how far back a list of refunds shows changes, and refuses a window
+	// that begins before; 0: no age is documented, and all are shown.
+	RefundsOldest time.Duration
 	// GzipMessages lets the long connection give contents compressed.
 	GzipMessages bool
 	// Faults says how the gateway misbehaves.

@@ -31,7 +31,7 @@ const tmallPhase = "onsale"
 
 // refundsWithin is a question to a list of refunds, which is by their change.
 func (t *tmall) refundsWithin(p tmallParams, more ...func(Order) bool) (keys func() []Key, fault *tmallFault) {
-	from, to, fault := t.window(p, "start_modified", "end_modified", t.world.cfg.From, t.opts.Now(), 0, 0)
+	from, to, fault := t.window(p, "start_modified", "end_modified", t.world.cfg.From, t.opts.Now(), 0, t.opts.RefundsOldest)
 	if fault != nil {
 		return nil, fault
 	}

@@ -22,6 +22,8 @@ type position struct {
 	MissingTo   time.Time `json:"missing_to,omitzero"`
 	// Short is what the lists counted and did not give.
 	Short connectors.Shortfall `json:"short,omitzero"`
+	// Gap is what was too old to be shown. Zero: nothing was.
+	Gap connectors.Gap `json:"gap,omitzero"`
 	// Members, where the last listing of all members left some out: how many the platform
 	// counted in all, and Listed how many in what was listed.
 	Members int `json:"members,omitzero"`

@@ -27,7 +27,7 @@ func (c *Connector) Estimate(ctx context.Context, stream string, from connectors
 	case stream == Tickets:
 		l = c.refundListing()
 	}
-	windows, err := c.planned(ctx, from)
+	windows, err := c.planned(ctx, l, from)
 	if err != nil {
 		return e, err
 	}
@@ -71,6 +71,9 @@ func (c *Connector) perDay(ctx context.Context, l listing, windows []connectors.
 	rows, span := 0, time.Duration(0)
 	for i := 0; i < len(windows); i += max(len(windows)/sampled, 1) {
 		a, err := c.list(ctx, l, windows[i], 1, false)
+		if l.ageless && c.isTooOld(windows[i], err) {
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -83,7 +86,7 @@ func (c *Connector) perDay(ctx context.Context, l listing, windows []connectors.
 }
 
 // planned are the windows that a reading from a cursor begins with.
-func (c *Connector) planned(ctx context.Context, from connectors.Cursor) ([]connectors.Window, error) {
+func (c *Connector) planned(ctx context.Context, l listing, from connectors.Cursor) ([]connectors.Window, error) {
 	var reached time.Time
 	if from != "" { // a foreign one is refused before anything is asked
 		var err error
@@ -95,7 +98,7 @@ func (c *Connector) planned(ctx context.Context, from connectors.Cursor) ([]conn
 	if err != nil {
 		return nil, err
 	}
-	plan := c.windows()
+	plan := c.plan(l)
 	if from == "" {
 		reached = server.Add(-plan.First)
 	}

@@ -32,8 +32,7 @@ const (
 	// platform shows, for it to be read in, and for its look back. What was created
 	// before is read by its creation.
 	listed = (maxBackfillDays - 1) * day
-	// edge is what is left out of the oldest that the platform shows of other streams,
-	// where a cursor lies further back: they are read by change alone, and their first
+	// edge is what is left out of the oldest that the lists by change show: the first
 	// window takes a while.
 	edge = time.Hour
 	// surelyHistory is from when on an order is older than three months, however the
@@ -487,9 +486,14 @@ func (c *Connector) historyEstimate(e *connectors.Estimate, from connectors.Curs
 // take.
 const borderCalls = 10
 
-// SinceOf implements connectors.StreamSeeker: of orders there is a history.
+// SinceOf implements connectors.StreamSeeker: of orders there is a history, and refunds
+// are listed whatever their age.
 func (c *Connector) SinceOf(stream string, moment time.Time) (connectors.Cursor, time.Time) {
-	if stream != Orders {
+	switch stream {
+	case Orders:
+	case Tickets:
+		return cursorAt(moment), moment
+	default:
 		return c.Since(moment)
 	}
 	if oldest := c.client.now().AddDate(-historyYears, 0, 1); moment.Before(oldest) {

@@ -96,8 +96,8 @@ func TestOrdersOfLongAgo(t *testing.T) {
 		if len(came) != all {
 			t.Errorf("read on after a long time, %d of %d orders came", len(came), all)
 		}
-		if _, began := past.(connectors.StreamSeeker).SinceOf(tmall.Tickets, time.Now().Add(-200*24*time.Hour)); time.Since(began) > 90*24*time.Hour {
-			t.Errorf("the backfill of refunds begins at %s, of which no list tells", began)
+		if _, began := past.(connectors.StreamSeeker).SinceOf(tmall.Users, time.Now().Add(-200*24*time.Hour)); time.Since(began) > 90*24*time.Hour {
+			t.Errorf("the backfill of members begins at %s, of which no list tells", began)
 		}
 		e, err := past.(connectors.Estimator).Estimate(t.Context(), tmall.Orders, from)
 		if short, _ := past.(connectors.Estimator).Estimate(t.Context(), tmall.Orders, ""); err != nil || e.Calls < short.Calls+100 {

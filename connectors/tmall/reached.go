@@ -21,8 +21,10 @@ func (c *Connector) Lacks(stream string, cursor connectors.Cursor) (says string,
 	if err != nil {
 		return "", of
 	}
-	all := slices.DeleteFunc([]string{p.Short.Says(Platform, c.shop, stream), c.lacksHistory(stream, p), lacksMembers(p)}, func(s string) bool { return s == "" })
-	if p.Members > p.Listed { // who is in no filter is in no list of changes
+	all := slices.DeleteFunc([]string{
+		p.Short.Says(Platform, c.shop, stream), p.Gap.Says(Platform, c.shop, stream, "the refunds"), c.lacksHistory(stream, p), lacksMembers(p),
+	}, func(s string) bool { return s == "" })
+	if p.Members > p.Listed || !p.Gap.None() { // what no backfill has: who is in no list of changes, what is too old
 		return strings.Join(all, "; "), of
 	}
 	of = connectors.Window{From: p.Short.From, To: p.Short.To}

@@ -21,13 +21,14 @@ const refundFields = "refund_id,tid,oid,status,order_status,good_status,has_good
 	"buyer_nick,buyer_open_uid,ouid"
 
 // refundListing lists refunds by modification time. The platform documents no
-// longest window and no order for it: it is read like the orders.
+// longest window and no order for it, in which it is read like the orders, and no age:
+// what changed at any time is asked for.
 func (c *Connector) refundListing() listing {
 	return listing{
 		method: refundList,
 		params: map[string]string{"fields": refundFields, "type": strings.Join(c.cfg.OrderTypes, ",")},
 		start:  "start_modified", end: "end_modified", page: "page_no",
-		list: "refunds", item: "refund", total: "total_results", hasNext: true,
+		list: "refunds", item: "refund", total: "total_results", hasNext: true, ageless: true,
 		records: func(ctx context.Context, _ connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
 			return c.refundRecords(ctx, rows, false)
 		},

@@ -30,6 +30,9 @@ type listing struct {
 	most int
 	// whole: what the platform no longer shows of a window is errAged.
 	whole bool
+	// ageless: no age is documented that a window may not begin before. One that the
+	// platform refuses for that is left out, and said to be; see isTooOld.
+	ageless bool
 	// records makes the records of a page's rows.
 	records func(ctx context.Context, p connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error)
 }
@@ -50,15 +53,12 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 	if err != nil {
 		return err
 	}
-	plan := c.windows()
+	plan := c.plan(l)
 	fresh, reached := plan.Fresh(server), server.Add(-plan.First)
 	if from != "" {
 		reached = at.Reached
-		if oldest := server.Add(-plan.Oldest + time.Minute); reached.Before(oldest) && reached.Before(plan.End(server)) {
-			if l.whole {
-				return errAged
-			}
-			c.log.WarnContext(ctx, "a part is not read: the platform no longer shows what changed in it", "method", l.method, "from", reached, "to", oldest)
+		if l.whole && !plan.Missing(reached, server).Empty() {
+			return errAged
 		}
 	}
 	var running sync.WaitGroup
@@ -88,7 +88,7 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 					return ctx.Err()
 				}
 			}
-			if err := c.readWindow(ctx, l, w, fresh, func(p connectors.Page, of connectors.Part) error { return emit(result{page: p, of: of}) }); err != nil {
+			if err := c.readWindow(ctx, l, w, fresh, emit); err != nil {
 				_ = emit(result{err: fmt.Errorf("window %s: %w", w, err)}) // fails only when nobody listens
 			}
 		})
@@ -96,6 +96,12 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 	}
 	for len(queue) < c.cfg.Parallel && start() {
 	}
+	var missing connectors.Gap // of this reading
+	defer func() {
+		if !missing.None() {
+			c.log.WarnContext(ctx, "a part is not read: the platform no longer shows what changed in it", "method", l.method, "from", missing.From, "to", missing.To)
+		}
+	}()
 	// ended is the cursor behind windows that held nothing: it is given only
 	// when nothing else moves the cursor further.
 	var ended connectors.Page
@@ -106,6 +112,7 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 			}
 			if r.of.Last {
 				at.Reached, at.Short = r.of.Window.To, at.Short.After(r.of.Window, r.of.Short)
+				missing, at.Gap = missing.With(r.missing, server), at.Gap.With(r.missing, server).After(at.Reached)
 				r.page.Next = at.cursor()
 			}
 			if len(r.page.Records)+len(r.page.Bad) == 0 {
@@ -133,11 +140,14 @@ type result struct {
 	page connectors.Page
 	of   connectors.Part // what the page was made of
 	err  error
+	// missing is what the platform no longer shows of the page's window: all of it, or
+	// nothing.
+	missing connectors.Window
 }
 
 // readWindow reads one window, in parts where it is too full, the platform asks
 // for a shorter one or did so lately, or rows may still show in its end (fresh).
-func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, fresh time.Time, emit func(connectors.Page, connectors.Part) error) error {
+func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Window, fresh time.Time, emit func(result) error) error {
 	pages := connectors.Listing{
 		Fresh: fresh, Size: c.cfg.PageSize, MaxRows: c.cfg.WindowPages * c.cfg.PageSize, TooFull: errTooFull, Shorter: narrower,
 		TooLong: func(w connectors.Window) bool { return c.spans.tooLong(l.list, w) },
@@ -149,9 +159,55 @@ func (c *Connector) readWindow(ctx context.Context, l listing, w connectors.Wind
 			return a, err
 		},
 	}
-	return pages.Window(ctx, w, connectors.Warning(ctx, c.log, streamOf[l.list], func(p connectors.Part) error {
-		return c.emitPage(ctx, l, p, func(page connectors.Page) error { return emit(page, p) })
-	}))
+	take := connectors.Warning(ctx, c.log, streamOf[l.list], func(p connectors.Part) error {
+		return c.emitPage(ctx, l, p, func(page connectors.Page) error { return emit(result{page: page, of: p}) })
+	})
+	if !l.ageless {
+		return pages.Window(ctx, w, take)
+	}
+	return c.readShown(ctx, &pages, w, take, func(missing connectors.Window) error {
+		return emit(result{page: connectors.Page{Server: c.client.now()}, of: connectors.Part{Window: missing, Number: 1, Last: true}, missing: missing})
+	})
+}
+
+// borderStep is the shortest window of which a part is looked for that the platform
+// still shows, where it refuses the window for its age.
+const borderStep = time.Hour
+
+// readShown reads what the platform shows of a window, and gives leave what it does not.
+func (c *Connector) readShown(ctx context.Context, pages *connectors.Listing, w connectors.Window, take func(connectors.Part) error, leave func(connectors.Window) error) error {
+	err := pages.Window(ctx, w, take)
+	if !c.isTooOld(w, err) {
+		return err
+	}
+	if w.Length() <= borderStep {
+		return leave(w)
+	}
+	end := connectors.Window{From: w.To.Add(-borderStep), To: w.To}
+	if _, err := pages.Page(ctx, end, 1, true); c.isTooOld(end, err) {
+		return leave(w)
+	} else if err != nil && !narrower(err) {
+		return err
+	}
+	first, second, _ := w.Halves()
+	if err := c.readShown(ctx, pages, first, take, leave); err != nil {
+		return err
+	}
+	return c.readShown(ctx, pages, second, take, leave)
+}
+
+// isTooOld says of an error that the platform refuses a window since it begins too long
+// ago. That it does at all is assumed, and so that it refuses its bounds then, as the
+// lists of orders do with theirs, and no window that they would take.
+func (c *Connector) isTooOld(w connectors.Window, err error) bool { return refused(err) && c.aged(w) }
+
+// plan is how a listing is read on.
+func (c *Connector) plan(l listing) connectors.Windows {
+	plan := c.windows()
+	if l.ageless {
+		plan.Oldest = 0
+	}
+	return plan
 }
 
 // aged says that a window begins before what the platform lists by change.
