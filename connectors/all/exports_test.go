@@ -14,6 +14,7 @@ import (
 
 	"oneid/connectors"
 	"oneid/connectors/file"
+	"oneid/connectors/simulator"
 	"oneid/internal/golden"
 	"oneid/internal/tablefile"
 	"oneid/schemas/events"
@@ -95,6 +96,66 @@ func wantWhole(t testing.TB, e *events.Event) {
 	}
 	if sum != order.GetPaidMinor() || order.GetPaidMinor() < 0 || order.GetPaidMinor() > 0 && order.GetPaidMs() == 0 {
 		t.Errorf("of %d paid at %d the items have %d", order.GetPaidMinor(), order.GetPaidMs(), sum)
+	}
+}
+
+// Of each order of the simulator's exports whose files tell it, the parts make the whole.
+func TestExportsAddUp(t *testing.T) {
+	t.Parallel()
+	until := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	world, err := simulator.New(simulator.Config{People: 300, Seed: 2, From: until.Add(-30 * 24 * time.Hour), Until: until})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for platform, exports := range Exports {
+		dir, paths := t.TempDir(), []string(nil)
+		for _, name := range simulator.ExportNames[platform] {
+			var b bytes.Buffer
+			if err := world.WriteExport(&b, platform, name); err != nil {
+				t.Fatal(err)
+			}
+			paths = append(paths, filepath.Join(dir, name+".csv"))
+			if err := os.WriteFile(paths[len(paths)-1], b.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x, err := file.NewExport(file.ExportConfig{Files: tablefile.Files{Paths: paths}, Exports: exports, Shop: "demo"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		orders, discounted := 0, 0
+		for page, err := range x.Read(t.Context(), "orders", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, record := range page.Records {
+				list, err := x.Map(record)
+				if err != nil {
+					t.Fatalf("%s: %s: %v", platform, record.Origin, err)
+				}
+				o := list[0].GetOrder()
+				wantAddsUp(t, list[0])
+				if orders++; o.GetSellerDiscountMinor()+o.GetPlatformDiscountMinor() > 0 {
+					discounted++
+				}
+			}
+		}
+		if orders < 50 || platform != "weidian" && discounted < 10 { // whose files tell of no discount
+			t.Errorf("%s: %d of %d orders have a discount: too few to tell anything", platform, discounted, orders)
+		}
+	}
+}
+
+// wantAddsUp checks of an order whose file tells what the goods cost that these and the
+// freight, less what each side gives, are what the buyer owes.
+func wantAddsUp(t *testing.T, e *events.Event) {
+	t.Helper()
+	o := e.GetOrder()
+	if o.GetGoodsMinor() == 0 {
+		return
+	}
+	if owed := o.GetGoodsMinor() + o.GetFreightMinor() - o.GetSellerDiscountMinor() - o.GetPlatformDiscountMinor() - o.GetTalentDiscountMinor(); owed != o.GetPayableMinor() {
+		t.Errorf("%s order %s: its parts make %d, and %d is to be paid: %v", e.GetHeader().GetPlatform(), e.GetHeader().GetEntityId(), owed, o.GetPayableMinor(), o)
 	}
 }
 

@@ -93,6 +93,9 @@ type Shop struct {
 	// version (milliseconds of its last change), or 0 where the platform gives
 	// none.
 	Truth func() map[string]int64
+	// Refunded is what has gone back by each refund, in the minor unit: 0 where nothing
+	// has. Nil where the shop has no refunds.
+	Refunded func() map[string]int64
 	// Change lets one entity change, at Ask.Now; which, h chooses.
 	Change func(h uint64)
 	// Push is what the platform posts when an entity of a stream has changed; ok is
@@ -161,6 +164,7 @@ func Run(t *testing.T, s Subject) {
 		"Push":            testPush,
 		"MapIsPure":       testMapIsPure,
 		"MapTolerates":    testMapTolerates,
+		"Money":           testMoney,
 		"MapNeverPanics":  testMapNeverPanics,
 		"SameInEachRound": testSameInEachRound,
 	} {

@@ -13,7 +13,7 @@ import (
 func World(t *testing.T, platform string, ask Ask) (*simulator.World, Shop) {
 	t.Helper()
 	until := ask.Now().Add(-time.Minute)
-	cfg := simulator.Config{Seed: ask.Seed, From: until.Add(-3 * 24 * time.Hour), Until: until}
+	cfg := simulator.Config{Seed: ask.Seed, From: until.Add(-3 * 24 * time.Hour), Until: until, Moneyless: true}
 	var world *simulator.World
 	for cfg.People = 10; ; cfg.People += 10 {
 		var err error
@@ -25,8 +25,9 @@ func World(t *testing.T, platform string, ask Ask) (*simulator.World, Shop) {
 		}
 	}
 	return world, Shop{
-		Truth:  func() map[string]int64 { return truth(world, platform) },
-		Change: func(h uint64) { _, _ = world.ChangeAny(platform, h, ask.Now()) }, // all may have changed as far as they can
+		Truth:    func() map[string]int64 { return truth(world, platform) },
+		Refunded: func() map[string]int64 { return refunded(world, platform) },
+		Change:   func(h uint64) { _, _ = world.ChangeAny(platform, h, ask.Now()) }, // all may have changed as far as they can
 	}
 }
 
@@ -112,6 +113,22 @@ func truth(world *simulator.World, platform string) map[string]int64 {
 	}
 	for a := range world.Accounts(platform) {
 		all["user "+a.ID] = 0 // the platforms give users no version
+	}
+	return all
+}
+
+// refunded is what has gone back by each refund of a world.
+func refunded(world *simulator.World, platform string) map[string]int64 {
+	all := make(map[string]int64)
+	for i := range world.OrderCount(platform) {
+		o, ok := world.OrderAt(platform, i)
+		if !ok || o.Refund == nil {
+			continue
+		}
+		all[o.Refund.Number] = 0
+		if o.Refund.Status == simulator.RefundSuccess && o.Refund.Without == "" {
+			all[o.Refund.Number] = o.Refund.Amount
+		}
 	}
 	return all
 }

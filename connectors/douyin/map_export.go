@@ -291,21 +291,21 @@ func exportedAftersaleStatus(word string) aftersaleStatus {
 	return aftersaleStatus{events.RefundStatus_REFUND_STATUS_UNKNOWN, events.TicketStatus_TICKET_STATUS_UNKNOWN}
 }
 
-// exportedAftersaleKind is a type of after-sales in OneID's words (assumed).
-func exportedAftersaleKind(word string) string {
+// exportedAftersaleType is a type of after-sales by its word (assumed).
+func exportedAftersaleType(word string) aftersaleType {
 	switch {
 	case strings.Contains(word, "换货"):
-		return "exchange"
+		return aftersaleTypes["3"]
 	case strings.Contains(word, "退货"):
-		return "return"
+		return aftersaleTypes["0"]
 	case strings.Contains(word, "退款"):
-		return "refund"
+		return aftersaleTypes["1"]
 	case strings.Contains(word, "补寄"):
-		return "resend"
+		return aftersaleTypes["7"]
 	case strings.Contains(word, "维修"):
-		return "repair"
+		return aftersaleTypes["8"]
 	}
-	return "unknown"
+	return aftersaleType{kind: "unknown"}
 }
 
 func mapExportedAftersale(r connectors.Record, p *connectors.ExportPayload) ([]*events.Event, error) {
@@ -326,18 +326,19 @@ func mapExportedAftersale(r connectors.Record, p *connectors.ExportPayload) ([]*
 	case amount < 0:
 		return nil, errors.New("the column 退商品金额 is negative")
 	}
-	s, kind := exportedAftersaleStatus(status), exportedAftersaleKind(word)
+	s, kind := exportedAftersaleStatus(status), exportedAftersaleType(word)
+	refund, back := moneyBack(s.refund, kind, "", "", amount)
 	header := func() *events.Header {
 		return connectors.ExportHeader(Platform, r, p.Entity, "order:"+order, created, exportRevision)
 	}
 	return []*events.Event{
 		{Header: header(), Body: &events.Event_Refund{Refund: &events.Refund{
-			OrderId: order, ItemId: item, Status: s.refund, PlatformStatus: status, RefundType: kind, PlatformType: word, Reason: reason,
-			Currency: currency, RefundMinor: amount, BeforeShipping: strings.Contains(c.Text("商品发货状态"), "未发货"),
+			OrderId: order, ItemId: item, Status: refund, PlatformStatus: status, RefundType: kind.kind, PlatformType: word, Reason: reason,
+			Currency: currency, RefundMinor: back, BeforeShipping: strings.Contains(c.Text("商品发货状态"), "未发货"),
 			CreatedMs: created, FinishedMs: ended,
 		}}},
 		{Header: header(), Body: &events.Event_Ticket{Ticket: &events.Ticket{
-			Kind: kind, Status: s.ticket, PlatformStatus: status, Channel: "aftersale", Subject: reason, OrderId: order, ItemId: item,
+			Kind: kind.kind, Status: s.ticket, PlatformStatus: status, Channel: "aftersale", Subject: reason, OrderId: order, ItemId: item,
 			Currency: currency, AmountMinor: amount, CreatedMs: created, SolvedMs: ended,
 		}}},
 	}, nil

@@ -22,6 +22,8 @@ type aftersale struct {
 		Updated    whole `json:"update_time"`
 		Final      whole `json:"aftersale_status_to_final_time"`
 		Refund     whole `json:"refund_amount"`
+		Paid       text  `json:"refund_status"`
+		PaidBy     text  `json:"aftersale_refund_type"`
 		Arbitrate  text  `json:"arbitrate_status"`
 		Reasons    list[struct {
 			Name text `json:"name"`
@@ -71,18 +73,20 @@ func detailMoment(t text) int64 {
 type aftersaleType struct {
 	kind           string
 	beforeShipping bool
+	// goods: it gives goods and no money.
+	goods bool
 }
 
 var aftersaleTypes = map[text]aftersaleType{
 	"0": {kind: "return"},
 	"1": {kind: "refund"},
 	"2": {kind: "refund", beforeShipping: true},
-	"3": {kind: "exchange"},
+	"3": {kind: "exchange", goods: true},
 	"4": {kind: "refund", beforeShipping: true}, // cancelled by the system
 	"5": {kind: "refund", beforeShipping: true}, // cancelled by the buyer
 	"6": {kind: "price_protection"},
-	"7": {kind: "resend"},
-	"8": {kind: "repair"},
+	"7": {kind: "resend", goods: true},
+	"8": {kind: "repair", goods: true},
 }
 
 type aftersaleStatus struct {
@@ -106,6 +110,48 @@ var aftersaleStatuses = map[text]aftersaleStatus{
 	"29": {events.RefundStatus_REFUND_STATUS_REFUSED, events.TicketStatus_TICKET_STATUS_PENDING},  // refused after return
 	"51": {events.RefundStatus_REFUND_STATUS_CLOSED, events.TicketStatus_TICKET_STATUS_CLOSED},    // cancelled
 	"53": {events.RefundStatus_REFUND_STATUS_SUCCEEDED, events.TicketStatus_TICKET_STATUS_SOLVED}, // reverse trade done
+}
+
+// refunded are the values of refund_status of an after-sale that has succeeded: whether
+// the money has gone back. 5 is money that was recovered from the buyer, as its name says
+// (assumed).
+var refunded = map[text]events.RefundStatus{
+	"0": events.RefundStatus_REFUND_STATUS_CLOSED,
+	"1": events.RefundStatus_REFUND_STATUS_APPROVED,
+	"2": events.RefundStatus_REFUND_STATUS_APPROVED,
+	"3": events.RefundStatus_REFUND_STATUS_SUCCEEDED,
+	"4": events.RefundStatus_REFUND_STATUS_CLOSED,
+	"5": events.RefundStatus_REFUND_STATUS_CLOSED,
+}
+
+const (
+	// refundedOffline is the aftersale_refund_type of money that the shop gives back by
+	// itself, of which the platform knows no more than that the after-sale succeeded
+	// (assumed), and refundedNothing that of an after-sale without a refund.
+	refundedOffline = "1"
+	refundedNothing = "4"
+)
+
+// moneyBack is what an after-sale of a status is as a refund, and of how much: an
+// exchange succeeds, and gives nothing back.
+func moneyBack(status events.RefundStatus, what aftersaleType, paid, paidBy text, amount int64) (events.RefundStatus, int64) {
+	none := paid != "3" && (what.goods || paidBy == refundedNothing)
+	if none {
+		amount = 0
+	}
+	if status != events.RefundStatus_REFUND_STATUS_SUCCEEDED {
+		return status, amount
+	}
+	switch {
+	case none:
+		return events.RefundStatus_REFUND_STATUS_CLOSED, amount
+	case paid == "", paid == "0" && paidBy == refundedOffline:
+		return status, amount
+	}
+	if is, ok := refunded[paid]; ok {
+		return is, amount
+	}
+	return events.RefundStatus_REFUND_STATUS_UNKNOWN, amount
 }
 
 // arbitrating are the states of arbitration in which somebody waits for it.
@@ -167,13 +213,14 @@ func mapAftersale(r connectors.Record) ([]*events.Event, error) {
 		priority = "arbitration"
 	}
 	account := accountOf(a.Buyer, orderID)
+	refund, back := moneyBack(status.refund, what, info.Paid, info.PaidBy, int64(info.Refund))
 	return []*events.Event{
 		{
 			Header: header(r, string(info.ID), account, modified),
 			Body: &events.Event_Refund{Refund: &events.Refund{
-				OrderId: orderID, ItemId: itemID, Status: status.refund, PlatformStatus: string(info.Status),
+				OrderId: orderID, ItemId: itemID, Status: refund, PlatformStatus: string(info.Status),
 				RefundType: what.kind, PlatformType: string(info.Type), Reason: reason, Currency: currency,
-				RefundMinor: int64(info.Refund), BeforeShipping: what.beforeShipping,
+				RefundMinor: back, BeforeShipping: what.beforeShipping,
 				CreatedMs: created, FinishedMs: seconds(info.Final),
 			}},
 		},

@@ -18,7 +18,10 @@ func douyinTag(r *Refund) douyinAfterSaleTag {
 func douyinAfterSaleStatus(r *Refund) int {
 	switch r.Status {
 	case RefundAgreed:
-		if r.WithReturn {
+		if r.Without == SentAgain {
+			return 8
+		}
+		if r.WithReturn || r.Without == Exchanged {
 			return 7
 		}
 		return 6 // a refund without goods waits for the shop alone
@@ -27,6 +30,9 @@ func douyinAfterSaleStatus(r *Refund) int {
 	case RefundClosed:
 		return 28
 	case RefundSuccess:
+		if r.Without == Exchanged {
+			return 14
+		}
 		return 12
 	default:
 		return 6
@@ -35,6 +41,10 @@ func douyinAfterSaleStatus(r *Refund) int {
 
 func douyinAfterSaleType(r *Refund) int {
 	switch {
+	case r.Without == Exchanged:
+		return 3
+	case r.Without == SentAgain:
+		return 7
 	case r.BeforeShip:
 		return 2
 	case r.WithReturn:
@@ -45,15 +55,30 @@ func douyinAfterSaleType(r *Refund) int {
 }
 
 func douyinRefundStatus(r *Refund) int {
-	if r.Status == RefundSuccess {
-		return 3
+	switch {
+	case douyinRefundType(r) == douyinNoRefund:
+		return 0
+	case r.Status != RefundSuccess:
+		return 1 // a buyer who withdraws leaves it waiting
+	case r.Without == Unpaid:
+		return 4
 	}
-	return 1 // a buyer who withdraws leaves it waiting
+	return 3
+}
+
+// douyinNoRefund is the aftersale_refund_type of what gives no money back.
+const douyinNoRefund = 4
+
+func douyinRefundType(r *Refund) int {
+	if r.Without == "" || r.Without == Unpaid {
+		return 0 // the way it was paid
+	}
+	return douyinNoRefund
 }
 
 var (
-	douyinStatusTexts = map[int]string{6: "待商家处理", 7: "待买家退货", 12: "售后成功", 27: "商家一次拒绝", 28: "售后关闭"}
-	douyinTypeTexts   = map[int]string{0: "退货退款", 1: "仅退款", 2: "未发货退款"}
+	douyinStatusTexts = map[int]string{6: "待商家处理", 7: "待买家退货", 8: "待商家发货", 12: "售后成功", 14: "换货成功", 27: "商家一次拒绝", 28: "售后关闭"}
+	douyinTypeTexts   = map[int]string{0: "退货退款", 1: "仅退款", 2: "未发货退款", 3: "换货", 7: "补寄"}
 )
 
 // afterSaleList serves afterSale.List.
@@ -107,7 +132,7 @@ func (d *douyin) afterSale(o Order) douyinAfterSale {
 	info := douyinAfterSaleInfo{AfterSaleID: r.Number, AfterSaleOrderType: 1, RelatedID: o.Number, AfterSaleType: kind,
 		AfterSaleStatus: status, RefundStatus: douyinRefundStatus(r), ApplyTime: seconds(r.Created),
 		CreateTime: seconds(r.Created), UpdateTime: seconds(r.Modified), FinalTime: seconds(r.Ended),
-		RefundAmount: r.Amount, StatusDeadline: douyinDeadline(r), ReasonSecondLabels: []douyinLabel{}}
+		RefundAmount: r.Amount, AfterSaleRefundType: douyinRefundType(r), StatusDeadline: douyinDeadline(r), ReasonSecondLabels: []douyinLabel{}}
 	if len(o.Items) > 1 {
 		info.AfterSaleOrderType = 2
 	}

@@ -175,6 +175,7 @@ type douyinAfterSaleInfo struct {
 	FinalTime             int64         `json:"aftersale_status_to_final_time"`
 	RefundAmount          int64         `json:"refund_amount"`
 	RefundPostAmount      int64         `json:"refund_post_amount"`
+	AfterSaleRefundType   int           `json:"aftersale_refund_type"`
 	RefundTaxAmount       int64         `json:"refund_tax_amount"`
 	ReturnPromotionAmount int64         `json:"return_promotion_amount"`
 	AfterSaleNum          int64         `json:"aftersale_num"`

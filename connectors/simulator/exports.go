@@ -239,8 +239,22 @@ func (w *World) douyinAftersaleList(yield func([]string) bool) {
 		if r.BeforeShip {
 			sent = "未发货"
 		}
+		back, state := r.Amount, douyinExportRefund[r.Status]
+		if r.Without != "" {
+			back = 0
+			if r.Status == RefundSuccess {
+				state = "售后成功"
+			}
+		}
+		switch r.Without {
+		case Exchanged:
+			kind = "换货"
+		case SentAgain:
+			kind = "补寄"
+		case Unpaid, NoRefund, "":
+		}
 		if !yield([]string{exportTabbed(r.Number), exportTabbed(o.Number), exportTabbed(o.Number), exportTabbed(o.Items[0].Title), tmallYuan(o.Amount), sent, kind,
-			tmallYuan(r.Amount), "0.00", douyinExportRefund[r.Status], exportTime(r.Created), r.Reason, exportTime(r.Ended)}) {
+			tmallYuan(back), "0.00", state, exportTime(r.Created), r.Reason, exportTime(r.Ended)}) {
 			return
 		}
 	}

@@ -293,6 +293,12 @@ func (w *World) addRefund(o *Order, l life) {
 	for _, item := range o.Items {
 		r.Amount += item.Paid
 	}
+	if w.cfg.Moneyless && o.Platform == PlatformDouyin && !r.BeforeShip && h>>32%2 == 0 {
+		r.Without = []Moneyless{Exchanged, SentAgain, Unpaid, NoRefund}[h>>40%4]
+		if l.refund == RefundSuccess { // which closes no order then
+			o.Status, o.Closed = OrderShipped, time.Time{}
+		}
+	}
 	if l.refund != RefundAsked && l.refund != RefundAgreed {
 		r.Ended = r.Modified
 	}

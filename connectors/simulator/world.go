@@ -37,6 +37,9 @@ type Config struct {
 	From time.Time `json:"from"`
 	// Until is the last moment of the data; required.
 	Until time.Time `json:"until"`
+	// Moneyless makes half of Douyin's after-sales of goods that were sent give no money
+	// back, whatever becomes of them; see Refund.Without.
+	Moneyless bool `json:"moneyless,omitzero"`
 	// Faults says how the faces misbehave; zero: not at all.
 	Faults Faults `json:"faults,omitzero"`
 }
@@ -160,12 +163,25 @@ type Refund struct {
 	Status     string
 	WithReturn bool // goods come back
 	BeforeShip bool
-	Reason     string
-	Amount     int64 // fen
+	// Without says why no money goes back; empty where it does.
+	Without Moneyless
+	Reason  string
+	Amount  int64 // fen: what is asked for, or what the goods are worth
 	Created    time.Time
 	Modified   time.Time
 	Ended      time.Time // of refused, closed and success
 }
+
+// Moneyless is why an after-sale gives no money back.
+type Moneyless string
+
+// The ways of an after-sale that gives no money back.
+const (
+	Exchanged Moneyless = "exchanged" // other goods for these
+	SentAgain Moneyless = "sent_again"
+	Unpaid    Moneyless = "unpaid" // agreed upon, and the payment failed
+	NoRefund  Moneyless = "no_refund"
+)
 
 // A Service is a service ticket about an order (Douyin).
 type Service struct {

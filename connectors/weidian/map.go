@@ -13,7 +13,7 @@ import (
 )
 
 // revision of the mapping below; raise it with every change of what comes out.
-const revision = 2
+const revision = 3
 
 // currency of the platform; its amounts are texts in 元.
 const currency = "CNY"
@@ -127,7 +127,6 @@ type order struct {
 	Paid      moment `json:"pay_time"`
 	Sent      moment `json:"send_time"`
 	Finished  moment `json:"finish_time"`
-	Price     yuan   `json:"price"`
 	Total     yuan   `json:"total"`
 	Freight   yuan   `json:"express_fee"`
 	Discount  yuan   `json:"discount_amount"`
@@ -293,6 +292,11 @@ func readSold(r connectors.Record) (*sold, moment, error) {
 	return &s, modified, nil
 }
 
+// goods is what the goods of an order cost before its discount. Whether its price is net
+// of discount_amount is documented nowhere, and so is that total is (assumed): the goods
+// are what, less the discount and with the freight, makes the total.
+func (o *order) goods() int64 { return int64(o.Total - o.Freight + o.Discount) }
+
 func mapOrder(r connectors.Record) ([]*events.Event, error) {
 	s, modified, err := readSold(r)
 	if err != nil {
@@ -306,7 +310,7 @@ func mapOrder(r connectors.Record) ([]*events.Event, error) {
 	out := &events.Order{
 		Status: status, PlatformStatus: own, OrderType: string(d.Type),
 		CreatedMs: int64(d.Added), PaidMs: int64(d.paidAt(status)), ShippedMs: int64(d.Sent), FinishedMs: int64(d.Finished),
-		Currency: currency, GoodsMinor: int64(d.Price), FreightMinor: int64(d.Freight), SellerDiscountMinor: int64(d.Discount),
+		Currency: currency, GoodsMinor: d.goods(), FreightMinor: int64(d.Freight), SellerDiscountMinor: int64(d.Discount),
 		PayableMinor: int64(d.Total), Channel: Platform,
 		Province: inClear(d.Buyer.V.Province), City: inClear(d.Buyer.V.City), District: inClear(d.Buyer.V.Region),
 	}

@@ -125,3 +125,18 @@ func FuzzMap(f *testing.F) {
 		}
 	})
 }
+
+// What goods cost is before the discount, whether the platform's price is net of it or not.
+func TestGoodsBeforeTheDiscount(t *testing.T) {
+	t.Parallel()
+	for price, name := range map[string]string{"89.00": "net", "99.00": "gross", "": "not told"} {
+		raw := `{"list":{"order_id":"1","update_time":"2026-01-06 09:00:00"},"detail":{"order_id":"1","price":"` + price + `","total":"95.00","express_fee":"6.00","discount_amount":"10.00"}}`
+		list, err := mapRecord(connectors.Record{Stream: Orders, Shop: "s", Raw: []byte(raw), Observed: time.Unix(1767319300, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := list[0].GetOrder(); o.GetGoodsMinor() != 9900 || o.GetFreightMinor() != 600 || o.GetSellerDiscountMinor() != 1000 || o.GetPayableMinor() != 9500 {
+			t.Errorf("a price that is %s: %v", name, o)
+		}
+	}
+}
