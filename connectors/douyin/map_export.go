@@ -2,6 +2,7 @@ package douyin
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ var Exports = connectors.Exports{
 	},
 	Named: exportNamed,
 	Maps:  map[string]func(connectors.Record, *connectors.ExportPayload) ([]*events.Event, error){Orders: mapExportedOrder, Aftersales: mapExportedAftersale},
-	Hint:  "export orders (with 主订单编号, 子订单编号, 订单状态, 订单提交时间) or after-sales from the shop's back-office, and import the files as they are; another table needs a mapping: oneid import --guess FILE writes a first one",
+	Hint:  "export orders (with 主订单编号, 子订单编号, 订单状态, 订单应付金额, 订单提交时间, 支付完成时间) or after-sales from the shop's back-office, and import the files as they are; another table needs a mapping: oneid import --guess FILE writes a first one",
 }
 
 // exportNamed reads the Unix second that a file's name begins with.
@@ -119,6 +120,10 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 		return nil, errors.New("the columns 订单提交时间 and 支付完成时间 are empty: export them, too")
 	case out.PayableMinor < 0:
 		return nil, errors.New("the column 订单应付金额 is negative")
+	case out.PaidMs != 0 && lack(rows, "订单应付金额"):
+		return nil, errors.New("it is paid, and its rows have no column 订单应付金额: export them with this column")
+	case out.PaidMs == 0 && out.Status == events.OrderStatus_ORDER_STATUS_UNKNOWN && lack(rows, "支付完成时间"):
+		return nil, errors.New("its 订单状态 is not known, and no column 支付完成时间 says whether it is paid: export it with this column")
 	}
 	if out.PaidMs != 0 {
 		out.PaidMinor = out.PayableMinor
@@ -129,6 +134,12 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 	h := connectors.ExportHeader(Platform, r, p.Entity, "order:"+p.Entity, out.CreatedMs, exportRevision)
 	h.Person = exportedPerson(first)
 	return []*events.Event{{Header: h, Body: &events.Event_Order{Order: out}}}, nil
+}
+
+// lack says whether a row has not the column at all: who exports chooses the
+// columns, and one that was left out is no 0.00.
+func lack(rows []connectors.Cells, column string) bool {
+	return slices.ContainsFunc(rows, func(c connectors.Cells) bool { return !c.Has(column) })
 }
 
 // earlier is the earlier of two times that are there.
@@ -328,6 +339,9 @@ func mapExportedAftersale(r connectors.Record, p *connectors.ExportPayload) ([]*
 	}
 	s, kind := exportedAftersaleStatus(status), exportedAftersaleType(word)
 	refund, back := moneyBack(s.refund, kind, "", "", amount)
+	if refund == events.RefundStatus_REFUND_STATUS_SUCCEEDED && !c.Has("退商品金额（元）", "退商品金额") {
+		return nil, errors.New("it is refunded, and its row has no column 退商品金额（元）: export it with this column")
+	}
 	header := func() *events.Header {
 		return connectors.ExportHeader(Platform, r, p.Entity, "order:"+order, created, exportRevision)
 	}

@@ -164,12 +164,12 @@ type Refund struct {
 	WithReturn bool // goods come back
 	BeforeShip bool
 	// Without says why no money goes back; empty where it does.
-	Without Moneyless
-	Reason  string
-	Amount  int64 // fen: what is asked for, or what the goods are worth
-	Created    time.Time
-	Modified   time.Time
-	Ended      time.Time // of refused, closed and success
+	Without  Moneyless
+	Reason   string
+	Amount   int64 // fen: what is asked for, or what the goods are worth
+	Created  time.Time
+	Modified time.Time
+	Ended    time.Time // of refused, closed and success
 }
 
 // Moneyless is why an after-sale gives no money back.

@@ -169,6 +169,10 @@ func (x *exported) order(number string) *events.Order {
 	s, known := exportState(word)
 	if x.list == nil {
 		s.status = x.statusOfLines(s.status)
+		s.paid = slices.ContainsFunc(x.lines, func(line connectors.Cells) bool {
+			of, _ := exportState(line.Text("订单状态"))
+			return of.paid
+		})
 	}
 	o := &events.Order{
 		Status: s.status, PlatformStatus: word, CreatedMs: created, Currency: "CNY",
@@ -181,12 +185,33 @@ func (x *exported) order(number string) *events.Order {
 		paidAt = created
 	}
 	o.PaidMs = paidAt
+	x.unsaid(o)
 	x.amounts(o)
 	x.addItems(o, number)
 	if where := x.place(); where != nil {
 		o.Province, o.City, o.District = where.Province, where.City, where.District
 	}
 	return o
+}
+
+// unsaid refuses an order of which no column says whether it is paid: columns may be
+// left out of an export, and one that was left out is no 0.00.
+func (x *exported) unsaid(o *events.Order) {
+	rows := x.lines
+	if x.list != nil {
+		rows = []connectors.Cells{*x.list}
+	}
+	has := func(columns ...string) bool {
+		return slices.ContainsFunc(rows, func(c connectors.Cells) bool { return c.Has(columns...) })
+	}
+	if o.PaidMs != 0 || o.Status != events.OrderStatus_ORDER_STATUS_UNKNOWN || has("订单付款时间", "付款时间") || x.err != nil {
+		return
+	}
+	if !has("订单状态") {
+		x.err = errors.New("its rows have neither 订单状态 nor 订单付款时间: import the order list (订单报表) in the same command, or export the detail with these columns")
+		return
+	}
+	x.err = errors.New("its 订单状态 is not known, and no column 订单付款时间 says whether it is paid: export it with this column")
 }
 
 // statusOfLines is what the lines say of their order together, where the order

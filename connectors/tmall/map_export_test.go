@@ -56,3 +56,48 @@ func TestExportedAmounts(t *testing.T) {
 		}
 	}
 }
+
+// A sales detail that was exported without the columns that say whether its orders
+// are paid is refused by their names: what was paid is never 0.00 because of it.
+func TestExportedWithoutStatus(t *testing.T) {
+	t.Parallel()
+	line := func(cells ...string) connectors.ExportRow {
+		row := map[string]string{"主订单编号": "1", "子订单编号": cells[0], "订单创建时间": "2026-01-01 00:00:00", "买家实付金额": "99.99"}
+		for i := 1; i < len(cells); i += 2 {
+			row[cells[i]] = cells[i+1]
+		}
+		return connectors.ExportRow{Sheet: sheetSales, Row: row}
+	}
+	list := connectors.ExportRow{Sheet: sheetOrders, Row: map[string]string{"订单编号": "1", "订单状态": "交易成功", "订单创建时间": "2026-01-01 00:00:00", "总金额": "99.99"}}
+	for name, c := range map[string]struct {
+		rows  []connectors.ExportRow
+		paid  int64
+		lacks string // the column that the refusal names
+	}{
+		"neither status nor time":  {[]connectors.ExportRow{line("11")}, 0, "订单状态"},
+		"a time":                   {[]connectors.ExportRow{line("11", "订单付款时间", "2026-01-01 00:01:00")}, 9999, ""},
+		"a time that is empty":     {[]connectors.ExportRow{line("11", "订单付款时间", "")}, 0, ""},
+		"a status":                 {[]connectors.ExportRow{line("11", "订单状态", "交易成功")}, 9999, ""},
+		"a status that is unknown": {[]connectors.ExportRow{line("11", "订单状态", "拼团中")}, 0, "订单付款时间"},
+		"the list has it":          {[]connectors.ExportRow{list, line("11")}, 9999, ""},
+		"one line closed":          {[]connectors.ExportRow{line("11", "订单状态", "交易关闭"), line("12", "订单状态", "交易成功")}, 19998, ""},
+	} {
+		raw, err := json.Marshal(connectors.ExportPayload{Entity: "1", Rows: c.rows})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := Exports.Map(connectors.Record{Stream: Orders, Shop: "s", Raw: raw, Observed: time.Unix(1, 0)})
+		switch {
+		case c.lacks != "":
+			if err == nil || !strings.Contains(err.Error(), c.lacks) {
+				t.Errorf("%s: %v, %v; want a refusal that names %s", name, list, err, c.lacks)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		default:
+			if o := list[0].GetOrder(); o.GetPaidMinor() != c.paid {
+				t.Errorf("%s: paid %d, want %d", name, o.GetPaidMinor(), c.paid)
+			}
+		}
+	}
+}

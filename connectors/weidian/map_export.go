@@ -129,6 +129,8 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 		return nil, errors.New("its rows have neither a time of the order nor of its payment")
 	case out.PayableMinor < 0:
 		return nil, errors.New("its amount is negative")
+	case out.PaidMs == 0 && out.Status == events.OrderStatus_ORDER_STATUS_UNKNOWN && !first.Has(exportPaidAt...):
+		return nil, errors.New("its status is not known, and no column 付款时间 says whether it is paid: export it with this column, or write a mapping")
 	}
 	for i, share := range events.Spread(out.PaidMinor, weights) {
 		out.Items[i].PaidMinor = share
