@@ -64,8 +64,10 @@ func decryptFault(cfg Config) string {
 // each counts as this one: no more is asked today.
 func quotaRefused(err error) bool {
 	var e *connectors.Error
-	return errors.As(err, &e) && e.SubCode == "isv.business-failed:300003"
+	return errors.As(err, &e) && e.SubCode == fmt.Sprintf("isv.business-failed:%d", quotaCode)
 }
+
+const quotaCode = 300003
 
 // partlyDecrypted says that an answer holds what could be opened although it
 // refuses the rest.
@@ -141,6 +143,29 @@ type decryptAnswer struct {
 		Virtual truth `json:"is_virtual_tel"`
 		ErrNo   whole `json:"err_no"`
 	}] `json:"decrypt_infos"`
+	// Custom is why the batch was refused, which an answer of success may hold too.
+	Custom object[struct {
+		Code whole `json:"err_code"`
+	}] `json:"custom_err"`
+}
+
+// refused is the error of an answer that opens nothing and says why. What some of it
+// opens has cost, and is kept: the next call is told the rest.
+func (a *decryptAnswer) refused(shop string) error {
+	code := a.Custom.V.Code
+	for _, info := range a.Infos {
+		if info.ErrNo == 0 && info.Plain != "" {
+			return nil
+		}
+		if info.ErrNo == quotaCode {
+			code = quotaCode
+		}
+	}
+	sub := fmt.Sprintf("isv.business-failed:%d", code)
+	if code == 0 || partlyDecrypted(decryptMethod, sub) {
+		return nil
+	}
+	return refusal("", shop, decryptMethod, "50002", sub, "")
 }
 
 // Decrypt implements connectors.Decrypter.
@@ -172,6 +197,9 @@ func (c *Connector) openOrders(ctx context.Context, orders []connectors.Record) 
 	}
 	var answer decryptAnswer
 	err := c.client.call(httpclient.WithoutRepeats(ctx), decryptMethod, map[string]any{"cipher_infos": infos, "account_id": c.shop, "account_type": "main_account"}, &answer)
+	if err == nil {
+		err = answer.refused(c.shop)
+	}
 	if quotaRefused(err) {
 		return nil, fmt.Errorf("douyin: shop %s: %w: %w", c.shop, connectors.ErrDecryptQuota, err)
 	}

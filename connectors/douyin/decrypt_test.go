@@ -62,6 +62,37 @@ func TestDecrypt(t *testing.T) {
 	}
 }
 
+// A batch is also refused inside of an answer of success: what opens nothing says why, and
+// what opens a part of it is kept.
+func TestDecryptRefusedInside(t *testing.T) {
+	t.Parallel()
+	const phone = "$$UA==$1$$"
+	order := connectors.Record{Stream: Orders, Raw: []byte(`{"order_id":"1","encrypt_post_tel":"` + phone + `"}`)}
+	opened := `{"auth_id":"1","cipher_text":"` + phone + `","decrypt_text":"13900000001","err_no":0}`
+	for name, tc := range map[string]struct {
+		data, outcome string
+		quota, fails  bool
+	}{
+		"success":                      {`{"decrypt_infos":[` + opened + `],"custom_err":{"err_code":0}}`, "opened", false, false},
+		"success without custom_err":   {`{"decrypt_infos":[` + opened + `]}`, "opened", false, false},
+		"the quota":                    {`{"decrypt_infos":[],"custom_err":{"err_code":300003,"err_msg":"解密额度不足"}}`, "", true, true},
+		"the quota as text":            {`{"decrypt_infos":null,"custom_err":{"err_code":"300003"}}`, "", true, true},
+		"the quota of each":            {`{"decrypt_infos":[{"auth_id":"1","cipher_text":"` + phone + `","err_no":300003}],"custom_err":{"err_code":0}}`, "", true, true},
+		"the quota after one":          {`{"decrypt_infos":[` + opened + `],"custom_err":{"err_code":300003}}`, "opened", false, false},
+		"nothing could be opened":      {`{"decrypt_infos":[],"custom_err":{"err_code":300008}}`, "failed", false, false},
+		"another code":                 {`{"decrypt_infos":[],"custom_err":{"err_code":300010}}`, "", false, true},
+		"a custom_err of another form": {`{"decrypt_infos":[` + opened + `],"custom_err":""}`, "opened", false, false},
+	} {
+		f, c := newFake(t)
+		c.cfg.DecryptFields = []string{fieldPhone}
+		f.answer[decryptMethod] = func(_ int, _ map[string]any, w http.ResponseWriter) { ok(w, json.RawMessage(tc.data)) }
+		got, err := c.Decrypt(t.Context(), []connectors.Record{order})
+		if errors.Is(err, connectors.ErrDecryptQuota) != tc.quota || (err != nil) != tc.fails || err == nil && got[0].Outcome != tc.outcome {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 // A member's phone that came encrypted is asked for by the member's id; it is
 // opened where the platform shows it, and the call is otherwise as it was.
 func TestOpenMembers(t *testing.T) {

@@ -51,6 +51,9 @@ type DouyinOptions struct {
 	// DecryptQuota is how many texts order.batchDecrypt opens in a day of
 	// the gateway's clock (GMT+8). 0: no limit.
 	DecryptQuota int
+	// DecryptQuotaInside tells of a quota that is used up inside of an answer of success,
+	// in custom_err, as the methods that decrypt may.
+	DecryptQuotaInside bool
 	// WithIndex puts the search index into ciphertexts. Without it their
 	// index segment is empty, as in recent answers of the platform.
 	WithIndex bool

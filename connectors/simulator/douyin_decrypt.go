@@ -57,6 +57,9 @@ func (d *douyin) batchDecrypt(params douyinParams) (any, *douyinFault) {
 		return nil, fault
 	}
 	if !d.takeQuota(len(all)) {
+		if d.opts.DecryptQuotaInside {
+			return map[string]any{"decrypt_infos": []any{}, "custom_err": map[string]any{"err_code": douyinDecryptRefused, "err_msg": "解密额度不足"}}, nil
+		}
 		return nil, douyinBusiness(douyinDecryptRefused, "解密额度不足")
 	}
 	virtual := d.opts.VirtualPhones || params.bool("need_virtual_phone")

@@ -63,7 +63,7 @@ func newWorld(t *testing.T) *world {
 // settings ask for fields.
 func (w *world) connector(quota int, fields []string, perDay int) *douyin.Connector {
 	w.t.Helper()
-	server := httptest.NewServer(simulator.Douyin(w.sim, simulator.DouyinOptions{DecryptQuota: quota}))
+	server := httptest.NewServer(simulator.Douyin(w.sim, simulator.DouyinOptions{DecryptQuota: quota, DecryptQuotaInside: true}))
 	w.t.Cleanup(server.Close)
 	e := simulator.EndpointsOf(w.sim, server.URL, server.URL, server.URL).Douyin
 	settle := 1
