@@ -14,6 +14,12 @@ import (
 	"oneid/schemas/tables"
 )
 
+// Where files of a watched folder go, in it.
+const (
+	inboxDone   = "done"
+	inboxFailed = "failed"
+)
+
 // inbox is a watched folder: its files are loaded and moved away, to done, or to
 // failed if they are none that can be read.
 type inbox struct {
@@ -54,7 +60,7 @@ func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) er
 		known:    func(ctx context.Context, path string) error { return c.examine(ctx, path, false) },
 		readable: func(ctx context.Context, path string) error { return c.examine(ctx, path, true) },
 	}
-	return errors.Join(box.empty(ctx), notLoaded(filepath.Join(box.dir, "failed")))
+	return errors.Join(box.empty(ctx), notLoaded(filepath.Join(box.dir, inboxFailed)))
 }
 
 // empty loads all files that are there.
@@ -104,12 +110,12 @@ func (b inbox) settled() (paths []string, err error) {
 // one moves a file to where what came of it says; the second error ends the
 // import, and the file stays for the next time.
 func (b inbox) one(ctx context.Context, cause error, path string) (fault, err error) {
-	to := "done"
+	to := inboxDone
 	if cause != nil {
 		if ctx.Err() != nil || kafka.IsAway(cause) {
 			return nil, cause
 		}
-		to, fault = "failed", fmt.Errorf("import %s: %w", filepath.Base(path), cause)
+		to, fault = inboxFailed, fmt.Errorf("import %s: %w", filepath.Base(path), cause)
 	}
 	return fault, moveInto(filepath.Join(b.dir, to), path)
 }
@@ -154,6 +160,23 @@ func (b inbox) without(ctx context.Context, paths []string, look func(context.Co
 		}
 	}
 	return faults, rest, nil
+}
+
+// left are the folders and links in a watched folder: what is in them is not loaded.
+func left(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the watched folder: %w", err)
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); !entry.Type().IsRegular() && name != inboxDone && name != inboxFailed && !tablefile.Idle(name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // notLoaded is the fault of files that lie in a folder of those that failed; nil

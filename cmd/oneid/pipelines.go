@@ -60,6 +60,8 @@ type pipeline struct {
 	File string
 	PipelineSettings
 	schedule schedule.Schedule
+	// folderLine and folderColumn are the place of folder in the file.
+	folderLine, folderColumn int
 }
 
 // pulls says whether the pipeline pulls a stream.
@@ -79,7 +81,7 @@ var pipelineName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,60}$`)
 // squash where no file is about them. Every fault of every file comes back at
 // once, with its place.
 func (f folder) loadPipelines(settings Settings, shops []shop) ([]pipeline, error) {
-	names, err := filepath.Glob(f.path(pipelinesFolder, "*.yaml"))
+	names, err := filepath.Glob(f.path(pipelinesFolder, "*.y*ml"))
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +89,10 @@ func (f folder) loadPipelines(settings Settings, shops []shop) ([]pipeline, erro
 	var list []pipeline
 	var faults []error
 	for _, name := range names {
+		if bare, short := strings.CutSuffix(name, ".yml"); short {
+			faults = append(faults, pipelineFault(fmt.Errorf("%s would be read by nobody: a pipeline's file ends in .yaml; call it %s.yaml", name, filepath.Base(bare))))
+			continue
+		}
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read a pipeline: %w", err)
@@ -98,6 +104,7 @@ func (f folder) loadPipelines(settings Settings, shops []shop) ([]pipeline, erro
 		}
 		list = append(list, p)
 	}
+	faults = append(faults, f.watchedTwice(list)...)
 	for task, every := range map[string]config.Duration{taskPull: settings.Pull.Every, taskReconcile: settings.Reconcile.Every, taskSquash: settings.Resolve.SquashEvery} {
 		if task != taskPull && slices.ContainsFunc(list, func(p pipeline) bool { return p.Task == task }) {
 			continue
@@ -108,6 +115,52 @@ func (f folder) loadPipelines(settings Settings, shops []shop) ([]pipeline, erro
 	}
 	slices.SortFunc(list, func(a, b pipeline) int { return strings.Compare(a.Name, b.Name) })
 	return list, errors.Join(faults...)
+}
+
+// watchedTwice names the pipelines that would load files which another loads, or
+// has loaded: each would count twice, and one of them in another shop.
+func (f folder) watchedTwice(list []pipeline) (faults []error) {
+	watched := make(map[string]string)
+	for _, p := range list {
+		if p.Task == taskImport {
+			if dir := realPath(f.resolve(p.Folder)); watched[dir] == "" {
+				watched[dir] = p.Name
+			}
+		}
+	}
+	for _, p := range list {
+		if p.Task != taskImport {
+			continue
+		}
+		dir, message := realPath(f.resolve(p.Folder)), ""
+		if other := watched[dir]; other != p.Name {
+			message = fmt.Sprintf("is watched by %s.yaml, too: a file would be loaded by both; keep one of them", other)
+		} else if name := filepath.Base(dir); name == inboxDone || name == inboxFailed {
+			if other := watched[filepath.Dir(dir)]; other != "" {
+				message = fmt.Sprintf("is where %s.yaml moves what it has taken: name another", other)
+			}
+		}
+		if message != "" {
+			problem := &config.Problem{File: p.File, Line: p.folderLine, Column: p.folderColumn, Message: "folder " + message}
+			faults = append(faults, pipelineFault(problem))
+		}
+	}
+	return faults
+}
+
+// realPath is where a path leads, by way of links; what does not exist yet leads
+// where its folder does.
+func realPath(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	if end, err := filepath.EvalSymlinks(path); err == nil {
+		return end
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(realPath(dir), filepath.Base(path))
+	}
+	return path
 }
 
 // parsePipeline reads one file.
@@ -128,6 +181,7 @@ func parsePipeline(file string, data []byte, zone string, shops []shop) (pipelin
 	if slices.Contains([]string{taskPull, taskReconcile, taskSquash}, p.Name) {
 		fault("task", "stands in a file that is called as what runs with no file: choose another name, such as nightly-%s.yaml", p.Name)
 	}
+	p.folderLine, p.folderColumn = config.Locate(data, "folder")
 	p.checkTask(fault)
 	p.checkSchedule(zone, fault)
 	for key, given := range map[string]bool{"shops": len(p.Shops) > 0, "streams": len(p.Streams) > 0, "repair": p.Repair, "to": p.To != "", "with_keys": p.WithKeys, "folder": p.Folder != "", "shop": p.Shop != "", "mapping": p.Mapping != ""} {

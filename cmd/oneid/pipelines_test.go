@@ -204,3 +204,59 @@ func TestJobsOfPipelines(t *testing.T) {
 		t.Errorf("the jobs are\n%s\nwant\n%s", g, w)
 	}
 }
+
+// Two pipelines that watch one folder would load each of its files twice, one into
+// the shop of the other; a file that nobody reads would be missed at its time.
+func TestPipelinesOfOneFolder(t *testing.T) {
+	t.Parallel()
+	shops := someShops(t)
+	watch := func(dir string) string {
+		return "task: import\nevery: 1m\nshop: tmall/s\nfolder: " + dir + "\n"
+	}
+	for name, c := range map[string]struct {
+		files map[string]string
+		links map[string]string
+		want  []string // nothing: they are taken
+	}{
+		"two folders":              {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("in2")}, nil, nil},
+		"one within another":       {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("in/tmall")}, nil, nil},
+		"the same":                 {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("in")}, nil, []string{"b.yaml:4:1: folder is watched by a.yaml, too"}},
+		"the same, otherwise put":  {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("./x/../in/")}, nil, []string{"b.yaml:4:1", "a.yaml"}},
+		"one asleep":               {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("in") + "paused: true\n"}, nil, []string{"b.yaml:4:1"}},
+		"a link to it":             {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("link")}, map[string]string{"link": "in"}, []string{"b.yaml:4:1", "a.yaml"}},
+		"below a link":             {map[string]string{"a.yaml": watch("in/new"), "b.yaml": watch("link/new")}, map[string]string{"link": "in"}, []string{"b.yaml:4:1", "a.yaml"}},
+		"what the other loaded":    {map[string]string{"a.yaml": watch("in/done"), "b.yaml": watch("in")}, nil, []string{"a.yaml:4:1: folder is where b.yaml"}},
+		"what the other could not": {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("in/failed")}, nil, []string{"b.yaml:4:1: folder is where a.yaml"}},
+		"the other ending":         {map[string]string{"nightly.yml": "task: squash\nevery: 1h\n"}, nil, []string{"nightly.yml", "nightly.yaml"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := folder(t.TempDir())
+			for _, dir := range []string{f.path(pipelinesFolder), f.path("in")} {
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for link, to := range c.links {
+				if err := os.Symlink(f.path(to), f.path(link)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for file, text := range c.files {
+				writeText(t, f.path(pipelinesFolder, file), text)
+			}
+			_, err := f.loadPipelines(defaultSettings(), shops)
+			if c.want == nil {
+				if err != nil {
+					t.Errorf("they are refused: %v", err)
+				}
+				return
+			}
+			for _, want := range c.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("the error lacks %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
