@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,7 +34,7 @@ type doctorCmd struct {
 
 // Help shows below the usage.
 func (doctorCmd) Help() string {
-	return "Checks settings, files and their modes, disk space, the engine's library, and every address with its keys, permissions and clock: Kafka, ClickHouse as OneID and as the BI user, each shop, the source of members' points. What runs is asked where it is; nothing is started or changed.\n\nExit code: 0 if nothing fails, with or without warnings; 1 otherwise."
+	return "Checks settings, pipelines, files and their modes, disk space, the engine's library, and every address with its keys, permissions and clock: Kafka, ClickHouse as OneID and as the BI user, each shop, the source of members' points. What runs is asked where it is; nothing is started or changed.\n\nExit code: 0 if nothing fails, with or without warnings; 1 otherwise."
 }
 
 // Run prints a line for each check.
@@ -528,6 +529,9 @@ func (d *doctor) shops(ctx context.Context, settings Settings, running bool) {
 	if len(settings.Shops) == 0 && !ofDemo {
 		d.warn("shops", "name them under shops in "+d.folder.path(settingsFile)+", or load files with `oneid import`", "none is configured")
 	}
+	if err == nil {
+		d.pipelines(settings, shops, ofDemo && !running)
+	}
 	if len(shops) == 0 {
 		return
 	}
@@ -536,6 +540,31 @@ func (d *doctor) shops(ctx context.Context, settings Settings, running bool) {
 		return nil
 	}); err != nil {
 		d.fail("tokens", err, "")
+	}
+}
+
+// pipelines reads the files of pipelines. Those of a folder that `demo` made may
+// name shops that are known while its simulators run.
+func (d *doctor) pipelines(settings Settings, shops []shop, unknown bool) {
+	const name = "pipelines"
+	list, err := d.folder.loadPipelines(settings, shops)
+	switch files := slices.DeleteFunc(list, func(p pipeline) bool { return p.File == "" }); {
+	case err != nil && unknown:
+		d.warn(name, "ask again while `oneid up` runs its simulators", "a file is wrong, or names a shop of the simulators, which do not run: %v", err)
+	case err != nil:
+		d.fail(name, err, "")
+	default:
+		d.ok(name, "%d of %s", len(files), d.folder.path(pipelinesFolder))
+	}
+	for _, p := range list {
+		if p.Task != taskImport {
+			continue
+		}
+		if names, err := left(d.folder.resolve(p.Folder)); err != nil {
+			d.fail(name, err, "let the user that runs oneid read it")
+		} else if len(names) > 0 {
+			d.warn(name, "move their files into the folder itself", "%s loads no files from folders and links in %s: %s", p.Name, p.Folder, strings.Join(names, ", "))
+		}
 	}
 }
 

@@ -31,6 +31,9 @@ func examined(t *testing.T, change func(f folder)) map[string][]doctorCheck {
 
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	write := func(f folder, name, text string, mode os.FileMode) {
+		if err := os.MkdirAll(filepath.Dir(f.path(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(f.path(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -94,6 +97,21 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			},
 			"shops", "bazaar", "",
 		},
+		"a pipeline that does nothing": {
+			func(f folder) { write(f, "pipelines/a.yaml", "task: dance\nevery: 1m\n", 0o600) },
+			"pipelines", "a.yaml:1:1: task must be", "oneid run --sample",
+		},
+		"a second faulty pipeline": {
+			func(f folder) {
+				write(f, "pipelines/a.yaml", "task: dance\nevery: 1m\n", 0o600)
+				write(f, "pipelines/b.yaml", "task: squash\n", 0o600)
+			},
+			"pipelines", "b.yaml", "oneid run --sample",
+		},
+		"a pipeline of another ending": {
+			func(f folder) { write(f, "pipelines/a.yml", "task: squash\nevery: 1m\n", 0o600) },
+			"pipelines", "a.yml", "oneid run --sample",
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -127,6 +145,24 @@ func TestDoctorFindsNothingWrongWithANewFolder(t *testing.T) {
 	}
 	if after = list(made); strings.Join(before, "\n") != strings.Join(after, "\n") {
 		t.Errorf("the doctor changed the folder from %v to %v", before, after)
+	}
+}
+
+// A folder that was dropped into a watched folder is not loaded, and is spoken of;
+// those that OneID makes there are not.
+func TestDoctorSeesFoldersInAWatchedFolder(t *testing.T) {
+	t.Parallel()
+	checks := examined(t, func(f folder) {
+		for _, dir := range []string{pipelinesFolder, "in/done", "in/failed", "in/.sync", "in/november"} {
+			if err := os.MkdirAll(f.path(dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writeText(t, f.path("in", "orders.csv"), "1\n")
+		writeText(t, f.path(pipelinesFolder, "till.yaml"), "task: import\nevery: 1m\nfolder: in\nshop: tmall/s\n")
+	})["pipelines"]
+	if len(checks) != 2 || checks[0].Status != doctorOK || checks[1].Status != doctorWarn || !strings.HasSuffix(checks[1].Detail, "in in: november") {
+		t.Errorf("the pipelines are %+v, want a warning of november alone", checks)
 	}
 }
 

@@ -58,6 +58,10 @@ func (upCmd) Run(ctx context.Context, f folder) error {
 			if simulators != nil {
 				shops = append(shops, simulators.shops...)
 			}
+			// A wrong file is a fault before anything is pulled or served.
+			if _, err := n.folder.loadPipelines(settings, shops); err != nil {
+				return err
+			}
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return n.alerting(ctx) })
 			if deliverer != nil {

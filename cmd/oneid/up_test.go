@@ -556,3 +556,18 @@ func TestUpRefusesAWrongWebhook(t *testing.T) {
 	writeText(t, filepath.Join(dir, settingsFile), "deliver:\n  webhooks:\n    - name: desk\n      url: https://desk.example.com\n")
 	wantRefused(t, oneid(t, "up", "--dir", dir), 1, `webhook "desk"`, "secret", "hint: mend deliver")
 }
+
+// A wrong pipeline is named before anything is pulled or served.
+func TestUpRefusesAWrongPipeline(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	if err := os.MkdirAll(filepath.Join(dir, pipelinesFolder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeText(t, filepath.Join(dir, pipelinesFolder, "a.yaml"), "task: dance\nevery: 1m\n")
+	r := oneid(t, "up", "--dir", dir)
+	wantRefused(t, r, 1, "a.yaml:1:1: task must be", "oneid run --sample")
+	if strings.Contains(r.stderr, "Ctrl-C stops") || strings.Contains(r.stderr, "look-ups by order are slow") {
+		t.Errorf("it was up before it said so:\n%s", r.stderr)
+	}
+}
