@@ -90,6 +90,10 @@ func propertiesOf(message protoreflect.MessageDescriptor) object {
 	return out
 }
 
+// namesOfBodies are the fields of bodies that name a person: who handles a ticket,
+// and what a user goes by.
+var namesOfBodies = []string{"agent", "nick"}
+
 // recordOf is an event as a record.
 func recordOf(e *events.Event, personal bool) object {
 	h := e.GetHeader()
@@ -102,6 +106,11 @@ func recordOf(e *events.Event, personal bool) object {
 		out["raw"] = textOrNull(string(h.GetRaw()))
 	} else {
 		person = events.Masked(person)
+		for _, name := range namesOfBodies {
+			if text, ok := out[name].(string); ok {
+				out[name] = events.Mask(text)
+			}
+		}
 	}
 	out["receiver"] = nil
 	if r := person.GetReceiver(); r != nil {
