@@ -72,9 +72,12 @@ var words = []struct {
 	{"agent", []string{"客服", "坐席", "agent"}},
 }
 
-// statusWords are what the words of a column of statuses mean.
+// statusWords are what the words of a column of statuses mean; those that mean
+// nothing say a part, or what is not so, and are left to a person.
 var statusWords = []struct{ part, is string }{
-	{"部分发货", "part_shipped"}, {"待付", "created"}, {"未付", "created"}, {"等待买家付款", "created"}, {"待支付", "created"}, {"unpaid", "created"}, {"pending", "created"},
+	{"部分发货", "part_shipped"}, {"part_shipped", "part_shipped"}, {"部分", ""}, {"partial", ""}, {"退款中", ""}, {"退货中", ""}, {"申请", ""}, {"待退", ""}, {"拒绝", ""},
+	{"退款关闭", ""}, {"退款取消", ""}, {"退款失败", ""}, {"未完成", ""}, {"不成功", ""}, {"unshipped", ""}, {"incomplete", ""}, {"unfinished", ""}, {"not ", ""},
+	{"待付", "created"}, {"未付", "created"}, {"等待买家付款", "created"}, {"待支付", "created"}, {"unpaid", "created"}, {"pending", "created"},
 	{"退货", "closed"}, {"退款", "closed"}, {"关闭", "closed"}, {"取消", "closed"}, {"作废", "closed"}, {"cancel", "closed"}, {"closed", "closed"}, {"refund", "closed"},
 	{"待发货", "paid"}, {"等待卖家发货", "paid"}, {"已付", "paid"}, {"已支付", "paid"}, {"paid", "paid"},
 	{"已发货", "shipped"}, {"待收货", "shipped"}, {"shipped", "shipped"}, {"已收货", "received"}, {"已签收", "received"},
@@ -194,38 +197,83 @@ func (g *guessing) values(column string) (list []string) {
 
 // Formats that a column of times may have, besides those that are read
 // without one.
-var guessFormats = []string{"DD.MM.YYYY HH:mm:ss", "DD.MM.YYYY HH:mm", "DD.MM.YYYY", "DD/MM/YYYY HH:mm", "MM/DD/YYYY HH:mm", "MM/DD/YYYY", "YYYYMMDDHHmmss", "YYYY年M月D日 HH:mm:ss", "YYYY年M月D日"}
+var guessFormats = []string{"DD.MM.YYYY HH:mm:ss", "DD.MM.YYYY HH:mm", "DD.MM.YYYY", "YYYYMMDDHHmmss", "YYYY年M月D日 HH:mm:ss", "YYYY年M月D日"}
+
+// dayOrMonth are the dates that some write with the day first and some with the month
+// first, each with any of guessHours behind.
+var (
+	dayOrMonth = [][2]string{{"DD/MM/YYYY", "MM/DD/YYYY"}, {"D/M/YYYY", "M/D/YYYY"}, {"DD-MM-YYYY", "MM-DD-YYYY"}, {"D-M-YYYY", "M-D-YYYY"}}
+	guessHours = []string{"", " HH:mm", " HH:mm:ss"}
+)
 
 var (
 	guessSeconds = regexp.MustCompile(`^1[0-9]{9}$`)
 	guessMillis  = regexp.MustCompile(`^1[0-9]{12}$`)
 )
 
-// format is that of a column of times; ok says whether all values have one.
-func (g *guessing) format(column string) (format string, ok bool) {
+// formats are those that all values of a column of times have: one, "" where none is
+// to be written; two, the day first and the month first, where the values fit both
+// and no other column of times tells; none where they have none.
+func (g *guessing) formats(column string) []string {
+	formats := g.fitting(column)
+	if len(formats) != 2 {
+		return formats
+	}
+	var told [2]bool
+	for field, other := range guessFields(g.kind, g.table.Header()) {
+		if fieldsOf[g.kind][field] != timeField {
+			continue
+		}
+		if only := g.fitting(other); len(only) == 1 {
+			for _, pair := range dayOrMonth {
+				for first, date := range pair {
+					told[first] = told[first] || strings.HasPrefix(only[0], date)
+				}
+			}
+		}
+	}
+	if told[0] == told[1] {
+		return formats
+	}
+	return formats[slices.Index(told[:], true):][:1]
+}
+
+func (g *guessing) fitting(column string) []string {
 	values := g.values(column)
-	fits := func(layout string) bool {
-		return !slices.ContainsFunc(values, func(v string) bool {
+	fits := func(format string) bool {
+		layout, err := layoutOf(format)
+		return err == nil && !slices.ContainsFunc(values, func(v string) bool {
 			_, err := parseTime(v, layout, time.UTC)
 			return err != nil
 		})
 	}
 	switch {
-	case len(values) == 0:
-		return "", true
 	case !slices.ContainsFunc(values, func(v string) bool { return !guessSeconds.MatchString(v) }):
-		return unixSeconds, true
+		return []string{unixSeconds}
 	case !slices.ContainsFunc(values, func(v string) bool { return !guessMillis.MatchString(v) }):
-		return unixMillis, true
+		return []string{unixMillis}
 	case fits(""):
-		return "", true
+		return []string{""}
 	}
-	for _, format := range guessFormats {
-		if layout, err := layoutOf(format); err == nil && fits(layout) {
-			return format, true
+	for _, pair := range dayOrMonth {
+		for _, hours := range guessHours {
+			var formats []string
+			for _, date := range pair {
+				if fits(date + hours) {
+					formats = append(formats, date+hours)
+				}
+			}
+			if formats != nil {
+				return formats
+			}
 		}
 	}
-	return "", false
+	for _, format := range guessFormats {
+		if fits(format) {
+			return []string{format}
+		}
+	}
+	return nil
 }
 
 // mapping is the text of the mapping.
@@ -318,12 +366,17 @@ func (g *guessing) field(line func(string, ...any), field, column string) {
 	}
 	switch fieldsOf[g.kind][field] {
 	case timeField:
-		format, ok := g.format(column)
+		formats := g.formats(column)
 		switch {
-		case !ok:
+		case len(formats) == 0:
 			line("  %s: %s  # not all of its values are times of one form: add a format", field, quoted(column))
-		case format != "":
-			line("  %s: {column: %s, format: %s}", field, quoted(column), quoted(format))
+		case len(formats) == 2:
+			line("  # day or month first? its values fit both: take the # off the right one")
+			for _, format := range formats {
+				line("  # %s: {column: %s, format: %s}", field, quoted(column), quoted(format))
+			}
+		case formats[0] != "":
+			line("  %s: {column: %s, format: %s}", field, quoted(column), quoted(formats[0]))
 		default:
 			line("  %s: %s", field, quoted(column))
 		}

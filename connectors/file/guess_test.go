@@ -85,6 +85,64 @@ func TestGuess(t *testing.T) {
 	}
 }
 
+// Times of which the values fit the day before the month and after it are left to a
+// person, unless other times of the table tell; a status that says only a part is no
+// status of the whole.
+func TestGuessLeavesWhatItCannotKnow(t *testing.T) {
+	t.Parallel()
+	const open = "# day or month first? its values fit both"
+	for name, c := range map[string]struct {
+		content string
+		wants   []string
+		lacks   []string
+	}{
+		"either way": {"订单号,时间,金额\n1,05/01/2026 09:30,8\n2,12/11/2026 10:00,8\n",
+			[]string{open, `# created_at: {column: "时间", format: "DD/MM/YYYY HH:mm"}`, `# created_at: {column: "时间", format: "MM/DD/YYYY HH:mm"}`}, []string{"\n  created_at:"}},
+		"either way, of one digit": {"订单号,时间,金额\n1,5/1/2026 9:30,8\n",
+			[]string{open, `format: "D/M/YYYY HH:mm"`, `format: "M/D/YYYY HH:mm"`}, []string{"\n  created_at:"}},
+		"either way, with dashes": {"订单号,时间,金额\n1,05-01-2026,8\n", []string{open}, []string{"\n  created_at:"}},
+		"the day first":           {"订单号,时间,金额\n1,05/01/2026 09:30,8\n2,13/01/2026 10:00,8\n", []string{"\n" + `  created_at: {column: "时间", format: "DD/MM/YYYY HH:mm"}`}, []string{open}},
+		"the month first":         {"订单号,时间,金额\n1,05/01/2026 09:30:01,8\n2,01/13/2026 10:00:00,8\n", []string{"\n" + `  created_at: {column: "时间", format: "MM/DD/YYYY HH:mm:ss"}`}, []string{open}},
+		"the same day and month":  {"订单号,时间,金额\n1,05/05/2026,8\n", []string{open}, []string{"\n  created_at:"}},
+		"another column tells": {"订单号,下单时间,付款时间,金额\n1,05/01/2026 09:30,05/01/2026 09:31,8\n2,05/12/2026 09:30,05/13/2026 00:31,8\n",
+			[]string{"\n" + `  created_at: {column: "下单时间", format: "MM/DD/YYYY HH:mm"}`, "\n" + `  paid_at: {column: "付款时间", format: "MM/DD/YYYY HH:mm"}`}, []string{open}},
+		"columns that disagree": {"订单号,下单时间,付款时间,发货时间,金额\n1,05/01/2026,13/01/2026,01/13/2026,8\n",
+			[]string{open, `paid_at: {column: "付款时间", format: "DD/MM/YYYY"}`, `shipped_at: {column: "发货时间", format: "MM/DD/YYYY"}`}, []string{"\n  created_at:"}},
+		"statuses of a part": {"订单号,时间,金额,状态\n1,2026-01-01,8,部分退款\n2,2026-01-01,8,退款中\n3,2026-01-01,8,未完成\n4,2026-01-01,8,退款成功\n5,2026-01-01,8,partially refunded\n6,2026-01-01,8,unshipped\n7,2026-01-01,8,拒绝退款\n8,2026-01-01,8,部分发货\n",
+			[]string{`# "部分退款": …`, `# "退款中": …`, `# "未完成": …`, `# "partially refunded": …`, `# "unshipped": …`, `# "拒绝退款": …`, `      "退款成功": closed`, `      "部分发货": part_shipped`}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := Guess(t.Context(), tablefile.Files{Paths: []string{write(t, c.content)}, Temp: t.TempDir()}, "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range c.wants {
+				if !strings.Contains(text, want) {
+					t.Errorf("it has not %q:\n%s", want, text)
+				}
+			}
+			for _, no := range c.lacks {
+				if strings.Contains(text, no) {
+					t.Errorf("it has %q:\n%s", no, text)
+				}
+			}
+			// Until a person has chosen, nothing is loaded; either choice is a mapping.
+			_, err = ParseMapping("guess.yaml", []byte(text), "", "")
+			if chosen := !strings.Contains(text, open); chosen != (err == nil) || err != nil && !strings.Contains(err.Error(), "needs the field created_at") {
+				t.Errorf("it is a mapping: %v\n%s", err, text)
+			}
+			for line := range strings.Lines(text) {
+				if choice, ok := strings.CutPrefix(line, "  # created_at: {"); ok {
+					if _, err := ParseMapping("guess.yaml", []byte(strings.Replace(text, line, "  created_at: {"+choice, 1)), "", ""); err != nil {
+						t.Errorf("%s is no choice: %v", line, err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // A mapping reads the workbooks and zips that it fits, and leaves other sheets
 // out, told by name.
 func TestMappingOfAWorkbook(t *testing.T) {
