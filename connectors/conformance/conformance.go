@@ -3,8 +3,9 @@
 // shop has.
 //
 // It promises of a connector that passes: each stream is read whole, also while
-// rows move, while the network fails, and when it is broken off after any page;
-// a wrong secret reads nothing; limits are kept and used; each code of the
+// rows move or show themselves late, while the network fails, and when it is broken
+// off after any page; a wrong secret reads nothing; limits are kept and used, by
+// several processes together, which share a token too; each code of the
 // table of codes does what the table says; a row that cannot be read costs
 // itself alone; Map is pure, tolerates what it does not know, and never
 // panics; what the platform changes in its payloads is told; a push is taken from
@@ -36,12 +37,12 @@ type Subject struct {
 	Call func(r *http.Request, body []byte) Call
 	// Codes is the connector's table of codes, as connectors.ParseCodes reads it.
 	Codes []byte
-	// Refusal is an answer of the platform's with a code of the table. Its text
-	// for people, where it has one, is Words.
-	Refusal func(code connectors.Code) (status int, body string)
-	// Pause is how long Refusal asks to wait, with a code that throttles; 0 where
-	// the platform does not say how long.
-	Pause time.Duration
+	// Refusal is an answer of the platform's with a code of the table, which asks
+	// for a wait, of whole seconds; 0 says nothing of one. Its text for people, where
+	// it has one, is Words.
+	Refusal func(code connectors.Code, wait time.Duration) (status int, body string)
+	// Waits: the platform can say how long a refusal for rate lasts.
+	Waits bool
 	// Shapes is the file of what is known of the payloads' form, shape.json: the
 	// suite adds what its shop shows when it is run with -update. "" where another
 	// test keeps it.
@@ -148,13 +149,17 @@ func Run(t *testing.T, s Subject) {
 		"Resume":          testResume,
 		"Moving":          testMoving,
 		"Clock":           testClock,
+		"Late":            testLate,
 		"Outage":          testOutage,
 		"Signature":       testSignature,
 		"Rate":            testRate,
+		"SharedRate":      testSharedRate,
 		"Quota":           testQuota,
 		"Network":         testNetwork,
 		"TokenEnds":       testTokenEnds,
 		"TokenEndsAgain":  testTokenEndsAgain,
+		"SharedToken":     testSharedToken,
+		"Throttled":       testThrottled,
 		"OneStreamStops":  testOneStreamStops,
 		"StrayStatus":     testStrayStatus,
 		"MissingEntity":   testMissingEntity,

@@ -1,8 +1,12 @@
 package conformance
 
 import (
+	"errors"
 	"testing"
 	"time"
+
+	"oneid/connectors"
+	"oneid/internal/httpclient"
 )
 
 // china is the zone in which these platforms count a day.
@@ -17,20 +21,12 @@ func testRate(t *testing.T, s Subject) {
 	})
 	stream := b.Spec().Streams[0].Name
 	whole(t, b, stream, "")
-	busiest := ""
-	calls := make(map[string][]time.Time)
 	all := b.net.made(func(c Call) bool { return !c.Token })
-	for _, c := range all {
-		calls[c.Method] = append(calls[c.Method], c.at)
-		if len(calls[c.Method]) > len(calls[busiest]) {
-			busiest = c.Method
-		}
-	}
-	for method, times := range calls {
-		for i := range times {
-			if i >= perSecond && times[i].Sub(times[i-perSecond]) < time.Second-time.Millisecond {
-				t.Fatalf("%s: %d calls within %s, of %d a second that are permitted", method, perSecond+1, times[i].Sub(times[i-perSecond]), perSecond)
-			}
+	calls := within(t, all, perSecond)
+	busiest := ""
+	for method := range calls {
+		if len(calls[method]) > len(calls[busiest]) {
+			busiest = method
 		}
 	}
 	// Where the bound is on all calls together, no method of several reaches it.
@@ -39,6 +35,52 @@ func testRate(t *testing.T, s Subject) {
 	if used := float64(len(all)); used < 0.95*permitted || used < 4*perSecond {
 		t.Errorf("%v calls, %d of them of %s, where %.0f were permitted: is requests_per_second the PerSecond of httpclient's Limit, and does nothing else wait?", used, len(times), busiest, permitted)
 	}
+}
+
+// within fails the test where a method was called more than so often in a second. It
+// gives the times of each method's calls.
+func within(t *testing.T, calls []seen, perSecond int) map[string][]time.Time {
+	t.Helper()
+	of := make(map[string][]time.Time)
+	for _, c := range calls {
+		of[c.Method] = append(of[c.Method], c.at)
+	}
+	for method, times := range of {
+		for i := range times {
+			if i >= perSecond && times[i].Sub(times[i-perSecond]) < time.Second-time.Millisecond {
+				t.Fatalf("%s: %d calls within %s, of %d a second that are permitted", method, perSecond+1, times[i].Sub(times[i-perSecond]), perSecond)
+			}
+		}
+	}
+	return of
+}
+
+// Two that share their limits, as the processes of a brand do, make no more calls
+// together than one may.
+func testSharedRate(t *testing.T, s Subject) {
+	const perSecond = 5
+	b := open(t, s, func(ask *Ask, o *Options) { ask.PerSecond, o.PerSecond = perSecond, perSecond })
+	limits, store, stream := httpclient.NewLimits(nil), new(keptToken), b.Spec().Streams[0].Name
+	both := make(chan error)
+	for range 2 {
+		c := b.again()
+		limited, ok := c.(interface{ Share(l *httpclient.Limits) })
+		if !ok {
+			t.Fatal("the connector has no method Share(*httpclient.Limits): each process would use the platform's limits up for itself; hand what it is given to Share of each httpclient.Client")
+		}
+		limited.Share(limits)
+		if user, ok := c.(connectors.TokenUser); ok {
+			user.UseTokens(store)
+		}
+		go func() {
+			_, err := read(t.Context(), c, stream, "", -1)
+			both <- err
+		}()
+	}
+	if err := errors.Join(<-both, <-both); err != nil {
+		t.Fatal(err)
+	}
+	within(t, b.net.made(func(c Call) bool { return !c.Token }), perSecond)
 }
 
 // With a tenth of the quota that it needs a reading ends days later and

@@ -171,8 +171,13 @@ func testMapTolerates(t *testing.T, s Subject) {
 	}
 }
 
+// mark stands in values that are of no form that a platform promises: it looks like a
+// phone, which an error must not repeat.
+const mark = "13800138000"
+
 // odd are values that stand where others are promised.
-var odd = []string{`null`, `7`, `-1`, `1.5`, `1e400`, `99999999999999999999`, `true`, `""`, `"text"`, `"\ud800"`, `{}`, `[]`, `[null]`, `[1]`, `{"a":1}`, `["x",{}]`}
+var odd = []string{`"+86 ` + mark + `"`, `"2026-10-01 ` + mark + `"`, mark + `138001.5`, `[{"` + mark + `":"x` + mark + `"}]`,
+	`null`, `7`, `-1`, `1.5`, `1e400`, `99999999999999999999`, `true`, `""`, `"text"`, `"\ud800"`, `{}`, `[]`, `[null]`, `[1]`, `{"a":1}`, `["x",{}]`}
 
 // A field that is missing or of another kind gives an error or an event, never
 // a panic; and the error repeats no value of the record.
@@ -184,7 +189,7 @@ func testMapNeverPanics(t *testing.T, s Subject) {
 			var value any
 			decodeExactly(t, r.Raw, &value)
 			// The shop's number is no value of a record: errors name it.
-			values := slices.DeleteFunc(leaves(value), func(v string) bool { return strings.Contains(r.Shop, v) })
+			values := append(slices.DeleteFunc(leaves(value), func(v string) bool { return strings.Contains(r.Shop, v) }), mark)
 			try := func(what string, raw json.RawMessage) {
 				if t.Failed() {
 					return

@@ -280,6 +280,49 @@ func testClock(t *testing.T, s Subject) {
 	}
 }
 
+// lateBy is how long after its change a row becomes visible: as long as a connector
+// settles before the present and looks back, by what Options sets of both.
+const lateBy = 11 * time.Second
+
+// A row becomes visible after the moment that it changed at was read: it comes with
+// the next reading.
+func testLate(t *testing.T, s Subject) {
+	var back time.Duration
+	b := open(t, s, func(ask *Ask, _ *Options) {
+		ask.Now = func() time.Time { return time.Now().Add(-back) }
+	})
+	time.Sleep(time.Second / 2) // cursors are whole seconds: between two, it is clear which one follows
+	cursors := make(map[string]connectors.Cursor)
+	for _, stream := range b.Spec().Streams {
+		cursors[stream.Name] = whole(t, b, stream.Name, "").next
+	}
+	before := b.Truth()
+	back = lateBy // what changes now says that it did so then
+	for h := range uint64(8) {
+		b.Change(h * 0x9e3779b97f4a7c15)
+	}
+	back = 0
+	time.Sleep(time.Minute)
+	came := make(map[string]int64)
+	for _, stream := range b.Spec().Streams {
+		for key, version := range whole(t, b.again(), stream.Name, cursors[stream.Name]).newest {
+			came[key] = max(came[key], version)
+		}
+	}
+	changed := 0
+	for key, version := range b.Truth() {
+		if before[key] == version {
+			continue
+		}
+		if changed++; came[key] != version {
+			t.Errorf("%s became visible %s after it had changed, and did not come: a reading is to end a little before the platform's present (Settle: at least a second here), and the next one to look back (Overlap: ten seconds)", key, lateBy)
+		}
+	}
+	if changed == 0 {
+		t.Fatal("nothing changed: the test tests nothing")
+	}
+}
+
 // What reads was away for longer than its first reading goes back: it goes on
 // where it was, and what changed in between comes.
 func testOutage(t *testing.T, s Subject) {

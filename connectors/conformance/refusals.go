@@ -15,9 +15,17 @@ import (
 	"oneid/connectors"
 )
 
-// refused is an answer with a code.
+// refusalWait is what a platform asks for that can say how long a refusal lasts.
+const refusalWait = 20 * time.Second
+
+// refused is an answer with a code; one that throttles says how long, where the
+// platform can.
 func (s Subject) refused(code connectors.Code) *answer {
-	status, body := s.Refusal(code)
+	wait := time.Duration(0)
+	if s.Waits && code.Class == connectors.Throttle {
+		wait = refusalWait
+	}
+	status, body := s.Refusal(code, wait)
 	return &answer{status: status, body: []byte(body)}
 }
 
@@ -102,8 +110,8 @@ func testCode(t *testing.T, s Subject, code connectors.Code) {
 		if len(calls) < 3 || calls[2].at.Sub(calls[0].at) < 2*time.Second+2*b.net.late {
 			t.Errorf("%s: refused for rate twice, and called again at once", code.Name())
 		}
-		if len(calls) > 1 && calls[1].at.Sub(calls[0].at) < s.Pause {
-			t.Errorf("%s: the platform asks to wait %s, and is called again after %s: set Error.Wait from its answer", code.Name(), s.Pause, calls[1].at.Sub(calls[0].at))
+		if len(calls) > 1 && s.Waits && calls[1].at.Sub(calls[0].at) < refusalWait {
+			t.Errorf("%s: the platform asks to wait %s, and is called again after %s: set Error.Wait from its answer", code.Name(), refusalWait, calls[1].at.Sub(calls[0].at))
 		}
 		return
 	case s.Halves != nil && s.Halves(code):
@@ -206,6 +214,98 @@ func testTokenEndsAgain(t *testing.T, s Subject) {
 	}
 }
 
+// keptToken is a shop's token, kept for several processes.
+type keptToken struct {
+	mu    sync.Mutex
+	token connectors.Token // guarded by mu
+}
+
+// Load implements connectors.TokenStore.
+func (k *keptToken) Load(context.Context) (connectors.Token, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.token, nil
+}
+
+// Renew implements connectors.TokenStore.
+func (k *keptToken) Renew(ctx context.Context, renew func(context.Context, connectors.Token) (connectors.Token, error)) (connectors.Token, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	token, err := renew(ctx, k.token)
+	if err == nil {
+		k.token = token
+	}
+	return token, err
+}
+
+// A token that one process got is used by the next.
+func testSharedToken(t *testing.T, s Subject) {
+	tokens := func(c Call) bool { return c.Token }
+	b := open(t, s, func(_ *Ask, o *Options) { o.Serial = true })
+	stream := b.Spec().Streams[0].Name
+	if code, ok := s.ofClass(t, connectors.Refresh); ok { // so that one is asked for, though the settings may have one
+		var calls atomic.Int32
+		b.net.before = func(c Call) *answer {
+			if !c.Token && calls.Add(1) == 3 {
+				return s.refused(code)
+			}
+			return nil
+		}
+	}
+	store := new(keptToken)
+	asked := 0
+	for process := range 2 {
+		c := b.again()
+		user, ok := c.(connectors.TokenUser)
+		if ok {
+			user.UseTokens(store)
+		}
+		whole(t, c, stream, "")
+		now := len(b.net.made(tokens))
+		switch kept, _ := store.Load(t.Context()); {
+		case now == 0:
+			return // the platform has no tokens that one asks for
+		case !ok:
+			t.Fatal("the connector is no connectors.TokenUser: each process would get a token of its own; give what UseTokens is given to Use of connectors.Tokens")
+		case kept.Access == "":
+			t.Error("a token was asked for and is not in the store: UseTokens is to give that to Use of connectors.Tokens")
+		case process == 1 && now > asked:
+			t.Errorf("a second process, which has the first one's store, asked for %d tokens of its own", now-asked)
+		}
+		asked = now
+	}
+}
+
+// Refused for rate again and again by a platform that does not say how long, a call
+// waits longer and longer, and goes on at last: that is no failure which one tries a
+// few times.
+func testThrottled(t *testing.T, s Subject) {
+	const refusals = 8
+	code, ok := s.ofClass(t, connectors.Throttle)
+	if !ok {
+		return // the table has no such code
+	}
+	b := open(t, s, func(ask *Ask, o *Options) { ask.Orders, o.Serial = 10, true })
+	stream := b.Spec().Streams[0].Name
+	var times atomic.Int32
+	b.net.before = func(c Call) *answer {
+		if c.Stream == stream && times.Add(1) <= refusals {
+			status, body := s.Refusal(code, 0)
+			return &answer{status: status, body: []byte(body)}
+		}
+		return nil
+	}
+	_, err := read(t.Context(), b, stream, "", -1)
+	b.quiet(t, err)
+	calls := b.net.made(lists(stream))
+	if err != nil || len(calls) <= refusals {
+		t.Fatalf("%s, %d times, without a word how long: %d calls, then %v; want waits and then the rest. Does connectors.Pauses note each answer, the good ones too?", code.Name(), refusals, len(calls), err)
+	}
+	if took := calls[refusals].at.Sub(calls[0].at); took < refusals*time.Second {
+		t.Errorf("%s, %d times, without a word how long: called again %d times within %s; want a second for each at least, as connectors.Pauses waits", code.Name(), refusals, refusals, took)
+	}
+}
+
 // What stops one stream leaves the others alone.
 func testOneStreamStops(t *testing.T, s Subject) {
 	code, ok := s.ofClass(t, connectors.StopStream)
@@ -241,7 +341,7 @@ func testOneStreamStops(t *testing.T, s Subject) {
 func testMissingEntity(t *testing.T, s Subject) {
 	gone := s.Gone
 	if code, ok := s.ofClass(t, connectors.SkipRecord); ok && gone == nil {
-		gone = func() (int, string) { return s.Refusal(code) }
+		gone = func() (int, string) { return s.Refusal(code, 0) }
 	}
 	if gone == nil || !s.Details {
 		return // the platform has no such answer, or lists say all

@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 			}
 			return call
 		},
-		Refusal: func(code connectors.Code) (int, string) {
+		Refusal: func(code connectors.Code, _ time.Duration) (int, string) {
 			if old, is := strings.CutPrefix(code.System, "err_no."); is {
 				return http.StatusOK, fmt.Sprintf(`{"err_no":%s,"message":%q}`, old, conformance.Words)
 			}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"testing"
+	"time"
 
 	"oneid/connectors"
 	"oneid/connectors/conformance"
@@ -32,7 +33,7 @@ func TestConformance(t *testing.T) {
 			}
 			return call
 		},
-		Refusal: func(code connectors.Code) (int, string) {
+		Refusal: func(code connectors.Code, _ time.Duration) (int, string) {
 			return http.StatusOK, fmt.Sprintf(`{"ret_code":%q,"ret_msg":%q}`, code.System, conformance.Words)
 		},
 		// The desk documents no code for a ticket that is not there.

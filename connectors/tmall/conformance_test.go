@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	conformance.Run(t, conformance.Subject{
-		Platform: tmall.Platform, Codes: codes, Details: true, Pause: 2 * time.Second,
+		Platform: tmall.Platform, Codes: codes, Details: true, Waits: true,
 		Rows: []string{"trade", "refund", "crm_member", "basic_member"},
 		Call: func(_ *http.Request, body []byte) conformance.Call {
 			form, _ := url.ParseQuery(string(body)) // what is no form names no method
@@ -38,9 +38,13 @@ func TestConformance(t *testing.T) {
 				Token: method == "taobao.top.auth.token.refresh", Signature: form.Get("sign"),
 			}
 		},
-		Refusal: func(code connectors.Code) (int, string) {
+		Refusal: func(code connectors.Code, wait time.Duration) (int, string) {
+			said := conformance.Words
+			if wait > 0 {
+				said = fmt.Sprintf("This ban will last for %d more seconds, %s", wait/time.Second, said)
+			}
 			return http.StatusOK, fmt.Sprintf(`{"error_response":{"code":%s,"msg":%q,"sub_code":%q,"sub_msg":%q}}`,
-				cmp.Or(code.System, "15"), conformance.Words, code.Sub, "2 more seconds, "+conformance.Words)
+				cmp.Or(code.System, "15"), conformance.Words, code.Sub, said)
 		},
 		// These are answered with shorter windows.
 		Halves: func(code connectors.Code) bool {

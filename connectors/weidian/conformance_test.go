@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 			}
 			return call
 		},
-		Refusal: func(code connectors.Code) (int, string) {
+		Refusal: func(code connectors.Code, _ time.Duration) (int, string) {
 			return http.StatusOK, fmt.Sprintf(`{"status":{"status_code":%s,"status_reason":%q}}`, code.System, conformance.Words)
 		},
 		Serve: func(t *testing.T, ask conformance.Ask) conformance.Shop {

@@ -56,7 +56,10 @@ func (c *Connector) returns(ctx context.Context, w connectors.Window, token stri
 // windows are how a list is read from a moment on.
 func (c *Connector) windows() connectors.Windows {
 	return connectors.Windows{
-		Span: 24 * time.Hour, Settle: 5 * time.Second, Overlap: 10 * time.Second, First: time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
+		Span:    24 * time.Hour,
+		Settle:  time.Duration(*c.cfg.SettleSeconds) * time.Second,
+		Overlap: time.Duration(*c.cfg.OverlapSeconds) * time.Second,
+		First:   time.Duration(c.cfg.BackfillDays) * 24 * time.Hour,
 	}
 }
 

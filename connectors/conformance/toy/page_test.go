@@ -47,6 +47,20 @@ func TestThePageIsTrue(t *testing.T) {
 			t.Errorf("the page does not name %q, a word of codes.yaml", word[1])
 		}
 	}
+	// Each check of the suite, too.
+	suite, err := os.ReadFile(root + "/connectors/conformance/conformance.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks := regexp.MustCompile(`(?m)^\t+(?:t\.Run\()?"(\w+)"(?::\s+test|, func)`).FindAllStringSubmatch(string(suite), -1)
+	if len(checks) < 30 {
+		t.Errorf("the suite has %d checks, as this test finds them", len(checks))
+	}
+	for _, check := range checks {
+		if !regexp.MustCompile(`(?m)^\| (?:\w+, )?` + check[1] + `(?:, \w+)? \| `).MatchString(page) {
+			t.Errorf("the page does not say what the check %s wants", check[1])
+		}
+	}
 	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(page, -1) {
 		if _, err := os.Stat(filepath.Join(root, "docs", link[1])); err != nil {
 			t.Errorf("a link leads nowhere: %v", err)

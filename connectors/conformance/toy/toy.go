@@ -48,6 +48,12 @@ type Config struct {
 	PushSecret string `json:"push_secret"`
 	// BackfillDays is how far back the first reading goes; default 90.
 	BackfillDays int `json:"backfill_days"`
+	// SettleSeconds is how long before the platform's present a reading ends: what
+	// changes now may become visible a little later; default 60.
+	SettleSeconds *int `json:"settle_seconds"`
+	// OverlapSeconds is how far a reading looks back behind its cursor; default 120,
+	// at most connectors.MaxOverlapSeconds.
+	OverlapSeconds *int `json:"overlap_seconds"`
 	// PageSize of lists, 1 to 50, default 50.
 	PageSize int `json:"page_size"`
 	// Parallel is how many orders are asked for at the same time; default 4.
@@ -74,6 +80,8 @@ var _ connectors.Connector = (*Connector)(nil)
 // names every fault of the settings at once.
 func New(shop string, cfg Config) (*Connector, error) {
 	cfg.BackfillDays = cmp.Or(cfg.BackfillDays, 90)
+	cfg.SettleSeconds = cmp.Or(cfg.SettleSeconds, new(60))
+	cfg.OverlapSeconds = cmp.Or(cfg.OverlapSeconds, new(120))
 	cfg.PageSize = cmp.Or(cfg.PageSize, 50)
 	cfg.Parallel = cmp.Or(cfg.Parallel, 4)
 	cfg.RequestsPerSecond = cmp.Or(cfg.RequestsPerSecond, 10)
@@ -81,6 +89,8 @@ func New(shop string, cfg Config) (*Connector, error) {
 	faults.If(shop == "", "the shop's number is missing")
 	faults.If(cfg.AppKey == "" || cfg.AppSecret == "", "app_key or app_secret is missing: they stand in the app's page")
 	faults.If(cfg.BackfillDays < 1, "backfill_days must be at least 1")
+	faults.If(*cfg.SettleSeconds < 0, "settle_seconds must not be negative")
+	faults.If(*cfg.OverlapSeconds < 0 || *cfg.OverlapSeconds > connectors.MaxOverlapSeconds, "overlap_seconds must be 0 to 21600")
 	faults.If(cfg.PageSize < 1 || cfg.PageSize > 50, "page_size must be 1 to 50")
 	faults.If(cfg.Parallel < 1 || cfg.Parallel > 64, "parallel must be 1 to 64")
 	faults.If(cfg.RequestsPerSecond <= 0 || cfg.CallsPerDay < 0, "requests_per_second must be above 0, and calls_per_day not below")

@@ -21,7 +21,7 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	conformance.Run(t, conformance.Subject{
-		Platform: toy.Platform, Codes: codes, Details: true, Rows: []string{"rows"}, Shapes: "shape.json", Pause: 20 * time.Second,
+		Platform: toy.Platform, Codes: codes, Details: true, Rows: []string{"rows"}, Shapes: "shape.json", Waits: true,
 		Call: func(_ *http.Request, body []byte) conformance.Call {
 			form, _ := url.ParseQuery(string(body)) // what is no form names no method
 			method := form.Get("method")
@@ -30,8 +30,8 @@ func TestConformance(t *testing.T) {
 				Detail: method == "order.get", Token: method == "token.get", Method: method, Signature: form.Get("sign"),
 			}
 		},
-		Refusal: func(code connectors.Code) (int, string) {
-			return http.StatusOK, fmt.Sprintf(`{"code":%q,"wait":20,"message":%q}`, code.System, conformance.Words)
+		Refusal: func(code connectors.Code, wait time.Duration) (int, string) {
+			return http.StatusOK, fmt.Sprintf(`{"code":%q,"wait":%d,"message":%q}`, code.System, wait/time.Second, conformance.Words)
 		},
 		Serve: func(_ *testing.T, ask conformance.Ask) conformance.Shop {
 			p := newPlatform(ask)
@@ -40,6 +40,7 @@ func TestConformance(t *testing.T) {
 				Open: func(o conformance.Options) (connectors.Connector, error) {
 					cfg := toy.Config{
 						URL: "http://toy.example/api", AppKey: appKey, AppSecret: appSecret, PushSecret: pushSecret, BackfillDays: 4, PageSize: 5,
+						SettleSeconds: new(2), OverlapSeconds: new(10),
 						RequestsPerSecond: cmp.Or(o.PerSecond, 1e6), CallsPerDay: o.PerDay, Transport: o.Transport,
 					}
 					if o.Serial {
