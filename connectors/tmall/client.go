@@ -33,6 +33,7 @@ type client struct {
 	secret string
 	tokens *connectors.Tokens
 	clock  connectors.Clock
+	pauses connectors.Pauses
 }
 
 func newClient(http *httpclient.Client, shop string, cfg Config) *client {
@@ -83,7 +84,7 @@ func (c *client) once(ctx context.Context, method string, params map[string]stri
 		if err := c.http.StatusError(r); err != nil {
 			return err
 		}
-		return c.decode(method, r, &broken, out)
+		return c.pauses.Note(c.decode(method, r, &broken, out))
 	}
 	return connectors.ByClock(func() error {
 		_, err := c.http.Do(ctx, method, build, classify)

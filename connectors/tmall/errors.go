@@ -41,12 +41,12 @@ func classify(shop, method, code, sub, subMsg, request string) error {
 	return e
 }
 
-// banWait reads the seconds of "This ban will last for 1 more seconds"; at
-// least one second.
+// banWait reads the seconds of "This ban will last for 1 more seconds", at
+// least one; 0 where the text names none.
 func banWait(text string) time.Duration {
 	start := strings.IndexAny(text, "0123456789")
 	if start < 0 {
-		return time.Second
+		return 0
 	}
 	digits := text[start:]
 	if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {

@@ -220,8 +220,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		"throttled":         {"7", "accesscontrol.limited-by-api-access-count", "This ban will last for 3 more seconds", connectors.Throttle, connectors.ErrThrottled, 3 * time.Second},
 		"day's quota":       {"7", "accesscontrol.limited-by-app-access-count", "This ban will last for 31062 more seconds", connectors.Throttle, connectors.ErrThrottled, 31062 * time.Second},
-		"throttle, no time": {"7", "", "", connectors.Throttle, connectors.ErrThrottled, time.Second},
-		"busy":              {"15", "isp.system-busy", "", connectors.Throttle, connectors.ErrThrottled, time.Second},
+		"throttle, no time": {"7", "", "", connectors.Throttle, connectors.ErrThrottled, 0},
+		"busy":              {"15", "isp.system-busy", "", connectors.Throttle, connectors.ErrThrottled, 0},
 		"server side":       {"15", "isp.remote-service-timeout", "", connectors.Retry, nil, 0},
 		"server, tmall":     {"15", "isp.top-remote-service-unavailable-tmall", "", connectors.Retry, nil, 0},
 		"our argument":      {"15", "isv.invalid-parameter:start_modified,end_modified", "", connectors.StopStream, nil, 0},
