@@ -299,10 +299,10 @@ func testThrottled(t *testing.T, s Subject) {
 	b.quiet(t, err)
 	calls := b.net.made(lists(stream))
 	if err != nil || len(calls) <= refusals {
-		t.Fatalf("%s, %d times, without a word how long: %d calls, then %v; want waits and then the rest. Does connectors.Pauses note each answer, the good ones too?", code.Name(), refusals, len(calls), err)
+		t.Fatalf("%s, %d times, without a word how long: %d calls, then %v; want waits and then the rest", code.Name(), refusals, len(calls), err)
 	}
-	if took := calls[refusals].at.Sub(calls[0].at); took < refusals*time.Second {
-		t.Errorf("%s, %d times, without a word how long: called again %d times within %s; want a second for each at least, as connectors.Pauses waits", code.Name(), refusals, refusals, took)
+	if last := calls[refusals].at.Sub(calls[refusals-1].at); last < 10*time.Second {
+		t.Errorf("%s, %d times, without a word how long: after the last one it was called again within %s, no later than after the first; let connectors.Pauses note each answer, and leave Error.Wait alone where the platform says nothing", code.Name(), refusals, last)
 	}
 }
 
