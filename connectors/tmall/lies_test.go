@@ -204,6 +204,7 @@ func TestADecryptionIsNotRepeated(t *testing.T) {
 		"a proxy's page": {"!<html></html>", 1, ""},
 		"a refusal":      {`!{"error_response":{"code":15,"sub_code":"isp.top-remote-connection-timeout"}}`, 5, ""},
 		"truth as text":  {`{"receiver_list":{"receiver":[{"tid":1,"matched":"true","privacy_protection":"false","mobile":"13900000001"}]}}`, 1, connectors.OpenedAll},
+		"another's now":  {`{"receiver_list":{"receiver":[{"tid":"1","matched":false,"privacy_protection":false,"mobile":"13900000001"}]}}`, 1, connectors.OpenedFailed},
 		"virtual":        {`{"receiver_list":{"receiver":[{"tid":"1","matched":1,"privacy_protection":1,"mobile":"18877771111-123"}]}}`, 1, connectors.OpenedVirtual},
 	} {
 		a, connector := newAnswers(t, Config{DecryptFields: []string{"phone"}, DecryptPerDay: 10, DecryptScene: "2002"})

@@ -210,6 +210,29 @@ func TestEmptyWindowsAreCheap(t *testing.T) {
 	}
 }
 
+// Each type of orders is asked for by its name: of those behind step the platform says
+// nothing where they are not named.
+func TestEachTypeOfOrdersIsNamed(t *testing.T) {
+	t.Parallel()
+	want := []string{
+		"guarantee_trade", "auto_delivery", "ec", "cod", "step", "tmall_i18n", "eticket", "nopaid", "o2o_offlinetrade", "pre_auth_type", "fenxiao",
+	}
+	a, c := newAnswers(t, Config{})
+	var asked []string
+	a.say[orderList] = func(_ int, form map[string]string) string {
+		asked = strings.Split(form["type"], ",")
+		return `{"total_results":0,"has_next":false}`
+	}
+	if got := take(t, c, Orders, ""); got.err != nil {
+		t.Fatal(got.err)
+	}
+	for _, kind := range want {
+		if !slices.Contains(asked, kind) {
+			t.Errorf("%s is not asked for: the platform leaves such orders out without a word", kind)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
