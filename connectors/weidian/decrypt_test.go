@@ -1,6 +1,9 @@
 package weidian
 
 import (
+	"bytes"
+	"crypto/cipher"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -42,6 +45,34 @@ func TestDecryptVectors(t *testing.T) {
 	for _, bad := range []string{"", "xyz", "0011", "zz112233445566778899aabbccddeeff"} {
 		if _, err := newAESKey(bad); err == nil {
 			t.Errorf("a key of %d characters is taken", len(bad))
+		}
+	}
+}
+
+// What ends with a number of padding bytes and has other bytes before it was padded by
+// nobody: another key's text ends so once in eight times.
+func TestPaddingIsLookedAt(t *testing.T) {
+	t.Parallel()
+	key, err := newAESKey("00112233445566778899aabbccddeeff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		padding []byte
+		taken   bool
+	}{
+		"five of five":        {[]byte{5, 5, 5, 5, 5}, true},
+		"one of five":         {[]byte{1, 2, 3, 4, 5}, false},
+		"the first is not":    {[]byte{4, 5, 5, 5, 5}, false},
+		"none":                {[]byte{0}, false},
+		"more than a block":   {bytes.Repeat([]byte{block + 1}, block), false},
+		"a whole block of it": {bytes.Repeat([]byte{block}, block), true},
+	} {
+		plain := strings.Repeat("1", (2*block-len(c.padding))%block)
+		sealed := append([]byte(plain), c.padding...)
+		cipher.NewCBCEncrypter(key.key, key.iv).CryptBlocks(sealed, sealed)
+		if got, ok := key.decrypt(base64.StdEncoding.EncodeToString(sealed)); ok != c.taken || ok && got != plain {
+			t.Errorf("%s: %q, %t", name, got, ok)
 		}
 	}
 }

@@ -155,6 +155,25 @@ func TestFetchReadsWhatAPullReads(t *testing.T) {
 	}
 }
 
+// On a busy day an order is pages behind the first one of what changed lately, and is
+// found there without the wider look.
+func TestAPushedOrderIsFoundPagesBehind(t *testing.T) {
+	t.Parallel()
+	const size = 2
+	f, c := newFake(t, Config{PageSize: size}, lookPagesWanted*size)
+	for i, o := range f.orders {
+		o["update_time"] = wallClock(time.Now().Add(-time.Minute).Add(time.Duration(i) * time.Second))
+	}
+	last := f.orders[len(f.orders)-1]["order_id"].(string)
+	page, err := c.Fetch(t.Context(), Orders, last)
+	if err != nil || len(page.Records) != 1 || f.calls[orderListing.method] != lookPagesWanted {
+		t.Errorf("page %d of what changed: %d orders in %d calls, %v", lookPagesWanted, len(page.Records), f.calls[orderListing.method], err)
+	}
+}
+
+// lookPagesWanted is how many pages of what changed lately are looked through at least.
+const lookPagesWanted = 4
+
 func mapped(t *testing.T, c *Connector, r connectors.Record) []*events.Event {
 	t.Helper()
 	list, err := c.Map(r)
