@@ -25,7 +25,7 @@ func TestDecrypt(t *testing.T) {
 	info := func(order, cipher, plain string, virtual bool) map[string]any {
 		return map[string]any{"auth_id": order, "cipher_text": cipher, "decrypt_text": plain, "is_virtual_tel": virtual, "err_no": 0}
 	}
-	failed := info("3", phone, "", false)
+	failed := info("3", phone, "13900000003", false) // what stands beside a refusal is not what was sealed
 	failed["err_no"] = 300008
 	f.answer[decryptMethod] = func(_ int, param map[string]any, w http.ResponseWriter) {
 		if n := len(param["cipher_infos"].([]any)); n != 9 {

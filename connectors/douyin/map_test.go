@@ -3,6 +3,7 @@ package douyin
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"testing"
 	"time"
 
@@ -80,6 +81,28 @@ func wantSound(t *testing.T, e *events.Event) {
 	}
 	if err := proto.Unmarshal(b, &back); err != nil || !proto.Equal(e, &back) {
 		t.Errorf("the event does not survive its codec: %v", err)
+	}
+}
+
+// An after-sale under arbitration is urgent while somebody waits for the shop: it runs, the
+// shop must prove, or both negotiate.
+func TestArbitrationsThatWait(t *testing.T) {
+	t.Parallel()
+	const running = `"arbitrate_status": 1`
+	raw, err := os.ReadFile("testdata/aftersales/whole_order_arbitration_no_buyer.json")
+	if err != nil || !bytes.Contains(raw, []byte(running)) {
+		t.Fatalf("the after-sale is under no arbitration: %v", err)
+	}
+	for status, waits := range map[string]bool{"0": false, "1": true, "2": false, "3": false, "4": true, "5": true, "255": false, `"4"`: true, "null": false} {
+		mapped, err := mapRecord(recordOf(Aftersales, bytes.Replace(raw, []byte(running), []byte(`"arbitrate_status": `+status), 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range mapped {
+			if ticket := e.GetTicket(); ticket != nil && (ticket.GetPriority() == "arbitration") != waits {
+				t.Errorf("arbitrate_status %s: priority %q", status, ticket.GetPriority())
+			}
+		}
 	}
 }
 
