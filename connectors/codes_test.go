@@ -31,8 +31,8 @@ func TestTheCodeThatTellsMostWins(t *testing.T) {
 		"a beginning of the code's more than it":    {"9", "isv.x", "nine of ours", StopStream, 0},
 		"a whole sub-code more than the code alone": {"7", "isv.gone", "gone", SkipRecord, 0},
 		"both most of all":                          {"9", "isv.gone", "nine is gone", StopShop, 4},
-		"unknown":                                   {"15", "", "a code that OneID does not know", StopStream, unknownTries},
-		"unknown, with a sub-code":                  {"15", "what", "a code that OneID does not know", StopStream, unknownTries},
+		"unknown":                                   {"15", "", "a code that OneID does not know", StopStream, 3},
+		"unknown, with a sub-code":                  {"15", "what", "a code that OneID does not know", StopStream, 3},
 	} {
 		got := codes.Find(c.system, c.sub)
 		if got.Text != c.text || got.Class != c.class || got.Tries != c.tries {

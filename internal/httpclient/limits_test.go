@@ -533,3 +533,32 @@ func TestWhoCallsNeedsSome(t *testing.T) {
 		}
 	})
 }
+
+// What was refused at the same time does not come back at the same time: to the wait
+// that the platform asks for a tenth at most is added, another each time.
+func TestAThrottleIsJittered(t *testing.T) {
+	const asked = 100 * time.Second
+	waits := make(map[time.Duration]bool)
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			c, refused, start := timed(t, Config{}), false, time.Now()
+			if _, err := c.Do(t.Context(), "m", form, func(Response) error {
+				if refused {
+					return nil
+				}
+				refused = true
+				return refusal{asked, true}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			wait := time.Since(start)
+			if wait < asked || wait > asked+asked/10+50*time.Millisecond {
+				t.Errorf("refused for %s and called again after %s", asked, wait)
+			}
+			waits[wait.Truncate(time.Second)] = true
+		})
+	}
+	if len(waits) < 4 {
+		t.Errorf("20 calls came back within the same %d seconds of the ten that they are spread over", len(waits))
+	}
+}
