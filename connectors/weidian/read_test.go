@@ -253,6 +253,36 @@ func TestRefundsComeFromOrdersWithoutTheRight(t *testing.T) {
 	}
 }
 
+// Without the right to the list of refunds all streams are read: a warning, and a fault
+// beside another one.
+func TestCheckWithoutTheRefundList(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		code   int
+		of     string
+		lesser bool
+	}{
+		"no right to refunds":         {10009, refundListing.method, true},
+		"no such method":              {10011, refundListing.method, true},
+		"no right to anything":        {10009, "", false},
+		"no right to orders":          {10009, orderListing.method, false},
+		"a list of refunds that ails": {20046, refundListing.method, false},
+	} {
+		f, c := newFake(t, Config{}, 1)
+		f.before = func(method string, _ int, _ string, w http.ResponseWriter) bool {
+			if tc.of != "" && method != tc.of {
+				return false
+			}
+			answer(w, tc.code, nil)
+			return true
+		}
+		var lesser *connectors.LesserError
+		if err := c.Check(t.Context()); err == nil || errors.As(err, &lesser) != tc.lesser || tc.lesser && !strings.Contains(err.Error(), "until the app has the right to "+refundListing.method) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestErrorsHoldNoSecret(t *testing.T) {
 	t.Parallel()
 	f, c := newFake(t, Config{AccessToken: "token-secret"}, 1)
