@@ -80,6 +80,7 @@ func TestDecryptRefusedInside(t *testing.T) {
 		"the quota of each":            {`{"decrypt_infos":[{"auth_id":"1","cipher_text":"` + phone + `","err_no":300003}],"custom_err":{"err_code":0}}`, "", true, true},
 		"the quota after one":          {`{"decrypt_infos":[` + opened + `],"custom_err":{"err_code":300003}}`, "opened", false, false},
 		"nothing could be opened":      {`{"decrypt_infos":[],"custom_err":{"err_code":300008}}`, "failed", false, false},
+		"a text with an error":         {`{"decrypt_infos":[{"auth_id":"1","cipher_text":"` + phone + `","decrypt_text":"13900000001","err_no":300008}]}`, "failed", false, false},
 		"another code":                 {`{"decrypt_infos":[],"custom_err":{"err_code":300010}}`, "", false, true},
 		"a custom_err of another form": {`{"decrypt_infos":[` + opened + `],"custom_err":""}`, "opened", false, false},
 	} {

@@ -149,6 +149,18 @@ func TestDetailsThatSayLess(t *testing.T) {
 	}
 }
 
+// An after-sale has priority while somebody waits for the platform's arbitration.
+func TestArbitration(t *testing.T) {
+	t.Parallel()
+	for state, waits := range map[string]bool{"0": false, "1": true, "2": false, "3": false, "4": true, "5": true, "255": false} {
+		raw := `{"doudian_open_id":"b","aftersale":{"aftersale_info":{"aftersale_id":"1","update_time":1,"arbitrate_status":` + state + `},"order_info":{"shop_order_id":"6"}}}`
+		list, err := mapRecord(recordOf(Aftersales, []byte(raw)))
+		if err != nil || (list[1].GetTicket().GetPriority() == "arbitration") != waits {
+			t.Errorf("%s: %v, %v", state, list, err)
+		}
+	}
+}
+
 func FuzzMap(f *testing.F) {
 	streams := []string{Orders, Users, Aftersales, Services}
 	for i, stream := range streams {
