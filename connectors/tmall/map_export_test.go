@@ -101,3 +101,27 @@ func TestExportedWithoutStatus(t *testing.T) {
 		}
 	}
 }
+
+// The time in a file's name is that of the seller's clock, which decides which of two
+// exports is newer.
+func TestExportNamed(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"ExportOrderList202405200930.csv":          "2024-05-20T01:30:00Z",
+		"ExportItemlList202405202359.csv":          "2024-05-20T15:59:00Z",
+		"ExportOrderList202405200030(1).xlsx":      "2024-05-19T16:30:00Z",
+		"ExportOrderDetailList20240520093015.xlsx": "2024-05-20T01:30:00Z",
+		"ExportOrderList20240520.csv":              "",
+		"ExportOrderList202413200930.csv":          "",
+		"OrderList202405200930.csv":                "",
+		"订单.csv":                                   "",
+	} {
+		got := ""
+		if at := exportNamed(name); !at.IsZero() {
+			got = at.UTC().Format(time.RFC3339)
+		}
+		if got != want {
+			t.Errorf("%s is of %q, want %q", name, got, want)
+		}
+	}
+}
