@@ -177,3 +177,29 @@ func TestMaskedIdsAreNoAccounts(t *testing.T) {
 		}
 	}
 }
+
+// Whoever bought is in the list of members, and is one from grade 1 on; a nick that the
+// platform does not mask is a person's, and is left out.
+func TestWhoIsAMember(t *testing.T) {
+	t.Parallel()
+	m := mapper{shop: "s", appKey: "1"}
+	for name, c := range map[string]struct {
+		fields      string
+		member      bool
+		level, nick string
+	}{
+		"a buyer":               {`"grade":0`, false, "", ""},
+		"no grade":              {`"buyer_nick":"t**"`, false, "", "t**"},
+		"of a grade":            {`"grade":"2","grade_name":"高级会员"`, true, "高级会员", ""},
+		"of one without a name": {`"grade":4`, true, "4", ""},
+		"a nick in clear":       {`"grade":1,"buyer_nick":"测试甲"`, true, "1", ""},
+	} {
+		list, err := m.mapRecord(connectors.Record{Stream: Users, Raw: []byte(`{"member":{"ouid":"AAG1",` + c.fields + `},"as_of":"2024-05-20T00:00:00Z"}`)})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if u := list[0].GetUser(); u.GetMember() != c.member || u.GetMemberLevel() != c.level || u.GetNick() != c.nick {
+			t.Errorf("%s: member %t of level %q, nick %q", name, u.GetMember(), u.GetMemberLevel(), u.GetNick())
+		}
+	}
+}
