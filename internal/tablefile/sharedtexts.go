@@ -30,7 +30,7 @@ func (f *Files) readTexts(part *zip.File, held bool) (*sharedTexts, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer m.Close()
+	defer m.close()
 	if !held && part.UncompressedSize64 > inMemory {
 		if texts.texts.file, err = nameless(f.Temp); err == nil {
 			texts.ends.file, err = nameless(f.Temp)

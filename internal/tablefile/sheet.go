@@ -69,7 +69,7 @@ func (m *markup) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (m *markup) Close() error { return m.in.Close() }
+func (m *markup) close() { m.in.Close() }
 
 // next gives the next token, and io.EOF after the last. An element that ends is
 // still among those that are open.

@@ -52,7 +52,7 @@ func ours(t testing.TB, book []byte) (rows [][]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	defer m.close()
 	r := rowReader{m: m, texts: b.texts}
 	for {
 		cells, err := r.next()

@@ -216,7 +216,7 @@ func elements(part *zip.File, visit func(xml.StartElement) error) error {
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	defer m.close()
 	for {
 		token, err := m.next()
 		if errors.Is(err, io.EOF) {
@@ -290,7 +290,7 @@ func keepsDigits(part *zip.File) bool {
 	if err != nil {
 		return false // who reads it says what is wrong
 	}
-	defer m.Close()
+	defer m.close()
 	r := &rowReader{m: m}
 	for {
 		cells, err := r.next()
@@ -379,7 +379,7 @@ func (f *Files) sheet(ctx context.Context, book *book, part *zip.File, from sour
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, err)
 	}
-	defer m.Close()
+	defer m.close()
 	s := &sheetReader{ctx: ctx, rows: rowReader{m: m, texts: book.texts}, options: f.Options, book: book}
 	type numbered struct {
 		line  int

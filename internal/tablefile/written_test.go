@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	cryptzip "github.com/yeka/zip"
 )
 
 // A file is as old as the clock on the wall said where its zip was made, unless the
@@ -14,30 +16,41 @@ import (
 func TestWhenAFileOfAZipWasWritten(t *testing.T) {
 	t.Parallel()
 	morning := time.Date(2026, 11, 11, 1, 30, 0, 0, time.UTC) // 09:30 in Shanghai
-	const dosDate, dosTime = (2026-1980)<<9 | 11<<5 | 11, 9<<11 | 30<<5
+	wall := time.Date(2026, 11, 11, 9, 30, 0, 0, time.UTC)    // of no zone, as a clock on a wall shows it
 	for name, c := range map[string]struct {
-		header zip.FileHeader
-		zipped time.Time
-		want   time.Time
+		moment, wall time.Time
+		extra        []byte
+		zipped, want time.Time
 	}{
-		"a wall clock":           {zip.FileHeader{ModifiedDate: dosDate, ModifiedTime: dosTime}, morning.Add(time.Hour), morning},
-		"a moment":               {zip.FileHeader{Modified: morning}, morning.Add(time.Hour), morning},
-		"a moment of a zone":     {zip.FileHeader{Modified: morning.In(time.FixedZone("", -5*60*60))}, morning.Add(time.Hour), morning},
-		"a clock that is ahead":  {zip.FileHeader{ModifiedDate: dosDate, ModifiedTime: dosTime}, morning.Add(-time.Minute), morning.Add(-time.Minute)},
-		"no time":                {zip.FileHeader{}, morning, morning},
-		"other fields beside it": {zip.FileHeader{ModifiedDate: dosDate, ModifiedTime: dosTime, Extra: []byte{0x75, 0x70, 2, 0, 1, 1}}, morning.Add(time.Hour), morning},
+		"a wall clock":           {wall: wall, zipped: morning.Add(time.Hour), want: morning},
+		"a moment":               {moment: morning, zipped: morning.Add(time.Hour), want: morning},
+		"a moment of a zone":     {moment: morning.In(time.FixedZone("", -5*60*60)), zipped: morning.Add(time.Hour), want: morning},
+		"a clock that is ahead":  {wall: wall, zipped: morning.Add(-time.Minute), want: morning.Add(-time.Minute)},
+		"no time":                {zipped: morning, want: morning},
+		"other fields beside it": {wall: wall, extra: []byte{0x75, 0x70, 2, 0, 1, 1}, zipped: morning.Add(time.Hour), want: morning},
 	} {
-		c.header.Name = "a.csv"
 		var packed bytes.Buffer
-		w := zip.NewWriter(&packed)
-		entry, err := w.CreateHeader(&c.header)
+		var entry io.Writer
+		var err error
+		var done io.Closer
+		if c.wall.IsZero() {
+			w := zip.NewWriter(&packed)
+			entry, err = w.CreateHeader(&zip.FileHeader{Name: "a.csv", Modified: c.moment})
+			done = w
+		} else { // the standard library's writer tells no wall clock
+			w := cryptzip.NewWriter(&packed)
+			header := &cryptzip.FileHeader{Name: "a.csv", Extra: c.extra}
+			header.SetModTime(c.wall)
+			entry, err = w.CreateHeader(header)
+			done = w
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.WriteString(entry, "no\n1\n"); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Close(); err != nil {
+		if err := done.Close(); err != nil {
 			t.Fatal(err)
 		}
 		path := put(t, t.TempDir(), "a.zip", packed.Bytes())

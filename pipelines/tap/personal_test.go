@@ -83,7 +83,7 @@ func TestBodiesNameNobody(t *testing.T) {
 				if len(items) > 0 && items[0][text] != nil {
 					value = items[0][text]
 				}
-				if clear := value == written; clear != (personal || slices.Contains(open, text)) || value == nil {
+				if readable := value == written; readable != (personal || slices.Contains(open, text)) || value == nil {
 					t.Errorf("%s of a %s leaves as %q (personal %t)", text, name, value, personal)
 				}
 			}

@@ -33,7 +33,7 @@ func TestMaskedShowsTheDistrictAtMost(t *testing.T) {
 		each(Masked(p), func(m protoreflect.Message, f protoreflect.FieldDescriptor) {
 			seen++
 			shown := m.Get(f).String()
-			if clear := strings.Contains(shown, value); clear != slices.Contains(open, string(f.Name())) {
+			if readable := strings.Contains(shown, value); readable != slices.Contains(open, string(f.Name())) {
 				t.Errorf("%s of %q shows %q", f.Name(), value, shown)
 			}
 		})
