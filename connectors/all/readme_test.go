@@ -12,7 +12,8 @@ import (
 // known are the methods of each platform that OneID knows of: those of its
 // simulator, and those that no simulator serves.
 var known = map[string][]string{
-	"douyin": {"pigeon.workOrderNotify", "order.getUserOrderList", "order.searchByReceiver", "record_logs_list", "arbitrate_info", "飞鸽"},
+	"douyin": {"pigeon.workOrderNotify", "order.getUserOrderList", "order.searchByReceiver", "record_logs_list", "arbitrate_info", "飞鸽",
+		"security.batchReportOrderSecurityEvent", "order.ordeReportList"},
 	"tmall": {
 		"tmall.servicecenter.workcard.querybyseller", "taobao.jushita.jdp.user.add", "taobao.traderates.get", "taobao.wangwang.eservice.chatpeers.get",
 		"taobao.opensecurity.isv.uid.get", "taobao.top.oaid.client.decrypt", "taobao.user.openuid.getbynick", "taobao.refund.status.get",
