@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"identity/evaluate":          {"identity"},
 	"connectors":                 {"schemas/events"},
 	"connectors/simulator":       {"schemas/events"},
-	"connectors/conformance":     {"connectors", "connectors/simulator", "schemas/events", "internal/golden"},
+	"connectors/conformance":     {"connectors", "connectors/simulator", "schemas/events", "internal/golden", "internal/httpclient"},
 	"connectors/all":             {"connectors/...", "schemas/events", "internal/httpclient"},
 	"connectors/...":             {"connectors", "schemas/events", "internal/httpclient", "internal/tablefile"},
 	"internal/...":               {"schemas/..."},
