@@ -31,6 +31,7 @@ type importCmd struct {
 	Shop         string   `help:"PLATFORM/SHOP that the rows belong to, if the mapping does not say so." placeholder:"PLATFORM/SHOP"`
 	Mapping      string   `help:"YAML file that says which column is what; without one the files are what the platform's back-office exports." placeholder:"FILE"`
 	Kind         string   `help:"What a row is, if the mapping does not say so: orders, users, tickets or spend. Without a mapping the columns bear OneID's own names then." enum:"orders,users,tickets,spend," default:""`
+	NewShop      bool     `help:"The shop is none of those that oneid.yaml names of its platform, and is meant."`
 	PasswordFile string   `help:"File with the password of encrypted zips and workbooks; or set ONEID_IMPORT_PASSWORD." placeholder:"FILE" type:"path"`
 	Guess        bool     `help:"Write a first mapping for the file to standard output, with comments, and load nothing."`
 	JSON         bool     `help:"Print one JSON object with the counts."`
@@ -42,7 +43,7 @@ type importCmd struct {
 
 // Help shows below the usage.
 func (importCmd) Help() string {
-	return "Loads the rows through Kafka and identity resolution, and ends when they are in the views. Importing a file again changes nothing. A bad row goes to the dead letter, is listed with its line, and the rest is loaded.\n\nWhat the back-offices of Tmall, Douyin and Weidian export is recognised by its columns: give the files as they are, an order list before its details or in one command. An order that the platform's API gives, too, stays one order, and what the API says of it stays. Cut off (Ctrl-C), the same command goes on from where it was.\n\nAny other file needs a mapping: --guess writes a first one, and deploy/examples has more.\n\nExit code: 0 all rows loaded, 3 some were refused, 1 failed, 2 the command line is wrong.\n\nTry: oneid import --mapping deploy/examples/purchases/mapping.yaml deploy/examples/purchases/purchases.csv"
+	return "Loads the rows through Kafka and identity resolution, and ends when they are in the views. Importing a file again changes nothing. A bad row goes to the dead letter, is listed with its line, and the rest is loaded.\n\nWhat the back-offices of Tmall, Douyin and Weidian export is recognised by its columns: give the files as they are, an order list before its details or in one command. An order that the platform's API gives, too, stays one order, and what the API says of it stays. Cut off (Ctrl-C), the same command goes on from where it was.\n\nA shop that oneid.yaml does not name, where it names others of the platform, is refused: what is loaded into it would never meet what the API gives. --new-shop says that it is one more.\n\nAny other file needs a mapping: --guess writes a first one, and deploy/examples has more.\n\nExit code: 0 all rows loaded, 3 some were refused, 1 failed, 2 the command line is wrong.\n\nTry: oneid import --mapping deploy/examples/purchases/mapping.yaml deploy/examples/purchases/purchases.csv"
 }
 
 // importReport is what --json prints.
@@ -120,7 +121,27 @@ func (c importCmd) load(ctx context.Context, f folder, files tablefile.Files) er
 	if err != nil {
 		return err
 	}
+	if err := c.checkShop(f, cfg.Exports.Platform, cfg.Shop); err != nil {
+		return err
+	}
 	return c.byExports(ctx, f, cfg)
+}
+
+// checkShop refuses a shop that the settings do not name where they name others of
+// its platform, unless it was said to be one more.
+func (c importCmd) checkShop(f folder, platform, shop string) error {
+	if err := connectors.CheckShop(shop); err != nil || c.NewShop {
+		return err
+	}
+	settings, err := loadSettings(string(f))
+	if err != nil {
+		return err
+	}
+	named := make([]string, len(settings.Shops))
+	for i, s := range settings.Shops {
+		named[i] = s.Platform + "/" + s.Shop
+	}
+	return checkNamed(platform+"/"+shop, named)
 }
 
 // exported says of which shop's back-office the files are.
@@ -200,6 +221,9 @@ func tempFolder() (string, error) {
 func (c importCmd) byMapping(ctx context.Context, f folder, files tablefile.Files) (err error) {
 	mapping, err := c.mapping(ctx, files)
 	if err != nil {
+		return err
+	}
+	if err := c.checkShop(f, mapping.Platform, mapping.Shop); err != nil {
 		return err
 	}
 	var report importReport

@@ -196,6 +196,61 @@ func TestImportBadLines(t *testing.T) {
 	}
 }
 
+// Where the settings name shops of a platform, a file is loaded into one of them, or into
+// one that was said to be another.
+func TestImportShop(t *testing.T) {
+	t.Parallel()
+	in, dir := t.TempDir(), begunFolder(t)
+	file, err := os.OpenFile(filepath.Join(dir, settingsFile), os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(file, "\nshops:\n  - platform: tmall\n    shop: my-flagship\n  - platform: tmall\n    shop: second\n  - platform: weidian\n    shop: '1'\n")
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	orders, users, mapping := filepath.Join(in, "orders.csv"), filepath.Join(in, "users.csv"), filepath.Join(in, "mapping.yaml")
+	writeText(t, orders, "订单编号,买家应付货款,买家实际支付金额,订单状态,订单创建时间,订单付款时间\n")
+	writeText(t, users, "account\nb1\n")
+	writeText(t, mapping, "platform: tmall\nshop: my-flagshp\nkind: users\ncolumns: {account: account}\n")
+	for name, c := range map[string]struct {
+		args  []string
+		texts []string
+	}{
+		"a typo, by export":       {[]string{"--shop", "tmall/my-flagshp", orders}, []string{"tmall/my-flagshp", "tmall/my-flagship, tmall/second", "hint: ", "--new-shop"}},
+		"a typo, by kind":         {[]string{"--shop", "tmall/my-flagshp", "--kind", "users", users}, []string{"tmall/my-flagshp", "tmall/my-flagship, tmall/second"}},
+		"a typo, by mapping":      {[]string{"--mapping", mapping, users}, []string{"tmall/my-flagshp", "tmall/my-flagship, tmall/second"}},
+		"a space":                 {[]string{"--shop", "tmall/ ", "--new-shop", orders}, []string{"name is empty"}},
+		"a line break":            {[]string{"--shop", "tmall/my\nflagship", "--new-shop", orders}, []string{"nobody sees"}},
+		"a line break, by kind":   {[]string{"--shop", "tmall/my\nflagship", "--new-shop", "--kind", "users", users}, []string{"nobody sees"}},
+		"a folder":                {[]string{"--shop", "tmall/..", "--new-shop", orders}, []string{"is none"}},
+		"a space behind the name": {[]string{"--shop", "tmall/my-flagship ", orders}, []string{"ends with a space"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wantRefused(t, oneid(t, append([]string{"import", "--dir", dir}, c.args...)...), 1, c.texts...)
+		})
+	}
+	for name, c := range map[string]struct {
+		cmd            importCmd
+		platform, shop string
+	}{
+		"one that is named":             {importCmd{}, "tmall", "second"},
+		"one more":                      {importCmd{NewShop: true}, "tmall", "third"},
+		"of a platform without any":     {importCmd{}, "douyin", "4463798"},
+		"of a file's own":               {importCmd{}, "file", "counter"},
+		"of a platform that begins so":  {importCmd{}, "tmall2", "x"},
+		"of another that has that name": {importCmd{}, "weidian", "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := c.cmd.checkShop(folder(dir), c.platform, c.shop); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestImportRefuses(t *testing.T) {
 	t.Parallel()
 	in := t.TempDir()

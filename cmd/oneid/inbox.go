@@ -37,9 +37,17 @@ type inbox struct {
 // importFolder loads the files of a watched folder. While one lies in failed the run
 // has failed, whatever else it loaded: somebody has to mend it or take it away.
 func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) error {
-	c := importCmd{Shop: p.Shop}
+	c := importCmd{Shop: p.Shop, NewShop: p.NewShop}
 	if p.Mapping != "" {
 		c.Mapping = n.folder.resolve(p.Mapping)
+		// A fault of the mapping is none of the files, which wait.
+		mapping, err := c.mapping(ctx, tablefile.Files{})
+		if err != nil {
+			return err
+		}
+		if err := c.checkShop(n.folder, mapping.Platform, mapping.Shop); err != nil {
+			return err
+		}
 	}
 	c.inside = func(ctx context.Context, report *importReport, load func(context.Context, *node, *progress) error) error {
 		err := load(ctx, n, newProgress(true))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"oneid/connectors"
 	"oneid/internal/config"
 	"oneid/pipelines/schedule"
 )
@@ -46,6 +47,7 @@ type PipelineSettings struct {
 	WithKeys bool            `yaml:"with_keys" doc:"backup puts the keys into it too: whoever has it can read all personal data."`
 	Folder   string          `yaml:"folder" doc:"Folder of which import loads each file once, and moves it to done/ or failed/ in it."`
 	Shop     string          `yaml:"shop" doc:"PLATFORM/SHOP of what import loads, if no mapping says so."`
+	NewShop  bool            `yaml:"new_shop" doc:"The shop of import is none of those that oneid.yaml names of its platform, and is meant."`
 	Mapping  string          `yaml:"mapping" doc:"Mapping of what import loads; none means what the platform's back-office exports."`
 }
 
@@ -184,9 +186,14 @@ func parsePipeline(file string, data []byte, zone string, shops []shop) (pipelin
 	p.folderLine, p.folderColumn = config.Locate(data, "folder")
 	p.checkTask(fault)
 	p.checkSchedule(zone, fault)
-	for key, given := range map[string]bool{"shops": len(p.Shops) > 0, "streams": len(p.Streams) > 0, "repair": p.Repair, "to": p.To != "", "with_keys": p.WithKeys, "folder": p.Folder != "", "shop": p.Shop != "", "mapping": p.Mapping != ""} {
+	for key, given := range map[string]bool{"shops": len(p.Shops) > 0, "streams": len(p.Streams) > 0, "repair": p.Repair, "to": p.To != "", "with_keys": p.WithKeys, "folder": p.Folder != "", "shop": p.Shop != "", "new_shop": p.NewShop, "mapping": p.Mapping != ""} {
 		if of := keysOfTasks[key]; given && !slices.Contains(of, p.Task) {
 			fault(key, "is of %s, and the task is %s", strings.Join(of, ", "), p.Task)
+		}
+	}
+	if p.Task == taskImport && p.Shop != "" {
+		if err := p.checkShop(shops); err != nil {
+			fault("shop", "is %s: %v", p.Shop, err)
 		}
 	}
 	for i, name := range p.Shops {
@@ -209,7 +216,20 @@ func parsePipeline(file string, data []byte, zone string, shops []shop) (pipelin
 // keysOfTasks are the keys that are of some tasks alone.
 var keysOfTasks = map[string][]string{
 	"shops": {taskPull, taskReconcile, taskReplay}, "streams": {taskPull, taskReplay}, "repair": {taskReconcile},
-	"to": {taskBackup}, "with_keys": {taskBackup}, "folder": {taskImport}, "shop": {taskImport}, "mapping": {taskImport},
+	"to": {taskBackup}, "with_keys": {taskBackup}, "folder": {taskImport}, "shop": {taskImport}, "new_shop": {taskImport}, "mapping": {taskImport},
+}
+
+// checkShop says whether the shop of an import can be meant.
+func (p pipeline) checkShop(shops []shop) error {
+	_, shop, _ := strings.Cut(p.Shop, "/")
+	if err := connectors.CheckShop(shop); err != nil || p.NewShop {
+		return err
+	}
+	named := make([]string, len(shops))
+	for i, s := range shops {
+		named[i] = s.platform + "/" + s.name
+	}
+	return checkNamed(p.Shop, named)
 }
 
 // checkTask names the faults of what is to be done.

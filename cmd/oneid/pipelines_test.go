@@ -112,6 +112,7 @@ func TestPipelineSampleAndSchema(t *testing.T) {
 		t.Fatalf("there are %d files of pipelines (%v)", len(files), err)
 	}
 	shops := someShops(t)
+	shops = append(shops, shop{"tmall", "my-flagship", shops[0].connector})
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -155,6 +156,8 @@ func TestPipelineFaults(t *testing.T) {
 		"a key of others":    {"a.yaml", "task: pull\nevery: 1h\nto: backups\n", []string{"a.yaml:3:1: to is of backup"}},
 		"backup to nowhere":  {"a.yaml", "task: backup\nevery: 1h\n", []string{"to is missing"}},
 		"import of nothing":  {"a.yaml", "task: import\nevery: 1h\n", []string{"folder is missing", "shop is missing"}},
+		"a shop with a typo": {"a.yaml", "task: import\nevery: 1h\nfolder: in\nshop: tmall/z\n", []string{"a.yaml:4:1: shop is tmall/z: oneid.yaml does not name a shop tmall/z, but tmall/s"}},
+		"a shop of a space":  {"a.yaml", "task: import\nevery: 1h\nfolder: in\nshop: 'tmall/ '\nnew_shop: true\n", []string{"a.yaml:4:1: shop is", "empty"}},
 		"a taken name":       {"pull.yaml", "task: pull\nevery: 1h\n", []string{"choose another name"}},
 		"a strange name":     {"Nightly Run.yaml", "task: pull\nevery: 1h\n", []string{"whose name is not of small letters"}},
 	} {

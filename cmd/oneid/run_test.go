@@ -51,7 +51,7 @@ func TestRunAndStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeText(t, filepath.Join(dir, pipelinesFolder, "users.yaml"), "task: pull\nevery: 3s\nstreams: [users]\n")
-	writeText(t, filepath.Join(dir, pipelinesFolder, "inbox.yaml"), "task: import\nevery: 1h\nfolder: inbox\nshop: tmall/till\nmapping: till.yaml\n")
+	writeText(t, filepath.Join(dir, pipelinesFolder, "inbox.yaml"), "task: import\nevery: 1h\nfolder: inbox\nshop: tmall/till\nnew_shop: true\nmapping: till.yaml\n")
 	p, _ := up(t, dir)
 	eventually(t, time.Minute, "all streams were pulled", func() (bool, string) {
 		a := oneid(t, "status", "--dir", dir, "--json")

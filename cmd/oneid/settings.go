@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"oneid/connectors"
 	"oneid/internal/config"
 	"oneid/internal/kafka"
 	"oneid/pipelines/deliver"
@@ -324,6 +325,10 @@ func (s *Settings) validate(data []byte) error {
 			fault(key, "needs both platform and shop")
 		case seen[name]:
 			fault(key, "is %s, which stands there twice", name)
+		default:
+			if err := connectors.CheckShop(shop.Shop); err != nil {
+				fault(key+".shop", "is wrong: %v", err)
+			}
 		}
 		seen[name] = true
 	}

@@ -74,6 +74,45 @@ type settingsSchema struct {
 	} `json:"properties"`
 }
 
+// unnamedError says that files are of a shop that the settings do not name, though
+// they name shops of its platform: what is loaded into it never meets what the API
+// gives.
+type unnamedError struct {
+	shop  string   // PLATFORM/SHOP
+	named []string // those of its platform
+}
+
+func (e unnamedError) Error() string {
+	return fmt.Sprintf("%s does not name a shop %s, but %s", settingsFile, e.shop, strings.Join(e.named, ", "))
+}
+
+// Code names the kind of error for CLI and API.
+func (unnamedError) Code() string { return "shop.unnamed" }
+
+// Hint says what to do.
+func (unnamedError) Hint() string {
+	return "name the shop as there, so that an order by file and by API is one; or say that it is another one: --new-shop, in a pipeline new_shop: true"
+}
+
+// checkNamed says whether what is loaded for a shop may be of that one: named are the
+// shops of the settings, as PLATFORM/SHOP. Of a platform without any all may.
+func checkNamed(name string, named []string) error {
+	platform, _, _ := strings.Cut(name, "/")
+	var same []string
+	for _, other := range named {
+		if other == name {
+			return nil
+		}
+		if strings.HasPrefix(other, platform+"/") {
+			same = append(same, other)
+		}
+	}
+	if len(same) == 0 {
+		return nil
+	}
+	return unnamedError{name, same}
+}
+
 // secretsOf are the settings of a connector that must not stand in YAML.
 func secretsOf(spec connectors.Spec) map[string]bool {
 	var schema settingsSchema

@@ -52,8 +52,8 @@ var _ connectors.Connector = (*Export)(nil)
 
 // NewExport makes the connector; it opens nothing yet.
 func NewExport(cfg ExportConfig) (*Export, error) {
-	if cfg.Shop == "" || strings.Contains(cfg.Shop, "/") {
-		return nil, errors.New("file: the shop must be written PLATFORM/SHOP, such as tmall/my-flagship")
+	if err := connectors.CheckShop(cfg.Shop); err != nil {
+		return nil, fmt.Errorf("file: %w: write PLATFORM/SHOP, such as tmall/my-flagship", err)
 	}
 	if cfg.PageRows <= 0 {
 		cfg.PageRows = 1000

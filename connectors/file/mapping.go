@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/parser"
 
+	"oneid/connectors"
 	"oneid/internal/tablefile"
 )
 
@@ -234,9 +235,8 @@ func (m *Mapping) validate() (faults []fault) {
 	}
 	if m.Shop == "" {
 		wrong("shop", "shop is missing: give a name that stands in every account")
-	}
-	if strings.Contains(m.Shop, "/") || strings.Contains(m.Platform, "/") {
-		wrong("shop", "platform and shop must not hold a slash")
+	} else if err := connectors.CheckShop(m.Shop); err != nil {
+		wrong("shop", "%v", err)
 	}
 	if len(m.Currency) != 3 || strings.ToUpper(m.Currency) != m.Currency {
 		wrong("currency", "currency must be a code such as CNY or USD")
