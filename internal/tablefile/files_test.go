@@ -320,6 +320,11 @@ func farRight(rows int) string {
 	return b.String() + `</sheetData></worksheet>`
 }
 
+// rowOf is a sheet with a row of cells.
+func rowOf(cells string) string {
+	return `<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row>` + cells + `</row></sheetData></worksheet>`
+}
+
 // bookXML is the list of n sheets of a workbook, each with the relation that of
 // says.
 func bookXML(properties string, n int, of func(int) int) string {
@@ -429,6 +434,10 @@ func TestFilesMadeToHarm(t *testing.T) {
 		"entities in a relation": {tampered(t, "xl/_rels/workbook.xml.rels", ` <!-- x --> <!DOCTYPE x SYSTEM "http://127.0.0.1/x"><Relationships/>`), "", ErrEntities, "entities"},
 		"a workbook's bomb":      {bookBomb(t, 80<<20), "", ErrBomb, "bomb"},
 		"cells far to the right": {tampered(t, "xl/worksheets/sheet1.xml", farRight(20_000)), "", ErrBomb, "bomb"},
+		"empty cells far off":    {tampered(t, "xl/worksheets/sheet1.xml", strings.ReplaceAll(farRight(20_000), "<v>1</v>", "")), "", ErrBomb, "bomb"},
+		"one text in many cells": {tampered(t, "xl/sharedStrings.xml", "<sst><si><t>"+strings.Repeat("a", 1<<20)+"</t></si></sst>", "xl/worksheets/sheet1.xml", rowOf(strings.Repeat(`<c t="s"><v>0</v></c>`, 16_000))), "", nil, "texts of a row of it are larger"},
+		"a text of many pieces":  {tampered(t, "xl/worksheets/sheet1.xml", rowOf(`<c><v>`+strings.Repeat(strings.Repeat("1", 1<<20)+"<!-- -->", 20)+`</v></c>`)), "", nil, "texts of a row of it are larger"},
+		"a shared one of them":   {tampered(t, "xl/sharedStrings.xml", "<sst><si>"+strings.Repeat("<r><t>"+strings.Repeat("a", 1<<20)+"</t></r>", 20)+"</si></sst>"), "", nil, "texts of a row of it are larger"},
 		"in a zip that says 1:1": {left(t, "a.xlsx", bookBomb(t, 80<<20)), "", ErrBomb, "bomb"},
 		"under a password":       {sealed(t, bookBomb(t, 80<<20), "s3cret"), "s3cret", ErrBomb, "bomb"},
 		"sealed entities":        {sealed(t, tampered(t, "xl/worksheets/sheet1.xml", `<!DOCTYPE x [<!ENTITY x "y">]>`+sheetXML), "s3cret"), "s3cret", ErrEntities, "entities"},

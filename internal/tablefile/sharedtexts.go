@@ -3,6 +3,7 @@ package tablefile
 import (
 	"archive/zip"
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/xml"
 	"errors"
@@ -21,12 +22,12 @@ type sharedTexts struct {
 
 // readTexts reads the shared texts of a workbook; part is nil if it has none. In
 // memory, where held is set or they are few.
-func (f *Files) readTexts(part *zip.File, held bool) (*sharedTexts, error) {
+func (f *Files) readTexts(ctx context.Context, part *zip.File, held bool) (*sharedTexts, error) {
 	texts := new(sharedTexts)
 	if part == nil {
 		return texts, nil
 	}
-	m, err := openMarkup(part)
+	m, err := openMarkup(ctx, part)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +66,9 @@ func (s *sharedTexts) fill(m *markup) error {
 			}
 		case xml.CharData:
 			if len(m.open) > inText && m.open[len(m.open)-1] == "t" && !m.within("rPh") {
+				if text.Len()+len(token) > mostToken {
+					return m.broken(": " + errToken.Error())
+				}
 				text.Write(token)
 			}
 		case xml.EndElement:

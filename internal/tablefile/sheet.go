@@ -3,6 +3,7 @@ package tablefile
 import (
 	"archive/zip"
 	"bufio"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -26,13 +27,13 @@ const (
 const (
 	mostNested  = 64
 	mostColumns = 16_384
-	mostToken   = 4 << 20 // bytes of one text or element
+	mostToken   = 4 << 20 // bytes of one element, and of the texts of one row
 )
 
 // What can be wrong with a part besides its XML.
 var (
 	errNesting = errors.New("its elements do not close as they should")
-	errToken   = fmt.Errorf("a text of it is larger than %d MiB", mostToken>>20)
+	errToken   = fmt.Errorf("the texts of a row of it are larger than %d MiB", mostToken>>20)
 	errColumn  = fmt.Errorf("a cell of it lies beyond column %d", mostColumns)
 	errText    = errors.New("a cell of it names a shared text that there is not")
 )
@@ -40,6 +41,7 @@ var (
 // markup reads the XML of a part of a workbook to its end: one that breaks off, or
 // whose elements do not close, has an error and no end.
 type markup struct {
+	ctx  context.Context //nolint:containedctx // a reader has no other way to be stopped; it lives as long as one call
 	part string
 	in   io.ReadCloser
 	d    *xml.Decoder
@@ -49,18 +51,21 @@ type markup struct {
 }
 
 // openMarkup opens a part. The caller closes it.
-func openMarkup(part *zip.File) (*markup, error) {
+func openMarkup(ctx context.Context, part *zip.File) (*markup, error) {
 	in, err := part.Open()
 	if err != nil {
 		return nil, fmt.Errorf("it is damaged: %w", err)
 	}
-	m := &markup{part: path.Base(part.Name), in: in}
+	m := &markup{ctx: ctx, part: path.Base(part.Name), in: in}
 	m.d = decoderOf(bufio.NewReaderSize(m, 1<<16))
 	return m, nil
 }
 
 // Read is for the decoder.
 func (m *markup) Read(p []byte) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		return 0, err
+	}
 	if m.left <= 0 {
 		return 0, errToken
 	}
@@ -79,6 +84,8 @@ func (m *markup) next() (xml.Token, error) {
 	switch {
 	case errors.Is(err, io.EOF) && len(m.open) == 0:
 		return nil, io.EOF
+	case m.ctx.Err() != nil:
+		return nil, m.ctx.Err()
 	case err != nil: // the decoder's own may repeat a value
 		cause := ""
 		if errors.Is(err, errToken) {
@@ -134,6 +141,7 @@ type rowReader struct {
 	// number is that of the row, from 1.
 	number int
 	cells  []cell
+	size   int // bytes of the row's texts so far
 }
 
 // next gives the next row; its cells are valid until it is called again. After the
@@ -161,7 +169,7 @@ func (r *rowReader) next() ([]cell, error) {
 
 // row reads the cells of a row that has begun.
 func (r *rowReader) row() ([]cell, error) {
-	r.cells = r.cells[:0]
+	r.cells, r.size = r.cells[:0], 0
 	for {
 		token, err := r.m.next()
 		if err != nil {
@@ -196,6 +204,9 @@ func (r *rowReader) cell(at, kind string) error {
 		}
 		switch token := token.(type) {
 		case xml.CharData:
+			if r.size += len(token); r.size > mostToken {
+				return r.m.broken(": " + errToken.Error())
+			}
 			switch deep := r.m.open[inCell:]; {
 			case len(deep) == 1 && deep[0] == "v":
 				value.Write(token)
@@ -209,6 +220,9 @@ func (r *rowReader) cell(at, kind string) error {
 			c, err := r.read(kind, value.String(), inline.String())
 			if err != nil {
 				return r.m.broken(": " + err.Error())
+			}
+			if r.size += len(c.text); r.size > mostToken {
+				return r.m.broken(": " + errToken.Error())
 			}
 			for len(r.cells) <= column {
 				r.cells = append(r.cells, cell{})

@@ -44,11 +44,11 @@ func ours(t testing.TB, book []byte) (rows [][]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := f.open(z, int64(len(book)), true)
+	b, err := f.open(t.Context(), z, int64(len(book)), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := openMarkup(b.sheets[0].part)
+	m, err := openMarkup(t.Context(), b.sheets[0].part)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (f *Files) workbook(ctx context.Context, z *zip.Reader, size int64, held bo
 	err := vet(z, size)
 	var b *book
 	if err == nil {
-		b, err = f.open(z, size, held)
+		b, err = f.open(ctx, z, size, held)
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
@@ -138,20 +138,22 @@ var (
 
 // open reads what a workbook says of itself (ECMA-376 part 1, 18.2): as many sheets
 // as people make, each of a part of its own, that count their days as others do.
-func (f *Files) open(z *zip.Reader, size int64, held bool) (*book, error) {
+func (f *Files) open(ctx context.Context, z *zip.Reader, size int64, held bool) (*book, error) {
 	parts := make(map[string]*zip.File, len(z.File))
 	for _, part := range z.File {
 		parts[partName(part.Name)] = part
 	}
-	targets, err := targetsOf(parts["xl/_rels/workbook.xml.rels"])
+	targets, err := targetsOf(ctx, parts["xl/_rels/workbook.xml.rels"])
 	if err != nil {
 		return nil, err
 	}
-	b := &book{size: uint64(size), keepsDigits: sync.OnceValue(func() bool { return slices.ContainsFunc(z.File, keepsDigits) })}
+	b := &book{size: uint64(size), keepsDigits: sync.OnceValue(func() bool {
+		return slices.ContainsFunc(z.File, func(part *zip.File) bool { return keepsDigits(ctx, part) })
+	})}
 	if parts["xl/workbook.xml"] == nil {
 		return nil, errors.New("it is no workbook that can be read: the list of its sheets is missing")
 	}
-	err = elements(parts["xl/workbook.xml"], func(e xml.StartElement) error {
+	err = elements(ctx, parts["xl/workbook.xml"], func(e xml.StartElement) error {
 		switch e.Name.Local {
 		case "workbookPr":
 			if days := attribute(e, "date1904"); days == "1" || days == "true" {
@@ -181,7 +183,7 @@ func (f *Files) open(z *zip.Reader, size int64, held bool) (*book, error) {
 		}
 		seen[sheet.part] = true
 	}
-	b.texts, err = f.readTexts(parts["xl/sharedstrings.xml"], held)
+	b.texts, err = f.readTexts(ctx, parts["xl/sharedstrings.xml"], held)
 	return b, err
 }
 
@@ -192,12 +194,12 @@ func partName(name string) string {
 
 // targetsOf are the names of the parts of sheets, by the relations that lead to
 // them.
-func targetsOf(part *zip.File) (map[string]string, error) {
+func targetsOf(ctx context.Context, part *zip.File) (map[string]string, error) {
 	if part == nil {
 		return nil, errors.New("it is no workbook that can be read: nothing leads to its sheets")
 	}
 	targets := make(map[string]string)
-	return targets, elements(part, func(e xml.StartElement) error {
+	return targets, elements(ctx, part, func(e xml.StartElement) error {
 		if e.Name.Local != "Relationship" || !strings.HasSuffix(attribute(e, "Type"), "/worksheet") {
 			return nil
 		}
@@ -211,8 +213,8 @@ func targetsOf(part *zip.File) (map[string]string, error) {
 }
 
 // elements visits the elements of a small part.
-func elements(part *zip.File, visit func(xml.StartElement) error) error {
-	m, err := openMarkup(part)
+func elements(ctx context.Context, part *zip.File, visit func(xml.StartElement) error) error {
+	m, err := openMarkup(ctx, part)
 	if err != nil {
 		return err
 	}
@@ -285,8 +287,8 @@ func (b *book) long(digits string) (text string, sound bool) {
 
 // keepsDigits says whether a part is a sheet with a number that has digits which
 // were not rounded, up to where it breaks off.
-func keepsDigits(part *zip.File) bool {
-	m, err := openMarkup(part)
+func keepsDigits(ctx context.Context, part *zip.File) bool {
+	m, err := openMarkup(ctx, part)
 	if err != nil {
 		return false // who reads it says what is wrong
 	}
@@ -343,11 +345,11 @@ func (s *sheetReader) cells() ([]string, error) {
 		for i, c := range row {
 			cells[i] = s.cell(c)
 		}
+		if err := s.book.take(cells); err != nil { // also of those without text: they take time
+			return nil, err
+		}
 		for len(cells) > 0 && cells[len(cells)-1] == "" {
 			cells = cells[:len(cells)-1]
-		}
-		if err := s.book.take(cells); err != nil {
-			return nil, err
 		}
 		if len(cells) > 0 {
 			return cells, nil
@@ -375,7 +377,7 @@ func (f *Files) sheet(ctx context.Context, book *book, part *zip.File, from sour
 	if part == nil {
 		return visit.left(from.name, errors.New("it is a sheet without cells"))
 	}
-	m, err := openMarkup(part)
+	m, err := openMarkup(ctx, part)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, err)
 	}
