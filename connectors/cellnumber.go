@@ -4,8 +4,6 @@ import (
 	"errors"
 	"regexp"
 	"strings"
-
-	"oneid/internal/tablefile"
 )
 
 // What can be wrong with a cell that holds a number of something.
@@ -118,28 +116,4 @@ func CellNumbers(cell string) (numbers []string, err error) {
 		return nil, ErrNoNumber
 	}
 	return numbers, nil
-}
-
-// MaybeRuined says that a cell's number is not marked as text and ends as one of
-// which a spreadsheet kept 15 digits, or has the digits of a 64-bit float. One of
-// 18 digits in 50 is so by itself: the number alone tells nothing.
-func MaybeRuined(cell string) bool { return HasZeros(cell) || MaybeFloat(cell) }
-
-// HasZeros says that a cell's number is not marked as text and ends as one of
-// which a spreadsheet kept 15 digits. One of 18 digits in 1,000 does so by itself.
-func HasZeros(cell string) bool {
-	if !strings.HasSuffix(cell, "0") { // nearly all others
-		return false
-	}
-	return IsLong(cell) && strings.Trim(cell[spreadDigits:], "0") == ""
-}
-
-// MaybeFloat says that a cell's number is not marked as text and has the digits
-// of a 64-bit float: see tablefile.IsFloat.
-func MaybeFloat(cell string) bool { return IsLong(cell) && tablefile.IsFloat(cell) }
-
-// IsLong says that a cell is a number that is not marked as text, of more digits
-// than a spreadsheet keeps.
-func IsLong(cell string) bool {
-	return len(cell) > spreadDigits && digitsOnly(cell)
 }

@@ -188,7 +188,7 @@ func TestConnect(t *testing.T) {
 		}
 	}
 	// A right that only adds to a stream hides no consent that is needed soon.
-	if len(d.checks) != 4 || !strings.Contains(d.checks[0].Detail, threads) || !strings.Contains(d.checks[1].Hint, "oneid connect tmall --shop mine") {
+	if len(d.checks) != 5 || d.checks[0].Name != "pipelines" || !strings.Contains(d.checks[1].Detail, threads) || !strings.Contains(d.checks[2].Hint, "oneid connect tmall --shop mine") {
 		t.Errorf("doctor says %+v", d.checks)
 	}
 }

@@ -142,7 +142,7 @@ func TestFormulasLeaveAsTexts(t *testing.T) {
 	dir, in := begunFolder(t), t.TempDir()
 	const formula = "=cmd|' /C calc'!A0"
 	file := filepath.Join(in, "ExportOrderList202601031200.csv")
-	writeText(t, file, "订单编号,买家实际支付金额,订单状态,宝贝标题,订单创建时间\n=\"3700000000000000101\",8.00,=HYPERLINK(1),\""+formula+"\",2026-01-02 03:04:05\n")
+	writeText(t, file, "订单编号,买家实际支付金额,订单状态,宝贝标题,订单创建时间,订单付款时间\n=\"3700000000000000101\",8.00,=HYPERLINK(1),\""+formula+"\",2026-01-02 03:04:05,2026-01-02 03:05:05\n")
 	must(t, "import", "--dir", dir, "--shop", "tmall/s", file)
 	if got := one(t, dir, "SELECT title = '"+strings.ReplaceAll(formula, "'", "''")+"' FROM customer_order_items"); got != "1" {
 		t.Errorf("the title was changed on its way in")

@@ -24,7 +24,7 @@ func (g *gathering) unruined(rows []gathered, total int) (sound []gathered, err 
 			why = connectors.ErrRuined
 			if clashing, is := ruined[row.index]; is {
 				column = clashing
-			} else if entity && connectors.MaybeRuined(row.fields[row.origin.key]) {
+			} else if entity && maybeRuined(row.fields[row.origin.key]) {
 				column = row.origin.key // it cannot be told from them
 			}
 		}
@@ -44,7 +44,7 @@ func (g *gathering) unruined(rows []gathered, total int) (sound []gathered, err 
 // -1 if none was.
 func (r gathered) rounded() int {
 	for _, column := range r.origin.rounded {
-		if connectors.MaybeRuined(r.fields[column]) {
+		if maybeRuined(r.fields[column]) {
 			return column
 		}
 	}
@@ -76,12 +76,12 @@ type roundings struct {
 
 func (n *longNumbers) see(fields []string) {
 	cell := fields[n.column]
-	if !connectors.IsLong(cell) {
+	if !isLong(cell) {
 		return
 	}
-	n.zeros.see(cell, fewLong, connectors.HasZeros)
+	n.zeros.see(cell, fewLong, hasZeros)
 	if len(cell) > floatDigits {
-		n.floats.see(cell, fewLong+1, connectors.MaybeFloat)
+		n.floats.see(cell, fewLong+1, maybeFloat)
 	}
 }
 
@@ -119,7 +119,7 @@ func clashes(rows []gathered) (ruined map[int]int, entity bool) {
 	ruined = make(map[int]int)
 	for _, row := range rows {
 		o := row.origin
-		if connectors.MaybeRuined(row.fields[o.key]) {
+		if maybeRuined(row.fields[o.key]) {
 			for _, column := range o.alike {
 				cell, at := connectors.CellText(row.fields[column]), told{row.index, column}
 				switch {
@@ -131,7 +131,7 @@ func clashes(rows []gathered) (ruined map[int]int, entity bool) {
 				}
 			}
 		}
-		if o.line < 0 || o.line == o.key || !connectors.HasZeros(row.fields[o.line]) {
+		if o.line < 0 || o.line == o.key || !hasZeros(row.fields[o.line]) {
 			continue
 		}
 		at := place{row.index, row.fields[o.line]}

@@ -543,6 +543,7 @@ func TestLongNumbersOfAWorkbook(t *testing.T) {
 		"15 digits":              {[2]string{cell("A2", number, "691234567890123"), cell("A3", number, "700000000000000")}, []string{"691234567890123", "700000000000000"}},
 		"as JavaScript has it":   {[2]string{cell("A2", number, "6912345678901234000"), cell("A3", text, "6912345678901234567")}, []string{"6.912345678901234E+18", "\t6912345678901234567"}},
 		"as a whole float":       {[2]string{cell("A2", number, "6912345678901234688"), cell("A3", text, "6912345678901234567")}, []string{"6.912345678901235E+18", "\t6912345678901234567"}},
+		"a moment as a number":   {[2]string{cell("A2", number, "20260105100000124"), cell("A3", text, "1")}, []string{"\t20260105100000124", "1"}},
 		"with all digits":        {[2]string{cell("A2", number, "6912345678901230000"), cell("A3", number, "6912345678901234567")}, []string{"\t6912345678901230000", "\t6912345678901234567"}},
 	} {
 		for _, keep := range []bool{true, false} {
