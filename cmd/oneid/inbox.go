@@ -40,13 +40,12 @@ func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) er
 	c := importCmd{Shop: p.Shop, NewShop: p.NewShop}
 	if p.Mapping != "" {
 		c.Mapping = n.folder.resolve(p.Mapping)
-		// A fault of the mapping is none of the files, which wait.
-		mapping, err := c.mapping(ctx, tablefile.Files{})
-		if err != nil {
-			return err
-		}
-		if err := c.checkShop(n.folder, mapping.Platform, mapping.Shop); err != nil {
-			return err
+		// A wrong shop is no fault of the files, which wait. One of the mapping itself is
+		// told by each of them.
+		if mapping, err := c.mapping(ctx, tablefile.Files{}); err == nil {
+			if err := c.checkShop(n.folder, mapping.Platform, mapping.Shop); err != nil {
+				return err
+			}
 		}
 	}
 	c.inside = func(ctx context.Context, report *importReport, load func(context.Context, *node, *progress) error) error {

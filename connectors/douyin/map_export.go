@@ -60,7 +60,7 @@ var exportStatuses = map[string]events.OrderStatus{
 }
 
 func exportStatus(word string) events.OrderStatus {
-	if status, ok := exportStatuses[word]; ok {
+	if status, ok := exportStatuses[connectors.Word(word)]; ok {
 		return status
 	}
 	return events.OrderStatus_ORDER_STATUS_UNKNOWN
@@ -284,6 +284,7 @@ func exportedPerson(c connectors.Cells) *events.Person {
 // exportedAftersaleStatus says what the words of the after-sales list mean
 // (all assumed, so by what they contain); any other is unknown.
 func exportedAftersaleStatus(word string) aftersaleStatus {
+	word = connectors.Word(word)
 	of := func(code text) aftersaleStatus { return aftersaleStatuses[code] }
 	switch {
 	case strings.Contains(word, "拒绝"):
@@ -304,6 +305,7 @@ func exportedAftersaleStatus(word string) aftersaleStatus {
 
 // exportedAftersaleType is a type of after-sales by its word (assumed).
 func exportedAftersaleType(word string) aftersaleType {
+	word = connectors.Word(word)
 	switch {
 	case strings.Contains(word, "换货"):
 		return aftersaleTypes["3"]
@@ -326,7 +328,7 @@ func mapExportedAftersale(r connectors.Record, p *connectors.ExportPayload) ([]*
 	created, status, word := c.Time(zone, "售后申请时间"), c.Text("售后状态"), c.Text("售后类型")
 	amount := c.Money("退商品金额（元）", "退商品金额") + c.Money("退运费金额（元）", "退运费金额")
 	ended := c.Time(zone, "售后完结时间", "售后关闭时间")
-	reason := c.Text("售后原因")
+	reason := connectors.Choice(c.Text("售后原因"))
 	switch {
 	case err != nil:
 		return nil, err

@@ -200,7 +200,7 @@ func mapAftersale(r connectors.Record) ([]*events.Event, error) {
 	if info.OrderLevel == childOrder {
 		itemID = string(info.RelatedID)
 	}
-	reason := string(a.Aftersale.V.Text.V.Reason)
+	reason := connectors.Choice(string(a.Aftersale.V.Text.V.Reason))
 	if reason == "" {
 		var names []string
 		for _, label := range info.Reasons {

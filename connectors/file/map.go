@@ -355,7 +355,7 @@ func (v *values) ticket() *events.Event {
 	}
 	t := &events.Ticket{
 		Kind: kind, Status: status, PlatformStatus: original, Priority: v.text("priority"), Channel: v.text("channel"),
-		Subject: v.text("subject"), OrderId: v.text("order_id"), Currency: currency, AmountMinor: v.money("amount", currency),
+		Subject: connectors.Choice(v.text("subject")), OrderId: v.text("order_id"), Currency: currency, AmountMinor: v.money("amount", currency),
 		CreatedMs: created, FirstAnswerMs: v.time("first_answer_at"), SolvedMs: solved,
 		Agent: v.text("agent"), Group: v.text("group"), Satisfaction: int32(rating),
 	}

@@ -62,7 +62,7 @@ func exportNamed(name string) time.Time {
 	return at
 }
 
-// exportStates are the words of the back-office; any other is unknown. paid
+// exportStates are the words of the back-office, as connectors.Word gives them; any other is unknown. paid
 // says whether it follows payment; of a closed order the time of payment does.
 var exportStates = map[string]state{
 	"等待买家付款":            {events.OrderStatus_ORDER_STATUS_CREATED, false},
@@ -73,14 +73,11 @@ var exportStates = map[string]state{
 	"等待买家确认收货":          {events.OrderStatus_ORDER_STATUS_SHIPPED, true}, // assumed
 	"交易成功":              {events.OrderStatus_ORDER_STATUS_FINISHED, true},
 	"交易关闭":              {events.OrderStatus_ORDER_STATUS_CLOSED, false},
-	"付款以后用户退款成功，交易自动关闭": {events.OrderStatus_ORDER_STATUS_CLOSED, true}, // assumed
+	"付款以后用户退款成功,交易自动关闭": {events.OrderStatus_ORDER_STATUS_CLOSED, true}, // assumed
 }
 
 func exportState(word string) (state, bool) {
-	s, known := exportStates[word]
-	if !known {
-		s, known = exportStates[strings.ReplaceAll(strings.ReplaceAll(word, "，", ","), " ", "")]
-	}
+	s, known := exportStates[connectors.Word(word)]
 	if !known {
 		s.status = events.OrderStatus_ORDER_STATUS_UNKNOWN
 	}
@@ -375,7 +372,7 @@ func (x *exported) place() *events.Receiver {
 	return &events.Receiver{Province: parts[0], City: parts[1], District: parts[2], Detail: strings.Join(parts[3:], " ")}
 }
 
-// exportPhases are the words of the list of refunds (all assumed).
+// exportPhases are the words of the list of refunds, as connectors.Word gives them (all assumed).
 var exportPhases = map[string]phase{
 	"买家已经申请退款,等待卖家同意": refundPhases["WAIT_SELLER_AGREE"],
 	"卖家已经同意退款,等待买家退货": refundPhases["WAIT_BUYER_RETURN_GOODS"],
@@ -386,7 +383,7 @@ var exportPhases = map[string]phase{
 }
 
 func exportPhase(word string) phase {
-	if p, ok := exportPhases[strings.ReplaceAll(strings.ReplaceAll(word, "，", ","), " ", "")]; ok {
+	if p, ok := exportPhases[connectors.Word(word)]; ok {
 		return p
 	}
 	return phaseOf("")
@@ -421,7 +418,7 @@ func mapExportedRefund(r connectors.Record, p *connectors.ExportPayload) ([]*eve
 	case amount < 0:
 		return nil, errors.New("the column 买家退款金额 is negative")
 	}
-	ph, kind, reason := exportPhase(status), exportDispute(c.Text("退款类型")), c.Text("买家退款原因")
+	ph, kind, reason := exportPhase(status), exportDispute(c.Text("退款类型")), connectors.Choice(c.Text("买家退款原因"))
 	if ph.ticket != events.TicketStatus_TICKET_STATUS_SOLVED && ph.ticket != events.TicketStatus_TICKET_STATUS_CLOSED {
 		ended = 0
 	}

@@ -128,17 +128,18 @@ func (m mapper) refund(record connectors.Record) ([]*events.Event, error) {
 		h.Person = &events.Person{Sightings: sightings}
 		return h
 	}
+	reason := connectors.Choice(string(r.Reason))
 	orderState := orderStates[string(r.OrderStatus)]
 	return []*events.Event{
 		{Header: header(), Body: &events.Event_Refund{Refund: &events.Refund{
 			OrderId: order, ItemId: firstOf(r.OID, r.TID), Status: p.refund, PlatformStatus: status,
-			RefundType: kind, PlatformType: string(r.DisputeType), Reason: string(r.Reason),
+			RefundType: kind, PlatformType: string(r.DisputeType), Reason: reason,
 			Currency: "CNY", RefundMinor: amount,
 			BeforeShipping: orderState.status == events.OrderStatus_ORDER_STATUS_PAID,
 			CreatedMs:      created, FinishedMs: ended,
 		}}},
 		{Header: header(), Body: &events.Event_Ticket{Ticket: &events.Ticket{
-			Kind: kind, Status: p.ticket, PlatformStatus: status, Channel: Platform, Subject: string(r.Reason),
+			Kind: kind, Status: p.ticket, PlatformStatus: status, Channel: Platform, Subject: reason,
 			OrderId: order, ItemId: firstOf(r.OID, r.TID), Currency: "CNY", AmountMinor: amount,
 			CreatedMs: created, FirstAnswerMs: answered, SolvedMs: ended,
 		}}},

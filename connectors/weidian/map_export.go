@@ -59,7 +59,7 @@ func either(names []string) string { return strings.Join(names, "|") }
 // exportState says what a word of the console means (assumed: the words are
 // those that the API gives as descriptions); any other is unknown.
 func exportState(word string) events.OrderStatus {
-	switch {
+	switch word = connectors.Word(word); {
 	case strings.Contains(word, "部分发货"):
 		return events.OrderStatus_ORDER_STATUS_PART_SHIPPED
 	case strings.Contains(word, "待付款"), strings.Contains(word, "未付款"):

@@ -77,20 +77,20 @@ func mapRefund(r connectors.Record) ([]*events.Event, error) {
 	if !ok {
 		status = refundStatus{events.RefundStatus_REFUND_STATUS_UNKNOWN, events.TicketStatus_TICKET_STATUS_UNKNOWN}
 	}
-	account, kind := accountOf(f.BuyerID, f.OrderID), f.kind()
+	account, kind, reason := accountOf(f.BuyerID, f.OrderID), f.kind(), connectors.Choice(string(f.Reason))
 	return []*events.Event{
 		{
 			Header: header(r, string(f.No), account, int64(modified)),
 			Body: &events.Event_Refund{Refund: &events.Refund{
 				OrderId: string(f.OrderID), ItemId: string(f.SubOrder), Status: status.refund, PlatformStatus: string(f.Status),
-				RefundType: kind, PlatformType: string(f.Kind), Reason: string(f.Reason), Currency: currency,
+				RefundType: kind, PlatformType: string(f.Kind), Reason: reason, Currency: currency,
 				RefundMinor: int64(f.Fee), CreatedMs: int64(f.Added), FinishedMs: int64(f.Finished),
 			}},
 		},
 		{
 			Header: header(r, string(f.No), account, int64(modified)),
 			Body: &events.Event_Ticket{Ticket: &events.Ticket{
-				Kind: kind, Status: status.ticket, PlatformStatus: string(f.Status), Channel: "refund", Subject: string(f.Reason),
+				Kind: kind, Status: status.ticket, PlatformStatus: string(f.Status), Channel: "refund", Subject: reason,
 				OrderId: string(f.OrderID), ItemId: string(f.SubOrder), Currency: currency, AmountMinor: int64(f.Fee),
 				CreatedMs: int64(f.Added), SolvedMs: int64(f.Finished),
 			}},

@@ -1397,8 +1397,9 @@ type Refund struct {
 	Status         RefundStatus           `protobuf:"varint,3,opt,name=status,proto3,enum=oneid.events.v1.RefundStatus" json:"status,omitempty"`
 	PlatformStatus string                 `protobuf:"bytes,4,opt,name=platform_status,json=platformStatus,proto3" json:"platform_status,omitempty"`
 	// refund, return, exchange …, the platform's own word kept beside it.
-	RefundType     string `protobuf:"bytes,5,opt,name=refund_type,json=refundType,proto3" json:"refund_type,omitempty"`
-	PlatformType   string `protobuf:"bytes,6,opt,name=platform_type,json=platformType,proto3" json:"platform_type,omitempty"`
+	RefundType   string `protobuf:"bytes,5,opt,name=refund_type,json=refundType,proto3" json:"refund_type,omitempty"`
+	PlatformType string `protobuf:"bytes,6,opt,name=platform_type,json=platformType,proto3" json:"platform_type,omitempty"`
+	// Never free text of a person: the reason that was chosen.
 	Reason         string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	Currency       string `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
 	RefundMinor    int64  `protobuf:"varint,9,opt,name=refund_minor,json=refundMinor,proto3" json:"refund_minor,omitempty"`
