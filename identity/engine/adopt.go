@@ -57,7 +57,7 @@ func (e *Engine) joins(rules *identity.Rules) (joins []uint32, bridges map[beari
 			if bound := rules.Types[typ].Values; bound == 0 || len(borne) <= bound || bridges[of] {
 				continue
 			}
-			if _, times := e.values(rules, account, of.typ); rules.TooMany(typ, times) {
+			if _, times, _ := e.values(rules, account, of.typ); rules.TooMany(typ, times) {
 				bridges[of] = true
 			}
 		}
@@ -70,7 +70,7 @@ func (e *Engine) rule(rules *identity.Rules, joins []uint32, bridges map[bearing
 	for id, n := range joins {
 		e.tables.setJoins(uint32(id), n)
 	}
-	e.rules, e.bridges, e.model = rules, bridges, model
+	e.rules, e.bridges, e.few, e.model = rules, bridges, map[bearing]bool{}, model
 }
 
 func (e *Engine) typeOf(id uint32) identity.IdentifierType {

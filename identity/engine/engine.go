@@ -120,6 +120,9 @@ type Engine struct {
 	// bridges are the accounts that bear more values of a type than they may by the
 	// rules in force. Nothing is removed, so who is one stays one under them.
 	bridges map[bearing]bool
+	// few are accounts of many sightings that bear no more values of a type than they
+	// may, whenever: until they bear one more nobody counts them again.
+	few map[bearing]bool
 	// decisions is written under applying and mu both.
 	decisions identity.Decisions
 	outbox    map[uint64][]byte // Changes not yet delivered, encoded
@@ -138,7 +141,7 @@ func Models(scorers identity.Scorers) Option { return func(e *Engine) { e.scorer
 // New loads the state that the store holds. The rules are those of a state that
 // begins: one that has begun keeps its own, until a decision adopts others.
 func New(store Store, rules *identity.Rules, options ...Option) (*Engine, error) {
-	e := &Engine{store: store, given: rules, rules: rules, outbox: map[uint64][]byte{}, bridges: map[bearing]bool{}}
+	e := &Engine{store: store, given: rules, rules: rules, outbox: map[uint64][]byte{}, bridges: map[bearing]bool{}, few: map[bearing]bool{}}
 	for _, option := range options {
 		option(e)
 	}
@@ -392,7 +395,7 @@ func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint
 		}
 		s.times = [2]uint32{first, last}
 		if joins {
-			e.span(b, account, id)
+			e.span(b, account, id, false)
 		}
 		n := t.numbers.number(sighting)
 		if int(n) < b.sightings && !b.widened[n] {
@@ -401,9 +404,10 @@ func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint
 		}
 		return id
 	}
+	fresh := joins && !e.joined(account, id)
 	if joins {
 		e.touch(b, id)
-		if !e.joined(account, id) {
+		if fresh {
 			t.setJoins(id, t.joins(id)+1)
 		}
 		// Its constraints may be others now, even if no group is.
@@ -412,7 +416,7 @@ func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint
 	b.order = append(b.order, uint32(t.numbers.n))
 	t.addSighting(account, id, how, ev.First, ev.Last)
 	if joins {
-		e.span(b, account, id)
+		e.span(b, account, id, fresh)
 	}
 	return id
 }

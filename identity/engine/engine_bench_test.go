@@ -67,16 +67,18 @@ func BenchmarkApply(b *testing.B) {
 }
 
 // BenchmarkHub takes single updates of an account that bears the phones of many others,
-// as a reseller's does who types a customer's phone with each order: by the rules that
-// ship, and by rules that let one bear as many as he likes.
+// as a reseller's does who types a customer's phone with each order, and ids of its own,
+// which are seen with each order later: by the rules that ship, and by rules that let one
+// bear as many as he likes; with a phone that is new, and with one of before.
 func BenchmarkHub(b *testing.B) {
 	for _, n := range []int{100, 1000, 3000} {
-		hub(b, fmt.Sprint(n), n, identity.DefaultRules())
-		hub(b, fmt.Sprint(n, " of any"), n, parsed(b, regexp.MustCompile(`values: \d+`).ReplaceAllString(string(identity.DefaultRulesYAML()), "values: 0")))
+		hub(b, fmt.Sprint(n), n, false, identity.DefaultRules())
+		hub(b, fmt.Sprint(n, " again"), n, true, identity.DefaultRules())
+		hub(b, fmt.Sprint(n, " of any"), n, false, parsed(b, regexp.MustCompile(`values: \d+`).ReplaceAllString(string(identity.DefaultRulesYAML()), "values: 0")))
 	}
 }
 
-func hub(b *testing.B, name string, n int, rules *identity.Rules) {
+func hub(b *testing.B, name string, n int, again bool, rules *identity.Rules) {
 	b.Run(name, func(b *testing.B) {
 		e, err := engine.New(forgetful{}, rules)
 		if err != nil {
@@ -87,10 +89,17 @@ func hub(b *testing.B, name string, n int, rules *identity.Rules) {
 			binary.BigEndian.PutUint64(id.Hash[:], uint64(phone)*0x9e3779b97f4a7c15)
 			return engine.Update{Account: a, Evidence: []identity.Evidence{{Identifier: id, Role: role, Source: a.Platform, First: 1, Last: 2}}}
 		}
-		hub := identity.Account{Platform: "weidian", Shop: "1", ID: "hub"}
+		hub := identity.Account{Platform: "tmall", Shop: "hub", ID: "hub"}
+		order := func(phone int, at int64) engine.Update {
+			u := bears(hub, identity.RoleBuyer, phone)
+			for _, typ := range []identity.IdentifierType{identity.UnionID, identity.TmallOUID, identity.TmallMixMobile} {
+				u.Evidence = append(u.Evidence, identity.Evidence{Identifier: identity.Identifier{Type: typ, Hash: identity.Hash{1}}, Role: identity.RoleMember, Source: "tmall", First: at, Last: at})
+			}
+			return u
+		}
 		var updates []engine.Update
 		for i := range n {
-			updates = append(updates, bears(identity.Account{Platform: "tmall", Shop: fmt.Sprint(i % 7), ID: fmt.Sprint(i)}, identity.RoleMember, i), bears(hub, identity.RoleBuyer, i))
+			updates = append(updates, bears(identity.Account{Platform: "tmall", Shop: fmt.Sprint(i % 7), ID: fmt.Sprint(i)}, identity.RoleMember, i), order(i, 1))
 		}
 		if _, err := e.Apply(1, updates, nil); err != nil {
 			b.Fatal(err)
@@ -98,7 +107,11 @@ func hub(b *testing.B, name string, n int, rules *identity.Rules) {
 		sequence := uint64(1)
 		for b.Loop() {
 			sequence++
-			if _, err := e.Apply(sequence, []engine.Update{bears(hub, identity.RoleBuyer, n+int(sequence))}, nil); err != nil {
+			phone := n + int(sequence)
+			if again {
+				phone = int(sequence) % n
+			}
+			if _, err := e.Apply(sequence, []engine.Update{order(phone, int64(sequence))}, nil); err != nil {
 				b.Fatal(err)
 			}
 			e.Delivered(sequence)

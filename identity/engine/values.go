@@ -16,10 +16,10 @@ func (e *Engine) isBridge(account, id uint32) bool {
 }
 
 // values are an account's identifiers of a type in roles that join by some rules, and
-// when each was seen first and last.
-func (e *Engine) values(rules *identity.Rules, account, typ uint32) (ids []uint32, times [][2]int64) {
+// when each was seen first and last; and how many sightings were walked for that.
+func (e *Engine) values(rules *identity.Rules, account, typ uint32) (ids []uint32, times [][2]int64, walked int) {
 	t := &e.tables
-	for n := t.ofAccount(account); n != none; {
+	for n := t.ofAccount(account); n != none; walked++ {
 		s, id := t.sighting(n), t.identifierOf(n)
 		if t.typ(id) == typ && rules.Strength(e.typeOf(id), t.role(n)) > 0 {
 			i := slices.Index(ids, id)
@@ -31,19 +31,35 @@ func (e *Engine) values(rules *identity.Rules, account, typ uint32) (ids []uint3
 		}
 		n = s.nextOfAccount
 	}
-	return ids, times
+	return ids, times, walked
 }
 
+// longWalk is from how many sightings on an account is remembered that bears few values:
+// one with fewer is walked sooner than a million of them are remembered.
+const longWalk = 64
+
 // span makes a bridge of an account which bears too many values of an identifier's
-// type since it was seen with that: all of them join otherwise from now on.
-func (e *Engine) span(b *batch, account, id uint32) {
+// type since it was seen with that, fresh if it did not bear it before: all of them
+// join otherwise from now on.
+func (e *Engine) span(b *batch, account, id uint32, fresh bool) {
 	t := &e.tables
 	typ := e.typeOf(id)
 	of := bearing{account, t.typ(id)}
-	if e.rules.Types[typ].Values == 0 || e.isBridge(account, id) {
+	rule := e.rules.Types[typ]
+	if rule.Values == 0 || e.isBridge(account, id) {
 		return
 	}
-	ids, times := e.values(e.rules, account, of.typ)
+	if !fresh && (rule.GapDays == 0 || e.few[of]) {
+		return // as many values as before, at whatever times
+	}
+	ids, times, walked := e.values(e.rules, account, of.typ)
+	if len(ids) <= rule.Values {
+		if walked >= longWalk {
+			e.few[of] = true
+		}
+		return
+	}
+	delete(e.few, of)
 	if !e.rules.TooMany(typ, times) {
 		return
 	}

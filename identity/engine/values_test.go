@@ -41,6 +41,13 @@ types:
 			u.Evidence = []identity.Evidence{{Account: u.Account, Identifier: id, Role: identity.RoleMember, Source: "tmall", First: at, Last: at + r.Int64N(3)*86400}}
 			base.updates = append(base.updates, u)
 		}
+		if seed%2 == 0 { // one with so many sightings that the engine remembers who bears few values
+			u := engine.Update{Account: accounts[0]}
+			for i := range 70 {
+				u.Evidence = append(u.Evidence, identity.Evidence{Account: u.Account, Identifier: identity.Identifier{Type: identity.Phone, Hash: identity.Hash{9, byte(i)}}, Role: identity.RoleReceiver, Source: "tmall", First: 1, Last: 1})
+			}
+			base.updates = append(base.updates, u)
+		}
 		for range 3 {
 			h := base.shuffled(r)
 			store := engine.NewMemory()
