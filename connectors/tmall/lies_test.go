@@ -1,6 +1,8 @@
 package tmall
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -385,6 +387,42 @@ func TestAPageOfOrdersThatLacksRows(t *testing.T) {
 			if says, _ := c.Lacks(Orders, next); !strings.Contains(says, test.lacks) || test.lacks == "" && says != "" {
 				t.Errorf("%s: it is said to lack %q", name, says)
 			}
+		}
+	}
+}
+
+// A window of whose rows no records are made may lack some all the same: they are
+// counted, whatever the windows after it hold.
+func TestAWindowWithoutRecordsThatLacksRows(t *testing.T) {
+	t.Parallel()
+	const method = "taobao.crm.things.get"
+	for name, later := range map[string]int{"others have some": 1, "no other has any": 0} {
+		a, c := newAnswers(t, Config{})
+		half := time.Now().Add(-36 * time.Hour)
+		a.say[method] = func(_ int, form map[string]string) string {
+			from, err := time.ParseInLocation(timeLayout, form["from"], zone)
+			if err != nil {
+				t.Error(err)
+			}
+			if from.Before(half) {
+				return `{"total_results":5,"things":{"thing":[{"n":1},{"n":2}]}}`
+			}
+			return `{"total_results":1,"things":{"thing":[{"n":3}]}}`
+		}
+		l := listing{method: method, start: "from", end: "to", page: "page_no", list: "things", item: "thing", total: "total_results",
+			records: func(_ context.Context, p connectors.Part, rows []json.RawMessage) ([]json.RawMessage, error) {
+				if p.Window.From.Before(half) {
+					return nil, nil
+				}
+				return rows[:later], nil
+			}}
+		records, short := 0, 0
+		err := c.readWindows(t.Context(), l, cursorAt(time.Now().Add(-48*time.Hour)), func(page connectors.Page) error {
+			records, short = records+len(page.Records), short+page.Short
+			return nil
+		})
+		if err != nil || (records > 0) != (later > 0) || short != 3 {
+			t.Errorf("%s: %d records, %d rows are short, %v", name, records, short, err)
 		}
 	}
 }

@@ -102,8 +102,8 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 			c.log.WarnContext(ctx, "a part is not read: the platform no longer shows what changed in it", "method", l.method, "from", missing.From, "to", missing.To)
 		}
 	}()
-	// ended is the cursor behind windows that held nothing: it is given only
-	// when nothing else moves the cursor further.
+	// ended is the cursor behind windows that held nothing, with how many rows they
+	// lack: it is given only when nothing else moves the cursor further.
 	var ended connectors.Page
 	for len(queue) > 0 {
 		for r := range queue[0] {
@@ -115,6 +115,7 @@ func (c *Connector) readWindows(ctx context.Context, l listing, from connectors.
 				missing, at.Gap = missing.With(r.missing, server), at.Gap.With(r.missing, server).After(at.Reached)
 				r.page.Next = at.cursor()
 			}
+			r.page.Short += ended.Short
 			if len(r.page.Records)+len(r.page.Bad) == 0 {
 				ended = r.page
 				continue
