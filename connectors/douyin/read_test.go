@@ -418,3 +418,33 @@ func TestCheckNamesEveryFault(t *testing.T) {
 		t.Errorf("New names not every fault: %v", err)
 	}
 }
+
+// What a window's list counts and does not give is counted once, however many pages of
+// users its buyers make.
+func TestUsersCountWhatLacksOnce(t *testing.T) {
+	t.Parallel()
+	f, c := newFakeWith(t, Config{})
+	s := newShop(2*userPage+1, time.Now().Add(-20*time.Hour), time.Millisecond)
+	for i, order := range s.orders {
+		order["doudian_open_id"] = fmt.Sprintf("1@#buyer%d", i)
+	}
+	f.answer["order.searchList"] = func(_ int, param map[string]any, w http.ResponseWriter) {
+		page, size := int(param["page"].(float64)), int(param["size"].(float64))
+		in := s.rows(param)
+		total := len(in)
+		if total > 0 {
+			total += 3
+		}
+		ok(w, map[string]any{"total": total, "page": page, "size": size, "shop_order_list": in[min(page*size, len(in)):min((page+1)*size, len(in))]})
+	}
+	buyers, short, cursor := 0, 0, connectors.Cursor("")
+	for page, err := range c.Read(t.Context(), Users, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		buyers, short, cursor = buyers+len(page.Records), short+page.Short, max(cursor, page.Next)
+	}
+	if want := cursor.Shortfall().Rows; buyers != 2*userPage+1 || short != want || want == 0 {
+		t.Errorf("%d buyers; %d rows are short, %d in the cursor", buyers, short, want)
+	}
+}

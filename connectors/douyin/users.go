@@ -75,7 +75,7 @@ func (c *Connector) readUsers(ctx context.Context, from connectors.Cursor, give 
 			}
 			page := c.records(Users, p, rows)
 			if chunk[len(chunk)-1] != ids[len(ids)-1] {
-				page.Next = ""
+				page.Next, page.Short = "", 0 // the last one says both
 			}
 			if err := give(page); err != nil {
 				return err
