@@ -514,9 +514,12 @@ func (l *Limits) reshare(b *bucket, demand Demand) bool {
 		b.rate.SetBurst(burst(share))
 	}
 	if b.lost {
-		// Whose share it was called a moment ago, maybe.
+		// Whose share it was called a moment ago, maybe. A debt says that of this process
+		// already: another with each loss would add up to more than any call makes good.
 		b.lost = false
-		b.rate.ReserveN(time.Now(), b.rate.Burst())
+		if now := time.Now(); b.rate.TokensAt(now) > 0 {
+			b.rate.ReserveN(now, b.rate.Burst())
+		}
 	}
 	return true
 }

@@ -256,6 +256,30 @@ func TestProcessesShareARate(t *testing.T) {
 	})
 }
 
+// A share that is lost for a moment, time after time, costs one wait for a call and no
+// more: what was saved up meanwhile is not used, and debts do not add up.
+func TestALostShareCostsOneWait(t *testing.T) {
+	for name, perSecond := range map[string]float64{"slow": 0.33, "of one call at once": 50, "of several": 400} {
+		synctest.Test(t, func(t *testing.T) {
+			book := newLedger()
+			l := NewLimits(book)
+			b := l.bucket(Limit{Name: "app", PerSecond: perSecond})
+			demand := Demand{Rate: perSecond, Need: perSecond}
+			for range 20 {
+				book.share = 0
+				had := l.reshare(b, demand)
+				book.share = 1
+				if has := l.reshare(b, demand); had || !has {
+					t.Fatalf("%s: with none of the rate %v, with all of it %v", name, had, has)
+				}
+			}
+			if tokens := b.rate.Tokens(); tokens > 0 || tokens < -float64(burst(perSecond)) {
+				t.Errorf("%s: %f calls are left", name, tokens)
+			}
+		})
+	}
+}
+
 // Who waits half a second for the rate with a call that cannot wait is pressed for
 // half a minute; who waits less, or can wait, is not.
 func TestWhoWaitsIsPressed(t *testing.T) {
