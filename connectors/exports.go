@@ -52,6 +52,10 @@ type Sheet struct {
 	// who bought, when, and for how much in all. Two rows of one file that do not
 	// are two entities, whose numbers a spreadsheet has made one.
 	Alike []string
+	// Either are columns ("a|b") that stand for one another: where a newer file has
+	// one, what an older file has in another is out of date. Needs are no such: they
+	// may name different things of which one is enough.
+	Either []string
 	// With names the table that tells what this one does not, where there is one:
 	// imported without it, that is known where an earlier import told it.
 	With string

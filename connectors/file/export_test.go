@@ -31,7 +31,8 @@ var shopExports = &connectors.Exports{
 	Platform: "invented",
 	Sheets: []connectors.Sheet{
 		{Name: "returns", Stream: "tickets", Key: []string{"return"}, Needs: []string{"return", "order"}},
-		{Name: "lines", Stream: "orders", Key: []string{"order"}, Line: []string{"line"}, Needs: []string{"order", "line", "what|which"}},
+		{Name: "lines", Stream: "orders", Key: []string{"order"}, Line: []string{"line"}, Either: []string{"which|what"}, Needs: []string{"order", "line", "what|which"}},
+		{Name: "lines", Stream: "orders", Key: []string{"order"}, Line: []string{"line"}, Either: []string{"which|what"}, Needs: []string{"order", "what", "sold"}},
 		{Name: "bought", Stream: "orders", Key: []string{"order"}, Line: []string{"order"}, Alike: []string{"who|buyer", "at", "paid"}, Needs: []string{"order", "at", "paid"}},
 		{Name: "notes", Stream: "orders", Key: []string{"order"}, Needs: []string{"order", "note"}},
 	},
@@ -150,7 +151,7 @@ func TestExportNewestIsRight(t *testing.T) {
 	returns := putFile(t, dir, "100-r.csv", "return,order\n9,1\n")
 	want := []string{
 		`{"export":"1","rows":[{"sheet":"lines","row":{"line":"a","order":"1","what":"old"},"exported":100000},` +
-			`{"sheet":"lines","row":{"line":"b","order":"1","what":"old","which":"new"},"exported":200000},` +
+			`{"sheet":"lines","row":{"line":"b","order":"1","which":"new"},"exported":200000},` +
 			`{"sheet":"notes","row":{"note":"new 1","order":"1"}},{"sheet":"notes","row":{"note":"new 1","order":"1"}}]}300`,
 		`{"export":"2","rows":[{"sheet":"lines","row":{"line":"","order":"2","which":"x"}},{"sheet":"lines","row":{"line":"","order":"2","which":"y"}}]}200`,
 	}

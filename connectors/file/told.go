@@ -9,6 +9,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"oneid/connectors"
@@ -107,11 +108,14 @@ func (x *Export) joined(told, read []connectors.ExportRow) []connectors.ExportRo
 // alone: what it says of the others is in no other row.
 func newest(rows []ranked) []connectors.ExportRow {
 	var kept []ranked
-	for _, row := range rows {
+	for i, row := range rows {
+		if slices.ContainsFunc(rows[:i], row.replacedBy) {
+			continue
+		}
 		same := slices.IndexFunc(kept, row.same)
 		switch {
-		case same >= 0 && len(row.numbers) > 0 && kept[same].from != row.from:
-			kept[same].Row = filled(kept[same].Row, row.Row)
+		case same >= 0 && kept[same].from != row.from:
+			kept[same].Row = kept[same].filled(row.Row)
 		case same < 0 && !row.coveredBy(kept):
 			kept = append(kept, row)
 		}
@@ -128,11 +132,12 @@ func newest(rows []ranked) []connectors.ExportRow {
 
 // ranked is a row of a payload, with the numbers of its lines as they stand there
 // and in order, none where they cannot be told, and the file or import that it is
-// from.
+// from. either are its sheet's columns that stand for one another.
 type ranked struct {
 	connectors.ExportRow
 	numbers, sorted []string
 	from            int
+	either          []string
 }
 
 func (x *Export) ranked(row connectors.ExportRow, from int) ranked {
@@ -141,6 +146,7 @@ func (x *Export) ranked(row connectors.ExportRow, from int) ranked {
 		if sheet.Name != row.Sheet {
 			continue
 		}
+		r.either = sheet.Either
 		names := slices.Sorted(maps.Keys(row.Row))
 		if at := connectors.ColumnOf(names, sheet.Line); at >= 0 {
 			r.numbers = lineNumbers(row.Row[names[at]])
@@ -163,16 +169,16 @@ func lineNumbers(cell string) []string {
 	return numbers
 }
 
-// same says whether two rows tell of the same lines. Rows without a number cannot be
-// told apart: those of the newest file are all there is of them.
+// same says whether two rows tell of the same lines.
 func (r ranked) same(other ranked) bool {
-	switch {
-	case r.Sheet != other.Sheet:
-		return false
-	case len(r.numbers) == 0 && len(other.numbers) == 0:
-		return r.from != other.from
-	}
-	return slices.Equal(r.sorted, other.sorted)
+	return r.Sheet == other.Sheet && len(r.numbers) > 0 && slices.Equal(r.sorted, other.sorted)
+}
+
+// replacedBy says whether a row is out of date by a newer one of another file where
+// one of them has no number: whose line it is cannot be told, so the rows of the
+// newer file are all there is.
+func (r ranked) replacedBy(newer ranked) bool {
+	return r.Sheet == newer.Sheet && r.from != newer.from && (len(r.numbers) == 0 || len(newer.numbers) == 0)
 }
 
 // coveredBy says whether all lines of a row are among those of others.
@@ -183,15 +189,25 @@ func (r ranked) coveredBy(others []ranked) bool {
 }
 
 // filled is a row with what an older row of its line has in columns that it lacks
-// itself: a column that is not there says nothing, an empty one says that there is
-// nothing.
-func filled(row, older map[string]string) map[string]string {
-	whole := maps.Clone(row)
-	names := slices.Collect(maps.Keys(row))
+// itself, under that name or one that stands for it: a column that is not there says
+// nothing, an empty one says that there is nothing.
+func (r ranked) filled(older map[string]string) map[string]string {
+	whole := maps.Clone(r.Row)
+	names := slices.Collect(maps.Keys(r.Row))
 	for column, cell := range older {
-		if connectors.ColumnOf(names, []string{connectors.ColumnName(column)}) < 0 {
+		if connectors.ColumnOf(names, r.named(connectors.ColumnName(column))) < 0 {
 			whole[column] = cell
 		}
 	}
 	return whole
+}
+
+// named are the names that a column may have.
+func (r ranked) named(column string) []string {
+	for _, either := range r.either {
+		if names := strings.Split(either, "|"); slices.Contains(names, column) {
+			return names
+		}
+	}
+	return []string{column}
 }

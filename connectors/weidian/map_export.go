@@ -26,6 +26,9 @@ var Exports = connectors.Exports{
 	Sheets: []connectors.Sheet{
 		{Name: sheetOrders, Stream: Orders, Key: exportNumber, Line: []string{"子订单编号", "子订单号"},
 			Alike: []string{either(exportCreated), either(exportName)},
+			Either: []string{either(exportStatus), either(exportCreated), either(exportPaidAt), either(exportFinished), either(exportPaid),
+				either(exportGoods), either(exportFreight), either(exportTitle), either(exportSKU), either(exportCode), either(exportQuantity),
+				either(exportPrice), either(exportName), either(exportPhone), either(exportAddress), "省|省份", "市|城市", "区|区县"},
 			Needs: []string{either(exportNumber), either(exportStatus), either(exportCreated), either(exportPaid)}},
 	},
 	Named: func(string) time.Time { return time.Time{} },
