@@ -19,6 +19,8 @@ import (
 
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // Encoding of a file.
@@ -152,7 +154,11 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 			r.encoding = UTF8
 		}
 	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
-		return nil, fmt.Errorf("%w: it is UTF-16; save it as CSV in UTF-8", ErrEncoding)
+		// Excel's "Unicode text".
+		r.in = bufio.NewReaderSize(transform.NewReader(r.in, unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder()), 64<<10)
+		r.encoding = UTF8
+	case bytes.IndexByte(start, 0) >= 0 && start[0] != 'P':
+		return nil, fmt.Errorf("%w: it looks like UTF-16 without a byte-order mark; save it as CSV in UTF-8", ErrEncoding)
 	case bytes.HasPrefix(start, []byte("PK\x03")):
 		return nil, fmt.Errorf("%w: it is a workbook or an archive; save it as CSV in UTF-8", ErrEncoding)
 	}
