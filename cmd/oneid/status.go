@@ -164,7 +164,11 @@ func (n *node) status(ctx context.Context, shops []shop, now time.Time) (statusR
 			if err != nil {
 				return s, err
 			}
-			one := n.jobStatus(j, last[j.key], since, now)
+			ran := last[p.Name+"/"+j.key]
+			if p.Task == taskPull {
+				ran = last[j.key] // a stream is as far as any pipeline has read it
+			}
+			one := n.jobStatus(j, ran, since, now)
 			of := alert.Pipeline + " " + p.Name
 			if p.Task == taskPull {
 				stream := strings.TrimPrefix(j.key, taskPull+"/")
@@ -249,18 +253,22 @@ func (n *node) nextRun(j job, last *lastRun, now time.Time) time.Time {
 	return p.schedule.Due(at, now, p.CatchUp).At
 }
 
-// lastRuns are the last runs of all jobs.
+// lastRuns are the last runs of all jobs, of each whichever pipeline did it by JOB and of
+// each pipeline by PIPELINE/JOB.
 func (n *node) lastRuns(ctx context.Context) (map[string]*lastRun, error) {
 	last := make(map[string]*lastRun)
-	query := "SELECT toString(job), toString(state), toString(reason), started_at, ended_at, records, events, dead_letters, error FROM " + n.clickhouse.Database() + ".runs FINAL WHERE state != 'stopped' ORDER BY started_at DESC LIMIT 1 BY job"
+	query := "SELECT toString(pipeline), toString(job), toString(state), toString(reason), started_at, ended_at, records, events, dead_letters, error FROM " + n.clickhouse.Database() + ".runs FINAL WHERE state != 'stopped' ORDER BY started_at DESC LIMIT 1 BY pipeline, job"
 	err := n.clickhouse.Rows(ctx, "read the last runs", query, func(scan func(...any) error) error {
-		var job string
+		var pipeline, job string
 		r := new(lastRun)
-		if err := scan(&job, &r.State, &r.Reason, &r.Started, &r.Ended, &r.Records, &r.Events, &r.Letters, &r.Error); err != nil {
+		if err := scan(&pipeline, &job, &r.State, &r.Reason, &r.Started, &r.Ended, &r.Records, &r.Events, &r.Letters, &r.Error); err != nil {
 			return err
 		}
 		r.Started, r.Ended = r.Started.UTC(), r.Ended.UTC()
-		last[job] = r
+		last[pipeline+"/"+job] = r
+		if last[job] == nil {
+			last[job] = r
+		}
 		return nil
 	})
 	return last, err
