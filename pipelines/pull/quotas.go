@@ -152,7 +152,7 @@ func (q *Quotas) hear(ctx context.Context) {
 func (q *Quotas) tell(ctx context.Context, name string) error {
 	q.asking <- struct{}{}
 	defer func() { <-q.asking }()
-	if err := q.write(ctx, name, q.share(name)); err != nil {
+	if err := q.write(ctx, name, q.share(name, mayEndTurn)); err != nil {
 		return err
 	}
 	return q.catchUp(ctx)
@@ -306,12 +306,7 @@ func (q *Quotas) Usage(now time.Time) []Usage {
 func (q *Quotas) Take(ctx context.Context, name string, ends time.Time, n, limit, quota int) (int, error) {
 	q.asking <- struct{}{}
 	defer func() { <-q.asking }()
-	mine := q.share(name)
 	day := ends.Add(-1).Format(time.DateOnly)
-	if mine.Day != day {
-		mine.Day, mine.Used = day, 0
-	}
-	mine.Ends = ends.UTC()
 	// What cannot be granted is not written down as used.
 	q.mu.Lock()
 	n = min(n, limit-q.used(name, day))
@@ -319,6 +314,11 @@ func (q *Quotas) Take(ctx context.Context, name string, ends time.Time, n, limit
 	if n <= 0 {
 		return 0, nil
 	}
+	mine := q.share(name, keepsTurn)
+	if mine.Day != day {
+		mine.Day, mine.Used = day, 0
+	}
+	mine.Ends = ends.UTC()
 	mine.Used, mine.Quota = mine.Used+n, quota
 	granted, seen := 0, false
 	see := func(see func(name, process string)) {
@@ -348,7 +348,7 @@ func (q *Quotas) Take(ctx context.Context, name string, ends time.Time, n, limit
 func (q *Quotas) Ban(ctx context.Context, name string, until time.Time) error {
 	q.asking <- struct{}{}
 	defer func() { <-q.asking }()
-	mine := q.share(name)
+	mine := q.share(name, keepsTurn)
 	mine.Until = until.UTC()
 	if err := q.write(ctx, name, mine); err != nil {
 		return err

@@ -356,7 +356,7 @@ func (q *Quotas) ask(ctx context.Context, name string) error {
 	if said {
 		return nil
 	}
-	if err := q.write(ctx, name, q.share(name)); err != nil {
+	if err := q.write(ctx, name, q.share(name, mayEndTurn)); err != nil {
 		return err
 	}
 	return q.catchUp(ctx)
@@ -431,8 +431,15 @@ func (q *Quotas) isSilent(name, process string, now time.Time) bool {
 	return ok && process != q.process && !s.Gone && now.Sub(s.read) >= lasts
 }
 
+// What is written may end this process's turn, if it was long enough, or keeps it: for a
+// call that is about to be made, which has waited for the rate already, or was just made.
+const (
+	mayEndTurn = true
+	keepsTurn  = false
+)
+
 // share is this process's under a name, as it is to be written now.
-func (q *Quotas) share(name string) processShare {
+func (q *Quotas) share(name string, mayEnd bool) processShare {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
@@ -444,7 +451,7 @@ func (q *Quotas) share(name string) processShare {
 		return mine
 	}
 	wants := q.demandOf(r, now)
-	if mine.Gone || mine.Need <= 0 || q.leftOut(name, q.process) || q.turnEnds(name, now) {
+	if mine.Gone || mine.Need <= 0 || q.leftOut(name, q.process) || mayEnd && q.turnEnds(name, now) {
 		mine.Turn = q.lastTurn(name) + 1
 	}
 	mine.Demand, mine.Rate, mine.Need = wants.Urgency, wants.Rate, wants.Need
@@ -481,7 +488,7 @@ func (q *Quotas) leave(ctx context.Context) error {
 	q.mu.Unlock()
 	var errs []error
 	for _, name := range names {
-		mine := q.share(name)
+		mine := q.share(name, mayEndTurn)
 		mine.Gone, mine.Gives = true, true
 		errs = append(errs, q.write(leaving, name, mine))
 	}

@@ -162,7 +162,7 @@ func TestNobodyUsesWhatAnotherHas(t *testing.T) {
 					if p.q.rates["app"] == nil {
 						continue
 					}
-					s := p.q.share("app")
+					s := p.q.share("app", r.IntN(4) > 0)
 					s.written = now.AddDate(0, 0, r.IntN(9)-4)
 					topic = append(topic, word{p.q.process, s})
 				}
@@ -419,4 +419,46 @@ func TestAJoinThatIsCutOff(t *testing.T) {
 			t.Errorf("the next one has %g after %s (%v)", next.Share("app", demand), time.Since(begun), err)
 		}
 	})
+}
+
+// A turn that was long enough ends with what is said of it, and not with what a call that
+// is about to be made writes down of a quota or a ban, nor by a quota that is used up.
+func TestACallKeepsTheTurn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	has, waits := r.quotas(t), r.quotas(t)
+	demand := httpclient.Demand{Urgency: httpclient.Urgent, Rate: 1, Need: 1}
+	if err := has.Join(t.Context(), "app", demand); err != nil {
+		t.Fatal(err)
+	}
+	waits.Share("app", demand)
+	if err := cmp.Or(waits.ask(t.Context(), "app"), has.catchUp(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	has.mu.Lock()
+	has.rates["app"].held = time.Now().Add(-2 * turnLasts)
+	has.mu.Unlock()
+	turn := func() (holds, giving bool) {
+		has.mu.Lock()
+		defer has.mu.Unlock()
+		return has.holder("app") == has.process, has.rates["app"].giving
+	}
+	ends := endOf(t, "2026-07-01")
+	for _, step := range []struct {
+		name  string
+		do    func() error
+		holds bool
+	}{
+		{"a call of the quota", func() error { _, err := has.Take(t.Context(), "app", ends, 1, 1, 1); return err }, true},
+		{"a call of one that is used up", func() error { _, err := has.Take(t.Context(), "app", ends, 1, 1, 1); return err }, true},
+		{"a ban", func() error { return has.Ban(t.Context(), "app", time.Now().Add(time.Minute)) }, true},
+		{"what is said", func() error { return has.tell(t.Context(), "app") }, false},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if holds, giving := turn(); holds != step.holds || giving {
+			t.Errorf("after %s the turn is held: %v (about to be given: %v), want %v", step.name, holds, giving, step.holds)
+		}
+	}
 }
