@@ -53,12 +53,14 @@ func (r gathered) rounded() int {
 
 // fewLong is how many different long numbers a column must have, all with zeros
 // where a spreadsheet makes them, to be taken for rounded: of 18 digits, one table
-// in a billion has them by itself. That all are floats is known of one more: less
-// than one table in a million has so many by itself.
+// in a billion has them by itself. That all are floats is known of one more, of 18
+// digits and more: less than one table in a million has so many by itself.
 const fewLong = 3
 
-// floatDigits is how many digits of a number a float of 64 bits keeps, or nearly.
-const floatDigits = 16
+// floatDigits is how many digits a float of 64 bits keeps so often that what was
+// written by one tells nothing: of 17 digits up to every second number is a float by
+// itself, of 18 one in 50.
+const floatDigits = 17
 
 // longNumbers looks at the long numbers of one column of a table that are not
 // marked as text.

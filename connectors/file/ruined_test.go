@@ -41,6 +41,7 @@ func TestATableThatASpreadsheetRounded(t *testing.T) {
 		"10 as JavaScript has them": {text: header + floats('f', -1, 10), refused: 10},
 		"10 as whole floats":        {text: header + floats('f', 0, 10), refused: 10},
 		"3 of them tell nothing":    {text: header + floats('f', -1, 3), records: 3},
+		"floats of 17 digits":       {text: header + numbers("1234567890123%02d46", 10), records: 10},
 		"a healthy one beside":      {text: header + floats('f', -1, 10) + "3701234567890123457,a,1,5\n", records: 11},
 		"marked floats":             {text: header + strings.ReplaceAll(floats('f', -1, 10), "37012", "\t37012"), records: 10},
 		"lines":                     {text: "order,line,what\n=\"1\",370123456789010000,x\n=\"1\",370123456789020000,x\n=\"2\",370123456789030000,x\n", refused: 3},
