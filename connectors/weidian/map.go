@@ -294,8 +294,9 @@ func readSold(r connectors.Record) (*sold, moment, error) {
 
 // goods is what the goods of an order cost before its discount. Whether its price is net
 // of discount_amount is documented nowhere, and so is that total is (assumed): the goods
-// are what, less the discount and with the freight, makes the total.
-func (o *order) goods() int64 { return int64(o.Total - o.Freight + o.Discount) }
+// are what, less the discount and with the freight, makes the total. Of an order whose
+// freight was cut they are none.
+func (o *order) goods() int64 { return max(0, int64(o.Total-o.Freight+o.Discount)) }
 
 func mapOrder(r connectors.Record) ([]*events.Event, error) {
 	s, modified, err := readSold(r)

@@ -140,3 +140,16 @@ func TestGoodsBeforeTheDiscount(t *testing.T) {
 		}
 	}
 }
+
+// Goods never cost less than nothing, however the total and the freight differ.
+func TestGoodsOfATotalBelowTheFreight(t *testing.T) {
+	t.Parallel()
+	raw := `{"list":{"order_id":"1","update_time":"2026-01-06 09:00:00"},"detail":{"order_id":"1","total":"4.00","express_fee":"6.00"}}`
+	list, err := mapRecord(connectors.Record{Stream: Orders, Shop: "s", Raw: []byte(raw), Observed: time.Unix(1767319300, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := list[0].GetOrder(); o.GetGoodsMinor() != 0 || o.GetPayableMinor() != 400 {
+		t.Errorf("a total below the freight: %v", o)
+	}
+}
