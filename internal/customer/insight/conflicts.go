@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -73,21 +74,35 @@ func (r *Reporter) conflicts(ctx context.Context, out *Report) error {
 		}
 	}
 	counts := map[identity.Identifier]int{}
-	resolved, err := r.resolve(ctx, customers, counts)
+	evidence, err := r.whole(ctx, customers, counts)
 	if err != nil {
 		return err
 	}
-	reasons := map[identity.Identifier]string{}
-	for _, v := range resolved.Reviews {
-		if reasons[v.Identifier] == "" {
-			reasons[v.Identifier] = string(v.Reason)
+	resolved, err := r.resolution(ctx, evidence)
+	if err != nil {
+		return err
+	}
+	why := whysOf(r.Rules, evidence, resolved)
+	customer := map[identity.Account]int{}
+	for i, accounts := range resolved.Customers {
+		for _, a := range accounts {
+			customer[a] = i
+		}
+	}
+	borne := map[identity.Identifier]map[identity.Account]int{}
+	for _, e := range evidence {
+		if r.Rules.Strength(e.Identifier.Type, e.Role) > 0 {
+			if borne[e.Identifier] == nil {
+				borne[e.Identifier] = map[identity.Account]int{}
+			}
+			borne[e.Identifier][e.Account] = customer[e.Account]
 		}
 	}
 	found := map[Conflict]Conflict{}
 	for _, row := range rows {
 		id := identified{Type: row.Type, Hash: row.Hash}.identifier()
 		rule := r.Rules.Types[id.Type]
-		reason := cmp.Or(reasons[id], apart)
+		reason := why.of(id, slices.Collect(maps.Values(bearers(why, id, borne[id])))...)
 		switch {
 		case rule.Accounts > 0 && counts[id] > rule.Accounts:
 			reason = string(identity.ReviewAccounts)
@@ -110,12 +125,21 @@ func (r *Reporter) conflicts(ctx context.Context, out *Report) error {
 	return nil
 }
 
-// resolve applies the rules to all accounts of some customers. An identifier
-// that also bears accounts of other customers joins nothing across them today,
-// and would here, where too few of them are seen: it is left out, unless all its
-// accounts are here. Those of a bridge stay, for it is one by all that it bears. Counts, if given, is told how many accounts each
-// identifier bears in joining roles.
+// resolve applies the rules to all accounts of some customers.
 func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID, counts map[identity.Identifier]int) (identity.Resolution, error) {
+	evidence, err := r.whole(ctx, customers, counts)
+	if err != nil {
+		return identity.Resolution{}, err
+	}
+	return r.resolution(ctx, evidence)
+}
+
+// whole is the evidence of all accounts of some customers by which they are resolved
+// alone. An identifier that also bears accounts of other customers joins nothing across
+// them today, and would here, where too few of them are seen: it is left out, unless all
+// its accounts are here. Those of a bridge stay, for it is one by all that it bears.
+// Counts, if given, is told how many accounts each identifier bears in joining roles.
+func (r *Reporter) whole(ctx context.Context, customers []identity.CustomerID, counts map[identity.Identifier]int) ([]identity.Evidence, error) {
 	if counts == nil {
 		counts = map[identity.Identifier]int{}
 	}
@@ -123,7 +147,7 @@ func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID,
 	for chunk := range slices.Chunk(customers, 1000) {
 		some, err := r.evidence(ctx, chunk, counts)
 		if err != nil {
-			return identity.Resolution{}, err
+			return nil, err
 		}
 		evidence = append(evidence, some...)
 	}
@@ -141,6 +165,11 @@ func (r *Reporter) resolve(ctx context.Context, customers []identity.CustomerID,
 	evidence = slices.DeleteFunc(evidence, func(e identity.Evidence) bool {
 		return !bridges[identity.Bearing{Account: e.Account, Type: e.Identifier.Type}] && len(here[e.Identifier]) > 0 && len(here[e.Identifier]) < counts[e.Identifier]
 	})
+	return evidence, nil
+}
+
+// resolution is what the rules and what people have decided make of evidence.
+func (r *Reporter) resolution(ctx context.Context, evidence []identity.Evidence) (identity.Resolution, error) {
 	words, err := decided.Read(ctx, r.ClickHouse, nil)
 	if err != nil {
 		return identity.Resolution{}, err

@@ -36,6 +36,45 @@ type Question struct {
 	Parts []string `json:"parts,omitempty"`
 
 	value [2]float64
+	// bridges are those through whom they share something, and direct says that they
+	// share something, or are alike, through none.
+	bridges []identity.Bearing
+	direct  bool
+}
+
+// shared notes who is a bridge of those that share an identifier.
+func (q *Question) shared(why whys, id identity.Identifier, bearers ...identity.Account) {
+	through := false
+	for _, a := range bearers {
+		if why.isBridge(a, id) {
+			through = true
+			if of := (identity.Bearing{Account: a, Type: id.Type}); !slices.Contains(q.bridges, of) {
+				q.bridges = append(q.bridges, of)
+			}
+		}
+	}
+	q.direct = q.direct || !through
+}
+
+// fewOfBridges keeps of the questions that are asked for a bridge alone, most worth
+// first, as many of each as it may bear values: who orders for hundreds would ask for
+// all of them before anybody else is asked for. What is answered makes room for the next.
+func fewOfBridges(rules *identity.Rules, questions []Question) []Question {
+	asked := map[identity.Bearing]int{}
+	return slices.DeleteFunc(questions, func(q Question) bool {
+		if q.direct {
+			return false
+		}
+		for _, of := range q.bridges {
+			if asked[of] >= rules.Types[of.Type].Values {
+				return true
+			}
+		}
+		for _, of := range q.bridges {
+			asked[of]++
+		}
+		return false
+	})
 }
 
 // Bounds on what Queue looks at: an identifier that is borne by more customers
@@ -48,7 +87,8 @@ const (
 // Queue lists the questions whose answers are worth most, at most limit: those
 // first in which the customer who has paid less has paid most, since so much is
 // counted for the wrong person if they are one. Amounts are compared whatever
-// their currency. What people have decided already is not asked.
+// their currency. What people have decided already is not asked, and of a bridge no more
+// at a time than the values that it may bear.
 func (r *Reporter) Queue(ctx context.Context, limit int) ([]Question, error) {
 	r, err := r.inForce(ctx)
 	if err != nil {
@@ -143,12 +183,7 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 	if err != nil {
 		return nil, 0, err
 	}
-	reasons := map[identity.Identifier]string{}
-	for _, v := range identity.Resolve(evidence, words, r.Rules).Reviews {
-		if reasons[v.Identifier] == "" {
-			reasons[v.Identifier] = string(v.Reason)
-		}
-	}
+	why := whysOf(r.Rules, evidence, identity.Resolve(evidence, words, r.Rules))
 	var said identity.Decisions
 	for _, d := range words {
 		said.Add(d)
@@ -166,14 +201,13 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 	}
 	for _, row := range rows {
 		id := identified{Type: row.Type, Hash: row.Hash}.identifier()
-		bearers := map[identity.CustomerID]identity.Account{}
+		customers := map[identity.Account]identity.CustomerID{}
 		for _, e := range borne[id] {
 			if customer := of.customer[e.Account]; slices.Contains(row.Customers, uuid.UUID(customer)) {
-				if a, ok := bearers[customer]; !ok || e.Account.Compare(a) < 0 {
-					bearers[customer] = e.Account
-				}
+				customers[e.Account] = customer
 			}
 		}
+		bearers := bearers(why, id, customers)
 		for a, first := range bearers {
 			for b, second := range bearers {
 				if first.Compare(second) >= 0 || said.Apart(of.accounts[a], of.accounts[b]) {
@@ -183,7 +217,8 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 				if !slices.Contains(q.Shares, id.Type) {
 					q.Shares = append(q.Shares, id.Type)
 				}
-				if reason := cmp.Or(reasons[id], apart); !slices.Contains(q.Reasons, reason) {
+				q.shared(why, id, first, second)
+				if reason := why.of(id, first, second); !slices.Contains(q.Reasons, reason) {
 					q.Reasons = append(q.Reasons, reason)
 				}
 			}
@@ -196,6 +231,7 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 		}
 		first, second := row.accounts()
 		q := between(a, b, first, second)
+		q.direct = true
 		if !slices.Contains(q.Shares, identity.AppearanceType) {
 			q.Shares = append(q.Shares, identity.AppearanceType)
 		}
@@ -216,7 +252,7 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 		return cmp.Or(cmp.Compare(q.worth(), p.worth()), cmp.Compare(q.value[0]+q.value[1], p.value[0]+p.value[1]),
 			cmp.Compare(len(q.Shares), len(p.Shares)), strings.Compare(p.Accounts[0], q.Accounts[0]), strings.Compare(p.Accounts[1], q.Accounts[1]))
 	})
-	return out, unseen, nil
+	return fewOfBridges(r.Rules, out), unseen, nil
 }
 
 // buyers are customers with their accounts and what they bought.
