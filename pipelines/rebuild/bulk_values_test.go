@@ -12,11 +12,16 @@ import (
 
 // An account that bears a third phone when the first still counts, to the second, is a
 // bridge, on ClickHouse as in memory; a second later it is none, and all of them are
-// one customer.
+// one customer. Of a type without gap_days it is one however much later.
 func TestBulkOfBridges(t *testing.T) {
 	t.Parallel()
 	const gap = 10 * 86400
-	for i, third := range []int64{gap, gap + 1} {
+	for _, c := range []struct {
+		third int64
+		days  string
+		want  int
+	}{{gap, ", gap_days: 10", 4}, {gap + 1, ", gap_days: 10", 1}, {100 * gap, "", 4}} {
+		third := c.third
 		f := flowtest.New(t)
 		history, evidence := tables.NewIdentityHistory(), tables.NewEvidence()
 		var all []identity.Evidence
@@ -39,7 +44,7 @@ func TestBulkOfBridges(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		rules, err := identity.ParseRules([]byte("largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {buyer: 80}, values: 2, gap_days: 10}\n"))
+		rules, err := identity.ParseRules([]byte("largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {buyer: 80}, values: 2" + c.days + "}\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,8 +53,8 @@ func TestBulkOfBridges(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := len(identity.Resolve(all, nil, rules).Customers)
-		if want := []int{4, 1}[i]; bulk.Customers != want || got != want {
-			t.Errorf("with a third phone after %d seconds: %d customers as SQL and %d in memory, want %d", third, bulk.Customers, got, want)
+		if bulk.Customers != c.want || got != c.want {
+			t.Errorf("with a third phone after %d seconds%s: %d customers as SQL and %d in memory, want %d", third, c.days, bulk.Customers, got, c.want)
 		}
 	}
 }
