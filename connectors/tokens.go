@@ -330,7 +330,7 @@ func (t *Tokens) Call(ctx context.Context, call func(access func() string) error
 			return err
 		case t.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
 		case !renewed.IsZero() && (time.Since(renewed) < freshFor || tries >= maxRenewals):
-			return t.refusedAnew(err)
+			return t.refusedAnew(used, err)
 		default:
 			if err := t.Replace(ctx, used, err); err != nil {
 				return err
@@ -342,8 +342,9 @@ func (t *Tokens) Call(ctx context.Context, call func(access func() string) error
 
 // refusedAnew is a refusal of a token that is new, or that each way to another brought
 // back: a platform that asks for another one once more wants a person to act. No other
-// is asked for until deadRefused is over, or somebody else brings one.
-func (t *Tokens) refusedAnew(refusal error) error {
+// is asked for until deadRefused is over, or somebody else brings one: of one that was
+// brought meanwhile nothing is known.
+func (t *Tokens) refusedAnew(used string, refusal error) error {
 	err := Reauthorise(t.Platform, t.Shop, "", refusal)
 	var e *Error
 	switch errors.As(err, &e); {
@@ -354,7 +355,9 @@ func (t *Tokens) refusedAnew(refusal error) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.dead, t.deadToken, t.deadUntil = err, t.current, t.Now().Add(deadRefused)
+	if t.current.Access == used {
+		t.dead, t.deadToken, t.deadUntil = err, t.current, t.Now().Add(deadRefused)
+	}
 	return err
 }
 

@@ -241,6 +241,23 @@ func TestATokenIsCreatedWhereARenewalBringsNone(t *testing.T) {
 	}
 }
 
+// A refusal of a token says nothing of another, which was brought while the call was made.
+func TestARefusedTokenIsDeadAlone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		used string
+		dead bool
+	}{"the one in use": {"b", true}, "the one before": {"a", false}} {
+		tokens := &Tokens{Platform: "p", Shop: "s", Now: time.Now}
+		newest := Token{Access: "b"}
+		tokens.take(newest)
+		err := tokens.refusedAnew(c.used, &Error{Platform: "p", Shop: "s", Op: "orders", Class: Refresh})
+		if dead := tokens.isDead(newest, time.Now()); !errors.Is(err, ErrReauthorise) || (dead != nil) != c.dead {
+			t.Errorf("%s was refused: %v; the one in use is dead: %v", name, err, dead)
+		}
+	}
+}
+
 // A shop that was never connected is said to be that: no token was refused, and
 // nothing was called. One whose token was refused says so in the platform's words.
 func TestAShopThatIsNotConnected(t *testing.T) {
