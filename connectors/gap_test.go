@@ -81,9 +81,10 @@ func TestGapInTheCursor(t *testing.T) {
 		short  Shortfall
 	}{
 		"neither":                     {CursorAt(at), Gap{}, Shortfall{}},
-		"a gap":                       {CursorAt(at) + gap.text(), gap, Shortfall{}},
-		"a shortfall":                 {cursorWith(at, short), Gap{}, short},
-		"both":                        {cursorWith(at, short) + gap.text(), gap, short},
+		"a gap":                       {cursorWith(at, Shortfall{}, gap), gap, Shortfall{}},
+		"a gap of before":             {CursorAt(at) + gap.text(), gap, Shortfall{}},
+		"a shortfall":                 {cursorWith(at, short, Gap{}), Gap{}, short},
+		"both":                        {cursorWith(at, short, gap), gap, short},
 		"a gap of which a part lacks": {CursorAt(at) + gap.text()[:30], Gap{}, Shortfall{}},
 		"a gap of no times":           {CursorAt(at) + " gap a b c", Gap{}, Shortfall{}},
 	} {
@@ -106,5 +107,34 @@ func TestGapInTheCursor(t *testing.T) {
 	}
 	if says := gap.Says("p", "s", "users", "the orders"); !strings.Contains(says, "of users in [2026-07-01T08:00:00Z, 2026-07-01T14:00:00Z)") || !strings.Contains(says, "oneid import --shop p/s") {
 		t.Error(says)
+	}
+}
+
+// The version that knew of shortfalls and of no gap goes on from each cursor of this one,
+// and this one from each of its.
+func TestACursorOfTheVersionBeforeGaps(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 7, 1, 8, 0, 0, 0, time.UTC)
+	before := func(c Cursor) (time.Time, bool) { // its Moment
+		text, ok := strings.CutPrefix(string(c), "1 ")
+		text, _, _ = strings.Cut(text, " short ")
+		moment, err := time.Parse(time.RFC3339, text)
+		return moment, ok && err == nil
+	}
+	gap, short := Gap{at.Add(-time.Hour), at, at}, Shortfall{Rows: 3, From: at, To: at.Add(time.Minute)}
+	for name, cursor := range map[string]Cursor{
+		"neither": cursorWith(at, Shortfall{}, Gap{}), "a gap": cursorWith(at, Shortfall{}, gap),
+		"a shortfall": cursorWith(at, short, Gap{}), "both": cursorWith(at, short, gap),
+	} {
+		if moment, ok := before(cursor); !ok || !moment.Equal(at) {
+			t.Errorf("%s: %q is foreign to it: %s", name, cursor, moment)
+		}
+	}
+	for cursor, want := range map[Cursor]Shortfall{
+		"1 2026-07-01T08:00:00Z": {}, "1 2026-07-01T08:00:00Z short 3 2026-07-01T08:00:00Z 2026-07-01T08:01:00Z": short,
+	} {
+		if moment, ok := cursor.Moment(); !ok || !moment.Equal(at) || cursor.Shortfall() != want || !cursor.Gap().None() {
+			t.Errorf("of it: %q: %s, %t; %+v; %+v", cursor, moment, ok, cursor.Shortfall(), cursor.Gap())
+		}
 	}
 }

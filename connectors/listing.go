@@ -91,7 +91,7 @@ func (p Part) Next() Cursor {
 	if !p.Last {
 		return ""
 	}
-	return cursorWith(p.Window.To, p.shortfall) + p.gap.text()
+	return cursorWith(p.Window.To, p.shortfall, p.gap)
 }
 
 // Read gives take each page of what was changed since a cursor, window by

@@ -129,8 +129,8 @@ func TestAShortfallStandsInTheCursor(t *testing.T) {
 		t.Errorf("%d rows are short", short)
 	}
 	two := Shortfall{3, lacking.From, lacking.To}.After(Window{at, at.Add(time.Hour)}, 4)
-	if want := (Shortfall{7, lacking.From, at.Add(time.Hour)}); two != want || cursorWith(at, two).Shortfall() != want {
-		t.Errorf("two shortfalls are %+v, in a cursor %+v", two, cursorWith(at, two).Shortfall())
+	if want := (Shortfall{7, lacking.From, at.Add(time.Hour)}); two != want || cursorWith(at, two, Gap{}).Shortfall() != want {
+		t.Errorf("two shortfalls are %+v, in a cursor %+v", two, cursorWith(at, two, Gap{}).Shortfall())
 	}
 	for _, other := range []Cursor{"", "1 2026-03-01T08:00:00Z", "1 2026-03-01T08:00:00Z short x", Cursor(fmt.Sprintf("1 2026-03-01T08:00:00Z short 3 %s now", at.Format(time.RFC3339)))} {
 		if got := other.Shortfall(); got != (Shortfall{}) {

@@ -53,13 +53,20 @@ func (s Shortfall) Says(platform, shop, stream string) string {
 // shortForm begins what a cursor of CursorAt says of a shortfall.
 const shortForm = " short "
 
+// noShort stands for no shortfall before a gap: the versions that know of no gap read a
+// cursor's moment up to its shortfall, and go on from one that has both.
+const noShort = shortForm + "0 - -"
+
 // cursorWith is CursorAt of a reading that lacks something.
-func cursorWith(moment time.Time, s Shortfall) Cursor {
+func cursorWith(moment time.Time, s Shortfall, g Gap) Cursor {
 	at := CursorAt(moment)
-	if s.Rows > 0 {
+	switch {
+	case s.Rows > 0:
 		at += Cursor(fmt.Sprintf("%s%d %s %s", shortForm, s.Rows, s.From.UTC().Format(time.RFC3339), s.To.UTC().Format(time.RFC3339)))
+	case !g.None():
+		at += noShort
 	}
-	return at
+	return at + g.text()
 }
 
 // Shortfall is what the reading up to a cursor of CursorAt lacks.
