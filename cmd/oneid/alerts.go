@@ -206,12 +206,21 @@ func consentSaid(c connectors.Authoriser, token connectors.Token, platform, shop
 }
 
 // alertMissing notes what the live reading of a stream left out and goes on without, as
-// its cursor says.
+// its cursor says. Whether that was accepted, or read by a backfill, another process may
+// have written since.
 func (n *node) alertMissing(c connectors.Connector, platform, shop, stream string) {
 	if n.alerts == nil {
 		return
 	}
 	l := n.lacks(c, platform, shop, stream)
+	if l.Lacks != "" {
+		asking, cancel := context.WithTimeout(context.Background(), time.Second) // Ended has none
+		defer cancel()
+		if err := n.cursors.Refresh(asking); err != nil {
+			return // as it was
+		}
+		l = n.lacks(c, platform, shop, stream)
+	}
 	if l.State != lackOpen {
 		l.Lacks = ""
 	}
