@@ -269,8 +269,10 @@ func TestALiveShopThatLacksItsPast(t *testing.T) {
 	if detail := missing(); detail != "" {
 		t.Errorf("what was accepted is an alert: %s", detail)
 	}
-	wantRefused(t, oneid(t, "missing", "--accept", "tmall/none/orders", "--dir", dir), 1, "there is no stream tmall/none/orders")
-	wantState("taken back", lackOpen, 3, "--take-back")
+	wantRefused(t, oneid(t, "missing", "--take-back", "--dir", dir), 1, "no stream is named")
+	wantRefused(t, oneid(t, "missing", "--take-back", stream, "tmall/none/orders", "--dir", dir), 1, "there is no stream tmall/none/orders")
+	wantState("nothing was taken back", lackAccepted, 0)
+	wantState("taken back", lackOpen, 3, "--take-back", stream)
 	must(t, "sync", "--once", "--dir", dir)
 	if missing() == "" {
 		t.Error("what was accepted no more is no alert")

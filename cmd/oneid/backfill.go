@@ -98,6 +98,7 @@ func (backfillCmd) read(ctx context.Context, n *node, work []*stretch) error {
 				if err := n.cursors.Refresh(ctx); err != nil {
 					return err
 				}
+				w.Resumed = n.cursors.Get(w.puller.CursorKey) != ""
 				lacked = n.lacks(w.shop.connector, w.shop.platform, w.shop.name, w.puller.Stream)
 				return n.recorded(ctx, j, schedule.Firing{Why: schedule.ByHand}, func(ctx context.Context, run *tables.Run) error {
 					err := n.pullInto(ctx, run, w.puller, func(ctx context.Context) (_ pull.Summary, err error) {

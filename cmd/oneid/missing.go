@@ -39,6 +39,9 @@ func (c missingCmd) Run(ctx context.Context, f folder) (err error) {
 	if err := f.mustExist(); err != nil {
 		return err
 	}
+	if (c.Accept || c.TakeBack) && len(c.Stream) == 0 {
+		return hinted{errors.New("no stream is named"), "name each as PLATFORM/SHOP/STREAM; `oneid missing` shows what they lack"}
+	}
 	n, err := openMover(ctx, f, need{quiet: true}, newProgress(true))
 	if err != nil {
 		return err
@@ -54,16 +57,18 @@ func (c missingCmd) Run(ctx context.Context, f folder) (err error) {
 			l := n.lacks(s.connector, s.platform, s.name, stream.Name)
 			known = append(known, l.Stream)
 			if l.Lacks != "" && (len(c.Stream) == 0 || slices.Contains(c.Stream, l.Stream)) {
-				if l, err = c.decide(ctx, n, l); err != nil {
-					return err
-				}
 				list = append(list, l)
 			}
 		}
 	}
-	for _, wanted := range c.Stream {
+	for _, wanted := range c.Stream { // before anything is accepted
 		if !slices.Contains(known, wanted) {
 			return hinted{fmt.Errorf("there is no stream %s", wanted), "name it as PLATFORM/SHOP/STREAM, as `oneid status` does"}
+		}
+	}
+	for i := range list {
+		if list[i], err = c.decide(ctx, n, list[i]); err != nil {
+			return err
 		}
 	}
 	return c.print(list)
@@ -162,10 +167,15 @@ func cause(says string) string {
 }
 
 // settleLack ends the alert of what the live reading lacked before a backfill that has now
-// read all of it.
+// read all of it. Of one that was begun before, the first part may have lacked some.
 func (n *node) settleLack(ctx context.Context, w *stretch, lacked lack, sum pull.Summary) error {
-	if lacked.State != lackOpen || lacked.of.From.IsZero() || sum.Short > 0 || w.days.to != untilNow || w.From.After(lacked.of.From) {
+	if lacked.State != lackOpen || lacked.of.From.IsZero() || w.Resumed || sum.Short > 0 || w.days.to != untilNow || w.From.After(lacked.of.From) {
 		return nil
+	}
+	if lacking, ok := w.shop.connector.(connectors.Lacking); ok {
+		if says, _ := lacking.Lacks(w.puller.Stream, w.Last); says != "" {
+			return nil
+		}
 	}
 	read := lacked.of.From.UTC().Format(time.RFC3339Nano) + " " + lacked.of.To.UTC().Format(time.RFC3339Nano)
 	if err := n.cursors.Put(ctx, readPrefix+lacked.Stream, connectors.Cursor(read)); err != nil {

@@ -30,6 +30,9 @@ type Backfill struct {
 	From time.Time
 	// Resumed says that it was begun before.
 	Resumed bool
+	// Last is the cursor behind all that was read, once it is: it says what the reading
+	// went on without.
+	Last connectors.Cursor
 }
 
 // NewBackfill makes the backfill of a puller's stream from a moment to another;
@@ -85,6 +88,7 @@ func (b *Backfill) Run(ctx context.Context) (Summary, error) {
 		}
 		switch {
 		case err == nil:
+			b.Last = p.Cursors.Get(p.CursorKey)
 			return sum, p.Cursors.Remove(ctx, p.CursorKey)
 		case ctx.Err() != nil:
 			return sum, ctx.Err()
