@@ -182,7 +182,7 @@ func (a *Alerts) publish(ctx context.Context, s *standing) error {
 		if _, said := now[about]; said || detail == "" || !well[about.kind] {
 			continue
 		}
-		if err := a.tell(ctx, about, ""); err != nil {
+		if err := a.tell(ctx, about, "", false); err != nil {
 			return err
 		}
 		s.raised[about] = ""
@@ -192,7 +192,7 @@ func (a *Alerts) publish(ctx context.Context, s *standing) error {
 	a.mu.Unlock()
 	for about, detail := range now {
 		if events.AlertRenews(about.kind, s.raised[about], detail) {
-			if err := a.tell(ctx, about, detail); err != nil {
+			if err := a.tell(ctx, about, detail, !events.AlertChanges(about.kind, s.raised[about], detail)); err != nil {
 				return err
 			}
 			s.raised[about] = detail
@@ -207,7 +207,8 @@ func (a *Alerts) publish(ctx context.Context, s *standing) error {
 	return nil
 }
 
-func (a *Alerts) tell(ctx context.Context, s subject, detail string) error {
+// tell publishes what is said of a subject; renewed says that only the text is another.
+func (a *Alerts) tell(ctx context.Context, s subject, detail string, renewed bool) error {
 	at := time.Now().UnixMilli()
 	alert := &events.Alert{
 		AlertId: fmt.Sprintf("%s|%s|%d", s.kind, s.name, at), Kind: s.kind, Subject: s.name,
@@ -223,9 +224,12 @@ func (a *Alerts) tell(ctx context.Context, s subject, detail string) error {
 	if err := a.Publisher.Publish(a.Topic, pubsub.NewMessage(ctx, s.kind+"/"+s.name, value, events.DescribeAlert(alert).Headers())); err != nil {
 		return fmt.Errorf("alert: publish an alert: %w", err)
 	}
-	if detail == "" {
+	switch {
+	case detail == "":
 		a.Log.Info("an alert is cleared", "kind", s.kind, "subject", s.name)
-	} else {
+	case renewed:
+		a.Log.Info("an alert says more of the same", "kind", s.kind, "subject", s.name, "detail", detail)
+	default:
 		a.Log.Warn("an alert is raised", "kind", s.kind, "subject", s.name, "detail", detail)
 	}
 	return nil

@@ -39,8 +39,8 @@ func newChanges(client *kafka.Client, topic string) *changes {
 
 // news says whether an alert changes what the one before it in the topic said
 // of its subject. One that is raised again after staleAlert is news: the one
-// before it may have been too old to be told. Asked again of the same one, it
-// answers the same.
+// before it may have been too old to be told. That whose text alone is renewed is
+// not. Asked again of the same one, it answers the same.
 func (c *changes) news(ctx context.Context, o pubsub.Origin, a *events.Alert) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +53,8 @@ func (c *changes) news(ctx context.Context, o pubsub.Origin, a *events.Alert) (b
 	if s.offset != o.Offset {
 		return false, nil
 	}
-	return events.AlertChanges(a.GetKind(), s.was, s.is) || s.is != "" && s.atMs-s.wasMs > staleAlert.Milliseconds(), nil
+	renewed := s.was != s.is && events.AlertRenews(a.GetKind(), s.was, s.is)
+	return events.AlertChanges(a.GetKind(), s.was, s.is) || s.is != "" && !renewed && s.atMs-s.wasMs > staleAlert.Milliseconds(), nil
 }
 
 // upTo reads what was told before this process began with the topic.

@@ -38,3 +38,18 @@ func TestNewsGoesByTheTopic(t *testing.T) {
 		}
 	}
 }
+
+// Of what a stream lacks nobody is told again since the text is another, however long the
+// alert stands.
+func TestARenewedTextIsNoNews(t *testing.T) {
+	t.Parallel()
+	c := newChanges(nil, "alerts")
+	const day = 24 * 3600 * 1000
+	for offset, want := range []bool{true, false, false} {
+		a := &events.Alert{Kind: events.AlertMissing, Subject: "tmall/s/orders", State: events.AlertState_ALERT_STATE_RAISED,
+			Detail: []string{"3 rows", "4 rows", "5 rows"}[offset], ChangedMs: int64(1 + 2*day*offset)}
+		if got, err := c.news(t.Context(), pubsub.Origin{Topic: "alerts", Offset: int64(offset)}, a); err != nil || got != want {
+			t.Errorf("%s: news is %v (%v), want %v", a.Detail, got, err, want)
+		}
+	}
+}
