@@ -16,8 +16,8 @@ import (
 // missingCmd shows what streams lack.
 type missingCmd struct {
 	Stream   []string `arg:"" optional:"" help:"PLATFORM/SHOP/STREAM; none means all."`
-	Accept   bool     `help:"Go on without it: the alert ends with the stream's next reading. More of the same is accepted too." xor:"accept"`
-	TakeBack bool     `help:"Raise it again: take back what was accepted." xor:"accept"`
+	Accept   bool     `help:"Go on without it, of the streams that are named: the alert ends with the stream's next reading. More of the same is accepted too." xor:"accept"`
+	TakeBack bool     `help:"Raise it again: take back what was accepted of the streams that are named." xor:"accept"`
 	JSON     bool     `help:"Print a JSON array."`
 }
 
@@ -114,7 +114,7 @@ func (c missingCmd) print(list []lack) error {
 type lacksError struct{ streams int }
 
 func (l *lacksError) Error() string {
-	return fmt.Sprintf("%d streams lack something; do what is said above, or `oneid missing --accept`", l.streams)
+	return fmt.Sprintf("%d streams lack something; do what is said above, or `oneid missing --accept PLATFORM/SHOP/STREAM`", l.streams)
 }
 
 // ExitCode says that the command did its work, and found something.

@@ -45,6 +45,9 @@ func TestAfterALongOutage(t *testing.T) {
 				t.Fatal(err)
 			}
 			says, _ := conn.Lacks(c.stream, next)
+			if says != "" && !strings.Contains(says, "Later changes of orders that were made before") {
+				t.Errorf("%s: what changes later of these orders is not told: %s", name, says)
+			}
 			if c.whole {
 				if asked() != 120*aDay || says != "" || log.Len() > 0 {
 					t.Errorf("%s back are read, %q, %s", asked(), says, &log)

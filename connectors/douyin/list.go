@@ -159,7 +159,11 @@ func (c *Connector) Lacks(stream string, cursor connectors.Cursor) (says string,
 	if gap.None() { // else no backfill has all of it
 		of = connectors.Window{From: short.From, To: short.To}
 	}
-	all := slices.DeleteFunc([]string{short.Says(Platform, c.shop, stream), gap.Says(Platform, c.shop, stream, "the orders")}, func(s string) bool { return s == "" })
+	tooOld := gap.Says(Platform, c.shop, stream, "the orders")
+	if tooOld != "" { // orders are listed for so long after they were made, whenever they change
+		tooOld += ". Later changes of orders that were made before the end of that time are not listed either: an export brings them, too"
+	}
+	all := slices.DeleteFunc([]string{short.Says(Platform, c.shop, stream), tooOld}, func(s string) bool { return s == "" })
 	return strings.Join(all, "; "), of
 }
 
