@@ -73,6 +73,9 @@ type ExportPayload struct {
 	// Entity is the number that the rows have in common.
 	Entity string      `json:"export"`
 	Rows   []ExportRow `json:"rows"`
+	// Since is the time, in Unix milliseconds, of the version that an earlier import
+	// gave it: rows that tell of an earlier one make no older version. 0 if none did.
+	Since int64 `json:"since,omitempty"`
 }
 
 // ExportRow is one row by the names of its columns, as they stood in the file.
@@ -307,14 +310,14 @@ func (c Cells) Time(zone *time.Location, columns ...string) int64 {
 }
 
 // ExportHeader is the header of what a file says of an entity that was made
-// at a moment. Its version is that of the moment: the file does not say when
+// at a moment. Its version is that of the moment, or of an earlier import's: the file does not say when
 // the entity was changed last, and whatever the API says of it is newer, or
 // equal and by the better source. Between files the later export wins.
-func ExportHeader(platform string, r Record, entity, account string, madeMs int64, revision uint32) *events.Header {
+func ExportHeader(platform string, r Record, p *ExportPayload, account string, madeMs int64, revision uint32) *events.Header {
 	return &events.Header{
-		Platform: platform, Shop: r.Shop, EntityId: entity, Account: account, Stream: r.Stream, Raw: r.Raw,
+		Platform: platform, Shop: r.Shop, EntityId: p.Entity, Account: account, Stream: r.Stream, Raw: r.Raw,
 		Version: &events.Version{
-			ModifiedMs: madeMs, Source: events.Source_SOURCE_FILE, ObservedMs: max(r.Observed.UnixMilli(), 0), Revision: revision,
+			ModifiedMs: max(madeMs, p.Since), Source: events.Source_SOURCE_FILE, ObservedMs: max(r.Observed.UnixMilli(), 0), Revision: revision,
 		},
 	}
 }

@@ -2,6 +2,7 @@ package all
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"oneid/connectors"
 	"oneid/connectors/file"
@@ -204,4 +206,51 @@ var columns = map[string][]struct{ name, is string }{
 		{"子订单编号", "id"}, {"商品ID", "id"}, {"实付金额", "money"}, {"商品单价", "money"}, {"商品数量", "money"},
 		{"下单时间", "time"}, {"付款时间", "time"}, {"订单状态", "word"}, {"收货人", "word"},
 	},
+}
+
+// A later import that tells of an earlier time of the order is the later version.
+func TestALaterImportIsTheLaterVersion(t *testing.T) {
+	t.Parallel()
+	told := make(map[string]file.Told)
+	imported := func(name, text string) *events.Header {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		x, err := file.NewExport(file.ExportConfig{Files: tablefile.Files{Paths: []string{path}}, Exports: Exports["douyin"], Shop: "s",
+			Told: func(context.Context, string, []string) (map[string]file.Told, error) { return told, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var header *events.Header
+		for page, err := range x.Read(t.Context(), "orders", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page.Records {
+				list, err := x.Map(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				header = list[0].GetHeader()
+				told[header.GetEntityId()] = file.Told{Raw: r.Raw, Modified: time.UnixMilli(header.GetVersion().GetModifiedMs()), Observed: r.Observed}
+			}
+		}
+		if header == nil {
+			t.Fatalf("%s tells nothing", name)
+		}
+		return header
+	}
+	paid := imported("1767350000.csv", "主订单编号,子订单编号,订单状态,订单应付金额,支付完成时间\n1,1,待发货,9.00,2026-01-02 03:05:00\n")
+	made := imported("1767360000.csv", "主订单编号,子订单编号,订单状态,订单应付金额,订单提交时间\n1,1,已完成,9.00,2026-01-02 03:04:05\n")
+	high, low := events.PackVersion(paid.GetVersion())
+	laterHigh, laterLow := events.PackVersion(made.GetVersion())
+	if laterHigh < high || laterHigh == high && laterLow <= low {
+		t.Errorf("the later import has the version %v, the first %v", made.GetVersion(), paid.GetVersion())
+	}
+	before := told["1"]
+	again := imported("1767360000.csv", "主订单编号,子订单编号,订单状态,订单应付金额,订单提交时间\n1,1,已完成,9.00,2026-01-02 03:04:05\n")
+	if !proto.Equal(again.GetVersion(), made.GetVersion()) || !bytes.Equal(told["1"].Raw, before.Raw) {
+		t.Errorf("imported again it is %v, want %v", again.GetVersion(), made.GetVersion())
+	}
 }

@@ -133,7 +133,7 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 	for i, share := range events.Spread(out.PaidMinor, weights) {
 		out.Items[i].PaidMinor = share
 	}
-	h := connectors.ExportHeader(Platform, r, p.Entity, "order:"+p.Entity, out.CreatedMs, exportRevision)
+	h := connectors.ExportHeader(Platform, r, p, "order:"+p.Entity, out.CreatedMs, exportRevision)
 	h.Person = exportedPerson(first)
 	return []*events.Event{{Header: h, Body: &events.Event_Order{Order: out}}}, nil
 }
@@ -347,7 +347,7 @@ func mapExportedAftersale(r connectors.Record, p *connectors.ExportPayload) ([]*
 		return nil, errors.New("it is refunded, and its row has no column 退商品金额（元）: export it with this column")
 	}
 	header := func() *events.Header {
-		return connectors.ExportHeader(Platform, r, p.Entity, "order:"+order, created, exportRevision)
+		return connectors.ExportHeader(Platform, r, p, "order:"+order, created, exportRevision)
 	}
 	return []*events.Event{
 		{Header: header(), Body: &events.Event_Refund{Refund: &events.Refund{

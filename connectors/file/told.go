@@ -15,11 +15,12 @@ import (
 	"oneid/connectors"
 )
 
-// Told is what an earlier import told of an entity last: its payload, and when that
-// counts as observed.
+// Told is what an earlier import told of an entity last: its payload, and the times of
+// its version: when the entity was made by what was told, and when that counts as
+// observed.
 type Told struct {
-	Raw      json.RawMessage
-	Observed time.Time
+	Raw                json.RawMessage
+	Modified, Observed time.Time
 }
 
 // join adds to records what earlier imports told of the same entities, as if all
@@ -59,9 +60,12 @@ func (x *Export) join(ctx context.Context, records []connectors.Record) error {
 			continue
 		}
 		if reflect.DeepEqual(joined, x.joined(earlier.Rows, nil)) {
-			observed = before.Observed
-		} else if !observed.After(before.Observed) {
-			observed = before.Observed.Add(time.Millisecond)
+			observed, p.Since = before.Observed, earlier.Since
+		} else {
+			p.Since = max(before.Modified.UnixMilli(), earlier.Since)
+			if !observed.After(before.Observed) {
+				observed = before.Observed.Add(time.Millisecond)
+			}
 		}
 		p.Rows = joined
 		if records[i].Raw, err = payloadOf(p, observed); err != nil {

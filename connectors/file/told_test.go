@@ -46,7 +46,7 @@ func (s shelf) imported(t *testing.T, paths ...string) (changed []string) {
 			}
 			if r.Observed.After(before.Observed) {
 				changed = append(changed, p.Entity)
-				s["orders "+p.Entity] = Told{r.Raw, r.Observed}
+				s["orders "+p.Entity] = Told{r.Raw, time.Unix(1, 0), r.Observed}
 			} else if string(r.Raw) != string(before.Raw) {
 				t.Errorf("%s changed from\n%s\nto\n%s\nand keeps its version", p.Entity, before.Raw, r.Raw)
 			}
@@ -178,7 +178,7 @@ func TestALaterFileThatSaysLess(t *testing.T) {
 			t.Errorf("%v (-want +got):\n%s", paths, d)
 		}
 	}
-	mapped := shelf{"orders 1": {[]byte(`{"row":{"order":"1"}}`), time.Unix(50, 0)}}
+	mapped := shelf{"orders 1": {[]byte(`{"row":{"order":"1"}}`), time.Unix(1, 0), time.Unix(50, 0)}}
 	mapped.imported(t, full)
 	if got := len(mapped.rows(t)["orders 1"]); got != 2 {
 		t.Errorf("after rows by a mapping %d rows are told, want 2", got)

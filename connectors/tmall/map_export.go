@@ -121,11 +121,11 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 	case x.err != nil:
 		return nil, x.err
 	case order.CreatedMs == 0:
-		return nil, errors.New("its rows have no 订单创建时间: import the order list (订单报表) in the same command, or export the detail with that column")
+		return nil, errors.New("its rows have no 订单创建时间: import the order list (订单报表) before or in the same command, or export the detail with that column")
 	case order.PaidMinor < 0 || order.PayableMinor < 0:
 		return nil, errors.New("its amount is negative")
 	}
-	h := connectors.ExportHeader(Platform, r, p.Entity, "order:"+p.Entity, order.CreatedMs, exportRevision)
+	h := connectors.ExportHeader(Platform, r, p, "order:"+p.Entity, order.CreatedMs, exportRevision)
 	h.Person = x.person(order)
 	return []*events.Event{{Header: h, Body: &events.Event_Order{Order: order}}}, nil
 }
@@ -209,7 +209,7 @@ func (x *exported) unsaid(o *events.Order) {
 		return
 	}
 	if !has("订单状态") {
-		x.err = errors.New("its rows have neither 订单状态 nor 订单付款时间: import the order list (订单报表) in the same command, or export the detail with these columns")
+		x.err = errors.New("its rows have neither 订单状态 nor 订单付款时间: import the order list (订单报表) before or in the same command, or export the detail with these columns")
 		return
 	}
 	x.err = errors.New("its 订单状态 is not known, and no column 订单付款时间 says whether it is paid: export it with this column")
@@ -427,7 +427,7 @@ func mapExportedRefund(r connectors.Record, p *connectors.ExportPayload) ([]*eve
 		ended = 0
 	}
 	header := func() *events.Header {
-		return connectors.ExportHeader(Platform, r, p.Entity, "order:"+order, created, exportRevision)
+		return connectors.ExportHeader(Platform, r, p, "order:"+order, created, exportRevision)
 	}
 	return []*events.Event{
 		{Header: header(), Body: &events.Event_Refund{Refund: &events.Refund{

@@ -138,7 +138,7 @@ func mapExportedOrder(r connectors.Record, p *connectors.ExportPayload) ([]*even
 	for i, share := range events.Spread(out.PaidMinor, weights) {
 		out.Items[i].PaidMinor = share
 	}
-	h := connectors.ExportHeader(Platform, r, p.Entity, "order:"+p.Entity, out.CreatedMs, exportRevision)
+	h := connectors.ExportHeader(Platform, r, p, "order:"+p.Entity, out.CreatedMs, exportRevision)
 	receiver := &events.Receiver{Name: inClear(text(first.Text(exportName...))), Phone: inClear(text(first.Text(exportPhone...))),
 		Province: out.Province, City: out.City, District: out.District, Detail: inClear(text(first.Text(exportAddress...)))}
 	if receiver.Name+receiver.Phone+receiver.Province+receiver.City+receiver.Detail != "" {

@@ -232,9 +232,14 @@ func (s *Stream) readDay(ctx context.Context, stream string, day time.Time, at p
 
 // observed is the time of observation in a packed version.
 func observed(version *big.Int) time.Time {
+	return time.UnixMilli(unpacked(version).GetObservedMs()).UTC()
+}
+
+// unpacked is a version as ClickHouse holds it.
+func unpacked(version *big.Int) *events.Version {
 	low := new(big.Int).And(version, new(big.Int).SetUint64(1<<64-1)).Uint64()
 	high := new(big.Int).Rsh(version, 64).Uint64()
-	return time.UnixMilli(events.UnpackVersion(high, low).GetObservedMs()).UTC()
+	return events.UnpackVersion(high, low)
 }
 
 // Map implements connectors.Connector: today's mapping, with a revision above

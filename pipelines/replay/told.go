@@ -13,8 +13,9 @@ import (
 
 // Payload is what was kept of an entity.
 type Payload struct {
-	Raw      []byte
-	Observed time.Time
+	Raw []byte
+	// Modified and Observed are the times of its version.
+	Modified, Observed time.Time
 }
 
 // Latest finds, of entities of a stream, the payload of the newest version that came
@@ -41,7 +42,8 @@ func Latest(ctx context.Context, ch *clickhouse.Conn, keys events.Sealer, platfo
 		if err != nil {
 			return err
 		}
-		found[entity] = Payload{plain, observed(version)}
+		v := unpacked(version)
+		found[entity] = Payload{plain, time.UnixMilli(v.GetModifiedMs()).UTC(), time.UnixMilli(v.GetObservedMs()).UTC()}
 		return nil
 	})
 	return found, err
