@@ -193,12 +193,13 @@ func (c importCmd) password() (string, error) {
 	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
-// tempName begins the names of the folders in which large workbooks are
-// unpacked, followed by the process's id.
+// tempName begins the names of the folders of temporary files, followed by the
+// process's id. The files lose their own names as soon as they are made: a process
+// that is killed between leaves one, empty.
 const tempName = "oneid-import-"
 
 // tempFolder makes the folder of this process, and removes those of processes
-// that were killed: what lies in them may be personal.
+// that were killed.
 func tempFolder() (string, error) {
 	old, err := filepath.Glob(filepath.Join(os.TempDir(), tempName+"*"))
 	if err != nil {
@@ -266,10 +267,14 @@ func (c importCmd) byExports(ctx context.Context, f folder, cfg file.ExportConfi
 	var report importReport
 	var opened *node
 	cfg.Told = func(ctx context.Context, stream string, entities []string) (map[string]file.Told, error) {
-		found, err := replay.Latest(ctx, opened.clickhouse, opened.keys, cfg.Exports.Platform, cfg.Shop, stream, events.Source_SOURCE_FILE, entities)
+		var found map[string]replay.Payload
+		err := untilThere(ctx, opened.log, func() (err error) {
+			found, err = replay.Latest(ctx, opened.clickhouse, opened.keys, cfg.Exports.Platform, cfg.Shop, stream, events.Source_SOURCE_FILE, entities)
+			return err
+		})
 		told := make(map[string]file.Told, len(found))
 		for entity, payload := range found {
-			told[entity] = file.Told{Raw: payload.Raw, Observed: payload.Observed}
+			told[entity] = file.Told{Raw: payload.Raw, Modified: payload.Modified, Observed: payload.Observed}
 		}
 		return told, err
 	}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"oneid/internal/kafka"
 	"oneid/internal/tablefile"
 	"oneid/schemas/tables"
 )
@@ -115,16 +114,21 @@ func (b inbox) settled() (paths []string, err error) {
 }
 
 // one moves a file to where what came of it says; the second error ends the
-// import, and the file stays for the next time.
+// import, and the file stays for the next time: it is at fault of nothing while a
+// store is away or busy.
 func (b inbox) one(ctx context.Context, cause error, path string) (fault, err error) {
-	to := inboxDone
-	if cause != nil {
-		if ctx.Err() != nil || kafka.IsAway(cause) {
-			return nil, cause
-		}
-		to, fault = inboxFailed, fmt.Errorf("import %s: %w", filepath.Base(path), cause)
+	switch {
+	case cause == nil:
+		return nil, moveInto(filepath.Join(b.dir, inboxDone), path)
+	case ctx.Err() != nil || passes(cause):
+		return nil, cause
 	}
-	return fault, moveInto(filepath.Join(b.dir, to), path)
+	return b.failed(cause, path)
+}
+
+// failed moves a file away that is at fault.
+func (b inbox) failed(cause error, path string) (fault, err error) {
+	return fmt.Errorf("import %s: %w", filepath.Base(path), cause), moveInto(filepath.Join(b.dir, inboxFailed), path)
 }
 
 // all loads files as one import. One that is not known, or cannot be read, is at
@@ -133,7 +137,7 @@ func (b inbox) all(ctx context.Context, paths []string) error {
 	faults, paths, err := b.without(ctx, paths, b.known)
 	for err == nil && len(paths) > 0 {
 		cause := b.load(ctx, paths)
-		if cause != nil && ctx.Err() == nil && !kafka.IsAway(cause) {
+		if cause != nil && ctx.Err() == nil {
 			bad, rest, away := b.without(ctx, paths, b.readable)
 			faults = append(faults, bad...)
 			if err = away; err != nil || len(rest) < len(paths) {
@@ -161,7 +165,10 @@ func (b inbox) without(ctx context.Context, paths []string, look func(context.Co
 			rest = append(rest, path)
 			continue
 		}
-		fault, err := b.one(ctx, cause, path)
+		if ctx.Err() != nil {
+			return faults, nil, cause
+		}
+		fault, err := b.failed(cause, path)
 		if faults = append(faults, fault); err != nil {
 			return faults, nil, err
 		}

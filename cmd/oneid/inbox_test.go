@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +29,7 @@ func TestInbox(t *testing.T) {
 	for name, c := range map[string]struct {
 		files                  string
 		apart, fresh, ahead    bool
+		cut                    bool   // the file breaks off as a connection does
 		fails                  string // whichever import fails, if not by a file
 		loads                  []string
 		done, failed, remained string
@@ -34,10 +37,14 @@ func TestInbox(t *testing.T) {
 		"all at once":             {files: "details list", loads: []string{"details list"}, done: "details list"},
 		"one that is not known":   {files: "details list unknown", loads: []string{"details list"}, done: "details list", failed: "unknown"},
 		"one that breaks off":     {files: "broken details list", loads: []string{"broken details list", "details list"}, done: "details list", failed: "broken"},
+		"one is cut off":          {files: "broken details list", cut: true, loads: []string{"broken details list", "details list"}, done: "details list", failed: "broken"},
 		"two faults":              {files: "broken list unknown", loads: []string{"broken list", "list"}, done: "list", failed: "broken unknown"},
 		"nothing but faults":      {files: "broken unknown", loads: []string{"broken"}, failed: "broken unknown"},
 		"the import itself fails": {files: "details list", fails: "a fault", loads: []string{"details list"}, failed: "details list"},
 		"stopped":                 {files: "details list", fails: "stopped", loads: []string{"details list"}, remained: "details list"},
+		"clickhouse is away":      {files: "details list", fails: "away", loads: []string{"details list"}, remained: "details list"},
+		"no resolver runs":        {files: "details list", fails: "unresolved", loads: []string{"details list"}, remained: "details list"},
+		"one by one, it is away":  {files: "list till", apart: true, fails: "away", loads: []string{"list"}, remained: "list till"},
 		"one is still written to": {files: "details list", fresh: true, remained: "details list"},
 		"by a mapping":            {files: "broken list till", apart: true, loads: []string{"broken", "list", "till"}, done: "list till", failed: "broken"},
 		"by a mapping, one fresh": {files: "list till", apart: true, fresh: true, loads: []string{"list"}, done: "list", remained: "till"},
@@ -78,8 +85,14 @@ func TestInbox(t *testing.T) {
 				case c.fails == "stopped":
 					cancel()
 					return context.Canceled
+				case c.fails == "away":
+					return fmt.Errorf("load: %w", clickhouseAway(t))
+				case c.fails == "unresolved":
+					return hinted{errNoResolver, "start one"}
 				case c.fails != "":
 					return errors.New(c.fails)
+				case c.cut && slices.Contains(strings.Fields(base(paths)), "broken"):
+					return fmt.Errorf("read broken: %w", io.ErrUnexpectedEOF)
 				case slices.Contains(strings.Fields(base(paths)), "broken"):
 					return errors.New("a file breaks off")
 				}

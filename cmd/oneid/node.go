@@ -313,7 +313,8 @@ func (n *node) ended(platform, shop, stream string) func(error) {
 }
 
 // settle waits until all that was published by now is in ClickHouse and in
-// the views: resolved here, or by whoever resolves.
+// the views: resolved here, or by whoever resolves. It ends with errNoResolver where
+// nobody does.
 func (n *node) settle(ctx context.Context) error {
 	if n.resolver != nil {
 		return errors.Join(n.resolver.CaughtUp(ctx), n.settleLetters(ctx))
@@ -327,18 +328,13 @@ func (n *node) settle(ctx context.Context) error {
 		}
 		want[topic] = next
 	}
-	for {
-		have, err := n.kafka.Committed(ctx, pipelines.ResolverGroup(n.settings.Brand), topics)
-		if err != nil {
-			return err
-		}
-		if reached(have, want) {
-			return errors.Join(n.clickhouse.RefreshViews(ctx), n.settleLetters(ctx))
-		}
-		if err := pipelines.Sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
+	err := untilTaken(ctx, n.log, want, func() (kafka.Position, error) {
+		return n.kafka.Committed(ctx, pipelines.ResolverGroup(n.settings.Brand), topics)
+	})
+	if err != nil {
+		return err
 	}
+	return errors.Join(n.clickhouse.RefreshViews(ctx), n.settleLetters(ctx))
 }
 
 // leaveResolving keeps the resolver of this process from taking over where
@@ -360,15 +356,9 @@ func (n *node) settleLetters(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
-		have, err := n.kafka.Committed(ctx, pipelines.LettersGroup(n.settings.Brand), []string{topic})
-		if err != nil || reached(have, kafka.Position{topic: next}) {
-			return err
-		}
-		if err := pipelines.Sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
+	return untilTaken(ctx, n.log, kafka.Position{topic: next}, func() (kafka.Position, error) {
+		return n.kafka.Committed(ctx, pipelines.LettersGroup(n.settings.Brand), []string{topic})
+	})
 }
 
 func reached(have, want kafka.Position) bool {
