@@ -254,3 +254,62 @@ func TestALaterImportIsTheLaterVersion(t *testing.T) {
 		t.Errorf("imported again it is %v, want %v", again.GetVersion(), made.GetVersion())
 	}
 }
+
+// What an older file of a platform names otherwise than the newer one is out of date.
+func TestALaterFileOfOtherNames(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		platform, older, newer string
+		paid, items            int64
+		status                 events.OrderStatus
+	}{
+		"tmall, an order paid since": {"tmall",
+			"订单编号,买家实际支付金额,订单状态,订单创建时间\n1,0.00,等待买家付款,2026-01-02 03:04:05\n",
+			"订单编号,总金额,订单状态,订单创建时间,订单付款时间\n1,108.00,等待卖家发货,2026-01-02 03:04:05,2026-01-02 03:05:00\n",
+			10800, 1, events.OrderStatus_ORDER_STATUS_PAID},
+		"weidian, other words": {"weidian",
+			"订单编号,订单状态,下单时间,实付金额\n1,待付款,2026-01-02 03:04:05,1.00\n",
+			"订单号,状态,创建时间,订单金额\n1,已完成,2026-01-02 03:04:05,9.00\n",
+			900, 1, events.OrderStatus_ORDER_STATUS_FINISHED},
+		"weidian, numbers of lines since": {"weidian",
+			"订单编号,订单状态,下单时间,实付金额\n1,待发货,2026-01-02 03:04:05,9.00\n1,待发货,2026-01-02 03:04:05,9.00\n",
+			"订单编号,子订单编号,订单状态,下单时间,实付金额\n1,11,已完成,2026-01-02 03:04:05,9.00\n1,12,已完成,2026-01-02 03:04:05,9.00\n",
+			900, 2, events.OrderStatus_ORDER_STATUS_FINISHED},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			var paths []string
+			for i, text := range []string{c.older, c.newer} {
+				path, day := filepath.Join(dir, string(rune('a'+i))+".csv"), time.Date(2026, 2, 1+i, 0, 0, 0, 0, time.UTC)
+				paths = append(paths, path)
+				if os.WriteFile(path, []byte(text), 0o600) != nil || os.Chtimes(path, day, day) != nil {
+					t.Fatal("the file cannot be written")
+				}
+			}
+			x, err := file.NewExport(file.ExportConfig{Files: tablefile.Files{Paths: paths}, Exports: Exports[c.platform], Shop: "s"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			orders := 0
+			for page, err := range x.Read(t.Context(), "orders", "") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range page.Records {
+					list, err := x.Map(r)
+					if err != nil {
+						t.Fatal(err)
+					}
+					orders++
+					if o := list[0].GetOrder(); o.GetPaidMinor() != c.paid || o.GetStatus() != c.status || int64(len(o.GetItems())) != c.items {
+						t.Errorf("%v", o)
+					}
+				}
+			}
+			if orders != 1 {
+				t.Errorf("%d orders, want one", orders)
+			}
+		})
+	}
+}
