@@ -87,6 +87,8 @@ func (f folder) loadPipelines(settings Settings, shops []shop) ([]pipeline, erro
 	if err != nil {
 		return nil, err
 	}
+	// What else the pattern takes (pull.yaml.toml) is no pipeline.
+	names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(name)) })
 	slices.Sort(names)
 	var list []pipeline
 	var faults []error

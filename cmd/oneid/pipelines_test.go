@@ -230,6 +230,7 @@ func TestPipelinesOfOneFolder(t *testing.T) {
 		"below a link":             {map[string]string{"a.yaml": watch("in/new"), "b.yaml": watch("link/new")}, map[string]string{"link": "in"}, []string{"b.yaml:4:1", "a.yaml"}},
 		"what the other loaded":    {map[string]string{"a.yaml": watch("in/done"), "b.yaml": watch("in")}, nil, []string{"a.yaml:4:1: folder is where b.yaml"}},
 		"what the other could not": {map[string]string{"a.yaml": watch("in"), "b.yaml": watch("in/failed")}, nil, []string{"b.yaml:4:1: folder is where a.yaml"}},
+		"other files":              {map[string]string{"a.yaml": watch("in"), "a.yaml.toml": "<ml", "b.yxml": "<ml"}, nil, nil},
 		"the other ending":         {map[string]string{"nightly.yml": "task: squash\nevery: 1h\n"}, nil, []string{"nightly.yml", "nightly.yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
