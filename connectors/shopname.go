@@ -12,7 +12,7 @@ import (
 // shop's accounts (PLATFORM/SHOP/ID): two names that look alike are two shops, whose
 // accounts never meet.
 func CheckShop(name string) error {
-	fault := ""
+	var fault string
 	switch {
 	case strings.TrimSpace(name) == "":
 		return errors.New("the shop's name is empty")

@@ -213,13 +213,18 @@ func (n *node) alertMissing(c connectors.Connector, platform, shop, stream strin
 		return
 	}
 	l := n.lacks(c, platform, shop, stream)
-	if l.Lacks != "" {
-		asking, cancel := context.WithTimeout(context.Background(), time.Second) // Ended has none
-		defer cancel()
+	asking, cancel := context.WithTimeout(context.Background(), time.Second) // Ended has none
+	defer cancel()
+	switch {
+	case l.Lacks != "":
 		if err := n.cursors.Refresh(asking); err != nil {
 			return // as it was
 		}
 		l = n.lacks(c, platform, shop, stream)
+	case n.cursors.Get(lackPrefix+l.Stream) != "": // what was accepted is over; a later one is asked about anew
+		if err := n.cursors.Remove(asking, lackPrefix+l.Stream); err != nil {
+			return // with the next reading
+		}
 	}
 	if l.State != lackOpen {
 		l.Lacks = ""

@@ -224,22 +224,25 @@ func TestALiveShopThatLacksItsPast(t *testing.T) {
 		"      url: %s\n      app_key: %q\n      app_secret_file: secrets/app\n      session_file: secrets/session\n      requests_per_second: 1000\n", keys.Shop, server.URL+"/router/rest", keys.AppKey))
 	stream := "tmall/" + keys.Shop + "/orders"
 
-	// It was away for 95 days.
-	i, err := open(t.Context(), folder(dir), need{kafka: true, quiet: true}, newProgress(true))
-	if err != nil {
-		t.Fatal(err)
+	away := func(days int) {
+		t.Helper()
+		i, err := open(t.Context(), folder(dir), need{kafka: true, quiet: true}, newProgress(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		publisher := i.kafka.Publisher()
+		i.closers = append(i.closers, publisher.Close)
+		cursors, err := pull.OpenCursors(t.Context(), i.kafka, publisher, i.topics.Cursors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := until.AddDate(0, 0, -days).UTC().Format(time.RFC3339)
+		err = cursors.Put(t.Context(), stream, connectors.Cursor(fmt.Sprintf(`{"v":1,"reached":%q,"created":%q}`, at, at)))
+		if err := errors.Join(err, i.close()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	publisher := i.kafka.Publisher()
-	i.closers = append(i.closers, publisher.Close)
-	cursors, err := pull.OpenCursors(t.Context(), i.kafka, publisher, i.topics.Cursors)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := until.AddDate(0, 0, -95).UTC().Format(time.RFC3339)
-	err = cursors.Put(t.Context(), stream, connectors.Cursor(fmt.Sprintf(`{"v":1,"reached":%q,"created":%q}`, at, at)))
-	if err := errors.Join(err, i.close()); err != nil {
-		t.Fatal(err)
-	}
+	away(95)
 
 	missing := func() (detail string) {
 		for _, a := range decode[statusReport](t, oneid(t, "status", "--json", "--dir", dir).stdout).Alerts {
@@ -269,6 +272,16 @@ func TestALiveShopThatLacksItsPast(t *testing.T) {
 	if detail := missing(); detail != "" {
 		t.Errorf("what was accepted is an alert: %s", detail)
 	}
+	// It is forgotten once nothing is missing: what is missing later is an alert.
+	away(1)
+	must(t, "sync", "--once", "--dir", dir)
+	away(95)
+	must(t, "sync", "--once", "--dir", dir)
+	wantState("missing again", lackOpen, 3)
+	if missing() == "" {
+		t.Error("what was accepted long ago is accepted for ever")
+	}
+	wantState("accepted again", lackAccepted, 0, "--accept", stream)
 	wantRefused(t, oneid(t, "missing", "--take-back", "--dir", dir), 1, "no stream is named")
 	wantRefused(t, oneid(t, "missing", "--take-back", stream, "tmall/none/orders", "--dir", dir), 1, "there is no stream tmall/none/orders")
 	wantState("nothing was taken back", lackAccepted, 0)
