@@ -76,7 +76,7 @@ var words = []struct {
 // nothing say a part, or what is not so, and are left to a person.
 var statusWords = []struct{ part, is string }{
 	{"部分发货", "part_shipped"}, {"part_shipped", "part_shipped"}, {"部分", ""}, {"partial", ""}, {"退款中", ""}, {"退货中", ""}, {"申请", ""}, {"待退", ""}, {"拒绝", ""},
-	{"退款关闭", ""}, {"退款取消", ""}, {"退款失败", ""}, {"未完成", ""}, {"不成功", ""}, {"unshipped", ""}, {"incomplete", ""}, {"unfinished", ""}, {"not ", ""},
+	{"未退", ""}, {"无退", ""}, {"退款关闭", ""}, {"退款取消", ""}, {"退款失败", ""}, {"未完成", ""}, {"不成功", ""}, {"unshipped", ""}, {"incomplete", ""}, {"unfinished", ""}, {"not ", ""},
 	{"待付", "created"}, {"未付", "created"}, {"等待买家付款", "created"}, {"待支付", "created"}, {"unpaid", "created"}, {"pending", "created"},
 	{"退货", "closed"}, {"退款", "closed"}, {"关闭", "closed"}, {"取消", "closed"}, {"作废", "closed"}, {"cancel", "closed"}, {"closed", "closed"}, {"refund", "closed"},
 	{"待发货", "paid"}, {"等待卖家发货", "paid"}, {"已付", "paid"}, {"已支付", "paid"}, {"paid", "paid"},

@@ -108,8 +108,8 @@ func TestGuessLeavesWhatItCannotKnow(t *testing.T) {
 			[]string{"\n" + `  created_at: {column: "下单时间", format: "MM/DD/YYYY HH:mm"}`, "\n" + `  paid_at: {column: "付款时间", format: "MM/DD/YYYY HH:mm"}`}, []string{open}},
 		"columns that disagree": {"订单号,下单时间,付款时间,发货时间,金额\n1,05/01/2026,13/01/2026,01/13/2026,8\n",
 			[]string{open, `paid_at: {column: "付款时间", format: "DD/MM/YYYY"}`, `shipped_at: {column: "发货时间", format: "MM/DD/YYYY"}`}, []string{"\n  created_at:"}},
-		"statuses of a part": {"订单号,时间,金额,状态\n1,2026-01-01,8,部分退款\n2,2026-01-01,8,退款中\n3,2026-01-01,8,未完成\n4,2026-01-01,8,退款成功\n5,2026-01-01,8,partially refunded\n6,2026-01-01,8,unshipped\n7,2026-01-01,8,拒绝退款\n8,2026-01-01,8,部分发货\n",
-			[]string{`# "部分退款": …`, `# "退款中": …`, `# "未完成": …`, `# "partially refunded": …`, `# "unshipped": …`, `# "拒绝退款": …`, `      "退款成功": closed`, `      "部分发货": part_shipped`}, nil},
+		"statuses of a part": {"订单号,时间,金额,状态\n1,2026-01-01,8,部分退款\n2,2026-01-01,8,退款中\n3,2026-01-01,8,未完成\n4,2026-01-01,8,退款成功\n5,2026-01-01,8,partially refunded\n6,2026-01-01,8,unshipped\n7,2026-01-01,8,拒绝退款\n8,2026-01-01,8,部分发货\n9,2026-01-01,8,未退款\n",
+			[]string{`# "部分退款": …`, `# "退款中": …`, `# "未完成": …`, `# "partially refunded": …`, `# "unshipped": …`, `# "拒绝退款": …`, `# "未退款": …`, `      "退款成功": closed`, `      "部分发货": part_shipped`}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
