@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/xuri/excelize/v2"
 )
 
 // A spreadsheet that opened an export has rounded all of its long numbers: a table
@@ -69,5 +71,47 @@ func TestATableThatASpreadsheetRounded(t *testing.T) {
 	got, _ := records(t, export(t, 10, rounded, sound), "orders", "", 0)
 	if len(got) != 4 || strings.Contains(strings.Join(got, ""), "refused 200-a.csv") {
 		t.Errorf("%q", got)
+	}
+}
+
+// In a workbook numbers of 18 digits that are all floats are refused by their column,
+// as in a table of text; one among them that no float is shows that all were kept.
+func TestAWorkbookOfFloats(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kept    bool
+		refused int
+	}{"rounded": {false, 6}, "kept": {true, 0}} {
+		book := excelize.NewFile()
+		rows := [][]any{{"order", "who", "at", "paid"}}
+		for i := range 6 {
+			number := int64(370123456789012345 + i*7919)
+			if !c.kept {
+				var err error
+				if number, err = strconv.ParseInt(strconv.FormatFloat(float64(number), 'f', -1, 64), 10, 64); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rows = append(rows, []any{number, "a", "1", "5"})
+		}
+		for i, row := range rows {
+			if err := book.SetSheetRow("Sheet1", fmt.Sprint("A", i+1), &row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := t.TempDir() + "/100-a.xlsx"
+		if err := book.SaveAs(path); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := records(t, export(t, 100, path), "orders", "", 0)
+		refused := 0
+		for _, one := range got {
+			if strings.HasPrefix(one, "refused") {
+				refused++
+			}
+		}
+		if refused != c.refused || len(got) != 6 {
+			t.Errorf("%s: %d of %d refused, want %d: %q", name, refused, len(got), c.refused, got)
+		}
 	}
 }

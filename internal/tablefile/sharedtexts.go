@@ -8,7 +8,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"os"
 	"strings"
 )
 
@@ -21,8 +20,8 @@ type sharedTexts struct {
 }
 
 // readTexts reads the shared texts of a workbook; part is nil if it has none. In
-// memory, where held is set or they are few.
-func (f *Files) readTexts(ctx context.Context, part *zip.File, held bool) (*sharedTexts, error) {
+// memory, where they are few.
+func (f *Files) readTexts(ctx context.Context, part *zip.File, sealed bool) (*sharedTexts, error) {
 	texts := new(sharedTexts)
 	if part == nil {
 		return texts, nil
@@ -32,9 +31,9 @@ func (f *Files) readTexts(ctx context.Context, part *zip.File, held bool) (*shar
 		return nil, err
 	}
 	defer m.close()
-	if !held && part.UncompressedSize64 > inMemory {
-		if texts.texts.file, err = nameless(f.Temp); err == nil {
-			texts.ends.file, err = nameless(f.Temp)
+	if part.UncompressedSize64 > inMemory {
+		if texts.texts.file, err = f.scratch(sealed); err == nil {
+			texts.ends.file, err = f.scratch(sealed)
 		}
 	}
 	if err == nil {
@@ -120,7 +119,7 @@ func (s *sharedTexts) close() {
 // pages are bytes that are written once and then read at places: in memory, or in
 // a file of which memory holds some pages.
 type pages struct {
-	file   *os.File // nil: in memory
+	file   scratch // nil: in memory
 	out    *bufio.Writer
 	memory []byte
 	size   int64

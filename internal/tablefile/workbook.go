@@ -27,13 +27,13 @@ const (
 	maxWorkbook = 16 << 30
 )
 
-// workbook visits the sheets of a workbook, of which z is the zip, of a size; held:
-// nothing of it may lie on disk.
-func (f *Files) workbook(ctx context.Context, z *zip.Reader, size int64, held bool, from source, visit Visitor) error {
+// workbook visits the sheets of a workbook, of which z is the zip, of a size; sealed:
+// nothing of it may lie on disk in plain.
+func (f *Files) workbook(ctx context.Context, z *zip.Reader, size int64, sealed bool, from source, visit Visitor) error {
 	err := vet(z, size)
 	var b *book
 	if err == nil {
-		b, err = f.open(ctx, z, size, held)
+		b, err = f.open(ctx, z, size, sealed)
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
@@ -138,7 +138,7 @@ var (
 
 // open reads what a workbook says of itself (ECMA-376 part 1, 18.2): as many sheets
 // as people make, each of a part of its own, that count their days as others do.
-func (f *Files) open(ctx context.Context, z *zip.Reader, size int64, held bool) (*book, error) {
+func (f *Files) open(ctx context.Context, z *zip.Reader, size int64, sealed bool) (*book, error) {
 	parts := make(map[string]*zip.File, len(z.File))
 	for _, part := range z.File {
 		parts[partName(part.Name)] = part
@@ -183,7 +183,7 @@ func (f *Files) open(ctx context.Context, z *zip.Reader, size int64, held bool) 
 		}
 		seen[sheet.part] = true
 	}
-	b.texts, err = f.readTexts(ctx, parts["xl/sharedstrings.xml"], held)
+	b.texts, err = f.readTexts(ctx, parts["xl/sharedstrings.xml"], sealed)
 	return b, err
 }
 
@@ -281,7 +281,10 @@ func mayBeRounded(cell string) bool {
 // or with the digits of a float, and it is given in the form that tells what
 // happened to it. A program that writes another one keeps all digits.
 func (b *book) long(digits string) (text string, sound bool) {
-	if !mayBeRounded(digits) || b.keepsDigits() {
+	switch {
+	case len(digits) == floatDigits-1 && !zerosBehind(digits) && IsFloat(digits) && !b.keepsDigits():
+		return digits, false // one in 50 is so by itself: the others of its column tell
+	case !mayBeRounded(digits) || b.keepsDigits():
 		return digits, true
 	}
 	f, err := strconv.ParseFloat(digits, 64)

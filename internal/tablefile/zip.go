@@ -133,7 +133,7 @@ func (f *Files) entry(ctx context.Context, entries *zipped, i int, from source, 
 		return f.sealedEntry(ctx, begin, from, visit)
 	}
 	// A workbook is read at places.
-	file, size, err := f.spill(begin)
+	file, size, err := f.spill(begin, false)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from.name, plainError(err))
 	}
@@ -145,10 +145,9 @@ func (f *Files) entry(ctx context.Context, entries *zipped, i int, from source, 
 	return f.workbook(ctx, z, size, false, from, visit)
 }
 
-// spill copies what is read into a file that has no name, and so goes with
-// the process.
-func (f *Files) spill(in io.Reader) (*os.File, int64, error) {
-	file, err := nameless(f.Temp)
+// spill copies what is read into a file that goes with the process.
+func (f *Files) spill(in io.Reader, sealed bool) (scratch, int64, error) {
+	file, err := f.scratch(sealed)
 	if err != nil {
 		return nil, 0, err
 	}
