@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,9 @@ type Cursors struct {
 	// reads must not be older than what was written meanwhile.
 	reading sync.RWMutex
 	next    []int64 // by partition, the offset to read on from; guarded by reading
+	// seen is what was read and is not in at yet: until all is read some of it may be
+	// older than what this process wrote. Guarded by reading.
+	seen map[string]connectors.Cursor
 
 	mu sync.Mutex
 	at map[string]connectors.Cursor
@@ -31,7 +35,7 @@ type Cursors struct {
 
 // OpenCursors reads all cursors of the topic.
 func OpenCursors(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher, topic string) (*Cursors, error) {
-	c := &Cursors{client: client, publisher: publisher, topic: topic, at: make(map[string]connectors.Cursor)}
+	c := &Cursors{client: client, publisher: publisher, topic: topic, at: make(map[string]connectors.Cursor), seen: make(map[string]connectors.Cursor)}
 	if err := c.Refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -55,9 +59,8 @@ func (c *Cursors) Refresh(ctx context.Context) error {
 			if err := proto.Unmarshal(m.Value, &cursor); err != nil {
 				return fmt.Errorf("the cursor at offset %d: %w", m.Offset, err)
 			}
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.at[string(m.Key)] = connectors.Cursor(cursor.GetPosition())
+			c.seen[string(m.Key)] = connectors.Cursor(cursor.GetPosition())
+			c.next[partition] = m.Offset + 1 // where one that was cut off goes on
 			return nil
 		})
 		if err != nil {
@@ -65,6 +68,10 @@ func (c *Cursors) Refresh(ctx context.Context) error {
 		}
 		c.next[partition] = next[partition]
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.at, c.seen)
+	clear(c.seen)
 	return nil
 }
 
@@ -90,6 +97,8 @@ func (c *Cursors) All(prefix string) map[string]connectors.Cursor {
 
 // Remove forgets a cursor; it returns once that is acknowledged.
 func (c *Cursors) Remove(ctx context.Context, key string) error {
+	c.reading.RLock()
+	defer c.reading.RUnlock()
 	if err := c.publisher.Publish(ctx, []kafka.Message{{Topic: c.topic, Key: []byte(key)}}); err != nil {
 		return fmt.Errorf("remove the cursor: %w", err)
 	}

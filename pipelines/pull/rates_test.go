@@ -454,6 +454,11 @@ func TestACallKeepsTheTurn(t *testing.T) {
 		{"a ban", func() error { return has.Ban(t.Context(), "app", time.Now().Add(time.Minute)) }, true},
 		{"what is said", func() error { return has.tell(t.Context(), "app") }, false},
 	} {
+		has.Share("app", demand) // however slow the machine is, both call
+		waits.Share("app", demand)
+		if err := waits.tell(t.Context(), "app"); err != nil {
+			t.Fatal(err)
+		}
 		if err := step.do(); err != nil {
 			t.Fatal(err)
 		}
