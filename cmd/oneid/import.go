@@ -155,8 +155,11 @@ func (c importCmd) exported(files tablefile.Files) (file.ExportConfig, error) {
 	return file.ExportConfig{Files: files, Exports: exports, Shop: shop}, nil
 }
 
-// examine says what is wrong with one file of a back-office by itself: whether it
-// is known, or as a whole whether it can be read to its end.
+// errTemp says that the machine has no place for temporary files.
+var errTemp = errors.New("make a folder for temporary files")
+
+// examine says what is wrong with one file by itself: whether it is a known one of a
+// back-office, or as a whole whether it can be read to its end.
 func (c importCmd) examine(ctx context.Context, path string, whole bool) (err error) {
 	files := tablefile.Files{Paths: []string{path}}
 	if files.Password, err = c.password(); err != nil {
@@ -166,6 +169,9 @@ func (c importCmd) examine(ctx context.Context, path string, whole bool) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(files.Temp)) }()
+	if whole {
+		return file.Readable(ctx, files)
+	}
 	cfg, err := c.exported(files)
 	if err != nil {
 		return err
@@ -173,9 +179,6 @@ func (c importCmd) examine(ctx context.Context, path string, whole bool) (err er
 	connector, err := file.NewExport(cfg)
 	if err != nil {
 		return err
-	}
-	if whole {
-		return connector.Readable(ctx)
 	}
 	return connector.Check(ctx)
 }
@@ -213,7 +216,7 @@ func tempFolder() (string, error) {
 	}
 	dir, err := os.MkdirTemp("", tempName+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder for temporary files: %w", err)
+		return "", fmt.Errorf("%w: %w", errTemp, err)
 	}
 	return dir, nil
 }

@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"oneid/internal/tablefile"
@@ -26,9 +29,8 @@ type inbox struct {
 	// together: the files are exports of one shop, of which several may tell of one
 	// order: they are one import. Others are loaded one by one.
 	together bool
-	// load loads files; known says cheaply whether it would know one, readable
-	// reads it to its end. Both are asked only of files that are loaded together,
-	// to find the one that is at fault.
+	// load loads files; known says cheaply whether it would know one of those that
+	// are loaded together, readable reads one to its end, to see whether it is at fault.
 	load            func(ctx context.Context, paths []string) error
 	known, readable func(ctx context.Context, path string) error
 }
@@ -37,10 +39,15 @@ type inbox struct {
 // has failed, whatever else it loaded: somebody has to mend it or take it away.
 func (n *node) importFolder(ctx context.Context, p pipeline, run *tables.Run) error {
 	c := importCmd{Shop: p.Shop, NewShop: p.NewShop}
-	if p.Mapping != "" {
+	// A wrong shop is no fault of the files, which wait. One of the mapping itself is
+	// told by each of them.
+	if p.Mapping == "" {
+		platform, shop, _ := strings.Cut(p.Shop, "/")
+		if err := c.checkShop(n.folder, platform, shop); err != nil {
+			return err
+		}
+	} else {
 		c.Mapping = n.folder.resolve(p.Mapping)
-		// A wrong shop is no fault of the files, which wait. One of the mapping itself is
-		// told by each of them.
 		if mapping, err := c.mapping(ctx, tablefile.Files{}); err == nil {
 			if err := c.checkShop(n.folder, mapping.Platform, mapping.Shop); err != nil {
 				return err
@@ -80,7 +87,17 @@ func (b inbox) empty(ctx context.Context) error {
 	}
 	var faults []error
 	for _, path := range paths {
-		fault, err := b.one(ctx, b.load(ctx, []string{path}), path)
+		cause := b.load(ctx, []string{path})
+		if ctx.Err() == nil && passes(cause) { // a file that is cut off says the same
+			bad, rest, err := b.without(ctx, []string{path}, b.readable)
+			if faults = append(faults, bad...); err != nil {
+				return errors.Join(append(faults, err)...)
+			}
+			if len(rest) == 0 {
+				continue
+			}
+		}
+		fault, err := b.one(ctx, cause, path)
 		if faults = append(faults, fault); err != nil {
 			return errors.Join(append(faults, err)...)
 		}
@@ -165,7 +182,7 @@ func (b inbox) without(ctx context.Context, paths []string, look func(context.Co
 			rest = append(rest, path)
 			continue
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || ofMachine(cause) {
 			return faults, nil, cause
 		}
 		fault, err := b.failed(cause, path)
@@ -174,6 +191,13 @@ func (b inbox) without(ctx context.Context, paths []string, look func(context.Co
 		}
 	}
 	return faults, rest, nil
+}
+
+// ofMachine says of an error that the machine lacks something, and no file is at
+// fault.
+func ofMachine(err error) bool {
+	return errors.Is(err, errTemp) || slices.ContainsFunc([]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM},
+		func(lack error) bool { return errors.Is(err, lack) })
 }
 
 // left are the folders and links in a watched folder: what is in them is not loaded.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +49,8 @@ func TestInbox(t *testing.T) {
 		"one by one, it is away":  {files: "list till", apart: true, fails: "away", loads: []string{"list"}, remained: "list till"},
 		"one is still written to": {files: "details list", fresh: true, remained: "details list"},
 		"by a mapping":            {files: "broken list till", apart: true, loads: []string{"broken", "list", "till"}, done: "list till", failed: "broken"},
+		"by one, one is cut off":  {files: "broken list till", apart: true, cut: true, loads: []string{"broken", "list", "till"}, done: "list till", failed: "broken"},
+		"no place on disk":        {files: "details full list", fails: "before", remained: "details full list"},
 		"by a mapping, one fresh": {files: "list till", apart: true, fresh: true, loads: []string{"list"}, done: "list", remained: "till"},
 		"by another clock":        {files: "details list", ahead: true, loads: []string{"details list"}, done: "details list"},
 		"left by programs":        {files: "list ~$list Thumbs.db", loads: []string{"list"}, done: "list", remained: "Thumbs.db ~$list"},
@@ -79,7 +83,12 @@ func TestInbox(t *testing.T) {
 				}
 			}
 			var loads []string
-			box := inbox{dir: dir, together: !c.apart, known: is("unknown"), readable: is("broken"), load: func(_ context.Context, paths []string) error {
+			box := inbox{dir: dir, together: !c.apart, known: func(ctx context.Context, path string) error {
+				if filepath.Base(path) == "full" {
+					return fmt.Errorf("read full: %w", &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC})
+				}
+				return is("unknown")(ctx, path)
+			}, readable: is("broken"), load: func(_ context.Context, paths []string) error {
 				loads = append(loads, base(paths))
 				switch {
 				case c.fails == "stopped":

@@ -173,9 +173,9 @@ func (x *Export) Lacks(found []Found) (warnings []string) {
 	return warnings
 }
 
-// Readable reads all tables to their ends and keeps nothing.
-func (x *Export) Readable(ctx context.Context) error {
-	err := x.quiet().Each(ctx, tablefile.Visitor{
+// Readable reads all tables of files to their ends and keeps nothing.
+func Readable(ctx context.Context, files tablefile.Files) error {
+	err := files.Each(ctx, tablefile.Visitor{
 		Table: func(t *tablefile.Table) error {
 			for {
 				_, err := t.Next()

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"oneid/internal/tablefile"
 )
 
 // A file whose end is damaged is known by its beginning, and found out when it is
@@ -27,11 +29,12 @@ func TestReadable(t *testing.T) {
 		text     string
 		readable bool
 	}{"whole": {whole, true}, "damaged": {strings.Replace(whole, "last", "lost", 1), false}} {
-		x := export(t, 10, putFile(t, t.TempDir(), "a.zip", c.text))
+		path := putFile(t, t.TempDir(), "a.zip", c.text)
+		x := export(t, 10, path)
 		if err := x.Check(t.Context()); err != nil {
 			t.Errorf("%s: Check = %v", name, err)
 		}
-		if err := x.Readable(t.Context()); (err == nil) != c.readable {
+		if err := Readable(t.Context(), tablefile.Files{Paths: []string{path}}); (err == nil) != c.readable {
 			t.Errorf("%s: Readable = %v", name, err)
 		}
 	}
