@@ -24,6 +24,7 @@ import (
 	"oneid/connectors/all"
 	"oneid/connectors/simulator"
 	"oneid/internal/embedded/broker/brokertest"
+	"oneid/internal/httpclient"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/pipelines"
@@ -38,6 +39,7 @@ const testSecret = "an-invented-push-secret"
 type rig struct {
 	*Receiver
 	client   *kafka.Client
+	brokers  []string
 	keys     *keyring.Ring
 	topics   events.Topics
 	url      string // where the platform pushes
@@ -53,7 +55,8 @@ type rig struct {
 func newRig(t testing.TB, platform, shop string, connector connectors.Connector, more ...func(*Config)) *rig {
 	t.Helper()
 	brand := brokertest.Brand()
-	client, err := kafka.New(kafka.Config{Brokers: brokertest.Brokers(t)})
+	brokers := brokertest.Brokers(t)
+	client, err := kafka.New(kafka.Config{Brokers: brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +75,7 @@ func newRig(t testing.TB, platform, shop string, connector connectors.Connector,
 	publisher := client.Publisher()
 	t.Cleanup(func() { _ = publisher.Close() })
 	log := slog.New(slog.DiscardHandler)
-	r := &rig{client: client, keys: keys, topics: events.TopicsOf(brand), platform: platform, shop: shop, counts: make(map[string]int)}
+	r := &rig{client: client, brokers: brokers, keys: keys, topics: events.TopicsOf(brand), platform: platform, shop: shop, counts: make(map[string]int)}
 	if r.drifts, err = pull.OpenDrifts(t.Context(), client, publisher, r.topics.Cursors); err != nil {
 		t.Fatal(err)
 	}
@@ -596,12 +599,20 @@ func refusal(class connectors.Class) error {
 // vanishes without a trace.
 func TestWhatThePlatformFailsAt(t *testing.T) {
 	s := &script{tries: make(map[string]int)}
+	// The answers of a gateway before a platform that is not there.
+	away := map[string]int{"answers 429": 429, "answers 502": 502, "answers 503": 503, "answers 504": 504}
 	s.fetch = func(id string, try int) (connectors.Page, error) {
 		switch {
 		case id == "busy twice" && try < 3, id == "always broken":
 			return connectors.Page{}, refusal(connectors.Retry)
 		case id == "throttled for long" && try < 20:
 			return connectors.Page{}, refusal(connectors.Throttle)
+		case away[id] > 0 && try < 20:
+			return connectors.Page{}, &httpclient.Error{Host: "jd.invalid", Status: away[id], Reason: "away", Again: true}
+		case id == "cannot be reached" && try < 20:
+			return connectors.Page{}, &httpclient.Error{Host: "jd.invalid", Reason: "away", Again: true}
+		case id == "always a fault of its server":
+			return connectors.Page{}, &httpclient.Error{Host: "jd.invalid", Status: http.StatusInternalServerError, Reason: "a fault", Again: true}
 		case id == "not there":
 			return connectors.Page{}, refusal(connectors.SkipRecord)
 		case id == "forbidden":
@@ -613,7 +624,8 @@ func TestWhatThePlatformFailsAt(t *testing.T) {
 	}
 	r := newRig(t, "jd", "s", s, func(c *Config) { c.Attempts = 5 })
 	start(t, r.Run)
-	for _, id := range []string{"always broken", "busy twice", "throttled for long", "not there", "forbidden", "not shown yet", "unmappable", "good"} {
+	lasting := append(slices.Sorted(maps.Keys(away)), "busy twice", "cannot be reached", "good", "throttled for long")
+	for _, id := range append([]string{"always broken", "always a fault of its server", "not there", "forbidden", "not shown yet", "unmappable"}, lasting...) {
 		if status := post(t, r.url, "text/plain", id); status != http.StatusOK {
 			t.Errorf("%s: answered %d", id, status)
 		}
@@ -624,20 +636,20 @@ func TestWhatThePlatformFailsAt(t *testing.T) {
 		got = append(got, strings.Split(id, "|")[3])
 	}
 	slices.Sort(got)
-	if d := cmp.Diff([]string{"busy twice", "good", "throttled for long"}, got); d != "" {
+	if d := cmp.Diff(lasting, got); d != "" {
 		t.Errorf("orders (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff([]string{"orders map unmappable", "orders read push of always broken", "orders read push of not there"}, r.letters(t)); d != "" {
+	if d := cmp.Diff([]string{"orders map unmappable", "orders read push of always a fault of its server", "orders read push of always broken", "orders read push of not there"}, r.letters(t)); d != "" {
 		t.Errorf("dead letters (-want +got):\n%s", d)
 	}
-	want := map[string]int{Noted: 8, Read: 4, LeftToPull: 2, DeadLetter: 2}
+	want := map[string]int{Noted: 14, Read: 9, LeftToPull: 2, DeadLetter: 3}
 	if d := cmp.Diff(want, r.counts); d != "" {
 		t.Errorf("counts (-want +got):\n%s", d)
 	}
 	// What no repetition cures costs one call.
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, want := range map[string]int{"not there": 1, "forbidden": 1, "not shown yet": 1, "busy twice": 3, "always broken": 5} {
+	for id, want := range map[string]int{"not there": 1, "forbidden": 1, "not shown yet": 1, "busy twice": 3, "always broken": 5, "always a fault of its server": 5, "answers 503": 20} {
 		if got := s.tries[id]; got != want {
 			t.Errorf("%s: asked for %d times, want %d", id, got, want)
 		}
