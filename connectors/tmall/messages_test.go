@@ -1,6 +1,8 @@
 package tmall
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"net/http/httptest"
@@ -129,20 +131,27 @@ func TestReadMessage(t *testing.T) {
 	t.Parallel()
 	type about struct{ Shop, Stream, ID string }
 	for name, c := range map[string]struct {
-		topic, content string
-		user           any
-		want           []about
-		errs           int
+		topic   string
+		content any
+		user    any
+		want    []about
+		errs    int
 	}{
-		"paid":                {"taobao_trade_TradeBuyerPay", `{"tid":3700000000000000101,"oid":1}`, int64(7), []about{{"", Orders, "3700000000000000101"}}, 0},
-		"of another seller":   {"taobao_trade_TradeBuyerPay", `{"tid":1}`, int64(8), []about{{"user 8", Orders, "1"}}, 0},
-		"a refund":            {"taobao_refund_RefundSuccess", `{"refund_id":"17","tid":3}`, "7", []about{{"", Tickets, "17"}, {"", Orders, "3"}}, 0},
-		"an exchange":         {"taobao_dispute_ExchangeCreated", `{"refund_id":17,"tid":3,"biz_claim_type":4}`, nil, []about{{"", Orders, "3"}}, 0},
-		"points":              {"tmall_mei_PointChange", `{}`, nil, []about{{}}, 0},
-		"no trade":            {"taobao_trade_TradeClose", `{}`, nil, []about{{}}, 1},
-		"no refund":           {"taobao_refund_RefundClosed", `{"tid":3}`, nil, []about{{}}, 1},
-		"not JSON":            {"taobao_trade_TradeClose", `<xml/>`, nil, []about{{}}, 1},
-		"nothing of a refund": {"taobao_refund_RefundClosed", ``, nil, []about{{}}, 1},
+		"paid":                          {"taobao_trade_TradeBuyerPay", `{"tid":3700000000000000101,"oid":1}`, int64(7), []about{{"", Orders, "3700000000000000101"}}, 0},
+		"of another seller":             {"taobao_trade_TradeBuyerPay", `{"tid":1}`, int64(8), []about{{"user 8", Orders, "1"}}, 0},
+		"a refund":                      {"taobao_refund_RefundSuccess", `{"refund_id":"17","tid":3}`, "7", []about{{"", Tickets, "17"}, {"", Orders, "3"}}, 0},
+		"an exchange":                   {"taobao_dispute_ExchangeCreated", `{"refund_id":17,"tid":3,"biz_claim_type":4}`, nil, []about{{"", Orders, "3"}}, 0},
+		"another exchange":              {"taobao_dispute_ExchangeCreated", `{"refund_id":17,"tid":3,"biz_claim_type":"6"}`, nil, []about{{"", Orders, "3"}}, 0},
+		"a claim that is a refund":      {"taobao_refund_RefundCreated", `{"refund_id":17,"tid":3,"biz_claim_type":"1"}`, nil, []about{{"", Tickets, "17"}, {"", Orders, "3"}}, 0},
+		"compressed":                    {"taobao_trade_TradeBuyerPay", gzipped(t, `{"tid":3}`), nil, []about{{"", Orders, "3"}}, 0},
+		"bytes that are not compressed": {"taobao_trade_TradeBuyerPay", []byte(`{"tid":3}`), nil, []about{{"", Orders, "3"}}, 0},
+		"compressed and cut off":        {"taobao_trade_TradeBuyerPay", gzipped(t, `{"tid":3}`)[:20], nil, []about{{}}, 1},
+		"compressed, and too large":     {"taobao_trade_TradeBuyerPay", gzipped(t, `{"tid":3}`+strings.Repeat(" ", maxContent)), nil, []about{{}}, 1},
+		"points":                        {"tmall_mei_PointChange", `{}`, nil, []about{{}}, 0},
+		"no trade":                      {"taobao_trade_TradeClose", `{}`, nil, []about{{}}, 1},
+		"no refund":                     {"taobao_refund_RefundClosed", `{"tid":3}`, nil, []about{{}}, 1},
+		"not JSON":                      {"taobao_trade_TradeClose", `<xml/>`, nil, []about{{}}, 1},
+		"nothing of a refund":           {"taobao_refund_RefundClosed", ``, nil, []about{{}}, 1},
 	} {
 		var got []about
 		errs := 0
@@ -156,6 +165,20 @@ func TestReadMessage(t *testing.T) {
 			t.Errorf("%s: %d errors, want %d (-want +got):\n%s", name, errs, c.errs, d)
 		}
 	}
+}
+
+// gzipped is a content as the service gives a long one.
+func gzipped(t *testing.T, content string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // A frame that was written is read as it was; whatever else comes is an error
