@@ -230,6 +230,31 @@ func TestPausesBetweenTries(t *testing.T) {
 	})
 }
 
+// No repetition comes after the next time: it is brought forward to that, which it
+// does as well.
+func TestNoRepetitionRunsIntoTheNextTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := newShared(), new(ran)
+		var at []time.Time
+		j := r.job(t, s, cronOf(t, "*/3 * * * *", "UTC"), 0, func(int) error {
+			at = append(at, time.Now())
+			return errAway
+		})
+		begun := time.Now()
+		stop := start(t, j)
+		time.Sleep(10 * time.Minute)
+		stop()
+		// 3:00; a minute later; not four minutes after that but at the next time, and the
+		// last one at the next again.
+		want := []time.Duration{3 * time.Minute, 4 * time.Minute, 6 * time.Minute, 9 * time.Minute}
+		for i, when := range want {
+			if i >= len(at) || at[i].Sub(begun).Round(time.Second) != when {
+				t.Fatalf("it began at %v after %s, want %v", at, begun, want)
+			}
+		}
+	})
+}
+
 // A new job waits for its first time, also one that is started often; a store
 // that is away, and a process that may not work, are waited for.
 func TestJobWaits(t *testing.T) {
