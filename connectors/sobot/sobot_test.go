@@ -356,6 +356,26 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
+// A desk that was not read for a quarter is read and counted in stretches that it
+// takes: it refuses more than a month.
+func TestAQuarterIsReadAndCounted(t *testing.T) {
+	t.Parallel()
+	c, d := desk(t, Config{PageSize: 50}, simulator.SobotOptions{})
+	c.cfg.BackfillDays = 90
+	e, err := c.Estimate(t.Context(), Tickets, "")
+	if err != nil {
+		t.Errorf("its tickets are not counted: %v", err)
+	}
+	records, _, err := read(t, c, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := truth(d)
+	if got := versions(t, c, records); !maps.Equal(got, want) || e.Records < len(want) {
+		t.Errorf("%d tickets were read of %d, or in other versions; %d were counted", len(got), len(want), e.Records)
+	}
+}
+
 // A token that another program ended is replaced once; where that goes on, the
 // shop stops with a word of what to do.
 func TestOneHolderOfTheToken(t *testing.T) {

@@ -401,6 +401,22 @@ func TestNamesInAZip(t *testing.T) {
 	}
 }
 
+// manyFiles is a zip of so many empty ones, which no table is made of.
+func manyFiles(t *testing.T, n int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for i := range n {
+		if _, err := z.Create(fmt.Sprintf("%d.txt", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 // What was made to harm is refused, each with an error that says so.
 func TestFilesMadeToHarm(t *testing.T) {
 	t.Parallel()
@@ -432,6 +448,8 @@ func TestFilesMadeToHarm(t *testing.T) {
 		"an entity of a file":    {tampered(t, "xl/worksheets/sheet1.xml", `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY x SYSTEM "file://`+secret+`">]>`+sheetXML), "", ErrEntities, "entities"},
 		"entities of entities":   {tampered(t, "xl/sharedStrings.xml", `<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY x "&a;&a;&a;&a;&a;">]><sst>&x;</sst>`), "", ErrEntities, "entities"},
 		"entities in a relation": {tampered(t, "xl/_rels/workbook.xml.rels", ` <!-- x --> <!DOCTYPE x SYSTEM "http://127.0.0.1/x"><Relationships/>`), "", ErrEntities, "entities"},
+		"and that far down":      {tampered(t, "xl/_rels/workbook.xml.rels", strings.Repeat(" ", 1000)+`<!DOCTYPE x SYSTEM "http://127.0.0.1/x"><Relationships/>`), "", ErrEntities, "entities"},
+		"10,001 files":           {manyFiles(t, 10_001), "", ErrBomb, "10001 files"},
 		"a workbook's bomb":      {bookBomb(t, 80<<20), "", ErrBomb, "bomb"},
 		"cells far to the right": {tampered(t, "xl/worksheets/sheet1.xml", farRight(20_000)), "", ErrBomb, "bomb"},
 		"empty cells far off":    {tampered(t, "xl/worksheets/sheet1.xml", strings.ReplaceAll(farRight(20_000), "<v>1</v>", "")), "", ErrBomb, "bomb"},
