@@ -1,8 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"os"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"oneid/pipelines/pull"
 	"oneid/pipelines/schedule"
@@ -70,5 +76,78 @@ func TestLimitStatus(t *testing.T) {
 		if got.State != c.state || (got.Until == nil) != c.until.IsZero() || got.Until != nil && !got.Until.Equal(c.until) {
 			t.Errorf("%s: %s until %v, want %s until %v", name, got.State, got.Until, c.state, c.until)
 		}
+	}
+}
+
+// Of two pipelines that reconcile each shows its own last run; of two that pull one
+// stream, that of either.
+func TestStatusOfPipelinesOfOneTask(t *testing.T) {
+	t.Parallel()
+	f, shops := folder(begunFolder(t)), someShops(t)
+	if err := os.MkdirAll(f.path(pipelinesFolder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"nightly": "task: reconcile\nschedule: 40 3 * * *\n", "weekly": "task: reconcile\nschedule: 40 4 * * 0\n", "yearly": "task: reconcile\nschedule: 40 5 1 1 *\n",
+		"hourly": "task: pull\nschedule: 7 * * * *\nshops: [tmall/s]\nstreams: [users]\n", "daily": "task: pull\nschedule: 7 2 * * *\nshops: [tmall/s]\nstreams: [users]\n",
+	} {
+		writeText(t, f.path(pipelinesFolder, name+".yaml"), text)
+	}
+	n, err := openMover(t.Context(), f, need{quiet: true}, newProgress(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	all, err := f.loadPipelines(n.settings, shops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, fails error) error {
+		for _, p := range all {
+			if p.Name != name {
+				continue
+			}
+			return n.recording(t.Context(), func(ctx context.Context) error {
+				err := n.recorded(ctx, jobsOf(p, all, shops)[0], schedule.Firing{Why: schedule.ByHand}, func(context.Context, *tables.Run) error { return fails })
+				if errors.Is(err, fails) {
+					return nil
+				}
+				return err
+			})
+		}
+		return errors.New("there is no pipeline " + name)
+	}
+	broken := errors.New("the platform is away")
+	for _, ran := range []struct {
+		name  string
+		fails error
+	}{{"nightly", nil}, {"hourly", broken}, {"weekly", broken}} {
+		if err := run(ran.name, ran.fails); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := n.status(t.Context(), shops, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, j := range s.Jobs {
+		if j.Job == taskReconcile || strings.HasSuffix(j.Job, "/tmall/s/users") {
+			got[j.Pipeline] = j.State
+			if j.LastRun != nil {
+				got[j.Pipeline] += ", " + j.LastRun.State + " " + j.LastRun.Error
+			}
+		}
+	}
+	want := map[string]string{
+		"nightly": "green, succeeded ", "weekly": "red, failed the platform is away", "yearly": "new",
+		"hourly": "red, failed the platform is away", "daily": "red, failed the platform is away",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
