@@ -215,16 +215,21 @@ func (n *node) alertMissing(c connectors.Connector, platform, shop, stream strin
 	l := n.lacks(c, platform, shop, stream)
 	asking, cancel := context.WithTimeout(context.Background(), time.Second) // Ended has none
 	defer cancel()
-	switch {
-	case l.Lacks != "":
+	if _, lacked := n.lacked.Load(l.Stream); l.Lacks != "" || lacked {
 		if err := n.cursors.Refresh(asking); err != nil {
 			return // as it was
 		}
 		l = n.lacks(c, platform, shop, stream)
-	case n.cursors.Get(lackPrefix+l.Stream) != "": // what was accepted is over; a later one is asked about anew
-		if err := n.cursors.Remove(asking, lackPrefix+l.Stream); err != nil {
-			return // with the next reading
+	}
+	if l.Lacks != "" {
+		n.lacked.Store(l.Stream, true)
+	} else {
+		if n.cursors.Get(lackPrefix+l.Stream) != "" { // what was accepted is over; a later one is asked about anew
+			if err := n.cursors.Remove(asking, lackPrefix+l.Stream); err != nil {
+				return // with the next reading
+			}
 		}
+		n.lacked.Delete(l.Stream)
 	}
 	if l.State != lackOpen {
 		l.Lacks = ""

@@ -26,7 +26,8 @@ func (l *lackingConnector) Lacks(string, connectors.Cursor) (string, connectors.
 }
 
 // A process that runs hears with its next reading of what another one has accepted or
-// taken back meanwhile. Once nothing is missing the acceptance is over.
+// taken back meanwhile. Once nothing is missing the acceptance is over, also one that it
+// had not heard of until then.
 func TestAnotherProcessAcceptsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	brand := brokertest.Brand()
@@ -85,6 +86,8 @@ func TestAnotherProcessAcceptsWhatIsMissing(t *testing.T) {
 		{"another cause", nothing, "a right was lost", true},
 		{"all is there", nothing, "", false},
 		{"the same again", nothing, missing, true},
+		{"it is accepted just before all is there", decide(missingCmd{Accept: true}), "", false},
+		{"and once more", nothing, missing, true},
 	} {
 		if err := step.first(); err != nil {
 			t.Fatal(err)

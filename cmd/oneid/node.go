@@ -58,6 +58,8 @@ type node struct {
 	alerts *alert.Alerts
 	// failing is since when a stream fails: platform/shop/stream → time.Time.
 	failing sync.Map
+	// lacked holds the streams, platform/shop/stream, whose last reading here lacked something.
+	lacked sync.Map
 	// locks and history are those of the pipelines' jobs.
 	locks   locks
 	history *runs.Recorder
