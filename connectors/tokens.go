@@ -316,6 +316,7 @@ const maxRenewals = 3
 // only where another call renewed it, or the new one was taken for a while.
 func (t *Tokens) Call(ctx context.Context, call func(access func() string) error) error {
 	var renewed time.Time
+	var refused string // the token that was replaced
 	for tries := 1; ; tries++ {
 		if _, err := t.Valid(ctx); err != nil {
 			return err
@@ -330,21 +331,21 @@ func (t *Tokens) Call(ctx context.Context, call func(access func() string) error
 			return err
 		case t.Access() != used && tries < maxRenewals: // another call renewed it meanwhile
 		case !renewed.IsZero() && (time.Since(renewed) < freshFor || tries >= maxRenewals):
-			return t.refusedAnew(used, err)
+			return t.refusedAnew(used, used == refused, err)
 		default:
 			if err := t.Replace(ctx, used, err); err != nil {
 				return err
 			}
-			renewed = time.Now()
+			renewed, refused = time.Now(), used
 		}
 	}
 }
 
 // refusedAnew is a refusal of a token that is new, or that each way to another brought
-// back: a platform that asks for another one once more wants a person to act. No other
-// is asked for until deadRefused is over, or somebody else brings one: of one that was
-// brought meanwhile nothing is known.
-func (t *Tokens) refusedAnew(used string, refusal error) error {
+// back (same): a platform that asks for another one once more wants a person to act. In
+// place of one that is brought back none is asked for until deadRefused is over, or
+// somebody else brings another: of one that was brought meanwhile nothing is known.
+func (t *Tokens) refusedAnew(used string, same bool, refusal error) error {
 	err := Reauthorise(t.Platform, t.Shop, "", refusal)
 	var e *Error
 	switch errors.As(err, &e); {
@@ -355,7 +356,7 @@ func (t *Tokens) refusedAnew(used string, refusal error) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.current.Access == used {
+	if same && t.current.Access == used {
 		t.dead, t.deadToken, t.deadUntil = err, t.current, t.Now().Add(deadRefused)
 	}
 	return err

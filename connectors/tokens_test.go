@@ -245,13 +245,13 @@ func TestATokenIsCreatedWhereARenewalBringsNone(t *testing.T) {
 func TestARefusedTokenIsDeadAlone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		used string
-		dead bool
-	}{"the one in use": {"b", true}, "the one before": {"a", false}} {
+		used       string
+		same, dead bool
+	}{"the one in use": {"b", true, true}, "the one before": {"a", true, false}, "one that was new": {"b", false, false}} {
 		tokens := &Tokens{Platform: "p", Shop: "s", Now: time.Now}
 		newest := Token{Access: "b"}
 		tokens.take(newest)
-		err := tokens.refusedAnew(c.used, &Error{Platform: "p", Shop: "s", Op: "orders", Class: Refresh})
+		err := tokens.refusedAnew(c.used, c.same, &Error{Platform: "p", Shop: "s", Op: "orders", Class: Refresh})
 		if dead := tokens.isDead(newest, time.Now()); !errors.Is(err, ErrReauthorise) || (dead != nil) != c.dead {
 			t.Errorf("%s was refused: %v; the one in use is dead: %v", name, err, dead)
 		}
