@@ -193,7 +193,7 @@ func Email(raw string) (string, Reason) {
 	case hidden(s) || strings.Contains(local, "xxxx"): // three may be initials
 		return "", Masked
 	case !ok || local == "" || !strings.Contains(domain, ".") || strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") ||
-		strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) || strings.Contains(domain, "@"):
+		strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) || strings.Contains(domain, "@") || strings.ContainsAny(s, "<>"):
 		return "", Malformed
 	}
 	return s, ""

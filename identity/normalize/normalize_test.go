@@ -92,6 +92,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add(2, "1-x.x-2")
 	f.Add(4, "~a\u2026~")
 	f.Add(1, "<\x7f@0.0")
+	f.Add(1, "<<@0.0")
 	f.Fuzz(func(t *testing.T, i int, raw string) {
 		typ := types[uint(i)%uint(len(types))]
 		value, ok := Normalize(typ, raw)
