@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -160,6 +161,9 @@ const MaxSequence = 1<<40 - 1
 // millisecond, so that a look-up never waits for a whole batch.
 const turn = 64
 
+// lookUpdates is how many updates make a part worth a goroutine.
+const lookUpdates = 1000
+
 // batch is what an Apply gathers on its way.
 type batch struct {
 	sequence uint64
@@ -279,16 +283,29 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 	t := &e.tables
 	numbers := slices.Grow(e.updated[:0], len(updates))[:len(updates)]
 	e.ownIDs = slices.Grow(e.ownIDs[:0], len(updates))[:len(updates)]
+	// Nobody else writes: the known are looked for beside each other, for most of
+	// that is waiting for memory that nothing has touched for long.
+	var looking sync.WaitGroup
+	parts := min(runtime.GOMAXPROCS(0), len(updates)/lookUpdates+1)
+	for part := range parts {
+		looking.Go(func() {
+			for i := part * len(updates) / parts; i < (part+1)*len(updates)/parts; i++ {
+				account := updates[i].Account
+				id := account.BirthID()
+				n, ok := t.findAccountBy(account, id)
+				if !ok {
+					n = none
+				}
+				numbers[i], e.ownIDs[i] = n, id
+			}
+		})
+	}
+	looking.Wait()
 	var fresh []newborn
 	for i, u := range updates {
-		id := u.Account.BirthID()
-		e.ownIDs[i] = id
-		n, ok := t.findAccountBy(u.Account, id) // nobody else writes
-		if !ok {
-			n = none
-			fresh = append(fresh, newborn{id, u.Account})
+		if numbers[i] == none {
+			fresh = append(fresh, newborn{e.ownIDs[i], u.Account})
 		}
-		numbers[i] = n
 	}
 	if len(fresh) == 0 {
 		return numbers
