@@ -186,8 +186,9 @@ type Partition struct {
 	Reviews  []Review
 }
 
-// Partition resolves a component: decisions first, then links by strength,
-// priority and key, then pairs by weight, each refused if it breaks a constraint.
+// Partition resolves a component: decisions first, then links by strength, priority
+// and type, those that are equal in all of these at once, then pairs by weight, each
+// refused if it breaks a constraint.
 // Where links make a customer too large, its weakest identifiers go inert and it
 // begins anew without them, until none is too large.
 func (r *Rules) Partition(c Component) Partition {

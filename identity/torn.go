@@ -1,39 +1,42 @@
 package identity
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // link is one account's tie to a group of its component.
 type link struct{ group, member int }
 
 // joinAlike takes links of one strength and type. Which of them comes first only their
-// keys say, which are hashes: so where they lead to several persons of one shop, none of
-// those that lead there is taken.
+// keys say, which are hashes: so it is settled before the first of them which are
+// taken, and none is taken because it came before another.
 func (p *partitioner) joinAlike(links []link, held []*holders) {
 	for _, l := range links {
 		if held[l.group] == nil {
 			held[l.group] = p.holders(l.group)
 		}
 	}
-	torn := p.torn(links, held)
+	links = slices.DeleteFunc(links, func(l link) bool { return held[l.group].crowded })
+	ends := func(l link) (account, holder int) {
+		return p.find(p.component.Groups[l.group].Members[l.member].Account), p.find(held[l.group].of(l.member).node)
+	}
+	refused := p.refused(links, ends)
 	for i, l := range links {
-		if held[l.group].crowded {
-			continue
+		if refused[i] == "" {
+			p.join(ends(l))
 		}
-		group, h := &p.component.Groups[l.group], held[l.group].of(l.member)
+	}
+	for i, l := range links {
+		group, span := &p.component.Groups[l.group], held[l.group].of(l.member).span
 		member := group.Members[l.member]
 		account := p.component.Accounts[member.Account]
-		if a, b := p.find(member.Account), p.find(h.node); a != b {
-			reason := p.refuse(a, b, p.rules.Types[group.Identifier.Type].PerShop, math.MaxInt)
-			if reason == "" && torn != nil && torn[i] {
-				reason = ReviewPerShop
-			}
-			if reason != "" {
-				p.reviews = append(p.reviews, Review{Reason: reason, Identifier: group.Identifier, Span: h.span, Accounts: []Account{account, p.met(l, held[l.group])}})
-				continue
-			}
-			p.join(a, b)
+		if a, b := ends(l); a != b { // what others have joined is no question
+			p.reviews = append(p.reviews, Review{Reason: refused[i], Identifier: group.Identifier, Span: span, Accounts: []Account{account, p.met(l, held[l.group])}})
+			continue
 		}
-		p.links = append(p.links, Link{Account: account, Identifier: group.Identifier, Span: h.span, Strength: member.Strength})
+		p.links = append(p.links, Link{Account: account, Identifier: group.Identifier, Span: span, Strength: member.Strength})
 	}
 }
 
@@ -56,76 +59,283 @@ func (p *partitioner) met(l link, held *holders) Account {
 	return p.component.Accounts[lowest]
 }
 
-// torn marks of links of one strength and type those by which more persons of a shop
-// would come together than one may be; nil if there are none. All links are laid out
-// as a graph of what stronger ones have joined. Where it connects too many persons of a
-// shop, what lies between them is torn; what merely hangs on is not.
-func (p *partitioner) torn(links []link, held []*holders) []bool {
-	bound := p.rules.Types[p.component.Groups[links[0].group].Identifier.Type].PerShop
-	if bound == 0 || len(links) < 2 {
-		return nil
+// refused says of links of one strength and type why each is not taken, "" if it is. Ends
+// are what each would join, as far as stronger links have joined.
+func (p *partitioner) refused(links []link, ends func(link) (account, holder int)) []ReviewReason {
+	refused := make([]ReviewReason, len(links))
+	if len(links) == 0 {
+		return refused
 	}
-	nodes, roots := map[int]int{}, []int{}
-	var near []map[int]bool // of each node
-	node := func(root int) int {
-		n, ok := nodes[root]
-		if !ok {
-			n = len(roots)
-			nodes[root], roots, near = n, append(roots, root), append(near, map[int]bool{})
-		}
-		return n
+	rule := p.rules.Types[p.component.Groups[links[0].group].Identifier.Type]
+	perShop := rule.PerShop
+	contradictions := p.mayContradict()
+	if perShop == 0 && !contradictions {
+		return refused
 	}
-	ends := make([][2]int, len(links))
+	t := &ties{p: p, rule: rule, number: map[int]int{}, cuts: map[[2]int]ReviewReason{}}
+	between := make([][2]int, len(links))
 	for i, l := range links {
-		if held[l.group].crowded {
+		a, b := ends(l)
+		if a == b {
 			continue
 		}
-		a, b := p.find(p.component.Groups[l.group].Members[l.member].Account), p.find(held[l.group].of(l.member).node)
-		if a == b || p.refuse(a, b, bound, math.MaxInt) != "" {
-			continue
+		if refused[i] = p.refuse(a, b, perShop, math.MaxInt); refused[i] == "" {
+			between[i] = t.tie(a, b)
 		}
-		x, y := node(a), node(b)
-		ends[i] = [2]int{x, y}
-		near[x][y], near[y][x] = true, true
 	}
-	part := parts(near)
+	t.untangle(contradictions)
+	for i := range links {
+		refused[i] = cmp.Or(refused[i], t.cuts[between[i]])
+	}
+	return refused
+}
+
+// mayContradict says whether anything in the component keeps accounts from being one
+// person, whatever joins them: a person's word, or values of exclusive types.
+func (p *partitioner) mayContradict() bool {
+	if len(p.apart) > 0 {
+		return true
+	}
+	var borne []Identifier // as many as one person may bear, at most
+	for _, ids := range p.component.Exclusive {
+		for _, id := range ids {
+			if slices.Contains(borne, id) {
+				continue
+			}
+			borne = append(borne, id)
+			if count(borne, func(other Identifier) bool { return other.Type == id.Type }) > p.rules.Types[id.Type].Exclusive {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ties are links of one strength and type as a graph of what stronger ones have joined.
+// Where it connects whom one person cannot be, what lies between them is cut.
+type ties struct {
+	p      *partitioner
+	rule   *TypeRule   // of the type
+	number map[int]int // of roots
+	roots  []int
+	near   []map[int]bool
+	cuts   map[[2]int]ReviewReason // edges, the lower node first
+}
+
+func (t *ties) node(root int) int {
+	n, ok := t.number[root]
+	if !ok {
+		n = len(t.roots)
+		t.number[root], t.roots, t.near = n, append(t.roots, root), append(t.near, map[int]bool{})
+	}
+	return n
+}
+
+// tie adds an edge, and returns it as cuts names it.
+func (t *ties) tie(a, b int) [2]int {
+	x, y := t.node(a), t.node(b)
+	t.near[x][y], t.near[y][x] = true, true
+	return [2]int{min(x, y), max(x, y)}
+}
+
+func (t *ties) cluster(node int) *cluster { return &t.p.clusters[t.roots[node]] }
+
+func (t *ties) cut(edges [][2]int, reason ReviewReason) bool {
+	for _, e := range edges {
+		x, y := min(e[0], e[1]), max(e[0], e[1])
+		delete(t.near[x], y)
+		delete(t.near[y], x)
+		t.cuts[[2]int{x, y}] = reason
+	}
+	return len(edges) > 0
+}
+
+// untangle cuts until nothing connects whom one person cannot be. The nearest and the
+// surest are cut first, since that may be all there is: who is not one of two persons, by
+// somebody's word or by an exclusive value, may be the other.
+func (t *ties) untangle(contradictions bool) {
+	steps := []func() bool{t.partApart, t.partExclusive, t.tearApart, t.tearExclusive, t.tearShops}
+	if !contradictions {
+		steps = steps[4:]
+	}
+	for i := 0; i < len(steps); {
+		if steps[i]() {
+			i = 0
+		} else {
+			i++
+		}
+	}
+}
+
+// keptApart are the nodes that a person's word keeps apart.
+func (t *ties) keptApart() (pairs [][2]int) {
+	for _, pair := range t.p.apart {
+		x, here := t.number[t.p.find(pair[0])]
+		y, hereToo := t.number[t.p.find(pair[1])]
+		if here && hereToo {
+			pairs = append(pairs, [2]int{x, y})
+		}
+	}
+	return pairs
+}
+
+// part cuts off from a node two neighbours who contradict each other: it is with one of
+// them at most, and nothing tells with which. An identifier that is nobody's yet tells
+// nothing of its other bearers either, unless one person alone has it.
+func (t *ties) part(edges [][2]int, hub, x, y int) [][2]int {
+	if t.cluster(hub).size > 0 || t.rule.Exclusive > 0 {
+		return append(edges, [2]int{x, hub}, [2]int{y, hub})
+	}
+	for n := range t.near[hub] {
+		edges = append(edges, [2]int{n, hub})
+	}
+	return edges
+}
+
+// partApart parts, of whatever they share, those whom a word keeps apart.
+func (t *ties) partApart() bool {
+	var edges [][2]int
+	for _, pair := range t.keptApart() {
+		for hub := range t.near[pair[0]] {
+			if t.near[pair[1]][hub] {
+				edges = t.part(edges, hub, pair[0], pair[1])
+			}
+		}
+	}
+	return t.cut(edges, ReviewDifferent)
+}
+
+// partExclusive parts, of whatever they share, those whose exclusive values contradict
+// each other. Each pair of them is compared: of more than a customer may
+// have accounts, none is.
+func (t *ties) partExclusive() bool {
+	var edges [][2]int
+	for hub := range t.near {
+		var bearers []int
+		for n := range t.near[hub] {
+			if len(t.cluster(n).exclusive) > 0 {
+				bearers = append(bearers, n)
+			}
+		}
+		if len(bearers) > t.p.rules.LargestCustomer {
+			continue
+		}
+		for i, x := range bearers {
+			for _, y := range bearers[i+1:] {
+				if t.p.rules.exceedsExclusive(t.cluster(x), t.cluster(y)) {
+					edges = t.part(edges, hub, x, y)
+				}
+			}
+		}
+	}
+	return t.cut(edges, ReviewExclusive)
+}
+
+// tearApart tears what lies between those whom a word keeps apart.
+func (t *ties) tearApart() bool {
+	part := parts(t.near)
+	var rivals []int
+	for _, pair := range t.keptApart() {
+		if part[pair[0]] == part[pair[1]] {
+			rivals = append(rivals, pair[0], pair[1])
+		}
+	}
+	return t.tear(part, rivals, ReviewDifferent)
+}
+
+// tearExclusive tears what lies between the bearers of an exclusive type where they
+// bear more values together than one person may, and than one of them does.
+func (t *ties) tearExclusive() bool {
+	type borne struct {
+		part int
+		typ  IdentifierType
+	}
+	part := parts(t.near)
+	values, most, bearers := map[borne]map[Hash]bool{}, map[borne]int{}, map[borne][]int{}
+	for n := range t.roots {
+		own := map[borne]int{}
+		for _, id := range t.cluster(n).exclusive {
+			of := borne{part[n], id.Type}
+			if values[of] == nil {
+				values[of] = map[Hash]bool{}
+			}
+			values[of][id.Hash] = true
+			if own[of]++; own[of] == 1 {
+				bearers[of] = append(bearers[of], n)
+			}
+			most[of] = max(most[of], own[of])
+		}
+	}
+	var rivals []int
+	for of, distinct := range values {
+		if len(distinct) > max(most[of], t.p.rules.Types[of.typ].Exclusive) {
+			rivals = append(rivals, bearers[of]...)
+		}
+	}
+	return t.tear(part, rivals, ReviewExclusive)
+}
+
+// tearShops tears what lies between more persons of a shop than one may be.
+func (t *ties) tearShops() bool {
+	if t.rule.PerShop == 0 {
+		return false
+	}
 	type shop struct {
 		part           int
 		platform, shop string
 	}
-	accounts, persons := map[shop]int{}, map[shop]int{}
-	for n, root := range roots {
-		for _, s := range p.clusters[root].shops {
-			accounts[shop{part[n], s.platform, s.shop}] += s.n
-			persons[shop{part[n], s.platform, s.shop}]++
+	part := parts(t.near)
+	accounts, persons := map[shop]int{}, map[shop][]int{}
+	for n := range t.roots {
+		for _, s := range t.cluster(n).shops {
+			of := shop{part[n], s.platform, s.shop}
+			accounts[of] += s.n
+			persons[of] = append(persons[of], n)
 		}
 	}
-	// Persons of a shop that the graph connects though it may not.
-	rival, contested := make([]bool, len(roots)), map[int]bool{}
-	for n, root := range roots {
-		for _, s := range p.clusters[root].shops {
-			if of := (shop{part[n], s.platform, s.shop}); persons[of] > 1 && accounts[of] > bound {
-				rival[n], contested[part[n]] = true, true
+	var rivals []int
+	for of, nodes := range persons {
+		if len(nodes) > 1 && accounts[of] > t.rule.PerShop {
+			rivals = append(rivals, nodes...)
+		}
+	}
+	return t.tear(part, rivals, ReviewPerShop)
+}
+
+// tear cuts all that lies between rivals, of whom there are several in each part that
+// has any; what merely hangs on stays.
+func (t *ties) tear(part, rivals []int, reason ReviewReason) bool {
+	if len(rivals) == 0 {
+		return false
+	}
+	rival, torn := make([]bool, len(t.near)), map[int]bool{}
+	for _, n := range rivals {
+		rival[n], torn[part[n]] = true, true
+	}
+	left, hangs := make([]int, len(t.near)), make([]bool, len(t.near))
+	for n := range t.near {
+		left[n] = len(t.near[n])
+	}
+	for n := range t.near {
+		for leaf := n; left[leaf] == 1 && !rival[leaf] && !hangs[leaf]; {
+			hangs[leaf] = true
+			for other := range t.near[leaf] {
+				if !hangs[other] { // its only one
+					left[other]--
+					leaf = other
+				}
 			}
 		}
 	}
-	if len(contested) == 0 {
-		return nil
-	}
-	for n := range near {
-		for leaf := n; len(near[leaf]) == 1 && !rival[leaf]; {
-			for other := range near[leaf] { // its only one
-				delete(near[leaf], other)
-				delete(near[other], leaf)
-				leaf = other
+	var edges [][2]int
+	for x := range t.near {
+		for y := range t.near[x] {
+			if x < y && torn[part[x]] && !hangs[x] && !hangs[y] {
+				edges = append(edges, [2]int{x, y})
 			}
 		}
 	}
-	torn := make([]bool, len(links))
-	for i, e := range ends {
-		torn[i] = e[0] != e[1] && contested[part[e[0]]] && near[e[0]][e[1]]
-	}
-	return torn
+	return t.cut(edges, reason)
 }
 
 // parts numbers the connected parts of a graph by their first nodes.

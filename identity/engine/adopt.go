@@ -79,13 +79,14 @@ func (e *Engine) typeOf(id uint32) identity.IdentifierType {
 
 // unsettleOldWays leaves to the next batch the customers of a state that another way
 // has made and who may be others now: those who may have met their bound, so that one of
-// the two sides had more than half of what it allows, and those to whom several shared
-// values lead, or one that others bear, too, of a type that has a bound of a shop's persons.
+// the two sides had more than half of what it allows; those to whom several shared
+// values lead, or one that others bear, too; and those who bear more values of an
+// exclusive type than one person may.
 func (e *Engine) unsettleOldWays() {
 	t := &e.tables
 	for id := range uint32(t.identifiers.len()) {
 		rule, joins := e.rules.Types[e.typeOf(id)], int(t.joins(id))
-		if rule == nil || rule.PerShop == 0 || joins < 2 || rule.Accounts > 0 && joins > rule.Accounts {
+		if rule == nil || joins < 2 || rule.Accounts > 0 && joins > rule.Accounts {
 			continue
 		}
 		first := none // of who bears it
@@ -102,10 +103,32 @@ func (e *Engine) unsettleOldWays() {
 		if e.tables.accounts.at(n).leader != n {
 			continue
 		}
-		if members := e.members(n); 2*len(members) > e.rules.LargestCustomer || e.bearSeveral(members) {
+		if members := e.members(n); 2*len(members) > e.rules.LargestCustomer || e.bearSeveral(members) || e.bearTooMany(members) {
 			e.unsettled = append(e.unsettled, members...)
 		}
 	}
+}
+
+// bearTooMany says whether accounts bear more values of an exclusive type than one
+// person may.
+func (e *Engine) bearTooMany(accounts []uint32) bool {
+	if len(accounts) < 2 {
+		return false
+	}
+	borne := map[identity.IdentifierType][]identity.Identifier{}
+	for _, account := range accounts {
+		for _, id := range e.exclusive(account) {
+			if !slices.Contains(borne[id.Type], id) {
+				borne[id.Type] = append(borne[id.Type], id)
+			}
+		}
+	}
+	for typ, ids := range borne {
+		if len(ids) > e.rules.Types[typ].Exclusive {
+			return true
+		}
+	}
+	return false
 }
 
 // bearSeveral says whether accounts bear two shared values of one type that has a bound

@@ -141,8 +141,9 @@ func decisionRow(d identity.Decision) Row {
 // way counts how often identity's Partition has come to find other customers of the
 // same evidence by the same rules. In the first the largest customer refused single
 // links, and a state had no row of it; in the second the first of equal links was taken
-// where they led to several persons of a shop.
-const way = 3
+// where they led to several persons of a shop; in the third, where they led to persons
+// who contradict each other.
+const way = 4
 
 func wayRow() Row { return Row{tableWay, []byte{}, binary.AppendUvarint(nil, way)} }
 
