@@ -534,6 +534,45 @@ func TestUndoneIsNeverAdopted(t *testing.T) {
 	}
 }
 
+// A batch tells of no join that a constraint refused: an account with many would tell
+// them all with each batch. Who looks at the customer sees them.
+func TestRefusedJoinsAreToldOnlyOnDemand(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), identity.DefaultRules())
+	phone := func(account string, value byte) engine.Update {
+		u := bearsPhone(t, account)
+		u.Evidence[0].Identifier.Hash, u.Evidence[0].Role = identity.Hash{value}, identity.RoleBuyer
+		return u
+	}
+	couple := []engine.Update{phone("weidian/1/w", 1), phone("weidian/1/w", 2), phone("tmall/f/w", 1), phone("tmall/f/h", 2)}
+	different := identity.Decision{ID: "1", Kind: identity.Different, A: couple[0].Account, B: couple[3].Account}
+	for i, c := range []struct {
+		updates   []engine.Update
+		decisions []identity.Decision
+		refused   map[identity.ReviewReason]int
+	}{
+		{couple, nil, map[identity.ReviewReason]int{identity.ReviewPerShop: 4}},
+		{nil, []identity.Decision{different}, map[identity.ReviewReason]int{identity.ReviewDifferent: 2}},
+	} {
+		changes, err := e.Apply(uint64(i+1), c.updates, c.decisions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(changes.Reviews) > 0 {
+			t.Errorf("batch %d tells %+v", i+1, changes.Reviews)
+		}
+		id, _ := e.CustomerOf(couple[0].Account)
+		of, _ := e.Component(id)
+		got := map[identity.ReviewReason]int{}
+		for _, v := range of.Reviews {
+			got[v.Reason]++
+		}
+		if d := cmp.Diff(c.refused, got); d != "" {
+			t.Errorf("after batch %d who looks at her sees (-want +got):\n%s", i+1, d)
+		}
+	}
+}
+
 // What a wrong decision did, its undo takes back: as if never merged.
 func TestUndoneIsNeverMerged(t *testing.T) {
 	t.Parallel()

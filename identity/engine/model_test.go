@@ -248,3 +248,42 @@ func TestWhoseReceiverTurnsOutLater(t *testing.T) {
 		}
 	}
 }
+
+// Who is joined to nobody through a receiver any more lets go of all whom it was joined
+// to through him, whether they are elder or younger.
+func TestWhoeverIsElderIsLetGo(t *testing.T) {
+	t.Parallel()
+	rules := parsed(t, strings.Replace(modelRules, "least_days: 2", "least_days: 2, by_far: 2", 1))
+	li := identity.Appearance{Name: "l", Phone: "3", District: "z"}
+	a, b, c := received("tmall/1/a", wang, 100), received("douyin/1/b", wang, 9), received("weidian/1/c", wang, 9)
+	unnamed := received("tmall/1/a", li, 100)
+	unnamed.Appearance = nil
+	for name, steps := range map[string][3][]engine.Update{
+		"the elder sends to two":                      {{a}, {b, c}, {received("tmall/1/a", li, 100)}},
+		"the younger sends to two":                    {{b, c}, {a}, {received("tmall/1/a", li, 100)}},
+		"to whom the elder has sent turns out later":  {{a, unnamed}, {b, c}, {received("weidian/1/d", li, 0)}},
+		"to whom the younger has sent turns out late": {{b, c}, {a, unnamed}, {received("weidian/1/d", li, 0)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := open(t, engine.NewMemory(), rules)
+			for i, updates := range steps {
+				if _, err := e.Apply(uint64(i), updates, nil); err != nil {
+					t.Fatal(err)
+				}
+				if got := strings.Join(customersOf(e)[:1], ""); i == 1 && got != "[douyin/1/b tmall/1/a weidian/1/c]" {
+					t.Fatalf("customers %v: all are to be one at first", got)
+				}
+			}
+			if id, _ := e.CustomerOf(a.Account); id != a.Account.BirthID() {
+				t.Errorf("who sends to two is the customer %v", id)
+			}
+			// The others are one by themselves.
+			one, _ := e.CustomerOf(b.Account)
+			two, _ := e.CustomerOf(c.Account)
+			if one != two || one != b.Account.BirthID() && one != c.Account.BirthID() {
+				t.Errorf("the others are the customers %v and %v, want one of their own", one, two)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"oneid/identity"
 	"oneid/identity/normalize"
@@ -116,5 +117,41 @@ func TestReportOfTheModel(t *testing.T) {
 	reporter.Models = nil
 	if _, err := reporter.Take(t.Context()); err == nil {
 		t.Error("a report is made without the model that the rules use")
+	}
+}
+
+// A number of too many accounts is left out of what is read of a customer by itself, but
+// for who is a bridge by it: else he were none, and what he shares had joined him.
+func TestReportOfABridgeThatTheModelJoined(t *testing.T) {
+	f := flowtest.New(t)
+	rules, err := identity.ParseRules([]byte("largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {member: 90}, accounts: 3, values: 2}\nmodel: {use: plain, accept: 8, review: 6, least_days: 30, strength: 9}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Rules = rules
+	settle := settler(t, f)
+	to := &events.Receiver{Name: "林某", Phone: "13800000001", City: "杭州市"}
+	var all []kafka.Message
+	for _, account := range []string{"tmall/s/hub", "douyin/s/hub"} {
+		all = append(all, received(t, f, account, 10, to), received(t, f, account, 60, to))
+	}
+	all = append(all, seen(t, f, "tmall/s/hub", 70, "phone:13911110001", "phone:13911110002", "phone:13911110003"), seen(t, f, "douyin/s/hub", 70, "phone:13911110001"))
+	for _, account := range []string{"weidian/a/1", "weidian/b/1", "weidian/c/1"} {
+		all = append(all, seen(t, f, account, 70, "phone:13911110003"))
+	}
+	settle(all...)
+	reporter := &Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules, Models: f.Models, Open: func(hash identity.Hash, sealed []byte) (identity.Appearance, error) {
+		value, err := f.Keys.Open(sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
+		if err != nil {
+			return identity.Appearance{}, err
+		}
+		return normalize.ParseAppearance(string(value))
+	}}
+	got, err := reporter.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&ModelQuality{Name: "plain", Customers: 1, Of: 1, ByModel: 1}, got.Model, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
