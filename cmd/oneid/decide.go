@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"strings"
@@ -109,13 +110,13 @@ func (c decideUndoCmd) Run(ctx context.Context, f folder) error {
 }
 
 type decideListCmd struct {
-	All  bool `help:"Those too that were undone or overruled, and the undos."`
+	All  bool `help:"Those too that were undone or, about accounts, overruled, and the undos."`
 	JSON bool `help:"Print one JSON object: decisions and conflicts."`
 }
 
 // Help shows below the usage.
 func (decideListCmd) Help() string {
-	return "Two people who decide at the same moment may contradict each other, about the same two accounts or across others. Then the `different` wins, and the list shows and names the decisions that are in conflict: undo one of them.\n\nExit code: 0 all is consistent, 3 there are conflicts, 1 failed."
+	return "Two people who decide at the same moment may contradict each other, about the same two accounts or across others. Then the `different` wins, and the list shows and names the decisions that are in conflict: undo one of them. Of rules that two adopt at the same moment those hold that were decided last; the list shows both.\n\nExit code: 0 all is consistent, 3 there are conflicts, 1 failed."
 }
 
 // Run lists decisions.
@@ -189,10 +190,17 @@ type decided struct {
 	Already bool `json:"already"`
 	// Customers are those of the accounts now, in their order.
 	Customers []uuid.UUID `json:"customers,omitempty"`
+	// Beside are rules that others have adopted at the same moment.
+	Beside []decide.Decision `json:"beside,omitempty"`
 }
 
 // decide publishes a word, and waits until the customers follow it.
-func (f folder) decide(ctx context.Context, asJSON bool, accounts []string, say func(context.Context, *decide.Desk) (decide.Decision, bool, error)) (err error) {
+func (f folder) decide(ctx context.Context, asJSON bool, accounts []string, say func(context.Context, *decide.Desk) (decide.Decision, bool, error)) error {
+	return f.decideAndLook(ctx, asJSON, accounts, say, func(context.Context, *decide.Desk, *decided) error { return nil })
+}
+
+// decideAndLook is decide that looks at what has come of the word before it is told.
+func (f folder) decideAndLook(ctx context.Context, asJSON bool, accounts []string, say func(context.Context, *decide.Desk) (decide.Decision, bool, error), look func(context.Context, *decide.Desk, *decided) error) (err error) {
 	if err := f.mustExist(); err != nil {
 		return err
 	}
@@ -213,7 +221,10 @@ func (f folder) decide(ctx context.Context, asJSON bool, accounts []string, say 
 		if out.Decision, out.Already, err = say(ctx, desk); err != nil {
 			return wordHint(err)
 		}
-		if out.Resolved, err = n.followed(ctx); err != nil || len(accounts) == 0 {
+		if out.Resolved, err = n.followed(ctx); err != nil {
+			return err
+		}
+		if err := look(ctx, desk, &out); err != nil || len(accounts) == 0 {
 			return err
 		}
 		var parsed []identity.Account
@@ -231,10 +242,25 @@ func (f folder) decide(ctx context.Context, asJSON bool, accounts []string, say 
 		return err
 	}
 	if asJSON {
-		return printJSON(out)
+		err = printJSON(out)
+	} else {
+		err = out.print(os.Stdout)
 	}
-	return out.print()
+	if err == nil && out.Standing == identity.Overruled {
+		return &overruledError{out.ID}
+	}
+	return err
 }
+
+// overruledError says that what was decided does not hold.
+type overruledError struct{ id string }
+
+func (o *overruledError) Error() string {
+	return "decision " + o.id + " does not hold: others decided otherwise at the same moment; `oneid decide list` shows both"
+}
+
+// ExitCode says that the command did its work, and that it is in vain.
+func (*overruledError) ExitCode() int { return 3 }
 
 // followed waits until the customers follow what was decided; false if nobody
 // resolved it in time.
@@ -251,23 +277,33 @@ func (n *node) followed(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-func (d decided) print() error {
+func (d decided) print(out io.Writer) error {
 	if d.Already {
-		fmt.Printf("%s has said so already (%s, %s): %s\n", d.Who, d.ID, d.At.Format(time.RFC3339), d.Why)
+		fmt.Fprintf(out, "%s has said so already (%s, %s): %s\n", d.Who, d.ID, d.At.Format(time.RFC3339), d.Why)
 	} else {
-		fmt.Printf("decided: %s %s%s\n", d.Kind, strings.Join(d.Accounts, " "), d.Undoes)
+		fmt.Fprintf(out, "decided: %s %s%s\n", d.Kind, strings.Join(d.Accounts, " "), d.Undoes)
 	}
 	if !d.Resolved {
-		fmt.Println("it is published; the customers follow once a resolver runs")
+		fmt.Fprintln(out, "it is published; the customers follow once a resolver runs")
 	} else if len(d.Customers) == 2 {
 		if d.Customers[0] == d.Customers[1] {
-			fmt.Printf("they are one customer: %s\n", d.Customers[0])
+			fmt.Fprintf(out, "they are one customer: %s\n", d.Customers[0])
 		} else {
-			fmt.Printf("they are two customers: %s and %s\n", d.Customers[0], d.Customers[1])
+			fmt.Fprintf(out, "they are two customers: %s and %s\n", d.Customers[0], d.Customers[1])
 		}
 	}
-	fmt.Printf("to take it back: oneid decide undo %s --reason TEXT\n", d.ID)
-	return nil
+	for _, other := range d.Beside {
+		holds := "overruled by these"
+		if other.Standing != identity.Overruled {
+			holds = string(other.Standing)
+		}
+		fmt.Fprintf(out, "%s adopted other rules at the same moment (%s, %s: %s), %s\n", other.Who, other.ID, other.At.Format(time.RFC3339), other.Why, holds)
+	}
+	if d.Standing == identity.Overruled {
+		fmt.Fprintln(out, "these rules are not in force: they are overruled; talk to each other, then plan and apply anew")
+	}
+	_, err := fmt.Fprintf(out, "to take it back: oneid decide undo %s --reason TEXT\n", d.ID)
+	return err
 }
 
 // wordHint says what to do about a word that was refused.

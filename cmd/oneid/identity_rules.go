@@ -347,7 +347,7 @@ type identityApplyCmd struct {
 
 // Help shows below the usage.
 func (identityApplyCmd) Help() string {
-	return "Shows the plan, asks, and adopts the rules.\n\n" + rulesHelp + "\n\nA model of your own (--model) is learned by `oneid identity train --receivers`. Try it with `plan --model FILE`, name the file under identity.models in oneid.yaml, start `oneid up` anew, then `apply --model FILE`. The rules get the name of the model and stay as they are otherwise; rules without a model get the thresholds that ship.\n\n  oneid identity apply --rules rules.yaml --reason 'family phones joined strangers'"
+	return "Shows the plan, asks, and adopts the rules. If others have come into force since the plan, it says whose, and adopts nothing. Two people who adopt at the very same moment are both listed, the rules that were decided last hold, and each command says so.\n\nExit code: 0 adopted, 3 adopted and overruled by somebody who adopted at the same moment, 1 failed.\n\n" + rulesHelp + "\n\nA model of your own (--model) is learned by `oneid identity train --receivers`. Try it with `plan --model FILE`, name the file under identity.models in oneid.yaml, start `oneid up` anew, then `apply --model FILE`. The rules get the name of the model and stay as they are otherwise; rules without a model get the thresholds that ship.\n\n  oneid identity apply --rules rules.yaml --reason 'family phones joined strangers'"
 }
 
 // errNotAdopted says that nobody said yes.
@@ -368,6 +368,7 @@ func (c identityApplyCmd) Run(ctx context.Context, f folder) error {
 	if err := f.adoptable(p.rules); err != nil {
 		return err
 	}
+	planned, over := false, ""
 	if !c.Yes {
 		if !isTerminal(os.Stdin) {
 			return hinted{errNotAdopted, "nobody is there to ask: look at `oneid identity plan`, and say --yes"}
@@ -381,10 +382,35 @@ func (c identityApplyCmd) Run(ctx context.Context, f folder) error {
 		if fmt.Fprint(os.Stderr, "\nadopt these rules? Type yes: "); !saysYes(os.Stdin) {
 			return errNotAdopted
 		}
+		planned, over = true, plan.Over
 	}
-	return f.decide(ctx, c.JSON, nil, func(ctx context.Context, d *decide.Desk) (decide.Decision, bool, error) {
+	var before decide.List
+	return f.decideAndLook(ctx, c.JSON, nil, func(ctx context.Context, d *decide.Desk) (made decide.Decision, already bool, err error) {
+		if before, err = d.List(ctx); err != nil {
+			return made, false, err
+		}
+		if planned {
+			return d.AdoptOver(ctx, over, p.rules, c.who(), c.Reason)
+		}
 		return d.Adopt(ctx, p.rules, c.who(), c.Reason)
+	}, func(ctx context.Context, d *decide.Desk, made *decided) error {
+		after, err := d.List(ctx)
+		if err != nil {
+			return err
+		}
+		made.beside(before, after)
+		return nil
 	})
+}
+
+// beside notes what others have adopted at the same moment, and whether these rules hold.
+func (d *decided) beside(before, after decide.List) {
+	d.Beside = after.AdoptedSince(before, d.ID)
+	for _, listed := range after.Decisions {
+		if listed.ID == d.ID {
+			d.Standing = listed.Standing
+		}
+	}
 }
 
 // saysYes reads one line.

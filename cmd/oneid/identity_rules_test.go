@@ -3,10 +3,12 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"oneid/identity"
 	"oneid/internal/customer"
 	"oneid/internal/customer/insight"
+	"oneid/pipelines/decide"
 	"oneid/pipelines/rebuild"
 )
 
@@ -66,6 +68,40 @@ func TestQuestionsAsText(t *testing.T) {
 	} {
 		if i >= len(lines) || !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d is not %q:\n%s", i+1, want, out.String())
+		}
+	}
+}
+
+// Who adopts rules at the moment when somebody else does is told whose hold.
+func TestRulesAdoptedBesideOthersAsText(t *testing.T) {
+	t.Parallel()
+	adopted := func(who string, minute int, standing identity.Standing) decide.Decision {
+		return decide.Decision{ID: "of-" + who, Kind: "adopt", Who: who, Why: "phones", At: time.Date(2026, 11, 11, 0, minute, 0, 0, time.UTC), Standing: standing, Resolved: true}
+	}
+	before := decide.List{Decisions: []decide.Decision{adopted("eve", 0, identity.Stands)}}
+	after := decide.List{Decisions: []decide.Decision{adopted("bob", 2, identity.Stands), adopted("ada", 1, identity.Overruled), adopted("eve", 0, identity.Overruled)}}
+	for who, want := range map[string]string{
+		"ada": `decided: adopt 
+bob adopted other rules at the same moment (of-bob, 2026-11-11T00:02:00Z: phones), stands
+these rules are not in force: they are overruled; talk to each other, then plan and apply anew
+to take it back: oneid decide undo of-ada --reason TEXT
+`,
+		"bob": `decided: adopt 
+ada adopted other rules at the same moment (of-ada, 2026-11-11T00:01:00Z: phones), overruled by these
+to take it back: oneid decide undo of-bob --reason TEXT
+`,
+	} {
+		made := decided{Decision: adopted(who, 1, identity.Stands)}
+		made.beside(before, after)
+		var out strings.Builder
+		if err := made.print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want {
+			t.Errorf("%s reads\n%s\nwant\n%s", who, out.String(), want)
+		}
+		if overruled := made.Standing == identity.Overruled; overruled != (who == "ada") {
+			t.Errorf("%s is overruled: %v", who, overruled)
 		}
 	}
 }

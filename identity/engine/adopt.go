@@ -13,6 +13,14 @@ func (e *Engine) Rules() (given, inForce *identity.Rules) {
 	return e.given, e.rules
 }
 
+// Adopted is the decision whose rules are in force; false if they are those that the
+// state began with.
+func (e *Engine) Adopted() (identity.Decision, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.decisions.Adopted()
+}
+
 // adopt takes other rules into force: what each identifier joins is counted
 // anew, and every account is resolved anew. Only what differs then moves, since
 // an account whose customer is the same stays as it is.

@@ -6,7 +6,7 @@
 // contradicts words that stand is refused with their ids: a person takes one
 // of them back first. Two processes may decide at the same moment and neither
 // see the other's: then List names the contradiction, and the `different` wins
-// until one is undone.
+// until one is undone. Of rules that two adopt so the later hold, and List has both.
 package decide
 
 import (
@@ -69,6 +69,29 @@ func (*ConflictError) Hint() string {
 	return "take one of them back first with `oneid decide undo ID`, or leave it as it is"
 }
 
+// OvertakenError says that other rules have come into force than those that somebody
+// saw who would adopt his own in their place.
+type OvertakenError struct {
+	// By is the adoption that stands now; nil where the one that was seen was taken
+	// back, and none stands.
+	By *Decision
+}
+
+func (o *OvertakenError) Error() string {
+	if o.By == nil {
+		return "decide: nothing is adopted: the rules that were in force were taken back meanwhile"
+	}
+	return fmt.Sprintf("decide: nothing is adopted: other rules have come into force meanwhile, by decision %s (%s, by %s: %s)", o.By.ID, o.By.At.Format(time.RFC3339), o.By.Who, o.By.Why)
+}
+
+// Code names the kind of error.
+func (*OvertakenError) Code() string { return "overtaken" }
+
+// Hint says what to do.
+func (*OvertakenError) Hint() string {
+	return "ask whoever it was, then run `oneid identity apply` again: it plans by the rules that are in force now"
+}
+
 // Decision is a person's word as it is listed.
 type Decision struct {
 	ID string `json:"decision_id"`
@@ -96,10 +119,26 @@ type List struct {
 	Conflicts [][]string `json:"conflicts"`
 }
 
-// Standing are the decisions that stand, without the undos, and those in Conflicts.
+// Standing are the decisions that stand, without the undos, and those in Conflicts. Rules
+// that others have overruled are among them: of two people who adopt at once each sees
+// what the other did.
 func (l *List) Standing() []Decision {
-	return l.those(func(_ int, d Decision) bool { return d.Standing == identity.Stands && d.Undoes == "" })
+	return l.those(func(_ int, d Decision) bool {
+		return d.Undoes == "" && (d.Standing == identity.Stands || d.adopts() && d.Standing == identity.Overruled)
+	})
 }
+
+// AdoptedSince are the adoptions that an earlier list did not have, one's own left out.
+func (l *List) AdoptedSince(earlier List, own string) (others []Decision) {
+	for _, d := range l.Decisions {
+		if d.adopts() && d.ID != own && !slices.ContainsFunc(earlier.Decisions, func(e Decision) bool { return e.ID == d.ID }) {
+			others = append(others, d)
+		}
+	}
+	return others
+}
+
+func (d *Decision) adopts() bool { return d.Kind == identity.Adopt.String() }
 
 // Newest are the newest n, and those in Conflicts.
 func (l *List) Newest(n int) []Decision {
@@ -144,18 +183,36 @@ func (d *Desk) Different(ctx context.Context, a, b, who, why string) (made Decis
 // resolved anew where the decision stands in the journal. It returns the
 // decision that says so: an earlier one, if the same rules are in force by it
 // already, and already is true then.
+//
+// Of two people who adopt at the same moment, neither of whom knows of the other, the
+// rules hold that were decided last, by the clocks of their machines, or else by their
+// ids; List has both.
 func (d *Desk) Adopt(ctx context.Context, rules *identity.Rules, who, why string) (made Decision, already bool, err error) {
-	return d.adopt(ctx, rules, who, why, false)
+	return d.adopt(ctx, rules, who, why, func(*Decision) (bool, error) { return false, nil })
+}
+
+// AdoptOver is Adopt for who has seen what his rules would change, by those of an
+// adoption, "" for those that the state began with. It is an OvertakenError if others are
+// in force by now.
+func (d *Desk) AdoptOver(ctx context.Context, over string, rules *identity.Rules, who, why string) (made Decision, already bool, err error) {
+	return d.adopt(ctx, rules, who, why, func(last *Decision) (bool, error) {
+		if last == nil && over == "" || last != nil && last.ID == over {
+			return false, nil
+		}
+		return false, &OvertakenError{last}
+	})
 }
 
 // Began is Adopt for the rules that a state began with: it gives way to any
 // adoption that stands, whatever its rules and whether it is resolved already. A
 // person's word is never overruled by what a process says of itself.
 func (d *Desk) Began(ctx context.Context, rules *identity.Rules, who, why string) (made Decision, already bool, err error) {
-	return d.adopt(ctx, rules, who, why, true)
+	return d.adopt(ctx, rules, who, why, func(last *Decision) (bool, error) { return last != nil, nil })
 }
 
-func (d *Desk) adopt(ctx context.Context, rules *identity.Rules, who, why string, began bool) (made Decision, already bool, err error) {
+// adopt adopts rules unless they are in force, or gives way to the adoption that stands,
+// nil for none.
+func (d *Desk) adopt(ctx context.Context, rules *identity.Rules, who, why string, givesWay func(*Decision) (bool, error)) (made Decision, already bool, err error) {
 	if !texts(who, why) {
 		return made, false, errTexts
 	}
@@ -173,11 +230,18 @@ func (d *Desk) adopt(ctx context.Context, rules *identity.Rules, who, why string
 		return made, false, err
 	}
 	at := time.Now().UnixMilli()
+	var stands *Decision
 	if last, ok := known.set.Adopted(); ok {
-		if began || last.Rules.Alike(rules) {
-			return known.get(last.ID), true, nil
+		listed := known.get(last.ID)
+		if stands = &listed; last.Rules.Alike(rules) {
+			return listed, true, nil
 		}
 		at = max(at, last.At+1) // whatever the clocks of two machines say
+	}
+	if way, err := givesWay(stands); err != nil {
+		return made, false, err
+	} else if way {
+		return *stands, true, nil
 	}
 	made, err = d.publish(ctx, &events.Decision{Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: text, Who: who, Why: why, DecidedMs: at})
 	return made, false, err

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
 	"oneid/identity"
@@ -522,5 +524,159 @@ func TestAClockThatRunsAhead(t *testing.T) {
 	standing := r.standings(t)
 	if standing["word"] != identity.Stands || standing["undo"] != identity.Undone || standing[adopted.ID] != identity.Stands || standing["rules"] != identity.Overruled {
 		t.Errorf("standings %v, want the word and Bob's rules to stand", standing)
+	}
+}
+
+// Two people adopt rules at once, each at a desk that does not see the other's word: the
+// ones decided last hold, whichever came first into the topic, and the list says of both
+// who and when. Taken back, the other's hold.
+func TestRulesAdoptedAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string][]string{"the later one first": {"bob", "ada"}, "the later one last": {"ada", "bob"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, ctx := newRig(t, 2), t.Context()
+			before, err := r.desk.List(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all []kafka.Message
+			for _, who := range order {
+				d := &events.Decision{DecisionId: who, Kind: events.DecisionKind_DECISION_KIND_ADOPT, Who: who, Why: why, DecidedMs: 1_700_000_000_000, Rules: []byte("largest_customer: 7\n")}
+				if who == "bob" {
+					d.Rules = []byte("largest_customer: 8\n")
+				}
+				value, err := proto.Marshal(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, kafka.Message{Topic: r.Topics.Decisions, Value: value})
+			}
+			r.Publish(t, all...)
+			for range 2 { // not resolved, and resolved
+				after, err := r.desk.List(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var shown []string
+				for _, d := range after.Standing() {
+					shown = append(shown, fmt.Sprint(d.Who, " ", d.At.UnixMilli(), " ", d.Standing))
+				}
+				if d := cmp.Diff([]string{"bob 1700000000000 stands", "ada 1700000000000 overruled"}, shown); d != "" {
+					t.Errorf("listed (-want +got):\n%s", d)
+				}
+				if others := after.AdoptedSince(before, "ada"); len(others) != 1 || others[0].ID != "bob" || others[0].Standing != identity.Stands {
+					t.Errorf("Ada is told of %+v, want Bob's", others)
+				}
+				if others := after.AdoptedSince(before, "bob"); len(others) != 1 || others[0].ID != "ada" {
+					t.Errorf("Bob is told of %+v, want Ada's", others)
+				}
+				if others := after.AdoptedSince(after, ""); len(others) != 0 {
+					t.Errorf("told again of %+v", others)
+				}
+				r.resolve()
+			}
+			if _, inForce := r.engine.Rules(); inForce.LargestCustomer != 8 {
+				t.Errorf("a customer may have %d accounts, want Bob's 8", inForce.LargestCustomer)
+			}
+			if _, _, err := r.desk.Undo(ctx, "bob", "Ada", why); err != nil {
+				t.Fatal(err)
+			}
+			r.resolve()
+			if _, inForce := r.engine.Rules(); inForce.LargestCustomer != 7 {
+				t.Errorf("with Bob's taken back a customer may have %d accounts, want Ada's 7", inForce.LargestCustomer)
+			}
+		})
+	}
+}
+
+// Two desks of two processes adopt in one moment: both words are there, one of them holds
+// and the other is overruled, or one has seen the other's and is refused.
+func TestTwoDesksAdoptInOneMoment(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRig(t, 2), t.Context()
+	desks := []*Desk{r.desk, deskOf(t, r.Flow)}
+	made, faults := make([]Decision, len(desks)), make([]error, len(desks))
+	var adopting sync.WaitGroup
+	for i, desk := range desks {
+		rules, err := identity.ParseRules(fmt.Appendf(nil, "largest_customer: %d\n", 7+i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		adopting.Go(func() { made[i], _, faults[i] = desk.AdoptOver(ctx, "", rules, fmt.Sprint("person ", i), why) })
+	}
+	adopting.Wait()
+	list, err := r.desk.List(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing, adopted := map[identity.Standing]int{}, 0
+	for i, err := range faults {
+		var overtaken *OvertakenError
+		switch {
+		case errors.As(err, &overtaken):
+			if other := made[1-i]; overtaken.By == nil || overtaken.By.ID != other.ID || !strings.Contains(err.Error(), other.Who) {
+				t.Errorf("person %d is refused by %v, want the other's", i, err)
+			}
+		case err != nil:
+			t.Fatal(err)
+		default:
+			adopted++
+		}
+	}
+	for _, d := range list.Standing() {
+		standing[d.Standing]++
+	}
+	if adopted == 0 || standing[identity.Stands] != 1 || standing[identity.Overruled] != adopted-1 {
+		t.Errorf("%d have adopted, and the list says %v", adopted, standing)
+	}
+}
+
+// Who has seen a plan by other rules than those in force now adopts nothing, and hears
+// whose these are.
+func TestWhoSawAnotherPlanAdoptsNothing(t *testing.T) {
+	t.Parallel()
+	r, ctx := newRig(t, 2), t.Context()
+	rules := func(largest int) *identity.Rules {
+		parsed, err := identity.ParseRules(fmt.Appendf(nil, "largest_customer: %d\n", largest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	overtakenBy := func(err error) string {
+		var overtaken *OvertakenError
+		switch {
+		case !errors.As(err, &overtaken):
+			return fmt.Sprint(err)
+		case overtaken.By == nil:
+			return "nobody"
+		}
+		return overtaken.By.Who
+	}
+	adas, _, err := r.desk.AdoptOver(ctx, "", rules(7), "Ada", why)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // not resolved, and resolved
+		if _, _, err := r.desk.AdoptOver(ctx, "", rules(8), "Bob", why); overtakenBy(err) != "Ada" {
+			t.Errorf("Bob, who saw no adoption: %v", err)
+		}
+		r.resolve()
+	}
+	if last, already, err := r.desk.AdoptOver(ctx, "", rules(7), "Bob", why); err != nil || !already || last.ID != adas.ID {
+		t.Errorf("Bob adopts what Ada has: %+v, %v, %v", last, already, err)
+	}
+	bobs, already, err := r.desk.AdoptOver(ctx, adas.ID, rules(8), "Bob", why)
+	if err != nil || already {
+		t.Fatalf("Bob, who saw Ada's: %v, %v", already, err)
+	}
+	for _, id := range []string{bobs.ID, adas.ID} {
+		if _, _, err := r.desk.Undo(ctx, id, "Ada", why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := r.desk.AdoptOver(ctx, bobs.ID, rules(9), "Eve", why); overtakenBy(err) != "nobody" {
+		t.Errorf("Eve, who saw Bob's, which was taken back: %v", err)
 	}
 }

@@ -33,6 +33,9 @@ type Plan struct {
 	// Never are the types whose values that never join differ. That is said of
 	// what comes: evidence that is there stays, and is not brought back.
 	Never []identity.IdentifierType `json:"never_differs"`
+	// Over is the id of the adoption whose rules are in force, with which the others are
+	// compared; empty for those that the state began with.
+	Over string `json:"-"`
 }
 
 // Shift is one customer that several would become, or several that one would.
@@ -71,7 +74,8 @@ func (r *Rebuild) Plan(ctx context.Context, rules *identity.Rules, samples int) 
 		return Plan{}, err
 	}
 	_, inForce := e.Rules()
-	plan := Plan{Accounts: e.Size().Accounts, Never: inForce.NeverDiffers(rules)}
+	adopted, _ := e.Adopted()
+	plan := Plan{Accounts: e.Size().Accounts, Never: inForce.NeverDiffers(rules), Over: adopted.ID}
 	for range e.Customers {
 		plan.Customers++
 	}
