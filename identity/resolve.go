@@ -256,8 +256,10 @@ type partitioner struct {
 	parent    []int
 	clusters  []cluster // of roots
 	apart     [][2]int  // accounts that a decision keeps apart
-	links     []Link
-	reviews   []Review
+	// contradictions says that the component has some: see mayContradict.
+	contradictions bool
+	links          []Link
+	reviews        []Review
 	// A cluster's accounts are a chain for its judge, from its first: next of each,
 	// -1 after the last, which is kept by the first. nil where nobody asks.
 	next, last []int
@@ -343,6 +345,7 @@ func (p *partitioner) link() {
 			cmp.Compare(g.Members[a.member].Account, h.Members[b.member].Account))
 	})
 	held := make([]*holders, len(p.component.Groups))
+	p.contradictions = p.mayContradict()
 	for from := 0; from < len(links); {
 		to := from + 1
 		for to < len(links) && alike(links[from], links[to]) == 0 {

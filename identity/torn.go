@@ -67,9 +67,7 @@ func (p *partitioner) refused(links []link, ends func(link) (account, holder int
 		return refused
 	}
 	rule := p.rules.Types[p.component.Groups[links[0].group].Identifier.Type]
-	perShop := rule.PerShop
-	contradictions := p.mayContradict()
-	if perShop == 0 && !contradictions {
+	if rule.PerShop == 0 && !p.contradictions {
 		return refused
 	}
 	t := &ties{p: p, rule: rule, number: map[int]int{}, cuts: map[[2]int]ReviewReason{}}
@@ -79,11 +77,11 @@ func (p *partitioner) refused(links []link, ends func(link) (account, holder int
 		if a == b {
 			continue
 		}
-		if refused[i] = p.refuse(a, b, perShop, math.MaxInt); refused[i] == "" {
+		if refused[i] = p.refuse(a, b, rule.PerShop, math.MaxInt); refused[i] == "" {
 			between[i] = t.tie(a, b)
 		}
 	}
-	t.untangle(contradictions)
+	t.untangle()
 	for i := range links {
 		refused[i] = cmp.Or(refused[i], t.cuts[between[i]])
 	}
@@ -153,9 +151,9 @@ func (t *ties) cut(edges [][2]int, reason ReviewReason) bool {
 // untangle cuts until nothing connects whom one person cannot be. The nearest and the
 // surest are cut first, since that may be all there is: who is not one of two persons, by
 // somebody's word or by an exclusive value, may be the other.
-func (t *ties) untangle(contradictions bool) {
+func (t *ties) untangle() {
 	steps := []func() bool{t.partApart, t.partExclusive, t.tearApart, t.tearExclusive, t.tearShops}
-	if !contradictions {
+	if !t.p.contradictions {
 		steps = steps[4:]
 	}
 	for i := 0; i < len(steps); {
