@@ -61,6 +61,8 @@ func TestWhoIsNotTheOneMayBeTheOther(t *testing.T) {
 			"tmall/f/a | tmall/g/b | weidian/1/w", "exclusive 4"},
 		"three with one phone, two of whom have a unionid": {[]Evidence{buyer("tmall/f/a", 1), buyer("tmall/g/b", 1), buyer("weidian/1/w", 1), union("tmall/f/a", 7), union("tmall/g/b", 8)}, nil,
 			"tmall/f/a | tmall/g/b | weidian/1/w", "exclusive 3"},
+		"four with one phone, two of whom a word keeps apart": {[]Evidence{buyer("tmall/f/a", 1), buyer("tmall/g/b", 1), buyer("weidian/1/w", 1), buyer("douyin/1/d", 1)}, []Decision{different("1", "tmall/f/a", "tmall/g/b")},
+			"douyin/1/d | tmall/f/a | tmall/g/b | weidian/1/w", "different 4"},
 		"the phone is the stronger word of one": {[]Evidence{member("tmall/f/a", Phone, 1, 0), buyer("tmall/g/b", 1), buyer("weidian/1/w", 1), union("tmall/f/a", 7), union("tmall/g/b", 8)}, nil,
 			"tmall/f/a weidian/1/w | tmall/g/b", "exclusive 1"},
 		"who hangs on stays": {[]Evidence{buyer("weidian/1/w", 1), buyer("weidian/1/w", 2), buyer("tmall/f/a", 1), buyer("tmall/g/b", 2), buyer("douyin/1/c", 1), buyer("douyin/2/d", 1), union("tmall/f/a", 7), union("tmall/g/b", 8)}, nil,
@@ -170,6 +172,28 @@ func TestHashesDecideNothingOfContradictions(t *testing.T) {
 	for _, reason := range []ReviewReason{ReviewDifferent, ReviewExclusive, ReviewPerShop} {
 		if reasons[reason] < 100 {
 			t.Errorf("%d links were refused by %s: the property tests little of it", reasons[reason], reason)
+		}
+	}
+}
+
+// What is cut brings out what it had covered: one who has both of two unionids makes those
+// who have one of them no contradiction, until he is cut off by another of his shop.
+func TestWhatIsCutBringsOutAnother(t *testing.T) {
+	t.Parallel()
+	rules, err := ParseRules([]byte("largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {member: 90}, per_shop: 1}\n  unionid: {priority: 2, join: {buyer: 60}, exclusive: 1}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	union := func(account string, value byte) Evidence { return in(RoleBuyer, member(account, UnionID, value, 0)) }
+	evidence := []Evidence{
+		member("weidian/1/x", Phone, 1, 0), member("weidian/1/x", Phone, 2, 0), member("weidian/1/x", Phone, 3, 0), member("weidian/1/x", Phone, 4, 0),
+		member("douyin/1/b", Phone, 1, 0), member("douyin/2/c", Phone, 2, 0), member("tmall/f/m", Phone, 3, 0), member("tmall/f/n", Phone, 4, 0),
+		union("douyin/1/b", 7), union("douyin/2/c", 8), union("tmall/f/m", 7), union("tmall/f/m", 8),
+	}
+	for _, evidence := range [][]Evidence{evidence, flipped(evidence)} {
+		got := fmt.Sprint(Resolve(evidence, nil, rules).Customers)
+		if want := "[[douyin/1/b douyin/2/c tmall/f/m] [tmall/f/n] [weidian/1/x]]"; got != want {
+			t.Errorf("customers %s, want %s", got, want)
 		}
 	}
 }
