@@ -255,7 +255,13 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	for _, account := range b.dirty {
 		if !seen[account] {
 			e.mu.Lock()
-			e.resolve(b, account, seen)
+			// Whom it leaves behind is resolved in the same turn: nobody sees a customer
+			// of whom some have left.
+			for left := []uint32{account}; len(left) > 0; left = left[1:] {
+				if !seen[left[0]] {
+					left = append(left, e.resolve(b, left[0], seen)...)
+				}
+			}
 			e.mu.Unlock()
 		}
 	}
@@ -489,20 +495,19 @@ func (e *Engine) settle(b *batch) {
 	}
 }
 
-// resolve partitions the component of an account and notes what differs.
-func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) {
+// resolve partitions the component of an account and notes what differs. Those are left
+// who were of a customer with some of it and are not in it.
+func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) (left []uint32) {
 	if e.alone(account) {
 		seen[account] = true
-		e.assign(b, []uint32{account}, "split")
-		return
+		return e.assign(b, []uint32{account}, "split")
 	}
 	numbers, c := e.component(account, &b.near)
 	for _, n := range numbers {
 		seen[n] = true
 	}
 	if len(numbers) == 1 {
-		e.assign(b, numbers, "split")
-		return
+		return e.assign(b, numbers, "split")
 	}
 	p := e.rules.Partition(c)
 	for _, v := range p.Reviews {
@@ -541,13 +546,16 @@ func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) {
 			}
 		}
 		slices.Sort(m)
-		e.assign(b, m, why)
+		left = append(left, e.assign(b, m, why)...)
 	}
+	return left
 }
 
-// assign makes accounts, earliest-born first, one customer.
-func (e *Engine) assign(b *batch, members []uint32, why string) {
+// assign makes accounts, earliest-born first, one customer. Those are left who were of a
+// customer with one of them.
+func (e *Engine) assign(b *batch, members []uint32, why string) (left []uint32) {
 	t := &e.tables
+	left = e.leave(members)
 	leader := members[0]
 	for i, n := range members {
 		a := t.accounts.at(n)
@@ -569,6 +577,31 @@ func (e *Engine) assign(b *batch, members []uint32, why string) {
 		a.leader = leader
 		t.move(n, b.sequence, name)
 	}
+	return left
+}
+
+// leave takes accounts, in the order of their numbers, out of the rings of their
+// customers, and returns the others of these, who stay a ring.
+func (e *Engine) leave(members []uint32) (left []uint32) {
+	t := &e.tables
+	for _, n := range members {
+		from := len(left)
+		for other := t.accounts.at(n).next; other != n; {
+			a := t.accounts.at(other)
+			next := a.next
+			if _, leaves := slices.BinarySearch(members, other); leaves {
+				a.next = other
+			} else {
+				left = append(left, other)
+			}
+			other = next
+		}
+		t.accounts.at(n).next = n
+		for i, ring := from, left[from:]; i < len(left); i++ {
+			t.accounts.at(left[i]).next = ring[(i-from+1)%len(ring)]
+		}
+	}
+	return left
 }
 
 // finish makes the changes and the rows of a batch.

@@ -287,3 +287,24 @@ func TestWhoeverIsElderIsLetGo(t *testing.T) {
 		})
 	}
 }
+
+// Of two of a shop whom somebody resembles, so that he is joined to neither, one is not
+// himself any more: he is the other, though he was in no customer with the one.
+func TestOfTwoRivalsOneIsLetGo(t *testing.T) {
+	t.Parallel()
+	e := open(t, engine.NewMemory(), parsed(t, strings.Replace(modelRules, "least_days: 2", "least_days: 2, by_far: 2", 1)))
+	for i, step := range []struct {
+		updates []engine.Update
+		want    string
+	}{
+		{[]engine.Update{received("tmall/1/a", wang, 100), received("tmall/1/c", wang, 100), received("douyin/1/b", wang, 9)}, "[douyin/1/b] [tmall/1/a] [tmall/1/c]"},
+		{[]engine.Update{received("tmall/1/c", identity.Appearance{Name: "l", Phone: "3", District: "z"}, 100)}, "[douyin/1/b tmall/1/a] [tmall/1/c]"},
+	} {
+		if _, err := e.Apply(uint64(i), step.updates, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(customersOf(e), " "); got != step.want {
+			t.Errorf("step %d: customers %s, want %s", i, got, step.want)
+		}
+	}
+}

@@ -135,6 +135,9 @@ func (e *Engine) customer(leader uint32) Customer {
 func (e *Engine) members(leader uint32) []uint32 {
 	numbers := []uint32{leader}
 	for n := e.tables.accounts.at(leader).next; n != leader; n = e.tables.accounts.at(n).next {
+		if e.tables.accounts.at(n).leader != leader {
+			panic("engine: the accounts of a customer lead to one of another: one of both was not resolved") // else it never ends
+		}
 		numbers = append(numbers, n)
 	}
 	slices.Sort(numbers)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -340,5 +342,56 @@ func TestWhoLeavesItsLeaderIsSplit(t *testing.T) {
 	}
 	if want := map[identity.Account]string{b.Account: "split", c.Account: "merged: decision"}; !cmp.Equal(reasons, want) {
 		t.Errorf("moved for %v, want %v", reasons, want)
+	}
+}
+
+// Who looks at customers while a batch parts them sees each as it was before or as it is
+// after: never one of whom some have left.
+func TestReadersBesideASplit(t *testing.T) {
+	t.Parallel()
+	const groups, each = 1000, 3
+	e := open(t, engine.NewMemory(), parsed(t, "largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {member: 90}, accounts: 3}\n"))
+	bears := func(group, n int) engine.Update {
+		u := shared(fmt.Sprintf("tmall/%d/%d", n, group), 0)
+		u.Evidence[0].Identifier.Hash = identity.Hash{byte(group >> 8), byte(group)}
+		return u
+	}
+	var first []engine.Update
+	for group := range groups {
+		for n := range each {
+			first = append(first, bears(group, n))
+		}
+	}
+	if _, err := e.Apply(1, first, nil); err != nil {
+		t.Fatal(err)
+	}
+	var group atomic.Int64 // that is parted now
+	var reading sync.WaitGroup
+	for range 4 {
+		reading.Go(func() {
+			for i := 0; ; i++ {
+				now := int(group.Load())
+				if now == groups {
+					return
+				}
+				a := first[now*each+i%each].Account
+				id, _ := e.CustomerOf(a)
+				if c, _, ok := e.Customer(id); !ok || len(c.Accounts) != 1 && len(c.Accounts) != each {
+					t.Errorf("the customer of %v has the accounts %v", a, c.Accounts)
+					return
+				}
+			}
+		})
+	}
+	for group.Load() < groups {
+		now := int(group.Load())
+		if _, err := e.Apply(uint64(2+now), []engine.Update{bears(now, each)}, nil); err != nil {
+			t.Error(err)
+		}
+		group.Add(1)
+	}
+	reading.Wait()
+	if got := customersOf(e); len(got) != groups*(each+1) {
+		t.Errorf("%d customers are left, want everybody alone", len(got))
 	}
 }
