@@ -2,6 +2,8 @@ package match
 
 import (
 	"fmt"
+	"math/bits"
+	"slices"
 	"strings"
 
 	"oneid/identity/match/compare"
@@ -158,124 +160,53 @@ type block struct {
 // newBlock finds who shares a key.
 func (r *records) newBlock(rule Rule) *block {
 	b := &block{rule: rule}
-	most := rule.Most
-	type source struct {
-		field int
-		// single key of each value, or several.
-		single []uint32
-		many   [][]uint32
-	}
-	var sources []source
-	for _, key := range rule.Keys {
-		name, what := r.model.key(key)
-		i := r.model.comparison(name)
-		s := source{field: i}
-		c := r.fields[i].column
-		if what == "words" {
-			s.many = make([][]uint32, c.Len())
-			for id := range s.many {
-				s.many[id] = rarest(c, uint32(id))
-			}
-		} else {
-			s.single = r.parts(i, what)
-		}
-		sources = append(sources, s)
-	}
-	several := false
-	for _, s := range sources {
-		several = several || s.many != nil
-	}
-	// Keys of all records, as hashes first.
-	numbers := newNumbering(r.n)
-	var sizes []uint32 // by number
-	raw := make([]uint32, 0, r.n)
-	if several {
-		b.at = make([]uint32, 1, r.n+1)
-	}
-	var now, next []uint64
-	for record := range r.n {
-		ids := r.row(uint32(record))
-		now = append(now[:0], 0x9e3779b97f4a7c15)
-		for _, s := range sources {
-			id := ids[s.field]
-			if s.many == nil {
-				number := s.single[id]
-				if number == 0 {
-					now = now[:0]
-					break
-				}
-				for i := range now {
-					now[i] = mix(now[i], uint64(number))
-				}
-				continue
-			}
-			next = next[:0]
-			for _, h := range now {
-				for _, w := range s.many[id] {
-					next = append(next, mix(h, uint64(w)+1))
-				}
-			}
-			now, next = next, now
-		}
-		if !several && len(now) == 0 {
-			raw = append(raw, 0)
-		}
-		for _, h := range now {
-			n := numbers.of(h)
-			if int(n) > len(sizes) {
-				sizes = append(sizes, 0)
-			}
-			sizes[n-1]++
-			raw = append(raw, n)
-		}
-		if several {
-			b.at = append(b.at, uint32(len(raw)))
-		}
-	}
-	// Numbers anew: only keys that two records or more share, and not too
-	// many. In the order of their first record.
-	renumber := make([]uint32, len(sizes)+1)
+	first, sizes := equalHashes(r.keyHashes(b))
+	// Keys that two records or more share, and not too many, are numbered in the
+	// order of their first record. The number takes the size's place.
 	b.start = []uint32{0, 0}
-	for i, n := range sizes {
+	for place, f := range first {
+		if f != uint32(place)+1 {
+			continue
+		}
+		n := sizes[place]
+		sizes[place] = 0
 		pairs := float64(n) * float64(n-1) / 2
-		if most > 0 && int(n) > most {
+		if rule.Most > 0 && int(n) > rule.Most {
 			b.skipped++
 			b.skippedPairs += pairs
 			continue
 		}
-		if n < 2 {
-			continue
-		}
-		renumber[i+1] = uint32(len(b.start) - 1)
+		sizes[place] = uint32(len(b.start) - 1)
 		b.start = append(b.start, b.start[len(b.start)-1]+n)
 		b.pairs += pairs
 	}
 	b.members = make([]uint32, b.start[len(b.start)-1])
-	fill := make([]uint32, len(b.start))
-	copy(fill, b.start)
-	put := func(record int, key uint32) {
-		b.members[fill[key]] = uint32(record)
-		fill[key]++
+	fill := slices.Clone(b.start)
+	take := func(record, place int) (key uint32) {
+		if f := first[place]; f != 0 {
+			key = sizes[f-1]
+		}
+		if key != 0 {
+			b.members[fill[key]] = uint32(record)
+			fill[key]++
+		}
+		return key
 	}
-	if !several {
-		b.keys = raw
-		for record, k := range raw {
-			if k = renumber[k]; k != 0 {
-				put(record, k)
-			}
-			raw[record] = k
+	if b.at == nil {
+		b.keys = first // each is looked at before it is written over, for no later one asks for it
+		for record := range first {
+			b.keys[record] = take(record, record)
 		}
 		return b
 	}
-	kept := raw[:0]
-	from := uint32(0)
+	kept := first[:0]
+	from := 0
 	for record := range r.n {
-		to := b.at[record+1]
+		to := int(b.at[record+1])
 		begin := len(kept)
-		for _, k := range raw[from:to] {
-			if k = renumber[k]; k != 0 {
-				kept = append(kept, k)
-				put(record, k)
+		for place := from; place < to; place++ {
+			if key := take(record, place); key != 0 {
+				kept = append(kept, key)
 			}
 		}
 		sortKeys(kept[begin:])
@@ -284,6 +215,141 @@ func (r *records) newBlock(rule Rule) *block {
 	}
 	b.keys = kept
 	return b
+}
+
+// keyHashes gives the keys of all records by a block's rule, as hashes: one for
+// each record, 0 if it has none, or, if a record can have several, those from at[i]
+// to at[i+1], which it sets.
+func (r *records) keyHashes(b *block) (hashes []uint64) {
+	type source struct {
+		field int
+		// single key of each value, or several; the whole value if it has neither.
+		single []uint32
+		many   [][]uint32
+	}
+	var sources []source
+	several := false
+	for _, key := range b.rule.Keys {
+		name, what := r.model.key(key)
+		s := source{field: r.model.comparison(name)}
+		switch c := r.fields[s.field].column; what {
+		case "":
+		case "words":
+			several = true
+			s.many = make([][]uint32, c.Len())
+			for id := range s.many {
+				s.many[id] = rarest(c, uint32(id))
+			}
+		default:
+			s.single = r.parts(s.field, what)
+		}
+		sources = append(sources, s)
+	}
+	hashes = make([]uint64, 0, r.n)
+	if several {
+		b.at = make([]uint32, 1, r.n+1)
+	}
+	var now, next []uint64
+	for record := range r.n {
+		ids := r.row(uint32(record))
+		now = append(now[:0], 0x9e3779b97f4a7c15)
+		for k := range sources {
+			s := &sources[k]
+			key := ids[s.field]
+			if s.many != nil {
+				next = next[:0]
+				for _, h := range now {
+					for _, w := range s.many[key] {
+						next = append(next, max(1, mix(h, uint64(w)+1)))
+					}
+				}
+				now, next = next, now
+				continue
+			}
+			if s.single != nil {
+				key = s.single[key]
+			}
+			if key == 0 {
+				now = now[:0]
+				break
+			}
+			for i := range now {
+				now[i] = max(1, mix(now[i], uint64(key)))
+			}
+		}
+		if !several && len(now) == 0 {
+			now = append(now, 0)
+		}
+		hashes = append(hashes, now...)
+		if several {
+			b.at = append(b.at, uint32(len(hashes)))
+		}
+	}
+	return hashes
+}
+
+// equalHashes says of each hash that is not alone where the first equal one stands,
+// plus 1, and of these how many are equal. All else is 0, as are hashes 0, which are
+// of no key. Two keys of one hash become one: the pairs are then compared for nothing.
+//
+// Their first bits part the hashes into shares, so that a share's table fits the
+// processor's cache: in one table for all each would wait for the memory.
+func equalHashes(hashes []uint64) (first, sizes []uint32) {
+	const perShare, mostShares = 1 << 12, 1 << 11
+	type entry struct {
+		hash  uint64
+		place uint32
+	}
+	shares := 1
+	for shares < mostShares && shares*perShare < len(hashes) {
+		shares *= 2
+	}
+	shift := 65 - bits.Len(uint(shares))
+	ends := make([]uint32, shares+1)
+	for _, h := range hashes {
+		if h != 0 {
+			ends[h>>shift+1]++
+		}
+	}
+	for s := range shares {
+		ends[s+1] += ends[s]
+	}
+	entries, next := make([]entry, ends[shares]), slices.Clone(ends)
+	for place, h := range hashes {
+		if h != 0 {
+			s := h >> shift
+			entries[next[s]] = entry{h, uint32(place)}
+			next[s]++
+		}
+	}
+	first, sizes = make([]uint32, len(hashes)), make([]uint32, len(hashes))
+	var slots []uint32 // 0, or the place in a share of the first entry with a hash, plus 1
+	for s := range shares {
+		mine := entries[ends[s]:ends[s+1]]
+		size := 1
+		for size < 2*len(mine) {
+			size *= 2
+		}
+		slots = slices.Grow(slots[:0], size)[:size]
+		clear(slots)
+		for i, e := range mine {
+			at := e.hash & uint64(size-1)
+			for slots[at] != 0 && mine[slots[at]-1].hash != e.hash {
+				at = (at + 1) & uint64(size-1)
+			}
+			if slots[at] == 0 {
+				slots[at] = uint32(i + 1)
+				continue
+			}
+			f := mine[slots[at]-1].place
+			if sizes[f] == 0 {
+				first[f], sizes[f] = f+1, 1
+			}
+			first[e.place] = f + 1
+			sizes[f]++
+		}
+	}
+	return first, sizes
 }
 
 // parts numbers the part of each value of a field; 0 is none. They are kept,
@@ -364,60 +430,6 @@ func mix(h, v uint64) uint64 {
 	h ^= h >> 33
 	h *= 0xc4ceb9fe1a85ec53
 	return h ^ h>>29
-}
-
-// numbering gives hashes numbers from 1, in the order in which they come. Two
-// keys of one hash become one: the pairs are then compared for nothing.
-type numbering struct {
-	slots []slot
-	n     uint32
-}
-
-type slot struct {
-	hash   uint64
-	number uint32
-}
-
-func newNumbering(atLeast int) *numbering {
-	size := 1024
-	for size < atLeast*2 {
-		size *= 2
-	}
-	return &numbering{slots: make([]slot, size)}
-}
-
-func (n *numbering) of(hash uint64) uint32 {
-	if int(n.n)*4 > len(n.slots)*3 {
-		n.grow()
-	}
-	at := hash & uint64(len(n.slots)-1)
-	for {
-		s := &n.slots[at]
-		if s.number == 0 {
-			n.n++
-			s.hash, s.number = hash, n.n
-			return n.n
-		}
-		if s.hash == hash {
-			return s.number
-		}
-		at = (at + 1) & uint64(len(n.slots)-1)
-	}
-}
-
-func (n *numbering) grow() {
-	old := n.slots
-	n.slots = make([]slot, 2*len(old))
-	for _, s := range old {
-		if s.number == 0 {
-			continue
-		}
-		at := s.hash & uint64(len(n.slots)-1)
-		for n.slots[at].number != 0 {
-			at = (at + 1) & uint64(len(n.slots)-1)
-		}
-		n.slots[at] = s
-	}
 }
 
 // ExplodesError refuses a blocking rule, or all together, before it runs.
