@@ -160,22 +160,23 @@ func (r *matchReader) take(ctx context.Context, b *match.Batch, ids *compare.Tex
 	var names sync.WaitGroup
 	if r.cmd.ID != "" {
 		names.Go(func() {
-			for i, id := range b.Values(len(r.columns)) {
-				if id == "" && r.doubled == nil { // of a column that was found; of one that was named it is refused
-					r.doubled = fmt.Errorf("%s: record %d has no id in column %q", path, rows+i+1, r.cmd.ID)
+			record := rows
+			for number := range ids.AddAll(b.Values(len(r.columns))) {
+				record++
+				if r.doubled != nil {
+					continue
 				}
-				if first, added := ids.Add(id); !added && r.doubled == nil { // an id may be a phone number: it is not told
-					r.doubled = hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", path, r.cmd.ID, first+1, rows+i+1), "name another column with --id; if there is none, call this one otherwise in the first line, and the rows are numbered"}
+				if ids.List()[number] == "" { // of a column that was found; of one that was named it is refused
+					r.doubled = fmt.Errorf("%s: record %d has no id in column %q", path, record, r.cmd.ID)
+				} else if first := int(number) + 1; first != record { // an id may be a phone number: it is not told
+					r.doubled = hinted{fmt.Errorf("%s: the id in column %q is not one record's alone: records %d and %d share one", path, r.cmd.ID, first, record), "name another column with --id; if there is none, call this one otherwise in the first line, and the rows are numbered"}
 				}
 			}
 		})
 	}
 	if r.truth != "" && slices.Contains(r.header, r.truth) {
 		names.Go(func() {
-			for _, entity := range b.Values(len(r.columns) + 1) {
-				number, _ := r.entities.Add(entity)
-				r.in.truth = append(r.in.truth, number)
-			}
+			r.in.truth = slices.AppendSeq(r.in.truth, r.entities.AddAll(b.Values(len(r.columns)+1)))
 		})
 	}
 	defer names.Wait()
@@ -191,7 +192,7 @@ func (r *matchReader) batches(ctx context.Context, table matchTable, path string
 	send := func() error {
 		select {
 		case batches <- b:
-			b = &match.Batch{}
+			b = match.NewBatch(b.Len()*(len(r.columns)+2), b.Size()+b.Size()/8) // the next one is about as large
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

@@ -257,10 +257,12 @@ func TestBatchesMakeTheSameTable(t *testing.T) {
 			if err := got.AddBatch(t.Context(), &b); err != nil {
 				t.Fatal(err)
 			}
-			for k, id := range b.Values(len(names)) {
-				if id != fmt.Sprint("r", got.Len()-b.Len()+k) {
-					t.Fatalf("seed %d: record %d of a batch has the id %q", seed, k, id)
+			record := got.Len() - b.Len()
+			for id := range b.Values(len(names)) {
+				if id != fmt.Sprint("r", record) {
+					t.Fatalf("seed %d: record %d has the id %q", seed, record, id)
 				}
+				record++
 			}
 			b = Batch{}
 		}

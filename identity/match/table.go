@@ -49,8 +49,13 @@ func (t *Table) addSource(source uint8) {
 }
 
 func (t *Table) add(column int, text string) {
-	number, added := t.values[column].Add(text)
-	if added {
+	number, _ := t.values[column].Add(text)
+	t.count(column, number)
+}
+
+// count takes up the number of the next row's value.
+func (t *Table) count(column int, number uint32) {
+	if int(number) == len(t.counts[column]) { // it is new
 		t.counts[column] = append(t.counts[column], 0)
 	}
 	t.counts[column][number]++
@@ -65,6 +70,14 @@ type Batch struct {
 	text    string // all values, behind each other
 	ends    []int  // of the values, record by record
 	sources []uint8
+}
+
+// NewBatch makes an empty one with room for so many values, of so many bytes
+// together.
+func NewBatch(values, size int) *Batch {
+	b := &Batch{ends: make([]int, 0, values)}
+	b.texts.Grow(size)
+	return b
 }
 
 // Add appends a record of a source, with as many values as the others of the
@@ -85,8 +98,8 @@ func (b *Batch) Len() int { return len(b.sources) }
 func (b *Batch) Size() int { return len(b.text) }
 
 // Values gives a value of each record, the column-th.
-func (b *Batch) Values(column int) iter.Seq2[int, string] {
-	return func(yield func(int, string) bool) {
+func (b *Batch) Values(column int) iter.Seq[string] {
+	return func(yield func(string) bool) {
 		if len(b.sources) == 0 {
 			return
 		}
@@ -96,7 +109,7 @@ func (b *Batch) Values(column int) iter.Seq2[int, string] {
 			if at > 0 {
 				from = b.ends[at-1]
 			}
-			if !yield(row, b.text[from:b.ends[at]]) {
+			if !yield(b.text[from:b.ends[at]]) {
 				return
 			}
 		}
@@ -107,8 +120,8 @@ func (b *Batch) Values(column int) iter.Seq2[int, string] {
 // the context's; the table is of no use then.
 func (t *Table) AddBatch(ctx context.Context, b *Batch) error {
 	err := parallel(ctx, len(t.columns), nil, func(c int) {
-		for _, text := range b.Values(c) {
-			t.add(c, text)
+		for number := range t.values[c].AddAll(b.Values(c)) {
+			t.count(c, number)
 		}
 	})
 	for _, source := range b.sources {

@@ -197,18 +197,26 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	c.counts = []int{0}
 	have := numbered{parts: map[string]uint32{"": 0}, spelling: spelling{map[string]uint16{"": 0}, []string{""}}}
 	c.add(value{}, &have)
-	for i, text := range raw {
-		v := prepare(kind, text)
-		if v.text == "" {
-			continue
+	var few [some]value
+	var fewTexts [some]string
+	var numbers [some]uint32
+	for from := 0; from < len(raw); from += some {
+		n := min(some, len(raw)-from)
+		for k := range n {
+			few[k] = prepare(kind, raw[from+k])
+			fewTexts[k] = few[k].text
 		}
-		id, added := texts.Add(v.text)
-		if added {
-			c.counts = append(c.counts, 0)
-			c.add(v, &have)
+		texts.addSome(fewTexts[:n], &numbers)
+		for k, id := range numbers[:n] {
+			if int(id) == len(c.counts) { // it is new
+				c.counts = append(c.counts, 0)
+				c.add(few[k], &have)
+			}
+			if id != 0 {
+				c.counts[id] += counts[from+k]
+				ids[from+k] = id
+			}
 		}
-		c.counts[id] += counts[i]
-		ids[i] = id
 	}
 	c.all, c.start = together(texts.List())
 	c.syllables = have.spelling.syllables

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"hash/maphash"
+	"iter"
 	"strings"
 )
 
@@ -25,10 +26,76 @@ var textsSeed = maphash.MakeSeed()
 // Add gives a text's number; added says that it came for the first time. The
 // text itself is copied, and not kept.
 func (t *Texts) Add(text string) (number uint32, added bool) {
-	if 4*(len(t.list)+1) > 3*len(t.slots) {
+	t.makeRoom(1)
+	return t.add(maphash.String(textsSeed, text), text)
+}
+
+// AddAll gives the numbers of texts in their order, as Add does: those from as many
+// as there were before are new. It is faster, for it waits for the memory of many
+// texts at once.
+func (t *Texts) AddAll(texts iter.Seq[string]) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		var few [some]string
+		var numbers [some]uint32
+		n := 0
+		add := func() bool {
+			t.addSome(few[:n], &numbers)
+			for _, number := range numbers[:n] {
+				if !yield(number) {
+					return false
+				}
+			}
+			n = 0
+			return true
+		}
+		for text := range texts {
+			few[n] = text
+			if n++; n == some && !add() {
+				return
+			}
+		}
+		add()
+	}
+}
+
+// some is how many texts are added together.
+const some = 64
+
+// addSome is Add of each text.
+func (t *Texts) addSome(texts []string, numbers *[some]uint32) {
+	t.makeRoom(len(texts))
+	var hashes, slots [some]uint64
+	var known [some]string
+	mask := uint64(len(t.slots) - 1)
+	for i, text := range texts {
+		hashes[i] = maphash.String(textsSeed, text)
+	}
+	for i := range texts {
+		slots[i] = t.slots[hashes[i]>>32&mask]
+	}
+	for i := range texts {
+		if s := slots[i]; s != 0 && s>>32 == hashes[i]>>32 {
+			known[i] = t.list[uint32(s)-1]
+		}
+	}
+	for i, text := range texts {
+		if text != "" && text == known[i] {
+			numbers[i] = uint32(slots[i]) - 1
+			continue
+		}
+		numbers[i], _ = t.add(hashes[i], text)
+	}
+}
+
+// makeRoom makes slots for so many more texts.
+func (t *Texts) makeRoom(texts int) {
+	for 4*(len(t.list)+texts) > 3*len(t.slots) {
 		t.grow()
 	}
-	hash := maphash.String(textsSeed, text)
+}
+
+// add is Add of a text by its hash, where there is room.
+func (t *Texts) add(hash uint64, text string) (number uint32, added bool) {
 	at, free := t.find(hash, text)
 	if !free {
 		return uint32(t.slots[at]) - 1, false
