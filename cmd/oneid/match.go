@@ -64,6 +64,7 @@ type matching struct {
 	seed    *uint64 // in place of the model's; nil leaves it
 	// writes are the files that will be written; "" is none.
 	writes []string
+	memory spaciousness
 	// explain names pairs of rows to explain; nil for none.
 	explain func(*matchInput) ([][2]uint32, error)
 }
@@ -92,7 +93,10 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 		return nil, err
 	}
 	show.start("reading records", 0)
-	if out.in, err = m.read(ctx, m.input, m.truth, show); err != nil {
+	if out.in, err = m.read(ctx, m.input, m.truth, func(records int) {
+		m.memory.adapt()
+		show.set(int64(records), 0)
+	}); err != nil {
 		return nil, err
 	}
 	standIns := out.in.table.EmptyStandIns()
@@ -115,6 +119,7 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 		if name != step {
 			step = name
 			show.start(name, total)
+			m.memory.adapt()
 		}
 		show.set(done, total)
 	}

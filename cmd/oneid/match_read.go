@@ -30,8 +30,8 @@ type matchInput struct {
 }
 
 // read reads the files into one table. truth is a column or a file of what is
-// right, or "".
-func (c tableFlags) read(ctx context.Context, input []string, truth string, show *progress) (*matchInput, error) {
+// right, or "". done is told how many records are there.
+func (c tableFlags) read(ctx context.Context, input []string, truth string, done func(records int)) (*matchInput, error) {
 	if c.Source != "" && !c.Link {
 		return nil, hinted{errors.New("--source says which records are of one source, and without --link that changes nothing"), "add --link, or leave --source out"}
 	}
@@ -47,7 +47,7 @@ func (c tableFlags) read(ctx context.Context, input []string, truth string, show
 		return nil, err
 	}
 	for number, path := range input {
-		if err := r.file(ctx, number, path, show); err != nil {
+		if err := r.file(ctx, number, path, done); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +92,7 @@ type matchReader struct {
 	entities compare.Texts
 }
 
-func (r *matchReader) file(ctx context.Context, number int, path string, show *progress) error {
+func (r *matchReader) file(ctx context.Context, number int, path string, done func(records int)) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (r *matchReader) file(ctx context.Context, number int, path string, show *p
 	for i, column := range r.header {
 		places[i] = slices.Index(r.headers[number], column)
 	}
-	rows, err := r.records(ctx, table, path, uint8(number), places, show)
+	rows, err := r.records(ctx, table, path, uint8(number), places, done)
 	r.rows = append(r.rows, rows)
 	if text, ok := table.(*tablefile.Reader); ok {
 		switch text.Encoding() {
@@ -129,7 +129,7 @@ const (
 
 // records reads a file's records, and puts them into the table. places says
 // where the file has each of the header's columns.
-func (r *matchReader) records(ctx context.Context, table matchTable, path string, source uint8, places []int, show *progress) (rows int, err error) {
+func (r *matchReader) records(ctx context.Context, table matchTable, path string, source uint8, places []int, done func(records int)) (rows int, err error) {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	batches := make(chan *match.Batch, 1)
@@ -148,7 +148,7 @@ func (r *matchReader) records(ctx context.Context, table matchTable, path string
 			continue
 		}
 		rows += b.Len()
-		show.set(int64(r.in.table.Len()), 0)
+		done(r.in.table.Len())
 	}
 	r.ids = append(r.ids, ids)
 	return rows, cmp.Or(err, failed)

@@ -69,3 +69,32 @@ func (n *node) watchMemory(ctx context.Context) {
 func (n *node) memoryNote() string {
 	return fmt.Sprintf("the state takes %d MiB, more than resolve.memory_mib (%d): raise it", n.memory.bytes.Load()>>20, n.settings.Resolve.MemoryMiB)
 }
+
+// roomForGarbage is how much garbage may lie beside what lives in a process that
+// ends with its one piece of work, where less lives than that.
+const roomForGarbage = 512 << 20
+
+// spaciousness lets the collector run seldom in a process that reads much and ends
+// soon, which is a tenth of its CPU time. Where much lives it runs as it does by
+// itself, so that a large table takes no more memory than it would. GOGC and
+// GOMEMLIMIT overrule it. The zero value has done nothing yet.
+type spaciousness struct{ percent int }
+
+// adapt goes by what lived at the last collection, and is called now and then.
+func (s *spaciousness) adapt() {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	if percent := garbagePercent(live[0].Value.Uint64()); percent != s.percent {
+		s.percent = percent
+		debug.SetGCPercent(percent)
+	}
+}
+
+// garbagePercent is how much garbage may lie beside so many bytes that live, in percent
+// of them.
+func garbagePercent(live uint64) int {
+	return int(min(max(100*roomForGarbage/max(1, live), 100), garbageRatio))
+}
