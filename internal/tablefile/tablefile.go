@@ -102,7 +102,8 @@ type Reader struct {
 // line is one line of the file without its end.
 type line struct {
 	number int
-	raw    []byte
+	// raw is valid until the next line is read, unless the line is kept.
+	raw []byte
 	// long: the line exceeds MaxRow; raw is its beginning.
 	long bool
 }
@@ -255,6 +256,7 @@ func (r *Reader) row(first line) (Row, error) {
 	raw := first.raw
 	var more []line
 	if open != "" {
+		first = first.keep() // more lines are read
 		if raw, more, err = r.rest(first, open); err != nil {
 			r.pending = append(more, r.pending...)
 			return refuse(errQuote)
@@ -291,6 +293,7 @@ func (r *Reader) rest(first line, open string) (raw []byte, more []line, err err
 		if err != nil {
 			return nil, more, err
 		}
+		next = next.keep()
 		more = append(more, next)
 		if next.long || len(raw)+len(next.raw) >= r.options.MaxRow {
 			return nil, more, errQuote
@@ -333,11 +336,14 @@ func closes(line string) bool {
 // quote means something at a field's beginning only, so that ="123" (how
 // spreadsheets keep digits) is a plain field.
 func (r *Reader) split(text string) (open string, err error) {
-	delimiter := string(r.options.Delimiter)
+	delimiter, blanks := string(r.options.Delimiter), " \t"
+	if r.options.Delimiter == '\t' {
+		blanks = " "
+	}
 	for {
-		trimmed := strings.TrimLeft(text, " \t")
-		if r.options.Delimiter == '\t' {
-			trimmed = strings.TrimLeft(text, " ")
+		trimmed := text
+		if text != "" && text[0] <= ' ' {
+			trimmed = strings.TrimLeft(text, blanks)
 		}
 		if !strings.HasPrefix(trimmed, `"`) {
 			field, rest, found := strings.Cut(text, delimiter)
@@ -450,9 +456,15 @@ func (r *Reader) line() (line, error) {
 	}
 	l, err := r.read()
 	if err == nil && r.looking {
-		r.kept = append(r.kept, l)
+		r.kept = append(r.kept, l.keep())
 	}
 	return l, err
+}
+
+// keep gives a copy of the line, which stays valid.
+func (l line) keep() line {
+	l.raw = slices.Clone(l.raw)
+	return l
 }
 
 // read reads a new line.
@@ -462,6 +474,8 @@ func (r *Reader) read() (line, error) {
 		part, err := r.in.ReadSlice('\n')
 		if room := r.options.MaxRow - len(l.raw); len(part) > room {
 			l.raw, l.long = append(l.raw, part[:room]...), true
+		} else if err == nil && len(l.raw) == 0 {
+			l.raw = part // as nearly all, it is in the buffer as a whole
 		} else {
 			l.raw = append(l.raw, part...)
 		}

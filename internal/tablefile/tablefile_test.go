@@ -171,6 +171,78 @@ func TestAStrayQuoteCostsItsLines(t *testing.T) { // not parallel: it counts wha
 	}
 }
 
+// A row's bytes are those of its lines, wherever these lie in what is read at a time,
+// and though lines behind them were read to see that a quote has no end.
+func TestRawIsTheLinesOfTheRow(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		draw := rand.New(rand.NewPCG(seed, 1))
+		lines := []string{"a title", "", "id,name"}
+		for range 5000 {
+			line := []byte(fmt.Sprintf("%d,", len(lines)))
+			if draw.IntN(40) == 0 {
+				line = append(line, '"') // of a field that goes on, or never ends
+			}
+			for range draw.IntN(100) {
+				line = append(line, "ab c"[draw.IntN(4)])
+			}
+			if draw.IntN(40) == 0 {
+				line = append(line, '"')
+			}
+			lines = append(lines, string(line))
+		}
+		header := func(fields []string) bool { return len(fields) == 2 }
+		r, err := NewReader(strings.NewReader(strings.Join(lines, "\n")), Options{MaxRow: 1000, IsHeader: header})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			row, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := strings.Join(lines[row.Line-1:row.Line+bytes.Count(row.Raw, []byte("\n"))], "\n")
+			if got := string(row.Raw); got != want {
+				t.Fatalf("seed %d: the row of line %d is %q, want %q", seed, row.Line, got, want)
+			}
+			if row.Err == nil && !strings.HasPrefix(want, row.Fields[0]+",") {
+				t.Fatalf("seed %d: the row %q has the fields %q", seed, want, row.Fields)
+			}
+		}
+	}
+}
+
+// Lines that a header was looked for in, and was not found, are rows, though they are
+// more than is read at a time.
+func TestLinesWithoutAHeaderAreRows(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	for i := range titleRows + 5 {
+		lines = append(lines, fmt.Sprintf("%d,%s", i, strings.Repeat("x", 5000)))
+	}
+	r, err := NewReader(strings.NewReader(strings.Join(lines, "\n")), Options{IsHeader: func([]string) bool { return false }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{strings.Join(r.Header(), ",")}
+	for {
+		row, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || row.Err != nil {
+			t.Fatal(err, row.Err)
+		}
+		got = append(got, string(row.Raw))
+	}
+	if d := cmp.Diff(lines, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	f.Add([]byte("a,b\n1,2\n"))
 	f.Add([]byte("a,b\n\"1,2\n3,4\n"))
