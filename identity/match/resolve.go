@@ -297,7 +297,23 @@ type partitioning struct {
 
 // partition resolves the i-th component.
 func (p *partitioning) partition(c *components, i int) {
+	p.begin(c, i)
+	if len(p.records) == 2 && len(p.numbers) == 1 && len(p.rules.Types) == 0 && p.rules.LargestCustomer > 1 {
+		// Most are two records that one link connects: no constraint is about them,
+		// and the link is all there is.
+		p.follow(p.numbers[0], p.links[p.numbers[0]].Probability(), 1)
+		return
+	}
+	p.join(c)
+}
+
+// begin takes up the i-th component.
+func (p *partitioning) begin(c *components, i int) {
 	p.records, p.numbers, p.apart = c.records[c.at[i]:c.at[i+1]], c.links[c.linkAt[i]:c.linkAt[i+1]], nil
+}
+
+// join has identity's Partition join what the component's links join.
+func (p *partitioning) join(c *components) {
 	in := &p.component
 	in.Accounts, in.Pairs, in.Exclusive, in.Judge = in.Accounts[:0], in.Pairs[:0], in.Exclusive[:0], p.judge
 	for _, record := range p.records {
@@ -367,18 +383,26 @@ func (p *partitioning) judge(pair int, constraint identity.ReviewReason, a, b id
 		o.reason = Bridge
 		return identity.ReviewReason(Bridge)
 	}
-	mean := p.between(a, b, l)
-	if mean < bridge && p.r.model.Clusters != Components {
+	if !p.follow(p.numbers[pair], p.between(a, b, l), float64(a.Size())*float64(b.Size())) {
 		if p.apart == nil {
 			p.apart = map[[4]int]bool{}
 		}
 		p.apart[between] = true
-		o.reason = Bridge
 		return identity.ReviewReason(Bridge)
 	}
-	o.pairs = float64(a.Size()) * float64(b.Size())
-	o.right = mean * o.pairs
 	return ""
+}
+
+// follow notes of a link, by its number, that it joins two clusters, with so many
+// pairs of this mean probability between them. It refuses bridges, and says so.
+func (p *partitioning) follow(number uint32, mean, pairs float64) bool {
+	o := &p.outcomes[number]
+	if mean < bridge && p.r.model.Clusters != Components {
+		o.reason = Bridge
+		return false
+	}
+	o.pairs, o.right = pairs, mean*pairs
+	return true
 }
 
 // between is the mean probability of the pairs between two clusters; link is

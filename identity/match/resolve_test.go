@@ -311,3 +311,38 @@ func TestListsThatRepeatNothingAreLinkedOneToOne(t *testing.T) {
 		}
 	}
 }
+
+// Two records that one link connects fare as they do in identity's Partition, which
+// is not asked for them.
+func TestTwoRecordsFareAsInPartition(t *testing.T) {
+	t.Parallel()
+	for _, method := range []Method{Guarded, Components} {
+		for _, largest := range []int{0, 1, 2} {
+			m := Model{Clusters: method, Largest: largest}
+			tab := NewTable([]string{"name", "code"})
+			for range 200 {
+				tab.Add(0, []string{"anna", "11111"})
+			}
+			r, s := weighed(t, tab, &m)
+			var links []Link
+			for a := uint32(0); a < 200; a += 2 {
+				links = append(links, Link{A: a, B: a + 1, Weight: float32(a)/10 - 9})
+			}
+			x := &resolution{r: r, s: s, rules: r.model.rules(), links: links, outcomes: make([]outcome, len(links))}
+			c := x.components()
+			short, long := &partitioning{resolution: x, ctx: t.Context()}, &partitioning{resolution: x, ctx: t.Context()}
+			for i := range c.count() {
+				short.partition(c, i)
+			}
+			got := slices.Clone(x.outcomes)
+			clear(x.outcomes)
+			for i := range c.count() {
+				long.begin(c, i)
+				long.join(c)
+			}
+			if d := gocmp.Diff(x.outcomes, got, gocmp.AllowUnexported(outcome{})); d != "" {
+				t.Errorf("clusters %s of at most %d: (-Partition +short way)\n%s", method, largest, d)
+			}
+		}
+	}
+}
