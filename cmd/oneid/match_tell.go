@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -165,7 +164,7 @@ func (in *matchInput) measure(result *match.Result) *scores {
 		cluster uint32
 		source  uint8
 	}
-	whole := evaluate.Compare(slices.All(in.truth), func(row int) (uint32, bool) { return result.Cluster[row], true })
+	whole := evaluate.CompareNumbered(in.truth, result.Cluster)
 	out := &scores{BCubed: measured(whole.BCubedPrecision, whole.BCubedRecall)}
 	found, truth, right := whole.FoundPairs, whole.TruePairs, whole.RightPairs
 	if in.table != nil && in.table.Linked() {

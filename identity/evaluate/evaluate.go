@@ -21,50 +21,74 @@ type Score struct {
 // customer says in which customer an account was found, false for an account
 // that was not (it counts as a customer of its own).
 func Compare[A, C, P comparable](truth iter.Seq2[A, P], customer func(A) (C, bool)) Score {
-	type cell struct {
-		customer int
-		person   int
-	}
-	customers, people := map[C]int{}, map[P]int{}
-	cells := map[cell]int64{}
-	var order []cell // so that sums, and what is printed of them, are the same each time
-	var sizes, persons []int64
-	var s Score
+	customers, people := map[C]uint32{}, map[P]uint32{}
+	var of, persons []uint32 // each account's, by numbers
+	alone := uint32(0)
 	for account, person := range truth {
-		s.Accounts++
 		p, ok := people[person]
 		if !ok {
-			p = len(persons)
+			p = uint32(len(people))
 			people[person] = p
-			persons = append(persons, 0)
 		}
-		c := len(sizes)
-		if id, found := customer(account); !found {
-			sizes = append(sizes, 0)
-		} else if known, ok := customers[id]; ok {
-			c = known
-		} else {
+		persons = append(persons, p)
+		id, found := customer(account)
+		c, known := customers[id]
+		if !found || !known {
+			c = uint32(len(customers)) + alone
+		}
+		switch {
+		case !found:
+			alone++
+		case !known:
 			customers[id] = c
-			sizes = append(sizes, 0)
 		}
-		sizes[c]++
-		persons[p]++
-		if cells[cell{c, p}]++; cells[cell{c, p}] == 1 {
-			order = append(order, cell{c, p})
-		}
+		of = append(of, c)
 	}
-	s.Customers, s.People = len(sizes), len(persons)
+	return CompareNumbered(persons, of)
+}
+
+// CompareNumbered is Compare of accounts by their places, where people and
+// customers have numbers, none far above how many accounts there are. It takes no
+// map, which of millions costs more than all else.
+func CompareNumbered(people, customers []uint32) Score {
+	var s Score
+	s.Accounts = len(people)
+	sizes, persons := sizesOf(customers), sizesOf(people)
 	for _, n := range sizes {
 		s.FoundPairs += n * (n - 1) / 2
+		s.Customers += int(min(n, 1))
 	}
 	for _, n := range persons {
 		s.TruePairs += n * (n - 1) / 2
+		s.People += int(min(n, 1))
 	}
-	for _, at := range order {
-		n := cells[at]
-		s.RightPairs += n * (n - 1) / 2
-		s.BCubedPrecision += float64(n*n) / float64(sizes[at.customer])
-		s.BCubedRecall += float64(n*n) / float64(persons[at.person])
+	// Accounts by customer, those of one in their order.
+	next := make([]int64, len(sizes))
+	for c := 1; c < len(sizes); c++ {
+		next[c] = next[c-1] + sizes[c-1]
+	}
+	order := make([]uint32, len(customers))
+	for account, c := range customers {
+		order[next[c]] = uint32(account)
+		next[c]++
+	}
+	// How many of a customer's accounts are one person's, at the first of them, so
+	// that sums, and what is printed of them, are the same each time.
+	both := make([]int64, len(people))
+	first := make([]uint32, len(persons)) // the person's first account of the customer seen last, plus 1
+	for _, account := range order {
+		p := people[account]
+		if f := first[p]; f == 0 || customers[f-1] != customers[account] {
+			first[p] = account + 1
+		}
+		both[first[p]-1]++
+	}
+	for account, n := range both {
+		if n > 0 {
+			s.RightPairs += n * (n - 1) / 2
+			s.BCubedPrecision += float64(n*n) / float64(sizes[customers[account]])
+			s.BCubedRecall += float64(n*n) / float64(persons[people[account]])
+		}
 	}
 	s.Precision, s.Recall = share(s.RightPairs, s.FoundPairs), share(s.RightPairs, s.TruePairs)
 	if s.Accounts > 0 {
@@ -74,6 +98,17 @@ func Compare[A, C, P comparable](truth iter.Seq2[A, P], customer func(A) (C, boo
 		s.BCubedPrecision, s.BCubedRecall = 1, 1
 	}
 	return s
+}
+
+// sizesOf says how often each number is there.
+func sizesOf(numbers []uint32) (sizes []int64) {
+	for _, n := range numbers {
+		if int(n) >= len(sizes) {
+			sizes = append(sizes, make([]int64, int(n)+1-len(sizes))...)
+		}
+		sizes[n]++
+	}
+	return sizes
 }
 
 // RecallPossible is the best recall that the evidence allows: the share of

@@ -21,13 +21,23 @@ func TestCompareIsThePairs(t *testing.T) {
 		}
 		var want Score
 		for a := range truth {
+			size, person, both := 0.0, 0.0, 0.0 // of a's customer and person, itself among them
 			for b := range truth {
+				x, okX := found[a]
+				y, okY := found[b]
+				together, same := okX && okY && x == y || a == b, truth[a] == truth[b]
+				if together {
+					size++
+				}
+				if same {
+					person++
+				}
+				if together && same {
+					both++
+				}
 				if a >= b {
 					continue
 				}
-				x, okX := found[a]
-				y, okY := found[b]
-				together, same := okX && okY && x == y, truth[a] == truth[b]
 				if together {
 					want.FoundPairs++
 				}
@@ -38,10 +48,31 @@ func TestCompareIsThePairs(t *testing.T) {
 					want.RightPairs++
 				}
 			}
+			want.BCubedPrecision += both / size / float64(len(truth))
+			want.BCubedRecall += both / person / float64(len(truth))
+			want.Accounts++
+		}
+		if len(truth) == 0 {
+			want.BCubedPrecision, want.BCubedRecall = 1, 1
 		}
 		got := Compare(maps.All(truth), func(a int) (int, bool) { c, ok := found[a]; return c, ok })
 		if got.FoundPairs != want.FoundPairs || got.TruePairs != want.TruePairs || got.RightPairs != want.RightPairs {
 			t.Fatalf("seed %d: %+v, want pairs %+v", seed, got, want)
+		}
+		if got.Accounts != want.Accounts || math.Abs(got.BCubedPrecision-want.BCubedPrecision) > 1e-9 || math.Abs(got.BCubedRecall-want.BCubedRecall) > 1e-9 {
+			t.Fatalf("seed %d: %+v, want B-cubed %+v", seed, got, want)
+		}
+		people, customers := map[int]bool{}, map[int]bool{}
+		for a, person := range truth {
+			people[person] = true
+			if c, ok := found[a]; ok {
+				customers[c] = true
+			} else {
+				customers[-1-a] = true
+			}
+		}
+		if got.People != len(people) || got.Customers != len(customers) {
+			t.Fatalf("seed %d: %d people and %d customers, want %d and %d", seed, got.People, got.Customers, len(people), len(customers))
 		}
 	}
 }
