@@ -12,6 +12,26 @@ var currencies = [...]string{"USD", "EUR", "GBP", "CHF", "CNY", "RMB", "JPY", "H
 // $1,234.50, 1.234,50 € and USD 1 234.50; false for what is neither. A single comma
 // or point before three digits parts thousands if it is a comma.
 func Amount(raw string) (plain string, ok bool) {
+	// Most texts of a table are told at a glance: digits alone are themselves, and
+	// without a digit, or with a small letter, there is no amount.
+	digits, small := 0, false
+	for i := range len(raw) {
+		if raw[i] >= '0' && raw[i] <= '9' {
+			digits++
+		}
+		small = small || raw[i] >= 'a' && raw[i] <= 'z'
+	}
+	switch {
+	case digits == 0 || small:
+		return "", false
+	case digits == len(raw):
+		return raw, true
+	}
+	return amount(raw)
+}
+
+// amount is Amount of any text.
+func amount(raw string) (plain string, ok bool) {
 	text, minus := strings.TrimSpace(raw), false
 	for range 2 { // before the currency or behind it
 		if rest, found := strings.CutPrefix(text, "-"); found && !minus {

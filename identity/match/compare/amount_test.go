@@ -41,11 +41,14 @@ func TestAmount(t *testing.T) {
 
 // What is an amount is a number, and stays the one that it is.
 func FuzzAmount(f *testing.F) {
-	for _, raw := range []string{"$1,234.50", "12,50 €", "-.5", "1'000"} {
+	for _, raw := range []string{"$1,234.50", "12,50 €", "-.5", "1'000", "0042", "12 apples", "１２", "EUR"} {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		plain, ok := Amount(raw)
+		if long, same := amount(raw); long != plain || same != ok {
+			t.Fatalf("Amount(%q) = %q, %t, at length %q, %t", raw, plain, ok, long, same)
+		}
 		if !ok {
 			return
 		}
