@@ -56,10 +56,19 @@ func (t *Table) add(column int, text string) {
 // count takes up the number of the next row's value.
 func (t *Table) count(column int, number uint32) {
 	if int(number) == len(t.counts[column]) { // it is new
-		t.counts[column] = append(t.counts[column], 0)
+		t.counts[column] = append(withRoom(t.counts[column]), 0)
 	}
 	t.counts[column][number]++
-	t.cells[column] = append(t.cells[column], number)
+	t.cells[column] = append(withRoom(t.cells[column]), number)
+}
+
+// withRoom doubles the room of a list that is full: append gives a long one a quarter
+// more, and copies it every time.
+func withRoom[T any](list []T) []T {
+	if len(list) < cap(list) {
+		return list
+	}
+	return slices.Grow(list, len(list)+64)
 }
 
 // Batch is some records on their way into a table. They may have values beyond

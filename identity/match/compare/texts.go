@@ -3,6 +3,7 @@ package compare
 import (
 	"hash/maphash"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -101,6 +102,9 @@ func (t *Texts) add(hash uint64, text string) (number uint32, added bool) {
 		return uint32(t.slots[at]) - 1, false
 	}
 	number = uint32(len(t.list))
+	if len(t.list) == cap(t.list) { // doubled, for append copies a long one at every quarter
+		t.list = slices.Grow(t.list, len(t.list)+some)
+	}
 	t.list = append(t.list, t.keep(text))
 	t.slots[at] = hash>>32<<32 | uint64(number+1)
 	return number, true
