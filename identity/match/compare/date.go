@@ -45,6 +45,9 @@ func dateParts(raw string) (parts []part, named, before int, ok bool) {
 					return nil, 0, 0, false
 				}
 			}
+			if parts == nil {
+				parts = make([]part, 0, 3)
+			}
 			parts = append(parts, p)
 		case letter(c):
 			for i < len(raw) && letter(raw[i]) {

@@ -61,6 +61,7 @@ func look(t *match.Table, place int) column {
 		if at := strings.IndexByte(text, '@'); at > 0 && strings.IndexByte(text[at:], '.') > 0 && !strings.Contains(text, " ") {
 			c.email += w
 		}
+		fields := strings.Fields(text)
 		digits, letters, other, han, star := 0, 0, 0, 0, 0
 		for _, r := range text {
 			switch {
@@ -87,13 +88,13 @@ func look(t *match.Table, place int) column {
 			}
 		}
 		if letters > 0 && digits > 0 && han == 0 && letters <= 2*digits {
-			short := letters+digits <= 12 && len(strings.Fields(text)) <= 2
+			short := letters+digits <= 12 && len(fields) <= 2
 			// Numbers of companies and of cars are one word.
 			if long := letters+digits >= 15 && letters+digits <= 20 && other == 0; short || long {
 				c.mixed += w
 			}
 		}
-		if digits > 0 && len(strings.Fields(text)) == 1 {
+		if digits > 0 && len(fields) == 1 {
 			c.numbered += w
 		}
 		if han > 0 {
@@ -118,7 +119,6 @@ func look(t *match.Table, place int) column {
 		if star > 0 {
 			c.star += w
 		}
-		fields := strings.Fields(text)
 		c.words += w * float64(len(fields))
 		c.length += w * float64(utf8.RuneCountInString(text))
 		if letters > 0 && len(fields) > 1 && startsWithNumber(fields) {
