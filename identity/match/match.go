@@ -262,9 +262,16 @@ func (out *Result) score(ctx context.Context, r *records, c *candidates, predict
 	pairs := make([][]held, len(units))
 	totals, right := make([]int64, len(units)), make([]int64, len(units))
 	all := predicted <= mostHeld
+	var truth []uint32 // by record
+	if o.Truth != nil {
+		truth = make([]uint32, r.n)
+		for record, row := range r.rows {
+			truth[record] = o.Truth[row]
+		}
+	}
 	keep := func(unit int, a, b uint32) bool {
 		totals[unit]++
-		if o.Truth != nil && o.Truth[r.rows[a]] == o.Truth[r.rows[b]] {
+		if truth != nil && truth[a] == truth[b] {
 			right[unit]++
 		}
 		return all || mix(mix(r.seed, uint64(a)), uint64(b)) <= uint64(mostHeld/4/predicted*math.MaxUint64)
