@@ -156,9 +156,11 @@ type Column struct {
 	wordsOf []uint32
 	at      []uint32
 	worth   []float32
-	// Of Address: the house number. Of Date: the eight digits of year, month
-	// and day. Of Number: the quantity.
+	// Of Address: the house number, and its own number, equal ones alike, 0 for
+	// none. Of Date: the eight digits of year, month and day. Of Number: the
+	// quantity.
 	numbers []string
+	houses  []uint32
 	dates   []uint64
 	amounts []float64
 	// Of Email: the length of the user's part, and above it the number of what
@@ -291,7 +293,7 @@ func (c *Column) add(v value, have *numbered) {
 		c.points = append(c.points, v.point)
 		return
 	case Address:
-		c.numbers = append(c.numbers, v.number)
+		c.numbers, c.houses = append(c.numbers, v.number), append(c.houses, have.part(v.number))
 	case ChineseName:
 		c.names = append(c.names, have.spelling.name(v.text))
 	case ChineseAddress:

@@ -134,21 +134,21 @@ func (c *Column) common(wordsX, wordsY []uint32) float32 {
 	if nx > 8 && ny > 8 {
 		return sum // two long texts: their slips decide nothing
 	}
-	if nx > ny || nx == ny && slices.Compare(restX[:nx], restY[:ny]) > 0 {
-		restX, restY, nx, ny = restY, restX, ny, nx // the same either way
+	few, more := restX[:nx], restY[:ny]
+	if nx > ny || nx == ny && slices.Compare(few, more) > 0 {
+		few, more = more, few // the same either way
 	}
-	for _, a := range restX[:nx] {
+	for _, a := range few {
 		best := -1
-		for k, b := range restY[:ny] {
-			if c.slip(a, b) && (best < 0 || c.words[b].worth < c.words[restY[best]].worth) {
+		for k, b := range more {
+			if c.slip(a, b) && (best < 0 || c.words[b].worth < c.words[more[best]].worth) {
 				best = k
 			}
 		}
 		if best >= 0 {
-			b := restY[best]
-			sum += 0.8 * min(c.words[a].worth, c.words[b].worth)
-			ny--
-			restY[best] = restY[ny]
+			sum += 0.8 * min(c.words[a].worth, c.words[more[best]].worth)
+			more[best] = more[len(more)-1]
+			more = more[:len(more)-1]
 		}
 	}
 	return sum
@@ -222,8 +222,8 @@ func (c *Column) compareTexts(a, b uint32, x, y *head) Level {
 func (c *Column) compareAddresses(a, b uint32) Level {
 	both, smaller := c.shares(a, b)
 	same, similar := both >= 0.6 || smaller >= 0.9, both >= 0.25
-	switch x, y := c.numbers[a], c.numbers[b]; {
-	case x == "" || y == "":
+	switch x, y := c.houses[a], c.houses[b]; {
+	case x == 0 || y == 0:
 		switch {
 		case both >= 0.9:
 			return 2
@@ -239,7 +239,7 @@ func (c *Column) compareAddresses(a, b uint32) Level {
 		}
 		return 7
 	case same:
-		if Distance(x, y, 1) == 1 {
+		if Distance(c.numbers[a], c.numbers[b], 1) == 1 {
 			return 5
 		}
 		return 6
