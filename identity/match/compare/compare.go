@@ -194,9 +194,11 @@ func NewColumn(kind Kind, raw []string, counts []int) (c *Column, ids []uint32, 
 	}
 	c = &Column{kind: kind, last: Level(len(levels[kind]))}
 	ids = make([]uint32, len(raw))
-	var texts Texts
+	var texts Texts // most raw values are different in their comparable form, too
+	texts.makeRoom(1 + len(raw))
+	texts.list = make([]string, 0, 1+len(raw))
 	texts.Add("")
-	c.counts = []int{0}
+	c.counts = append(make([]int, 0, 1+len(raw)), 0)
 	have := numbered{parts: map[string]uint32{"": 0}, spelling: spelling{map[string]uint16{"": 0}, []string{""}}}
 	c.add(value{}, &have)
 	var few [some]value
