@@ -112,6 +112,10 @@ const (
 	// strangers, as a share of the bits that the prior asks of one entity: who
 	// has more in common is no neighbour but the same entity, badly written.
 	nearest = 0.75
+	// farthest bounds likewise with how much a single pair counts for the neighbours
+	// that are learned: the bits that the prior asks for twice are about those of
+	// all pairs of a table, so that not one of them is so alike by chance.
+	farthest = 2.0
 )
 
 // start gives the probabilities of the levels among pairs of one entity to
@@ -299,7 +303,15 @@ func (out *Learned) classes() (levels []counts, shares []float64) {
 	return levels, shares
 }
 
-// expect spreads each pattern over the classes.
+// asked are the bits that the prior asks of a pair of one entity.
+func (l *learning) asked() float64 {
+	return -math.Log2(min(l.out.Prior, float64(l.r.n)/l.r.all))
+}
+
+// expect spreads each pattern over the classes. Who has moved agrees in all but the
+// address: without the bound on a single pair, a kind of neighbours that has little
+// in common on average takes the few of them, and where they are taken one entity
+// seems never to move.
 func (l *learning) expect() {
 	levels, shares := l.out.classes()
 	l.expected, l.totals = nil, make([]float64, len(shares))
@@ -307,13 +319,18 @@ func (l *learning) expect() {
 		l.expected = append(l.expected, make(counts, len(l.out.Fields)))
 	}
 	likely := make([]float64, len(shares))
+	most := farthest * l.asked() * math.Ln2
 	for _, s := range l.seen {
 		top := 0.0
 		for c := range shares {
-			w := shares[c]
+			w := 0.0
 			for i := range levels[c] {
 				w += levels[c][i][s.pattern.level(i)]
 			}
+			if c >= 1 && c <= l.kinds() {
+				w = min(w, most)
+			}
+			w += shares[c]
 			likely[c] = w
 			top = max(top, w)
 		}
@@ -385,7 +402,7 @@ func oneSlip(kind compare.Kind, m []float64) {
 // estrange draws neighbours of a kind towards strangers until they have no
 // more in common than they may.
 func (l *learning) estrange(k int) {
-	limit, info := nearest*-math.Log2(min(l.out.Prior, float64(l.r.n)/l.r.all)), 0.0
+	limit, info := nearest*l.asked(), 0.0
 	for i, f := range l.out.Fields {
 		info += l.information(i, f.N[k])
 	}

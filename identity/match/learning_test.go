@@ -59,7 +59,7 @@ func TestNeighboursHaveLessInCommonThanOneEntity(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &learning{r: r, levels: levels, out: run(t, table(rows), peopleModel()).Learned}
-	bound := nearest * -math.Log2(min(l.out.Prior, float64(r.n)/r.all))
+	bound := nearest * l.asked()
 	for k := range l.out.Near {
 		bits := 0.0
 		for i, f := range l.out.Fields {
