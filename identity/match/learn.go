@@ -112,10 +112,13 @@ const (
 	// strangers, as a share of the bits that the prior asks of one entity: who
 	// has more in common is no neighbour but the same entity, badly written.
 	nearest = 0.75
-	// farthest bounds likewise with how much a single pair counts for the neighbours
-	// that are learned: the bits that the prior asks for twice are about those of
-	// all pairs of a table, so that not one of them is so alike by chance.
+	// farthest bounds likewise with how much a single pair counts for neighbours, once
+	// they have taken pairs of one entity: the bits that the prior asks for twice are
+	// about those of all pairs of a table, so that not one is so alike by chance.
 	farthest = 2.0
+	// mostTaken is what neighbours may hold of pairs beyond that, for each pair of one
+	// entity, before they are bounded: a few more or fewer change nothing.
+	mostTaken = 0.02
 )
 
 // start gives the probabilities of the levels among pairs of one entity to
@@ -170,6 +173,10 @@ type learning struct {
 	// of kind k.
 	expected []counts
 	totals   []float64
+	// beyond are those of neighbours that have more in common than farthest. bounded
+	// says that they count for them no more than that.
+	beyond  float64
+	bounded bool
 	// hardly has the fields, with their levels that hardly a pair of one entity is
 	// at: one note for all.
 	hardly []string
@@ -210,6 +217,10 @@ func (r *records) learn(seen []counted, levels counts, smallest float64, rounds 
 		}
 	}
 	change := l.settle(rounds)
+	if l.beyond > mostTaken*l.totals[0] {
+		l.bounded = true
+		change = l.settle(rounds)
+	}
 	if l.relatives() {
 		change = l.settle(rounds)
 	}
@@ -309,16 +320,16 @@ func (l *learning) asked() float64 {
 }
 
 // expect spreads each pattern over the classes. Who has moved agrees in all but the
-// address: without the bound on a single pair, a kind of neighbours that has little
-// in common on average takes the few of them, and where they are taken one entity
-// seems never to move.
+// address: a kind of neighbours that has little in common on average may take the few
+// of them, and where they are taken one entity seems never to move. So a single pair
+// has a bound, too.
 func (l *learning) expect() {
 	levels, shares := l.out.classes()
-	l.expected, l.totals = nil, make([]float64, len(shares))
+	l.expected, l.totals, l.beyond = nil, make([]float64, len(shares)), 0
 	for range shares {
 		l.expected = append(l.expected, make(counts, len(l.out.Fields)))
 	}
-	likely := make([]float64, len(shares))
+	likely, beyond := make([]float64, len(shares)), make([]bool, len(shares))
 	most := farthest * l.asked() * math.Ln2
 	for _, s := range l.seen {
 		top := 0.0
@@ -327,12 +338,12 @@ func (l *learning) expect() {
 			for i := range levels[c] {
 				w += levels[c][i][s.pattern.level(i)]
 			}
-			if c >= 1 && c <= l.kinds() {
-				w = min(w, most)
+			beyond[c] = c > 0 && c <= l.kinds() && w > most
+			if beyond[c] && l.bounded {
+				w = most
 			}
-			w += shares[c]
-			likely[c] = w
-			top = max(top, w)
+			likely[c] = w + shares[c]
+			top = max(top, likely[c])
 		}
 		sum := math.Exp(-top)
 		for c, w := range likely {
@@ -345,6 +356,9 @@ func (l *learning) expect() {
 				continue
 			}
 			l.totals[c] += p
+			if beyond[c] {
+				l.beyond += p
+			}
 			for i := range l.expected[c] {
 				l.expected[c][i][s.pattern.level(i)] += p
 			}
