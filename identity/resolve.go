@@ -58,6 +58,10 @@ const (
 	ReviewValues    ReviewReason = "values"           // the account bears too many values of the type
 	ReviewModel     ReviewReason = "model"            // the two resemble each other, and not enough, or not surely themselves, to be joined
 	ReviewBlock     ReviewReason = "block"            // too many accounts have appearances that meet under this key
+	// Of two accounts that were told to resemble each other, and resemble no more: what
+	// was told before is withdrawn. It says so to who keeps what was told; Resolve keeps
+	// nothing and never gives it.
+	ReviewWithdrawn ReviewReason = "withdrawn"
 )
 
 // Review is a refused join. For an inert identifier Accounts are those that

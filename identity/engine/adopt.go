@@ -37,6 +37,7 @@ func (e *Engine) adopt(b *batch, rules *identity.Rules) {
 	if model != nil {
 		b.changes.Reviews = append(b.changes.Reviews, model.inertBlocks()...)
 	}
+	e.replaced(b, model)
 	for account := range uint32(t.accounts.len()) {
 		b.soil(account)
 	}

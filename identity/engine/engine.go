@@ -59,7 +59,8 @@ type Changes struct {
 	// leads to from this sequence on; From equals To if the id lives again.
 	Redirects []Redirect
 	// Reviews are what joins nobody, and the pairs of the model that are not joined,
-	// in what was resolved anew. One that was reported before may come again. Joins
+	// in what was resolved anew. One that was reported before may come again, and a
+	// pair's last one counts: identity.ReviewWithdrawn if the two resemble no more. Joins
 	// that a constraint refused are not among them: Component tells those of a
 	// customer, and of an account with many there are many in each batch.
 	Reviews []identity.Review
@@ -182,6 +183,8 @@ type batch struct {
 	moves   []moveRow
 	// near are pairs that the model asks about, around what was resolved.
 	near []identity.Resemblance
+	// former are pairs of accounts that may resemble each other no more.
+	former map[pair]bool
 }
 
 type touch struct {
@@ -268,6 +271,7 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	if len(b.near) > 0 {
 		b.changes.Reviews = append(b.changes.Reviews, e.questions(b.near)...)
 	}
+	e.withdraw(b)
 	e.finish(b, decisions)
 	return e.commit(b)
 }

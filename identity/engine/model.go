@@ -424,6 +424,7 @@ func (e *Engine) meet(b *batch, account, id uint32, counts bool) {
 	m.typ = e.tables.typ(id)
 	m.enter(account, id, func(of uint32) {
 		b.changes.Reviews = append(b.changes.Reviews, m.inert(of))
+		e.closed(b, of)
 		for k := m.blocks.at(of).head; k != none; k = m.entries.at(k).nextOfBlock {
 			m.bearers(e.tables.appearances.at(m.entries.at(k).appearance).identifier, b.soil)
 		}

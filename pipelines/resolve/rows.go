@@ -204,7 +204,7 @@ func (b *Blocks) identity(rows Rows) {
 		b.values.Append(string(v.Identifier.Type), v.Identifier.Hash, v.Sealed)
 	}
 	for _, v := range rows.Changes.Reviews {
-		if v.Weight > 0 {
+		if v.Weight > 0 || v.Reason == identity.ReviewWithdrawn { // of no weight: nobody is asked any more
 			b.alike.Append(account(v.Accounts[0]), account(v.Accounts[1]), string(v.Reason), v.Weight, v.Why, at, version)
 		}
 	}

@@ -32,7 +32,7 @@ func NewResemblances() *Resemblances {
 func (*Resemblances) Table() string { return "resemblances" }
 
 // Append says that two accounts, the lower first, are alike by so many bits, and
-// why they were not joined.
+// why they were not joined; by 0 that they are alike no more.
 func (r *Resemblances) Append(a, b Account, reason string, bits float32, parts []string, found time.Time, version uint64) {
 	r.rows++
 	r.account.add(a)
