@@ -229,7 +229,16 @@ func (u *undoing) tells() map[string]string {
 			all[fmt.Sprintf("the profile of %s%s from the %s", key.Account, key.Customer, from)] = string(text)
 		}
 	}
-	asked, err := (&insight.Reporter{ClickHouse: u.ClickHouse, Rules: u.Rules, Models: u.Models}).Queue(u.Context(), 100)
+	all[toPeople] = u.queue()
+	return all
+}
+
+const toPeople = "the questions to people"
+
+// queue is what people are asked.
+func (u *undoing) queue() string {
+	u.Helper()
+	asked, err := (&insight.Reporter{ClickHouse: u.ClickHouse, Rules: u.Rules, Models: u.Models}).Queue(u.Context(), 1000)
 	if err != nil {
 		u.Fatal(err)
 	}
@@ -237,19 +246,18 @@ func (u *undoing) tells() map[string]string {
 	if err != nil {
 		u.Fatal(err)
 	}
-	all["the questions to people"] = string(text)
-	return all
+	return string(text)
 }
 
 var undoneRuns = flag.Uint64("undone", 2, "random histories that are undone")
 
 // undoingOf is the flow of one run. The first four have each of two rules, of which
-// one joins by receivers, and take words together and alone.
+// one asks by receivers, and take words together and alone.
 func undoingOf(t *testing.T, run uint64) *undoing {
 	t.Helper()
 	f := flowtest.New(t)
 	if run&1 == 1 {
-		rules, err := identity.ParseRules([]byte(otherRules[1]))
+		rules, err := identity.ParseRules([]byte(askingFew))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,6 +348,24 @@ func (u *undoing) word(d *events.Decision) kafka.Message {
 	return kafka.Message{Topic: u.Topics.Decisions, Key: []byte(d.GetDecisionId()), Value: value}
 }
 
+// pair are two accounts with one phone, born in one batch and never heard of again:
+// the id of the one was handed out to nobody.
+func (u *undoing) pair() (all []kafka.Message) {
+	for no := accounts; no < accounts+2; no++ {
+		e := flowtest.User(no, "13800139999", 1_700_000_000_000)
+		e.Header.Platform = platforms[no%2]
+		all = append(all, u.Message(u, e))
+	}
+	return all
+}
+
+// askingFew join nobody by receivers and ask of few, askingMore of everybody who has sent
+// anything to one door.
+var (
+	askingFew  = strings.Replace(otherRules[1], "accept: 8, review: 4, least_days: 1", "accept: 13, review: 8, least_days: 60", 1)
+	askingMore = strings.Replace(askingFew, "least_days: 60", "least_days: 0", 1)
+)
+
 // Rules that are adopted and taken back, which join by receivers or by less.
 var otherRules = []string{
 	"largest_customer: 50\ntypes:\n  phone: {priority: 1, join: {member: 90}}\n",
@@ -360,10 +386,10 @@ func TestUndoneIsNeverMade(t *testing.T) {
 	t.Parallel()
 	shownToAll := append(slices.Clone(views), questions(t)...) // the guide's audiences among them
 	differed := map[string]bool{}
-	meanwhile := false
+	meanwhile, asked := false, 0
 	for run := range *undoneRuns {
 		u := undoingOf(t, run)
-		u.resolve(u.facts(50)...)
+		u.resolve(append(u.pair(), u.facts(50)...)...)
 		u.resolve(u.facts(50)...)
 		u.fold(u.resolve(u.facts(50)...))
 		if _, err := fmt.Sscan(u.asks("SELECT max(move) FROM account_history"), &u.known); err != nil {
@@ -397,6 +423,12 @@ func TestUndoneIsNeverMade(t *testing.T) {
 			if during[query] != before[query] {
 				differed[query] = true
 			}
+		}
+		asking := fmt.Sprintf("%d-asking", run)
+		u.resolve(u.word(&events.Decision{DecisionId: asking, Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: []byte(askingMore)}))
+		undos = append(undos, u.word(&events.Decision{DecisionId: "undo " + asking, Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: asking}))
+		if strings.Contains(u.queue(), string(identity.ReviewModel)) && u.queue() != told[toPeople] {
+			asked++
 		}
 		u.r.Shuffle(len(undos), func(i, j int) { undos[i], undos[j] = undos[j], undos[i] })
 		done := u.resolve(undos...)
@@ -432,6 +464,9 @@ func TestUndoneIsNeverMade(t *testing.T) {
 			}
 		}
 		u.meanwhile("undone with facts that came meanwhile")
+	}
+	if asked == 0 {
+		t.Error("no decision changed what people are asked: the test shows nothing of it")
 	}
 	if !meanwhile {
 		t.Error("no id was handed out only meanwhile: the test shows nothing of such")

@@ -2,7 +2,11 @@ package insight
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"oneid/identity"
 	"oneid/internal/kafka"
@@ -87,5 +91,77 @@ func TestQueueAsksAboutTheAlike(t *testing.T) {
 	}
 	if len(next) != 1 || next[0].Accounts != [2]string{"douyin/s/more2", "tmall/s/more2"} {
 		t.Errorf("behind two answers %+v are asked, want the third pair", next)
+	}
+}
+
+// stranger is a model that finds nobody alike.
+type stranger struct{ identity.Scorer }
+
+func (stranger) Weigh(identity.Appearance, identity.Appearance) float32 { return -92 }
+
+// What people are asked is what the rules in force ask of what is known now: a pair is
+// asked no more when the two are alike no more, and again when they are.
+func TestQueueForgetsWhoIsAlikeNoMore(t *testing.T) {
+	f := flowtest.New(t)
+	f.Models["stranger"] = stranger{flowtest.Models["plain"]}
+	source := "largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {member: 90}}\nmodel: {use: plain, accept: 13, review: 6, least_days: 30, block: 3, strength: 9, per_shop: 1}\n"
+	var err error
+	if f.Rules, err = identity.ParseRules([]byte(source)); err != nil {
+		t.Fatal(err)
+	}
+	settle := settler(t, f)
+	word := func(d *events.Decision) kafka.Message {
+		d.DecidedMs = time.Now().UnixMilli()
+		value, err := proto.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kafka.Message{Topic: f.Topics.Decisions, Key: []byte(d.GetDecisionId()), Value: value}
+	}
+	adopt := func(id, from, to string) kafka.Message {
+		return word(&events.Decision{DecisionId: id, Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: []byte(strings.Replace(source, from, to, 1))})
+	}
+	undo := func(id string) kafka.Message {
+		return said(t, f, "undo "+id, events.DecisionKind_DECISION_KIND_UNDO, id)
+	}
+	lin, he := &events.Receiver{Name: "林一一", City: "杭州市"}, &events.Receiver{Name: "何二二", City: "宁波市"}
+	days := func(account string, to *events.Receiver, on ...int) (all []kafka.Message) {
+		for _, day := range on {
+			all = append(all, received(t, f, account, day, to))
+		}
+		return all
+	}
+	sent := func(each ...[]kafka.Message) (all []kafka.Message) {
+		for _, some := range each {
+			all = append(all, some...)
+		}
+		return all
+	}
+	const ofLin, ofHe = "douyin/s/lin tmall/s/lin", "douyin/s/he tmall/s/he"
+	for _, step := range []struct {
+		what string
+		told []kafka.Message
+		want []string
+	}{
+		{"two who are alike, two who have sent once", sent(days("tmall/s/lin", lin, 10, 60), days("douyin/s/lin", lin, 10, 60), days("tmall/s/he", he, 10), days("douyin/s/he", he, 10)), []string{ofLin}},
+		{"gifts count", []kafka.Message{adopt("gifts", "least_days: 30", "least_days: 0")}, []string{ofHe, ofLin}},
+		{"they count no more", []kafka.Message{undo("gifts")}, []string{ofLin}},
+		{"another model", []kafka.Message{adopt("model", "use: plain", "use: stranger")}, nil},
+		{"and taken back", []kafka.Message{undo("model")}, []string{ofLin}},
+		{"many at one door", sent(days("weidian/s/1", lin, 10), days("weidian/s/2", lin, 10)), nil},
+		{"who has sent once sends again", sent(days("tmall/s/he", he, 60), days("douyin/s/he", he, 60)), []string{ofHe}},
+	} {
+		settle(step.told...)
+		got, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Queue(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked []string
+		for _, q := range got {
+			asked = append(asked, q.Accounts[0]+" "+q.Accounts[1])
+		}
+		if strings.Join(asked, ", ") != strings.Join(step.want, ", ") {
+			t.Errorf("%s: asked about %q, want %q", step.what, asked, step.want)
+		}
 	}
 }
