@@ -174,7 +174,7 @@ func TestPairIsWithdrawn(t *testing.T) {
 		"one of two keys goes inert":       {phone, nil, false},
 		"both go inert":                    {append(slices.Clone(phone), name...), nil, true},
 		"another review":                   {nil, adopt("1", strings.Replace(asks, "review: 4", "review: 11", 1)), true},
-		"a lower review":                  {nil, adopt("1", strings.Replace(asks, "review: 4", "review: 2", 1)), false},
+		"a lower review":                   {nil, adopt("1", strings.Replace(asks, "review: 4", "review: 2", 1)), false},
 		"more days":                        {nil, adopt("1", strings.Replace(asks, "least_days: 2", "least_days: 60", 1)), true},
 		"a narrower block":                 {nil, adopt("1", strings.Replace(asks, "block: 3", "block: 1", 1)), true},
 		"no model":                         {nil, adopt("1", testRules), true},
