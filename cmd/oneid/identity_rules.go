@@ -240,7 +240,7 @@ func (c identityResolveCmd) Run(ctx context.Context, f folder) error {
 			fmt.Printf("%d of the groups are pairs of the model\n", found.Pairs)
 		}
 		if found.Compared > 0 {
-			fmt.Printf("the model compared %d pairs of accounts; people are asked about %d\n", found.Compared, found.Asked)
+			fmt.Printf("the model compared %d pairs of accounts; people are asked about %d of them, unless something else joins or parts the two\n", found.Compared, found.Asked)
 			fmt.Printf("pairs from so many bits on: %s\n", weights(found.Weights))
 		}
 		if s := found.Shifts; s != nil {
