@@ -57,7 +57,7 @@ func (s *spelling) name(text string) chineseName {
 	read, ok := surnames[simplified(string(family))]
 	if !ok {
 		family = family[:min(1, len(family))]
-		read = surnames[simplified(string(family))]
+		read = surname(family)
 	}
 	name.family = uint8(len(family))
 	for i, r := range name.runes[:name.n] {
@@ -70,6 +70,17 @@ func (s *spelling) name(text string) chineseName {
 		}
 	}
 	return name
+}
+
+// surname is how a family of one character is called, "" if its name is no usual
+// surname: it may have any reading of the character.
+func surname(family []rune) string {
+	text := simplified(string(family))
+	if read, ok := surnames[text]; ok || text == "" || !strings.Contains(usual, text) {
+		return read
+	}
+	first, _ := utf8.DecodeRuneInString(text)
+	return readings(first)[0]
 }
 
 // readings of a character without tones, the most usual first; ü is v.
@@ -86,10 +97,11 @@ func readings(r rune) []string {
 	return list
 }
 
-// surnames are those of two characters, and those that are read otherwise than
-// the character is elsewhere, with their reading; with a stroke between several,
-// of which families use one or the other: 覃 is Qín in the north and Tán in the
-// south. All other characters have all their readings.
+// surnames are those of two characters, and those that are not called by the
+// most usual reading of their character, with their reading; with a stroke between
+// several, of which families use one or the other: 覃 is Qín in the north and Tán
+// in the south. What else is usual has its character's first reading alone: 王 was
+// also read yù once, but nobody called 王 is a 于.
 var surnames = map[string]string{
 	"单": "shan", "仇": "qiu", "解": "xie", "曾": "zeng", "任": "ren", "查": "zha", "朴": "piao", "盖": "ge/gai", "区": "ou", "种": "chong",
 	"华": "hua", "秘": "bi/mi", "繁": "po", "折": "she/zhe", "召": "shao/zhao", "翟": "zhai/di", "缪": "miao/mou", "乐": "yue/le", "员": "yun/yuan", "洗": "xian",
@@ -104,8 +116,9 @@ var surnames = map[string]string{
 	"百里": "bai li", "呼延": "hu yan", "东郭": "dong guo", "南门": "nan men", "西门": "xi men", "轩辕": "xuan yuan", "拓跋": "tuo ba", "纳兰": "na lan", "第五": "di wu",
 }
 
-// usual are the most usual surnames, which nine people in ten have.
-const usual = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗谷盛曲翁冉骆蓝路游辛靳欧管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邝" +
+// usual are the most usual surnames, which nine people in ten have. Each is read
+// as surnames says, or else as its character is most often.
+const usual = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗谷盛曲翁冉骆蓝路游辛管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邝傅萧阎" +
 	"張劉陳楊黃趙吳孫馬鄭謝許韓馮鄧蕭蔣葉蘇呂盧鍾譚陸賈韋鄒龍陶賀顧龔萬錢嚴湯溫樊齊喬龐顏莊聶魯嶽關蘭寧紀單駱藍費簡車項連蘆婁竇黨應閔"
 
 // LooksLikeChineseName says that a text is a name in two to four Chinese

@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,49 @@ func TestSurnamesOfSeveralReadings(t *testing.T) {
 	for name, letters := range map[string]string{"曾伟": "ceng wei", "单伟": "dan wei", "仇伟": "chou wei", "解伟": "jie wei", "查伟": "cha wei", "区伟": "qu wei", "朴伟": "pu wei"} {
 		if got := levelOf(t, ChineseName, name, letters); got != "else" {
 			t.Errorf("%s and %s: %s, but no family of it is called so", name, letters, got)
+		}
+	}
+}
+
+// A character has readings that no family of it uses: two usual surnames sound
+// alike only by what families are called.
+func TestUsualSurnamesMeetOnlyAsFamiliesAreCalled(t *testing.T) {
+	t.Parallel()
+	called := map[rune][]string{}
+	for _, r := range usual {
+		called[r] = strings.Split(surnames[simplified(string(r))], "/")
+		if called[r][0] == "" {
+			first, _ := utf8.DecodeRuneInString(simplified(string(r)))
+			called[r] = readings(first)[:1]
+		}
+	}
+	s := spelling{map[string]uint16{"": 0}, []string{""}}
+	for a := range called {
+		x := s.name(string(a) + "伟")
+		for b := range called {
+			if a == b {
+				continue
+			}
+			y := s.name(string(b) + "伟")
+			want := slices.ContainsFunc(called[a], func(reading string) bool { return slices.Contains(called[b], reading) })
+			if got := soundAlike(&x, &y); got != want {
+				t.Errorf("%c, called %q, and %c, called %q, sound alike: %v", a, called[a], b, called[b], got)
+			}
+		}
+	}
+	for name, pair := range map[string][2]string{
+		"王 is not yu": {"王伟", "于伟"}, "nor to 余": {"王伟", "余伟"}, "叶 is not xie": {"叶丽", "谢丽"}, "许 is not hu": {"许静", "胡静"}, "陆 is not liu": {"刘洋", "陆洋"},
+		"丁 is not zheng": {"丁磊", "郑磊"}, "祝 is not zhou": {"周敏", "祝敏"}, "霍 is not he": {"何军", "霍军"}, "万 is not mo": {"万强", "莫强"}, "夏 is not jia": {"夏芳", "贾芳"},
+		"潘 is not fan": {"潘婷", "范婷"}, "余 is not xu": {"徐杰", "余杰"}, "阮 is not yuan": {"袁超", "阮超"}, "董 is not zhong": {"董洁", "钟洁"}, "朱 is not shu": {"朱琳", "舒琳"},
+		"葉, too": {"葉丽", "谢丽"}, "in letters": {"yu li", "王丽"}, "in letters, 夏": {"jia fang", "夏芳"},
+	} {
+		if got := levelOf(t, ChineseName, pair[0], pair[1]); got == "same pinyin" {
+			t.Errorf("%s: %s and %s are %s", name, pair[0], pair[1], got)
+		}
+	}
+	for _, pair := range [][2]string{{"于伟", "余伟"}, {"张伟", "章玮"}, {"葉丽", "Ye Li"}, {"付军", "傅军"}, {"肖军", "萧军"}, {"闫军", "阎军"}, {"王乐", "王悦"}} {
+		if got := levelOf(t, ChineseName, pair[0], pair[1]); got != "same pinyin" {
+			t.Errorf("%s and %s are %s, want same pinyin", pair[0], pair[1], got)
 		}
 	}
 }
