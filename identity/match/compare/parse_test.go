@@ -125,7 +125,7 @@ func FuzzChineseName(f *testing.F) {
 }
 
 func FuzzPhone(f *testing.F) {
-	for _, seed := range []string{"138****1234", "138xxxx1234", "+86 138 0000 1111", "*", "x", "●●●●1234", "1-800", "＊＊", "\xff"} {
+	for _, seed := range []string{"138****1234", "138xxxx1234", "+86 138 0000 1111", "*", "x", "●●●●1234", "1-800", "010-62345678-801", "13812345678转8001", "(021)51234567 ext. 8", "＊＊", "\xff"} {
 		f.Add(seed, "13800001111")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {

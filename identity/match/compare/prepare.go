@@ -1,10 +1,8 @@
 package compare
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // prepare makes a raw value comparable; without text it is none.
@@ -96,62 +94,6 @@ func Missing(raw string) bool {
 		return true
 	}
 	return false
-}
-
-// oneDigit says that a number is one digit over and over, as forms that ask for a
-// phone are answered by who has none.
-func oneDigit(digits string) bool {
-	return len(digits) >= 7 && digits[0] != '*' && strings.Count(digits, digits[:1]) == len(digits)
-}
-
-// hiding are the signs that mask a part of a number, two or more of them, beside
-// stars.
-const hiding = "xX×●•"
-
-var hidden = regexp.MustCompile("[" + hiding + "]{2,}")
-
-// phone keeps the digits and stars of a number in the way in which it is dialled
-// at home: without +86, 0086 or a bare 86 before a whole one, or +1; without the 0
-// that some put before a mobile number, and with that of a landline, which is left
-// out behind a country's code.
-func phone(raw string) string {
-	if strings.ContainsAny(raw, hiding) {
-		raw = hidden.ReplaceAllStringFunc(raw, func(signs string) string { return strings.Repeat("*", utf8.RuneCountInString(signs)) })
-	}
-	digits := Digits(raw)
-	raw = strings.TrimSpace(raw)
-	abroad := strings.HasPrefix(raw, "+") || strings.HasPrefix(raw, "＋")
-	if !abroad && strings.HasPrefix(digits, "0086") {
-		digits, abroad = digits[2:], true
-	}
-	if mobile, zero := strings.CutPrefix(digits, "0"); zero && ofMobile(mobile) {
-		return mobile
-	}
-	if number, chinese := strings.CutPrefix(digits, "86"); chinese && (abroad || len(number) == 11) {
-		mobile := strings.TrimPrefix(number, "0")
-		switch {
-		case ofMobile(mobile):
-			return mobile
-		case abroad && number != mobile && len(mobile) >= 9 && len(mobile) <= 11: // with the 0 of a landline
-			return number
-		case abroad && (len(number) == 10 || len(number) == 11) && number[0] >= '1' && number[0] <= '9':
-			return "0" + number
-		case len(number) == 11:
-			return number
-		}
-	}
-	switch {
-	case len(digits) < 5:
-		return ""
-	case len(digits) == 11 && digits[0] == '1' && abroad:
-		return digits[1:]
-	}
-	return digits
-}
-
-// ofMobile says that digits and stars may be a mobile number of China.
-func ofMobile(digits string) bool {
-	return len(digits) == 11 && digits[0] == '1' && (digits[1] >= '3' && digits[1] <= '9' || digits[1] == '*')
 }
 
 func email(raw string) value {

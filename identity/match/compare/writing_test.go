@@ -173,6 +173,55 @@ func TestPhonesHoweverWritten(t *testing.T) {
 	}
 }
 
+// A number is the same with an extension, however that is written; a mobile one
+// with one is a virtual one, and is nobody's.
+func TestExtensionsAreNoPartOfANumber(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 7))
+	digits := func(n int) string {
+		text := ""
+		for range n {
+			text += string('0' + rune(r.IntN(10)))
+		}
+		return text
+	}
+	for range 500 {
+		lines := []string{"010-6" + digits(7), "(021)5" + digits(7), "020 8" + digits(3) + " " + digits(4), "0571-8" + digits(7), "0575-8" + digits(6), "0575 8" + digits(2) + " " + digits(4), "+86 10 6" + digits(7), "0086-571-8" + digits(7), "6" + digits(7), "8" + digits(6), "400" + digits(7), "400-" + digits(3) + "-" + digits(4), "800-8" + digits(2) + "-" + digits(4)}
+		mobile := fmt.Sprintf("1%d%09d", 3+r.IntN(7), r.IntN(1e9))
+		mobiles := []string{mobile, "+86 " + mobile, "86-" + mobile, "0" + mobile, mobile[:3] + "-" + mobile[3:7] + "-" + mobile[7:], mobile[:3] + "****" + mobile[7:]}
+		short := digits(1 + r.IntN(5))
+		for _, mark := range []string{"-", "转", "轉", " 转 ", ",", ", ", ";", "#", "x", " x", " ext. ", "Ext:", " extension ", "分机", "－", "（", " (", "-分机", " 转分机号：", "，"} {
+			end := mark + short
+			if strings.HasSuffix(strings.TrimSpace(mark), "(") || mark == "（" {
+				end += ")"
+			}
+			for _, line := range lines {
+				if got, want := phone(line+end), phone(line); got != want || want == "" {
+					t.Fatalf("%q is %q, want %q as without it", line+end, got, want)
+				}
+			}
+			for _, line := range mobiles {
+				if got := phone(line + end); got != "" {
+					t.Fatalf("%q is %q, and is a virtual number", line+end, got)
+				}
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		"312-555-0147": "3125550147", "+44 20 7946 0000": "442079460000", "312-555-0147 x22": "3125550147", "020 7946 0000": "02079460000", "01632 960 123": "01632960123",
+		"010-62345678/62345679": "0106234567862345679", "138-0000-1111": "13800001111", "571-8888-1111": "57188881111", "1234567-89": "123456789", "+49 711 1234567-12": "49711123456712", "00 44 20 7946 0000": "00442079460000", "123 x 45": "12345",
+	} {
+		if got := phone(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+	for _, pair := range [][3]string{{"010-62345678-801", "010-62345678", "equal"}, {"010-62345678转801", "+86 10 62345678", "equal"}, {"62345678-801", "010-62345678", "same last seven digits"}, {"13812345678-8001", "13812345678", ""}, {"13812345678,8001", "13812345678,9002", ""}} {
+		if got := levelOf(t, Phone, pair[0], pair[1]); got != pair[2] {
+			t.Errorf("%s and %s are %q, want %q", pair[0], pair[1], got, pair[2])
+		}
+	}
+}
+
 // What families are called counts in each of its usual readings.
 func TestSurnamesOfSeveralReadings(t *testing.T) {
 	t.Parallel()
