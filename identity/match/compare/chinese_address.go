@@ -2,6 +2,7 @@ package compare
 
 import (
 	_ "embed" // the divisions
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -57,12 +58,21 @@ var divisions = sync.OnceValue(func() *gazetteer {
 		g.byCode[code] = name
 		add(name, d)
 		add(short(name), d)
-		for _, kind := range []string{"自治区", "自治州", "自治县", "自治旗"} {
-			add(strings.TrimSuffix(name, kind), d)
+		for kind, sign := range map[string]string{"自治区": "自治区", "自治州": "州", "自治县": "县", "自治旗": "旗"} {
+			if bare, ok := strings.CutSuffix(name, kind); ok {
+				add(bare, d)
+				add(short(name)+sign, d) // 凉山州
+			}
 		}
+		add(initials[name], d)
 	}
 	return g
 })
+
+// initials are the names of divisions that are cut short where they are.
+var initials = map[string]string{
+	"巴音郭楞蒙古自治州": "巴州", "克孜勒苏柯尔克孜自治州": "克州", "博尔塔拉蒙古自治州": "博州", "锡林郭勒盟": "锡盟", "阿拉善盟": "阿盟", "莫力达瓦达斡尔族自治旗": "莫旗",
+}
 
 // short is a division's name without what kind of division it is.
 func short(name string) string {
@@ -173,8 +183,13 @@ func splitDivisions(text string, parts *[addressParts]string) (rest string) {
 	code := "" // that is known so far
 	next := provinceRank
 	for next <= districtRank {
-		if cut, ok := strings.CutPrefix(text, "市辖区"); ok && next > provinceRank {
-			text = cut
+		if words := noDivision(text, code); words > 0 {
+			text = text[words:]
+			continue
+		}
+		if words := corps(text, code); words > 0 {
+			text, code = text[words:], xinjiang
+			next = max(next, cityRank)
 			continue
 		}
 		name, found := g.longestAt(text, code, next)
@@ -208,6 +223,41 @@ func splitDivisions(text string, parts *[addressParts]string) (rest string) {
 		parts[cityPart] = parts[provincePart]
 	}
 	return text
+}
+
+// shelves stand between a province and a district that is in no city, in tables of
+// divisions and so in forms.
+var shelves = regexp.MustCompile("^(?:市辖区|(?:省|自治区)?直辖县(?:级行政(?:区划|单位)|级)?|(?:省|自治区)直辖行政(?:区划|单位))")
+
+// noDivision is how many bytes that are no division's name a text begins with,
+// within what is known.
+func noDivision(text, code string) int {
+	if code == "" {
+		return 0
+	}
+	if rest, ok := strings.CutPrefix(text, "县"); ok && code == chongqing && divisions().holds(division{code: code}, rest) {
+		return len(text) - len(rest)
+	}
+	return len(shelves.FindString(text))
+}
+
+// The provinces that say more than their divisions.
+const (
+	chongqing = "50"
+	xinjiang  = "65"
+)
+
+// corpsOfXinjiang keeps towns there; each of its divisions is one with its town.
+var corpsOfXinjiang = regexp.MustCompile("^(?:新疆)?(?:生产建设)?兵团(?:第?[一二三四五六七八九十0-9]{1,3}师)?|^第[一二三四五六七八九十0-9]{1,3}师")
+
+// corps is how many bytes of a text name the corps of Xinjiang or a division of it.
+func corps(text, code string) int {
+	n := len(corpsOfXinjiang.FindString(text))
+	named := strings.HasPrefix(code, xinjiang) || strings.HasPrefix(text, "新疆") || strings.HasPrefix(text, "生产建设") || strings.HasPrefix(text, "兵团") && strings.HasSuffix(text[:n], "师")
+	if !named || code != "" && code != xinjiang || ofARoad(text[n:]) {
+		return 0
+	}
+	return n
 }
 
 // longestAt finds the longest name of divisions, of a rank or below, within

@@ -103,6 +103,65 @@ func TestTraditionalPlacesAreThePlaces(t *testing.T) {
 	}
 }
 
+// A prefecture of one people or several is called by its place and 州, as few say
+// more; so is a county of them.
+func TestShortNamesOfPrefectures(t *testing.T) {
+	t.Parallel()
+	g := divisions()
+	n := 0
+	for line := range strings.Lines(divisionsFile) {
+		code, district, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if len(code) != 6 {
+			continue
+		}
+		province, city := g.byCode[code[:2]], g.byCode[code[:4]]
+		want := chineseAddress(province + city + district + "解放路8号").parts
+		var texts []string
+		if strings.HasSuffix(city, "自治州") {
+			texts = append(texts, province+short(city)+"州"+district, short(province)+short(city)+"州"+district, short(city)+"州"+district)
+		}
+		for kind, sign := range map[string]string{"自治县": "县", "自治旗": "旗"} {
+			if strings.HasSuffix(district, kind) && len(g.byName[short(district)+sign]) == 1 {
+				texts = append(texts, province+city+short(district)+sign)
+			}
+		}
+		for _, text := range texts {
+			n++
+			if got := chineseAddress(text + "解放路8号").parts; got != want {
+				t.Errorf("%s: %q, want %q", text, got, want)
+			}
+		}
+	}
+	if n < 800 {
+		t.Errorf("%d texts", n)
+	}
+}
+
+// Words that stand between divisions, or instead of one, are no division.
+func TestDivisionsHoweverCalled(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"四川凉山州西昌市航天路1号": "四川省凉山彝族自治州西昌市航天路1号", "云南大理州大理市人民路8号": "云南省大理白族自治州大理市人民路8号", "新疆巴州库尔勒市人民路8号": "新疆维吾尔自治区巴音郭楞蒙古自治州库尔勒市人民路8号",
+		"巴州库尔勒市人民路8号": "新疆维吾尔自治区巴音郭楞蒙古自治州库尔勒市人民路8号", "新疆克州阿图什市友谊路2号": "克孜勒苏柯尔克孜自治州阿图什市友谊路2号", "新疆博州博乐市青得里大街3号": "博尔塔拉蒙古自治州博乐市青得里大街3号",
+		"内蒙古锡盟锡林浩特市那达慕大街5号": "内蒙古自治区锡林郭勒盟锡林浩特市那达慕大街5号", "内蒙古阿盟阿拉善左旗和平路1号": "内蒙古自治区阿拉善盟阿拉善左旗和平路1号", "四川巴中市巴州区江北大道1号": "四川省巴中市巴州区江北大道1号",
+		"新疆自治区伊犁州伊宁市解放路1号": "新疆维吾尔自治区伊犁哈萨克自治州伊宁市解放路1号", "广西自治区南宁市青秀区民族大道1号": "广西壮族自治区南宁市青秀区民族大道1号",
+		"新疆生产建设兵团第八师石河子市北四路1号": "新疆石河子市北四路1号", "新疆兵团第一师阿拉尔市军垦大道1号": "新疆阿拉尔市军垦大道1号", "生产建设兵团第十三师新星市科技大道1号": "新疆新星市科技大道1号", "兵团第8师石河子市北四路1号": "新疆石河子市北四路1号",
+		"新疆维吾尔自治区新疆生产建设兵团第八师石河子市北四路1号": "新疆石河子市北四路1号", "新疆第八师石河子市北四路1号": "新疆石河子市北四路1号", "新疆维吾尔自治区自治区直辖县级行政区划石河子市北四路1号": "新疆石河子市北四路1号",
+		"海南省省直辖县级行政区划文昌市文建路1号": "海南省文昌市文建路1号", "湖北省直辖县级行政单位仙桃市仙桃大道1号": "湖北省仙桃市仙桃大道1号", "新疆自治区直辖县图木舒克市前海路1号": "新疆图木舒克市前海路1号",
+		"重庆市县忠县白公路1号": "重庆忠县白公路1号", "重庆市重庆市县忠县白公路1号": "重庆忠县白公路1号", "重庆市彭水县民族路1号": "重庆市彭水苗族土家族自治县民族路1号",
+	} {
+		got, full := chineseAddress(text).parts, chineseAddress(want).parts
+		if got != full || got[districtPart] == "" || got[roadPart] == "" {
+			t.Errorf("%s: %q, want %q as of %s", text, got, full, want)
+		}
+	}
+	for _, text := range []string{"兵团路8号", "南京市玄武区兵团路8号", "直辖路1号"} {
+		if got := chineseAddress(text).parts; got[roadPart] == "" || got[numberPart] == "" || strings.Contains(text, got[roadPart]+got[numberPart]) == false {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
 // A day is the same however it is written, where that leaves no doubt.
 func TestDaysHoweverWritten(t *testing.T) {
 	t.Parallel()
