@@ -87,6 +87,25 @@ func TestTwoSlipsAreNoLikelierThanOne(t *testing.T) {
 	}
 }
 
+// Learning keeps to it, for the kinds that know of slips.
+func TestLearningTakesTwoSlipsForNoLikelierThanOne(t *testing.T) {
+	t.Parallel()
+	good, near := []float64{0.8, 0.1, 0.06, 0.04}, []float64{0.5, 0.05, 0.41, 0.04}
+	r, seen, levels := madeUp(t, 2000, 0.001, []float64{0.01, 0.02, 0.07, 0.9}, near, near, good, good, good)
+	code, _, err := compare.NewColumn(compare.Code, []string{"1", "2"}, []int{1, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.fields[0].column, r.model.Comparisons[0].Kind = code, compare.Code
+	learned := r.learn(seen, levels, 1, 500)
+	if m := learned.Fields[0].M; m[2] > m[1] {
+		t.Errorf("codes: %.3f of one entity differ by two slips, %.3f by one", m[2], m[1])
+	}
+	if m := learned.Fields[1].M; m[2] < 0.35 {
+		t.Errorf("numbers have no slips, but were told that they had: %.3f", m)
+	}
+}
+
 // madeUp draws the patterns of all pairs of n records with a field of four
 // levels for each m, the shares of levels among pairs of one entity.
 func madeUp(t *testing.T, n int, prior float64, u []float64, m ...[]float64) (r *records, seen []counted, levels counts) {

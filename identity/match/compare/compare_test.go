@@ -143,6 +143,7 @@ func TestLevels(t *testing.T) {
 		{ChineseAddress, "广东省广州市天河区***", "广东省广州市越秀区中山路1号", "masked, else"},
 		{ChineseAddress, "浙江省金华市义乌市北苑街道雪峰西路八十八号三栋五〇一室", "浙江省金華市義烏市北苑街道雪峰西路88號3棟501室", "equal"},
 		{ChineseAddress, "上海市浦东新区三号路一百二十弄5号", "上海市浦東新區三號路120弄5號", "equal"},
+		{ChineseAddress, "广州市天河区体育西路12***", "广州市天河区体育西路128号", "masked, same road or estate"},
 		{ChineseAddress, "广州市天河区体育西路十二号", "广州市天河区体育西路14号", "same road or estate, another number"},
 		{Place, "31.2304,121.4737", "31.230400 121.473700", "equal"},
 		{Place, "31.2304,121.4737", "121.4737,31.2304", "equal"}, // the longitude first
