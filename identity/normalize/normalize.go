@@ -181,13 +181,17 @@ func endsMobile(digits []byte) bool {
 	return mobile(s) || len(s) >= 13 && strings.HasPrefix(strings.TrimPrefix(s, "00"), "86") && mobile(s[len(s)-11:])
 }
 
-// Email returns an address in lower case.
+// Email returns an address in lower case, without the name that may stand before
+// it in angle brackets: Li Wei <liwei@qq.com>.
 func Email(raw string) (string, Reason) {
 	s, reason := clean(raw)
 	if reason != "" {
 		return "", reason
 	}
-	s = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">"))
+	if name, address, found := strings.Cut(s, "<"); found && strings.HasSuffix(address, ">") && !strings.Contains(name, "@") {
+		s = strings.TrimSpace(strings.TrimSuffix(address, ">"))
+	}
+	s = strings.ToLower(s)
 	local, domain, ok := strings.Cut(s, "@")
 	switch {
 	case hidden(s) || strings.Contains(local, "xxxx"): // three may be initials

@@ -60,6 +60,10 @@ func TestCheck(t *testing.T) {
 		reason    Reason
 	}{
 		"e-mail":               {identity.Email, " Li.Wei@Shop.CN ", "li.wei@shop.cn", ""},
+		"e-mail, brackets":     {identity.Email, "<li.wei@shop.cn>", "li.wei@shop.cn", ""},
+		"e-mail, with a name":  {identity.Email, "Li Wei < Li.Wei@shop.cn >", "li.wei@shop.cn", ""},
+		"e-mail, two of them":  {identity.Email, "li@shop.cn <wei@shop.cn>", "", Malformed},
+		"e-mail, half bracket": {identity.Email, "li.wei@shop.cn>", "", Malformed},
 		"e-mail, masked":       {identity.Email, "l***i@shop.cn", "", Masked},
 		"e-mail, two ats":      {identity.Email, "a@b@c.cn", "", Malformed},
 		"card, separators":     {identity.MemberCard, "vip-000 123", "VIP000123", ""},

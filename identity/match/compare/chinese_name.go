@@ -43,6 +43,7 @@ func (s *spelling) number(syllable string) uint16 {
 	return n
 }
 
+// name of a text in its comparable form: in simplified characters.
 func (s *spelling) name(text string) chineseName {
 	var name chineseName
 	name.latin = text != "" && ascii(text) && strings.IndexByte(text, '*') < 0
@@ -54,7 +55,7 @@ func (s *spelling) name(text string) chineseName {
 		name.n++
 	}
 	family := name.runes[:min(2, int(name.n))]
-	read, ok := surnames[simplified(string(family))]
+	read, ok := surnames[string(family)]
 	if !ok {
 		family = family[:min(1, len(family))]
 		read = surname(family)
@@ -75,12 +76,11 @@ func (s *spelling) name(text string) chineseName {
 // surname is how a family of one character is called, "" if its name is no usual
 // surname: it may have any reading of the character.
 func surname(family []rune) string {
-	text := simplified(string(family))
+	text := string(family)
 	if read, ok := surnames[text]; ok || text == "" || !strings.Contains(usual, text) {
 		return read
 	}
-	first, _ := utf8.DecodeRuneInString(text)
-	return readings(first)[0]
+	return readings(family[0])[0]
 }
 
 // readings of a character without tones, the most usual first; ü is v.
@@ -118,8 +118,23 @@ var surnames = map[string]string{
 
 // usual are the most usual surnames, which nine people in ten have. Each is read
 // as surnames says, or else as its character is most often.
-const usual = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗谷盛曲翁冉骆蓝路游辛管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邝傅萧阎" +
-	"張劉陳楊黃趙吳孫馬鄭謝許韓馮鄧蕭蔣葉蘇呂盧鍾譚陸賈韋鄒龍陶賀顧龔萬錢嚴湯溫樊齊喬龐顏莊聶魯嶽關蘭寧紀單駱藍費簡車項連蘆婁竇黨應閔"
+const usual = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗谷盛曲翁冉骆蓝路游辛管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邝傅萧阎"
+
+// withoutTitle takes a title off the end of a name. Who is spoken of by his
+// surname has a given name that is not said: 张女士 is 张*.
+func withoutTitle(text string) string {
+	for _, title := range []string{"女士", "先生", "小姐"} {
+		name, ok := strings.CutSuffix(text, title)
+		if !ok {
+			continue
+		}
+		if n := utf8.RuneCountInString(name); n == 1 || n == 2 && surnames[name] != "" {
+			name += "*"
+		}
+		return oneStar(name)
+	}
+	return oneStar(text)
+}
 
 // LooksLikeChineseName says that a text is a name in two to four Chinese
 // characters, or of two masked ones, that begins with a usual surname, where it

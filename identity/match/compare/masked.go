@@ -187,7 +187,7 @@ func Form(kind Kind, raw string) string {
 		if len(raw) == 11 && strings.Trim(raw, "0123456789*") == "" {
 			return raw
 		}
-	case MaskedName, ChineseName:
+	case MaskedName:
 		star := strings.IndexByte(raw, '*')
 		if star < 0 {
 			return raw

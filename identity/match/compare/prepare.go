@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -19,7 +20,7 @@ func prepare(kind Kind, raw string) value {
 		if plain, ok := Amount(raw); ok {
 			amount, err = strconv.ParseFloat(plain, 64)
 		}
-		if err != nil || amount != amount {
+		if err != nil || math.IsNaN(amount) || math.IsInf(amount, 0) {
 			return value{}
 		}
 		return value{text: strconv.FormatFloat(amount, 'g', -1, 64), amount: amount}
@@ -42,7 +43,9 @@ func prepare(kind Kind, raw string) value {
 		return value{text: phone(raw)}
 	case MaskedText:
 		return value{text: shownText(raw)}
-	case ChineseName, MaskedName:
+	case ChineseName:
+		return value{text: withoutTitle(simplified(strings.ReplaceAll(Fold(raw), " ", "")))}
+	case MaskedName:
 		return value{text: oneStar(strings.ReplaceAll(Fold(raw), " ", ""))}
 	case Name:
 		return value{text: oneStar(Fold(raw))}
@@ -96,8 +99,12 @@ func Missing(raw string) bool {
 	return false
 }
 
+// email leaves out the name that stands before an address in angle brackets.
 func email(raw string) value {
 	text := strings.ToLower(raw)
+	if name := strings.LastIndexByte(text, '<'); name >= 0 && strings.HasSuffix(text, ">") {
+		text = strings.TrimSpace(text[name+1 : len(text)-1])
+	}
 	at := strings.IndexByte(text, '@')
 	if at < 0 {
 		// A slip in the sign itself: what is before the first dot behind the
