@@ -155,7 +155,7 @@ func TestDivisionsHoweverCalled(t *testing.T) {
 			t.Errorf("%s: %q, want %q as of %s", text, got, full, want)
 		}
 	}
-	for _, text := range []string{"兵团路8号", "南京市玄武区兵团路8号", "直辖路1号"} {
+	for _, text := range []string{"兵团路8号", "新疆兵团路8号", "南京市玄武区兵团路8号", "直辖路1号"} {
 		if got := chineseAddress(text).parts; got[roadPart] == "" || got[numberPart] == "" || strings.Contains(text, got[roadPart]+got[numberPart]) == false {
 			t.Errorf("%s: %q", text, got)
 		}
