@@ -283,7 +283,7 @@ func Model(t *match.Table) (*match.Model, error) {
 	taken := map[int]bool{}
 	if year, month, day := parts(columns); year >= 0 {
 		m.Comparisons = append(m.Comparisons, match.Comparison{
-			Name: "date", Columns: []string{columns[year].name, columns[month].name, columns[day].name}, Kind: compare.Date, Rarity: false,
+			Name: free(columns, "date"), Columns: []string{columns[year].name, columns[month].name, columns[day].name}, Kind: compare.Date, Rarity: false,
 			Why: "year, month and day in columns of their own",
 		})
 		taken[year], taken[month], taken[day] = true, true, true
@@ -292,7 +292,7 @@ func Model(t *match.Table) (*match.Model, error) {
 		lon := lat + 1
 		if lon < len(columns) && !taken[lat] && !taken[lon] && columns[lat].coordinate(90) && columns[lon].coordinate(180) {
 			m.Comparisons = append(m.Comparisons, match.Comparison{
-				Name: "place", Columns: []string{columns[lat].name, columns[lon].name}, Kind: compare.Place,
+				Name: free(columns, "place"), Columns: []string{columns[lat].name, columns[lon].name}, Kind: compare.Place,
 				Why: "a latitude and a longitude beside each other: fractions of four digits or more, up to 90 and up to 180",
 			})
 			taken[lat], taken[lon] = true, true
@@ -350,6 +350,15 @@ func Model(t *match.Table) (*match.Model, error) {
 	}
 	most(m, columns)
 	return m, nil
+}
+
+// free is a name for a comparison of several columns, or "", the first of them, where
+// a column has that name.
+func free(columns []column, name string) string {
+	if slices.ContainsFunc(columns, func(c column) bool { return c.name == name }) {
+		return ""
+	}
+	return name
 }
 
 // most keeps of too many comparisons those that tell records apart best, in the

@@ -104,6 +104,33 @@ func TestKindsByContentNotByName(t *testing.T) {
 	}
 }
 
+// A column may be called as what is made of several is.
+func TestNamesOfSeveralColumnsAreFree(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 97))
+	table := match.NewTable([]string{"date", "year", "month", "day", "place", "lat", "lon"})
+	for range 300 {
+		table.Add(0, []string{
+			fmt.Sprintf("%d-%02d-%02d", 1990+r.IntN(30), 1+r.IntN(12), 1+r.IntN(28)), fmt.Sprint(1940 + r.IntN(60)), fmt.Sprint(1 + r.IntN(12)), fmt.Sprint(1 + r.IntN(31)),
+			fmt.Sprintf("ba%c%c", 'a'+r.IntN(9), 'a'+r.IntN(9)), fmt.Sprintf("%.5f", 20+20*r.Float64()), fmt.Sprintf("%.5f", 100+20*r.Float64()),
+		})
+	}
+	m, err := Model(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := match.Run(t.Context(), table, m, match.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{}
+	for _, c := range m.Comparisons {
+		names[strings.Join(c.Columns, ",")] = c.Name
+	}
+	if d := cmp.Diff(map[string]string{"date": "date", "year,month,day": "year", "place": "place", "lat,lon": "lat"}, names); d != "" {
+		t.Errorf("comparisons by their columns (-want +got):\n%s", d)
+	}
+}
+
 func TestNothingToCompareIsSaid(t *testing.T) {
 	t.Parallel()
 	table := match.NewTable([]string{"a", "b", "id", "key"})
