@@ -25,6 +25,9 @@ func prepare(kind Kind, raw string) value {
 		}
 		return value{text: strconv.FormatFloat(amount, 'g', -1, 64), amount: amount}
 	case Code:
+		if address, ok := IP(raw); ok {
+			return value{text: address} // its marks say which digits go together
+		}
 		return value{text: strings.ReplaceAll(Fold(raw), " ", "")}
 	case Phone:
 		if digits := phone(raw); !oneDigit(digits) {

@@ -30,6 +30,7 @@ type column struct {
 	chineseName, chineseAddress, point, fine                                         float64 // fine have four digits behind the point
 	company                                                                          float64 // end as companies and shops of China do
 	building                                                                         float64 // are where a road or a house of China is
+	ip                                                                               float64 // are IP addresses
 	words, length                                                                    float64 // mean
 	min, max                                                                         float64 // of those that are whole numbers
 	integer                                                                          float64
@@ -53,6 +54,9 @@ func look(t *match.Table, place int) column {
 			c.date += w
 		} else if year {
 			c.year += w
+		}
+		if isIP(text) {
+			c.ip += w
 		}
 		// Longer ones may be phones in groups of three.
 		if plain, ok := compare.Amount(text); ok && (len(plain) < 7 || strings.IndexByte(plain, '.') >= 0) {
@@ -139,7 +143,7 @@ func look(t *match.Table, place int) column {
 	}
 	if c.rows > 0 {
 		n := float64(c.rows)
-		for _, share := range []*float64{&c.date, &c.year, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.chineseName, &c.chineseAddress, &c.company, &c.building, &c.point, &c.fine, &c.words, &c.length} {
+		for _, share := range []*float64{&c.date, &c.year, &c.email, &c.digits, &c.phone, &c.han, &c.star, &c.addressed, &c.decimal, &c.mixed, &c.numbered, &c.integer, &c.chineseName, &c.chineseAddress, &c.company, &c.building, &c.ip, &c.point, &c.fine, &c.words, &c.length} {
 			*share /= n
 		}
 		c.agree /= max(1, n*(n-1))
@@ -174,6 +178,12 @@ func isDate(text string) (day, year bool) {
 		return false, strings.Count(text, " ") <= 1
 	}
 	return len(text) >= 8 && m <= 12 && d <= 31, false
+}
+
+// isIP says that a text is an IP address. Four groups of two digits may be a phone.
+func isIP(text string) bool {
+	_, ok := compare.IP(text)
+	return ok && !(len(text) == 11 && text[2] == '.' && text[5] == '.' && text[8] == '.')
 }
 
 // company says that a text ends as the names of companies and shops in China do,
@@ -226,6 +236,10 @@ func (c *column) kind(records int) (compare.Kind, string) {
 		return compare.Date, percent(c.date) + " are dates"
 	case c.date >= 0.3 && c.date+c.year >= 0.9:
 		return compare.Date, percent(c.date) + " are dates, and " + percent(c.year) + " years alone"
+	case c.ip >= 0.7 && c.distinct < c.rows:
+		return compare.Code, percent(c.ip) + " are IP addresses"
+	case c.ip >= 0.7:
+		return "", "each record has another one: it names them"
 	case c.point >= 0.7:
 		return compare.Place, percent(c.point) + " are a latitude and a longitude"
 	case c.han >= 0.5 && c.star == 0 && c.few(records) && c.chineseAddress < 0.5:

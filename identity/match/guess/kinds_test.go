@@ -63,6 +63,12 @@ func TestKindOfAColumn(t *testing.T) {
 		"addresses of China": {func() string {
 			return one("北京市,上海市") + one("朝阳区,静安区") + one("建国,中山") + "路" + fmt.Sprint(1+r.IntN(300)) + "号"
 		}, compare.ChineseAddress},
+		"IP addresses":           {func() string { return fmt.Sprintf("%d.%d.%d.%d", r.IntN(256), r.IntN(256), r.IntN(256), r.IntN(256)) }, compare.Code},
+		"a house's IP addresses": {func() string { return fmt.Sprintf("192.168.%d.%d", 100+r.IntN(100), 100+r.IntN(100)) }, compare.Code},
+		"IPv6":                   {func() string { return fmt.Sprintf("2001:db8:%x::%x:%x", r.IntN(1<<16), r.IntN(1<<16), r.IntN(1<<16)) }, compare.Code},
+		"phones in pairs, with dots": {func() string {
+			return fmt.Sprintf("%d.%02d.%02d.%02d", 22+r.IntN(60), r.IntN(100), r.IntN(100), r.IntN(100))
+		}, compare.Phone},
 		"codes of ten":       {code(8), compare.Code},
 		"codes of companies": {code(16), compare.Code},
 		"dollars":            {func() string { return fmt.Sprintf("$%d.%02d", r.IntN(999), r.IntN(100)) }, compare.Number},

@@ -1,0 +1,33 @@
+package compare
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// IP gives an IP address in one way of writing: without the zeros before a group's
+// number, and of version 6 as RFC 5952 has it; false for what is none.
+func IP(raw string) (plain string, ok bool) {
+	raw = strings.TrimSpace(raw)
+	if strings.Count(raw, ".") == 3 && strings.IndexByte(raw, ':') < 0 {
+		groups := strings.Split(raw, ".")
+		for i, group := range groups {
+			if len(group) == 0 || len(group) > 3 {
+				return "", false
+			}
+			if short := strings.TrimLeft(group, "0"); short != "" {
+				groups[i] = short
+			} else {
+				groups[i] = "0"
+			}
+		}
+		raw = strings.Join(groups, ".")
+	} else if strings.Count(raw, ":") < 2 {
+		return "", false
+	}
+	address, err := netip.ParseAddr(raw)
+	if err != nil {
+		return "", false
+	}
+	return address.Unmap().String(), true
+}
