@@ -165,6 +165,8 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 	}
 	row, err := r.findHeader()
 	switch {
+	case err == nil && bytes.ContainsFunc(row.Raw, inNoText):
+		return nil, fmt.Errorf("%w: its first line holds bytes that stand in no text, so it is no table; give one as CSV", ErrEncoding)
 	case err == nil && bytes.IndexByte(row.Raw, '\r') >= 0:
 		return nil, fmt.Errorf("%w: its lines end as on an old Mac (CR alone); save it with the line ends of Windows or Unix", ErrHeader)
 	case errors.Is(err, io.EOF):
@@ -191,6 +193,10 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 	}
 	return r, nil
 }
+
+// inNoText says that a character controls a device: programs, pictures and archives
+// have such bytes.
+func inNoText(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
 
 // findHeader gives the row that names the columns.
 func (r *Reader) findHeader() (Row, error) {

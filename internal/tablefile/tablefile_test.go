@@ -274,6 +274,25 @@ func TestOldMacLineEndsAreNamed(t *testing.T) {
 	}
 }
 
+// What is no text has a CR among its bytes, too.
+func TestWhatIsNoTableIsNamed(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 0))
+	random := make([]byte, 4096)
+	for i := range random {
+		random[i] = byte(1 + r.IntN(255))
+	}
+	for name, in := range map[string][]byte{
+		"a program":    []byte("\x7fELF\x02\x01\x01\x00\x00\r\x00\x03\x00>\x00\n\x01\x00"),
+		"a picture":    []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\r\x00\n"),
+		"random bytes": random,
+	} {
+		if _, err := NewReader(bytes.NewReader(in), Options{Western: true}); !errors.Is(err, ErrEncoding) || !strings.Contains(err.Error(), "no table") {
+			t.Errorf("%s: NewReader = %v, want an error that says that it is no table", name, err)
+		}
+	}
+}
+
 func TestDelimiterOf(t *testing.T) {
 	t.Parallel()
 	for begin, want := range map[string]rune{
