@@ -518,8 +518,12 @@ func (l *learning) mend(field int) (warnings []string) {
 		from += len(group)
 		last[from-1] = true
 	}
-	if nothing {
-		return append(warnings, fmt.Sprintf("%s says nothing: pairs of one entity agree in it no more than others; it is worth 0, and you may leave it out", f.Name))
+	if nothing { // whatever else was to be said of how it is weighed
+		note := fmt.Sprintf("%s says nothing: pairs of one entity agree in it no more than others; it is worth 0, and you may leave it out", f.Name)
+		if len(warnings) > 0 {
+			note += lists
+		}
+		return []string{note}
 	}
 	const little = 0.01
 	if bits := l.information(field, f.M); bits < little {

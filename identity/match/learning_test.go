@@ -203,6 +203,15 @@ func TestWhatIsNotLearnedWellIsSaid(t *testing.T) {
 			}) {
 				t.Errorf("no warning has all of %q: %q", c.want, warnings)
 			}
+			of := 0 // notes that say what the field is worth: two would contradict each other
+			for _, w := range warnings {
+				if strings.HasPrefix(w, "field 5") && (strings.Contains(w, "is weighed with") || strings.Contains(w, "says nothing")) {
+					of++
+				}
+			}
+			if of > 1 {
+				t.Errorf("two notes say what one field is worth: %q", warnings)
+			}
 			if learned.Converged != (c.rounds == 500) {
 				t.Errorf("converged: %v", learned.Converged)
 			}
