@@ -137,8 +137,8 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 	return out, nil
 }
 
-// keepsApart refuses to write over a file that is read, or one output over
-// another.
+// keepsApart refuses to write over a file that is read, one output over another,
+// and what could not be written at the end of a long run.
 func (m *matching) keepsApart() error {
 	reads := append(slices.Clone(m.input), m.truth, m.model, m.learned)
 	for i, path := range m.writes {
@@ -155,8 +155,23 @@ func (m *matching) keepsApart() error {
 				return hinted{fmt.Errorf("%s would be written twice, with two contents", path), "name a file of its own for each"}
 			}
 		}
+		if err := canBeWritten(path); err != nil {
+			return hinted{fmt.Errorf("%s cannot be written: %w", path, err), "make its folder, or name a file in one that you may write to"}
+		}
 	}
 	return nil
+}
+
+// canBeWritten tries whether writeFile can write a file.
+func canBeWritten(path string) error {
+	if at, err := os.Stat(path); err == nil && at.IsDir() {
+		return errors.New("it is a folder")
+	}
+	file, err := newPart(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
 // sameFile says that two names are of one file, which need not be there yet.

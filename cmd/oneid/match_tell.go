@@ -79,7 +79,7 @@ func writeLearned(path string, l *match.Learned, at time.Time) error {
 
 // writeFile writes a file as a whole: it has its name when it is complete.
 func writeFile(path string, write func(io.Writer) error) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
+	file, err := newPart(path)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -93,6 +93,11 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(file.Name(), path)
+}
+
+// newPart makes the file that becomes another one when it is complete.
+func newPart(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
 }
 
 func writeClusters(w io.Writer, in *matchInput, result *match.Result) error {

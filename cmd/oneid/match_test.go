@@ -527,9 +527,15 @@ func TestMatchWritesOverNothingThatItReads(t *testing.T) {
 		"clusters over the model":           {[]string{"match", in, "--model", model, "--out", model}, "is read"},
 		"what is learned over the table":    {[]string{"identity", "train", in, "--model", model, "--out", in}, "is read"},
 		"clusters over what was learned":    {[]string{"identity", "link", in, "--model", model, "--learned", learned, "--out", learned}, "is read"},
+		"a folder that is not there":        {[]string{"match", file("not there.csv"), "--out", file("nodir/x.csv")}, "nodir/x.csv cannot be written"}, // before anything is read
+		"pairs as a folder":                 {[]string{"match", in, "--out", file("new.csv"), "--pairs", filepath.Dir(in)}, "it is a folder"},
+		"a picture nowhere":                 {[]string{"identity", "evaluate", "--clusters", in, "--truth", in, "--picture", file("nodir/p.svg")}, "cannot be written"},
 		"clusters over the truth in a file": {[]string{"match", in, "--truth", file("first.csv"), "--out", file("first.csv")}, "is read"},
 	} {
 		wantRefused(t, oneid(t, c.args...), 1, c.want)
+		if left, err := filepath.Glob(file("*.part")); err != nil || len(left) > 0 {
+			t.Errorf("%s: left behind is %q (%v)", name, left, err)
+		}
 		for path, text := range before {
 			if now, err := os.ReadFile(path); err != nil || string(now) != text {
 				t.Errorf("%s: %s is no longer what it was (%v)", name, path, err)
