@@ -36,11 +36,20 @@ type identityExplainCmd struct {
 	tableFlags
 	Model      string    `required:"" help:"YAML file that says what is compared." placeholder:"FILE"`
 	Learned    string    `required:"" help:"JSON file of 'oneid identity train' with this model." placeholder:"FILE"`
-	Pair       twoValues `xor:"pair" required:"" help:"The two records by their ids." placeholder:"ID_L ID_R"`
-	Records    twoValues `xor:"pair" required:"" help:"The two records by their numbers, counted from 1 through all files; 'evaluate' names pairs by them." placeholder:"N M"`
+	Pair       twoValues `xor:"pair" help:"The two records by their ids; this or --records is needed." placeholder:"ID_L ID_R"`
+	Records    twoValues `xor:"pair" help:"The two records by their numbers, counted from 1 through all files; 'evaluate' names pairs by them." placeholder:"N M"`
 	ShowValues bool      `help:"Show the values as they are, not masked."`
 	JSON       bool      `name:"json" help:"Print one JSON object."`
 	Input      []string  `arg:"" help:"The files that are linked, all of them: what is rare and which clusters there are depends on all."`
+}
+
+// Validate wants a pair. Were both flags required, as one of them is, the usage would
+// show both.
+func (c identityExplainCmd) Validate() error {
+	if c.Pair == (twoValues{}) && c.Records == (twoValues{}) {
+		return errors.New("missing flags: --pair=ID_L ID_R or --records=N M")
+	}
+	return nil
 }
 
 // Help shows below the usage.

@@ -13,7 +13,7 @@ type identityLinkCmd struct {
 	Refused string   `help:"CSV file for the links that were not followed: id_l,id_r,probability,weight,reason." placeholder:"FILE"`
 	Truth   string   `help:"What is right, to measure by: a column of the input, or a file id,cluster." placeholder:"COLUMN|FILE"`
 	JSON    bool     `name:"json" help:"Print one JSON object with the figures."`
-	Input   []string `arg:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line, and Parquet files."`
+	Input   []string `arg:"" help:"CSV files, UTF-8, GBK or Latin-1, with the names of the columns in the first line, between commas, semicolons or tabs; and Parquet files."`
 }
 
 // Help shows below the usage.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -241,6 +242,26 @@ func TestTablesAndModelsThatDoNotFitAreRefused(t *testing.T) {
 	few := write("other.csv", "id,first_name,surname,born,town,phone,email\n1,anna,,1980-01-01,,,\n2,anne,,1980-01-01,,,\n3,otto,,1970-01-01,,,\n")
 	if got := must(t, with("link", few, "--out", out)...); !strings.Contains(got.stdout, "note: surname has a value in 0 % of the records, in training in 100 %") || !strings.Contains(got.stdout, "note: there are 3 records") {
 		t.Errorf("no note about other data:\n%s", got.stdout)
+	}
+}
+
+// What reads tables says alike which, and a usage shows no two flags of which one is
+// needed.
+func TestHelpOfTables(t *testing.T) {
+	t.Parallel()
+	help := func(command any) string {
+		input, _ := reflect.TypeOf(command).FieldByName("Input")
+		return input.Tag.Get("help")
+	}
+	want := help(matchCmd{})
+	for name, got := range map[string]string{"train": help(identityTrainCmd{}), "link": help(identityLinkCmd{})} {
+		if got != want || got == "" {
+			t.Errorf("%s reads %q, and match %q", name, got, want)
+		}
+	}
+	usage, _, _ := strings.Cut(must(t, "identity", "explain", "--help").stdout, "\n\n")
+	if strings.Contains(usage, "--records") || strings.Contains(usage, "--pair") || !strings.Contains(usage, "--learned=FILE") {
+		t.Errorf("the usage is %q, want the flags that are always needed alone", usage)
 	}
 }
 

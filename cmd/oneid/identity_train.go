@@ -22,7 +22,7 @@ type identityTrainCmd struct {
 	Out       string   `help:"JSON file for what was learned (default: beside the model, as NAME.learned.json; with --receivers in the data folder, by the model's name)." placeholder:"FILE"`
 	Seed      *uint64  `help:"Seed of what is drawn at random, in place of the model's." placeholder:"N"`
 	JSON      bool     `name:"json" help:"Print one JSON object."`
-	Input     []string `arg:"" optional:"" help:"CSV files, UTF-8 or GBK, with the names of the columns in the first line, and Parquet files."`
+	Input     []string `arg:"" optional:"" help:"CSV files, UTF-8, GBK or Latin-1, with the names of the columns in the first line, between commas, semicolons or tabs; and Parquet files."`
 }
 
 // Help shows below the usage.
