@@ -59,7 +59,8 @@ func TestNeighboursHaveLessInCommonThanOneEntity(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &learning{r: r, levels: levels, out: run(t, table(rows), peopleModel()).Learned}
-	bound := nearest * l.asked()
+	const share = 0.75 // of the bits that the prior asks of one entity
+	bound := share * l.asked()
 	for k := range l.out.Near {
 		bits := 0.0
 		for i, f := range l.out.Fields {
