@@ -183,7 +183,8 @@ func isDate(text string) (day, year bool) {
 // isIP says that a text is an IP address. Four groups of two digits may be a phone.
 func isIP(text string) bool {
 	_, ok := compare.IP(text)
-	return ok && !(len(text) == 11 && text[2] == '.' && text[5] == '.' && text[8] == '.')
+	pairs := len(text) == 11 && text[2] == '.' && text[5] == '.' && text[8] == '.'
+	return ok && !pairs
 }
 
 // company says that a text ends as the names of companies and shops in China do,
