@@ -169,6 +169,7 @@ func Run(ctx context.Context, t *Table, m *Model, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	out.Warnings = append(out.Warnings, out.series(r)...)
 	if out.Candidates > 0 && !slices.ContainsFunc(out.Links, func(l Link) bool { return l.Probability() >= out.Threshold }) {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("no two records are linked, though %d pairs were compared: if some are one entity, compare more columns; by one or two alone an entity that stands in the table twice is not told from others that are alike, be they equal", out.Candidates))
 	}
