@@ -79,7 +79,9 @@ type Birth struct {
 type Move struct {
 	Account  identity.Account
 	From, To identity.CustomerID
-	Reason   string // "merged: phone, unionid", "split"
+	// Reason is "merged: phone, unionid", by the kinds of what holds its customer together,
+	// if somebody is with it now who was not before, whoever else it left; else "split".
+	Reason string
 }
 
 // Redirect is where a customer_id leads to.
@@ -555,25 +557,24 @@ func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) (left [
 	return left
 }
 
-// assign makes accounts, earliest-born first, one customer. Those are left who were of a
-// customer with one of them.
+// assign makes accounts, earliest-born first, one customer. Those of whom each was of
+// the same customer before have only parted from others of it: whatever holds them
+// together, that is no reason for their moving. Those are left who were of a customer
+// with one of them.
 func (e *Engine) assign(b *batch, members []uint32, why string) (left []uint32) {
 	t := &e.tables
 	left = e.leave(members)
-	leader := members[0]
+	leader, before := members[0], t.accounts.at(members[0]).leader
+	if !slices.ContainsFunc(members, func(n uint32) bool { return t.accounts.at(n).leader != before }) {
+		why = "split"
+	}
 	for i, n := range members {
 		a := t.accounts.at(n)
 		a.next = members[(i+1)%len(members)]
 		if a.leader == leader {
 			continue
 		}
-		// Whose old leader is with it went along with it: a merge. Else the
-		// others stayed behind, or it has joined a customer without them.
-		reason := why
-		if _, together := slices.BinarySearch(members, a.leader); !together && int(n) < b.accounts {
-			reason = "split"
-		}
-		name := t.name(reason)
+		name := t.name(why)
 		if int(n) < b.accounts {
 			b.moves = append(b.moves, moveRow{n, a.leader, leader, name})
 			b.moved[n] = true

@@ -322,27 +322,81 @@ func TestStateOfTheWayThatTossedBetweenContradictions(t *testing.T) {
 	}
 }
 
-// Who leaves the customer that he was led by was split from it, though he comes to
-// another: whoever he comes to was merged.
-func TestWhoLeavesItsLeaderIsSplit(t *testing.T) {
+// An account that somebody is with now who was not before has moved because of what
+// holds them together, whoever it left; one that only others are without was split off.
+func TestWhyAnAccountMoved(t *testing.T) {
 	t.Parallel()
-	e := open(t, engine.NewMemory(), rules(t))
-	a, b, c := shared("tmall/1/a", 1), shared("douyin/1/b", 1), shared("weidian/1/c", 2)
-	for i, u := range []engine.Update{a, b, c} {
-		if _, err := e.Apply(uint64(i), []engine.Update{u}, nil); err != nil {
-			t.Fatal(err)
-		}
+	union := func(account string, value byte) engine.Update {
+		u := shared(account, value)
+		u.Evidence[0].Identifier.Type = identity.UnionID
+		return u
 	}
-	changes, err := e.Apply(3, nil, []identity.Decision{{ID: "1", Kind: identity.Different, A: a.Account, B: b.Account}, {ID: "2", Kind: identity.Same, A: b.Account, B: c.Account}})
-	if err != nil {
-		t.Fatal(err)
+	said := func(id string, kind identity.DecisionKind, a, b string) identity.Decision {
+		return identity.Decision{ID: id, Kind: kind, A: shared(a, 0).Account, B: shared(b, 0).Account}
 	}
-	reasons := map[identity.Account]string{}
-	for _, m := range changes.Moved {
-		reasons[m.Account] = m.Reason
-	}
-	if want := map[identity.Account]string{b.Account: "split", c.Account: "merged: decision"}; !cmp.Equal(reasons, want) {
-		t.Errorf("moved for %v, want %v", reasons, want)
+	const x, y, z, m, n = "tmall/f/x", "tmall/g/y", "douyin/1/z", "weidian/1/m", "weidian/2/n"
+	for name, c := range map[string]struct {
+		before    [][]engine.Update // a batch each
+		batch     []engine.Update
+		decisions []identity.Decision
+		want      map[string]string
+	}{
+		"from one customer to an elder": {
+			before: [][]engine.Update{{union(x, 1), shared(x, 9)}, {union(y, 2)}, {shared(m, 9)}},
+			batch:  []engine.Update{union(m, 2)}, want: map[string]string{m: "merged: unionid"},
+		},
+		"from one customer to a younger, whom it leads": {
+			before: [][]engine.Update{{union(x, 1), shared(x, 9)}, {shared(m, 9)}, {union(y, 2)}},
+			batch:  []engine.Update{union(m, 2)}, want: map[string]string{m: "merged: unionid", y: "merged: unionid"},
+		},
+		"from one customer to who is born then": {
+			before: [][]engine.Update{{union(x, 1), shared(x, 9)}, {shared(m, 9)}},
+			batch:  []engine.Update{union(m, 2), union(y, 2)}, want: map[string]string{m: "merged: unionid"},
+		},
+		"with another of its customer": {
+			before: [][]engine.Update{{union(x, 1), shared(x, 9)}, {union(y, 2)}, {shared(m, 9), shared(m, 8)}, {shared(n, 8)}},
+			batch:  []engine.Update{union(m, 2)}, want: map[string]string{m: "merged: phone, unionid", n: "merged: phone, unionid"},
+		},
+		"two leave, and stay together": {
+			before:    [][]engine.Update{{shared(x, 9)}, {shared(m, 9), shared(m, 8)}, {shared(n, 8)}},
+			decisions: []identity.Decision{said("1", identity.Different, x, m), said("2", identity.Different, x, n)}, want: map[string]string{m: "split", n: "split"},
+		},
+		"one is left": {
+			before:    [][]engine.Update{{shared(x, 9)}, {shared(m, 9)}},
+			decisions: []identity.Decision{said("1", identity.Different, x, m)}, want: map[string]string{m: "split"},
+		},
+		"by two words": {
+			before:    [][]engine.Update{{shared(x, 9)}, {shared(y, 9)}, {shared(z, 8)}},
+			decisions: []identity.Decision{said("1", identity.Different, x, y), said("2", identity.Same, y, z)}, want: map[string]string{y: "merged: decision", z: "merged: decision"},
+		},
+		"its leader comes along": {
+			before: [][]engine.Update{{shared(z, 7)}, {shared(x, 9)}, {shared(m, 9)}},
+			batch:  []engine.Update{shared(x, 7)}, want: map[string]string{x: "merged: phone", m: "merged: phone"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := open(t, engine.NewMemory(), rules(t))
+			for i, updates := range c.before {
+				if _, err := e.Apply(uint64(i), updates, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			changes, err := e.Apply(uint64(len(c.before)), c.batch, c.decisions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reasons := map[string]string{}
+			for _, m := range changes.Moved {
+				reasons[m.Account.String()] = m.Reason
+				if p, _ := e.PlacementOf(m.Account); p.Reason != m.Reason {
+					t.Errorf("%v moved because it was %s, and is placed because %s", m.Account, m.Reason, p.Reason)
+				}
+			}
+			if d := cmp.Diff(c.want, reasons); d != "" {
+				t.Errorf("moved (-want +got):\n%s", d)
+			}
+		})
 	}
 }
 
