@@ -31,11 +31,13 @@ func (p *partitioner) lighten() bool {
 		span int
 	}
 	groups, of := map[key]int{}, map[key]int{}
-	for g, group := range p.component.Groups {
-		if group.Inert != "" {
+	for g, held := range p.held {
+		if held == nil {
 			continue // it has no links, and may have the key of one that has
 		}
-		groups[key{group.Identifier, group.Span}] = g
+		for _, h := range held.all {
+			groups[key{p.component.Groups[g].Identifier, h.span}] = g
+		}
 	}
 	var all []joining
 	sets := partitioner{parent: make([]int, n), clusters: make([]cluster, n)}
@@ -56,7 +58,7 @@ func (p *partitioner) lighten() bool {
 		if !ok {
 			i = len(all)
 			of[held] = i
-			all = append(all, joining{group: groups[key{l.Identifier, l.Span % spansApart}], span: l.Span, strength: l.Strength})
+			all = append(all, joining{group: groups[held], span: l.Span, strength: l.Strength})
 		}
 		j := &all[i]
 		j.strength = min(j.strength, l.Strength)
@@ -68,8 +70,7 @@ func (p *partitioner) lighten() bool {
 			cmp.Compare(p.rules.Types[g.Identifier.Type].Priority, p.rules.Types[h.Identifier.Type].Priority),
 			g.Identifier.Compare(h.Identifier), cmp.Compare(a.span, b.span))
 	})
-	without, tooLarge := slices.Clone(p.component.Groups), make([]bool, n) // by root
-	lightened := false
+	inert, tooLarge := map[int][]int{}, make([]bool, n) // spans by group; customers by root
 	for _, j := range all {
 		root := sets.find(j.accounts[0])
 		passed, joined := tooLarge[root], false
@@ -81,10 +82,43 @@ func (p *partitioner) lighten() bool {
 			}
 		}
 		if passed || joined && sets.clusters[root].size > largest {
-			tooLarge[root], lightened = true, true
-			without[j.group].Inert = ReviewLargest
+			tooLarge[root] = true
+			inert[j.group] = append(inert[j.group], j.span)
 		}
 	}
-	p.component.Groups = without
-	return lightened
+	p.component.Groups = p.without(inert)
+	return len(inert) > 0
+}
+
+// without are the component's groups of which those are inert by which too large a
+// customer came about, by group: of one that changed hands what one held, which says
+// nothing of who held it before and after. These are groups of their own from then on.
+func (p *partitioner) without(inert map[int][]int) (groups []Group) {
+	reason := func(g, span int) ReviewReason {
+		if slices.Contains(inert[g], span) {
+			return ReviewLargest
+		}
+		return ""
+	}
+	for g, group := range p.component.Groups {
+		switch held := p.held[g]; {
+		case len(inert[g]) == 0:
+			groups = append(groups, group)
+		case held.part == nil:
+			group.Inert = reason(g, group.Span)
+			groups = append(groups, group)
+		default:
+			for part, h := range held.all {
+				of := Group{Identifier: group.Identifier, Span: h.span, Inert: reason(g, h.span)}
+				for m, member := range group.Members {
+					if held.part[m] == part {
+						member.Turn = 0 // one held it: its span would be another part's if it were parted again
+						of.Members = append(of.Members, member)
+					}
+				}
+				groups = append(groups, of)
+			}
+		}
+	}
+	return groups
 }

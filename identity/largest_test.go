@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -165,6 +166,62 @@ func TestTheWeakestGoOneByOne(t *testing.T) {
 	}
 	if gone < 1000 {
 		t.Errorf("%d identifiers went: it is not tried", gone)
+	}
+}
+
+// Of a number that changed hands what one owner held goes inert alone, where he would be
+// too large a customer by it: who had it before and after him keeps what it joined, though
+// none but he contradicts them.
+func TestOfAnIdentifierThatChangedHandsOnePartGoes(t *testing.T) {
+	t.Parallel()
+	first := []Evidence{member("tmall/0/a", Phone, 1, 0), member("tmall/0/a", UnionID, 2, 0), member("file/9/a", Phone, 1, 10*day)}
+	for i := range 5 { // as many as bear the phone: more than a customer may have are no change of hands
+		first = append(first, member(fmt.Sprintf("weidian/%d/a", i+1), UnionID, 2, 0))
+	}
+	second := []Evidence{member("douyin/0/b", Phone, 1, 120*day), member("weidian/8/b", Phone, 1, 130*day)}
+	third := []Evidence{member("douyin/1/c", Phone, 1, 240*day), member("douyin/1/c", UnionID, 3, 240*day), member("weidian/9/c", Phone, 1, 250*day)}
+	const six = "tmall/0/a weidian/1/a weidian/2/a weidian/3/a weidian/4/a weidian/5/a"
+	const seven = "file/9/a " + six
+	last := []Evidence{member("tmall/0/a", Phone, 1, 0), member("tmall/0/a", UnionID, 2, 0), member("file/9/a", Phone, 1, 10*day), member("file/9/a", Email, 5, 0), member("file/8/a", Email, 5, 0)}
+	for i := range 5 {
+		last = append(last, member(fmt.Sprintf("weidian/%d/c", i+1), UnionID, 3, 0))
+	}
+	for name, c := range map[string]struct {
+		evidence []Evidence
+		largest  int
+		want     []string
+		span     int // of what is inert; -1 for nothing
+	}{
+		"as large as may be": {slices.Concat(first, second, third), 7, []string{"douyin/0/b weidian/8/b", "douyin/1/c weidian/9/c", seven}, -1},
+		"the first owner's":  {slices.Concat(first, second, third), 6, []string{"douyin/0/b weidian/8/b", "douyin/1/c weidian/9/c", "file/9/a", six}, 0},
+		"the last owner's":   {slices.Concat(last, third), 6, []string{"douyin/1/c weidian/1/c weidian/2/c weidian/3/c weidian/4/c weidian/5/c", "file/8/a file/9/a tmall/0/a", "weidian/9/c"}, 1 << 16},
+		"of two owners":      {slices.Concat(first, third), 6, []string{"douyin/1/c weidian/9/c", "file/9/a", six}, 0},
+		"beside who is a bridge": {slices.Concat(first, third, []Evidence{
+			member("douyin/2/d", Phone, 1, 5*day), member("douyin/2/d", Phone, 11, 5*day), member("douyin/2/d", Phone, 12, 5*day), member("douyin/2/d", Phone, 13, 5*day), member("douyin/2/d", Phone, 14, 5*day),
+			member("douyin/2/d", Phone, 15, 5*day), member("douyin/2/d", Phone, 16, 5*day), member("douyin/2/d", Phone, 17, 5*day), member("douyin/2/d", Phone, 18, 5*day), member("douyin/2/d", Phone, 19, 5*day),
+			member("douyin/2/d", Phone, 20, 5*day)}), 6, []string{"douyin/1/c weidian/9/c", "douyin/2/d", "file/9/a", six}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rules := *DefaultRules()
+			rules.LargestCustomer = c.largest
+			got := Resolve(c.evidence, nil, &rules)
+			var customers []string
+			for _, customer := range got.Customers {
+				var names []string
+				for _, a := range customer {
+					names = append(names, a.String())
+				}
+				customers = append(customers, strings.Join(names, " "))
+			}
+			if d := gocmp.Diff(c.want, customers); d != "" {
+				t.Errorf("customers (-want +got):\n%s", d)
+			}
+			inert := slices.IndexFunc(got.Reviews, func(v Review) bool { return v.Reason == ReviewLargest && v.Identifier.Type == Phone })
+			if inert < 0 != (c.span < 0) || inert >= 0 && got.Reviews[inert].Span != c.span {
+				t.Errorf("reviews %+v, want the phone inert in span %d", got.Reviews, c.span)
+			}
+		})
 	}
 }
 

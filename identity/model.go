@@ -165,34 +165,55 @@ func (m *ModelRule) Better(r, s Resemblance) bool {
 // resemble joins those that resemble each other, once all that is stronger has
 // joined: the heaviest first, each refused if it breaks a constraint.
 func (p *partitioner) resemble() {
-	pairs, judge := p.component.Pairs, p.component.Judge
-	var rivals []bool
-	if judge == nil {
-		rivals = p.rivals(pairs)
-	}
-	for _, i := range heaviest(pairs) {
-		pair := pairs[i]
-		a, b := p.find(pair.A), p.find(pair.B)
-		var reason ReviewReason
-		switch {
-		case a == b:
-		case judge == nil && rivals[i]:
-			reason = ReviewPerShop
-		default:
-			reason = p.refuse(a, b, p.rules.Model.PerShop, p.rules.LargestCustomer)
-			if judge != nil {
-				reason = cmp.Or(reason, judge(i, reason, Cluster{p, a}, Cluster{p, b}))
+	pairs := p.component.Pairs
+	order := heaviest(pairs)
+	if judge := p.component.Judge; judge != nil {
+		for _, i := range order {
+			a, b := p.find(pairs[i].A), p.find(pairs[i].B)
+			if a == b {
+				continue
+			}
+			constraint := p.refuse(a, b, p.rules.Model.PerShop, p.rules.LargestCustomer)
+			if cmp.Or(constraint, judge(i, constraint, Cluster{p, a}, Cluster{p, b})) == "" {
+				p.join(a, b)
 			}
 		}
-		if reason == "" {
-			p.join(a, b)
+		return
+	}
+	rivals := p.rivals(pairs)
+	for len(order) > 0 {
+		n := 1
+		for n < len(order) && pairs[order[n]].Weight == pairs[order[0]].Weight {
+			n++
 		}
-		if judge != nil {
-			continue
+		p.joinEquals(order[:n], rivals)
+		order = order[n:]
+	}
+}
+
+// joinEquals takes pairs of one weight. Which of them comes first only the keys of their
+// accounts say: none is taken because it came before another, as of links.
+func (p *partitioner) joinEquals(turn []int, rivals []bool) {
+	pairs := p.component.Pairs
+	ends := make([][2]int, len(turn))
+	for k, i := range turn {
+		if !rivals[i] { // whom it would join is no matter
+			ends[k] = [2]int{p.find(pairs[i].A), p.find(pairs[i].B)}
 		}
+	}
+	refused := p.refused(&TypeRule{PerShop: p.rules.Model.PerShop}, p.rules.LargestCustomer, ends)
+	for k, i := range turn {
+		if rivals[i] {
+			refused[k] = ReviewPerShop
+		} else if refused[k] == "" {
+			p.join(p.find(pairs[i].A), p.find(pairs[i].B))
+		}
+	}
+	for k, i := range turn {
+		pair := &pairs[i]
 		id, accounts := Identifier{AppearanceType, pair.X}, []Account{p.component.Accounts[pair.A], p.component.Accounts[pair.B]}
-		if reason != "" {
-			p.reviews = append(p.reviews, Review{Reason: reason, Identifier: id, Other: pair.Y, Weight: pair.Weight, Accounts: accounts})
+		if p.find(pair.A) != p.find(pair.B) {
+			p.reviews = append(p.reviews, Review{Reason: refused[k], Identifier: id, Other: pair.Y, Weight: pair.Weight, Accounts: accounts})
 			continue
 		}
 		p.links = append(p.links, Link{Account: accounts[0], Other: accounts[1], Identifier: id,

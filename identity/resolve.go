@@ -191,8 +191,9 @@ type Partition struct {
 }
 
 // Partition resolves a component: decisions first, then links by strength, priority
-// and type, those that are equal in all of these at once, then pairs by weight, each
-// refused if it breaks a constraint.
+// and type, then pairs by weight, each refused if it breaks a constraint; those that are
+// equal in all of these at once, so that no key of an account decides, and no hash. The
+// exception is which of equally strong identifiers goes inert.
 // Where links make a customer too large, its weakest identifiers go inert and it
 // begins anew without them, until none is too large.
 func (r *Rules) Partition(c Component) Partition {
@@ -203,7 +204,10 @@ func (r *Rules) Partition(c Component) Partition {
 	if len(c.Pairs) > 0 {
 		p.resemble()
 	}
-	out := Partition{Customer: make([]int, len(c.Accounts)), Links: p.links, Reviews: p.reviews}
+	reviews := slices.DeleteFunc(p.reviews, func(v Review) bool { // what others have joined is no question
+		return v.Decision != "" && p.find(p.account(v.Accounts[0])) == p.find(p.account(v.Accounts[1]))
+	})
+	out := Partition{Customer: make([]int, len(c.Accounts)), Links: p.links, Reviews: reviews}
 	for i := range out.Customer {
 		out.Customer[i] = p.clusters[p.find(i)].first
 	}
@@ -262,6 +266,7 @@ type partitioner struct {
 	apart     [][2]int  // accounts that a decision keeps apart
 	// contradictions says that the component has some: see mayContradict.
 	contradictions bool
+	held           []*holders // of the component's groups; nil for one that has no links
 	links          []Link
 	reviews        []Review
 	// A cluster's accounts are a chain for its judge, from its first: next of each,
@@ -304,21 +309,33 @@ func (p *partitioner) account(a Account) int {
 }
 
 func (p *partitioner) decide() {
+	if len(p.component.Verdicts) == 0 {
+		return
+	}
 	for _, v := range p.component.Verdicts {
 		if v.Kind == Different {
 			p.apart = append(p.apart, [2]int{p.account(v.Pair.A), p.account(v.Pair.B)})
 		}
 	}
+	// Which of the sames that contradict a different comes first only their accounts say:
+	// none is taken because it came before another.
+	var sames []Verdict
+	var between [][2]int
+	t := p.ties(new(TypeRule))
 	for _, v := range p.component.Verdicts {
-		if v.Kind != Same {
+		if v.Kind == Same {
+			sames = append(sames, v)
+			between = append(between, t.tie(p.account(v.Pair.A), p.account(v.Pair.B)))
+		}
+	}
+	for t.partApart() || t.tearApart() {
+	}
+	for i, v := range sames {
+		if reason := t.cuts[between[i]]; reason != "" {
+			p.reviews = append(p.reviews, Review{Reason: reason, Decision: v.ID, Accounts: []Account{v.Pair.A, v.Pair.B}})
 			continue
 		}
-		a, b := p.find(p.account(v.Pair.A)), p.find(p.account(v.Pair.B))
-		if p.keptApart(a, b) {
-			p.reviews = append(p.reviews, Review{Reason: ReviewDifferent, Decision: v.ID, Accounts: []Account{v.Pair.A, v.Pair.B}})
-			continue
-		}
-		p.join(a, b)
+		p.join(p.find(p.account(v.Pair.A)), p.find(p.account(v.Pair.B)))
 		p.links = append(p.links, Link{Account: v.Pair.A, Other: v.Pair.B, Decision: v.ID})
 	}
 }
@@ -348,14 +365,14 @@ func (p *partitioner) link() {
 		return cmp.Or(alike(a, b), g.Identifier.Compare(h.Identifier), cmp.Compare(g.Span, h.Span),
 			cmp.Compare(g.Members[a.member].Account, h.Members[b.member].Account))
 	})
-	held := make([]*holders, len(p.component.Groups))
+	p.held = make([]*holders, len(p.component.Groups))
 	p.contradictions = p.mayContradict()
 	for from := 0; from < len(links); {
 		to := from + 1
 		for to < len(links) && alike(links[from], links[to]) == 0 {
 			to++
 		}
-		p.joinAlike(links[from:to], held)
+		p.joinAlike(links[from:to], p.held)
 		from = to
 	}
 }

@@ -22,7 +22,14 @@ func (p *partitioner) joinAlike(links []link, held []*holders) {
 	ends := func(l link) (account, holder int) {
 		return p.find(p.component.Groups[l.group].Members[l.member].Account), p.find(held[l.group].of(l.member).node)
 	}
-	refused := p.refused(links, ends)
+	if len(links) == 0 {
+		return
+	}
+	between := make([][2]int, len(links))
+	for i, l := range links {
+		between[i][0], between[i][1] = ends(l)
+	}
+	refused := p.refused(p.rules.Types[p.component.Groups[links[0].group].Identifier.Type], math.MaxInt, between)
 	for i, l := range links {
 		if refused[i] == "" {
 			p.join(ends(l))
@@ -60,29 +67,28 @@ func (p *partitioner) met(l link, held *holders) Account {
 }
 
 // refused says of links of one strength and type why each is not taken, "" if it is. Ends
-// are what each would join, as far as stronger links have joined.
-func (p *partitioner) refused(links []link, ends func(link) (account, holder int)) []ReviewReason {
-	refused := make([]ReviewReason, len(links))
-	if len(links) == 0 {
+// are what each would join, as far as stronger links have joined; one whose ends are one
+// joins nobody. By the rule, that of their type, a customer may get so many accounts.
+func (p *partitioner) refused(rule *TypeRule, largest int, ends [][2]int) []ReviewReason {
+	refused := make([]ReviewReason, len(ends))
+	if rule.PerShop == 0 && largest == math.MaxInt && !p.contradictions {
 		return refused
 	}
-	rule := p.rules.Types[p.component.Groups[links[0].group].Identifier.Type]
-	if rule.PerShop == 0 && !p.contradictions {
-		return refused
-	}
-	t := &ties{p: p, rule: rule, number: map[int]int{}, cuts: map[[2]int]ReviewReason{}}
-	between := make([][2]int, len(links))
-	for i, l := range links {
-		a, b := ends(l)
-		if a == b {
+	t := p.ties(rule)
+	t.largest = largest
+	between := make([][2]int, len(ends))
+	for i, e := range ends {
+		if e[0] == e[1] {
 			continue
 		}
-		if refused[i] = p.refuse(a, b, rule.PerShop, math.MaxInt); refused[i] == "" {
-			between[i] = t.tie(a, b)
+		if refused[i] = p.refuse(e[0], e[1], rule.PerShop, largest); refused[i] == "" {
+			between[i] = t.tie(e[0], e[1])
 		}
 	}
-	t.untangle()
-	for i := range links {
+	if len(t.roots) > 2 { // of two alone refuse has said it
+		t.untangle()
+	}
+	for i := range ends {
 		refused[i] = cmp.Or(refused[i], t.cuts[between[i]])
 	}
 	return refused
@@ -112,12 +118,17 @@ func (p *partitioner) mayContradict() bool {
 // ties are links of one strength and type as a graph of what stronger ones have joined.
 // Where it connects whom one person cannot be, what lies between them is cut.
 type ties struct {
-	p      *partitioner
-	rule   *TypeRule   // of the type
-	number map[int]int // of roots
-	roots  []int
-	near   []map[int]bool
-	cuts   map[[2]int]ReviewReason // edges, the lower node first
+	p       *partitioner
+	rule    *TypeRule   // of the type
+	largest int         // of the accounts that they may bring together
+	number  map[int]int // of roots
+	roots   []int
+	near    []map[int]bool
+	cuts    map[[2]int]ReviewReason // edges, the lower node first
+}
+
+func (p *partitioner) ties(rule *TypeRule) *ties {
+	return &ties{p: p, rule: rule, largest: math.MaxInt, number: map[int]int{}, cuts: map[[2]int]ReviewReason{}}
 }
 
 func (t *ties) node(root int) int {
@@ -152,7 +163,7 @@ func (t *ties) cut(edges [][2]int, reason ReviewReason) bool {
 // surest are cut first, since that may be all there is: who is not one of two persons, by
 // somebody's word or by an exclusive value, may be the other.
 func (t *ties) untangle() {
-	steps := []func() bool{t.partApart, t.partExclusive, t.tearApart, t.tearExclusive, t.tearShops}
+	steps := []func() bool{t.partApart, t.partExclusive, t.tearApart, t.tearExclusive, t.tearShops, t.tearLargest}
 	if !t.p.contradictions {
 		steps = steps[4:]
 	}
@@ -298,6 +309,27 @@ func (t *ties) tearShops() bool {
 		}
 	}
 	return t.tear(part, rivals, ReviewPerShop)
+}
+
+// tearLargest cuts all ties of a part with more accounts than a customer may have: which
+// of them are one, nothing tells.
+func (t *ties) tearLargest() bool {
+	if t.largest == math.MaxInt {
+		return false
+	}
+	part, size := parts(t.near), map[int]int{}
+	for n := range t.roots {
+		size[part[n]] += t.cluster(n).size
+	}
+	var edges [][2]int
+	for x := range t.near {
+		for y := range t.near[x] {
+			if x < y && size[part[x]] > t.largest {
+				edges = append(edges, [2]int{x, y})
+			}
+		}
+	}
+	return t.cut(edges, ReviewLargest)
 }
 
 // tear cuts all that lies between rivals, of whom there are several in each part that

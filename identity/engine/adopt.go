@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 
 	"oneid/identity"
 )
@@ -89,8 +90,8 @@ func (e *Engine) typeOf(id uint32) identity.IdentifierType {
 // unsettleOldWays leaves to the next batch the customers of a state that another way
 // has made and who may be others now: those who may have met their bound, so that one of
 // the two sides had more than half of what it allows; those to whom several shared
-// values lead, or one that others bear, too; and those who bear more values of an
-// exclusive type than one person may.
+// values lead, or one that others bear, too; those who bear more values of an
+// exclusive type than one person may; and those whom the model or a word has joined.
 func (e *Engine) unsettleOldWays() {
 	t := &e.tables
 	for id := range uint32(t.identifiers.len()) {
@@ -112,10 +113,18 @@ func (e *Engine) unsettleOldWays() {
 		if e.tables.accounts.at(n).leader != n {
 			continue
 		}
-		if members := e.members(n); 2*len(members) > e.rules.LargestCustomer || e.bearSeveral(members) || e.bearTooMany(members) {
+		if members := e.members(n); 2*len(members) > e.rules.LargestCustomer || e.bearSeveral(members) || e.bearTooMany(members) || e.pairJoined(members) {
 			e.unsettled = append(e.unsettled, members...)
 		}
 	}
+}
+
+// pairJoined says whether the model or a word is among what joined accounts.
+func (e *Engine) pairJoined(accounts []uint32) bool {
+	return slices.ContainsFunc(accounts, func(n uint32) bool {
+		why := e.tables.names[e.tables.why(n)]
+		return strings.Contains(why, byModel) || strings.Contains(why, byDecision)
+	})
 }
 
 // bearTooMany says whether accounts bear more values of an exclusive type than one

@@ -142,8 +142,9 @@ func decisionRow(d identity.Decision) Row {
 // same evidence by the same rules. In the first the largest customer refused single
 // links, and a state had no row of it; in the second the first of equal links was taken
 // where they led to several persons of a shop; in the third, where they led to persons
-// who contradict each other.
-const way = 4
+// who contradict each other; in the fourth, the first of equal pairs of the model and of
+// people's words that contradict each other.
+const way = 5
 
 func wayRow() Row { return Row{tableWay, []byte{}, binary.AppendUvarint(nil, way)} }
 

@@ -501,6 +501,9 @@ func (e *Engine) settle(b *batch) {
 	}
 }
 
+// Kinds of what holds a customer together, beside the types of identifiers.
+const byDecision, byModel = "decision", "model"
+
 // resolve partitions the component of an account and notes what differs. Those are left
 // who were of a customer with some of it and are not in it.
 func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) (left []uint32) {
@@ -531,9 +534,9 @@ func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) (left [
 		name := string(l.Identifier.Type)
 		switch {
 		case l.Decision != "":
-			name = "decision"
+			name = byDecision
 		case l.Weight > 0:
-			name = "model"
+			name = byModel
 		}
 		if first := p.Customer[i]; !slices.Contains(types[first], name) {
 			types[first] = append(types[first], name)

@@ -322,6 +322,32 @@ func TestStateOfTheWayThatTossedBetweenContradictions(t *testing.T) {
 	}
 }
 
+// A state of a version that took the first of equal pairs of the model looks again at whom
+// the model has joined.
+func TestStateOfTheWayThatTossedBetweenTheAlike(t *testing.T) {
+	t.Parallel()
+	store := engine.NewMemory()
+	was := strings.Replace(modelRules, "per_shop: 1", "per_shop: 2", 1) // stands for the former way
+	made := open(t, store, parsed(t, was))
+	h := identity.Appearance{Name: "w", Phone: "1", District: "z"}
+	if _, err := made.Apply(1, []engine.Update{received("tmall/1/a", wang, 5), received("tmall/1/b", wangAgain, 5), received("douyin/1/h", h, 5)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(made); len(got) != 1 {
+		t.Fatalf("customers %v: the state is not as it was", got)
+	}
+	if err := store.Commit([]engine.Row{{Table: 'r', Key: []byte{}, Value: []byte(modelRules)}, {Table: 'w', Key: []byte{}, Value: []byte{4}}}); err != nil {
+		t.Fatal(err)
+	}
+	e := open(t, store, parsed(t, modelRules))
+	if _, err := e.Apply(2, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := customersOf(e); len(got) != 3 {
+		t.Errorf("customers %v, want each alone: he resembles two of a shop", got)
+	}
+}
+
 // An account that somebody is with now who was not before has moved because of what
 // holds them together, whoever it left; one that only others are without was split off.
 func TestWhyAnAccountMoved(t *testing.T) {
