@@ -3,6 +3,7 @@ package insight
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -258,6 +259,82 @@ func TestQueueAsksWhatIsWorthMost(t *testing.T) {
 	)
 	if diff := cmp.Diff(want[1:2], ask(10), cmpopts.IgnoreUnexported(Question{})); diff != "" {
 		t.Errorf("after two answers (-want +got)\n%s", diff)
+	}
+}
+
+// Who leaves a customer because a unionid joins him to another is told so wherever his
+// history is told.
+func TestHistoryTellsWhatLedAway(t *testing.T) {
+	f := flowtest.New(t)
+	settle := settler(t, f)
+	for _, m := range []kafka.Message{
+		seen(t, f, "tmall/f/x", 10, "unionid:u1", "phone:13911112222"), seen(t, f, "tmall/g/y", 10, "unionid:u2"),
+		seen(t, f, "weidian/1/m", 10, "phone:13911112222"), seen(t, f, "weidian/1/m", 20, "unionid:u2"),
+	} {
+		settle(m)
+	}
+	want := []string{"merged: phone", "merged: unionid"}
+	moves, err := past.Of(t.Context(), f.ClickHouse, identity.Account{Platform: "weidian", Shop: "1", ID: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, m := range moves {
+		told = append(told, m.Why)
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("the history (-want +got)\n%s", diff)
+	}
+	rows, err := f.Database.Query(t.Context(), "SELECT why FROM account_history WHERE account = 'weidian/1/m' ORDER BY move FORMAT TSV")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(rows), "\n")); diff != "" {
+		t.Errorf("account_history (-want +got)\n%s", diff)
+	}
+	rows, err = f.Database.Query(t.Context(), "SELECT why FROM identity_map_current WHERE account = 'weidian/1/m' FORMAT TSV")
+	if err != nil || strings.TrimSpace(rows) != want[1] {
+		t.Errorf("identity_map_current says %q (%v)", rows, err)
+	}
+}
+
+// Of three with one phone a person says that two are two: the third is nobody's, whoever has
+// the lower key, and it is asked about with each of them.
+func TestQueueAsksWhoseTheThirdIs(t *testing.T) {
+	f := flowtest.New(t)
+	settle := settler(t, f)
+	settle(seen(t, f, "weidian/1/x", 10, "phone:13911112222"), seen(t, f, "weidian/2/x", 10, "phone:13911112222"), seen(t, f, "tmall/f/third", 10, "phone:13911112222"))
+	settle(said(t, f, "d1", events.DecisionKind_DECISION_KIND_DIFFERENT, "weidian/1/x", "weidian/2/x"))
+	got, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Queue(t.Context(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	for _, q := range got {
+		asked = append(asked, fmt.Sprint(q.Accounts, q.Reasons))
+	}
+	if diff := cmp.Diff([]string{"[tmall/f/third weidian/1/x][different]", "[tmall/f/third weidian/2/x][different]"}, asked); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A card that a faulty export wrote beside many accounts joins nobody; two of them, whom one
+// shop knows, also share a phone: that is why these are not one, whatever the card would
+// say if there were but these two.
+func TestQueueKnowsWhyThoughItLooksAtAPart(t *testing.T) {
+	f := flowtest.New(t)
+	settle := settler(t, f)
+	all := []kafka.Message{seen(t, f, "tmall/s/a", 10, "member_card:M1", "phone:13911112222"), seen(t, f, "tmall/s/b", 10, "member_card:M1", "phone:13911112222")}
+	for i := range f.Rules.Types[identity.MemberCard].Accounts {
+		all = append(all, seen(t, f, fmt.Sprintf("weidian/w%d/x", i), 10, "member_card:M1"))
+	}
+	settle(all...)
+	got, err := (&Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules}).Queue(t.Context(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].Accounts != [2]string{"tmall/s/a", "tmall/s/b"} || !slices.Equal(got[0].Reasons, []string{"per_shop"}) {
+		t.Errorf("asked: %+v, want about the two of the shop, for per_shop alone", got)
 	}
 }
 

@@ -161,13 +161,11 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 			}
 		}
 	}
-	var evidence []identity.Evidence
-	for chunk := range slices.Chunk(customers, 1000) {
-		some, err := r.evidence(ctx, chunk, map[identity.Identifier]int{})
-		if err != nil {
-			return nil, 0, err
-		}
-		evidence = append(evidence, some...)
+	// Of what also bears others than these nothing is known here but that it joins them to
+	// nobody here. The model is not asked: it joins last, and keeps no identifier from it.
+	evidence, err := r.whole(ctx, customers, nil)
+	if err != nil {
+		return nil, 0, err
 	}
 	borne := map[identity.Identifier][]identity.Evidence{}
 	for _, e := range evidence {
