@@ -34,8 +34,8 @@ import (
 	"oneid/schemas/tables"
 )
 
-// MaxText bounds who decided and why, in bytes.
-const MaxText = 1000
+// MaxText bounds who decided and why, in characters.
+const MaxText = 500
 
 // MaxRules bounds the text of rules, in bytes.
 const MaxRules = 256 << 10
@@ -362,16 +362,22 @@ func (d *Desk) List(ctx context.Context) (List, error) {
 	return out, nil
 }
 
-var errTexts = fmt.Errorf("%w: it takes who decides and why, each one line of UTF-8 of at most %d bytes", ErrWrong, MaxText)
+var errTexts = fmt.Errorf("%w: it takes who decides and why, each one line of UTF-8 of at most %d characters, none of which steers a terminal or turns text around", ErrWrong, MaxText)
 
 func texts(all ...string) bool {
 	for _, text := range all {
 		// A list of decisions is read on terminals: no text may write over it.
-		if strings.TrimSpace(text) == "" || len(text) > MaxText || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		if strings.TrimSpace(text) == "" || utf8.RuneCountInString(text) > MaxText || !utf8.ValidString(text) || strings.ContainsFunc(text, steers) {
 			return false
 		}
 	}
 	return true
+}
+
+// steers says whether a character is none to read: it steers a terminal, begins a line or
+// turns around the text beside it.
+func steers(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 // register is all that was decided.
