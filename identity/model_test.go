@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,5 +90,50 @@ func TestBoundsOfTheModel(t *testing.T) {
 	}
 	if m.Inert(3) || !m.Inert(4) || (&ModelRule{}).Inert(1<<30) {
 		t.Error("of three that may share a key three do not, or four do")
+	}
+}
+
+// Who resembles two of one shop is neither, whichever side of the pairs he is on and
+// however much more one of them weighs; who resembles one of them is.
+func TestRivalsOnEitherSide(t *testing.T) {
+	t.Parallel()
+	rules := &Rules{LargestCustomer: 9, Model: &ModelRule{PerShop: 1}}
+	for name, c := range map[string]struct {
+		accounts []Account
+		pairs    []Resemblance
+		want     []int
+	}{
+		"he comes first":         {[]Account{{"douyin", "s", "he"}, {"tmall", "s", "x"}, {"tmall", "s", "y"}}, []Resemblance{{A: 0, B: 1, Weight: 9}, {A: 0, B: 2, Weight: 5}}, []int{0, 1, 2}},
+		"he comes last":          {[]Account{{"tmall", "s", "x"}, {"tmall", "s", "y"}, {"weidian", "s", "he"}}, []Resemblance{{A: 0, B: 2, Weight: 9}, {A: 1, B: 2, Weight: 5}}, []int{0, 1, 2}},
+		"he comes between them":  {[]Account{{"tmall", "s", "x"}, {"tmall", "t", "he"}, {"weidian", "s", "y"}}, []Resemblance{{A: 0, B: 1, Weight: 9}, {A: 1, B: 2, Weight: 5}}, []int{0, 0, 0}},
+		"nobody knows who buys":  {[]Account{{"douyin", "s", "he"}, {"file", "s", "order:1"}, {"file", "s", "order:2"}}, []Resemblance{{A: 0, B: 1, Weight: 9}, {A: 0, B: 2, Weight: 5}}, []int{0, 0, 0}},
+		"one of them is another": {[]Account{{"douyin", "s", "he"}, {"tmall", "s", "x"}, {"tmall", "t", "y"}}, []Resemblance{{A: 0, B: 1, Weight: 9}, {A: 0, B: 2, Weight: 5}}, []int{0, 0, 0}},
+	} {
+		p := rules.Partition(Component{Accounts: c.accounts, Pairs: c.pairs})
+		if !slices.Equal(p.Customer, c.want) {
+			t.Errorf("%s: customers %v, want %v", name, p.Customer, c.want)
+		}
+	}
+}
+
+// Two customers that are each as large as may be, or less, are one if both together are
+// no larger.
+func TestResemblancesUpToTheLargest(t *testing.T) {
+	t.Parallel()
+	c := Component{Pairs: []Resemblance{{A: 0, B: 1, Weight: 9}, {A: 2, B: 3, Weight: 8}, {A: 1, B: 2, Weight: 5}}}
+	for i := range 4 {
+		c.Accounts = append(c.Accounts, Account{"file", string(rune('a' + i)), "1"})
+	}
+	for largest, want := range map[int][]int{1: {0, 1, 2, 3}, 2: {0, 0, 2, 2}, 3: {0, 0, 2, 2}, 4: {0, 0, 0, 0}} {
+		rules := &Rules{LargestCustomer: largest, Model: &ModelRule{}}
+		p := rules.Partition(c)
+		if !slices.Equal(p.Customer, want) {
+			t.Errorf("of %d at most: customers %v, want %v", largest, p.Customer, want)
+		}
+		for _, v := range p.Reviews {
+			if v.Reason != ReviewLargest {
+				t.Errorf("of %d at most: a review of %s", largest, v.Reason)
+			}
+		}
 	}
 }

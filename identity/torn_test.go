@@ -108,6 +108,27 @@ func TestHashesDecideNothing(t *testing.T) {
 	}
 }
 
+// It is the accounts of a shop that are bound, not the persons: between two persons of
+// three accounts she is torn where two are allowed, and not where three are.
+func TestTornBetweenAccounts(t *testing.T) {
+	t.Parallel()
+	evidence := []Evidence{
+		member("tmall/s/a", UnionID, 1, 0), member("tmall/s/b", UnionID, 1, 0), member("tmall/s/a", Phone, 2, 0), member("tmall/s/c", Phone, 3, 0),
+		member("weidian/1/she", Phone, 2, 0), member("weidian/1/she", Phone, 3, 0),
+	}
+	for bound, want := range map[int]int{1: 3, 2: 3, 3: 1} {
+		rules, err := ParseRules(fmt.Appendf(nil, "largest_customer: 9\ntypes:\n  unionid: {priority: 1, join: {member: 96}}\n  phone: {priority: 2, join: {member: 90}, per_shop: %d}\n", bound))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, evidence := range [][]Evidence{evidence, flipped(evidence)} {
+			if got := Resolve(evidence, nil, rules).Customers; len(got) != want {
+				t.Errorf("of %d accounts of a shop: customers %v, want %d", bound, got, want)
+			}
+		}
+	}
+}
+
 // Accounts of a shop that something stronger has joined all count against its bound.
 func TestPerShopCountsAllAccounts(t *testing.T) {
 	t.Parallel()

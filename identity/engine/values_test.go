@@ -89,3 +89,41 @@ types:
 		t.Errorf("%d bridges, and %d accounts whose values lie apart: the property tests nothing of it", bridges, near)
 	}
 }
+
+// Whom the engine remembers as one who bears few values is counted anew by other rules,
+// by which he may bear fewer.
+func TestFewByOtherRules(t *testing.T) {
+	t.Parallel()
+	const text = "largest_customer: 50\ntypes:\n  phone: {priority: 1, join: {member: 90}, values: %d, gap_days: 3}\n"
+	e := open(t, engine.NewMemory(), parsed(t, fmt.Sprintf(text, 2)))
+	at := func(account string, phone byte, day int64) engine.Update {
+		u := shared(account, phone)
+		u.Evidence[0].First, u.Evidence[0].Last = day*86400, day*86400
+		return u
+	}
+	const hub = "tmall/1/hub"
+	many := at(hub, 1, 0)
+	for i := range 70 {
+		many.Evidence = append(many.Evidence, identity.Evidence{Identifier: identity.Identifier{Type: identity.Email, Hash: identity.Hash{byte(i)}}, Role: identity.RoleMember, Source: "tmall"})
+	}
+	for i, step := range []struct {
+		updates  []engine.Update
+		values   int // of rules that are adopted
+		customer int
+	}{
+		{[]engine.Update{many, at(hub, 2, 50), at("douyin/1/a", 1, 0), at("weidian/1/b", 2, 50)}, 0, 1},
+		{nil, 1, 1},
+		{[]engine.Update{at(hub, 1, 50)}, 0, 3},
+	} {
+		var words []identity.Decision
+		if step.values > 0 {
+			words = []identity.Decision{{ID: "fewer", Kind: identity.Adopt, Rules: parsed(t, fmt.Sprintf(text, step.values))}}
+		}
+		if _, err := e.Apply(uint64(i), step.updates, words); err != nil {
+			t.Fatal(err)
+		}
+		if got := customersOf(e); len(got) != step.customer {
+			t.Errorf("step %d: customers %v, want %d", i, got, step.customer)
+		}
+	}
+}

@@ -130,6 +130,24 @@ func TestBulkAtTheBorderOfByFar(t *testing.T) {
 	}
 }
 
+// A pair by both accounts' own receivers joins them, though one by a receiver that is not
+// surely an account's own weighs more: of the two it is the one that is kept.
+func TestBulkPrefersWhatJoins(t *testing.T) {
+	t.Parallel()
+	const day = 86400
+	own, gift := identity.Appearance{Name: "林**", Phone: "*******1135", City: "杭州市"}, identity.Appearance{Name: "林**", Phone: "*******2246", City: "杭州市"}
+	s := store(t, []identity.Evidence{
+		bears("tmall/s/a", identity.AppearanceType, 1, 0, 100*day), bears("tmall/s/a", identity.AppearanceType, 2, 0, 9*day),
+		bears("douyin/s/b", identity.AppearanceType, 3, 0, 9*day),
+	}, map[identity.Hash]identity.Appearance{{1}: own, {2}: gift, {3}: gift})
+	for _, c := range []struct{ accept, pairs, asks int }{{8, 1, 0}, {9, 0, 1}} {
+		got := s.resolve(t, fmt.Sprintf("largest_customer: 9\ntypes:\n  phone: {priority: 1, join: {member: 90}}\nmodel: {use: plain, accept: %d, review: 6, by_far: 2, strength: 9}\n", c.accept))
+		if got.Pairs != c.pairs || got.Asked != c.asks || got.Customers != 2-c.pairs {
+			t.Errorf("accept %d: %d pairs, %d asked about, %d customers; want %d and %d", c.accept, got.Pairs, got.Asked, got.Customers, c.pairs, c.asks)
+		}
+	}
+}
+
 // Who is not one of two persons of a shop, by somebody's word or by a unionid, is the
 // other; with neither he is none of them, as in memory.
 func TestBulkOfWhoIsNotOneOfTwo(t *testing.T) {
