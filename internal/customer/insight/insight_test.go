@@ -313,7 +313,7 @@ func TestQueueAsksWhoseTheThirdIs(t *testing.T) {
 	for _, q := range got {
 		asked = append(asked, fmt.Sprint(q.Accounts, q.Reasons))
 	}
-	if diff := cmp.Diff([]string{"[tmall/f/third weidian/1/x][different]", "[tmall/f/third weidian/2/x][different]"}, asked); diff != "" {
+	if diff := cmp.Diff([]string{"[tmall/f/third weidian/1/x] [different]", "[tmall/f/third weidian/2/x] [different]"}, asked); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
