@@ -136,4 +136,12 @@ func TestResemblancesUpToTheLargest(t *testing.T) {
 			}
 		}
 	}
+	// Of equal ones none is taken that makes it too large together with the others.
+	c.Pairs = []Resemblance{{A: 0, B: 1, Weight: 5}, {A: 1, B: 2, Weight: 5}}
+	for largest, want := range map[int][]int{2: {0, 1, 2, 3}, 3: {0, 0, 0, 3}} {
+		p := (&Rules{LargestCustomer: largest, Model: &ModelRule{}}).Partition(c)
+		if !slices.Equal(p.Customer, want) {
+			t.Errorf("of %d at most, by equals: customers %v, want %v", largest, p.Customer, want)
+		}
+	}
 }
