@@ -54,9 +54,9 @@ func (p *partitioner) met(l link, held *holders) Account {
 		return p.component.Accounts[first]
 	}
 	members := p.component.Groups[l.group].Members
-	lowest := -1
+	lowest, own := -1, p.find(members[l.member].Account)
 	for i, m := range members {
-		if i != l.member && held.of(i) == h && (lowest < 0 || m.Account < lowest) {
+		if p.find(m.Account) != own && held.of(i) == h && (lowest < 0 || m.Account < lowest) {
 			lowest = m.Account
 		}
 	}
@@ -188,11 +188,15 @@ func (t *ties) keptApart() (pairs [][2]int) {
 	return pairs
 }
 
+// nobodys says whether the first two who contradict each other cut off all bearers of what a
+// node stands for.
+func (t *ties) nobodys(hub int) bool { return t.cluster(hub).size == 0 && t.rule.Exclusive == 0 }
+
 // part cuts off from a node two neighbours who contradict each other: it is with one of
 // them at most, and nothing tells with which. An identifier that is nobody's yet tells
 // nothing of its other bearers either, unless one person alone has it.
 func (t *ties) part(edges [][2]int, hub, x, y int) [][2]int {
-	if t.cluster(hub).size > 0 || t.rule.Exclusive > 0 {
+	if !t.nobodys(hub) {
 		return append(edges, [2]int{x, hub}, [2]int{y, hub})
 	}
 	for n := range t.near[hub] {
@@ -204,10 +208,12 @@ func (t *ties) part(edges [][2]int, hub, x, y int) [][2]int {
 // partApart parts, of whatever they share, those whom a word keeps apart.
 func (t *ties) partApart() bool {
 	var edges [][2]int
+	whole := map[int]bool{} // hubs of which all is cut
 	for _, pair := range t.keptApart() {
 		for hub := range t.near[pair[0]] {
-			if t.near[pair[1]][hub] {
+			if t.near[pair[1]][hub] && !whole[hub] {
 				edges = t.part(edges, hub, pair[0], pair[1])
+				whole[hub] = t.nobodys(hub)
 			}
 		}
 	}
@@ -219,6 +225,7 @@ func (t *ties) partApart() bool {
 // have accounts, none is.
 func (t *ties) partExclusive() bool {
 	var edges [][2]int
+hubs:
 	for hub := range t.near {
 		var bearers []int
 		for n := range t.near[hub] {
@@ -233,6 +240,9 @@ func (t *ties) partExclusive() bool {
 			for _, y := range bearers[i+1:] {
 				if t.p.rules.exceedsExclusive(t.cluster(x), t.cluster(y)) {
 					edges = t.part(edges, hub, x, y)
+					if t.nobodys(hub) {
+						continue hubs
+					}
 				}
 			}
 		}

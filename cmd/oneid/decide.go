@@ -293,14 +293,14 @@ func (d decided) print(out io.Writer) error {
 		}
 	}
 	for _, other := range d.Beside {
-		holds := "overruled by these"
-		if other.Standing != identity.Overruled {
-			holds = string(other.Standing)
+		holds := string(other.Standing)
+		if other.Standing == identity.Overruled && d.Standing == identity.Stands {
+			holds = "overruled by these"
 		}
-		fmt.Fprintf(out, "%s adopted other rules at the same moment (%s, %s: %s), %s\n", other.Who, other.ID, other.At.Format(time.RFC3339), other.Why, holds)
+		fmt.Fprintf(out, "%s adopted rules at the same moment (%s, %s: %s), %s\n", other.Who, other.ID, other.At.Format(time.RFC3339), other.Why, holds)
 	}
 	if d.Standing == identity.Overruled {
-		fmt.Fprintln(out, "these rules are not in force: they are overruled; talk to each other, then plan and apply anew")
+		fmt.Fprintln(out, "this decision does not hold, it is overruled; talk to each other, then plan and apply anew")
 	}
 	_, err := fmt.Fprintf(out, "to take it back: oneid decide undo %s --reason TEXT\n", d.ID)
 	return err

@@ -82,12 +82,12 @@ func TestRulesAdoptedBesideOthersAsText(t *testing.T) {
 	after := decide.List{Decisions: []decide.Decision{adopted("bob", 2, identity.Stands), adopted("ada", 1, identity.Overruled), adopted("eve", 0, identity.Overruled)}}
 	for who, want := range map[string]string{
 		"ada": `decided: adopt 
-bob adopted other rules at the same moment (of-bob, 2026-11-11T00:02:00Z: phones), stands
-these rules are not in force: they are overruled; talk to each other, then plan and apply anew
+bob adopted rules at the same moment (of-bob, 2026-11-11T00:02:00Z: phones), stands
+this decision does not hold, it is overruled; talk to each other, then plan and apply anew
 to take it back: oneid decide undo of-ada --reason TEXT
 `,
 		"bob": `decided: adopt 
-ada adopted other rules at the same moment (of-ada, 2026-11-11T00:01:00Z: phones), overruled by these
+ada adopted rules at the same moment (of-ada, 2026-11-11T00:01:00Z: phones), overruled by these
 to take it back: oneid decide undo of-bob --reason TEXT
 `,
 	} {
@@ -103,5 +103,8 @@ to take it back: oneid decide undo of-bob --reason TEXT
 		if overruled := made.Standing == identity.Overruled; overruled != (who == "ada") {
 			t.Errorf("%s is overruled: %v", who, overruled)
 		}
+	}
+	if code := (&overruledError{}).ExitCode(); code != 3 {
+		t.Errorf("exit code %d, want 3", code)
 	}
 }

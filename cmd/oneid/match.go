@@ -119,8 +119,8 @@ func (m *matching) run(ctx context.Context, show *progress) (out *matched, err e
 		if name != step {
 			step = name
 			show.start(name, total)
-			m.memory.adapt()
 		}
+		m.memory.adapt() // within a step, too, much may come to live
 		show.set(done, total)
 	}
 	if out.result, err = match.Run(ctx, out.in.table, out.model, options); err != nil {

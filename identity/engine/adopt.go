@@ -2,7 +2,6 @@ package engine
 
 import (
 	"slices"
-	"strings"
 
 	"oneid/identity"
 )
@@ -119,12 +118,11 @@ func (e *Engine) unsettleOldWays() {
 	}
 }
 
-// pairJoined says whether the model or a word is among what joined accounts.
+// pairJoined says whether the model or a word may be among what joined accounts. Why they
+// moved does not tell: what held them then may be gone.
 func (e *Engine) pairJoined(accounts []uint32) bool {
-	return slices.ContainsFunc(accounts, func(n uint32) bool {
-		why := e.tables.names[e.tables.why(n)]
-		return strings.Contains(why, byModel) || strings.Contains(why, byDecision)
-	})
+	return len(accounts) > 1 && (e.rules.Model != nil ||
+		e.decisions.Pairs() > 0 && slices.ContainsFunc(accounts, func(n uint32) bool { return len(e.decisions.Of(e.tables.accountKey(n))) > 0 }))
 }
 
 // bearTooMany says whether accounts bear more values of an exclusive type than one

@@ -588,26 +588,21 @@ func (e *Engine) assign(b *batch, members []uint32, why string) (left []uint32) 
 	return left
 }
 
-// leave takes accounts, in the order of their numbers, out of the rings of their
-// customers, and returns the others of these, who stay a ring.
+// leave takes the rings of accounts, which are in the order of their numbers, apart, and
+// returns the others of these: they are resolved in the same turn, which makes their rings.
 func (e *Engine) leave(members []uint32) (left []uint32) {
 	t := &e.tables
 	for _, n := range members {
-		from := len(left)
 		for other := t.accounts.at(n).next; other != n; {
 			a := t.accounts.at(other)
 			next := a.next
-			if _, leaves := slices.BinarySearch(members, other); leaves {
-				a.next = other
-			} else {
+			a.next = other
+			if _, leaves := slices.BinarySearch(members, other); !leaves {
 				left = append(left, other)
 			}
 			other = next
 		}
 		t.accounts.at(n).next = n
-		for i, ring := from, left[from:]; i < len(left); i++ {
-			t.accounts.at(left[i]).next = ring[(i-from+1)%len(ring)]
-		}
 	}
 	return left
 }

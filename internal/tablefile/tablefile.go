@@ -166,7 +166,7 @@ func NewReader(in io.Reader, options Options) (*Reader, error) {
 	row, err := r.findHeader()
 	switch {
 	case err == nil && bytes.ContainsFunc(row.Raw, inNoText):
-		return nil, fmt.Errorf("%w: its first line holds bytes that stand in no text, so it is no table; give one as CSV", ErrEncoding)
+		return nil, fmt.Errorf("%w: the line that names its columns holds bytes that stand in no text, so it is no table; give one as CSV", ErrEncoding)
 	case err == nil && bytes.IndexByte(row.Raw, '\r') >= 0:
 		return nil, fmt.Errorf("%w: its lines end as on an old Mac (CR alone); save it with the line ends of Windows or Unix", ErrHeader)
 	case errors.Is(err, io.EOF):
@@ -481,7 +481,7 @@ func (r *Reader) read() (line, error) {
 		if room := r.options.MaxRow - len(l.raw); len(part) > room {
 			l.raw, l.long = append(l.raw, part[:room]...), true
 		} else if err == nil && len(l.raw) == 0 {
-			l.raw = part // as nearly all, it is in the buffer as a whole
+			l.raw = part[:len(part):len(part)] // as nearly all, it is in the buffer as a whole
 		} else {
 			l.raw = append(l.raw, part...)
 		}

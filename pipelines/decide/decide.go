@@ -88,7 +88,10 @@ func (o *OvertakenError) Error() string {
 func (*OvertakenError) Code() string { return "overtaken" }
 
 // Hint says what to do.
-func (*OvertakenError) Hint() string {
+func (o *OvertakenError) Hint() string {
+	if o.By != nil && !o.By.Resolved {
+		return "it is published and not resolved yet: once a resolver has taken it (`oneid decide list`), run `oneid identity apply` again"
+	}
 	return "ask whoever it was, then run `oneid identity apply` again: it plans by the rules that are in force now"
 }
 

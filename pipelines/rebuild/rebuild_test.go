@@ -319,6 +319,11 @@ func TestPlanIsWhatAdoptingDoes(t *testing.T) {
 		}
 		id := fmt.Sprint("rules-", i)
 		after := run(decision(t, f, &events.Decision{DecisionId: id, Kind: events.DecisionKind_DECISION_KIND_ADOPT, Rules: []byte(text), DecidedMs: 5000}))
+		if i == 0 {
+			if over, err := rebuildOf(f).Plan(t.Context(), rules, 0); err != nil || plan.Over != "" || over.Over != id {
+				t.Errorf("plans are over %q, then %q (%v), want none, then %s", plan.Over, over.Over, err, id)
+			}
+		}
 		back := run(decision(t, f, &events.Decision{DecisionId: id + "-undo", Kind: events.DecisionKind_DECISION_KIND_UNDO, Undoes: id, DecidedMs: 6000}))
 		if !maps.Equal(before, back) {
 			t.Errorf("%s: taken back, the customers are not what they were", id)

@@ -71,8 +71,8 @@ func dialled(raw string) string {
 }
 
 // extension is the end of a number with one of up to six digits, behind a word or
-// a sign that says so, or behind a mark alone.
-var extension = regexp.MustCompile(`(?i)^(.*[0-9*])[\s(]*(?:(转|轉|分机|分機|extension|ext|x|#|,|;)|[-–—‐ /(])[-. :(]*(?:分机|分機)?[号號]?[-. :]*[0-9]{1,6}[)\s]*$`)
+// a sign that says so, or behind a mark alone, which may part the groups of a number, too.
+var extension = regexp.MustCompile(`(?i)^(.*[0-9*])[\s(]*(?:(转|轉|分机|分機|extension|ext|x|#)|[-–—‐ /(,;])[-. :(]*(?:分机|分機)?[号號]?[-. :]*[0-9]{1,6}[)\s]*$`)
 
 // withoutExtension cuts an extension off. Behind a mark alone it is one only if a
 // whole number stands before it: 312-555-0147 has none.

@@ -62,7 +62,7 @@ func look(t *match.Table, place int) column {
 		if plain, ok := compare.Amount(text); ok && (len(plain) < 7 || strings.IndexByte(plain, '.') >= 0) {
 			text = plain
 		}
-		if at := strings.IndexByte(text, '@'); at > 0 && strings.IndexByte(text[at:], '.') > 0 && !strings.Contains(text, " ") {
+		if at := strings.IndexByte(text, '@'); at > 0 && strings.IndexByte(text[at:], '.') > 0 && (!strings.Contains(text, " ") || strings.HasSuffix(text, ">")) {
 			c.email += w
 		}
 		fields := strings.Fields(text)
@@ -240,7 +240,7 @@ func (c *column) kind(records int) (compare.Kind, string) {
 	case c.ip >= 0.7 && c.distinct < c.rows:
 		return compare.Code, percent(c.ip) + " are IP addresses"
 	case c.ip >= 0.7:
-		return "", "each record has another one: it names them"
+		return "", "no two records share one: it names them"
 	case c.point >= 0.7:
 		return compare.Place, percent(c.point) + " are a latitude and a longitude"
 	case c.han >= 0.5 && c.star == 0 && c.few(records) && c.chineseAddress < 0.5:

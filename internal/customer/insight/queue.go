@@ -119,10 +119,12 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 		Type      string      `ch:"type"`
 		Hash      string      `ch:"hash"`
 		Customers []uuid.UUID `ch:"customers"`
-		Worth     float64     `ch:"worth"`
+		// Everyone is who bears it, also those of whom customer_360 does not know yet.
+		Everyone []uuid.UUID `ch:"everyone"`
+		Worth    float64     `ch:"worth"`
 	}
 	if err := r.ClickHouse.Select(ctx, "find what is worth a look", &rows, fmt.Sprintf(
-		"SELECT type, hash, groupArray(customer_id) AS customers, arrayReverseSort(groupArray(paid))[2] AS worth FROM (SELECT type, hash, arrayJoin(customers) AS customer_id FROM (%s AND length(customers) <= %d)) AS p"+
+		"SELECT type, hash, any(everyone) AS everyone, groupArray(customer_id) AS customers, arrayReverseSort(groupArray(paid))[2] AS worth FROM (SELECT type, hash, customers AS everyone, arrayJoin(customers) AS customer_id FROM (%s AND length(customers) <= %d)) AS p"+
 			" INNER JOIN (SELECT customer_id, toFloat64(paid_amount) AS paid FROM %s) AS c USING (customer_id)"+
 			" GROUP BY type, hash HAVING length(customers) > 1 ORDER BY worth DESC, sum(paid) DESC, type, hash LIMIT %d",
 		r.parted(), mostSharers, r.table("customer_360"), look), spill...); err != nil {
@@ -145,7 +147,7 @@ func (r *Reporter) questions(ctx context.Context, look int) (_ []Question, unsee
 	asked := map[identity.CustomerID]bool{}
 	var customers, others []identity.CustomerID
 	for _, row := range rows {
-		for _, c := range row.Customers {
+		for _, c := range row.Everyone {
 			if id := identity.CustomerID(c); !asked[id] {
 				asked[id] = true
 				customers = append(customers, id)
