@@ -110,7 +110,8 @@ func (s sets) add(key, member string) {
 
 // who finds out who is one customer, from what the rules say in words.
 // People's word first; then unionids, of which a person has one; then phones,
-// unless two persons of one shop have it.
+// unless two persons of one shop have it, or two of whom it is known that they are
+// two: by a person's word, or by their unionids.
 type who struct {
 	phones, unions sets // accounts by value
 	unionsOf       sets // values by account
@@ -153,7 +154,7 @@ func (w *who) customers() [][]string {
 	}
 	for _, value := range slices.Sorted(maps.Keys(w.phones)) {
 		accounts := slices.Sorted(maps.Keys(w.phones[value]))
-		if !w.shared(accounts) {
+		if !w.shared(accounts) && !w.contradicted(accounts) {
 			w.link(accounts, true)
 		}
 	}
@@ -176,6 +177,18 @@ func (w *who) shared(accounts []string) bool {
 			return true
 		}
 		person[place] = w.of[a]
+	}
+	return false
+}
+
+// contradicted says whether two of accounts are known to be two persons.
+func (w *who) contradicted(accounts []string) bool {
+	for i, a := range accounts {
+		for _, b := range accounts[i+1:] {
+			if w.keptApart(a, b) || w.twoUnions(a, b) {
+				return true
+			}
+		}
 	}
 	return false
 }
