@@ -267,6 +267,9 @@ type partitioner struct {
 	// contradictions says that the component has some: see mayContradict.
 	contradictions bool
 	held           []*holders // of the component's groups; nil for one that has no links
+	// nobodys are holders of whose bearers two are two persons: weaker links lead to
+	// nobody there either.
+	nobodys map[int]ReviewReason
 	links          []Link
 	reviews        []Review
 	// A cluster's accounts are a chain for its judge, from its first: next of each,

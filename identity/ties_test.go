@@ -63,6 +63,8 @@ func TestWhoIsNotTheOneMayBeTheOther(t *testing.T) {
 			"tmall/f/a | tmall/g/b | weidian/1/w", "exclusive 3"},
 		"four with one phone, two of whom a word keeps apart": {[]Evidence{buyer("tmall/f/a", 1), buyer("tmall/g/b", 1), buyer("weidian/1/w", 1), buyer("douyin/1/d", 1)}, []Decision{different("1", "tmall/f/a", "tmall/g/b")},
 			"douyin/1/d | tmall/f/a | tmall/g/b | weidian/1/w", "different 4"},
+		"two who bind it are two persons, and two more only buy with it": {[]Evidence{member("tmall/f/a", Phone, 1, 0), member("tmall/g/b", Phone, 1, 0), buyer("weidian/1/w", 1), buyer("douyin/1/d", 1), union("tmall/f/a", 7), union("tmall/g/b", 8)}, nil,
+			"douyin/1/d | tmall/f/a | tmall/g/b | weidian/1/w", "exclusive 4"},
 		"the phone is the stronger word of one": {[]Evidence{member("tmall/f/a", Phone, 1, 0), buyer("tmall/g/b", 1), buyer("weidian/1/w", 1), union("tmall/f/a", 7), union("tmall/g/b", 8)}, nil,
 			"tmall/f/a weidian/1/w | tmall/g/b", "exclusive 1"},
 		"who hangs on stays": {[]Evidence{buyer("weidian/1/w", 1), buyer("weidian/1/w", 2), buyer("tmall/f/a", 1), buyer("tmall/g/b", 2), buyer("douyin/1/c", 1), buyer("douyin/2/d", 1), union("tmall/f/a", 7), union("tmall/g/b", 8)}, nil,

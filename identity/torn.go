@@ -81,7 +81,7 @@ func (p *partitioner) refused(rule *TypeRule, largest int, ends [][2]int) []Revi
 		if e[0] == e[1] {
 			continue
 		}
-		if refused[i] = p.refuse(e[0], e[1], rule.PerShop, largest); refused[i] == "" {
+		if refused[i] = cmp.Or(p.nobodys[e[1]], p.refuse(e[0], e[1], rule.PerShop, largest)); refused[i] == "" {
 			between[i] = t.tie(e[0], e[1])
 		}
 	}
@@ -195,10 +195,14 @@ func (t *ties) nobodys(hub int) bool { return t.cluster(hub).size == 0 && t.rule
 // part cuts off from a node two neighbours who contradict each other: it is with one of
 // them at most, and nothing tells with which. An identifier that is nobody's yet tells
 // nothing of its other bearers either, unless one person alone has it.
-func (t *ties) part(edges [][2]int, hub, x, y int) [][2]int {
+func (t *ties) part(edges [][2]int, hub, x, y int, why ReviewReason) [][2]int {
 	if !t.nobodys(hub) {
 		return append(edges, [2]int{x, hub}, [2]int{y, hub})
 	}
+	if t.p.nobodys == nil {
+		t.p.nobodys = map[int]ReviewReason{}
+	}
+	t.p.nobodys[t.roots[hub]] = why
 	for n := range t.near[hub] {
 		edges = append(edges, [2]int{n, hub})
 	}
@@ -212,7 +216,7 @@ func (t *ties) partApart() bool {
 	for _, pair := range t.keptApart() {
 		for hub := range t.near[pair[0]] {
 			if t.near[pair[1]][hub] && !whole[hub] {
-				edges = t.part(edges, hub, pair[0], pair[1])
+				edges = t.part(edges, hub, pair[0], pair[1], ReviewDifferent)
 				whole[hub] = t.nobodys(hub)
 			}
 		}
@@ -239,7 +243,7 @@ hubs:
 		for i, x := range bearers {
 			for _, y := range bearers[i+1:] {
 				if t.p.rules.exceedsExclusive(t.cluster(x), t.cluster(y)) {
-					edges = t.part(edges, hub, x, y)
+					edges = t.part(edges, hub, x, y, ReviewExclusive)
 					if t.nobodys(hub) {
 						continue hubs
 					}

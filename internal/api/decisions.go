@@ -67,7 +67,7 @@ type Review struct {
 	Currency  [2]string `json:"currency" doc:"Of what each has paid; empty without a paid order."`
 	Orders    [2]uint64 `json:"orders" doc:"Paid orders of each."`
 	Shares    []string  `json:"shares" doc:"Types of the identifiers that both bear."`
-	Reasons   []string  `json:"reasons" doc:"Why these did not join them: accounts, values, per_shop, exclusive, largest_customer, apart (in time), or model (they are alike, and not enough)."`
+	Reasons   []string  `json:"reasons" doc:"Why these did not join them: accounts, values, per_shop, exclusive or different (two who share it are two persons, by ids of which a person has one or by somebody's word), largest_customer, apart (in time), or model (they are alike, and not enough)."`
 	Bits      float64   `json:"bits,omitempty" doc:"How much speaks for one person where the model finds them alike, in bits."`
 	Parts     []string  `json:"parts,omitempty" doc:"What does, part by part; no value is in it."`
 }
