@@ -270,8 +270,8 @@ type partitioner struct {
 	// nobodys are holders of whose bearers two are two persons: weaker links lead to
 	// nobody there either.
 	nobodys map[int]ReviewReason
-	links          []Link
-	reviews        []Review
+	links   []Link
+	reviews []Review
 	// A cluster's accounts are a chain for its judge, from its first: next of each,
 	// -1 after the last, which is kept by the first. nil where nobody asks.
 	next, last []int

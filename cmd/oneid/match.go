@@ -164,8 +164,11 @@ func (m *matching) keepsApart() error {
 
 // canBeWritten tries whether writeFile can write a file.
 func canBeWritten(path string) error {
-	if at, err := os.Stat(path); err == nil && at.IsDir() {
+	switch at, err := os.Stat(path); {
+	case err == nil && at.IsDir():
 		return errors.New("it is a folder")
+	case err == nil && !at.Mode().IsRegular():
+		return errors.New("it is no ordinary file, and would be replaced by one; name a file")
 	}
 	file, err := newPart(path)
 	if err != nil {

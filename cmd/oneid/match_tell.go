@@ -79,6 +79,13 @@ func writeLearned(path string, l *match.Learned, at time.Time) error {
 
 // writeFile writes a file as a whole: it has its name when it is complete.
 func writeFile(path string, write func(io.Writer) error) (err error) {
+	mode := os.FileMode(0o644)
+	if at, err := os.Stat(path); err == nil {
+		mode = at.Mode().Perm()
+	}
+	if linked, err := filepath.EvalSymlinks(path); err == nil {
+		path = linked
+	}
 	file, err := newPart(path)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -89,7 +96,7 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 		}
 	}()
 	buffered := bufio.NewWriterSize(file, 1<<16)
-	if err := errors.Join(write(buffered), buffered.Flush(), file.Chmod(0o644), file.Close()); err != nil {
+	if err := errors.Join(write(buffered), buffered.Flush(), file.Chmod(mode), file.Close()); err != nil {
 		return err
 	}
 	return os.Rename(file.Name(), path)

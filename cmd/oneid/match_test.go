@@ -528,6 +528,7 @@ func TestMatchWritesOverNothingThatItReads(t *testing.T) {
 		"what is learned over the table":    {[]string{"identity", "train", in, "--model", model, "--out", in}, "is read"},
 		"clusters over what was learned":    {[]string{"identity", "link", in, "--model", model, "--learned", learned, "--out", learned}, "is read"},
 		"a folder that is not there":        {[]string{"match", file("not there.csv"), "--out", file("nodir/x.csv")}, "nodir/x.csv cannot be written"}, // before anything is read
+		"no ordinary file":                  {[]string{"match", in, "--out", os.DevNull}, "it is no ordinary file"},
 		"pairs as a folder":                 {[]string{"match", in, "--out", file("new.csv"), "--pairs", filepath.Dir(in)}, "it is a folder"},
 		"a picture nowhere":                 {[]string{"identity", "evaluate", "--clusters", in, "--truth", in, "--picture", file("nodir/p.svg")}, "cannot be written"},
 		"clusters over the truth in a file": {[]string{"match", in, "--truth", file("first.csv"), "--out", file("first.csv")}, "is read"},

@@ -18,19 +18,15 @@ const (
 	mostDiffer = 0.25
 )
 
-// series says of codes, categories and numbers that most records have where linked
+// series says of codes and categories that most records have where linked
 // pairs often have two values: the years of a wine and the numbers of a magazine
 // agree in all but that. What is worth nothing is said elsewhere.
 func (out *Result) series(r *records) (warnings []string) {
 	var columns []string
 	for i := range r.fields {
-		f, from := &r.fields[i], compare.Level(2) // the level from which values differ
-		switch f.column.Kind() {
-		case compare.Code, compare.Category:
-		case compare.Number:
-			from = 3
-		default:
-			continue
+		f := &r.fields[i]
+		if kind := f.column.Kind(); kind != compare.Code && kind != compare.Category {
+			continue // numbers are often measured anew
 		}
 		if float64(f.filled) < wellFilled*float64(r.n) || out.Learned.Fields[i].Weight(1) < 0.1 {
 			continue
@@ -44,7 +40,7 @@ func (out *Result) series(r *records) (warnings []string) {
 			if level == 0 || out.Cluster[l.A] != out.Cluster[l.B] {
 				continue
 			}
-			if level >= from {
+			if level >= 2 {
 				differ++
 			} else {
 				alike++
@@ -57,5 +53,5 @@ func (out *Result) series(r *records) (warnings []string) {
 	if len(columns) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("linked pairs often have two values of %s: if one entity has one, as a vintage, an issue or a size has, whole series are taken for one; say exclusive: true at it in a model, which parts records with a slip in it, too", strings.Join(columns, ", "))}
+	return []string{fmt.Sprintf("linked pairs often have two values of %s: if one entity has one of it, as a vintage or an issue has, whole series are taken for one; look at some pairs, and then say exclusive: true at that column in a model, which parts records with a slip in it, too", strings.Join(columns, ", "))}
 }

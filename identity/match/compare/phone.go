@@ -30,13 +30,20 @@ func phone(raw string) string {
 		raw = hidden.ReplaceAllStringFunc(raw, func(signs string) string { return strings.Repeat("*", utf8.RuneCountInString(signs)) })
 	}
 	raw = strings.TrimSpace(raw)
-	line, extended := withoutExtension(raw)
+	line, extended := WithoutExtension(raw)
 	number := dialled(line)
 	if extended && ofMobile(number) {
+		if american.MatchString(strings.TrimSpace(line)) {
+			return number[1:]
+		}
 		return ""
 	}
 	return number
 }
+
+// american is a number of North America with the 1 before its area, which has as many
+// digits as a mobile one of China.
+var american = regexp.MustCompile(`^1[-. (]+[0-9]{3}[-. )]+[0-9]{3}[-. ]+[0-9]{4}$`)
 
 // dialled is phone of a number without an extension.
 func dialled(raw string) string {
@@ -74,9 +81,9 @@ func dialled(raw string) string {
 // a sign that says so, or behind a mark alone, which may part the groups of a number, too.
 var extension = regexp.MustCompile(`(?i)^(.*[0-9*])[\s(]*(?:(转|轉|分机|分機|extension|ext|x|#)|[-–—‐ /(,;])[-. :(]*(?:分机|分機)?[号號]?[-. :]*[0-9]{1,6}[)\s]*$`)
 
-// withoutExtension cuts an extension off. Behind a mark alone it is one only if a
+// WithoutExtension cuts an extension off. Behind a mark alone it is one only if a
 // whole number stands before it: 312-555-0147 has none.
-func withoutExtension(raw string) (line string, cut bool) {
+func WithoutExtension(raw string) (line string, cut bool) {
 	if strings.Trim(raw, "0123456789*") == "" {
 		return raw, false
 	}

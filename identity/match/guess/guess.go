@@ -91,6 +91,11 @@ func look(t *match.Table, place int) column {
 				c.phone += w
 			}
 		}
+		if letters > 0 && digits >= 7 || digits > 14 {
+			if line, cut := compare.WithoutExtension(text); cut && dialled(line) {
+				c.phone += w
+			}
+		}
 		if letters > 0 && digits > 0 && han == 0 && letters <= 2*digits {
 			short := letters+digits <= 12 && len(fields) <= 2
 			// Numbers of companies and of cars are one word.
@@ -178,6 +183,22 @@ func isDate(text string) (day, year bool) {
 		return false, strings.Count(text, " ") <= 1
 	}
 	return len(text) >= 8 && m <= 12 && d <= 31, false
+}
+
+// dialled says that a text has as many digits as a phone, and no letter.
+func dialled(text string) bool {
+	digits, other := 0, 0
+	for _, r := range text {
+		switch {
+		case r >= '0' && r <= '9' || r == '*':
+			digits++
+		case unicode.IsLetter(r):
+			return false
+		default:
+			other++
+		}
+	}
+	return digits >= 7 && digits <= 14 && other <= 6
 }
 
 // isIP says that a text is an IP address. Four groups of two digits may be a phone.

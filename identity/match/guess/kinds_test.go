@@ -69,6 +69,11 @@ func TestKindOfAColumn(t *testing.T) {
 		"phones in pairs, with dots": {func() string {
 			return fmt.Sprintf("%d.%02d.%02d.%02d", 22+r.IntN(60), r.IntN(100), r.IntN(100), r.IntN(100))
 		}, compare.Phone},
+		"landlines, a third with 转": {share(0.33, func() string { return fmt.Sprintf("010-6%07d转%d", r.IntN(1e7), 10+r.IntN(90)) }, func() string { return fmt.Sprintf("010-6%07d", r.IntN(1e7)) }), compare.Phone},
+		"American, half with x":     {share(0.5, func() string { return fmt.Sprintf("312-555-%04d x%d", r.IntN(1e4), r.IntN(999)) }, func() string { return fmt.Sprintf("312-555-%04d", r.IntN(1e4)) }), compare.Phone},
+		"addresses with a port": {func() string {
+			return fmt.Sprintf("10.%d.%d.%d:%d", r.IntN(256), r.IntN(256), r.IntN(256), 80+r.IntN(9))
+		}, compare.Code},
 		"codes of ten":       {code(8), compare.Code},
 		"codes of companies": {code(16), compare.Code},
 		"dollars":            {func() string { return fmt.Sprintf("$%d.%02d", r.IntN(999), r.IntN(100)) }, compare.Number},
