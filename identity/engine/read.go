@@ -104,7 +104,8 @@ func (e *Engine) PlacementOf(a identity.Account) (Placement, bool) {
 
 // Customer returns the living customer that an id stands for. For an id that
 // redirects, redirect says from what to what and since when; it is nil for a
-// living one. ok is false for an id that was never given to an account.
+// living one. ok is false for an id that is no account's own; one that no customer
+// ever bore, for the account was somebody's from its birth on, leads to that customer.
 func (e *Engine) Customer(id identity.CustomerID) (customer Customer, redirect *Redirect, ok bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
