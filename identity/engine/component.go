@@ -227,3 +227,106 @@ func (e *Engine) exclusive(account uint32) (ids []identity.Identifier) {
 	}
 	return ids
 }
+
+// resolve partitions the component of an account and notes what differs. Those are left
+// who were of a customer with some of it and are not in it.
+func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) (left []uint32) {
+	if e.alone(account) {
+		seen[account] = true
+		return e.assign(b, []uint32{account}, "split")
+	}
+	numbers, c := e.component(account, &b.near)
+	for _, n := range numbers {
+		seen[n] = true
+	}
+	if len(numbers) == 1 {
+		return e.assign(b, numbers, "split")
+	}
+	p := e.rules.Partition(c)
+	for _, v := range p.Reviews {
+		if v.Reason == identity.ReviewLargest || v.Weight > 0 {
+			b.changes.Reviews = append(b.changes.Reviews, v)
+		}
+	}
+	members := make([][]uint32, len(numbers))
+	for i, first := range p.Customer {
+		members[first] = append(members[first], numbers[i])
+	}
+	types := make([][]string, len(numbers))
+	for _, l := range p.Links {
+		i, _ := slices.BinarySearchFunc(c.Accounts, l.Account, identity.Account.Compare)
+		name := string(l.Identifier.Type)
+		switch {
+		case l.Decision != "":
+			name = byDecision
+		case l.Weight > 0:
+			name = byModel
+		}
+		if first := p.Customer[i]; !slices.Contains(types[first], name) {
+			types[first] = append(types[first], name)
+		}
+	}
+	for first, m := range members {
+		if m == nil {
+			continue
+		}
+		why := "split"
+		if len(m) > 1 {
+			slices.Sort(types[first])
+			why = "merged: " + types[first][0]
+			for _, name := range types[first][1:] {
+				why += ", " + name
+			}
+		}
+		slices.Sort(m)
+		left = append(left, e.assign(b, m, why)...)
+	}
+	return left
+}
+
+// assign makes accounts, earliest-born first, one customer. Those of whom each was of
+// the same customer before have only parted from others of it: whatever holds them
+// together, that is no reason for their moving. Those are left who were of a customer
+// with one of them.
+func (e *Engine) assign(b *batch, members []uint32, why string) (left []uint32) {
+	t := &e.tables
+	left = e.leave(members)
+	leader, before := members[0], t.accounts.at(members[0]).leader
+	if !slices.ContainsFunc(members, func(n uint32) bool { return t.accounts.at(n).leader != before }) {
+		why = "split"
+	}
+	for i, n := range members {
+		a := t.accounts.at(n)
+		a.next = members[(i+1)%len(members)]
+		if a.leader == leader {
+			continue
+		}
+		name := t.name(why)
+		if int(n) < b.accounts {
+			b.moves = append(b.moves, moveRow{n, a.leader, leader, name})
+			b.moved[n] = true
+		}
+		a.leader = leader
+		t.move(n, b.sequence, name)
+	}
+	return left
+}
+
+// leave takes the rings of accounts, which are in the order of their numbers, apart, and
+// returns the others of these: they are resolved in the same turn, which makes their rings.
+func (e *Engine) leave(members []uint32) (left []uint32) {
+	t := &e.tables
+	for _, n := range members {
+		for other := t.accounts.at(n).next; other != n; {
+			a := t.accounts.at(other)
+			next := a.next
+			a.next = other
+			if _, leaves := slices.BinarySearch(members, other); !leaves {
+				left = append(left, other)
+			}
+			other = next
+		}
+		t.accounts.at(n).next = n
+	}
+	return left
+}
