@@ -174,11 +174,14 @@ type flowFigure struct {
 	// customer_360, reloads of the dictionary of moved accounts. What a refresh
 	// reads is read by the threads of queries, and is counted with the inserts:
 	// RefreshCPU of the report says how much that may be.
-	Engine  map[string]float64 `json:"engine_s_per_m"`
-	Seconds float64            `json:"seconds"`
-	Others  float64            `json:"cores_used_by_others"`
-	Bytes   float64            `json:"mean_bytes"`
-	Batches int64              `json:"batches"`
+	Engine map[string]float64 `json:"engine_s_per_m"`
+	// MergesLeft is what merging took when the flow had come to the end: it waits
+	// while events do.
+	MergesLeft float64 `json:"merges_left_s_per_m"`
+	Seconds    float64 `json:"seconds"`
+	Others     float64 `json:"cores_used_by_others"`
+	Bytes      float64 `json:"mean_bytes"`
+	Batches    int64   `json:"batches"`
 }
 
 // flowReport is the last line of --json.
@@ -399,15 +402,19 @@ func (b *flowBench) measure(ctx context.Context) (flowReport, error) {
 			return report, err
 		}
 		figure.Bytes = bytes
+		if err := b.verify(ctx, phase); err != nil {
+			return report, err
+		}
+		if figure.MergesLeft, err = b.merge(ctx); err != nil {
+			return report, err
+		}
+		figure.MergesLeft *= 1e6 / float64(b.population.size(phase))
 		switch phase {
 		case flowCold:
 			report.Cold = figure
 		case flowWarm:
 			report.Warm = figure
 		case flowPrime: // it makes the state known, and is no figure
-		}
-		if err := b.verify(ctx, phase); err != nil {
-			return report, err
 		}
 	}
 	var err error
@@ -540,6 +547,21 @@ func (b *flowBench) topics() []string {
 	return []string{b.node.topics.Orders, b.node.topics.Users, b.node.topics.Tickets}
 }
 
+// mergesBegin is how long the engine may take until it looks for what to merge.
+const mergesBegin = 15 * time.Second
+
+// merge waits until ClickHouse has merged what the flow left, and returns the
+// CPU seconds that it took.
+func (b *flowBench) merge(ctx context.Context) (float64, error) {
+	engine := b.meter.children()["clickhouse"]
+	before := threadsOf(engine)["merge"]
+	if err := pipelines.Sleep(ctx, mergesBegin); err != nil {
+		return 0, err
+	}
+	err := b.calm(ctx)
+	return (threadsOf(engine)["merge"] - before).Seconds(), err
+}
+
 // calm waits until ClickHouse merges nothing, so that a measurement does not
 // bear what the one before left.
 func (b *flowBench) calm(ctx context.Context) error {
@@ -643,6 +665,7 @@ func (r flowReport) print(out io.Writer) error {
 		}
 		fmt.Fprintln(w, "\t\t\t\t\t\t")
 	}
+	fmt.Fprintf(w, "merging afterwards, s/M\t%.2f\t%.2f\t\t\t\t\n", r.Cold.MergesLeft, r.Warm.MergesLeft)
 	table("process", func(f flowFigure) map[string]float64 { return f.Processes })
 	table("stage of oneid", func(f flowFigure) map[string]float64 { return f.Stages })
 	fmt.Fprintln(w, "floor, s/M\t\t\t\t\t\t")
