@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 const maxFetchBytes = 2 << 20
 
 const (
-	// firstRoom holds most values; a larger one makes it grow.
+	// firstRoom holds most values.
 	firstRoom = 64 << 10
 	// arenaBytes is how much memory is taken at a time, for many values.
 	arenaBytes = 1 << 20
@@ -39,10 +40,11 @@ type Fetcher struct {
 	partition int
 	keys      bool
 	conn      *kafka.Conn
-	// room is what is kept free for one value. Values lie in the arena one
-	// after the other; a full one is left to them.
-	room  int
+	// Values lie in the arena one after the other; a full one is left to them.
 	arena []byte
+	// large is where the next value is read to, and copied from, since the last
+	// one did not fit into an arena; nil otherwise.
+	large []byte
 	last  int // how many messages the last answer had
 }
 
@@ -54,30 +56,43 @@ func (c *Client) Fetcher(topic string, partition int, keys bool) *Fetcher {
 // ReadKeys says whether keys and headers are read from now on.
 func (f *Fetcher) ReadKeys(read bool) { f.keys = read }
 
-// Fetch returns up to limit messages from offset on, waiting up to wait for
+// Fetch returns up to limit messages from offset on, waiting up to most for
 // the first, and the offset that the next message of the partition will get.
 // No message is not an error. Messages are the caller's to keep, to read: many
 // values share one piece of memory. An offset that is no longer there is
 // ErrTrimmed.
-func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, wait time.Duration) ([]Fetched, int64, error) {
+func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, most time.Duration) ([]Fetched, int64, error) {
 	for {
-		messages, next, err := f.fetch(ctx, offset, limit, wait)
+		messages, next, err := f.fetch(ctx, offset, limit, most)
 		if err != nil && f.conn != nil {
 			// The connection may stand in the middle of an answer.
 			_ = f.conn.Close()
 			f.conn = nil
 		}
-		if !errors.Is(err, io.ErrShortBuffer) {
+		var full quotaError
+		switch {
+		case errors.As(err, &full):
+			if !wait(ctx.Done(), time.Duration(full)) {
+				return nil, 0, err
+			}
+		case !errors.Is(err, io.ErrShortBuffer):
 			return messages, next, err
 		}
-		f.room *= 4
 	}
 }
 
 // ErrTrimmed says that an offset was asked for which Kafka no longer keeps.
 var ErrTrimmed = errors.New("the offset is no longer in Kafka")
 
-func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, wait time.Duration) ([]Fetched, int64, error) {
+// quotaError is how long a broker has nothing for this client, whose quota is
+// used up. It says so by an answer without any topic, which kafka-go cannot read.
+type quotaError time.Duration
+
+func (e quotaError) Error() string {
+	return "the quota of this client is used up for " + time.Duration(e).String()
+}
+
+func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, most time.Duration) ([]Fetched, int64, error) {
 	fail := func(err error) ([]Fetched, int64, error) {
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			err = fmt.Errorf("%w: %w", ErrTrimmed, err)
@@ -94,13 +109,13 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, wait time.
 	conn := f.conn // f.conn may be another, or none, when the context ends late
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := f.conn.SetDeadline(time.Now().Add(wait + 20*time.Second)); err != nil {
+	if err := f.conn.SetDeadline(time.Now().Add(most + 20*time.Second)); err != nil {
 		return fail(err)
 	}
 	if _, err := f.conn.Seek(offset, kafka.SeekAbsolute|kafka.SeekDontCheck); err != nil {
 		return fail(err)
 	}
-	batch := f.conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: maxFetchBytes, MaxWait: max(wait, time.Millisecond)})
+	batch := f.conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: maxFetchBytes, MaxWait: max(most, time.Millisecond)})
 	next := batch.HighWaterMark()
 	messages := make([]Fetched, 0, min(limit, f.last))
 	defer func() { f.last = len(messages) }()
@@ -118,8 +133,12 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, wait time.
 		}
 		if err != nil {
 			_ = batch.Close()
-			if ctx.Err() != nil {
+			var code kafka.Error
+			switch pause := batch.Throttle(); {
+			case ctx.Err() != nil:
 				err = ctx.Err()
+			case pause > 0 && len(messages) == 0 && !errors.As(err, &code):
+				err = quotaError(pause)
 			}
 			return fail(err)
 		}
@@ -146,17 +165,28 @@ func (f *Fetcher) read(batch *kafka.Batch) (Fetched, error) {
 		}
 		return fetched, err
 	}
-	f.room = max(f.room, firstRoom)
-	from := len(f.arena)
-	if cap(f.arena)-from < f.room {
-		f.arena, from = make([]byte, 0, max(arenaBytes, f.room)), 0
+	if f.large == nil && cap(f.arena)-len(f.arena) < firstRoom {
+		f.arena = make([]byte, 0, arenaBytes)
 	}
-	n, err := batch.Read(f.arena[from : from+f.room])
+	from, room := len(f.arena), f.large
+	if room == nil {
+		room = f.arena[from : from+firstRoom] // a larger value takes what else is free
+	}
+	n, err := batch.Read(room)
+	if errors.Is(err, io.ErrShortBuffer) {
+		f.large = make([]byte, max(4*len(f.large), arenaBytes))
+	}
 	if err != nil {
 		return Fetched{}, err
 	}
-	f.arena = f.arena[:from+n]
-	return Fetched{Offset: batch.Offset() - 1, Value: f.arena[from : from+n : from+n]}, nil
+	if f.large == nil {
+		f.arena = f.arena[:from+n]
+		return Fetched{Offset: batch.Offset() - 1, Value: f.arena[from : from+n : from+n]}, nil
+	}
+	if n <= firstRoom { // and so are those that follow
+		f.large = nil
+	}
+	return Fetched{Offset: batch.Offset() - 1, Value: bytes.Clone(room[:n])}, nil
 }
 
 // Close ends the connection.

@@ -8,8 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"oneid/internal/crashtest"
 	"oneid/internal/embedded/broker"
@@ -101,6 +107,46 @@ func TestWhatIsPublishedIsReadInOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A large value takes no more room than it needs, and none for those that follow.
+func TestALargeValueLeavesSmallOnesSmall(t *testing.T) {
+	_, client := start(t, t.TempDir())
+	if err := client.EnsureTopics(t.Context(), []kafka.Topic{{Name: "b.orders", Partitions: 1, Replication: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	const small, size = 1000, 700
+	values := [][]byte{bytes.Repeat([]byte("L"), 3<<20), bytes.Repeat([]byte("M"), 1_100_000), []byte("one"), bytes.Repeat([]byte("N"), 400_000)}
+	for i := range small {
+		values = append(values, append(fmt.Appendf(nil, "%d ", i), make([]byte, size)...))
+	}
+	log := client.Log("b.orders", 0) // past the publisher, which makes no such messages
+	defer log.Close()
+	sum := uint64(0)
+	for _, value := range values {
+		if _, err := log.Append(t.Context(), value, nil); err != nil {
+			t.Fatal(err)
+		}
+		sum += uint64(len(value))
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	got := readAll(t, client, "b.orders", 0, 100, false)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if len(got) != len(values) {
+		t.Fatalf("read %d messages, want %d", len(got), len(values))
+	}
+	for i, m := range got {
+		if !bytes.Equal(m.Value, values[i]) {
+			t.Fatalf("message %d came with %d bytes, %.20q, want %d", i, len(m.Value), m.Value, len(values[i]))
+		}
+	}
+	if held := after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc); held > sum+8<<20 { // an arena is 1 MiB
+		t.Errorf("%d messages of %d bytes hold %d MiB", len(got), sum, held>>20)
+	}
+	runtime.KeepAlive(got)
 }
 
 func TestAppendedRecordsKeepTheirOffsetsOverARestart(t *testing.T) {
@@ -239,5 +285,87 @@ func TestFetcherEndsWithItsContext(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// While a client's quota is used up, brokers answer a fetch at once, without any
+// topic: then it is asked again when they say, and nobody hears of it.
+func TestQuotaIsUsedUp(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "b.orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	client, err := kafka.New(kafka.Config{Brokers: cluster.ListenAddrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	log := client.Log("b.orders", 0)
+	defer log.Close()
+	if _, err := log.Append(t.Context(), []byte("x"), nil); err != nil {
+		t.Fatal(err)
+	}
+	var refused atomic.Int32
+	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if refused.Add(1) > 3 {
+			return nil, nil, false
+		}
+		answer := request.ResponseKind().(*kmsg.FetchResponse)
+		answer.ThrottleMillis = 20
+		return answer, nil, true
+	})
+	f := client.Fetcher("b.orders", 0, false)
+	defer f.Close()
+	messages, next, err := f.Fetch(t.Context(), 0, 1, time.Millisecond)
+	if err != nil || next != 1 || len(messages) != 1 || string(messages[0].Value) != "x" {
+		t.Errorf("Fetch = %v, %d, %v; want the message", messages, next, err)
+	}
+	if refused.Load() != 4 {
+		t.Errorf("%d fetches, want 4", refused.Load())
+	}
+}
+
+// An append to a broker that says nothing ends with its context.
+func TestAppendEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "b.journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	client, err := kafka.New(kafka.Config{Brokers: cluster.ListenAddrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	log := client.Log("b.journal", 0)
+	defer log.Close()
+	if _, err := log.Append(t.Context(), []byte("x"), nil); err != nil {
+		t.Fatal(err)
+	}
+	frozen, thaw := make(chan struct{}), make(chan struct{})
+	freeze := sync.OnceFunc(func() { close(frozen) })
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		freeze()
+		<-thaw
+		return nil, nil, false
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := log.Append(ctx, []byte("y"), nil)
+		ended <- err
+	}()
+	<-frozen
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Append = %v, want that its context ended", err)
+	}
+	close(thaw)
+	if _, err := log.Append(t.Context(), []byte("z"), nil); err != nil {
+		t.Errorf("the next Append = %v", err)
 	}
 }

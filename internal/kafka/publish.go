@@ -165,8 +165,14 @@ func (l *Log) Append(ctx context.Context, value []byte, headers []Header) (int64
 	}
 	_ = l.conn.SetWriteDeadline(deadline)
 	_ = l.conn.SetReadDeadline(deadline)
+	conn := l.conn
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	_, _, offset, _, err := l.conn.WriteCompressedMessagesAt(compress.None.Codec(), kafka.Message{Value: value, Headers: toKafka(headers)})
 	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		err = errors.Join(fmt.Errorf("kafka: append to %s: %w", partitionName(l.topic, l.partition), err), l.conn.Close())
 		l.conn = nil
 		return 0, err

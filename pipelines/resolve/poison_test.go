@@ -64,10 +64,10 @@ func TestMemoryIsFlatUnderPoison(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	come := func(many int) {
+	few := func(n int) {
 		t.Helper()
 		var messages []kafka.Message
-		for range small {
+		for range n {
 			messages = append(messages, s.message(t, user(good)))
 			if good++; good%100 == 0 {
 				s.publish(t, messages...)
@@ -77,6 +77,10 @@ func TestMemoryIsFlatUnderPoison(t *testing.T) {
 			}
 		}
 		s.publish(t, messages...)
+	}
+	come := func(many int) {
+		t.Helper()
+		few(small / 2)
 		for no := range many {
 			if no%4 == 3 {
 				lay(value(large(good)))
@@ -86,6 +90,7 @@ func TestMemoryIsFlatUnderPoison(t *testing.T) {
 			lay(poison[no%4]())
 			bad++
 		}
+		few(small / 2) // a large one leaves nothing behind
 	}
 	// peak resolves what came, in a process of its own, and gives what it held.
 	dir := s.folder("state")
