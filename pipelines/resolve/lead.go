@@ -73,6 +73,13 @@ func (r *Resolver) claim(ctx context.Context, generation *kafka.Generation) erro
 			return fmt.Errorf("resolve: become active: %w", err)
 		}
 		err := r.journal.claim(ctx, generation.Number)
+		if err == nil {
+			// What was left from an earlier time may be below what others have
+			// committed since.
+			r.committing.Lock()
+			r.uncommitted = nil
+			r.committing.Unlock()
+		}
 		if !errors.Is(err, errJournalMoved) {
 			return err
 		}
@@ -97,6 +104,11 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 	}
 	positions, err := r.positions(ctx)
 	if err != nil {
+		return err
+	}
+	// All that the journal holds is delivered. One that was active before may have
+	// ended between that and its commit.
+	if err := r.commit(ctx, positions); err != nil {
 		return err
 	}
 	r.progress.set(positions)
