@@ -24,6 +24,8 @@ const (
 	// fetchWait is how long a fetch waits for the first new message; the
 	// broker answers at once when there is one.
 	fetchWait = 500 * time.Millisecond
+	// partitionsEvery is how often it is looked whether a topic has more partitions.
+	partitionsEvery = 2 * time.Second
 	// chunksAhead bounds what is read ahead of the batch in work; the memory
 	// bounds it too.
 	chunksAhead = 8
@@ -95,44 +97,76 @@ type batch struct {
 }
 
 // readAhead reads all partitions from their positions on, into out, until ctx
-// ends or a read fails. What it has read and not yet handed on for want of
-// memory is one answer of the broker a partition.
+// ends or a read fails; those too that a topic is given meanwhile. What it has
+// read and not yet handed on for want of memory is one answer of the broker a
+// partition.
 func readAhead(ctx context.Context, client *kafka.Client, positions map[partition]int64, room *memory, out chan<- chunk) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for p, offset := range positions {
-		group.Go(func() error {
-			fetcher := client.Fetcher(p.topic, p.number, false)
-			defer fetcher.Close()
-			var turns headerTurns
-			behind := false
-			for {
-				headers := turns.next(behind)
-				fetcher.ReadKeys(headers)
-				messages, next, err := fetcher.Fetch(ctx, offset, fetchLimit, fetchWait)
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				if err != nil {
-					return err
-				}
-				if len(messages) == 0 {
-					continue
-				}
-				offset = messages[len(messages)-1].Offset + 1
-				behind = offset < next
-				c := chunk{partition: p, messages: messages, headers: headers}
-				if err := room.take(ctx, &c); err != nil {
-					return err
-				}
-				select {
-				case out <- c:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-		})
+	read := func(p partition, offset int64) {
+		group.Go(func() error { return readOne(ctx, client, p, offset, room, out) })
 	}
+	for p, offset := range positions {
+		read(p, offset)
+	}
+	known := make(map[string]int)
+	for p := range positions {
+		known[p.topic]++
+	}
+	group.Go(func() error {
+		ticker := time.NewTicker(partitionsEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			for topic, n := range known {
+				now, err := client.Partitions(ctx, topic)
+				if err != nil {
+					continue // that Kafka is away is told by those that read
+				}
+				for ; n < now; n++ {
+					read(partition{topic, n}, 0)
+				}
+				known[topic] = n
+			}
+		}
+	})
 	return group.Wait()
+}
+
+// readOne reads one partition.
+func readOne(ctx context.Context, client *kafka.Client, p partition, offset int64, room *memory, out chan<- chunk) error {
+	fetcher := client.Fetcher(p.topic, p.number, false)
+	defer fetcher.Close()
+	var turns headerTurns
+	behind := false
+	for {
+		headers := turns.next(behind)
+		fetcher.ReadKeys(headers)
+		messages, next, err := fetcher.Fetch(ctx, offset, fetchLimit, fetchWait)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if len(messages) == 0 {
+			continue
+		}
+		offset = messages[len(messages)-1].Offset + 1
+		behind = offset < next
+		c := chunk{partition: p, messages: messages, headers: headers}
+		if err := room.take(ctx, &c); err != nil {
+			return err
+		}
+		select {
+		case out <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // cut waits for a first chunk and takes what comes within wait after it, and
