@@ -69,6 +69,10 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
+	if next[0] < j.read {
+		j.epoch = 0 // nothing more is to be written into it
+		return nil, fmt.Errorf("resolve: the journal ends at %d, and was read up to %d: %w", next[0], j.read, errAnother)
+	}
 	if first[0] > j.read && sequenceOf(first[0]) > after+1 {
 		return nil, fmt.Errorf("resolve: the journal begins at %d, the state ends at %d: %w", first[0], after, errTooOld)
 	}
@@ -99,7 +103,7 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 // errTooOld is about a state that Kafka alone cannot bring up to date.
 var errTooOld = errors.New("the state is older than what Kafka keeps: restore a newer one, or make it anew with `oneid rebuild`")
 
-// errAnother is about a state of another journal.
+// errAnother is about a state of another journal, or of more than there is of it.
 var errAnother = errors.New("they do not belong together: was the topic made anew, or an older one restored? make the state anew with `oneid rebuild`")
 
 // takesAgain says whether ranges were taken before.
