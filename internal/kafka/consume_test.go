@@ -1,13 +1,18 @@
 package kafka_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"oneid/internal/embedded/broker/brokertest"
 	"oneid/internal/kafka"
@@ -18,7 +23,12 @@ import (
 // i modulo keys.
 func reached(t *testing.T, partitions, n, keys int) (client *kafka.Client, topic string) {
 	t.Helper()
-	client, err := kafka.New(kafka.Config{Brokers: brokertest.Brokers(t)})
+	return reachedOn(t, brokertest.Brokers(t), partitions, n, keys)
+}
+
+func reachedOn(t *testing.T, brokers []string, partitions, n, keys int) (client *kafka.Client, topic string) {
+	t.Helper()
+	client, err := kafka.New(kafka.Config{Brokers: brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +167,42 @@ func TestCommittedUpToTheFirstThatIsNotDone(t *testing.T) {
 		if got := second.of(fmt.Sprint(i)); got != want {
 			t.Errorf("message %d came to the second member %d times, want %d", i, got, want)
 		}
+	}
+}
+
+// What was committed lies below what Kafka still keeps, after a member was away for
+// long: it goes on with the first message that is there, and says so.
+func TestCommittedIsNoLongerThere(t *testing.T) {
+	t.Parallel()
+	brokers := brokertest.Brokers(t)
+	client, topic := reachedOn(t, brokers, 1, 10, 0)
+	var log bytes.Buffer
+	s := kafka.Subscription{Group: topic, Topic: topic, Log: slog.New(slog.NewTextHandler(&log, nil))} // it locks, and is read once Consume has ended
+	if err := client.Commit(t.Context(), topic, kafka.Position{topic: {3}}); err != nil {
+		t.Fatal(err)
+	}
+	partition := kmsg.NewDeleteRecordsRequestTopicPartition()
+	partition.Offset = 6
+	of := kmsg.NewDeleteRecordsRequestTopic()
+	of.Topic, of.Partitions = topic, append(of.Partitions, partition)
+	request := kmsg.NewPtrDeleteRecordsRequest()
+	request.Topics = append(request.Topics, of)
+	ask(t, brokers[0], request)
+	var got tally
+	stop := consuming(t, client, s, func(_ context.Context, m kafka.Received) error {
+		if m.Begin != 6 {
+			t.Errorf("message %d says that the member began at %d, want 6", m.Offset, m.Begin)
+		}
+		got.add(m)
+		return nil
+	})
+	eventually(t, "the rest is done", func() bool { return got.distinct() == 4 })
+	stop()
+	if at := committed(t, client, topic, topic)[0]; at != 10 {
+		t.Errorf("in the end the group stands at %d, want 10", at)
+	}
+	if n := strings.Count(log.String(), "no longer in Kafka"); n != 1 {
+		t.Errorf("the log says %d times that messages are gone, want once:\n%s", n, log.String())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"testing"
@@ -168,6 +169,26 @@ func dieJoining(t *testing.T, broker string, standing kafka.Standing) {
 		t.Fatal(err)
 	}
 	if err := connection.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask sends a request of version 0 and waits for its answer.
+func ask(t *testing.T, broker string, request kmsg.Request) {
+	t.Helper()
+	connection, err := net.Dial("tcp", broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	if _, err := connection.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1)); err != nil {
+		t.Fatal(err)
+	}
+	var size [4]byte
+	if _, err := io.ReadFull(connection, size[:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, connection, int64(binary.BigEndian.Uint32(size[:]))); err != nil {
 		t.Fatal(err)
 	}
 }
