@@ -22,6 +22,8 @@ const (
 	firstRoom = 64 << 10
 	// arenaBytes is how much memory is taken at a time, for many values.
 	arenaBytes = 1 << 20
+	// quotaWait is how long a fetch waits for its quota without a word.
+	quotaWait = time.Minute
 )
 
 // Fetched is a message that was read.
@@ -60,9 +62,10 @@ func (f *Fetcher) ReadKeys(read bool) { f.keys = read }
 // the first, and the offset that the next message of the partition will get.
 // No message is not an error. Messages are the caller's to keep, to read: many
 // values share one piece of memory. An offset that is no longer there is
-// ErrTrimmed.
+// ErrTrimmed. A quota that is used up is waited for; one that stays so for
+// more than quotaWait is an error that IsAway.
 func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, most time.Duration) ([]Fetched, int64, error) {
-	for {
+	for waited := time.Duration(0); ; {
 		messages, next, err := f.fetch(ctx, offset, limit, most)
 		if err != nil && f.conn != nil {
 			// The connection may stand in the middle of an answer.
@@ -72,7 +75,8 @@ func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, most time.
 		var full quotaError
 		switch {
 		case errors.As(err, &full):
-			if !wait(ctx.Done(), time.Duration(full)) {
+			waited += time.Duration(full)
+			if waited > quotaWait || !wait(ctx.Done(), time.Duration(full)) {
 				return nil, 0, err
 			}
 		case !errors.Is(err, io.ErrShortBuffer):

@@ -314,7 +314,7 @@ func IsAway(err error) bool {
 		return false
 	case errors.As(err, &code): // first: a code is a net.Error too, whatever it says
 		return code.Temporary() || code.Timeout() || slices.Contains([]kafka.Error{kafka.Unknown, kafka.BrokerNotAvailable, kafka.RebalanceInProgress}, code)
-	case errors.As(err, &network):
+	case errors.As(err, &network) || errors.As(err, new(quotaError)):
 		return true
 	}
 	// With no progress kafka-go says that a connection gave the answer to another

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -289,7 +290,7 @@ func TestFetcherEndsWithItsContext(t *testing.T) {
 }
 
 // While a client's quota is used up, brokers answer a fetch at once, without any
-// topic: then it is asked again when they say, and nobody hears of it.
+// topic: then it is asked again when they say, and nobody hears of it but who waits for long.
 func TestQuotaIsUsedUp(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "b.orders"))
@@ -310,11 +311,14 @@ func TestQuotaIsUsedUp(t *testing.T) {
 	var refused atomic.Int32
 	cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		if refused.Add(1) > 3 {
+		if refused.Add(1) == 4 {
 			return nil, nil, false
 		}
 		answer := request.ResponseKind().(*kmsg.FetchResponse)
 		answer.ThrottleMillis = 20
+		if refused.Load() > 4 {
+			answer.ThrottleMillis = 61_000
+		}
 		return answer, nil, true
 	})
 	f := client.Fetcher("b.orders", 0, false)
@@ -325,6 +329,9 @@ func TestQuotaIsUsedUp(t *testing.T) {
 	}
 	if refused.Load() != 4 {
 		t.Errorf("%d fetches, want 4", refused.Load())
+	}
+	if _, _, err := f.Fetch(t.Context(), 0, 1, time.Millisecond); !kafka.IsAway(err) || !strings.Contains(err.Error(), "quota") {
+		t.Errorf("a quota that stays used up gave %v, want that it is away", err)
 	}
 }
 
