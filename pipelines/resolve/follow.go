@@ -70,8 +70,11 @@ func (r *Resolver) follow(ctx context.Context) error {
 		}
 		r.journal.delivered = after
 	}
-	epoch := r.journal.epoch
+	epoch, partial := r.journal.epoch, r.journal.partial
 	records, err := r.journal.catchUp(ctx, after)
+	if r.journal.partial && !partial {
+		r.Log.Error("the journal has lost its beginning: have its topic keep all records (retention.ms=-1)", "topic", r.Topics.Journal)
+	}
 	r.ahead = append(r.ahead, records...)
 	if err != nil {
 		return err

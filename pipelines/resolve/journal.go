@@ -39,8 +39,10 @@ type journal struct {
 	highest uint64
 	// read is the offset up to which the journal was read, or written by us.
 	read int64
-	// positions are the next offsets behind all valid records.
+	// positions are the next offsets behind all valid records; partial says that
+	// those are not all that were written, for the journal has lost its beginning.
 	positions map[partition]int64
+	partial   bool
 	// delivered is the sequence up to which all is delivered, as far as the
 	// journal, or this process, knows.
 	delivered uint64
@@ -76,6 +78,7 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 	if first[0] > j.read && sequenceOf(first[0]) > after+1 {
 		return nil, fmt.Errorf("resolve: the journal begins at %d, the state ends at %d: %w", first[0], after, errTooOld)
 	}
+	j.partial = j.partial || j.read == 0 && first[0] > 0
 	var records []record
 	err = j.client.ReadRange(ctx, j.topic, 0, max(j.read, first[0]), next[0], false, func(m kafka.Fetched) error {
 		var written events.JournalRecord

@@ -160,14 +160,24 @@ func (r *Resolver) prepare(ctx context.Context, chunks <-chan chunk, idle <-chan
 }
 
 // positions are where each partition is read on: behind what the journal
-// holds, or at the first message that Kafka still has.
+// holds, or at the first message that Kafka still has. Of a journal that has lost
+// its beginning the group knows the rest.
 func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
 	first, _, err := ends(ctx, r.Kafka, r.Topics.Resolved())
 	if err != nil {
 		return nil, err
 	}
+	var committed kafka.Position
+	if r.journal.partial {
+		if committed, err = r.Kafka.Committed(ctx, pipelines.ResolverGroup(r.Brand), r.Topics.Resolved()); err != nil {
+			return nil, err
+		}
+	}
 	for p, offset := range first {
 		taken, known := r.journal.positions[p]
+		if offsets := committed[p.topic]; !known && p.number < len(offsets) {
+			taken = offsets[p.number]
+		}
 		if known && taken < offset {
 			r.Log.Error("messages left Kafka before they were resolved; replay them from their source",
 				"topic", p.topic, "partition", p.number, "messages", offset-taken)

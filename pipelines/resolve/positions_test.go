@@ -1,12 +1,16 @@
 package resolve
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,12 +43,7 @@ func TestWhatTheLastOneCouldNotCommit(t *testing.T) {
 	t.Cleanup(cluster.Close)
 	f, work := newFlowOn(t, &flow{brokers: cluster.ListenAddrs()}, 1), newLedger()
 	f.publish(t, f.message(t, user(0)), f.message(t, user(1)))
-	refusal := cluster.Fault(kfake.Fault{
-		Keys: []kmsg.Key{kmsg.OffsetCommit}, Count: -1, Err: kerr.RebalanceInProgress,
-		When: func(r kmsg.Request) bool { // a claim is let through
-			return slices.ContainsFunc(r.(*kmsg.OffsetCommitRequest).Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic != f.topics.Journal })
-		},
-	})
+	refusal := f.refuseCommits(cluster)
 	if err := run(t, f.resolver(work)); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +58,56 @@ func TestWhatTheLastOneCouldNotCommit(t *testing.T) {
 		t.Errorf("the group stands at %d, want 2", got[0])
 	}
 	work.wantAllOnce(t, 2)
+}
+
+// What could not be committed while members came or went is committed when they
+// have, by one that stays active and has nothing new to deliver.
+func TestCommittedOnceTheMembersHaveJoined(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	f, work := newFlowOn(t, &flow{brokers: cluster.ListenAddrs()}, 1), newLedger()
+	f.publish(t, f.message(t, user(0)), f.message(t, user(1)))
+	refusal := f.refuseCommits(cluster)
+	ctx, cancel := context.WithCancel(t.Context())
+	var members sync.WaitGroup
+	defer members.Wait()
+	defer cancel()
+	start := func(r *Resolver) {
+		members.Go(func() {
+			if err := r.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	active := f.resolver(work)
+	start(active)
+	if err := active.CaughtUp(ctx); err != nil {
+		t.Fatal(err)
+	}
+	refusal.Remove()
+	start(f.resolver(newLedger()))
+	for deadline := time.Now().Add(5 * time.Minute); f.committedUsers(t)[0] != 2; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the group stands at %d, want 2", f.committedUsers(t)[0])
+		}
+	}
+	if !active.Active() {
+		t.Error("another is active")
+	}
+}
+
+// refuseCommits has the group's commits refused, but for claims.
+func (f *flow) refuseCommits(cluster *kfake.Cluster) *kfake.FaultHandle {
+	return cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.OffsetCommit}, Count: -1, Err: kerr.RebalanceInProgress,
+		When: func(r kmsg.Request) bool {
+			return slices.ContainsFunc(r.(*kmsg.OffsetCommitRequest).Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic != f.topics.Journal })
+		},
+	})
 }
 
 // One that becomes active again does not commit what it could not commit before
@@ -152,6 +201,41 @@ func TestPartitionsAreAdded(t *testing.T) {
 	work.wantAllOnce(t, 3)
 	if got := f.committedUsers(t); len(got) != 4 || got[2] != 1 || got[3] != 1 {
 		t.Errorf("the group stands at %v, want 1 in each of the new partitions", got)
+	}
+}
+
+// A topic that somebody made for the journal may not keep all of it. What it has
+// forgotten to have taken is not taken again.
+func TestAJournalThatLostItsBeginning(t *testing.T) {
+	t.Parallel()
+	f, work := newFlow(t), newLedger()
+	for no := range 8 { // they come into both partitions
+		f.publish(t, f.message(t, user(no)))
+	}
+	if err := run(t, f.resolver(work)); err != nil {
+		t.Fatal(err)
+	}
+	_, next, err := f.client.Ends(t.Context(), f.topics.Journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := kmsg.NewDeleteRecordsRequestTopicPartition()
+	part.Offset = next[0] - 1 // all batches
+	of := kmsg.NewDeleteRecordsRequestTopic()
+	of.Topic, of.Partitions = f.topics.Journal, append(of.Partitions, part)
+	request := kmsg.NewPtrDeleteRecordsRequest()
+	request.Topics = append(request.Topics, of)
+	ask(t, f.brokers[0], request)
+	f.publish(t, f.message(t, user(8)))
+	r := f.resolver(work)
+	var log bytes.Buffer
+	r.Log = slog.New(slog.NewTextHandler(&log, nil)) // it locks, and is read once Run has ended
+	if err := run(t, r); err != nil {
+		t.Fatal(err)
+	}
+	work.wantAllOnce(t, 9)
+	if n := strings.Count(log.String(), "lost its beginning"); n != 1 {
+		t.Errorf("the log says %d times that records are gone, want once:\n%s", n, log.String())
 	}
 }
 

@@ -36,14 +36,16 @@ type ledger struct {
 	pending   map[uint64]bool
 	rows      map[uint64][][]byte // by sequence
 	decisions int
-	changed   int // inserts whose rows differ from those of their token
-	away      int // how many inserts still fail
-	stale     int // how many refreshes still fail
+	tried     map[uint64]bool // what was to be inserted, by sequence
+	untold    int             // inserts that came again, and did not say so
+	changed   int             // inserts whose rows differ from those of their token
+	away      int             // how many inserts still fail
+	stale     int             // how many refreshes still fail
 	refreshed int
 }
 
 func newLedger() *ledger {
-	return &ledger{pending: map[uint64]bool{}, rows: map[uint64][][]byte{}}
+	return &ledger{pending: map[uint64]bool{}, rows: map[uint64][][]byte{}, tried: map[uint64]bool{}}
 }
 
 func (l *ledger) Sequence(context.Context) (uint64, error) {
@@ -80,6 +82,10 @@ func (l *ledger) Apply(_ context.Context, b *Batch) error {
 func (l *ledger) Insert(_ context.Context, b *Batch) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.tried[b.Sequence] && !b.Again {
+		l.untold++
+	}
+	l.tried[b.Sequence] = true
 	if l.away > 0 {
 		l.away--
 		return 0, errAway
@@ -269,6 +275,9 @@ func (l *ledger) wantAllOnce(t *testing.T, n int) {
 	}
 	if l.changed != 0 {
 		t.Errorf("%d repeated inserts had other rows than the first: their token would hide that", l.changed)
+	}
+	if l.untold != 0 {
+		t.Errorf("%d repeated inserts did not say that they were: what ClickHouse took and lost would stay lost", l.untold)
 	}
 	if !slices.IsSorted(l.applied) || len(slices.Compact(slices.Clone(l.applied))) != len(l.applied) {
 		t.Errorf("batches were applied as %v, want each once and ascending", l.applied)
