@@ -346,7 +346,7 @@ func (l letterbox) Publish(topic string, messages ...*message.Message) error {
 	for _, m := range messages {
 		origin, _ := pubsub.OriginOf(m.Context())
 		place := fmt.Sprintf("%s/%d@%d", origin.Topic, origin.Partition, origin.Offset)
-		to, key, value := l.of[message.HandlerNameFromCtx(m.Context())], m.Metadata.Get(pubsub.KeyMetadata), []byte(m.Payload)
+		to, key, value := l.of[message.HandlerNameFromCtx(m.Context())], string(events.LetterKey([]byte(m.Metadata.Get(pubsub.KeyMetadata)))), []byte(m.Payload)
 		letter := &events.DeadLetter{
 			LetterId: events.DeliveryLetter(to.webhook, place), Stream: to.stream, Reason: events.ReasonDeliver,
 			Detail: m.Metadata.Get("reason_poisoned"), Origin: place, Attempts: 1, FirstSeenMs: time.Now().UnixMilli(),

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -300,13 +301,16 @@ func TestWhatIsRefusedBecomesADeadLetter(t *testing.T) {
 	for _, id := range []string{"refused", "failing", "good"} {
 		r.say(t, "tmall/flagship/"+id, 1)
 	}
-	if err := r.publisher.Publish(t.Context(), []kafka.Message{{Topic: r.topics.Identity, Key: []byte("garbage"), Value: []byte("\xff\xff")}}); err != nil {
+	if err := r.publisher.Publish(t.Context(), []kafka.Message{
+		{Topic: r.topics.Identity, Key: []byte("garbage"), Value: []byte("\xff\xff")},
+		{Topic: r.topics.Identity, Key: bytes.Repeat([]byte("k"), 921_500), Value: []byte("\xff")}, // beside it there is room for nothing
+	}); err != nil {
 		t.Fatal(err)
 	}
 	stop := r.deliver(t, Webhook{Name: "desk", URL: desk.URL, Secret: secret})
 	eventually(t, "the others go on", func() bool { return desk.last("tmall/flagship/good") == 1 })
 	letters := map[string]*events.DeadLetter{}
-	eventually(t, "there are three letters", func() bool {
+	eventually(t, "there are four letters", func() bool {
 		clear(letters)
 		err := r.client.ReadAll(t.Context(), r.topics.DeadLetter, func(_ int, m kafka.Fetched) error {
 			letter := new(events.DeadLetter)
@@ -319,7 +323,7 @@ func TestWhatIsRefusedBecomesADeadLetter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(letters) == 3
+		return len(letters) == 4
 	})
 	stop()
 	if tries["tmall/flagship/failing"] != 3 {
@@ -334,8 +338,10 @@ func TestWhatIsRefusedBecomesADeadLetter(t *testing.T) {
 	if letter.GetReason() != events.ReasonDeliver || letter.GetPlatform() != "tmall" || letter.GetShop() != "flagship" || !strings.HasPrefix(letter.GetOrigin(), r.topics.Identity+"/") || !strings.Contains(letter.GetDetail(), "webhook desk") {
 		t.Errorf("the letter is %v", letter)
 	}
-	if got := letters["garbage"].GetReason(); got != events.ReasonDeliver {
-		t.Errorf("what is no change has the reason %q", got)
+	for _, key := range []string{"garbage", ""} {
+		if got := letters[key].GetReason(); got != events.ReasonDeliver {
+			t.Errorf("what is no change has the reason %q", got)
+		}
 	}
 }
 

@@ -126,7 +126,7 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) 
 			h := e.GetHeader()
 			out.letters = append(out.letters, letter{c.partition, m.Offset, m.Value, reason, cause, h.GetPlatform(), h.GetShop(), h.GetStream()})
 		}
-		if err := events.Storable(e); err != nil {
+		if err := errors.Join(events.Storable(e), hollow(e, len(m.Value))); err != nil {
 			refuse(events.ReasonStore, err)
 			continue
 		}
@@ -143,10 +143,27 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) 
 	}
 }
 
+// What an event holds many of takes some 200 bytes of memory each, however little
+// of it is on the wire, and the memory of a batch is weighed by its bytes. So
+// thousands of them in no more room than this are no order.
+const (
+	manyItems = 1000
+	itemBytes = 16
+)
+
+// hollow refuses an event that is mostly empty items.
+func hollow(e *events.Event, size int) error {
+	n := len(e.GetOrder().GetItems()) + len(e.GetHeader().GetPerson().GetSightings())
+	if n > manyItems && n*itemBytes > size {
+		return errors.New("resolve: the event has thousands of items, and nothing in them")
+	}
+	return nil
+}
+
 // deadLetters makes the messages of what could not be read. A letter's id is
 // its place in Kafka, so that a batch that is taken again repeats it and does
-// not double it. Its key is fetched again, once a partition: the bulk flow
-// reads values alone.
+// not double it. Its key and how often it was tried are fetched again, once a
+// partition: the bulk flow reads values alone.
 func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, error) {
 	of := make(map[partition][]letter)
 	for _, l := range b.letters {
@@ -154,7 +171,7 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 	}
 	var out []kafka.Message
 	for p, letters := range of {
-		keys := make(map[int64][]byte, len(letters))
+		keys, attempts := make(map[int64][]byte, len(letters)), make(map[int64]uint32)
 		for _, l := range letters {
 			keys[l.offset] = nil
 		}
@@ -162,7 +179,7 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 		first, next := letters[0].offset, letters[len(letters)-1].offset+1
 		err := r.Kafka.ReadRange(ctx, p.topic, p.number, first, next, true, func(m kafka.Fetched) error {
 			if _, ok := keys[m.Offset]; ok {
-				keys[m.Offset] = m.Key
+				keys[m.Offset], attempts[m.Offset] = events.LetterKey(m.Key), attemptsOf(m.Headers)
 			}
 			return nil
 		})
@@ -173,7 +190,7 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 			place := l.topic + "/" + strconv.Itoa(l.number) + "@" + strconv.FormatInt(l.offset, 10)
 			parts, err := events.Letters(&events.DeadLetter{
 				LetterId: place, Platform: l.platform, Shop: l.shop, Stream: l.stream,
-				Reason: l.reason, Detail: l.cause.Error(), Origin: place, Attempts: 1, FirstSeenMs: b.Written.UnixMilli(),
+				Reason: l.reason, Detail: l.cause.Error(), Origin: place, Attempts: max(attempts[l.offset], 1), FirstSeenMs: b.Written.UnixMilli(),
 			}, l.value, r.Keys)
 			if err != nil {
 				return nil, fmt.Errorf("resolve: make the dead letter of %s: %w", place, err)
@@ -185,4 +202,16 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 		}
 	}
 	return out, nil
+}
+
+// attemptsOf is how often a message was tried that a replay has put into its
+// topic; 0 of others.
+func attemptsOf(headers []kafka.Header) uint32 {
+	for _, h := range headers {
+		if h.Key == events.AttemptsHeader {
+			n, _ := strconv.ParseUint(string(h.Value), 10, 32) // what is no number tells of none
+			return uint32(n)
+		}
+	}
+	return 0
 }

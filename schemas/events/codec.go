@@ -154,10 +154,22 @@ func wasFloat(id string) bool {
 // ClickHouse's times hold.
 var latest = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 
-// Storable refuses an event that no table can hold: a version of a time after
-// 2199, a spend whose day is none. Its error repeats no value.
+// maxName is how many bytes the name of a platform, a shop, an account or an
+// entity may have. What is told of an account repeats its name, and has to fit
+// into a message.
+const maxName = 1000
+
+// Storable refuses an event that no table can hold, or of whose account nothing
+// could be told: a version of a time after 2199, a spend whose day is none, a
+// name of more than 1,000 bytes. Its error repeats no value.
 func Storable(e *Event) error {
-	v := e.GetHeader().GetVersion()
+	h := e.GetHeader()
+	for _, name := range []string{h.GetPlatform(), h.GetShop(), h.GetAccount(), h.GetEntityId()} {
+		if len(name) > maxName {
+			return errors.New("events: the name of the platform, the shop, the account or the entity has more than 1000 bytes")
+		}
+	}
+	v := h.GetVersion()
 	if v.GetModifiedMs() >= latest || v.GetObservedMs() >= latest {
 		return errors.New("events: the version names a time after the year 2199")
 	}

@@ -64,8 +64,25 @@ const MaxMessage = 900 << 10
 // with all that is said of the letter, well below MaxMessage.
 const letterPart = 512 << 10
 
-// maxDetail bounds the texts of a letter: an error may be a long one.
+// maxDetail bounds the texts of a letter: an error may be a long one, and what a
+// message calls its shop may be anything.
 const maxDetail = 2000
+
+// maxLetterKey bounds the key of a letter.
+const maxLetterKey = 64 << 10
+
+// AttemptsHeader is the header of a message that was put into its topic again by a
+// replay: how often it was tried with that, should it be refused once more.
+const AttemptsHeader = "ce_attempts"
+
+// LetterKey is the key of a letter's messages, as it is of what the letter is
+// about. One that leaves no room in a message for anything else is left out.
+func LetterKey(key []byte) []byte {
+	if len(key) > maxLetterKey {
+		return nil
+	}
+	return key
+}
 
 // pushOrigin begins the origin of a letter of a push.
 const pushOrigin = "a push"
@@ -104,9 +121,8 @@ func Letters(l *DeadLetter, raw []byte, s Sealer) ([]Wire, error) {
 	}
 	// An error may repeat the bytes of a file's name, in any encoding.
 	for _, text := range []*string{&l.Platform, &l.Shop, &l.Stream, &l.Detail, &l.Origin} {
-		*text = strings.ToValidUTF8(*text, "\uFFFD")
+		*text = Cut(strings.ToValidUTF8(*text, "\uFFFD"), maxDetail)
 	}
-	l.Detail = Cut(l.GetDetail(), maxDetail)
 	l.Parts = uint32(max(1, (len(raw)+letterPart-1)/letterPart)) // bytes in memory: not that many
 	values := make([]Wire, 0, l.GetParts())
 	for part := range l.GetParts() {
