@@ -293,6 +293,10 @@ func (c *Client) Committed(ctx context.Context, group string, topics []string) (
 	if err != nil {
 		return nil, fmt.Errorf("kafka: ask for the offsets of %s: %w", group, err)
 	}
+	// Of the group as a whole: its coordinator is on the way. One that never committed may be unknown.
+	if response.Error != nil && !errors.Is(response.Error, kafka.GroupIdNotFound) {
+		return nil, fmt.Errorf("kafka: ask for the offsets of %s: %w", group, response.Error)
+	}
 	for topic, partitions := range response.Topics {
 		for _, p := range partitions {
 			if p.Error != nil {

@@ -22,16 +22,16 @@ func (r *Resolver) turn(ctx context.Context, wait *pipelines.Backoff) error {
 		case generation != nil && generation.Active:
 			return r.lead(ctx, generation, wait)
 		case generation != nil:
-			r.goes(pipelines.Standby)
 			r.refusedSince = time.Time{}
+			if time.Since(seen) >= time.Second {
+				if err := r.seeDelivered(ctx); err != nil {
+					return err
+				}
+				seen = time.Now()
+			}
+			// Not before all of a turn has worked: what fails again is no change.
+			r.goes(pipelines.Standby)
 			wait.Reset()
-			if time.Since(seen) < time.Second {
-				break
-			}
-			seen = time.Now()
-			if err := r.seeDelivered(ctx); err != nil {
-				return err
-			}
 		case fault != nil:
 			return fault
 		}

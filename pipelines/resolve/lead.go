@@ -92,6 +92,15 @@ func (r *Resolver) claim(ctx context.Context, generation *kafka.Generation) erro
 
 // work delivers what is not delivered, and then whatever comes.
 func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipelines.Backoff) error {
+	well := func() {
+		wait.Reset()
+		r.goes(pipelines.Working)
+	}
+	// One that waits for a store is well again once a batch has gone all the way,
+	// or there is none: that a part of the way works says nothing, and said at each
+	// attempt it would fill the log.
+	before, _, _ := r.health.Get()
+	proven := before != pipelines.Waiting
 	for len(r.ahead) > 0 {
 		again, err := readAgain(ctx, r.Kafka, r.ahead[0], r.Topics.Resolved())
 		if err != nil {
@@ -101,6 +110,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], d, true) }); err != nil {
 			return err
 		}
+		proven = true
 	}
 	positions, err := r.positions(ctx)
 	if err != nil {
@@ -112,21 +122,27 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		return err
 	}
 	r.progress.set(positions)
-	wait.Reset()
-	r.goes(pipelines.Working)
+	if proven {
+		well()
+	}
 
-	chunks, room := make(chan chunk, chunksAhead), newMemory(r.Memory)
+	chunks, room, nothing := make(chan chunk, chunksAhead), newMemory(r.Memory), make(chan struct{})
 	r.memory.Store(room)
-	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, room, chunks) })
+	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, room, chunks, nothing) })
 	next, idle := make(chan decoded), make(chan struct{}, 1)
 	group.Go(func() error { return r.prepare(ctx, chunks, idle, next) })
 	for {
 		idle <- struct{}{}
 		var d decoded
-		select {
-		case d = <-next:
-		case <-ctx.Done():
-			return ctx.Err()
+		for d.read == nil {
+			select {
+			case d = <-next:
+			case <-nothing:
+				nothing = nil
+				well()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 		select {
 		case <-idle: // a full batch does not ask
@@ -135,6 +151,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.take(ctx, d) }); err != nil {
 			return err
 		}
+		well()
 		r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory/3)
 		room.give(d.batch)
 	}
@@ -190,9 +207,11 @@ func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
 // take writes a batch into the journal, and then takes it the whole way.
 func (r *Resolver) take(ctx context.Context, d decoded) error {
 	var taken record
-	if err := r.stage(ctx, stageJournal, func(ctx context.Context) (err error) {
-		taken, err = r.journal.append(ctx, d.ranges())
-		return err
+	if err := r.stage(ctx, stageJournal, func(ctx context.Context) error {
+		return r.step("write down batch", sequenceOf(r.journal.read), func() (err error) {
+			taken, err = r.journal.append(ctx, d.ranges())
+			return err
+		})
 	}); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -99,14 +100,21 @@ type batch struct {
 // readAhead reads all partitions from their positions on, into out, until ctx
 // ends or a read fails; those too that a topic is given meanwhile. What it has
 // read and not yet handed on for want of memory is one answer of the broker a
-// partition.
-func readAhead(ctx context.Context, client *kafka.Client, positions map[partition]int64, room *memory, out chan<- chunk) error {
+// partition. It closes nothing once each of the positions' partitions has answered
+// that it holds nothing more.
+func readAhead(ctx context.Context, client *kafka.Client, positions map[partition]int64, room *memory, out chan<- chunk, nothing chan<- struct{}) error {
 	group, ctx := errgroup.WithContext(ctx)
-	read := func(p partition, offset int64) {
-		group.Go(func() error { return readOne(ctx, client, p, offset, room, out) })
+	read := func(p partition, offset int64, atEnd func()) {
+		group.Go(func() error { return readOne(ctx, client, p, offset, room, out, atEnd) })
 	}
+	var unread atomic.Int64
+	unread.Store(int64(len(positions)))
 	for p, offset := range positions {
-		read(p, offset)
+		read(p, offset, func() {
+			if unread.Add(-1) == 0 {
+				close(nothing)
+			}
+		})
 	}
 	known := make(map[string]int)
 	for p := range positions {
@@ -127,7 +135,7 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 					continue // that Kafka is away is told by those that read
 				}
 				for ; n < now; n++ {
-					read(partition{topic, n}, 0)
+					read(partition{topic, n}, 0, func() {})
 				}
 				known[topic] = n
 			}
@@ -136,8 +144,9 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 	return group.Wait()
 }
 
-// readOne reads one partition.
-func readOne(ctx context.Context, client *kafka.Client, p partition, offset int64, room *memory, out chan<- chunk) error {
+// readOne reads one partition, and calls atEnd the first time that it holds nothing more.
+func readOne(ctx context.Context, client *kafka.Client, p partition, offset int64, room *memory, out chan<- chunk, atEnd func()) error {
+	atEnd = sync.OnceFunc(atEnd)
 	fetcher := client.Fetcher(p.topic, p.number, false)
 	defer fetcher.Close()
 	var turns headerTurns
@@ -153,6 +162,7 @@ func readOne(ctx context.Context, client *kafka.Client, p partition, offset int6
 			return err
 		}
 		if len(messages) == 0 {
+			atEnd()
 			continue
 		}
 		offset = messages[len(messages)-1].Offset + 1
