@@ -15,6 +15,23 @@ import (
 // passing are the error codes of a server that is busy, starting, full or cut
 // off: the same statement may succeed later.
 var passing = map[int32]string{
+	// Of its disk and its memory. A full disk is found by who reserves room, or
+	// only by who writes.
+	74:   "it cannot read a file",
+	75:   "it cannot write a file",
+	76:   "it cannot open a file",
+	173:  "not enough memory",
+	439:  "it cannot start a thread",
+	499:  "its object store failed",
+	1001: "its system failed", // the file system says so of a folder that it has no room for
+	// Of the way to it: what came to it was cut off.
+	32:  "what was sent ended too soon",
+	33:  "what was sent ended too soon",
+	95:  "it cannot read from the network",
+	96:  "it cannot write to the network",
+	198: "a name could not be looked up",
+	279: "no other server could be reached",
+	473: "it would have waited for itself",
 	159: "it took too long",
 	202: "too many queries at once",
 	203: "no free connection",
@@ -64,7 +81,7 @@ func (e *Error) Code() string {
 func (e *Error) Hint() string {
 	switch e.Code() {
 	case "clickhouse_unavailable":
-		if e.Exception == 243 {
+		if e.Exception == 243 || e.Exception == 75 || e.Exception == 1001 {
 			return "make room on ClickHouse's disk"
 		}
 		if e.Exception == 241 {
@@ -111,7 +128,7 @@ func IsUnavailable(err error) bool {
 	}
 	var answer *driver.HTTPError
 	if errors.As(err, &answer) {
-		return answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests
+		return answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout
 	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) ||
