@@ -226,7 +226,7 @@ func (l lettersMeant) print(report deadletter.Report) error {
 		}
 	} else {
 		for _, failure := range report.Failures {
-			fmt.Fprintf(os.Stderr, "kept: %s: %s\n", failure.ID, failure.Detail)
+			fmt.Fprintf(os.Stderr, "kept: %s: %s\n", oneLine(failure.ID), oneLine(failure.Detail))
 		}
 		fmt.Printf("%d replayed, %d dropped, %d kept\n", report.Replayed, report.Dropped, report.Kept)
 	}
@@ -253,7 +253,7 @@ type deadletterReplayCmd struct {
 
 // Help shows below the usage.
 func (deadletterReplayCmd) Help() string {
-	return "A record is mapped again by today's mapping, a message of a topic is decoded again by today's program and keys, and what comes of it goes into the flow. What a webhook refused is told to it again, a push is read from its platform again, a row that ClickHouse refused is inserted again. What succeeds is closed; what fails is kept, with one attempt more. Repeating a replay changes nothing.\n\nExit code: 0 all were replayed, 3 some were kept, 1 failed."
+	return "A record is mapped again by today's mapping, a message of a topic is decoded again by today's program and keys, and what comes of it goes into the flow. What a webhook refused is told to it again, a push is read from its platform again, a row that ClickHouse refused is inserted again. What succeeds is closed; what fails is kept, with one attempt more; what the flow refuses again is a new letter that counts the attempts of the old one. Repeating a replay changes nothing.\n\nExit code: 0 all were replayed, 3 some were kept, 1 failed."
 }
 
 // Run replays letters.
@@ -280,10 +280,17 @@ func (c deadletterReplayCmd) Run(ctx context.Context, f folder) (err error) {
 		if err := n.settleLetters(ctx); err != nil {
 			return err
 		}
+		_, ends, err := n.kafka.Ends(ctx, n.topics.DeadLetter)
+		if err != nil {
+			return err
+		}
 		if report, err = desk.Replay(ctx, filter); err != nil {
 			return err
 		}
-		return n.settle(ctx)
+		if err := n.settle(ctx); err != nil {
+			return err
+		}
+		return desk.CameBack(ctx, &report, ends[0])
 	})
 	if err != nil {
 		return err

@@ -313,7 +313,7 @@ func (d *Desk) again(ctx context.Context, o opened) ([]kafka.Message, error) {
 	if o.err != nil {
 		return nil, o.err
 	}
-	if o.message.GetStream() == events.StreamRows && o.message.GetReason() == events.ReasonStore {
+	if isRow(o) {
 		return nil, d.insertAgain(ctx, o)
 	}
 	if stream, id, push := events.PushOf(o.Origin); push && o.message.GetReason() == events.ReasonRead {
@@ -428,6 +428,7 @@ func (d *Desk) decodeAgain(o opened) ([]kafka.Message, error) {
 		}
 		message = kafka.MessageOf(events.Wire{Topic: message.Topic, Key: o.key, Value: o.raw, Headers: events.Describe(e).Headers()})
 	}
+	message.Headers = append(message.Headers, kafka.Header{Key: events.AttemptsHeader, Value: strconv.AppendUint(nil, uint64(o.Attempts)+1, 10)})
 	messages := []kafka.Message{message}
 	return messages, tooLarge(messages)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ type shelf struct {
 func (s *shelf) Fetch(_ context.Context, stream, id string) (connectors.Page, error) {
 	switch {
 	case !s.open:
-		return connectors.Page{}, errors.New("the platform is away")
+		return connectors.Page{}, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("the platform is away")}
 	case stream != "users" || id == "hidden":
 		return connectors.Page{}, nil
 	}

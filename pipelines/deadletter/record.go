@@ -75,7 +75,8 @@ func (r *Recorder) Run(ctx context.Context) error {
 }
 
 // session records from where the group is until something fails; working is
-// called whenever it does not.
+// called whenever there is nothing to record, or it is recorded: that Kafka
+// answers says nothing of ClickHouse.
 func (r *Recorder) session(ctx context.Context, working func()) error {
 	position, err := r.Kafka.Committed(ctx, pipelines.LettersGroup(r.Brand), []string{r.Topic})
 	if err != nil {
@@ -88,7 +89,6 @@ func (r *Recorder) session(ctx context.Context, working func()) error {
 	// A topic that was made anew begins at 0 again.
 	at := min(max(position[r.Topic][0], first[0]), next[0])
 	r.reached(at)
-	working()
 	fetcher := r.Kafka.Fetcher(r.Topic, 0, false)
 	defer func() { _ = fetcher.Close() }() // nothing waits in it
 	block, again := tables.NewDeadLetters(), true
@@ -98,6 +98,7 @@ func (r *Recorder) session(ctx context.Context, working func()) error {
 			return err
 		}
 		if len(messages) == 0 {
+			working()
 			continue
 		}
 		if err := r.insert(ctx, block, messages, again); err != nil {
@@ -117,6 +118,7 @@ func (r *Recorder) session(ctx context.Context, working func()) error {
 // have been cut off.
 func (r *Recorder) insert(ctx context.Context, block *tables.DeadLetters, messages []kafka.Fetched, again bool) error {
 	block.Reset()
+	var seen [][2]string // reasons and states
 	for _, m := range messages {
 		var l events.DeadLetter
 		if err := proto.Unmarshal(m.Value, &l); err != nil || l.GetLetterId() == "" {
@@ -128,16 +130,21 @@ func (r *Recorder) insert(ctx context.Context, block *tables.DeadLetters, messag
 			continue
 		}
 		block.Append(&l, m.Offset)
-		if r.Seen != nil {
-			r.Seen(l.GetReason(), stateOf(&l))
-		}
+		seen = append(seen, [2]string{l.GetReason(), stateOf(&l)})
 	}
 	token := "deadletter/" + strconv.FormatInt(messages[0].Offset, 10) + "-" + strconv.FormatInt(messages[len(messages)-1].Offset, 10)
+	var err error
 	if again {
-		_, err := r.ClickHouse.InsertAgain(ctx, block, token)
-		return err
+		_, err = r.ClickHouse.InsertAgain(ctx, block, token)
+	} else {
+		err = r.ClickHouse.Insert(ctx, block, token)
 	}
-	return r.ClickHouse.Insert(ctx, block, token)
+	if err == nil && r.Seen != nil { // not at each attempt
+		for _, s := range seen {
+			r.Seen(s[0], s[1])
+		}
+	}
+	return err
 }
 
 func stateOf(l *events.DeadLetter) string {

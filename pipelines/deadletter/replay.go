@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"golang.org/x/sync/semaphore"
 
+	"oneid/internal/clickhouse"
 	"oneid/internal/kafka"
 	"oneid/internal/pubsub"
+	"oneid/schemas/events"
 )
 
 // What is in hand at once is bounded by these.
@@ -25,14 +29,14 @@ const (
 // record is mapped, a message of a topic is decoded, and what comes of it is
 // published; what a webhook refused is handed to it again. A letter that
 // succeeds is closed; one that fails is kept, with one attempt more. While
-// Kafka is away it waits. Killed at any point it may be called again: what is
+// Kafka or ClickHouse is away it waits. Killed at any point it may be called again: what is
 // published twice has the same versions.
 //
 // Letters go one at a time through the Router, whose poison are those that
 // fail.
 func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
 	r := &replaying{desk: d}
-	router, err := pubsub.NewRouter(pubsub.RouterConfig{Log: d.Log, Attempts: 1, Poison: kept{r}, PoisonTopic: d.Topics.DeadLetter})
+	router, err := pubsub.NewRouter(pubsub.RouterConfig{Log: d.Log, Attempts: 1, Away: isAway, Poison: kept{r}, PoisonTopic: d.Topics.DeadLetter})
 	if err != nil {
 		return Report{}, err
 	}
@@ -42,6 +46,34 @@ func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
 	router.Handle("deadletter-replay", d.Topics.DeadLetter, source, r.handle)
 	err = errors.Join(router.Run(running), source.err, ctx.Err())
 	return r.report, err
+}
+
+// CameBack puts right the report of a replay once the flow has taken what it
+// published: letters behind the offset since, where the topic ended before the
+// replay, that the flow has refused again are none that were replayed.
+func (d *Desk) CameBack(ctx context.Context, report *Report, since int64) error {
+	again := fmt.Sprintf("attempts > 1 AND bytes_at >= %d AND reason IN (%s)", since, strings.Join([]string{
+		clickhouse.Quote(events.ReasonDecode), clickhouse.Quote(events.ReasonOpen), clickhouse.Quote(events.ReasonStore),
+	}, ", "))
+	var rows []struct {
+		N int64 `ch:"n"`
+	}
+	err := d.ClickHouse.Select(ctx, "count the letters that came back", &rows, "SELECT toInt64(count()) AS n FROM "+d.ClickHouse.Database()+".dead_letter_states FINAL WHERE state = "+clickhouse.Quote(StateOpen)+" AND "+again)
+	if err != nil || len(rows) == 0 || rows[0].N == 0 {
+		return err
+	}
+	letters, err := d.find(ctx, Filter{State: StateOpen}, "AND "+again+" ORDER BY bytes_at LIMIT "+strconv.Itoa(mostFailures))
+	if err != nil {
+		return err
+	}
+	back := min(int(rows[0].N), report.Replayed)
+	report.Replayed, report.Kept = report.Replayed-back, report.Kept+back
+	for _, l := range letters {
+		if len(report.Failures) < mostFailures {
+			report.Failures = append(report.Failures, Failure{l.ID, l.Detail})
+		}
+	}
+	return nil
 }
 
 // replaying is one replay.
@@ -87,7 +119,24 @@ func (d *Desk) tryAgain(ctx context.Context, o opened) (messages []kafka.Message
 			d.Log.Error("a dead letter makes the program panic", "letter", o.ID, "stack", string(debug.Stack()))
 		}
 	}()
-	return d.again(ctx, o)
+	messages, err = d.again(ctx, o)
+	if err != nil && !isRow(o) {
+		// What is wrong with a letter, a platform that cannot be reached or bytes that
+		// end too soon, is not a store that is away, whatever it looks like.
+		err = errors.New(err.Error())
+	}
+	return messages, err
+}
+
+// isAway says whether ClickHouse is away; whether Kafka is, the Router knows.
+func isAway(err error) bool {
+	var said *clickhouse.Error
+	return errors.As(err, &said) && clickhouse.IsUnavailable(said)
+}
+
+// isRow says whether a letter is a row of who is who.
+func isRow(o opened) bool {
+	return o.message.GetStream() == events.StreamRows && o.message.GetReason() == events.ReasonStore
 }
 
 // kept takes the letters that cannot be replayed: they go back to where they
