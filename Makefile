@@ -53,7 +53,7 @@ test-long: ## the longest tests: more seeds, 500 kills, two minutes of rebalance
 	$(GO) test -count=1 -timeout 120m ./identity/engine -seeds 5000
 	$(GO) test -count=1 -timeout 60m -run '^TestUndoneIsNeverMade$$' ./pipelines/squash -undone 40
 	ONEID_TEST_KILLS=500 $(GO) test -count=1 -timeout 180m -run '^TestKilledAnywhere$$' ./cmd/oneid
-	ONEID_TEST_LONG=1 $(GO) test -count=1 -timeout 60m -run '^TestRebalanceStorm$$' ./pipelines/resolve
+	ONEID_TEST_LONG=1 $(GO) test -count=1 -timeout 60m -run '^(TestRebalanceStorm|TestFrozenInsideAnInsert)$$' ./pipelines/resolve
 	ONEID_TEST_LARGE=1 $(GO) test -count=1 -timeout 60m -v -run '^TestExportMemory$$' ./connectors/file
 	ONEID_TEST_SOAK=1h $(GO) test -count=1 -timeout 100m -v -run '^TestSoak$$' ./cmd/oneid
 	.ci/fuzz 60s

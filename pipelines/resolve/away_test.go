@@ -119,7 +119,7 @@ func TestStoresAway(t *testing.T) {
 	t.Parallel()
 	s := newSiteOn(t, newOwnFlow(t, 1)) // its broker goes away too
 	way := s.road()
-	disk := smallDisk(t)
+	disk := smallDisk(t, 48)
 	c := s.start(filepath.Join(disk.dir, "state"), way.url())
 	c.is(pipelines.Working)
 	s.come(20)
@@ -203,10 +203,10 @@ type disk struct {
 
 // smallDisk mounts one. Where the system does not let it, the full disk is left
 // to the test of internal/state, which needs none.
-func smallDisk(t testing.TB) disk {
+func smallDisk(t testing.TB, mib int) disk {
 	t.Helper()
 	dir := t.TempDir()
-	if err := mountSmall(dir); err != nil {
+	if err := mountSmall(dir, mib); err != nil {
 		t.Logf("no small disk can be mounted: %v", err)
 		return disk{dir: dir}
 	}
