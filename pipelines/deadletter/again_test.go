@@ -91,6 +91,41 @@ func TestRefusedAgainIsKept(t *testing.T) {
 	}
 }
 
+// What comes into the dead letter while letters are dealt with is left to another
+// time: a replay of what is refused again, letter for letter, has an end.
+func TestLettersThatComeMeanwhile(t *testing.T) {
+	t.Parallel()
+	r, made := newRig(t), 0
+	more := func() {
+		t.Helper()
+		made++
+		parts, err := events.Letters(&events.DeadLetter{LetterId: fmt.Sprint("letter ", made), Reason: events.ReasonStore, Detail: "x", Origin: "x", Attempts: 1, FirstSeenMs: 1}, []byte("x"), r.keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts[0].Topic, parts[0].Key = r.topics.DeadLetter, []byte("x")
+		r.publish(kafka.MessageOf(parts[0]))
+		r.record()
+	}
+	for range 3 {
+		more()
+	}
+	d, taken := r.desk(nil), 0
+	d.page = 2
+	err := d.pages(t.Context(), Filter{}, func(letters []Letter) error {
+		if taken += len(letters); taken > 3 {
+			return errors.New("it goes on and on")
+		}
+		for range letters {
+			more()
+		}
+		return nil
+	})
+	if err != nil || taken != 3 {
+		t.Errorf("of 3 letters %d were taken, %v", taken, err)
+	}
+}
+
 // full is a way to a database whose disk is full as long as it is asked to be.
 type full struct {
 	conn    *clickhouse.Conn

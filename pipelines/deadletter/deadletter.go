@@ -9,6 +9,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,6 +85,9 @@ type Desk struct {
 	Who string
 	// Log is told when a replay waits for Kafka; nil says nothing.
 	Log *slog.Logger
+
+	// page is how many letters are taken in hand at once; 0 is pageLetters.
+	page int
 }
 
 // List gives the letters of a filter, the newest first, limit at most.
@@ -255,11 +259,16 @@ func (d *Desk) Drop(ctx context.Context, f Filter) (Report, error) {
 }
 
 // pages calls take with the open letters of a filter, in the order of their
-// bytes.
+// bytes: those that there were at the call, for what take does may make new ones.
 func (d *Desk) pages(ctx context.Context, f Filter, take func([]Letter) error) error {
 	f.State = StateOpen
+	page := cmp.Or(d.page, pageLetters)
+	_, next, err := d.Kafka.Ends(ctx, d.Topics.DeadLetter)
+	if err != nil {
+		return err
+	}
 	for after := int64(-1); ; {
-		letters, err := d.find(ctx, f, fmt.Sprintf("AND bytes_at > %d ORDER BY bytes_at LIMIT %d", after, pageLetters))
+		letters, err := d.find(ctx, f, fmt.Sprintf("AND bytes_at > %d AND bytes_at < %d ORDER BY bytes_at LIMIT %d", after, next[0], page))
 		if err != nil {
 			return err
 		}
@@ -269,7 +278,7 @@ func (d *Desk) pages(ctx context.Context, f Filter, take func([]Letter) error) e
 			}
 			after = letters[len(letters)-1].BytesAt
 		}
-		if len(letters) < pageLetters {
+		if len(letters) < page {
 			return nil
 		}
 	}
