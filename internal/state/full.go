@@ -27,7 +27,10 @@ func (s *Store) Full() error {
 	if since == nil {
 		return nil
 	}
-	return s.fail("write since "+since.UTC().Format(time.RFC3339), syscall.ENOSPC)
+	return &Error{
+		Doing: "write since " + since.UTC().Format(time.RFC3339), Folder: s.folder, Err: syscall.ENOSPC,
+		code: "state_full", hint: "the disk is full: make room, and it goes on by itself; nothing is lost",
+	}
 }
 
 // patient makes writers wait while the disk is full. Without it Pebble would

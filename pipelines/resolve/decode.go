@@ -209,7 +209,7 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 func attemptsOf(headers []kafka.Header) uint32 {
 	for _, h := range headers {
 		if h.Key == events.AttemptsHeader {
-			n, _ := strconv.ParseUint(string(h.Value), 10, 32) // what is no number tells of none
+			n, _ := strconv.ParseUint(string(h.Value), 10, 16) // what is no number tells of none, and too large a one of many
 			return uint32(n)
 		}
 	}
