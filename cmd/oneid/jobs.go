@@ -457,9 +457,8 @@ func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, s
 		return err
 	}
 	r := n.reconciler()
-	note := n.metrics.Reconciled()
 	r.Note = func(platform, shop, stream string, entities uint64) {
-		note(platform, shop, stream, entities)
+		n.differ(platform, shop, stream, entities)
 		n.alertDifference(platform, shop, stream, entities)
 	}
 	today := time.Now().In(zone)

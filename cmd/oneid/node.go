@@ -51,6 +51,8 @@ type node struct {
 	buyers   *profile.Buyers // nil without look-ups
 	metrics  *telemetry.Metrics
 	pulls    *telemetry.Pulls
+	// differ notes how many entities of a stream differ from what its platform lists.
+	differ func(platform, shop, stream string, entities uint64)
 	// memory is what the state takes, against resolve.memory_mib.
 	memory stateMemory
 
@@ -114,7 +116,7 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 		}
 	}
 	node := &node{instance: i, publisher: i.kafka.Publisher(), metrics: telemetry.NewMetrics(version())}
-	node.pulls = node.metrics.Pulls()
+	node.pulls, node.differ = node.metrics.Pulls(), node.metrics.Reconciled()
 	i.closers = append(i.closers, node.publisher.Close, node.closeLocks)
 	if node.cursors, err = pull.OpenCursors(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
 		return nil, err

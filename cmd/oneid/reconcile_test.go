@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"oneid/pipelines/reconcile"
 )
@@ -52,5 +54,23 @@ func TestReconcile(t *testing.T) {
 	}
 	wantRefused(t, oneid(t, "reconcile", "--dir", dir, "--shop", "tmall/none"), 1, "no shop tmall/none", "hint: ")
 	wantRefused(t, oneid(t, "reconcile", "--dir", dir, "--from", "yesterday"), 1, "YYYY-MM-DD")
+	down(t, dir, p)
+}
+
+// An `up` reconciles again and again: each time after the first as the first.
+func TestUpReconcilesAgain(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	p, _ := up(t, dir, "ONEID_RECONCILE_EVERY=1s")
+	checked := make(map[string]bool)
+	eventually(t, time.Minute, "it has reconciled three times", func() (bool, string) {
+		select {
+		case <-p.ended:
+			t.Fatalf("up ended:\n%s", p.stderr)
+		default:
+		}
+		checked[one(t, dir, "SELECT max(checked_at) FROM reconciliation_days")] = true
+		return len(checked) > 3, fmt.Sprint(checked) // one is of before the first
+	})
 	down(t, dir, p)
 }
