@@ -33,7 +33,7 @@ type replayCmd struct {
 
 // Help shows below the usage.
 func (replayCmd) Help() string {
-	return "Takes the payloads that ClickHouse keeps, however long ago Kafka let go of them, through the mapping of this version again, and the resolver takes the events like any other: after a mapping was mended. An event keeps the times of what the platform said and bears a higher revision: it replaces what the old mapping made of the same change, and nothing newer. It runs beside the live flow; a second replay changes nothing. Stopped at any moment, the same command goes on from where it was.\n\nA payload that cannot be mapped goes to the dead letter. Evidence that the old mapping found stays: a mapping that finds less takes no evidence back.\n\nExit code: 0 all replayed, 3 some could not be mapped, 1 failed.\n\nTry: oneid replay --from 2026-11-11 --stream orders --dry-run"
+	return "Takes the payloads that ClickHouse keeps, however long ago Kafka let go of them, through the mapping of this version again, and the resolver takes the events like any other: after a mapping was mended. An event keeps the times of what the platform said and bears a higher revision: it replaces what the old mapping made of the same change, and nothing newer. It runs beside the live flow; a second replay changes nothing. One replay runs at a time. Stopped at any moment, the same command goes on from where it was.\n\nA payload that cannot be mapped goes to the dead letter. Evidence that the old mapping found stays: a mapping that finds less takes no evidence back.\n\nExit code: 0 all replayed, 3 some could not be mapped, 1 failed.\n\nTry: oneid replay --from 2026-11-11 --stream orders --dry-run"
 }
 
 // replayReport is what --json prints.
@@ -45,10 +45,15 @@ type replayReport struct {
 	Skipped uint64  `json:"skipped"`
 	Seconds float64 `json:"seconds"`
 	DryRun  bool    `json:"dry_run"`
+
+	others []string // what is stored of that time and was not asked for
 }
 
 // replayKey is that of the last replay among the cursors.
 const replayKey = "replay"
+
+// killedReplay is longer than one that was killed is taken to be at it still.
+const killedReplay = 15 * time.Second
 
 // Run replays.
 func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
@@ -61,7 +66,19 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	report, err := c.replay(ctx, n, show, n.resolving)
+	var report replayReport
+	work := func(ctx context.Context) error {
+		report, err = c.replay(ctx, n, show, n.resolving)
+		return err
+	}
+	if c.DryRun {
+		err = work(ctx)
+	} else { // one at a time, as in a pipeline: their numbers say which wins
+		err = n.byHand(ctx, taskReplay, killedReplay, work)
+		if elsewhere := (elsewhereError{}); errors.As(err, &elsewhere) {
+			err = hinted{err, "wait until it has ended (`oneid status`)"}
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -70,6 +87,9 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 
 // replay replays within resolving.
 func (c replayCmd) replay(ctx context.Context, n *node, show *progress, resolving func(context.Context, func(context.Context) error) error) (replayReport, error) {
+	if err := n.cursors.Refresh(ctx); err != nil { // another process may have replayed meanwhile
+		return replayReport{}, err
+	}
 	run, err := c.begin(n)
 	if err != nil {
 		return replayReport{}, err
@@ -92,6 +112,7 @@ func (c replayCmd) replay(ctx context.Context, n *node, show *progress, resolvin
 		}
 		for _, one := range found {
 			if !c.wants(one) {
+				report.others = append(report.others, one.Platform+"/"+one.Shop+" "+one.Stream)
 				continue
 			}
 			mapper := mappers[mapperKey{one.Platform + "/" + one.Shop, one.Source}]
@@ -270,9 +291,9 @@ func (c replayCmd) wants(one replay.Found) bool {
 }
 
 // stream replays one stream, or only counts.
-func (c replayCmd) stream(ctx context.Context, n *node, s *replay.Stream, one replay.Found, show *progress, report *replayReport) error {
+func (c replayCmd) stream(ctx context.Context, n *node, s *replay.Stream, one replay.Found, show *progress, report *replayReport) (err error) {
 	show.start("replaying "+one.Platform+"/"+one.Shop+" "+one.Stream, int64(one.Rows))
-	defer show.finish()
+	defer func() { show.fail(err) }()
 	before := *report
 	add := func(sum pull.Summary) {
 		report.Rows, report.Events, report.Refused = before.Rows+sum.Records, before.Events+sum.Events, before.Refused+sum.DeadLetters
@@ -301,11 +322,16 @@ func (c replayCmd) stream(ctx context.Context, n *node, s *replay.Stream, one re
 	p := n.puller(s, one.Platform, one.Shop, one.Stream)
 	p.CursorKey = fmt.Sprintf("%s/%d/%s/%s/%s/%d", replayKey, s.Run.Number, one.Platform, one.Shop, one.Stream, one.Source)
 	p.Progress = add
-	_, err := p.Once(ctx)
+	p.Source = s.Source
+	p.Ended = nil // it says nothing of how the stream is read, nor of what that lacks
+	_, err = p.Once(ctx)
 	return err
 }
 
 func (c replayCmd) print(r replayReport) error {
+	if others := slices.Compact(r.others); r.Rows == 0 && r.Skipped == 0 && len(others) > 0 {
+		fmt.Fprintf(os.Stderr, "no payload of that time is of these shops and streams; there are those of %s\n", strings.Join(others, ", "))
+	}
 	if c.JSON {
 		if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 			return err

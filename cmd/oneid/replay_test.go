@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"oneid/pipelines/alert"
 )
 
 // A mapping that took the wrong column is mended, and what was loaded with it
@@ -45,7 +51,86 @@ func TestReplay(t *testing.T) {
 		}
 		paid(c.paid)
 	}
+	// What it could not map is a letter of a file's row, which another mapping mends.
+	if a := must(t, "deadletter", "replay", "--dir", dir, "--all", "--mapping", path("wrong.yaml")); !strings.Contains(a.stdout, "1 replayed") {
+		t.Errorf("the letter of a replay: %s%s", a.stdout, a.stderr)
+	}
+	if a := must(t, "replay", "--dir", dir, "--from", "2026-01-01", "--stream", "order"); !strings.Contains(a.stderr, "those of file/till orders") {
+		t.Errorf("asked for a stream that is not there it says %s%s", a.stdout, a.stderr)
+	}
 	if a := must(t, "replay", "--dir", dir, "--from", "2026-01-01"); !strings.Contains(a.stdout, "4 without a mapping") {
 		t.Errorf("without a mapping: %s", a.stdout)
 	}
+}
+
+// A replay of a stream says nothing of how its platform is read: what is said of
+// that stands as it was, and so does what a person accepted.
+func TestReplaySaysNothingOfTheReading(t *testing.T) {
+	t.Parallel()
+	dir, files := begunFolder(t), t.TempDir()
+	mapping, table := filepath.Join(files, "till.yaml"), filepath.Join(files, "rows.csv")
+	writeText(t, mapping, "platform: file\nshop: till\nkind: orders\ncurrency: CNY\norder_id:\n  row: [customer, bought_on, amount]\n"+
+		"columns:\n  account: customer\n  created_at: {column: bought_on, format: YYYY-MM-DD}\n  paid: amount\n  status: {const: paid}\n")
+	writeText(t, table, "customer,bought_on,amount\nA-1,2026-03-01,59.00\n")
+	must(t, "import", "--dir", dir, "--mapping", mapping, table)
+	n, err := openNode(t.Context(), folder(dir), need{quiet: true}, newProgress(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	const stream = "file/till/orders"
+	n.startAlerts()
+	err = n.telling(t.Context(), func(ctx context.Context) error {
+		n.alerts.Set(alert.Connector, stream, "it stands still")
+		n.alerts.Set(alert.Missing, stream, "a right is missing")
+		if err := n.cursors.Put(ctx, lackPrefix+stream, "accepted"); err != nil {
+			return err
+		}
+		report, err := replayCmd{From: "2026-01-01", Mapping: mapping}.replay(ctx, n, newProgress(true), n.resolving)
+		if err == nil && report.Rows != 1 {
+			err = errors.New("nothing was replayed")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing, err := alert.Standing(t.Context(), n.kafka, n.topics.Alerts)
+	if err != nil || len(standing) != 2 {
+		t.Errorf("%d alerts stand (%v), want both", len(standing), err)
+	}
+	if n.cursors.Get(lackPrefix+stream) == "" {
+		t.Error("what was accepted is forgotten")
+	}
+	answer := httptest.NewRecorder()
+	n.metrics.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	if want := `oneid_pull_last_success_timestamp_seconds{platform="file",shop="till",stream="orders"} 0`; !strings.Contains(answer.Body.String(), want+"\n") {
+		t.Error("the metrics say that the stream was read")
+	}
+}
+
+// Two replays do not run at the same time, whoever began the first: they would take one
+// number, and the second the cursors of the first. Only counting is free.
+func TestOneReplayAtATime(t *testing.T) {
+	t.Parallel()
+	dir := begunFolder(t)
+	p, _ := up(t, dir)
+	n, err := openMover(t.Context(), folder(dir), need{quiet: true}, newProgress(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = n.byHand(t.Context(), taskReplay, time.Minute, func(context.Context) error {
+		wantRefused(t, oneid(t, "replay", "--dir", dir, "--from", "2026-01-01"), 1, "replay runs in another process just now", "hint: ")
+		must(t, "replay", "--dir", dir, "--from", "2026-01-01", "--dry-run")
+		return nil
+	})
+	if err := errors.Join(err, n.close()); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "replay", "--dir", dir, "--from", "2026-01-01")
+	down(t, dir, p)
 }
