@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,14 +20,23 @@ import (
 // Tracing sends spans to a collector; off, where none is named.
 type Tracing struct{ provider *sdktrace.TracerProvider }
 
+// spoken is the protocol of OTLP that spans are sent by.
+const spoken = "http/protobuf"
+
 // NewTracing sends spans by OTLP over HTTP to where the environment says
 // (OTEL_EXPORTER_OTLP_ENDPOINT, or …_TRACES_ENDPOINT; all of OpenTelemetry's
 // variables hold, those of sampling and of the service's name too). With
-// neither, or with OTEL_SDK_DISABLED=true, it is off. A collector that is away
-// costs spans and holds nothing up.
+// neither, or with OTEL_SDK_DISABLED=true or OTEL_TRACES_EXPORTER=none, it is off,
+// and so it is, with a warning, where another protocol is asked for. A collector
+// that is away costs spans and holds nothing up.
 func NewTracing(ctx context.Context, version string, log *slog.Logger) (*Tracing, error) {
 	endpoint := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-	if endpoint == "" || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+	if endpoint == "" || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
+		return &Tracing{}, nil
+	}
+	// The exporter does not look: it would send what the collector cannot read.
+	if protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), spoken); protocol != spoken {
+		log.Warn("nothing is traced: traces are sent by "+spoken+" alone (port 4318 of most collectors), and OTEL_EXPORTER_OTLP_PROTOCOL asks for another", "protocol", protocol)
 		return &Tracing{}, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)

@@ -83,6 +83,8 @@ func TestTracingIsOff(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"where no collector is named": {},
 		"where it is disabled":        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
+		"where none are to be sent":   {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"},
+		"by another protocol":         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
@@ -90,9 +92,13 @@ func TestTracingIsOff(t *testing.T) {
 			for key, value := range env {
 				t.Setenv(key, value)
 			}
-			tracing, err := NewTracing(t.Context(), "v9", slog.New(slog.DiscardHandler))
+			var said bytes.Buffer
+			tracing, err := NewTracing(t.Context(), "v9", slog.New(slog.NewTextHandler(&said, nil)))
 			if err != nil || tracing.Tracer("test") != nil {
 				t.Fatalf("a tracer %v, %v", tracing.Tracer("test"), err)
+			}
+			if asked := env["OTEL_EXPORTER_OTLP_PROTOCOL"]; (asked != "") != strings.Contains(said.String(), "nothing is traced") {
+				t.Errorf("asked for %q, it says %q", asked, said.String())
 			}
 			if err := tracing.Close(t.Context()); err != nil {
 				t.Fatal(err)
