@@ -177,6 +177,9 @@ func printReconciled(report reconcile.Report) error {
 			where string
 			ids   []string
 		}{{"not at the source", d.MissingSource}, {"not in Kafka", d.MissingKafka}, {"not in ClickHouse", d.MissingClickHouse}, {"other amounts", d.OtherAmount}} {
+			if len(missing.ids) == reconcile.MostIDs {
+				missing.where += fmt.Sprintf(" (no more than %d are named)", reconcile.MostIDs)
+			}
 			if len(missing.ids) > 0 {
 				fmt.Printf("%s/%s %s %s, %s: %s\n", d.Platform, d.Shop, d.Kind, d.Day, missing.where, oneLine(strings.Join(missing.ids, " ")))
 			}

@@ -61,8 +61,8 @@ const DefaultGrace = 10 * time.Minute
 const (
 	// blockRows is how many entities of a source wait for one insert.
 	blockRows = 20000
-	// mostIDs bounds the ids that are kept of a day.
-	mostIDs = 1000
+	// MostIDs bounds the ids of each kind of difference that are kept of a day.
+	MostIDs = 1000
 	// What waits to be published by a repair is bounded by these.
 	waitingMessages, waitingBytes = 1000, 4 << 20
 )
@@ -364,7 +364,7 @@ func (r *Reconciler) compare(ctx context.Context, s span) ([]tables.ReconciledDa
 		OtherAmount       []string `ch:"other_amount"`
 	}
 	ids := func(name, condition string) string {
-		return "arraySort(groupArrayIf(" + strconv.Itoa(mostIDs) + ")(entity_id, differs AND NOT moves AND " + condition + ")) AS " + name
+		return "arraySort(groupArrayIf(" + strconv.Itoa(MostIDs) + ")(entity_id, differs AND NOT moves AND " + condition + ")) AS " + name
 	}
 	query := "SELECT stream, kind, if(born = toDateTime(0), '', toString(toDate(born, " + clickhouse.Quote(r.ClickHouse.Timezone()) + "))) AS day, currency_shown AS currency, " +
 		"countIf(in_source) AS source_count, sumIf(source_minor, in_source) AS source_sum, countIf(in_kafka) AS kafka_count, sumIf(kafka_minor, in_kafka) AS kafka_sum, " +
@@ -388,16 +388,18 @@ func (r *Reconciler) compare(ctx context.Context, s span) ([]tables.ReconciledDa
 	return days, nil
 }
 
-// before is how many entities of each stream differed at the run before this.
+// before is how many entities of each stream differed, of the days of this run, when
+// such were compared last: what other days have lacks or gained nothing by it.
 func (r *Reconciler) before(ctx context.Context, s span) (map[string]uint64, error) {
 	var rows []struct {
 		Stream    string `ch:"stream"`
 		Different uint64 `ch:"different_then"`
 	}
 	table := r.ClickHouse.Database() + ".reconciliation"
-	shop := "platform = " + clickhouse.Quote(s.shop.Platform) + " AND shop = " + clickhouse.Quote(s.shop.Name)
-	err := r.ClickHouse.Select(ctx, "read what differed before", &rows, "SELECT toString(stream) AS stream, sum(different) AS different_then FROM "+table+" FINAL WHERE "+shop+
-		" AND (stream, run) IN (SELECT stream, max(run) FROM "+table+" WHERE "+shop+" GROUP BY stream) GROUP BY stream")
+	of := "platform = " + clickhouse.Quote(s.shop.Platform) + " AND shop = " + clickhouse.Quote(s.shop.Name) +
+		" AND (day = toDate(0) OR day BETWEEN '" + s.from.Format(time.DateOnly) + "' AND '" + s.to.AddDate(0, 0, -1).Format(time.DateOnly) + "')"
+	err := r.ClickHouse.Select(ctx, "read what differed before", &rows, "SELECT toString(stream) AS stream, sum(different) AS different_then FROM "+table+" FINAL WHERE "+of+
+		" AND (stream, run) IN (SELECT stream, max(run) FROM "+table+" WHERE "+of+" GROUP BY stream) GROUP BY stream")
 	before := make(map[string]uint64, len(rows))
 	for _, row := range rows {
 		before[row.Stream] = row.Different

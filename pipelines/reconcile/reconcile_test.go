@@ -422,6 +422,10 @@ func TestDifferencesAreNamedAndMended(t *testing.T) {
 			t.Errorf("asked for %s, it has %s", one.From, d.Day)
 		}
 	}
+	// That another day has no difference does not make that one equal.
+	if other, err := r.reconciler.Run(t.Context(), r.shops, time.Now(), time.Now()); err != nil || other.Different != 0 || r.log.equal != 5 {
+		t.Errorf("today %d differ (%v), and it has warned %+v", other.Different, err, r.log)
+	}
 }
 
 // What was changed within minutes may be under way: it is told apart.
