@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -10,10 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
+	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/internal/state"
+	"oneid/pipelines"
 	"oneid/pipelines/backup"
 	"oneid/pipelines/rebuild"
 )
@@ -22,6 +26,7 @@ import (
 type backupCmd struct {
 	To       string `arg:"" name:"folder" help:"Folder of the backups; a second backup into it adds what is new." placeholder:"FOLDER"`
 	WithKeys bool   `help:"Put keys/ and secrets/ into it too: whoever has the backup can then read all personal data."`
+	Keep     int    `help:"Keep that many backups: once this one is there older ones are dropped, with all that no other needs. 0 keeps all." placeholder:"N"`
 	JSON     bool   `help:"Print one JSON object with the counts."`
 }
 
@@ -37,6 +42,7 @@ type backupReport struct {
 	Bytes    int64 `json:"bytes"`
 	Added    int64 `json:"added_bytes"`
 	WithKeys bool  `json:"with_keys"`
+	Dropped  int   `json:"dropped"`
 }
 
 // fingerprint names a brand's keys without giving them away.
@@ -67,6 +73,9 @@ func (c backupCmd) Run(ctx context.Context, f folder) (err error) {
 		return json.NewEncoder(os.Stdout).Encode(report)
 	}
 	fmt.Printf("backup %d: %d files, %.1f MB, of which %.1f MB are new\n", report.Number, report.Files, mega(report.Bytes), mega(report.Added))
+	if report.Dropped > 0 {
+		fmt.Printf("%d older backups were dropped\n", report.Dropped)
+	}
 	if c.WithKeys {
 		fmt.Fprintln(os.Stderr, "THE KEYS ARE IN IT: whoever has this folder can read all personal data")
 	} else {
@@ -81,6 +90,9 @@ func (c backupCmd) backup(ctx context.Context, n *node, show *progress) (backupR
 	if len(n.settings.Kafka.Brokers) > 0 || n.settings.ClickHouse.URL != "" {
 		return backupReport{}, errOwnServers
 	}
+	if c.Keep < 0 {
+		return backupReport{}, errors.New("--keep must be 0, for all, or more")
+	}
 	alone, err := f.lockBackups()
 	if err != nil {
 		return backupReport{}, err
@@ -90,10 +102,14 @@ func (c backupCmd) backup(ctx context.Context, n *node, show *progress) (backupR
 	if err != nil {
 		return backupReport{}, err
 	}
+	scheduled, err := f.scheduled()
+	if err != nil {
+		return backupReport{}, err
+	}
 	what := ""
 	b := &backup.Backup{
 		Folder: string(f), Brand: n.settings.Brand, Topics: n.topics, Kafka: n.kafka, ClickHouse: n.clickhouse,
-		Fingerprint: fingerprint(n.keys), Log: n.log, Also: f.named(n.settings),
+		Fingerprint: fingerprint(n.keys), Keep: c.Keep, Log: n.log, Also: append(f.named(n.settings), scheduled...),
 		Progress: func(now string, files int) {
 			if now != what {
 				what = now
@@ -105,8 +121,8 @@ func (c backupCmd) backup(ctx context.Context, n *node, show *progress) (backupR
 	show.start("copying clickhouse", 0)
 	what = "clickhouse"
 	made, err := b.Run(ctx, store, c.WithKeys)
-	show.finish()
-	return backupReport{made.Number, made.Files, made.Bytes, made.Added, c.WithKeys}, err
+	show.fail(err)
+	return backupReport{made.Number, made.Files, made.Bytes, made.Added, c.WithKeys, made.Dropped}, err
 }
 
 // lockBackups lets one backup of the folder run at a time.
@@ -132,12 +148,12 @@ type restoreCmd struct {
 
 // Help shows below the usage.
 func (restoreCmd) Help() string {
-	return "Makes the data folder (--dir), which must not exist or be empty, from a backup: checks every piece, brings the tables up to this version, makes the resolver's state anew, and takes from the journal what came while the backup was made. The folder appears when all of it is done."
+	return "Makes the data folder (--dir), which must not exist or be empty, from a backup: checks every piece, brings the tables up to this version, makes the resolver's state anew, and takes from the journal what came while the backup was made. It works in .restoring in that folder, and moves all of it into its place when it is done.\n\nWithout --with-keys the backup has no secrets/ either: put them back where oneid.yaml looks for them. Tokens of shops are in no backup: `oneid connect` them again."
 }
 
 // Run restores.
 func (c restoreCmd) Run(ctx context.Context, f folder) error {
-	if entries, err := os.ReadDir(string(f)); err == nil && len(entries) > 0 {
+	if entries, err := os.ReadDir(string(f)); err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != restoringFolder }) {
 		return hinted{fmt.Errorf("the folder %s is not empty", f), "name a new folder with --dir: a restore replaces nothing"}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -156,25 +172,46 @@ func (c restoreCmd) Run(ctx context.Context, f folder) error {
 	if !manifest.WithKeys && c.Keys == "" {
 		return hinted{errors.New("the keys are not in this backup"), "name the folder that has them with --keys: a copy of keys/ of the instance"}
 	}
-	absolute, err := filepath.Abs(string(f))
-	if err != nil {
-		return err
-	}
-	building := folder(absolute + ".restoring")
+	_, err = os.Stat(string(f))
+	made := errors.Is(err, fs.ErrNotExist)
+	building := folder(f.path(restoringFolder))
 	if err := os.RemoveAll(string(building)); err != nil {
 		return fmt.Errorf("remove what a restore that was cut off left: %w", err)
 	}
 	if err := c.build(ctx, store, manifest, building); err != nil {
-		return errors.Join(err, os.RemoveAll(string(building)))
-	}
-	if err := os.Remove(absolute); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(err, os.RemoveAll(string(building)))
+		if made {
+			err = errors.Join(err, os.Remove(string(f)))
+		}
 		return err
 	}
-	if err := os.Rename(string(building), absolute); err != nil {
-		return fmt.Errorf("put the restored folder in its place: %w", err)
+	if err := building.moveInto(f); err != nil {
+		return fmt.Errorf("put what was restored in its place: %w", err)
 	}
 	fmt.Printf("backup %d of %s is restored in %s; `oneid up --dir %s` goes on\n", manifest.Number, manifest.Taken.Format("2006-01-02 15:04:05Z07:00"), f, f)
 	return nil
+}
+
+// restoringFolder is where a restore works: in the data folder itself, which may be all
+// that its user may write to, or a volume of its own.
+const restoringFolder = ".restoring"
+
+// moveInto moves what is in a folder into the one above. The settings come last: until
+// they are there, there is no instance.
+func (f folder) moveInto(above folder) error {
+	entries, err := os.ReadDir(string(f))
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int {
+		return cmp.Compare(strings.Count(a.Name(), settingsFile), strings.Count(b.Name(), settingsFile))
+	})
+	for _, entry := range entries {
+		if err := os.Rename(f.path(entry.Name()), above.path(entry.Name())); err != nil {
+			return err
+		}
+	}
+	return os.Remove(string(f))
 }
 
 func (c restoreCmd) choose(store *backup.Store) (backup.Manifest, error) {
@@ -207,11 +244,7 @@ func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Man
 		}
 	}
 	if c.Keys != "" {
-		data, err := os.ReadFile(filepath.Join(c.Keys, "keyring.json"))
-		if err != nil {
-			return fmt.Errorf("read the keys: %w", err)
-		}
-		if err := f.writeFile(filepath.Join("keys", "keyring.json"), data, 0o600); err != nil {
+		if err := f.takeKeys(c.Keys); err != nil {
 			return err
 		}
 	}
@@ -228,7 +261,7 @@ func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Man
 	}
 	show.start("restoring clickhouse", 0)
 	err = backup.Restore(ctx, i.clickhouse, m)
-	show.finish()
+	show.fail(err)
 	if err := errors.Join(err, i.close()); err != nil {
 		return err
 	}
@@ -236,6 +269,24 @@ func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Man
 		return err
 	}
 	return restoreState(ctx, f, m, show)
+}
+
+// takeKeys takes a copy of keys/: the key ring, and what is known of API keys, if that is
+// in it.
+func (f folder) takeKeys(from string) error {
+	for _, name := range []string{"keyring.json", "api-keys.json"} {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if name != "keyring.json" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read the keys: %w", err)
+		}
+		if err := f.writeFile(filepath.Join("keys", name), data, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // named are the files below the folder that its settings name and that hold no
@@ -252,6 +303,32 @@ func (f folder) named(s Settings) (files []string) {
 		}
 	}
 	return files
+}
+
+// scheduled are the files of the pipelines, and of the mappings in the folder that
+// these name: without them a restored instance does nothing at its times.
+func (f folder) scheduled() (files []string, err error) {
+	names, err := filepath.Glob(f.path(pipelinesFolder, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		files = append(files, filepath.ToSlash(f.relative(name)))
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read a pipeline: %w", err)
+		}
+		p, _ := parsePipeline(name, data, "", nil) // a wrong file is kept as it is
+		if p.Mapping == "" {
+			continue
+		}
+		mapping := f.resolve(p.Mapping)
+		inside := filepath.ToSlash(f.relative(mapping))
+		if info, err := os.Stat(mapping); err == nil && info.Mode().IsRegular() && filepath.IsLocal(inside) && !slices.Contains(files, inside) {
+			files = append(files, inside)
+		}
+	}
+	return files, nil
 }
 
 // restoreState makes the state of a restored instance, whose tables are
@@ -272,7 +349,7 @@ func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progre
 		Progress: func(_ string, rows int) { show.set(int64(rows), 0) },
 	}
 	made, err := again.Into(ctx, store)
-	show.finish()
+	show.fail(err)
 	if err := errors.Join(err, store.Close()); err != nil {
 		return err
 	}
@@ -283,5 +360,10 @@ func restoreState(ctx context.Context, f folder, m backup.Manifest, show *progre
 		return err
 	}
 	n.resolver.RestoredTo = &made.Sequence
+	// The group may have recorded letters after ClickHouse was copied: all are taken again.
+	if err := n.kafka.Commit(ctx, pipelines.LettersGroup(n.settings.Brand), kafka.Position{n.topics.DeadLetter: {0}}); err != nil {
+		return err
+	}
+	n.letters = n.recorder()
 	return n.resolving(ctx, n.settle)
 }

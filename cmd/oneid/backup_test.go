@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -131,6 +132,9 @@ func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
 	disarm := fault.Arm(func(point string) error {
 		if point == "backup/clickhouse" {
 			importPeople(t, dir, 10, 50)
+			bad := filepath.Join(t.TempDir(), "users.csv")
+			writeText(t, bad, "account,phone,joined_at,updated_at\nx,13800131999,some day,2026-02-02 03:04:05\n")
+			wantRefused(t, oneid(t, "import", "--dir", dir, "--shop", "tmall/a", "--kind", "users", bad), 3)
 		}
 		return nil
 	})
@@ -146,6 +150,9 @@ func TestBackupOfWhatMovesMeanwhile(t *testing.T) {
 	must(t, "restore", "--dir", to, kept, "--keys", filepath.Join(dir, "keys"))
 	if got := one(t, to, whoIsWho); got != want {
 		t.Errorf("restored: %s, want %s", got, want)
+	}
+	if got := one(t, to, "SELECT count() FROM dead_letters"); got != "1" {
+		t.Errorf("restored: %s dead letters, want 1", got)
 	}
 	must(t, "rebuild", "--check", "--dir", to)
 }
@@ -227,5 +234,92 @@ func TestBackupCutOffAndDamaged(t *testing.T) {
 		if _, err := os.Stat(left); err == nil {
 			t.Errorf("a restore that failed left %s", left)
 		}
+	}
+}
+
+// A backup has the pipelines of the folder and the mappings that they name, a copy of
+// keys/ the API keys; and a restore writes into its folder alone, which may be there.
+func TestRestoreOfWhatPeopleMade(t *testing.T) {
+	t.Parallel()
+	dir, kept := begunFolder(t), filepath.Join(t.TempDir(), "backups")
+	made := map[string]string{
+		"pipelines/nightly.yaml": "task: backup\nschedule: \"15 4 * * *\"\nto: backups\n",
+		"pipelines/inbox.yaml":   "task: import\nevery: 1h\nfolder: inbox\nmapping: mappings/till.yaml\n",
+		"mappings/till.yaml":     "platform: file\nshop: till\nkind: orders\ncolumns: {}\n",
+	}
+	for name, text := range made {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		writeText(t, filepath.Join(dir, name), text)
+	}
+	must(t, "apikey", "create", "service-desk", "--dir", dir)
+	must(t, "backup", "--dir", dir, kept)
+	beside := t.TempDir()
+	to, others := filepath.Join(beside, "restored"), filepath.Join(beside, "restored.restoring")
+	for _, folder := range []string{to, others} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeText(t, filepath.Join(others, "note"), "somebody's")
+	must(t, "restore", "--dir", to, kept, "--keys", filepath.Join(dir, "keys"))
+	for name, want := range made {
+		if got, err := os.ReadFile(filepath.Join(to, name)); err != nil || string(got) != want {
+			t.Errorf("%s is %q (%v)", name, got, err)
+		}
+	}
+	if a := must(t, "apikey", "list", "--dir", to); !strings.Contains(a.stdout, "service-desk") {
+		t.Errorf("the API keys are\n%s", a.stdout)
+	}
+	if _, err := os.Stat(filepath.Join(others, "note")); err != nil {
+		t.Errorf("a file of another folder is gone: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(to, restoringFolder)); err == nil {
+		t.Errorf("%s is left", restoringFolder)
+	}
+	importPeople(t, to, 0, 5)
+}
+
+// Of backups that are made with --keep there are so many, and what they do not need is
+// gone; the last one is whole.
+func TestBackupsThatAreKept(t *testing.T) {
+	t.Parallel()
+	dir, kept := begunFolder(t), filepath.Join(t.TempDir(), "backups")
+	wantRefused(t, oneid(t, "backup", "--dir", dir, "--keep=-1", kept), 1, "--keep")
+	for no := range 3 {
+		importPeople(t, dir, 10*no, 10*no+10)
+		report := decode[backupReport](t, must(t, "backup", "--dir", dir, "--json", "--with-keys", "--keep", "2", kept).stdout)
+		if report.Number != no+1 || report.Dropped != max(no-1, 0) {
+			t.Errorf("backup %d drops %d", report.Number, report.Dropped)
+		}
+	}
+	want := one(t, dir, whoIsWho)
+	to := filepath.Join(t.TempDir(), "restored")
+	wantRefused(t, oneid(t, "restore", "--dir", to, "--backup", "1", kept), 1, "no such backup", "it holds 2")
+	must(t, "restore", "--dir", to, kept)
+	if got := one(t, to, whoIsWho); got != want {
+		t.Errorf("restored: %s, want %s", got, want)
+	}
+}
+
+// A backup that cannot be kept, as on a full disk, leaves nothing in the data folder:
+// what ClickHouse wrote for it is as large as what is new.
+func TestBackupThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	dir, kept := begunFolder(t), filepath.Join(t.TempDir(), "backups")
+	if _, err := backup.OpenStore(kept); err != nil {
+		t.Fatal(err)
+	}
+	for first := range 256 { // where each piece's folder would be
+		writeText(t, filepath.Join(kept, "pieces", hex.EncodeToString([]byte{byte(first)})), "")
+	}
+	a := oneid(t, "backup", "--dir", dir, kept)
+	wantRefused(t, a, 1, "backup: copy", "not done")
+	if strings.Contains(a.stderr, ": done") {
+		t.Errorf("it says that something was done:\n%s", a.stderr)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "clickhouse", "backups")); err == nil {
+		t.Errorf("it leaves %v", left)
 	}
 }

@@ -431,7 +431,7 @@ func (n *node) task(ctx context.Context, j job, run *tables.Run, shops []shop, s
 		}
 		return err
 	case taskBackup:
-		report, err := backupCmd{To: n.folder.resolve(p.To), WithKeys: p.WithKeys}.backup(ctx, n, show)
+		report, err := backupCmd{To: n.folder.resolve(p.To), WithKeys: p.WithKeys, Keep: p.Keep}.backup(ctx, n, show)
 		run.Records = report.Files
 		return err
 	case taskReplay:

@@ -45,6 +45,7 @@ type PipelineSettings struct {
 	Window   config.Duration `yaml:"window" doc:"replay takes what changed at the platforms in that time before now."`
 	To       string          `yaml:"to" doc:"Folder that backup writes into."`
 	WithKeys bool            `yaml:"with_keys" doc:"backup puts the keys into it too: whoever has it can read all personal data."`
+	Keep     int             `yaml:"keep" doc:"How many backups backup keeps, the newest; 0 keeps all."`
 	Folder   string          `yaml:"folder" doc:"Folder of which import loads each file once, and moves it to done/ or failed/ in it."`
 	Shop     string          `yaml:"shop" doc:"PLATFORM/SHOP of what import loads, if no mapping says so."`
 	NewShop  bool            `yaml:"new_shop" doc:"The shop of import is none of those that oneid.yaml names of its platform, and is meant."`
@@ -188,7 +189,7 @@ func parsePipeline(file string, data []byte, zone string, shops []shop) (pipelin
 	p.folderLine, p.folderColumn = config.Locate(data, "folder")
 	p.checkTask(fault)
 	p.checkSchedule(zone, fault)
-	for key, given := range map[string]bool{"shops": len(p.Shops) > 0, "streams": len(p.Streams) > 0, "repair": p.Repair, "to": p.To != "", "with_keys": p.WithKeys, "folder": p.Folder != "", "shop": p.Shop != "", "new_shop": p.NewShop, "mapping": p.Mapping != ""} {
+	for key, given := range map[string]bool{"shops": len(p.Shops) > 0, "streams": len(p.Streams) > 0, "repair": p.Repair, "to": p.To != "", "with_keys": p.WithKeys, "keep": p.Keep != 0, "folder": p.Folder != "", "shop": p.Shop != "", "new_shop": p.NewShop, "mapping": p.Mapping != ""} {
 		if of := keysOfTasks[key]; given && !slices.Contains(of, p.Task) {
 			fault(key, "is of %s, and the task is %s", strings.Join(of, ", "), p.Task)
 		}
@@ -218,7 +219,7 @@ func parsePipeline(file string, data []byte, zone string, shops []shop) (pipelin
 // keysOfTasks are the keys that are of some tasks alone.
 var keysOfTasks = map[string][]string{
 	"shops": {taskPull, taskReconcile, taskReplay}, "streams": {taskPull, taskReplay}, "repair": {taskReconcile},
-	"to": {taskBackup}, "with_keys": {taskBackup}, "folder": {taskImport}, "shop": {taskImport}, "new_shop": {taskImport}, "mapping": {taskImport},
+	"to": {taskBackup}, "with_keys": {taskBackup}, "keep": {taskBackup}, "folder": {taskImport}, "shop": {taskImport}, "new_shop": {taskImport}, "mapping": {taskImport},
 }
 
 // checkShop says whether the shop of an import can be meant.
@@ -249,6 +250,9 @@ func (p pipeline) checkTask(fault func(key, format string, args ...any)) {
 	case taskBackup:
 		if p.To == "" {
 			fault("to", "is missing: name the folder of the backups")
+		}
+		if p.Keep < 0 {
+			fault("keep", "must be 0, for all, or more")
 		}
 	case taskImport:
 		if p.Folder == "" {

@@ -59,12 +59,15 @@ type Backup struct {
 	Topics     events.Topics
 	Kafka      *kafka.Client
 	ClickHouse *clickhouse.Conn
-	// Also are files of the folder that its settings name, by their paths in it,
-	// without which these cannot be read: the rules, models.
+	// Also are files of the folder, by their paths in it, that belong to its
+	// settings: the rules, models, pipelines.
 	Also []string
 	// Fingerprint names the brand's keys without giving them away.
 	Fingerprint string
-	Log         *slog.Logger
+	// Keep, if positive, is how many backups the store holds afterwards: older ones
+	// are dropped once this one is there.
+	Keep int
+	Log  *slog.Logger
 	// Progress, if set, is told what is copied and how many files so far.
 	Progress func(what string, files int)
 }
@@ -75,6 +78,8 @@ type Report struct {
 	// Files it holds, their bytes, and how many of these were not there yet.
 	Files        int
 	Bytes, Added int64
+	// Dropped are the older backups that Keep left no place for.
+	Dropped int
 }
 
 // run is a backup at work.
@@ -88,6 +93,11 @@ type run struct {
 // Run adds a backup to a store. Cut off, it leaves the earlier ones as they are
 // and is none itself. With keys, whoever has the backup can read everything.
 func (b *Backup) Run(ctx context.Context, store *Store, withKeys bool) (Report, error) {
+	release, err := store.lock()
+	if err != nil {
+		return Report{}, err
+	}
+	defer release()
 	before, err := store.Manifests()
 	if err != nil {
 		return Report{}, err
@@ -112,7 +122,7 @@ func (b *Backup) Run(ctx context.Context, store *Store, withKeys bool) (Report, 
 	}{
 		{func() error { return r.clickhouse(ctx, last) }, afterClickHouse},
 		{func() error { return r.kafka(ctx) }, afterKafka},
-		{func() error { return r.files(withKeys) }, afterFiles},
+		{func() error { return r.files(ctx, withKeys) }, afterFiles},
 	} {
 		if err := step.do(); err != nil {
 			return r.report, err
@@ -125,10 +135,16 @@ func (b *Backup) Run(ctx context.Context, store *Store, withKeys bool) (Report, 
 		return r.report, fmt.Errorf("backup: write the manifest: %w", err)
 	}
 	r.report.Number = r.manifest.Number
-	return r.report, nil
+	if b.Keep > 0 {
+		r.report.Dropped, err = store.prune(b.Keep)
+	}
+	return r.report, err
 }
 
-func (r *run) keep(what, path string) error {
+func (r *run) keep(ctx context.Context, what, path string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	f, added, err := r.store.add(r.Folder, path)
 	if err != nil {
 		return fmt.Errorf("backup: copy %s: %w", path, err)
@@ -182,14 +198,13 @@ func (r *run) clickhouse(ctx context.Context, last *Manifest) error {
 	if err := r.ClickHouse.Background(ctx, "back up ClickHouse", statement, "File("+clickhouse.Quote(name)+")"); err != nil {
 		return err
 	}
-	if err := r.tree("clickhouse", engineFolder+"/"+name); err != nil {
-		return err
-	}
-	return os.RemoveAll(staging)
+	// Also where keeping it fails: it is as large as what is new, on the tables' disk.
+	err := r.tree(ctx, "clickhouse", engineFolder+"/"+name)
+	return errors.Join(err, os.RemoveAll(staging))
 }
 
 // tree keeps all files below a path.
-func (r *run) tree(what, path string) error {
+func (r *run) tree(ctx context.Context, what, path string) error {
 	root := filepath.Join(r.Folder, filepath.FromSlash(path))
 	return filepath.WalkDir(root, func(at string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
@@ -199,7 +214,7 @@ func (r *run) tree(what, path string) error {
 		if err != nil {
 			return err
 		}
-		return r.keep(what, filepath.ToSlash(below))
+		return r.keep(ctx, what, filepath.ToSlash(below))
 	})
 }
 
@@ -212,12 +227,13 @@ func (r *run) kafka(ctx context.Context) error {
 	}
 	for _, entry := range entries {
 		if entry.Type().IsRegular() && !strings.HasSuffix(entry.Name(), ".tmp") {
-			if err := r.keep("kafka", kafkaFolder+"/"+entry.Name()); err != nil {
+			if err := r.keep(ctx, "kafka", kafkaFolder+"/"+entry.Name()); err != nil {
 				return err
 			}
 		}
 	}
-	if entries, err = os.ReadDir(filepath.Join(r.Folder, filepath.FromSlash(partitions))); err != nil {
+	// An instance that nothing has come to yet has none.
+	if entries, err = os.ReadDir(filepath.Join(r.Folder, filepath.FromSlash(partitions))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("backup: read the broker's folder: %w", err)
 	}
 	first := []string{r.Topics.Cursors, r.Topics.Journal}
@@ -231,10 +247,7 @@ func (r *run) kafka(ctx context.Context) error {
 	}
 	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return rank(a.Name()) - rank(b.Name()) })
 	for _, entry := range entries {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.partition(partitions + "/" + entry.Name()); err != nil {
+		if err := r.partition(ctx, partitions+"/"+entry.Name()); err != nil {
 			return err
 		}
 	}
@@ -243,13 +256,13 @@ func (r *run) kafka(ctx context.Context) error {
 
 // partition keeps a partition's files. The broker may drop or rewrite old
 // segments meanwhile: then all of them are read again.
-func (r *run) partition(path string) error {
-	before := len(r.manifest.Files)
+func (r *run) partition(ctx context.Context, path string) error {
+	before, counted := len(r.manifest.Files), r.report
 	for attempt := 0; ; attempt++ {
 		names, err := segments(filepath.Join(r.Folder, filepath.FromSlash(path)))
 		for _, name := range names {
 			if err == nil {
-				err = r.keep("kafka", path+"/"+name)
+				err = r.keep(ctx, "kafka", path+"/"+name)
 			}
 		}
 		if err == nil {
@@ -263,6 +276,7 @@ func (r *run) partition(path string) error {
 			return err
 		}
 		r.manifest.Files = r.manifest.Files[:before]
+		r.report.Files, r.report.Bytes = counted.Files, counted.Bytes // what was added stays
 	}
 }
 
@@ -286,22 +300,22 @@ func segments(folder string) ([]string, error) {
 }
 
 // files keeps the settings, and what opens everything if that was asked for.
-func (r *run) files(withKeys bool) error {
+func (r *run) files(ctx context.Context, withKeys bool) error {
 	paths := []string{"oneid.yaml", "simulator.json"}
 	for _, path := range paths {
-		if err := r.keep("settings", path); err != nil && (path == paths[0] || !errors.Is(err, fs.ErrNotExist)) {
+		if err := r.keep(ctx, "settings", path); err != nil && (path == paths[0] || !errors.Is(err, fs.ErrNotExist)) {
 			return err
 		}
 	}
 	for _, path := range r.Also {
-		if err := r.keep("settings", path); err != nil {
+		if err := r.keep(ctx, "settings", path); err != nil {
 			return err
 		}
 	}
 	if !withKeys {
 		return nil
 	}
-	return errors.Join(r.tree("keys", "keys"), r.tree("secrets", "secrets"))
+	return errors.Join(r.tree(ctx, "keys", "keys"), r.tree(ctx, "secrets", "secrets"))
 }
 
 // Extract writes the files of a backup into an empty folder.

@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,7 +31,7 @@ func TestFilesThatSettingsName(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &run{Backup: &Backup{Folder: dir, Also: []string{"models/own.json"}}, store: store}
-	if err := r.files(false); err != nil {
+	if err := r.files(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	restored := t.TempDir()
@@ -42,8 +44,13 @@ func TestFilesThatSettingsName(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(restored, "keys")); err == nil {
 		t.Error("the keys are in it")
 	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := r.tree(stopped, "keys", "keys"); !errors.Is(err, context.Canceled) {
+		t.Errorf("asked to stop it copies on: %v", err)
+	}
 	r.Also = []string{"rules.yaml"}
-	if err := r.files(false); err == nil {
+	if err := r.files(t.Context(), false); err == nil {
 		t.Error("a backup lacks the rules, and does not say so")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"oneid/internal/kafka"
@@ -168,6 +169,66 @@ func (s *Store) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the piece %s has other bytes than it was written with", ErrDamaged, name)
 	}
 	return data, nil
+}
+
+// lock lets one backup at a time write into the store, whichever instance's it is:
+// another could drop pieces that this one counts on.
+func (s *Store) lock() (release func(), err error) {
+	file, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("backup: open the lock of the backups' folder: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("backup: another backup into %s is under way: %w", s.dir, err), file.Close())
+	}
+	return func() { _ = file.Close() }, nil
+}
+
+// prune drops all backups but the newest so many, and then every piece that none of
+// these needs, also what backups that were cut off have left. It says how many backups
+// went. Cut off, it has left pieces that the next one drops. The store is locked.
+func (s *Store) prune(keep int) (dropped int, err error) {
+	all, err := s.Manifests()
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	keep = min(keep, len(all))
+	old, kept := all[:len(all)-keep], all[len(all)-keep:]
+	manifests := filepath.Join(s.dir, "manifests")
+	for _, m := range old {
+		names, err := filepath.Glob(filepath.Join(manifests, fmt.Sprintf("%06d-*.json", m.Number)))
+		if err != nil {
+			return dropped, err
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				return dropped, fmt.Errorf("backup: drop an old backup: %w", err)
+			}
+		}
+		dropped++
+	}
+	// No manifest may come back, after a power cut, whose pieces have gone.
+	if err := syncFolder(manifests); err != nil {
+		return dropped, err
+	}
+	needed := make(map[string]bool)
+	for _, m := range kept {
+		for _, f := range m.Files {
+			for _, piece := range f.Pieces {
+				needed[piece] = true
+			}
+		}
+	}
+	err = filepath.WalkDir(filepath.Join(s.dir, "pieces"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || needed[entry.Name()] {
+			return err
+		}
+		return os.Remove(path)
+	})
+	if err != nil {
+		return dropped, fmt.Errorf("backup: drop pieces that no backup needs: %w", err)
+	}
+	return dropped, nil
 }
 
 // finish writes the manifest: from now on the backup is there, and stays when
