@@ -252,3 +252,53 @@ func TestGoesOnFromItsCursor(t *testing.T) {
 	w.resolve()
 	w.want("SELECT member_level, count() FROM users FINAL GROUP BY member_level ORDER BY member_level FORMAT CSV", `"",1 "x",1599`)
 }
+
+// A replay takes the payloads of its time and of its source alone: the end is outside,
+// and what a file said is not for the platform's mapping.
+func TestTakesItsTimeAndSource(t *testing.T) {
+	w := newWorld(t)
+	const day = int64(86_400_000)
+	for user := range 3 {
+		w.says(user, "x", at+int64(user)*day)
+	}
+	raw := []byte(`{"User":"9","At":` + strconv.FormatInt(at+day, 10) + `}`)
+	all, err := w.shop.Map(connectors.Record{Stream: "users", Shop: "s", Raw: raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[0].Header.Version.Source = events.Source_SOURCE_FILE
+	w.Publish(t, w.Message(t, all[0]))
+	w.resolve()
+	for _, c := range []struct {
+		name     string
+		source   events.Source
+		from, to int64
+		want     string
+	}{
+		{"all of the platform", events.Source_SOURCE_API, at, at + 9*day, "0 1 2"},
+		{"to the last, which is outside", events.Source_SOURCE_API, at, at + 2*day, "0 1"},
+		{"from the second, which is inside", events.Source_SOURCE_API, at + day, at + 2*day, "1"},
+		{"all of files", events.Source_SOURCE_FILE, at, at + 9*day, "9"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stream := &Stream{Connector: w.shop, ClickHouse: w.ClickHouse, Keys: w.Keys, Platform: "tmall", Shop: "s", Source: c.source,
+				Run: Run{Number: 1, From: time.UnixMilli(c.from), To: time.UnixMilli(c.to)}}
+			var users []string
+			for page, err := range stream.Read(t.Context(), "users", "") {
+				if err != nil || len(page.Bad) > 0 {
+					t.Fatal(page.Bad, err)
+				}
+				for _, record := range page.Records {
+					var p payload
+					if err := json.Unmarshal(record.Raw, &p); err != nil {
+						t.Fatal(err)
+					}
+					users = append(users, p.User)
+				}
+			}
+			if got := strings.Join(users, " "); got != c.want {
+				t.Errorf("it takes %q, want %q", got, c.want)
+			}
+		})
+	}
+}
