@@ -200,6 +200,37 @@ func TestStoppedAtEachStep(t *testing.T) {
 	}
 }
 
+// An account that moves again while it is squashed, at any step, is shown where it has
+// gone, and stays with an override until the next squash.
+func TestMovesMeanwhile(t *testing.T) {
+	for _, point := range []string{"squash/snapshot", afterTableName, "squash/rewritten"} {
+		t.Run(point, func(t *testing.T) {
+			w := newWorld(t)
+			w.belongs(b, 2, 1, 3)
+			moved := false
+			disarm := fault.Arm(func(hit string) error {
+				if hit == point && !moved {
+					moved = true
+					w.belongs(b, 1, 5, 7)
+				}
+				return nil
+			})
+			_, err := w.run(3)
+			disarm()
+			if err != nil || !moved {
+				t.Fatalf("Run = %v; moved meanwhile: %v", err, moved)
+			}
+			w.want(shown, `"1","01" "2","05"`)
+			w.want(overrides, `"b",7`)
+			if _, err := w.run(7); err != nil {
+				t.Fatal(err)
+			}
+			w.want(stamps, `"1","01" "2","05"`)
+			w.want(overrides, "")
+		})
+	}
+}
+
 const afterTableName = "squash/table rewritten"
 
 // retried gives an insert of an order of b, always with one token and with the
@@ -286,7 +317,7 @@ func TestWatchedForAMonth(t *testing.T) {
 	w := newWorld(t)
 	watch := tables.NewOverrides()
 	watch.Append(a, [16]byte{}, tables.WatchVersion(time.Now().Add(-31*24*time.Hour)))
-	watch.Append(b, [16]byte{}, tables.WatchVersion(time.Now()))
+	watch.Append(b, [16]byte{}, tables.WatchVersion(time.Now().Add(-29*24*time.Hour)))
 	w.insert(watch)
 	w.belongs(b, 2, 1, 3)
 	if _, err := w.run(3); err != nil {
