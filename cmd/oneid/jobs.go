@@ -437,7 +437,7 @@ func (n *node) task(ctx context.Context, j job, run *tables.Run, shops []shop, s
 	case taskReplay:
 		to := time.Now().UTC().Truncate(time.Second)
 		c := replayCmd{From: to.Add(-time.Duration(p.Window)).Format(time.RFC3339), To: to.Format(time.RFC3339), Shop: p.Shops, Stream: p.Streams}
-		report, err := c.replay(ctx, n, show, func(ctx context.Context, work func(context.Context) error) error { return work(ctx) })
+		report, err := c.replay(ctx, n, shops, show, func(ctx context.Context, work func(context.Context) error) error { return work(ctx) })
 		run.Records, run.Events, run.DeadLetters = report.Rows, report.Events, report.Refused
 		return err
 	case taskImport:

@@ -94,7 +94,7 @@ func (c reconcileCmd) days(timezone string, now time.Time) (from, to time.Time, 
 		}
 	}
 	if to.Before(from) {
-		return from, to, errors.New("--from is later than --to")
+		return from, to, errors.New("--from is later than --to, which is today unless given")
 	}
 	return from, to, nil
 }

@@ -14,7 +14,6 @@ import (
 	"oneid/connectors"
 	"oneid/connectors/all"
 	"oneid/connectors/file"
-	"oneid/connectors/simulator"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/replay"
 	"oneid/schemas/events"
@@ -33,7 +32,7 @@ type replayCmd struct {
 
 // Help shows below the usage.
 func (replayCmd) Help() string {
-	return "Takes the payloads that ClickHouse keeps, however long ago Kafka let go of them, through the mapping of this version again, and the resolver takes the events like any other: after a mapping was mended. An event keeps the times of what the platform said and bears a higher revision: it replaces what the old mapping made of the same change, and nothing newer. It runs beside the live flow; a second replay changes nothing. One replay runs at a time. Stopped at any moment, the same command goes on from where it was.\n\nA payload that cannot be mapped goes to the dead letter. Evidence that the old mapping found stays: a mapping that finds less takes no evidence back.\n\nExit code: 0 all replayed, 3 some could not be mapped, 1 failed.\n\nTry: oneid replay --from 2026-11-11 --stream orders --dry-run"
+	return "Takes the payloads that ClickHouse keeps, however long ago Kafka let go of them, through the mapping of this version again, and the resolver takes the events like any other: after a mapping was mended. An event keeps the times of what the platform said and bears a higher revision: it replaces what the old mapping made of the same change, and nothing newer. It runs beside the live flow; a second replay changes nothing. One replay runs at a time. Stopped at any moment, the same command goes on from where it was.\n\nA payload that cannot be mapped goes to the dead letter. Evidence that the old mapping found stays: a mapping that finds less takes no evidence back.\n\nExit code: 0 all that has a mapping is replayed, 3 some could not be mapped, 1 failed.\n\nTry: oneid replay --from 2026-11-11 --stream orders --dry-run"
 }
 
 // replayReport is what --json prints.
@@ -68,8 +67,10 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 	defer func() { err = errors.Join(err, n.close()) }()
 	var report replayReport
 	work := func(ctx context.Context) error {
-		report, err = c.replay(ctx, n, show, n.resolving)
-		return err
+		return n.withShops(ctx, func(ctx context.Context, shops []shop) error {
+			report, err = c.replay(ctx, n, shops, show, n.resolving)
+			return err
+		})
 	}
 	if c.DryRun {
 		err = work(ctx)
@@ -86,7 +87,7 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 }
 
 // replay replays within resolving.
-func (c replayCmd) replay(ctx context.Context, n *node, show *progress, resolving func(context.Context, func(context.Context) error) error) (replayReport, error) {
+func (c replayCmd) replay(ctx context.Context, n *node, shops []shop, show *progress, resolving func(context.Context, func(context.Context) error) error) (replayReport, error) {
 	if err := n.cursors.Refresh(ctx); err != nil { // another process may have replayed meanwhile
 		return replayReport{}, err
 	}
@@ -94,7 +95,7 @@ func (c replayCmd) replay(ctx context.Context, n *node, show *progress, resolvin
 	if err != nil {
 		return replayReport{}, err
 	}
-	mappers, err := c.mappers(n)
+	mappers, err := c.mappers(n, shops)
 	if err != nil {
 		return replayReport{}, err
 	}
@@ -201,25 +202,9 @@ type mapperKey struct {
 	source events.Source
 }
 
-// mappers are the connectors whose mappings there are: those of the settings,
-// of simulators that run, and of --mapping.
-func (c replayCmd) mappers(n *node) (map[mapperKey]connectors.Connector, error) {
-	shops, err := n.folder.shops(n.settings)
-	if err != nil {
-		return nil, err
-	}
-	var e simulator.Endpoints
-	switch err := readJSON(n.folder.path(simulatorsFile), &e); {
-	case errors.Is(err, os.ErrNotExist):
-	case err != nil:
-		return nil, err
-	default:
-		more, err := simulated(e, false)
-		if err != nil {
-			return nil, err
-		}
-		shops = append(shops, more...)
-	}
+// mappers are the connectors whose mappings there are: those of the shops, and of
+// --mapping.
+func (c replayCmd) mappers(n *node, shops []shop) (map[mapperKey]connectors.Connector, error) {
 	mappers := make(map[mapperKey]connectors.Connector)
 	for _, s := range shops {
 		mappers[mapperKey{s.platform + "/" + s.name, events.Source_SOURCE_API}] = s.connector
