@@ -261,7 +261,7 @@ func (m *Metrics) Pulls() *Pulls {
 		errors:  m.counter("oneid_pull_errors_total", "Rounds that ended with an error; each is tried again.", of...),
 		drift:   m.counter("oneid_pull_drift_total", "Fields that are not as the connector knows them, in the payloads that were looked at, and statuses that it does not know.", of...),
 		differ:  m.gauge("oneid_pull_drift_fields", "Fields of the stream's payloads that differ now and that nobody accepted (oneid drift).", of...),
-		success: m.gauge("oneid_pull_last_success_timestamp_seconds", "When a round last ended without an error, as Unix time; 0 before the first.", of...),
+		success: m.gauge("oneid_pull_last_success_timestamp_seconds", "When a round last ended without an error, as Unix time; 0 where none has yet.", of...),
 	}
 }
 
@@ -276,13 +276,21 @@ type Pull struct {
 
 // Of is the metrics of one stream of one shop.
 func (p *Pulls) Of(platform, shop, stream string) Pull {
-	success, differ := p.success.WithLabelValues(platform, shop, stream), p.differ.WithLabelValues(platform, shop, stream)
+	differ := p.differ.WithLabelValues(platform, shop, stream)
+	// Not there from the start: of what is read once, such as a file, nobody waits for
+	// the next round.
+	success := func() prometheus.Gauge { return p.success.WithLabelValues(platform, shop, stream) }
+	failed := adds(p.errors, platform, shop, stream)
 	return Pull{
 		Pages: adds(p.pages, platform, shop, stream), Records: adds(p.records, platform, shop, stream), Events: adds(p.events, platform, shop, stream),
-		DeadLetters: adds(p.letters, platform, shop, stream), Errors: adds(p.errors, platform, shop, stream),
+		DeadLetters: adds(p.letters, platform, shop, stream),
+		Errors: func(n int) {
+			failed(n)
+			success()
+		},
 		Drift:     adds(p.drift, platform, shop, stream),
 		Differ:    func(fields int) { differ.Set(float64(fields)) },
-		Succeeded: success.SetToCurrentTime,
+		Succeeded: func() { success().SetToCurrentTime() },
 	}
 }
 

@@ -25,7 +25,7 @@ func all() *Metrics {
 	m.Letters([]string{"open"})
 	m.Pushes([]string{"noted"})("tmall", "s", "noted")
 	m.Reconciled()("tmall", "s", "orders", 2)
-	m.Pulls().Of("tmall", "s", "orders")
+	m.Pulls().Of("tmall", "s", "orders").Errors(1)
 	m.Engine(func() bool { return true })
 	shop, _ := m.Memberships([]string{"bind"}, []string{"done"})
 	shop("tmall", "s")
@@ -132,6 +132,15 @@ func TestMetricsCount(t *testing.T) {
 	letters("of somebody who forged a message", "open")
 	pull := m.Pulls().Of("tmall", "s", "orders")
 	pull.Records(5)
+	for _, f := range gather(t, m) {
+		if f.GetName() == "oneid_pull_last_success_timestamp_seconds" {
+			t.Error("a stream of which no round has ended says when one did")
+		}
+	}
+	pull.Errors(0)
+	if got := value(t, m, "oneid_pull_last_success_timestamp_seconds", "orders"); got != 0 {
+		t.Errorf("the last success of a stream that has none was at %v", got)
+	}
 	before := time.Now()
 	pull.Succeeded()
 	for _, c := range []struct {
