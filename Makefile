@@ -45,6 +45,7 @@ test-kafka: build ## what talks to Kafka, against a real Apache Kafka (Java 17; 
 	$(BIN) engine install
 	deploy/kafka/kafka with sh -c ' \
 		$(GO) test -count=1 -p 1 -timeout 20m ./internal/kafka ./internal/pubsub ./pipelines/pull ./pipelines/resolve ./pipelines/deliver && \
+		ONEID_TEST_KAFKA_RESTART="$$ONEID_TEST_KAFKA_SCRIPT restart" $(GO) test -count=1 -timeout 10m ./internal/pubsub -run "^TestWatermillSuite$$/^TestReconnect$$" && \
 		$(GO) test -count=1 -timeout 10m ./cmd/oneid -run ConfiguredKafka && \
 		ONEID_TEST_KILLS=20 $(GO) test -count=1 -timeout 20m ./cmd/oneid -run "^TestKilledAnywhere$$"'
 
