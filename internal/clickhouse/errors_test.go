@@ -98,6 +98,28 @@ func TestAnAnswerThatIsCut(t *testing.T) {
 	}
 }
 
+// Of several hosts the next one is asked after one that is not there, or that has
+// no room.
+func TestTheNextHost(t *testing.T) {
+	full := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-ClickHouse-Exception-Code", "243")
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	defer full.Close()
+	good := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer good.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	address := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
+	at := &url.URL{Scheme: "http", Host: address(gone)}
+	p := newPoster(at, &driver.Options{Protocol: driver.HTTP, Addr: []string{address(gone), address(full), address(good)}, DialTimeout: time.Second, MaxIdleConns: 1})
+	for attempt, want := range []bool{true, true, false, false} { // unavailable
+		if err := failed("try", p.insert(t.Context(), "INSERT", driver.Settings{}, nil, 0)); IsUnavailable(err) != want || (err == nil) == want {
+			t.Errorf("attempt %d: %v", attempt, err)
+		}
+	}
+}
+
 // What a row is refused for is never what waiting cures, nor a table's fault.
 func TestRefuses(t *testing.T) {
 	for code := range refusing {

@@ -112,6 +112,9 @@ func (p *poster) insert(ctx context.Context, statement string, settings driver.S
 	if response.StatusCode == http.StatusOK {
 		return said // after the answer had begun
 	}
+	if response.StatusCode >= http.StatusInternalServerError {
+		p.turn.Add(1) // its disk may be full, and another's not
+	}
 	return &driver.HTTPError{StatusCode: response.StatusCode, Err: said}
 }
 
