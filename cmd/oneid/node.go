@@ -387,6 +387,16 @@ func (n *node) keepPace(ctx context.Context) {
 	}
 }
 
+// timeMerges lets merges wait while events do.
+func (n *node) timeMerges(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.clickhouse.TimeMerges(ctx, n.resolver.Active, n.resolver.Behind); err != nil {
+			n.log.Debug("when tables are merged could not be set; it is tried again", "error", err)
+			_ = pipelines.Sleep(ctx, time.Minute) // cut short by the end alone
+		}
+	}
+}
+
 // resolving runs the resolver and the recorder of dead letters, as far as they
 // are in this process, while work runs, and stops them then.
 func (n *node) resolving(ctx context.Context, work func(ctx context.Context) error) error {
@@ -401,6 +411,7 @@ func (n *node) resolving(ctx context.Context, work func(ctx context.Context) err
 	if n.resolver != nil {
 		watching.Go(func() { n.watchMemory(resolving) })
 		watching.Go(func() { n.keepPace(resolving) })
+		watching.Go(func() { n.timeMerges(resolving) })
 	}
 	defer watching.Wait()
 	defer stop()

@@ -59,7 +59,10 @@ func untilTaken(ctx context.Context, log *slog.Logger, want kafka.Position, comm
 	var before kafka.Position
 	for {
 		have, err := committed()
-		if err != nil || reached(have, want) {
+		switch {
+		case kafka.IsAway(err): // as where the group does not go on
+			have = before
+		case err != nil || reached(have, want):
 			return err
 		}
 		if !maps.EqualFunc(before, have, slices.Equal[[]int64]) {

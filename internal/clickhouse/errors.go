@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -81,7 +82,7 @@ func (e *Error) Code() string {
 func (e *Error) Hint() string {
 	switch e.Code() {
 	case "clickhouse_unavailable":
-		if e.Exception == 243 || e.Exception == 75 || e.Exception == 1001 {
+		if e.Exception == 243 || strings.Contains(e.Error(), "No space left") {
 			return "make room on ClickHouse's disk"
 		}
 		if e.Exception == 241 {

@@ -14,17 +14,9 @@ const (
 	// for whom each part is a little time more.
 	latePartsLookedUp = 24
 	// lateFor is how long merges still wait after events were last seen waiting: a
-	// backlog is often of several.
+	// backlog is often of several. So often it is also looked what the tables have:
+	// another process may have changed it, which was the active one before.
 	lateFor = time.Minute
-)
-
-// mergeTiming is when tables are merged.
-type mergeTiming string
-
-const (
-	mergesUnknown mergeTiming = "" // another process says, or nobody has yet
-	mergesUsual   mergeTiming = "usual"
-	mergesLate    mergeTiming = "late"
 )
 
 // mergedTables are the tables that the flow writes, and how many parts of a
@@ -41,46 +33,76 @@ var mergedTables = []struct {
 	{"identity_map", 0, latePartsLookedUp}, {"identity_map_by_customer", 0, latePartsLookedUp},
 }
 
-// timeMerges lets the merges of what the flow writes wait while events do: a row
-// is then written again half as often, and what is left to merge is merged when
-// the flow has come to the end. The bound of parts is a setting of each table,
-// which stops nothing: a mutation goes on, and so do merges above it. The active
-// resolver does it. On a cluster tables are merged as usual: the setting is each
-// replica's own.
-func (p *pacer) timeMerges(ctx context.Context, c *Conn) error {
-	if p.reloads == nil || !p.reloads() || c.OnCluster() != "" {
-		p.merges = mergesUnknown
+// TimeMerges lets the merges of what the flow writes wait while behind says that
+// events do, until the context ends: a row is then written again half as often, and
+// what is left to merge is merged when the flow has come to the end. The bound of
+// parts is a setting of each table, which stops nothing: a mutation goes on, and so
+// do merges above it. It does so as long as active says that this process is the one
+// that resolves, and leaves the tables as usual. On a cluster they are always merged
+// as usual: the setting is each replica's own. It returns nil when the context ends;
+// an error is that of ClickHouse.
+func (c *Conn) TimeMerges(ctx context.Context, active, behind func() bool) error {
+	if c.OnCluster() != "" {
+		<-ctx.Done()
 		return nil
 	}
-	if p.behind != nil && p.behind() {
-		p.waited = time.Now()
+	m := merges{active: active, behind: behind}
+	for {
+		err := m.look(ctx, c)
+		if err != nil && ctx.Err() == nil && !IsUnavailable(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return m.end(ctx, c)
+		case <-time.After(paceEvery):
+		}
 	}
-	timing := mergesUsual
-	if !p.waited.IsZero() && time.Since(p.waited) < lateFor {
-		timing = mergesLate
-	}
-	if timing == p.merges {
+}
+
+// merges is when tables are merged.
+type merges struct {
+	active, behind func() bool
+	// waited is when events were last seen waiting.
+	waited time.Time
+	// late is what the tables were last set to, at set; begun says that some of
+	// them may have been set to late since they last were as usual.
+	late, begun bool
+	set         time.Time
+}
+
+func (m *merges) look(ctx context.Context, c *Conn) error {
+	if !m.active() {
+		m.begun, m.set = false, time.Time{} // another process says
 		return nil
 	}
-	if err := c.setMerges(ctx, timing); err != nil {
+	if m.behind() {
+		m.waited = time.Now()
+	}
+	late := !m.waited.IsZero() && time.Since(m.waited) < lateFor
+	if late == m.late && time.Since(m.set) < lateFor {
+		return nil
+	}
+	m.begun = m.begun || late
+	if err := c.setMerges(ctx, late); err != nil {
 		return err
 	}
-	p.merges = timing
+	m.late, m.begun, m.set = late, late, time.Now()
 	return nil
 }
 
-// endMerges leaves the tables as usual, for whoever reads them while nobody resolves.
-func (p *pacer) endMerges(ctx context.Context, c *Conn) error {
-	if p.merges != mergesLate {
+// end leaves the tables as usual, for whoever reads them while nobody resolves.
+func (m *merges) end(ctx context.Context, c *Conn) error {
+	if !m.begun {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return c.setMerges(ctx, mergesUsual)
+	return c.setMerges(ctx, false)
 }
 
 // setMerges changes the settings of those tables that have others.
-func (c *Conn) setMerges(ctx context.Context, timing mergeTiming) error {
+func (c *Conn) setMerges(ctx context.Context, late bool) error {
 	const doing = "set when tables are merged"
 	var rows []struct {
 		Name  string `ch:"name"`
@@ -96,7 +118,7 @@ func (c *Conn) setMerges(ctx context.Context, timing mergeTiming) error {
 	}
 	for _, table := range mergedTables {
 		parts := table.usual
-		if timing == mergesLate {
+		if late {
 			parts = table.late
 		}
 		if now, exists := has[table.name]; !exists || now == uint64(parts) {

@@ -39,23 +39,20 @@ var sources = []string{"orders", "refunds", "tickets", "identity_map", "identity
 // as it may, and while nothing changes, until the context ends. So it
 // does with the dictionary of accounts that have moved, as long as reloads says
 // that this process is the one to do it: to load all of them again with every
-// batch took as much as to insert the batch. And so with merges, which wait while
-// events do. It returns nil when the context ends. An error is that of ClickHouse,
-// and nothing has changed.
+// batch took as much as to insert the batch. It returns nil when the context
+// ends. An error is that of ClickHouse, and nothing has changed.
 func (c *Conn) KeepPace(ctx context.Context, reloads, behind func() bool) error {
 	for p := (&pacer{reloads: reloads, behind: behind}); ; {
-		for _, set := range []func(context.Context, *Conn) error{p.look, p.timeMerges} {
-			err := set(ctx, c)
-			if ctx.Err() != nil {
-				return p.endMerges(ctx, c)
-			}
-			if err != nil && !IsUnavailable(err) {
-				return errors.Join(err, p.endMerges(ctx, c))
-			}
+		err := p.look(ctx, c)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !IsUnavailable(err) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return p.endMerges(ctx, c)
+			return nil
 		case <-time.After(paceEvery):
 		}
 	}
@@ -77,11 +74,6 @@ type pacer struct {
 
 	// behind says whether more events wait than fit into a batch; may be nil.
 	behind func() bool
-
-	// merges is when tables are merged, as this process has set it; events were last
-	// seen waiting at waited.
-	merges mergeTiming
-	waited time.Time
 
 	// reloads says whether to reload the dictionary of moved accounts, which
 	// holds what moves was when it was loaded; that took so long, until loadedAt.

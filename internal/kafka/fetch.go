@@ -76,8 +76,11 @@ func (f *Fetcher) Fetch(ctx context.Context, offset int64, limit int, most time.
 		switch {
 		case errors.As(err, &full):
 			waited += time.Duration(full)
-			if waited > quotaWait || !wait(ctx.Done(), time.Duration(full)) {
+			if waited > quotaWait {
 				return nil, 0, err
+			}
+			if !wait(ctx.Done(), time.Duration(full)) {
+				return nil, 0, ctx.Err()
 			}
 		case !errors.Is(err, io.ErrShortBuffer):
 			return messages, next, err
@@ -124,7 +127,7 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, most time.
 	messages := make([]Fetched, 0, min(limit, f.last))
 	defer func() { f.last = len(messages) }()
 	for len(messages) < limit {
-		message, err := f.read(batch)
+		message, err := f.read(batch, offset)
 		if errors.Is(err, io.EOF) || errors.Is(err, kafka.RequestTimedOut) {
 			break
 		}
@@ -159,8 +162,8 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, most time.
 	return messages, next, nil
 }
 
-// read reads the next message of a batch.
-func (f *Fetcher) read(batch *kafka.Batch) (Fetched, error) {
+// read reads the next message of a batch, of which those from offset on are wanted.
+func (f *Fetcher) read(batch *kafka.Batch, offset int64) (Fetched, error) {
 	if f.keys {
 		m, err := batch.ReadMessage()
 		fetched := Fetched{Offset: m.Offset, Key: m.Key, Value: m.Value}
@@ -187,7 +190,9 @@ func (f *Fetcher) read(batch *kafka.Batch) (Fetched, error) {
 		f.arena = f.arena[:from+n]
 		return Fetched{Offset: batch.Offset() - 1, Value: f.arena[from : from+n : from+n]}, nil
 	}
-	if n <= firstRoom { // and so are those that follow
+	// So are those that follow; but one before offset says nothing of the large one
+	// that was the reason.
+	if n <= firstRoom && batch.Offset() > offset {
 		f.large = nil
 	}
 	return Fetched{Offset: batch.Offset() - 1, Value: bytes.Clone(room[:n])}, nil

@@ -289,6 +289,47 @@ func TestFetcherEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A broker answers with the whole of a record batch: a small message of it that is
+// passed over does not take the room of the large one behind it, which no attempt
+// would come past.
+func TestALargeValueBehindOneThatIsPassedOver(t *testing.T) {
+	t.Parallel()
+	_, client := start(t, t.TempDir())
+	if err := client.EnsureTopics(t.Context(), []kafka.Topic{{Name: "b.orders", Partitions: 1, Replication: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	publisher := client.Publisher()
+	defer publisher.Close()
+	var want [][]byte
+	for _, batch := range [][]int{{300 << 10}, {1, 800 << 10, 1}, {2, 2}} {
+		var messages []kafka.Message
+		for _, size := range batch {
+			value := bytes.Repeat([]byte{byte(len(want))}, size)
+			want = append(want, value)
+			messages = append(messages, kafka.Message{Topic: "b.orders", Value: value})
+		}
+		if err := publisher.Publish(t.Context(), messages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	f := client.Fetcher("b.orders", 0, false)
+	defer f.Close()
+	for got := 0; got < len(want); {
+		messages, _, err := f.Fetch(ctx, int64(got), 10, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if m.Offset != int64(got) || !bytes.Equal(m.Value, want[got]) {
+				t.Fatalf("message %d has the offset %d and %d bytes", got, m.Offset, len(m.Value))
+			}
+			got++
+		}
+	}
+}
+
 // While a client's quota is used up, brokers answer a fetch at once, without any
 // topic: then it is asked again when they say, and nobody hears of it but who waits for long.
 func TestQuotaIsUsedUp(t *testing.T) {

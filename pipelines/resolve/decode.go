@@ -145,9 +145,9 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) 
 
 // What an event holds many of takes some 200 bytes of memory each, however little
 // of it is on the wire, and the memory of a batch is weighed by its bytes. So
-// thousands of them in no more room than this are no order.
+// many of them in no more room than this are no order.
 const (
-	manyItems = 1000
+	manyItems = 16
 	itemBytes = 16
 )
 
@@ -155,7 +155,7 @@ const (
 func hollow(e *events.Event, size int) error {
 	n := len(e.GetOrder().GetItems()) + len(e.GetHeader().GetPerson().GetSightings())
 	if n > manyItems && n*itemBytes > size {
-		return errors.New("resolve: the event has thousands of items, and nothing in them")
+		return errors.New("resolve: the event has many items, and nothing in them")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/schemas/events"
 )
 
@@ -71,9 +72,18 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if next[0] < j.read {
-		j.epoch = 0 // nothing more is to be written into it
-		return nil, fmt.Errorf("resolve: the journal ends at %d, and was read up to %d: %w", next[0], j.read, errAnother)
+	// A broker that was frozen may tell an old end for a moment, as long as clients
+	// believe that it leads.
+	for waited := time.Duration(0); next[0] < j.read; waited += time.Second {
+		if waited >= journalSettles {
+			return nil, j.lost(next[0])
+		}
+		if err := pipelines.Sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+		if first, next, err = j.client.Ends(ctx, j.topic); err != nil {
+			return nil, err
+		}
 	}
 	if first[0] > j.read && sequenceOf(first[0]) > after+1 {
 		return nil, fmt.Errorf("resolve: the journal begins at %d, the state ends at %d: %w", first[0], after, errTooOld)
@@ -106,7 +116,21 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 // errTooOld is about a state that Kafka alone cannot bring up to date.
 var errTooOld = errors.New("the state is older than what Kafka keeps: restore a newer one, or make it anew with `oneid rebuild`")
 
-// errAnother is about a state of another journal, or of more than there is of it.
+// journalSettles is longer than a client believes who leads a partition.
+const journalSettles = 12 * time.Second
+
+// lost is the end of a journal that goes on before what was read of it. Nothing
+// more is to be written into it: a new batch would have the sequence of one that
+// ClickHouse has, and be dropped there for it.
+func (j *journal) lost(at int64) error {
+	j.epoch = 0
+	return fmt.Errorf("resolve: the journal goes on at offset %d, and was read up to %d: %w", at, j.read, errLost)
+}
+
+// errLost is about a journal that has lost its end.
+var errLost = errors.New("Kafka has lost records of the journal that were taken: restore its topic from a copy, or all of the instance from a backup (`oneid restore`)")
+
+// errAnother is about a state of another journal.
 var errAnother = errors.New("they do not belong together: was the topic made anew, or an older one restored? make the state anew with `oneid rebuild`")
 
 // takesAgain says whether ranges were taken before.
@@ -144,6 +168,10 @@ func (j *journal) claim(ctx context.Context, least uint64) error {
 // append writes a batch down and makes it the next record. After an error it
 // is unknown whether it was written: catchUp tells.
 func (j *journal) append(ctx context.Context, ranges []*events.Range) (record, error) {
+	if j.takesAgain(ranges) {
+		// All readers would pass over it, and we alone would have taken it.
+		return record{}, errJournalMoved
+	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	written := &events.JournalRecord{Epoch: j.epoch, Ranges: ranges, WrittenMs: now.UnixMilli(), Delivered: j.delivered}
 	value, err := proto.Marshal(written)
@@ -153,6 +181,9 @@ func (j *journal) append(ctx context.Context, ranges []*events.Range) (record, e
 	offset, err := j.log.Append(ctx, value, kafka.Headers(events.DescribeRecord(written, sequenceOf(j.read)).Headers()))
 	if err != nil {
 		return record{}, fmt.Errorf("resolve: write the journal: %w", err)
+	}
+	if offset < j.read { // what lay there is gone
+		return record{}, j.lost(offset)
 	}
 	if offset != j.read {
 		// Somebody else wrote in between. What lies there decides.

@@ -128,7 +128,8 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 
 	chunks, room, nothing := make(chan chunk, chunksAhead), newMemory(r.Memory), make(chan struct{})
 	r.memory.Store(room)
-	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, room, chunks, nothing) })
+	taken := maps.Clone(r.journal.positions) // which goes on
+	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, taken, room, chunks, nothing) })
 	next, idle := make(chan decoded), make(chan struct{}, 1)
 	group.Go(func() error { return r.prepare(ctx, chunks, idle, next) })
 	for {
@@ -140,6 +141,8 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			case <-nothing:
 				nothing = nil
 				well()
+			case <-time.After(slowAfter): // nothing waits
+				r.behind.Store(false)
 			case <-ctx.Done():
 				return ctx.Err()
 			}

@@ -69,7 +69,7 @@ func TestAPartOfKafkaIsAway(t *testing.T) {
 			}
 			fault := cluster.Fault(c.fault)
 			f.publish(t, f.message(t, user(1)))
-			for before := retries.Load(); retries.Load() < before+10; {
+			for before := retries.Load(); retries.Load() < before+10 && ctx.Err() == nil; {
 				if state, why, _ := r.Health(); retries.Load() > before+1 && state != pipelines.Waiting {
 					t.Fatalf("after %d attempts in vain the resolver is %s: %v", retries.Load()-before, state, why)
 				}

@@ -20,6 +20,7 @@ import (
 
 	"oneid/internal/kafka"
 	"oneid/pipelines"
+	"oneid/schemas/events"
 )
 
 // committedUsers is how far the group is in the topic of users.
@@ -259,6 +260,39 @@ func ask(t *testing.T, broker string, request kmsg.Request) {
 	}
 }
 
+// Of a partition that the client comes to know of late, what the journal has taken
+// is not taken again.
+func TestAPartitionThatWasTakenBefore(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+	log := f.client.Log(f.topics.Users, 1)
+	defer log.Close()
+	for no := range 3 {
+		if _, err := log.Append(t.Context(), f.message(t, user(no)).Value, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	chunks, ended := make(chan chunk), make(chan error, 1)
+	late := partition{f.topics.Users, 1}
+	go func() {
+		ended <- readAhead(ctx, f.client, map[partition]int64{{f.topics.Users, 0}: 0}, map[partition]int64{late: 2}, newMemory(1<<20), chunks, make(chan struct{}))
+	}()
+	select {
+	case c := <-chunks:
+		if c.partition != late || c.messages[0].Offset != 2 {
+			t.Errorf("%v is read from offset %d, want %v from 2", c.partition, c.messages[0].Offset, late)
+		}
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	j := journal{positions: map[partition]int64{late: 2}}
+	if _, err := j.append(t.Context(), []*events.Range{{Topic: late.topic, Partition: 1, First: 1, Last: 3}}); !errors.Is(err, errJournalMoved) {
+		t.Errorf("ranges that were taken are written down again: %v", err)
+	}
+}
+
 // A journal that has lost its last records, as a broker that lost its power may
 // make it, is no order any more: the resolver ends and says what to do, and
 // writes no second order behind what it knows.
@@ -276,6 +310,9 @@ func TestAJournalThatLostRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	standby, alike := f.resolver(newLedger()), make(chan error, 1)
+	go func() { alike <- standby.Run(ctx) }()
+	wantState(t, standby, pipelines.Standby)
 	if err := f.client.DeleteTopics(ctx, []string{f.topics.Journal}); err != nil {
 		t.Fatal(err)
 	}
@@ -292,11 +329,14 @@ func TestAJournalThatLostRecords(t *testing.T) {
 	f.publish(t, f.message(t, user(4)))
 	select {
 	case err := <-ended:
-		if !errors.Is(err, errAnother) {
-			t.Errorf("Run = %v, want errAnother", err)
+		if !errors.Is(err, errLost) {
+			t.Errorf("Run = %v, want errLost", err)
 		}
 	case <-ctx.Done():
 		t.Fatal("the resolver goes on with another journal")
+	}
+	if err := <-alike; !errors.Is(err, errLost) {
+		t.Errorf("Run of the one that stood by = %v, want errLost", err)
 	}
 	_, next, err := f.client.Ends(t.Context(), f.topics.Journal)
 	if err != nil {

@@ -100,12 +100,13 @@ type batch struct {
 // readAhead reads all partitions from their positions on, into out, until ctx
 // ends or a read fails; those too that a topic is given meanwhile. What it has
 // read and not yet handed on for want of memory is one answer of the broker a
-// partition. It closes nothing once each of the positions' partitions has answered
-// that it holds nothing more.
-func readAhead(ctx context.Context, client *kafka.Client, positions map[partition]int64, room *memory, out chan<- chunk, nothing chan<- struct{}) error {
+// partition. taken are the next offsets behind all that was ever taken, also of
+// partitions that this client does not know of yet. It closes nothing once each of
+// the positions' partitions has answered that there is nothing to take.
+func readAhead(ctx context.Context, client *kafka.Client, positions, taken map[partition]int64, room *memory, out chan<- chunk, nothing chan<- struct{}) error {
 	group, ctx := errgroup.WithContext(ctx)
-	read := func(p partition, offset int64, atEnd func()) {
-		group.Go(func() error { return readOne(ctx, client, p, offset, room, out, atEnd) })
+	read := func(p partition, offset int64, none func()) {
+		group.Go(func() error { return readOne(ctx, client, p, offset, room, out, none) })
 	}
 	var unread atomic.Int64
 	unread.Store(int64(len(positions)))
@@ -131,11 +132,16 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 			}
 			for topic, n := range known {
 				now, err := client.Partitions(ctx, topic)
-				if err != nil {
+				if err != nil || now <= n {
 					continue // that Kafka is away is told by those that read
 				}
-				for ; n < now; n++ {
-					read(partition{topic, n}, 0, func() {})
+				first, _, err := client.Ends(ctx, topic)
+				if err != nil {
+					continue
+				}
+				for ; n < len(first); n++ {
+					p := partition{topic, n}
+					read(p, max(first[n], taken[p]), func() {})
 				}
 				known[topic] = n
 			}
@@ -144,9 +150,10 @@ func readAhead(ctx context.Context, client *kafka.Client, positions map[partitio
 	return group.Wait()
 }
 
-// readOne reads one partition, and calls atEnd the first time that it holds nothing more.
-func readOne(ctx context.Context, client *kafka.Client, p partition, offset int64, room *memory, out chan<- chunk, atEnd func()) error {
-	atEnd = sync.OnceFunc(atEnd)
+// readOne reads one partition, and calls none if the first answer is that there is
+// nothing: what was read is proven by its batch.
+func readOne(ctx context.Context, client *kafka.Client, p partition, offset int64, room *memory, out chan<- chunk, none func()) error {
+	begin, none := offset, sync.OnceFunc(none)
 	fetcher := client.Fetcher(p.topic, p.number, false)
 	defer fetcher.Close()
 	var turns headerTurns
@@ -162,7 +169,9 @@ func readOne(ctx context.Context, client *kafka.Client, p partition, offset int6
 			return err
 		}
 		if len(messages) == 0 {
-			atEnd()
+			if offset == begin {
+				none()
+			}
 			continue
 		}
 		offset = messages[len(messages)-1].Offset + 1
