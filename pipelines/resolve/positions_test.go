@@ -90,7 +90,8 @@ func TestCommittedOnceTheMembersHaveJoined(t *testing.T) {
 		t.Fatal(err)
 	}
 	refusal.Remove()
-	start(f.resolver(newLedger()))
+	other := f.resolver(newLedger())
+	start(other)
 	for deadline := time.Now().Add(5 * time.Minute); f.committedUsers(t)[0] != 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the group stands at %d, want 2", f.committedUsers(t)[0])
@@ -98,6 +99,11 @@ func TestCommittedOnceTheMembersHaveJoined(t *testing.T) {
 	}
 	if !active.Active() {
 		t.Error("another is active")
+	}
+	late, stop := context.WithTimeout(ctx, 5*time.Minute)
+	defer stop()
+	if err := other.CaughtUp(late); err != nil { // it is told by the group's offsets
+		t.Error(err)
 	}
 }
 

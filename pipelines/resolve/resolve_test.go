@@ -284,6 +284,28 @@ func (l *ledger) wantAllOnce(t *testing.T, n int) {
 	}
 }
 
+// wantCommittedIsThere checks that what lies below the group's offsets was
+// inserted: who publishes waits for them.
+func (f *flow) wantCommittedIsThere(t *testing.T, work *ledger) {
+	t.Helper()
+	committed, err := f.client.Committed(t.Context(), pipelines.ResolverGroup(f.brand), f.topics.Resolved())
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, there := int64(0), 0
+	for _, offsets := range committed {
+		for _, next := range offsets {
+			said += next
+		}
+	}
+	for _, rows := range work.rows {
+		there += len(rows)
+	}
+	if said > int64(there) {
+		t.Errorf("%d messages are inserted and %d are committed", there, said)
+	}
+}
+
 // Stopped between any two steps, at the first and at a later batch, and then
 // started again with the state that it had, the resolver loses and doubles
 // nothing.
@@ -311,6 +333,7 @@ func TestStoppedAnywhere(t *testing.T) {
 				if !errors.Is(err, fault.ErrStop) || !stopped() {
 					t.Fatalf("Run = %v, want the stop at %s", err, point)
 				}
+				f.wantCommittedIsThere(t, work)
 				if err := run(t, f.resolver(work)); err != nil {
 					t.Fatal(err)
 				}
