@@ -15,6 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"oneid/connectors"
 	"oneid/internal/clickhouse"
 	"oneid/internal/embedded/chdb/chdbtest"
 	"oneid/internal/kafka"
@@ -126,6 +131,65 @@ func TestLettersThatComeMeanwhile(t *testing.T) {
 	}
 }
 
+// told is a connector that tells whenever it maps.
+type told struct {
+	table
+	maps chan struct{}
+}
+
+func (c *told) Map(record connectors.Record) ([]*events.Event, error) {
+	c.maps <- struct{}{}
+	return c.table.Map(record)
+}
+
+// A letter is open until what became of it is acknowledged: one whose topic takes
+// nothing is tried again, and has no other state meanwhile.
+func TestALetterIsOpenUntilItsMessagesAreThere(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	r := newRigOn(t, cluster.ListenAddrs())
+	parts, err := events.Letters(&events.DeadLetter{
+		LetterId: "x", Platform: "tmall", Shop: "s", Stream: "users", Source: events.Source_SOURCE_API, Reason: events.ReasonMap, Detail: "x", Origin: "page 1", Attempts: 1, FirstSeenMs: 1,
+	}, []byte("2"), r.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts[0].Topic, parts[0].Key = r.topics.DeadLetter, []byte("x")
+	r.publish(kafka.MessageOf(parts[0]))
+	r.record()
+	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: r.topics.Users, Count: -1, Err: kerr.NotEnoughReplicas})
+	c := &told{maps: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := r.desk(func(*events.DeadLetter, []byte) (connectors.Connector, error) { return c, nil }).Replay(ctx, Filter{})
+		ended <- err
+	}()
+	for range 2 { // the second time shows that the first was in vain
+		select {
+		case <-c.maps:
+		case err := <-ended:
+			t.Fatalf("the replay ended: %v", err)
+		}
+	}
+	if _, next, err := r.client.Ends(ctx, r.topics.DeadLetter); err != nil || next[0] != 1 {
+		t.Errorf("the topic ends at %v (%v): there is a state of a letter of which nothing became", next, err)
+	}
+	cancel()
+	for waiting := true; waiting; {
+		select {
+		case <-c.maps:
+		case <-ended:
+			waiting = false
+		}
+	}
+}
+
 // full is a way to a database whose disk is full as long as it is asked to be.
 type full struct {
 	conn    *clickhouse.Conn
@@ -231,6 +295,10 @@ func TestAFullClickHouseIsWaitedFor(t *testing.T) {
 	}
 
 	f.code.Store(243)
+	// Who asked cannot be written down, so nothing is shown.
+	if l, raw, err := r.desk(nil).Show(ctx, "row"); !clickhouse.IsUnavailable(err) || raw != nil || l.ID != "" {
+		t.Errorf("without an audit %d bytes of %q are shown: %v", len(raw), l.ID, err)
+	}
 	var report Report
 	go func() {
 		var err error

@@ -53,7 +53,12 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	client, err := kafka.New(kafka.Config{Brokers: b.Addresses()})
+	return newRigOn(t, b.Addresses())
+}
+
+func newRigOn(t *testing.T, brokers []string) *rig {
+	t.Helper()
+	client, err := kafka.New(kafka.Config{Brokers: brokers})
 	if err != nil {
 		t.Fatal(err)
 	}
