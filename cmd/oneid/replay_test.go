@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
@@ -108,7 +109,7 @@ func TestReplaySaysNothingOfTheReading(t *testing.T) {
 		t.Error("what was accepted is forgotten")
 	}
 	answer := httptest.NewRecorder()
-	n.metrics.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	n.metrics.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if strings.Contains(answer.Body.String(), `oneid_pull_last_success_timestamp_seconds{platform="file"`) {
 		t.Error("the metrics say when the stream was read, as of one that is read again and again")
 	}

@@ -195,15 +195,17 @@ func (s *Store) prune(keep int) (dropped int, err error) {
 	keep = min(keep, len(all))
 	old, kept := all[:len(all)-keep], all[len(all)-keep:]
 	manifests := filepath.Join(s.dir, "manifests")
-	for _, m := range old {
-		names, err := filepath.Glob(filepath.Join(manifests, fmt.Sprintf("%06d-*.json", m.Number)))
-		if err != nil {
-			return dropped, err
+	entries, err := os.ReadDir(manifests)
+	if err != nil {
+		return 0, fmt.Errorf("backup: read the manifests: %w", err)
+	}
+	for _, entry := range entries {
+		number, _, _ := strings.Cut(entry.Name(), "-")
+		if no, err := strconv.Atoi(number); err != nil || !slices.ContainsFunc(old, func(m Manifest) bool { return m.Number == no }) {
+			continue
 		}
-		for _, name := range names {
-			if err := os.Remove(name); err != nil {
-				return dropped, fmt.Errorf("backup: drop an old backup: %w", err)
-			}
+		if err := os.Remove(filepath.Join(manifests, entry.Name())); err != nil {
+			return dropped, fmt.Errorf("backup: drop an old backup: %w", err)
 		}
 		dropped++
 	}
