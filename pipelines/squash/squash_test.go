@@ -326,6 +326,7 @@ func TestWatchedForAMonth(t *testing.T) {
 	w.order(b, "3", 2)
 	w.want(shown, `"1","01" "2","01" "3","01"`)
 	w.want("SELECT DISTINCT account FROM identity_overrides FINAL", "b")
+	w.want("SELECT account FROM identity_overrides FINAL WHERE version >= bitShiftLeft(toUInt64(1), 63)", "b") // it is watched still
 }
 
 // An override that comes late, after a newer one was folded in, moves nothing.
