@@ -231,6 +231,34 @@ func (s *Store) Values(value func(identity.Identifier) error) (err error) {
 	return nil
 }
 
+// bookmarkKey is the key of the bookmark.
+var bookmarkKey = []byte{'b'}
+
+// Bookmark returns what SetBookmark was last given; nil for nothing.
+func (s *Store) Bookmark() ([]byte, error) {
+	value, closer, err := s.db.Get(bookmarkKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.fail("read the bookmark", err)
+	}
+	data := append([]byte{}, value...)
+	if err := closer.Close(); err != nil {
+		return nil, s.fail("read the bookmark", err)
+	}
+	return data, nil
+}
+
+// SetBookmark keeps what says how far the journal need not be read again. It is
+// durable with the next Commit, and never without those before.
+func (s *Store) SetBookmark(data []byte) error {
+	if err := s.db.Set(bookmarkKey, data, pebble.NoSync); err != nil {
+		return s.fail("write the bookmark", err)
+	}
+	return nil
+}
+
 // fail names the folder and what to do.
 func (s *Store) fail(doing string, err error) error {
 	e := &Error{Doing: doing, Folder: s.folder, Err: err, code: "state_failed", hint: "see that the folder is there and can be written, then start again"}

@@ -119,6 +119,30 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// A bookmark is there with the commit behind it, after a restart too, and is no
+// row and no value.
+func TestBookmark(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for _, want := range []string{"", "first", "second"} {
+		store, err := Open(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := store.Bookmark()
+		if err != nil || string(got) != want || (got == nil) != (want == "") {
+			t.Errorf("Bookmark = %q, %v, want %q", got, err, want)
+		}
+		if err := store.Values(func(identity.Identifier) error { return errors.New("there is a value") }); err != nil {
+			t.Error(err)
+		}
+		next := map[string]string{"": "first", "first": "second", "second": "third"}[want]
+		if err := errors.Join(store.SetBookmark([]byte(next)), store.Commit(nil), store.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestLockedSaysSo(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -106,7 +106,7 @@ func beResolver(text string) error {
 	defer publisher.Close()
 	r := &Resolver{
 		Brand: s.Brand, Kafka: client, Publisher: publisher, Topics: events.TopicsOf(s.Brand), Keys: keys,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), BatchEvents: 500, BatchWait: 20 * time.Millisecond, Memory: s.Memory,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), BatchEvents: 500, BatchWait: 20 * time.Millisecond, Memory: s.Memory, bookmarkEvery: 2,
 		Work: &Instance{
 			Identity: &Identity{Engine: e, Values: store, Keys: keys, Extract: &extract.Extractor{Hash: hash, Rules: rules}},
 			Tables:   NewBlocks(conn, clickhouse.IsUnavailable),

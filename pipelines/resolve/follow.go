@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"oneid/internal/kafka"
 	"oneid/pipelines"
 )
 
@@ -69,6 +70,19 @@ func (r *Resolver) follow(ctx context.Context) error {
 			after = min(after, sequence-1)
 		}
 		r.journal.delivered = after
+		data, err := r.Work.Bookmark(ctx)
+		if err != nil {
+			return fmt.Errorf("resolve: ask the state for its bookmark of the journal: %w", err)
+		}
+		if data != nil {
+			if err := r.journal.resume(ctx, data, after); err != nil {
+				if kafka.IsAway(err) || ctx.Err() != nil {
+					return err
+				}
+				r.Log.Warn("the journal is read from its beginning: the state's bookmark of it is of no use", "error", err)
+			}
+			r.marked = r.journal.read
+		}
 	}
 	epoch, partial := r.journal.epoch, r.journal.partial
 	records, err := r.journal.catchUp(ctx, after)
@@ -117,7 +131,7 @@ func (r *Resolver) letGo(ctx context.Context) error {
 		return fmt.Errorf("resolve: mark batch %d delivered: %w", last, err)
 	}
 	r.ahead = r.ahead[done:]
-	return nil
+	return r.mark(ctx)
 }
 
 // seeDelivered notes how far the active resolver is by the group's offsets,

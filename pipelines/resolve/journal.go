@@ -38,8 +38,10 @@ type journal struct {
 	epoch uint64
 	// highest epoch that the journal holds.
 	highest uint64
-	// read is the offset up to which the journal was read, or written by us.
+	// read is the offset up to which the journal was read, or written by us; last is
+	// the record before it.
 	read int64
+	last []byte
 	// positions are the next offsets behind all valid records; partial says that
 	// those are not all that were written, for the journal has lost its beginning.
 	positions map[partition]int64
@@ -95,7 +97,7 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 		if err := proto.Unmarshal(m.Value, &written); err != nil {
 			return fmt.Errorf("resolve: the journal's record at offset %d is damaged: %w", m.Offset, err)
 		}
-		j.read = m.Offset + 1
+		j.read, j.last = m.Offset+1, m.Value
 		if written.GetEpoch() < j.highest || j.takesAgain(written.GetRanges()) {
 			return nil
 		}
@@ -128,7 +130,7 @@ func (j *journal) lost(at int64) error {
 }
 
 // errLost is about a journal that has lost its end.
-var errLost = errors.New("Kafka has lost records of the journal that were taken: restore its topic from a copy, or all of the instance from a backup (`oneid restore`)")
+var errLost = errors.New("the journal has lost records in Kafka that were taken: restore its topic from a copy, or all of the instance from a backup (`oneid restore`)")
 
 // errAnother is about a state of another journal.
 var errAnother = errors.New("they do not belong together: was the topic made anew, or an older one restored? make the state anew with `oneid rebuild`")
@@ -189,7 +191,7 @@ func (j *journal) append(ctx context.Context, ranges []*events.Range) (record, e
 		// Somebody else wrote in between. What lies there decides.
 		return record{}, errJournalMoved
 	}
-	j.read, j.highest = offset+1, j.epoch
+	j.read, j.last, j.highest = offset+1, value, j.epoch
 	j.take(ranges)
 	return record{sequenceOf(offset), j.epoch, now, ranges}, nil
 }

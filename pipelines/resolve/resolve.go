@@ -138,6 +138,12 @@ type Resolver struct {
 	// active; zero while it does not.
 	refusedSince time.Time
 
+	// marking is the bookmark that the state is yet to keep, marked where the last
+	// one is.
+	marking       *bookmark
+	marked        int64
+	bookmarkEvery int64 // default bookmarkEvery
+
 	// uncommitted are positions that could not be committed while the group
 	// was between two generations.
 	committing  sync.Mutex
@@ -167,6 +173,11 @@ type Work interface {
 	Changes(ctx context.Context, b *Batch) ([]*events.IdentityChange, error)
 	// Delivered marks a batch, and lets go of what was kept for it.
 	Delivered(ctx context.Context, sequence uint64) error
+	// Bookmark is what was last given to SetBookmark; nil for nothing. A state that
+	// lost what it took after that may have lost the bookmark too, and never has one
+	// of a later moment.
+	Bookmark(ctx context.Context) ([]byte, error)
+	SetBookmark(ctx context.Context, data []byte) error
 	// RefreshViews brings the views up to what was inserted.
 	RefreshViews(ctx context.Context) error
 	// IsAway says whether an error means that a store cannot be reached for
@@ -210,6 +221,9 @@ func (r *Resolver) Run(ctx context.Context) error {
 	}
 	if r.Memory <= 0 {
 		r.Memory = DefaultMemory
+	}
+	if r.bookmarkEvery <= 0 {
+		r.bookmarkEvery = bookmarkEvery
 	}
 	r.journal, r.ahead = openJournal(r.Kafka, r.Topics.Journal), nil
 	if r.RestoredTo != nil {

@@ -41,6 +41,7 @@ type ledger struct {
 	changed   int             // inserts whose rows differ from those of their token
 	away      int             // how many inserts still fail
 	stale     int             // how many refreshes still fail
+	bookmark  []byte
 	refreshed int
 }
 
@@ -65,6 +66,19 @@ func (l *ledger) Undelivered(context.Context) ([]uint64, error) {
 		pending = append(pending, s)
 	}
 	return pending, nil
+}
+
+func (l *ledger) Bookmark(context.Context) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bookmark, nil
+}
+
+func (l *ledger) SetBookmark(_ context.Context, data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bookmark = data
+	return nil
 }
 
 func (l *ledger) Apply(_ context.Context, b *Batch) error {
@@ -200,7 +214,7 @@ func newFlowOn(t testing.TB, f *flow, partitions int) *flow {
 func (f *flow) resolver(work Work) *Resolver {
 	return &Resolver{
 		Brand: f.brand, Kafka: f.client, Publisher: f.publisher, Topics: f.topics, Keys: f.keys, Work: work,
-		Log: slog.New(slog.DiscardHandler), BatchEvents: 70, BatchWait: 20 * time.Millisecond,
+		Log: slog.New(slog.DiscardHandler), BatchEvents: 70, BatchWait: 20 * time.Millisecond, bookmarkEvery: 2,
 	}
 }
 

@@ -126,6 +126,22 @@ func (w *Instance) Delivered(_ context.Context, sequence uint64) error {
 	return nil
 }
 
+// Bookmark implements Work.
+func (w *Instance) Bookmark(context.Context) ([]byte, error) {
+	if w.Identity.Values == nil {
+		return nil, nil
+	}
+	return w.Identity.Values.Bookmark()
+}
+
+// SetBookmark implements Work.
+func (w *Instance) SetBookmark(_ context.Context, data []byte) error {
+	if w.Identity.Values == nil {
+		return nil
+	}
+	return w.Identity.Values.SetBookmark(data)
+}
+
 // RefreshViews implements Work.
 func (w *Instance) RefreshViews(ctx context.Context) error { return w.Tables.RefreshViews(ctx) }
 
