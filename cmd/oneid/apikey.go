@@ -77,10 +77,12 @@ func (c apikeyRevokeCmd) Run(f folder) error {
 	return f.apiKeys().Revoke(c.ID)
 }
 
+const localKeyFile = "secrets/api-key"
+
 // localAPIKey is the key that commands of this machine use, made at first and
 // kept in secrets/api-key (mode 0600).
 func (f folder) localAPIKey() (path string, err error) {
-	path = "secrets/api-key"
+	path = localKeyFile
 	if _, err := os.Stat(f.path(path)); err == nil {
 		return path, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
@@ -143,17 +144,17 @@ func mega(bytes int64) float64 { return float64(bytes) / 1e6 }
 type restoreCmd struct {
 	From   string `arg:"" name:"folder" help:"Folder of the backups." placeholder:"FOLDER"`
 	Backup int    `help:"Number of the backup; default: the last." placeholder:"N"`
-	Keys   string `help:"Folder keys/ of the instance, if the keys are not in the backup." placeholder:"FOLDER"`
+	Keys   string `help:"Folder keys/ of the instance, if the keys are not in the backup; secrets/ beside it is taken too." placeholder:"FOLDER"`
 }
 
 // Help shows below the usage.
 func (restoreCmd) Help() string {
-	return "Makes the data folder (--dir), which must not exist or be empty, from a backup: checks every piece, brings the tables up to this version, makes the resolver's state anew, and takes from the journal what came while the backup was made. It works in .restoring in that folder, and moves all of it into its place when it is done.\n\nWithout --with-keys the backup has no secrets/ either: put them back where oneid.yaml looks for them. Tokens of shops are in no backup: `oneid connect` them again."
+	return "Makes the data folder (--dir), which must not exist or be empty, from a backup: checks every piece, brings the tables up to this version, makes the resolver's state anew, and takes from the journal what came while the backup was made. It works in .restoring in that folder, and moves all of it into its place when it is done.\n\nWithout --with-keys the backup has no secrets/ either: those that lie beside the folder of --keys are taken; put others back where oneid.yaml looks for them. One that the restore itself needs, the file of identity.tmall_mix_key_file, may be named by ONEID_IDENTITY_TMALL_MIX_KEY_FILE. Tokens of shops are in no backup: `oneid connect` them again."
 }
 
 // Run restores.
 func (c restoreCmd) Run(ctx context.Context, f folder) error {
-	if entries, err := os.ReadDir(string(f)); err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != restoringFolder }) {
+	if entries, err := os.ReadDir(string(f)); err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != restoringFolder && e.Name() != "lost+found" }) {
 		return hinted{fmt.Errorf("the folder %s is not empty", f), "name a new folder with --dir: a restore replaces nothing"}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -244,7 +245,7 @@ func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Man
 		}
 	}
 	if c.Keys != "" {
-		if err := f.takeKeys(c.Keys); err != nil {
+		if err := f.takeKeys(c.Keys, m.WithKeys); err != nil {
 			return err
 		}
 	}
@@ -271,22 +272,44 @@ func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Man
 	return restoreState(ctx, f, m, show)
 }
 
-// takeKeys takes a copy of keys/: the key ring, and what is known of API keys, if that is
-// in it.
-func (f folder) takeKeys(from string) error {
-	for _, name := range []string{"keyring.json", "api-keys.json"} {
-		data, err := os.ReadFile(filepath.Join(from, name))
-		if name != "keyring.json" && errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read the keys: %w", err)
-		}
-		if err := f.writeFile(filepath.Join("keys", name), data, 0o600); err != nil {
+// takeKeys takes a copy of keys/: the key ring, and, where the backup has no keys of its
+// own, what is known of API keys and the secrets/ beside it, as far as these are there.
+func (f folder) takeKeys(from string, ringAlone bool) error {
+	if err := f.take("keys/keyring.json", filepath.Join(from, "keyring.json")); err != nil || ringAlone {
+		return err
+	}
+	known := filepath.Join(from, "api-keys.json")
+	if stat, err := os.Stat(known); err == nil {
+		if err := f.take("keys/api-keys.json", known); err != nil {
 			return err
 		}
+		fmt.Fprintf(os.Stderr, "the API keys are those of %s as of %s, and one that was revoked since holds again: look with `oneid apikey list`\n", from, stat.ModTime().Format(time.RFC3339))
 	}
-	return nil
+	beside := os.DirFS(filepath.Join(from, ".."))
+	return fs.WalkDir(beside, "secrets", func(path string, entry fs.DirEntry, err error) error {
+		if path == "secrets" && errors.Is(err, fs.ErrNotExist) || path == localKeyFile {
+			return nil // this machine gets a key of its own
+		}
+		if err != nil {
+			return fmt.Errorf("read the secrets: %w", err)
+		}
+		if entry.IsDir() {
+			return os.MkdirAll(f.path(path), 0o700)
+		}
+		if stat, err := fs.Stat(beside, path); err != nil || !stat.Mode().IsRegular() {
+			return err
+		}
+		return f.take(path, filepath.Join(from, "..", path))
+	})
+}
+
+// take copies a secret file.
+func (f folder) take(name, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return f.writeFile(name, data, 0o600)
 }
 
 // named are the files below the folder that its settings name and that hold no
@@ -324,7 +347,8 @@ func (f folder) scheduled() (files []string, err error) {
 		}
 		mapping := f.resolve(p.Mapping)
 		inside := filepath.ToSlash(f.relative(mapping))
-		if info, err := os.Stat(mapping); err == nil && info.Mode().IsRegular() && filepath.IsLocal(inside) && !slices.Contains(files, inside) {
+		secret := strings.HasPrefix(inside, "keys/") || strings.HasPrefix(inside, "secrets/")
+		if info, err := os.Stat(mapping); err == nil && info.Mode().IsRegular() && filepath.IsLocal(inside) && !secret {
 			files = append(files, inside)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"oneid/identity"
 	"oneid/internal/fault"
 	"oneid/pipelines/backup"
 	schema "oneid/schemas/clickhouse"
@@ -245,6 +246,8 @@ func TestRestoreOfWhatPeopleMade(t *testing.T) {
 	made := map[string]string{
 		"pipelines/nightly.yaml": "task: backup\nschedule: \"15 4 * * *\"\nto: backups\n",
 		"pipelines/inbox.yaml":   "task: import\nevery: 1h\nfolder: inbox\nmapping: mappings/till.yaml\n",
+		"pipelines/copies.yaml":  "task: import\nevery: 1h\nfolder: copies\nmapping: pipelines/inbox.yaml\n", // which is there anyway
+		"pipelines/wrong.yaml":   "task: import\nevery: 1h\nfolder: wrong\nmapping: keys/keyring.json\n",
 		"mappings/till.yaml":     "platform: file\nshop: till\nkind: orders\ncolumns: {}\n",
 	}
 	for name, text := range made {
@@ -253,9 +256,38 @@ func TestRestoreOfWhatPeopleMade(t *testing.T) {
 		}
 		writeText(t, filepath.Join(dir, name), text)
 	}
+	beside := t.TempDir()
+	for _, above := range []string{filepath.Dir(dir), beside} {
+		if err := os.Mkdir(filepath.Join(above, "shared"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		writeText(t, filepath.Join(above, "shared", "rules.yaml"), string(identity.DefaultRulesYAML()))
+	}
+	settings, err := os.ReadFile(filepath.Join(dir, settingsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made[settingsFile] = string(settings) + "\nidentity:\n  rules_file: ../shared/rules.yaml\n  tmall_mix_key_file: secrets/mix\n"
+	writeText(t, filepath.Join(dir, settingsFile), made[settingsFile])
+	made["secrets/mix"] = "0123456789abcdef"
+	writeText(t, filepath.Join(dir, "secrets", "mix"), made["secrets/mix"])
 	must(t, "apikey", "create", "service-desk", "--dir", dir)
 	must(t, "backup", "--dir", dir, kept)
-	beside := t.TempDir()
+	store, err := backup.OpenStore(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := store.Manifests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for _, f := range all[0].Files {
+		if seen[f.Path] || strings.HasPrefix(f.Path, "keys/") || strings.HasPrefix(f.Path, "secrets/") {
+			t.Errorf("%s is in a backup without keys, or is there twice", f.Path)
+		}
+		seen[f.Path] = true
+	}
 	to, others := filepath.Join(beside, "restored"), filepath.Join(beside, "restored.restoring")
 	for _, folder := range []string{to, others} {
 		if err := os.Mkdir(folder, 0o700); err != nil {
@@ -263,7 +295,12 @@ func TestRestoreOfWhatPeopleMade(t *testing.T) {
 		}
 	}
 	writeText(t, filepath.Join(others, "note"), "somebody's")
-	must(t, "restore", "--dir", to, kept, "--keys", filepath.Join(dir, "keys"))
+	if err := os.Mkdir(filepath.Join(to, "lost+found"), 0o700); err != nil { // of a volume of its own
+		t.Fatal(err)
+	}
+	if a := must(t, "restore", "--dir", to, kept, "--keys", filepath.Join(dir, "keys")); !strings.Contains(a.stderr, "oneid apikey list") {
+		t.Errorf("it says nothing of the API keys that come back:\n%s", a.stderr)
+	}
 	for name, want := range made {
 		if got, err := os.ReadFile(filepath.Join(to, name)); err != nil || string(got) != want {
 			t.Errorf("%s is %q (%v)", name, got, err)
@@ -279,6 +316,44 @@ func TestRestoreOfWhatPeopleMade(t *testing.T) {
 		t.Errorf("%s is left", restoringFolder)
 	}
 	importPeople(t, to, 0, 5)
+}
+
+// A folder into which a restore is made, or was when it was cut off, gets no instance
+// with keys of its own.
+func TestAFolderThatIsRestored(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.MkdirAll(filepath.Join(dir, restoringFolder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, oneid(t, "init", "--dir", dir), 1, "has not ended", "empty the folder")
+	wantRefused(t, oneid(t, "up", "--dir", dir), 1, "has not ended")
+	if _, err := os.Stat(filepath.Join(dir, "keys")); err == nil {
+		t.Error("it was given keys")
+	}
+}
+
+// Keys of the backup's own are no older than those that somebody has a copy of: the API
+// keys in it stay, and secrets/ too.
+func TestKeysOfABackupStay(t *testing.T) {
+	t.Parallel()
+	f, copied := folder(t.TempDir()), t.TempDir()
+	for _, dir := range []string{string(f), copied} {
+		for _, name := range []string{"keys/keyring.json", "keys/api-keys.json", "secrets/mix"} {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeText(t, filepath.Join(dir, name), dir)
+		}
+	}
+	if err := f.takeKeys(filepath.Join(copied, "keys"), true); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"keys/keyring.json": copied, "keys/api-keys.json": string(f), "secrets/mix": string(f)} {
+		if got, err := os.ReadFile(f.path(name)); err != nil || string(got) != want {
+			t.Errorf("%s is that of %s (%v), want that of %s", name, got, err, want)
+		}
+	}
 }
 
 // Of backups that are made with --keep there are so many, and what they do not need is

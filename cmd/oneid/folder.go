@@ -36,8 +36,14 @@ type hinted struct {
 func (h hinted) Hint() string  { return h.hint }
 func (h hinted) Unwrap() error { return h.error }
 
-// make creates the folder, and oneid.yaml in it if there is none.
+// make creates the folder, and oneid.yaml in it if there is none. One that a restore
+// is making, or was when it was cut off, has the data of an instance whose keys fresh
+// ones would be put over.
 func (f folder) make(settings []byte) error {
+	_, restoring := os.Stat(f.path(restoringFolder))
+	if _, err := os.Stat(f.path(settingsFile)); restoring == nil && errors.Is(err, fs.ErrNotExist) {
+		return hinted{fmt.Errorf("a restore into %s has not ended", f), "wait for it; if it was cut off, empty the folder and restore again"}
+	}
 	for _, dir := range []string{"", "keys", "secrets"} {
 		if err := os.MkdirAll(f.path(dir), 0o700); err != nil {
 			return fmt.Errorf("make the data folder: %w", err)
@@ -201,7 +207,16 @@ func (f folder) resolve(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	return f.path(path)
+	return filepath.Join(f.start(path), path)
+}
+
+// start is what a relative path of the settings starts from: the folder. One that leaves
+// the folder is meant as from where the folder will be, once its restore is done.
+func (f folder) start(path string) string {
+	if filepath.Base(string(f)) == restoringFolder && !filepath.IsLocal(path) {
+		return filepath.Dir(string(f))
+	}
+	return string(f)
 }
 
 // readJSON reads a file that holds one JSON value.

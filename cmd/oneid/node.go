@@ -175,7 +175,7 @@ func (n *node) tellRules(ctx context.Context) error {
 }
 
 func (n *node) openResolver(lookups bool) error {
-	mixKey, err := n.settings.Identity.MixKey.Load(string(n.folder))
+	mixKey, err := n.settings.Identity.MixKey.Load(n.folder.start(n.settings.Identity.MixKey.File))
 	if err != nil {
 		return err
 	}

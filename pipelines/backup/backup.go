@@ -307,7 +307,10 @@ func (r *run) files(ctx context.Context, withKeys bool) error {
 			return err
 		}
 	}
-	for _, path := range r.Also {
+	for _, path := range slices.Compact(slices.Sorted(slices.Values(r.Also))) {
+		if slices.Contains(paths, path) || withKeys && (strings.HasPrefix(path, "keys/") || strings.HasPrefix(path, "secrets/")) {
+			continue // a file that is in a backup twice cannot be restored
+		}
 		if err := r.keep(ctx, "settings", path); err != nil {
 			return err
 		}
