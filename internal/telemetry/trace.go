@@ -35,8 +35,12 @@ func NewTracing(ctx context.Context, version string, log *slog.Logger) (*Tracing
 		return &Tracing{}, nil
 	}
 	// The exporter does not look: it would send what the collector cannot read.
-	if protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), spoken); protocol != spoken {
-		log.Warn("nothing is traced: traces are sent by "+spoken+" alone (port 4318 of most collectors), and OTEL_EXPORTER_OTLP_PROTOCOL asks for another", "protocol", protocol)
+	asking := "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+	if os.Getenv(asking) == "" {
+		asking = "OTEL_EXPORTER_OTLP_PROTOCOL"
+	}
+	if protocol := cmp.Or(os.Getenv(asking), spoken); protocol != spoken {
+		log.Warn("nothing is traced: traces are sent by "+spoken+" alone (port 4318 of most collectors), and "+asking+" asks for another", "protocol", protocol)
 		return &Tracing{}, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)

@@ -85,6 +85,7 @@ func TestTracingIsOff(t *testing.T) {
 		"where it is disabled":        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
 		"where none are to be sent":   {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"},
 		"by another protocol":         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+		"by another one for traces":   {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
@@ -97,8 +98,13 @@ func TestTracingIsOff(t *testing.T) {
 			if err != nil || tracing.Tracer("test") != nil {
 				t.Fatalf("a tracer %v, %v", tracing.Tracer("test"), err)
 			}
-			if asked := env["OTEL_EXPORTER_OTLP_PROTOCOL"]; (asked != "") != strings.Contains(said.String(), "nothing is traced") {
-				t.Errorf("asked for %q, it says %q", asked, said.String())
+			if strings.Contains(name, "by another") != strings.Contains(said.String(), "nothing is traced") {
+				t.Errorf("it says %q", said.String())
+			}
+			for _, variable := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
+				if (env[variable] != "") != strings.Contains(said.String(), variable+" asks") {
+					t.Errorf("%s is %q, and it says %q", variable, env[variable], said.String())
+				}
 			}
 			if err := tracing.Close(t.Context()); err != nil {
 				t.Fatal(err)
