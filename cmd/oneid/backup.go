@@ -66,10 +66,12 @@ func (c backupCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	report, err := c.backup(ctx, n, show)
-	if err != nil {
-		return err
+	report, failed := c.backup(ctx, n, show)
+	if report.Number == 0 {
+		return failed
 	}
+	// It is there, also where older ones could not be dropped.
+	defer func() { err = errors.Join(failed, err) }()
 	if c.JSON {
 		return json.NewEncoder(os.Stdout).Encode(report)
 	}
@@ -166,6 +168,11 @@ func (c restoreCmd) Run(ctx context.Context, f folder) error {
 	if err != nil {
 		return err
 	}
+	release, err := store.Hold() // a backup that drops older ones could drop this
+	if err != nil {
+		return err
+	}
+	defer release()
 	manifest, err := c.choose(store)
 	if err != nil {
 		return err
@@ -179,7 +186,7 @@ func (c restoreCmd) Run(ctx context.Context, f folder) error {
 	if err := os.RemoveAll(string(building)); err != nil {
 		return fmt.Errorf("remove what a restore that was cut off left: %w", err)
 	}
-	if err := c.build(ctx, store, manifest, building); err != nil {
+	if err := c.build(ctx, store, manifest, building, release); err != nil {
 		err = errors.Join(err, os.RemoveAll(string(building)))
 		if made {
 			err = errors.Join(err, os.Remove(string(f)))
@@ -228,8 +235,8 @@ func (c restoreCmd) choose(store *backup.Store) (backup.Manifest, error) {
 	return backup.Manifest{}, hinted{fmt.Errorf("there is no such backup in %s; it holds %d", c.From, len(all)), "a backup that was cut off is none"}
 }
 
-// build makes the instance in a folder.
-func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Manifest, f folder) (err error) {
+// build makes the instance in a folder. It releases the store once all is read from it.
+func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Manifest, f folder, release func()) (err error) {
 	show := newProgress(false)
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return err
@@ -239,6 +246,7 @@ func (c restoreCmd) build(ctx context.Context, store *backup.Store, m backup.Man
 		return err
 	}
 	show.finish()
+	release()
 	for _, name := range []string{"keys", "secrets"} {
 		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
 			return err

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -375,6 +377,29 @@ func TestBackupsThatAreKept(t *testing.T) {
 	must(t, "restore", "--dir", to, kept)
 	if got := one(t, to, whoIsWho); got != want {
 		t.Errorf("restored: %s, want %s", got, want)
+	}
+	// One that is there, and others could not be dropped, is told with the error.
+	store, err := backup.OpenStore(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := store.Manifests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[0].Number = -1
+	data, err := json.Marshal(all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, inTheWay := sha256.Sum256(data), filepath.Join(kept, "manifests", "-00001-x.json")
+	writeText(t, filepath.Join(kept, "manifests", "000000-"+hex.EncodeToString(sum[:8])+".json"), string(data))
+	if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a := oneid(t, "backup", "--dir", dir, "--with-keys", "--keep", "2", kept)
+	if wantRefused(t, a, 1, "drop an old backup"); !strings.Contains(a.stdout, "backup 4") {
+		t.Errorf("it says nothing of the backup:\n%s%s", a.stdout, a.stderr)
 	}
 }
 

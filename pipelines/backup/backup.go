@@ -94,10 +94,16 @@ type run struct {
 // and is none itself. With keys, whoever has the backup can read everything.
 func (b *Backup) Run(ctx context.Context, store *Store, withKeys bool) (Report, error) {
 	release, err := store.lock()
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoLock) && b.Keep > 0:
+		return Report{}, fmt.Errorf("%w; older backups cannot be dropped there: leave out --keep (keep: of a pipeline)", err)
+	case errors.Is(err, errNoLock):
+		b.Log.Warn("the backups' folder cannot be locked: make one backup into it at a time", "error", err)
+	case err != nil:
 		return Report{}, err
+	default:
+		defer release()
 	}
-	defer release()
 	before, err := store.Manifests()
 	if err != nil {
 		return Report{}, err
@@ -145,7 +151,7 @@ func (r *run) keep(ctx context.Context, what, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f, added, err := r.store.add(r.Folder, path)
+	f, added, err := r.store.add(ctx, r.Folder, path)
 	if err != nil {
 		return fmt.Errorf("backup: copy %s: %w", path, err)
 	}
@@ -166,7 +172,7 @@ const baseFile = ".backup"
 
 // clickhouse makes ClickHouse's own backup, upon the last one, and keeps it
 // with those that it stands on.
-func (r *run) clickhouse(ctx context.Context, last *Manifest) error {
+func (r *run) clickhouse(ctx context.Context, last *Manifest) (err error) {
 	staging := filepath.Join(r.Folder, filepath.FromSlash(engineFolder))
 	// The folder is the backups' own: what lies there was cut off.
 	if err := os.RemoveAll(staging); err != nil {
@@ -175,6 +181,8 @@ func (r *run) clickhouse(ctx context.Context, last *Manifest) error {
 	if err := os.MkdirAll(staging, 0o700); err != nil {
 		return fmt.Errorf("backup: make room for ClickHouse's backup: %w", err)
 	}
+	// Also where it fails: it is as large as what is new, on the tables' disk.
+	defer func() { err = errors.Join(err, os.RemoveAll(staging)) }()
 	name := "oneid-" + strings.ToLower(rand.Text())[:16]
 	statement := "BACKUP DATABASE " + r.ClickHouse.Database() + " TO File(" + clickhouse.Quote(name) + ")"
 	if last != nil && len(last.Chain) < fullEvery {
@@ -198,9 +206,7 @@ func (r *run) clickhouse(ctx context.Context, last *Manifest) error {
 	if err := r.ClickHouse.Background(ctx, "back up ClickHouse", statement, "File("+clickhouse.Quote(name)+")"); err != nil {
 		return err
 	}
-	// Also where keeping it fails: it is as large as what is new, on the tables' disk.
-	err := r.tree(ctx, "clickhouse", engineFolder+"/"+name)
-	return errors.Join(err, os.RemoveAll(staging))
+	return r.tree(ctx, "clickhouse", engineFolder+"/"+name)
 }
 
 // tree keeps all files below a path.

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -29,7 +30,10 @@ const pieceBytes = 4 << 20
 // backup that was cut off has left pieces and no manifest.
 //
 //	pieces/ab/abcdef…    manifests/000001-0123456789abcdef.json
-type Store struct{ dir string }
+type Store struct {
+	dir   string
+	flock func(fd, how int) error
+}
 
 // OpenStore makes the folder if need be.
 func OpenStore(dir string) (*Store, error) {
@@ -38,7 +42,7 @@ func OpenStore(dir string) (*Store, error) {
 			return nil, fmt.Errorf("backup: make the folder: %w", err)
 		}
 	}
-	return &Store{dir}, nil
+	return &Store{dir, syscall.Flock}, nil
 }
 
 // File is one file of a backup.
@@ -102,7 +106,7 @@ func writeWhole(path string, data []byte) error {
 }
 
 // add keeps a file of the data folder, as far as it is at this moment.
-func (s *Store) add(root, path string) (f File, added int64, err error) {
+func (s *Store) add(ctx context.Context, root, path string) (f File, added int64, err error) {
 	file, err := os.Open(filepath.Join(root, filepath.FromSlash(path)))
 	if err != nil {
 		return f, 0, err
@@ -115,6 +119,9 @@ func (s *Store) add(root, path string) (f File, added int64, err error) {
 	f = File{Path: path, Mode: stat.Mode().Perm()}
 	in, buffer := io.LimitReader(file, stat.Size()), make([]byte, min(pieceBytes, max(stat.Size(), 1)))
 	for {
+		if err := ctx.Err(); err != nil { // one file may be most of an instance
+			return f, added, err
+		}
 		n, err := io.ReadFull(in, buffer)
 		if n > 0 {
 			name, fresh, err := s.piece(buffer[:n])
@@ -178,10 +185,30 @@ func (s *Store) lock() (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("backup: open the lock of the backups' folder: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("backup: another backup into %s is under way: %w", s.dir, err), file.Close())
+	switch err := s.flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(fmt.Errorf("backup: another backup, or a restore, of %s is under way", s.dir), file.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("backup: %w in %s: %w", errNoLock, s.dir, err), file.Close())
 	}
 	return func() { _ = file.Close() }, nil
+}
+
+// errNoLock says that the store's file system has no locks, as NFS may.
+var errNoLock = errors.New("files cannot be locked")
+
+// Hold keeps backups from dropping what is read, until release is called, which may be
+// called again. A store that cannot be locked, as one that may only be read, is read as
+// it is.
+func (s *Store) Hold() (release func(), err error) {
+	release = func() {}
+	if file, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDONLY, 0); err == nil {
+		if err := s.flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("a backup into %s is under way: wait until it has ended", s.dir), file.Close())
+		}
+		release = func() { _ = file.Close() }
+	}
+	return release, nil
 }
 
 // prune drops all backups but the newest so many, and then every piece that none of
@@ -222,7 +249,7 @@ func (s *Store) prune(keep int) (dropped int, err error) {
 		}
 	}
 	err = filepath.WalkDir(filepath.Join(s.dir, "pieces"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || needed[entry.Name()] {
+		if err != nil || entry.IsDir() || needed[entry.Name()] || !isPiece(entry.Name()) {
 			return err
 		}
 		return os.Remove(path)
@@ -231,6 +258,13 @@ func (s *Store) prune(keep int) (dropped int, err error) {
 		return dropped, fmt.Errorf("backup: drop pieces that no backup needs: %w", err)
 	}
 	return dropped, nil
+}
+
+// isPiece says whether a file is called as pieces are, or as those that are being
+// written; another is somebody else's.
+func isPiece(name string) bool {
+	sum, err := hex.DecodeString(name)
+	return err == nil && len(sum) == sha256.Size || strings.HasPrefix(name, ".new-")
 }
 
 // finish writes the manifest: from now on the backup is there, and stays when
