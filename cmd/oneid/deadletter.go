@@ -276,6 +276,7 @@ func (c deadletterReplayCmd) Run(ctx context.Context, f folder) (err error) {
 		return err
 	}
 	var report deadletter.Report
+	replayed := false
 	err = n.resolving(ctx, func(ctx context.Context) error {
 		if err := n.settleLetters(ctx); err != nil {
 			return err
@@ -287,12 +288,16 @@ func (c deadletterReplayCmd) Run(ctx context.Context, f folder) (err error) {
 		if report, err = desk.Replay(ctx, filter); err != nil {
 			return err
 		}
+		replayed = true
 		if err := n.settle(ctx); err != nil {
 			return err
 		}
 		return desk.CameBack(ctx, &report, ends[0])
 	})
 	if err != nil {
+		if replayed { // as far as is known
+			_ = c.print(report)
+		}
 		return err
 	}
 	return c.print(report)

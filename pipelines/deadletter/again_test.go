@@ -45,13 +45,14 @@ func TestRefusedAgainIsKept(t *testing.T) {
 	}
 	r.publish(messages...)
 	r.flow()
+	mapper := func(*events.DeadLetter, []byte) (connectors.Connector, error) { return &table{mended: true}, nil }
 	replay := func(f Filter) Report {
 		t.Helper()
 		_, ends, err := r.client.Ends(ctx, r.topics.DeadLetter)
 		if err != nil {
 			t.Fatal(err)
 		}
-		report, err := r.desk(nil).Replay(ctx, f)
+		report, err := r.desk(mapper).Replay(ctx, f)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,6 +94,38 @@ func TestRefusedAgainIsKept(t *testing.T) {
 	}
 	if got := r.number("SELECT count() FROM DB.users FINAL"); got != 20 {
 		t.Errorf("%d users are loaded, want 20", got)
+	}
+	// A record that is mapped now, and whose event is refused.
+	constraint("ADD CONSTRAINT choosy CHECK user_id != '41'")
+	parts, err := events.Letters(&events.DeadLetter{
+		LetterId: "record", Platform: "tmall", Shop: "s", Stream: "users", Source: events.Source_SOURCE_API, Reason: events.ReasonMap, Detail: "x", Origin: "line 1",
+		Attempts: 1, FirstSeenMs: 1, ObservedMs: 1_700_000_000_123,
+	}, []byte("41"), r.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts[0].Topic, parts[0].Key = r.topics.DeadLetter, []byte("record")
+	r.publish(kafka.MessageOf(parts[0]))
+	r.flow()
+	if report := replay(Filter{}); report.Replayed != 0 || report.Kept != 1 || len(report.Failures) != 1 {
+		t.Errorf("mapped and refused, and the replay says %+v", report)
+	}
+	if left := open(); len(left) != 1 || left[0].Reason != events.ReasonStore || left[0].Attempts != 2 {
+		t.Errorf("left are %+v, want one letter, tried twice", left)
+	}
+}
+
+// What is cut off is no fault of the letter that was in hand.
+func TestReplayThatIsStopped(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	d := &Desk{Mapper: func(*events.DeadLetter, []byte) (connectors.Connector, error) {
+		stop()
+		return nil, fmt.Errorf("ask: %w", ctx.Err())
+	}}
+	letter := opened{message: &events.DeadLetter{Source: events.Source_SOURCE_API, Reason: events.ReasonMap}}
+	if _, err := d.tryAgain(ctx, letter); !errors.Is(err, context.Canceled) {
+		t.Errorf("asked to stop it says of the letter %v", err)
 	}
 }
 

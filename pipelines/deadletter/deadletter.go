@@ -325,19 +325,27 @@ func (d *Desk) again(ctx context.Context, o opened) ([]kafka.Message, error) {
 	if isRow(o) {
 		return nil, d.insertAgain(ctx, o)
 	}
-	if stream, id, push := events.PushOf(o.Origin); push && o.message.GetReason() == events.ReasonRead {
-		return d.fetchAgain(ctx, o, stream, id)
-	}
-	if o.message.GetReason() == events.ReasonRead {
-		return nil, errors.New("what the source gave could not be cut into a record: mend the source, read it again, and drop this letter")
-	}
 	if o.message.GetReason() == events.ReasonDeliver {
 		return d.deliverAgain(o)
 	}
-	if o.message.GetSource() == events.Source_SOURCE_UNSPECIFIED {
-		return d.decodeAgain(o)
+	var messages []kafka.Message
+	var err error
+	stream, id, push := events.PushOf(o.Origin)
+	switch {
+	case push && o.message.GetReason() == events.ReasonRead:
+		messages, err = d.fetchAgain(ctx, o, stream, id)
+	case o.message.GetReason() == events.ReasonRead:
+		err = errors.New("what the source gave could not be cut into a record: mend the source, read it again, and drop this letter")
+	case o.message.GetSource() == events.Source_SOURCE_UNSPECIFIED:
+		messages, err = d.decodeAgain(o)
+	default:
+		messages, err = d.mapAgain(o)
 	}
-	return d.mapAgain(o)
+	// Should the flow refuse it, that counts these attempts, too.
+	for i := range messages {
+		messages[i].Headers = append(messages[i].Headers, kafka.Header{Key: events.AttemptsHeader, Value: strconv.AppendUint(nil, uint64(o.Attempts)+1, 10)})
+	}
+	return messages, err
 }
 
 // mapAgain maps a record by today's mapping.
@@ -437,7 +445,6 @@ func (d *Desk) decodeAgain(o opened) ([]kafka.Message, error) {
 		}
 		message = kafka.MessageOf(events.Wire{Topic: message.Topic, Key: o.key, Value: o.raw, Headers: events.Describe(e).Headers()})
 	}
-	message.Headers = append(message.Headers, kafka.Header{Key: events.AttemptsHeader, Value: strconv.AppendUint(nil, uint64(o.Attempts)+1, 10)})
 	messages := []kafka.Message{message}
 	return messages, tooLarge(messages)
 }

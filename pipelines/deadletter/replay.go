@@ -120,7 +120,7 @@ func (d *Desk) tryAgain(ctx context.Context, o opened) (messages []kafka.Message
 		}
 	}()
 	messages, err = d.again(ctx, o)
-	if err != nil && !isRow(o) {
+	if err != nil && ctx.Err() == nil && !isRow(o) {
 		// What is wrong with a letter, a platform that cannot be reached or bytes that
 		// end too soon, is not a store that is away, whatever it looks like.
 		err = errors.New(err.Error())
