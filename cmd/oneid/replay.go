@@ -77,7 +77,7 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 	} else { // one at a time, as in a pipeline: their numbers say which wins
 		err = n.byHand(ctx, taskReplay, killedReplay, work)
 		if elsewhere := (elsewhereError{}); errors.As(err, &elsewhere) {
-			err = hinted{err, "wait until it has ended (`oneid status`)"}
+			err = hinted{err, "wait until it has ended"}
 		}
 	}
 	if err != nil {
@@ -314,7 +314,7 @@ func (c replayCmd) stream(ctx context.Context, n *node, s *replay.Stream, one re
 }
 
 func (c replayCmd) print(r replayReport) error {
-	if others := slices.Compact(r.others); r.Rows == 0 && r.Skipped == 0 && len(others) > 0 {
+	if others := slices.Compact(slices.Sorted(slices.Values(r.others))); r.Rows == 0 && r.Skipped == 0 && len(others) > 0 {
 		fmt.Fprintf(os.Stderr, "no payload of that time is of these shops and streams; there are those of %s\n", strings.Join(others, ", "))
 	}
 	if c.JSON {
