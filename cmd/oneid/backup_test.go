@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"oneid/identity"
@@ -374,6 +375,17 @@ func TestBackupsThatAreKept(t *testing.T) {
 	want := one(t, dir, whoIsWho)
 	to := filepath.Join(t.TempDir(), "restored")
 	wantRefused(t, oneid(t, "restore", "--dir", to, "--backup", "1", kept), 1, "no such backup", "it holds 2")
+	lock, err := os.Open(filepath.Join(kept, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { // as by a backup
+		t.Fatal(err)
+	}
+	wantRefused(t, oneid(t, "restore", "--dir", to, kept), 1, "under way")
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
 	must(t, "restore", "--dir", to, kept)
 	if got := one(t, to, whoIsWho); got != want {
 		t.Errorf("restored: %s, want %s", got, want)

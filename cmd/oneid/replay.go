@@ -313,8 +313,13 @@ func (c replayCmd) stream(ctx context.Context, n *node, s *replay.Stream, one re
 	return err
 }
 
+// notAskedFor names each shop and stream once, also those that both files and an API told of.
+func (r replayReport) notAskedFor() []string {
+	return slices.Compact(slices.Sorted(slices.Values(r.others)))
+}
+
 func (c replayCmd) print(r replayReport) error {
-	if others := slices.Compact(slices.Sorted(slices.Values(r.others))); r.Rows == 0 && r.Skipped == 0 && len(others) > 0 {
+	if others := r.notAskedFor(); r.Rows == 0 && r.Skipped == 0 && len(others) > 0 {
 		fmt.Fprintf(os.Stderr, "no payload of that time is of these shops and streams; there are those of %s\n", strings.Join(others, ", "))
 	}
 	if c.JSON {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -126,7 +127,7 @@ func TestOneReplayAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = n.byHand(t.Context(), taskReplay, time.Minute, func(context.Context) error {
-		wantRefused(t, oneid(t, "replay", "--dir", dir, "--from", "2026-01-01"), 1, "replay runs in another process just now", "hint: ")
+		wantRefused(t, oneid(t, "replay", "--dir", dir, "--from", "2026-01-01"), 1, "replay runs in another process just now", "hint: wait until it has ended\n")
 		must(t, "replay", "--dir", dir, "--from", "2026-01-01", "--dry-run")
 		return nil
 	})
@@ -135,6 +136,14 @@ func TestOneReplayAtATime(t *testing.T) {
 	}
 	must(t, "replay", "--dir", dir, "--from", "2026-01-01")
 	down(t, dir, p)
+}
+
+func TestWhatIsNotReplayedIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	r := replayReport{others: []string{"tmall/a users", "tmall/a orders", "tmall/a users"}}
+	if got := r.notAskedFor(); !slices.Equal(got, []string{"tmall/a orders", "tmall/a users"}) {
+		t.Errorf("it names %v", got)
+	}
 }
 
 // A demo that has ended is replayed as one that runs: its payloads are mapped by the
