@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -50,7 +51,7 @@ func (c *Conn) TimeMerges(ctx context.Context, active, behind func() bool) error
 	for {
 		err := m.look(ctx, c)
 		if err != nil && ctx.Err() == nil && !IsUnavailable(err) {
-			return err
+			return errors.Join(err, m.end(ctx, c))
 		}
 		select {
 		case <-ctx.Done():

@@ -227,8 +227,7 @@ func (s *Store) prune(keep int) (dropped int, err error) {
 		return 0, fmt.Errorf("backup: read the manifests: %w", err)
 	}
 	for _, entry := range entries {
-		number, _, _ := strings.Cut(entry.Name(), "-")
-		if no, err := strconv.Atoi(number); err != nil || !slices.ContainsFunc(old, func(m Manifest) bool { return m.Number == no }) {
+		if !slices.ContainsFunc(old, func(m Manifest) bool { return strings.HasPrefix(entry.Name(), fmt.Sprintf("%06d-", m.Number)) }) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(manifests, entry.Name())); err != nil {

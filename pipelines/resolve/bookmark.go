@@ -41,7 +41,8 @@ func (j *journal) bookmark() *bookmark {
 
 // resume goes on from a bookmark of a state that has taken all up to the sequence
 // after. Of another journal, or of a later moment than the state's, it takes
-// nothing: the journal is read from its beginning then.
+// nothing: the journal is read from its beginning then. That another record lies
+// there is an error.
 func (j *journal) resume(ctx context.Context, data []byte, after uint64) error {
 	var b bookmark
 	if err := json.Unmarshal(data, &b); err != nil {
@@ -59,8 +60,11 @@ func (j *journal) resume(ctx context.Context, data []byte, after uint64) error {
 		same = m.Offset == b.Read-1 && bytes.Equal(m.Value, b.Last)
 		return nil
 	})
-	if err != nil || !same {
+	if err != nil {
 		return err
+	}
+	if !same {
+		return fmt.Errorf("resolve: the journal's record at offset %d is another than the state knows", b.Read-1)
 	}
 	j.read, j.last, j.highest, j.partial = b.Read, b.Last, b.Highest, b.Partial
 	for topic, offsets := range b.Positions {
@@ -71,10 +75,10 @@ func (j *journal) resume(ctx context.Context, data []byte, after uint64) error {
 	return nil
 }
 
-// mark takes a bookmark now and then, and has the state keep it once a batch behind
-// it is delivered: with that batch it became durable that those before it are.
-func (r *Resolver) mark(ctx context.Context) error {
-	if m := r.marking; m != nil && r.journal.delivered >= sequenceOf(m.Read) {
+// mark takes a bookmark now and then, and has the state keep it once all before it
+// is delivered, and that is durable: up to the sequence delivered.
+func (r *Resolver) mark(ctx context.Context, delivered uint64) error {
+	if m := r.marking; m != nil && delivered+1 >= sequenceOf(m.Read) {
 		data, err := json.Marshal(m)
 		if err != nil {
 			return fmt.Errorf("resolve: write the state's bookmark of the journal: %w", err)

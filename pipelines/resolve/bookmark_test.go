@@ -6,6 +6,8 @@ import (
 	"maps"
 	"reflect"
 	"testing"
+
+	"oneid/schemas/events"
 )
 
 // Of a journal that is read on from a bookmark is known what is known of one that
@@ -34,6 +36,17 @@ func TestAStartGoesOnFromABookmark(t *testing.T) {
 	taken, err := work.Sequence(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	var before bookmark
+	if err := json.Unmarshal(work.bookmark, &before); err != nil {
+		t.Fatalf("the bookmark %q: %v", work.bookmark, err)
+	}
+	r := f.resolver(work)
+	if err := run(t, r); err != nil {
+		t.Fatal(err)
+	}
+	if r.marked < before.Read {
+		t.Errorf("a start reads the journal from %d, and the bookmark is at %d", r.marked, before.Read)
 	}
 	whole := openJournal(f.client, f.topics.Journal)
 	if _, err := whole.catchUp(t.Context(), taken); err != nil {
@@ -66,8 +79,8 @@ func TestAStartGoesOnFromABookmark(t *testing.T) {
 				t.Fatal(err)
 			}
 			j := openJournal(f.client, f.topics.Journal)
-			if err := j.resume(t.Context(), data, c.after); err != nil {
-				t.Fatal(err)
+			if err := j.resume(t.Context(), data, c.after); (err != nil) != (name == "of another journal") {
+				t.Errorf("resume = %v", err)
 			}
 			if used := j.read != 0; used != c.used {
 				t.Fatalf("it is read on from %d", j.read)
@@ -92,5 +105,50 @@ func TestAStartGoesOnFromABookmark(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A first reading of the journal that is cut off, as by a Kafka that is on its way
+// back, forgets nothing that the state took and did not deliver.
+func TestAFirstReadingThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	f, work := newFlow(t), newLedger()
+	f.publish(t, f.message(t, user(0)))
+	positions, _, err := ends(t.Context(), f.client, f.topics.Resolved())
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := openJournal(f.client, f.topics.Journal)
+	defer j.close()
+	if err := j.claim(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	for p := range positions {
+		if p.topic != f.topics.Users {
+			continue
+		}
+		_, next, err := f.client.Ends(t.Context(), p.topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next[p.number] == 0 {
+			continue
+		}
+		if _, err := j.append(t.Context(), []*events.Range{{Topic: p.topic, Partition: int32(p.number), First: 0, Last: 0}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := work.Apply(t.Context(), &Batch{Sequence: 1}); err != nil { // and then killed
+		t.Fatal(err)
+	}
+	r := f.resolver(work)
+	r.journal = openJournal(f.client, f.topics.Journal)
+	defer r.journal.close()
+	r.journal.read, r.journal.delivered = 1, 0 // cut off behind the claim
+	if err := r.follow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.ahead) != 1 || r.ahead[0].sequence != 1 {
+		t.Errorf("ahead are %v, want the batch that was applied and not delivered", r.ahead)
 	}
 }

@@ -51,6 +51,7 @@ func (r *Resolver) turn(ctx context.Context, wait *pipelines.Backoff) error {
 // follow reads what the journal holds and applies it to the state. It lets go
 // of what is delivered.
 func (r *Resolver) follow(ctx context.Context) error {
+	epoch, partial := r.journal.epoch, r.journal.partial
 	applied, err := r.Work.Sequence(ctx)
 	if err != nil {
 		return fmt.Errorf("resolve: ask the state how far it is: %w", err)
@@ -83,8 +84,11 @@ func (r *Resolver) follow(ctx context.Context) error {
 			}
 			r.marked = r.journal.read
 		}
+	} else {
+		// A first reading that was cut off may not have come to what is applied and
+		// not delivered.
+		after = min(after, r.journal.delivered)
 	}
-	epoch, partial := r.journal.epoch, r.journal.partial
 	records, err := r.journal.catchUp(ctx, after)
 	if r.journal.partial && !partial {
 		r.Log.Error("the journal has lost its beginning: have its topic keep all records (retention.ms=-1)", "topic", r.Topics.Journal)
@@ -131,7 +135,9 @@ func (r *Resolver) letGo(ctx context.Context) error {
 		return fmt.Errorf("resolve: mark batch %d delivered: %w", last, err)
 	}
 	r.ahead = r.ahead[done:]
-	return r.mark(ctx)
+	before := r.released
+	r.released = last
+	return r.mark(ctx, before)
 }
 
 // seeDelivered notes how far the active resolver is by the group's offsets,

@@ -133,7 +133,7 @@ func (j *journal) lost(at int64) error {
 var errLost = errors.New("the journal has lost records in Kafka that were taken: restore its topic from a copy, or all of the instance from a backup (`oneid restore`)")
 
 // errAnother is about a state of another journal.
-var errAnother = errors.New("they do not belong together: was the topic made anew, or an older one restored? make the state anew with `oneid rebuild`")
+var errAnother = errors.New("the journal has lost records in Kafka that were taken, or is another one: restore its topic from a copy, or all of the instance from a backup (`oneid restore`); only where ClickHouse was put back to the same moment make the state anew with `oneid rebuild`")
 
 // takesAgain says whether ranges were taken before.
 func (j *journal) takesAgain(ranges []*events.Range) bool {

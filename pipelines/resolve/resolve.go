@@ -139,9 +139,11 @@ type Resolver struct {
 	refusedSince time.Time
 
 	// marking is the bookmark that the state is yet to keep, marked where the last
-	// one is.
+	// one is. released is the sequence up to which the state let go of batches: with
+	// the next one that it applies, that is durable.
 	marking       *bookmark
 	marked        int64
+	released      uint64
 	bookmarkEvery int64 // default bookmarkEvery
 
 	// uncommitted are positions that could not be committed while the group
