@@ -261,7 +261,7 @@ func (m *Metrics) Pulls() *Pulls {
 		errors:  m.counter("oneid_pull_errors_total", "Rounds that ended with an error; each is tried again.", of...),
 		drift:   m.counter("oneid_pull_drift_total", "Fields that are not as the connector knows them, in the payloads that were looked at, and statuses that it does not know.", of...),
 		differ:  m.gauge("oneid_pull_drift_fields", "Fields of the stream's payloads that differ now and that nobody accepted (oneid drift).", of...),
-		success: m.gauge("oneid_pull_last_success_timestamp_seconds", "When a round last ended without an error, as Unix time; 0 where none has yet.", of...),
+		success: m.gauge("oneid_pull_last_success_timestamp_seconds", "When a round last ended without an error, as Unix time; 0 where all have ended with one, and not there before one has ended.", of...),
 	}
 }
 
