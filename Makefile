@@ -45,7 +45,6 @@ test-kafka: build ## what talks to Kafka, against a real Apache Kafka (Java 17; 
 	$(BIN) engine install
 	deploy/kafka/kafka with sh -c ' \
 		$(GO) test -count=1 -p 1 -timeout 20m ./internal/kafka ./internal/pubsub ./pipelines/pull ./pipelines/resolve ./pipelines/deliver && \
-		ONEID_TEST_KAFKA_RESTART="$$ONEID_TEST_KAFKA_SCRIPT restart" $(GO) test -count=1 -timeout 10m ./internal/pubsub -run "^TestWatermillSuite$$/^TestReconnect$$" && \
 		$(GO) test -count=1 -timeout 10m ./cmd/oneid -run ConfiguredKafka && \
 		ONEID_TEST_KILLS=20 $(GO) test -count=1 -timeout 20m ./cmd/oneid -run "^TestKilledAnywhere$$"'
 
@@ -56,6 +55,7 @@ test-long: ## the longest tests: more seeds, 500 kills, two minutes of rebalance
 	ONEID_TEST_KILLS=500 $(GO) test -count=1 -timeout 180m -run '^TestKilledAnywhere$$' ./cmd/oneid
 	ONEID_TEST_LONG=1 $(GO) test -count=1 -timeout 60m -run '^(TestRebalanceStorm|TestFrozenInsideAnInsert)$$' ./pipelines/resolve
 	ONEID_TEST_LARGE=1 $(GO) test -count=1 -timeout 60m -v -run '^TestExportMemory$$' ./connectors/file
+	deploy/kafka/kafka with sh -c 'ONEID_TEST_KAFKA_RESTART="$$ONEID_TEST_KAFKA_SCRIPT restart" $(GO) test -count=1 -timeout 10m ./internal/pubsub -run "^TestWatermillSuite$$/^TestReconnect$$"'
 	ONEID_TEST_SOAK=1h $(GO) test -count=1 -timeout 100m -v -run '^TestSoak$$' ./cmd/oneid
 	.ci/fuzz 60s
 
