@@ -18,6 +18,8 @@ const (
 	// backlog is often of several. So often it is also looked what the tables have:
 	// another process may have changed it, which was the active one before.
 	lateFor = time.Minute
+	// changesTake is how long the change of all tables may take; some milliseconds each.
+	changesTake = 5 * time.Second
 )
 
 // mergedTables are the tables that the flow writes, and how many parts of a
@@ -97,12 +99,14 @@ func (m *merges) end(ctx context.Context, c *Conn) error {
 	if !m.begun {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), changesTake)
 	defer cancel()
 	return c.setMerges(ctx, false)
 }
 
-// setMerges changes the settings of those tables that have others.
+// setMerges changes the settings of those tables that have others. A change that is
+// begun is waited for, also when ctx ends: cut off, it could still come to be done
+// after whoever ends has looked.
 func (c *Conn) setMerges(ctx context.Context, late bool) error {
 	const doing = "set when tables are merged"
 	var rows []struct {
@@ -117,7 +121,12 @@ func (c *Conn) setMerges(ctx context.Context, late bool) error {
 	for _, row := range rows {
 		has[row.Name] = row.Parts
 	}
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), changesTake)
+	defer cancel()
 	for _, table := range mergedTables {
+		if ctx.Err() != nil {
+			return failed(doing, ctx.Err())
+		}
 		parts := table.usual
 		if late {
 			parts = table.late
@@ -129,7 +138,7 @@ func (c *Conn) setMerges(ctx context.Context, late bool) error {
 		if parts == 0 {
 			change = "RESET SETTING min_parts_to_merge_at_once"
 		}
-		if err := c.bare.Exec(ctx, fmt.Sprintf("ALTER TABLE %s.%s %s", c.config.Database, table.name, change)); err != nil {
+		if err := c.bare.Exec(whole, fmt.Sprintf("ALTER TABLE %s.%s %s", c.config.Database, table.name, change)); err != nil {
 			return failed(doing, fmt.Errorf("of %s: %w", table.name, err))
 		}
 	}

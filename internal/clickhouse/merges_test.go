@@ -77,8 +77,12 @@ func TestMergesEndHalfWay(t *testing.T) {
 	ended := make(chan error, 1)
 	yes := func() bool { return true }
 	go func() { ended <- c.TimeMerges(ctx, yes, yes) }()
-	for answer(t, d, late) == "0" && t.Context().Err() == nil {
-		time.Sleep(time.Millisecond)
+	for answer(t, d, late) == "0" {
+		select {
+		case err := <-ended:
+			t.Fatalf("TimeMerges ended by itself: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	cancel()
 	if err := <-ended; err != nil {
