@@ -42,8 +42,12 @@ type Fetcher struct {
 	partition int
 	keys      bool
 	conn      *kafka.Conn
-	// Values lie in the arena one after the other; a full one is left to them.
-	arena []byte
+	// Values lie in the arena; a full one is left to them. using are those of the
+	// Fetch under way.
+	arena *arena
+	using []*arena
+	pool  *Pool
+	kept  Kept
 	// large is where the next value is read to, and copied from, since the last
 	// one did not fit into an arena; nil otherwise.
 	large []byte
@@ -57,6 +61,14 @@ func (c *Client) Fetcher(topic string, partition int, keys bool) *Fetcher {
 
 // ReadKeys says whether keys and headers are read from now on.
 func (f *Fetcher) ReadKeys(read bool) { f.keys = read }
+
+// Reuse takes memory from a pool from now on, into which what Keep says may be
+// given back.
+func (f *Fetcher) Reuse(p *Pool) { f.pool = p }
+
+// Keep is the memory of what the last Fetch returned. Without a pool, or if nobody
+// frees it, it is left to the collector.
+func (f *Fetcher) Keep() Kept { return f.kept }
 
 // Fetch returns up to limit messages from offset on, waiting up to most for
 // the first, and the offset that the next message of the partition will get.
@@ -124,8 +136,13 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, most time.
 	}
 	batch := f.conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: maxFetchBytes, MaxWait: max(most, time.Millisecond)})
 	next := batch.HighWaterMark()
-	messages := make([]Fetched, 0, min(limit, f.last))
-	defer func() { f.last = len(messages) }()
+	list := f.pool.list(min(limit, f.last))
+	messages := *list
+	f.using = nil
+	defer func() {
+		*list = messages
+		f.last, f.kept = len(messages), Kept{f.pool, f.using, list}
+	}()
 	for len(messages) < limit {
 		message, err := f.read(batch, offset)
 		if errors.Is(err, io.EOF) || errors.Is(err, kafka.RequestTimedOut) {
@@ -172,12 +189,9 @@ func (f *Fetcher) read(batch *kafka.Batch, offset int64) (Fetched, error) {
 		}
 		return fetched, err
 	}
-	if f.large == nil && cap(f.arena)-len(f.arena) < firstRoom {
-		f.arena = make([]byte, 0, arenaBytes)
-	}
-	from, room := len(f.arena), f.large
+	from, room := 0, f.large
 	if room == nil {
-		room = f.arena[from : from+firstRoom] // a larger value takes what else is free
+		from, room = f.room()
 	}
 	n, err := batch.Read(room)
 	if errors.Is(err, io.ErrShortBuffer) {
@@ -187,8 +201,12 @@ func (f *Fetcher) read(batch *kafka.Batch, offset int64) (Fetched, error) {
 		return Fetched{}, err
 	}
 	if f.large == nil {
-		f.arena = f.arena[:from+n]
-		return Fetched{Offset: batch.Offset() - 1, Value: f.arena[from : from+n : from+n]}, nil
+		f.arena.bytes = f.arena.bytes[:from+n]
+		if len(f.using) == 0 || f.using[len(f.using)-1] != f.arena {
+			f.arena.holders.Add(1)
+			f.using = append(f.using, f.arena)
+		}
+		return Fetched{Offset: batch.Offset() - 1, Value: f.arena.bytes[from : from+n : from+n]}, nil
 	}
 	// So are those that follow; but one before offset says nothing of the large one
 	// that was the reason.
@@ -196,6 +214,19 @@ func (f *Fetcher) read(batch *kafka.Batch, offset int64) (Fetched, error) {
 		f.large = nil
 	}
 	return Fetched{Offset: batch.Offset() - 1, Value: bytes.Clone(room[:n])}, nil
+}
+
+// room is where the next value may be read to: from there on in the arena.
+func (f *Fetcher) room() (from int, room []byte) {
+	if f.arena != nil && cap(f.arena.bytes)-len(f.arena.bytes) < firstRoom {
+		f.pool.drop(f.arena)
+		f.arena = nil
+	}
+	if f.arena == nil {
+		f.arena = f.pool.take()
+	}
+	from = len(f.arena.bytes)
+	return from, f.arena.bytes[from : from+firstRoom] // a larger value takes what else is free
 }
 
 // Close ends the connection.

@@ -7,9 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"oneid/internal/kafka"
 	"oneid/pipelines"
@@ -55,10 +54,11 @@ type letter struct {
 }
 
 // decoded is a batch as it was read, which needs no record of the journal: that
-// is said by of.
+// is said by of. Its events lie in the slabs.
 type decoded struct {
 	batch
 	read         *Batch
+	slabs        []*events.Slab
 	began, ended time.Time
 }
 
@@ -68,21 +68,23 @@ func (d decoded) of(r record) *Batch {
 	return d.read
 }
 
-// decode reads a batch's messages, chunks side by side. It is pure: what can't
-// be read becomes a letter, and the rest goes on. Texts of the events are parts
-// of the messages.
-func decode(b batch, topics events.Topics, keys events.Sealer) decoded {
+// decode reads a batch's messages, chunks side by side, into empty slabs. It is pure: what can't be read becomes a letter, and the rest
+// goes on. Texts of the events are parts of the messages.
+func decode(b batch, topics events.Topics, keys events.Sealer, slab func() *events.Slab) decoded {
 	began := time.Now()
+	slabs := make([]*events.Slab, min(runtime.GOMAXPROCS(0), len(b.chunks)))
 	parts := make([]Batch, len(b.chunks))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, c := range b.chunks {
-		group.Go(func() error {
-			decodeChunk(&parts[i], c, topics, keys)
-			return nil
+	var next atomic.Int64
+	var working sync.WaitGroup
+	for worker := range slabs {
+		slabs[worker] = slab()
+		working.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
+				decodeChunk(&parts[i], b.chunks[i], topics, keys, slabs[worker])
+			}
 		})
 	}
-	_ = group.Wait() // a part does not fail
+	working.Wait()
 	out := &Batch{Events: make([]*events.Event, 0, b.size)}
 	for i := range parts {
 		out.Decisions = append(out.Decisions, parts[i].Decisions...)
@@ -91,11 +93,10 @@ func decode(b batch, topics events.Topics, keys events.Sealer) decoded {
 		out.headers += parts[i].headers
 		out.wrongHeaders += parts[i].wrongHeaders
 	}
-	return decoded{b, out, began, time.Now()}
+	return decoded{b, out, slabs, began, time.Now()}
 }
 
-func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer) {
-	var slab events.Slab
+func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer, slab *events.Slab) {
 	look := func(m kafka.Fetched, what events.CloudEvent) {
 		if out.headers++; !described(m.Headers, what) {
 			out.wrongHeaders++

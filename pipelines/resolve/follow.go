@@ -111,7 +111,7 @@ func (r *Resolver) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d := decode(b, r.Topics, r.Keys)
+		d := decode(b, r.Topics, r.Keys, newSlab)
 		if err := r.trace(ctx, "follow", d, func(ctx context.Context) error { return r.apply(ctx, d.of(record)) }); err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		if err != nil {
 			return err
 		}
-		d := decode(again, r.Topics, r.Keys)
+		d := decode(again, r.Topics, r.Keys, newSlab)
 		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], d, true) }); err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 	taken := maps.Clone(r.journal.positions) // which goes on
 	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, taken, room, chunks, nothing) })
 	next, idle := make(chan decoded), make(chan struct{}, 1)
-	group.Go(func() error { return r.prepare(ctx, chunks, idle, next) })
+	group.Go(func() error { return r.prepare(ctx, chunks, room, idle, next) })
 	for {
 		idle <- struct{}{}
 		var d decoded
@@ -156,7 +156,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		}
 		well()
 		r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory/3)
-		room.give(d.batch)
+		room.give(d)
 	}
 }
 
@@ -164,7 +164,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 // batch that is not full yet goes on growing until idle says that nothing is
 // in work. What it has made and not handed on is dropped when it ends: the
 // journal does not hold it, so it was never taken.
-func (r *Resolver) prepare(ctx context.Context, chunks <-chan chunk, idle <-chan struct{}, next chan<- decoded) error {
+func (r *Resolver) prepare(ctx context.Context, chunks <-chan chunk, room *memory, idle <-chan struct{}, next chan<- decoded) error {
 	for {
 		b, err := cut(ctx, chunks, r.BatchEvents, r.Memory/3, r.BatchWait, idle)
 		if err != nil {
@@ -172,7 +172,7 @@ func (r *Resolver) prepare(ctx context.Context, chunks <-chan chunk, idle <-chan
 		}
 		b.sort(r.Topics.Resolved())
 		select {
-		case next <- decode(b, r.Topics, r.Keys):
+		case next <- decode(b, r.Topics, r.Keys, room.slab):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -36,7 +36,9 @@ const (
 type chunk struct {
 	partition
 	messages []kafka.Fetched
-	// weight is the memory that it stands for, until its batch is done.
+	// kept is the memory of the messages, and weight what it stands for, until its
+	// batch is done.
+	kept   kafka.Kept
 	weight int64
 	// headers says that the messages have theirs.
 	headers bool
@@ -59,11 +61,14 @@ func weigh(messages []kafka.Fetched) int64 {
 }
 
 // memory is a budget of bytes for chunks ahead, in the next batch, and in the
-// one in work.
+// ones in work, and the memory itself: of what is done with it is used again.
 type memory struct {
 	limit int64
 	free  *semaphore.Weighted
 	held  atomic.Int64
+
+	messages kafka.Pool
+	slabs    sync.Pool // of *events.Slab
 }
 
 func newMemory(limit int64) *memory {
@@ -81,9 +86,24 @@ func (m *memory) take(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-// give returns what a batch held.
-func (m *memory) give(b batch) {
-	for _, c := range b.chunks {
+// slab gives an empty one.
+func (m *memory) slab() *events.Slab {
+	if s, ok := m.slabs.Get().(*events.Slab); ok {
+		return s
+	}
+	return newSlab()
+}
+
+func newSlab() *events.Slab { return new(events.Slab) }
+
+// give returns what a batch held. Nothing of it may be used from then on.
+func (m *memory) give(d decoded) {
+	for _, s := range d.slabs {
+		s.Reset()
+		m.slabs.Put(s)
+	}
+	for _, c := range d.chunks {
+		c.kept.Free()
 		m.held.Add(-c.weight)
 		m.free.Release(c.weight)
 	}
@@ -155,6 +175,7 @@ func readAhead(ctx context.Context, client *kafka.Client, positions, taken map[p
 func readOne(ctx context.Context, client *kafka.Client, p partition, offset int64, room *memory, out chan<- chunk, none func()) error {
 	begin, none := offset, sync.OnceFunc(none)
 	fetcher := client.Fetcher(p.topic, p.number, false)
+	fetcher.Reuse(&room.messages)
 	defer fetcher.Close()
 	var turns headerTurns
 	behind := false
@@ -176,7 +197,7 @@ func readOne(ctx context.Context, client *kafka.Client, p partition, offset int6
 		}
 		offset = messages[len(messages)-1].Offset + 1
 		behind = offset < next
-		c := chunk{partition: p, messages: messages, headers: headers}
+		c := chunk{partition: p, messages: messages, kept: fetcher.Keep(), headers: headers}
 		if err := room.take(ctx, &c); err != nil {
 			return err
 		}

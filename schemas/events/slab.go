@@ -2,6 +2,7 @@ package events
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 	"unsafe"
 
@@ -12,7 +13,8 @@ import (
 // A Slab decodes many events with few allocations: messages are cut from
 // pieces of memory that hold many, and texts and bytes are parts of the value
 // that was decoded, which must not change while the event is used. It is for
-// one goroutine. Fields that this version does not know are left out.
+// one goroutine. Fields that this version does not know are left out. What it was
+// used for stays in it until Reset.
 //
 // It reads what writers really write; anything else (a message given in two
 // parts, a field of another type, text that is no UTF-8) it leaves to
@@ -42,21 +44,58 @@ type decoded struct {
 
 // slab cuts values from pieces of memory, small ones at first.
 type slab[T any] struct {
-	rest  []T
-	piece int
+	pieces [][]T // of the last one that is used, what lies before next is
+	used   int   // pieces
+	next   int
 }
+
+// mostPiece is how many values a piece has, unless more are asked for at once.
+const mostPiece = 512
 
 func (s *slab[T]) one() *T { return &s.some(1)[0] }
 
 // some cuts n values in a row.
 func (s *slab[T]) some(n int) []T {
-	if len(s.rest) < n {
-		s.piece = min(max(2*s.piece, 8), 512)
-		s.rest = make([]T, max(s.piece, n))
+	for s.used == 0 || len(s.pieces[s.used-1])-s.next < n {
+		if s.used == len(s.pieces) {
+			size := 8
+			if s.used > 0 {
+				size = min(2*len(s.pieces[s.used-1]), mostPiece)
+			}
+			s.pieces = append(s.pieces, make([]T, max(size, n)))
+		}
+		s.used, s.next = s.used+1, 0
 	}
-	t := s.rest[:n:n]
-	s.rest = s.rest[n:]
+	t := s.pieces[s.used-1][s.next : s.next+n : s.next+n]
+	s.next += n
 	return t
+}
+
+// reset empties what was cut, all of it or nothing but what is usual.
+func (s *slab[T]) reset() {
+	for i, piece := range s.pieces[:s.used] {
+		if i == s.used-1 {
+			piece = piece[:s.next]
+		}
+		clear(piece)
+	}
+	s.pieces = slices.DeleteFunc(s.pieces, func(piece []T) bool { return len(piece) > mostPiece })
+	s.used, s.next = 0, 0
+}
+
+// Reset empties all events that were decoded since the last time, for their memory
+// is used again: none of them may be used from then on.
+func (s *Slab) Reset() {
+	s.events.reset()
+	s.orders.reset()
+	s.users.reset()
+	s.tickets.reset()
+	s.items.reset()
+	s.lines.reset()
+	s.persons.reset()
+	s.receivers.reset()
+	s.sightings.reset()
+	s.seen.reset()
 }
 
 // Decode is Decode into the slab.

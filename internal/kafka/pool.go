@@ -1,0 +1,75 @@
+package kafka
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Pool is memory in which what was fetched lies, and which is used again once
+// that is done with: a collector that has less to collect runs less often, and one
+// that runs takes from the pool what nobody uses. The zero value is empty. It is for
+// any number of goroutines.
+type Pool struct{ arenas, lists sync.Pool }
+
+// Kept is the memory of what one Fetch returned.
+type Kept struct {
+	pool   *Pool
+	arenas []*arena
+	list   *[]Fetched
+}
+
+// Free gives the memory back. No message of that Fetch, and no part of one, may be
+// read from then on: it is emptied at once, so that what is read too late is
+// nothing, and not of somebody else.
+func (k Kept) Free() {
+	if k.pool == nil {
+		return
+	}
+	for _, a := range k.arenas {
+		k.pool.drop(a)
+	}
+	clear(*k.list)
+	*k.list = (*k.list)[:0]
+	k.pool.lists.Put(k.list)
+}
+
+// arena is memory for many values, one after the other.
+type arena struct {
+	bytes []byte // as far as it is used
+	// holders are the fetcher that fills it, and each Fetch that has a value in it.
+	holders atomic.Int32
+}
+
+// take gives an empty arena to a fetcher; of no pool, a new one.
+func (p *Pool) take() *arena {
+	var a *arena
+	if p != nil {
+		a, _ = p.arenas.Get().(*arena)
+	}
+	if a == nil {
+		a = &arena{bytes: make([]byte, 0, arenaBytes)}
+	}
+	a.holders.Store(1)
+	return a
+}
+
+// drop is called by one holder of an arena.
+func (p *Pool) drop(a *arena) {
+	if p == nil || a.holders.Add(-1) > 0 {
+		return
+	}
+	clear(a.bytes)
+	a.bytes = a.bytes[:0]
+	p.arenas.Put(a)
+}
+
+// list gives an empty list, with room for so many messages if it is a new one.
+func (p *Pool) list(room int) *[]Fetched {
+	if p != nil {
+		if list, _ := p.lists.Get().(*[]Fetched); list != nil {
+			return list
+		}
+	}
+	list := make([]Fetched, 0, room)
+	return &list
+}
