@@ -30,6 +30,8 @@ type Batch struct {
 	Events []*events.Event
 
 	letters []letter
+	// applied is what the batch meant for who is who, once an Instance has applied it.
+	applied resolved
 	// headers counts the good messages whose headers were looked at, and
 	// wrongHeaders those of them whose do not say what they are.
 	headers, wrongHeaders int

@@ -112,10 +112,9 @@ func (r *Resolver) follow(ctx context.Context) error {
 			return err
 		}
 		d := decode(b, r.Topics, r.Keys, newSlab)
-		if err := r.trace(ctx, "follow", d, func(ctx context.Context) error { return r.apply(ctx, d.of(record)) }); err != nil {
+		if err := r.trace(ctx, "follow", d, func(ctx context.Context) error { return r.bring(ctx, record, d.of(record)) }); err != nil {
 			return err
 		}
-		r.applied.Store(record.sequence)
 	}
 	return r.letGo(ctx)
 }
@@ -135,9 +134,8 @@ func (r *Resolver) letGo(ctx context.Context) error {
 		return fmt.Errorf("resolve: mark batch %d delivered: %w", last, err)
 	}
 	r.ahead = r.ahead[done:]
-	before := r.released
 	r.released = last
-	return r.mark(ctx, before)
+	return r.mark(ctx, r.durable)
 }
 
 // seeDelivered notes how far the active resolver is by the group's offsets,

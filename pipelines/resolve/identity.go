@@ -36,10 +36,9 @@ type Identity struct {
 	bridges map[identity.Bearing]bool
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
-	// parts, updates and customers are kept from batch to batch.
-	parts     []extracted
-	updates   []engine.Update
-	customers []identity.CustomerID
+	// parts and updates are kept from batch to batch.
+	parts   []extracted
+	updates []engine.Update
 }
 
 // extracted is what was read in a part of a batch's events.
@@ -101,8 +100,8 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		return resolved{}, err
 	}
 	var customers []identity.CustomerID
-	if of, ok := i.Engine.CustomersOf(b.Sequence, i.customers[:0]); ok && len(of) == len(updates) {
-		i.customers, customers = of, of
+	if of, ok := i.Engine.CustomersOf(b.Sequence, nil); ok && len(of) == len(updates) {
+		customers = of
 	}
 	if i.Seen != nil {
 		i.Seen(b.Events)

@@ -107,7 +107,16 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			return err
 		}
 		d := decode(again, r.Topics, r.Keys, newSlab)
-		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.handle(ctx, r.ahead[0], d, true) }); err != nil {
+		record := r.ahead[0]
+		err = r.trace(ctx, "batch", d, func(ctx context.Context) error {
+			read := d.of(record)
+			read.Again = true
+			if err := r.bring(ctx, record, read); err != nil {
+				return err
+			}
+			return r.deliver(ctx, record, d)
+		})
+		if err != nil {
 			return err
 		}
 		proven = true
@@ -132,31 +141,69 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 	group.Go(func() error { return readAhead(ctx, r.Kafka, positions, taken, room, chunks, nothing) })
 	next, idle := make(chan decoded), make(chan struct{}, 1)
 	group.Go(func() error { return r.prepare(ctx, chunks, room, idle, next) })
+	// While the rows of a batch are on their way to ClickHouse the next one, if it is
+	// a full one, is written down and applied: the one waits for what the other does
+	// not need. No more than these two are in work.
+	var last chan struct{} // closed when the batch in work is done; nil if there is none
 	for {
-		idle <- struct{}{}
-		var d decoded
-		for d.read == nil {
+		if last == nil {
 			select {
-			case d = <-next:
-			case <-nothing:
-				nothing = nil
-				well()
-			case <-time.After(slowAfter): // nothing waits
-				r.behind.Store(false)
-			case <-ctx.Done():
-				return ctx.Err()
+			case idle <- struct{}{}:
+			default: // it was said already
 			}
 		}
 		select {
-		case <-idle: // a full batch does not ask
-		default:
+		case d := <-next:
+			select {
+			case <-idle: // a full batch does not ask
+			default:
+			}
+			before, inserts, done := last, make(chan struct{}), make(chan struct{})
+			group.Go(func() error {
+				err := r.trace(ctx, "batch", d, func(ctx context.Context) error {
+					record, err := r.take(ctx, d)
+					if err != nil {
+						return err
+					}
+					if before != nil {
+						select {
+						case <-before:
+						case <-ctx.Done():
+							return ctx.Err()
+						}
+					}
+					close(inserts)
+					return r.deliver(ctx, record, d)
+				})
+				if err != nil {
+					return err
+				}
+				r.order.Lock()
+				well()
+				r.order.Unlock()
+				r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory/3)
+				room.give(d)
+				close(done)
+				return nil
+			})
+			select {
+			case <-inserts:
+				last = done
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		case <-last:
+			last = nil
+		case <-nothing:
+			nothing = nil
+			r.order.Lock()
+			well()
+			r.order.Unlock()
+		case <-time.After(slowAfter): // nothing waits
+			r.behind.Store(false)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		if err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.take(ctx, d) }); err != nil {
-			return err
-		}
-		well()
-		r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory/3)
-		room.give(d)
 	}
 }
 
@@ -207,8 +254,10 @@ func (r *Resolver) positions(ctx context.Context) (map[partition]int64, error) {
 	return first, nil
 }
 
-// take writes a batch into the journal, and then takes it the whole way.
-func (r *Resolver) take(ctx context.Context, d decoded) error {
+// take writes a batch into the journal, and brings it into the state.
+func (r *Resolver) take(ctx context.Context, d decoded) (record, error) {
+	r.order.Lock()
+	defer r.order.Unlock()
 	var taken record
 	if err := r.stage(ctx, stageJournal, func(ctx context.Context) error {
 		return r.step("write down batch", sequenceOf(r.journal.read), func() (err error) {
@@ -216,29 +265,32 @@ func (r *Resolver) take(ctx context.Context, d decoded) error {
 			return err
 		})
 	}); err != nil {
-		return err
+		return record{}, err
 	}
 	r.ahead = append(r.ahead, taken)
 	if err := afterJournal.Hit(); err != nil {
-		return err
+		return record{}, err
 	}
-	return r.handle(ctx, taken, d, false)
+	return taken, r.bring(ctx, taken, d.of(taken))
 }
 
-// handle takes a batch that the journal holds, the first of those ahead, the
-// whole way. It may be called again with the same batch at any time, and must be
-// told so.
-func (r *Resolver) handle(ctx context.Context, record record, d decoded, again bool) error {
-	read := d.of(record)
-	read.Again = again
+// bring brings a batch that the journal holds into the state, which may have it.
+func (r *Resolver) bring(ctx context.Context, record record, read *Batch) error {
+	// What the state let go of before is durable with this batch.
+	durable := r.released
 	if err := r.apply(ctx, read); err != nil {
 		return err
 	}
+	r.durable = durable
 	r.applied.Store(max(r.applied.Load(), record.sequence))
-	if err := afterApply.Hit(); err != nil {
-		return err
-	}
-	rows := 0
+	return afterApply.Hit()
+}
+
+// deliver takes a batch that the state has, the first of those ahead, the rest of
+// the way. It may be called again with the same batch at any time, which must say
+// so.
+func (r *Resolver) deliver(ctx context.Context, record record, d decoded) error {
+	read, rows := d.read, 0
 	if err := r.stage(ctx, stageInsert, func(ctx context.Context) error {
 		return r.step("insert batch", record.sequence, func() (err error) {
 			rows, err = r.Work.Insert(ctx, read)
@@ -251,7 +303,10 @@ func (r *Resolver) handle(ctx context.Context, record record, d decoded, again b
 	if err := afterInsert.Hit(); err != nil {
 		return err
 	}
-	if record.epoch != r.journal.epoch {
+	r.order.Lock()
+	foreign := record.epoch != r.journal.epoch
+	r.order.Unlock()
+	if foreign {
 		if err := r.step("watch the accounts of batch", record.sequence, func() error { return r.Work.Watch(ctx, read) }); err != nil {
 			return err
 		}
@@ -264,6 +319,8 @@ func (r *Resolver) handle(ctx context.Context, record record, d decoded, again b
 	if err := afterPublish.Hit(); err != nil {
 		return err
 	}
+	r.order.Lock()
+	defer r.order.Unlock()
 	r.journal.delivered = record.sequence
 	if err := r.stage(ctx, stageDeliver, r.letGo); err != nil {
 		return err
@@ -322,7 +379,10 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 	}
 	// What is published cannot be taken back, and the newest message of a key
 	// is the one that stays: so not by one that has slept through its own end.
-	if err := r.journal.unmoved(ctx); err != nil {
+	r.order.Lock()
+	err = r.journal.unmoved(ctx)
+	r.order.Unlock()
+	if err != nil {
 		return err
 	}
 	if err := r.Publisher.Publish(ctx, messages); err != nil {

@@ -119,6 +119,10 @@ type Resolver struct {
 	// Tracer makes the spans of batches; nil makes none.
 	Tracer trace.Tracer
 
+	// order is held by who of two batches in work uses the journal, or what stands
+	// below it up to bookmarkEvery: the later one until it is applied, the earlier one
+	// from when its rows are there.
+	order   sync.Mutex
 	journal *journal
 	// ahead are the journal's records that are not applied here, or not known
 	// to be delivered, in their order.
@@ -139,11 +143,13 @@ type Resolver struct {
 	refusedSince time.Time
 
 	// marking is the bookmark that the state is yet to keep, marked where the last
-	// one is. released is the sequence up to which the state let go of batches: with
-	// the next one that it applies, that is durable.
+	// one is. released is the sequence up to which the state let go of batches, and
+	// durable that up to which a power cut leaves it so: what was released before
+	// the last batch was applied.
 	marking       *bookmark
 	marked        int64
 	released      uint64
+	durable       uint64
 	bookmarkEvery int64 // default bookmarkEvery
 
 	// uncommitted are positions that could not be committed while the group
@@ -153,8 +159,9 @@ type Resolver struct {
 }
 
 // Work is what is done with a batch: the state and ClickHouse. Each of its
-// methods is called by one goroutine, RefreshViews excepted. Everything may
-// be called again with the same batch, after a restart too.
+// methods is called by one goroutine at a time, RefreshViews excepted; Insert beside
+// Apply of the next batch. Everything may be called again with the same batch,
+// after a restart too.
 type Work interface {
 	// Sequence is the highest sequence that the state contains; 0 for none.
 	Sequence(ctx context.Context) (uint64, error)

@@ -43,9 +43,6 @@ type Tables interface {
 type Instance struct {
 	Identity *Identity
 	Tables   Tables
-
-	// applied is what the last batch that was applied meant.
-	applied resolved
 }
 
 // Sequence implements Work.
@@ -69,15 +66,15 @@ func (w *Instance) Apply(_ context.Context, b *Batch) error {
 	if err != nil {
 		return err
 	}
-	w.applied = applied
+	b.applied = applied
 	return nil
 }
 
 // Insert implements Work.
 func (w *Instance) Insert(ctx context.Context, b *Batch) (int, error) {
 	return w.Tables.Write(ctx, Rows{
-		Batch: b, Changes: w.applied.changes, Values: w.applied.values,
-		Customers: w.customers(b.Events),
+		Batch: b, Changes: b.applied.changes, Values: b.applied.values,
+		Customers: w.customers(b),
 		BornOf: func(a identity.Account) uint64 {
 			placement, _ := w.Identity.Engine.PlacementOf(a)
 			return placement.BornSequence
@@ -85,15 +82,15 @@ func (w *Instance) Insert(ctx context.Context, b *Batch) (int, error) {
 	})
 }
 
-// customers are those of the events of the batch that was applied.
-func (w *Instance) customers(list []*events.Event) iter.Seq2[*events.Event, identity.CustomerID] {
+// customers are those of the events of a batch that was applied.
+func (w *Instance) customers(b *Batch) iter.Seq2[*events.Event, identity.CustomerID] {
 	return func(yield func(*events.Event, identity.CustomerID) bool) {
-		known := w.applied.customers
-		for _, e := range list {
+		known := b.applied.customers
+		for _, e := range b.Events {
 			var id identity.CustomerID
 			switch h := e.GetHeader(); {
 			case h.GetAccount() == "":
-			case w.applied.customers != nil:
+			case b.applied.customers != nil:
 				id, known = known[0], known[1:]
 			default:
 				id, _ = w.Identity.Engine.CustomerOf(identity.Account{Platform: h.GetPlatform(), Shop: h.GetShop(), ID: h.GetAccount()})
@@ -117,7 +114,7 @@ func (w *Instance) Watch(ctx context.Context, b *Batch) error {
 
 // Changes implements Work.
 func (w *Instance) Changes(_ context.Context, b *Batch) ([]*events.IdentityChange, error) {
-	return identityChanges(b, w.applied.changes), nil
+	return identityChanges(b, b.applied.changes), nil
 }
 
 // Delivered implements Work.
