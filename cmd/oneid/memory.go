@@ -20,11 +20,10 @@ const offHeap = 264 << 20
 
 // limitMemory holds this process to resolve.memory_mib, unless GOMEMLIMIT says
 // otherwise: the collector runs the more often the nearer it is to that. The
-// state counts in full, for it grows and is never garbage; to what has outgrown
-// the setting as much is given as the flow needs, so that the collector does not
-// run all the time.
+// state counts in full, for it grows and is never garbage; what has outgrown the
+// setting is given some room, so that the collector does not run all the time.
 func (n *node) limitMemory(live int64) {
-	debug.SetMemoryLimit(max(int64(n.settings.Resolve.MemoryMiB)<<20-offHeap, live+n.resolver.Memory/2))
+	debug.SetMemoryLimit(max(int64(n.settings.Resolve.MemoryMiB)<<20-offHeap, live+n.resolver.Memory/4))
 }
 
 // garbageRatio is how much garbage may lie beside what lives, in percent of it,

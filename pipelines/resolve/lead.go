@@ -218,6 +218,9 @@ func (r *Resolver) prepare(ctx context.Context, chunks <-chan chunk, room *memor
 			return err
 		}
 		b.sort(r.Topics.Resolved())
+		if err := room.decoded.Acquire(ctx, 1); err != nil {
+			return err
+		}
 		select {
 		case next <- decode(b, r.Topics, r.Keys, room.slab):
 		case <-ctx.Done():

@@ -69,10 +69,15 @@ type memory struct {
 
 	messages kafka.Pool
 	slabs    sync.Pool // of *events.Slab
+	// decoded are the batches that are, which take three times what they are read from.
+	decoded *semaphore.Weighted
 }
 
+// decodedAtOnce are the batch whose rows are on their way and the next one.
+const decodedAtOnce = 2
+
 func newMemory(limit int64) *memory {
-	return &memory{limit: limit, free: semaphore.NewWeighted(limit)}
+	return &memory{limit: limit, free: semaphore.NewWeighted(limit), decoded: semaphore.NewWeighted(decodedAtOnce)}
 }
 
 // take waits until there is room for a chunk, and notes its weight in it. One
@@ -102,6 +107,7 @@ func (m *memory) give(d decoded) {
 		s.Reset()
 		m.slabs.Put(s)
 	}
+	m.decoded.Release(1)
 	for _, c := range d.chunks {
 		c.kept.Free()
 		m.held.Add(-c.weight)

@@ -163,3 +163,31 @@ func BenchmarkSlab(b *testing.B) {
 		})
 	}
 }
+
+// What is decoded into a slab that was used before is what a new one decodes, and of
+// what it was used for nothing is left.
+func TestSlabIsUsedAgain(t *testing.T) {
+	s := new(Slab)
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 8))
+		var before []*Event
+		for range 1 + r.IntN(40) {
+			e := new(Event)
+			anyMessage(r, e.ProtoReflect(), 4)
+			value, err := Marshal(nil, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantSame(t, s, value)
+			if got, ok := s.event(value); ok {
+				before = append(before, got)
+			}
+		}
+		s.Reset()
+		for _, e := range before {
+			if e.Header != nil || e.Body != nil {
+				t.Fatalf("after Reset an event still says %v", e)
+			}
+		}
+	}
+}

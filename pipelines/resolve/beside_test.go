@@ -1,0 +1,111 @@
+package resolve
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// overlapping is a ledger of which an insert waits until the next batch is applied,
+// as long as events are left.
+type overlapping struct {
+	*ledger
+	left      int // events that were not applied yet
+	next      chan uint64
+	inserting bool
+	overlaps  int      // inserts that another met
+	alone     []uint64 // batches whose next was not applied meanwhile
+	inserted  []uint64
+	fails     bool // the next insert
+}
+
+func (o *overlapping) Apply(ctx context.Context, b *Batch) error {
+	err := o.ledger.Apply(ctx, b)
+	o.mu.Lock()
+	if !b.Again {
+		o.left -= len(b.Events)
+	}
+	o.mu.Unlock()
+	select {
+	case o.next <- b.Sequence:
+	default: // nobody waits: it came again
+	}
+	return err
+}
+
+func (o *overlapping) Insert(ctx context.Context, b *Batch) (int, error) {
+	o.mu.Lock()
+	if o.inserting {
+		o.overlaps++
+	}
+	o.inserting = true
+	o.inserted = append(o.inserted, b.Sequence)
+	left := o.left
+	o.mu.Unlock()
+	defer func() {
+		o.mu.Lock()
+		o.inserting = false
+		o.mu.Unlock()
+	}()
+	for limit := time.After(time.Minute); !b.Again && left > 0; {
+		select {
+		case sequence := <-o.next:
+			if sequence <= b.Sequence {
+				continue
+			}
+		case <-limit:
+			o.mu.Lock()
+			o.alone = append(o.alone, b.Sequence)
+			o.mu.Unlock()
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		break
+	}
+	if o.fails {
+		o.fails = false
+		return 0, errAway
+	}
+	return o.ledger.Insert(ctx, b)
+}
+
+// While the rows of a full batch are on their way the next one is applied, and
+// inserted only behind it; also if they have to be sent again.
+func TestTheNextBatchIsAppliedBesideAnInsert(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]bool{"all is well": false, "an insert fails": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFlow(t)
+			const users = 24
+			work := &overlapping{ledger: newLedger(), left: users, next: make(chan uint64, users), fails: fails}
+			r := f.resolver(work)
+			r.BatchEvents = 1 // each answer of the broker is a full batch
+			random := rand.NewChaCha8([32]byte{1})
+			for no := range users {
+				e := user(no)
+				e.Header.Raw = make([]byte, 600<<10) // some three of them in an answer
+				_, _ = random.Read(e.Header.Raw)     // it never fails
+				f.publish(t, f.message(t, e))
+			}
+			if err := run(t, r); err != nil {
+				t.Fatal(err)
+			}
+			work.wantAllOnce(t, users)
+			if len(work.inserted) < 4 {
+				t.Fatalf("%d batches, want several", len(work.inserted))
+			}
+			if work.overlaps > 0 {
+				t.Errorf("%d inserts began before the one before had ended", work.overlaps)
+			}
+			if len(work.alone) > 0 {
+				t.Errorf("beside the inserts of %v nothing was applied", work.alone)
+			}
+			if !slices.IsSorted(work.inserted) {
+				t.Errorf("batches were inserted as %v, want them in their order", work.inserted)
+			}
+		})
+	}
+}
