@@ -16,6 +16,10 @@
 //  5. marks the batch delivered in the state, and
 //  6. commits the offsets, for others to see how far it is.
 //
+// Steps 1 and 2 of a full batch are done while the batch before it is at step 3,
+// for the one waits for the engine and the disk and the other takes the processor:
+// no two batches are at one step.
+//
 // Killed between any two of these, it takes the same ranges again from the
 // journal and goes on: what the state has applied already is delivered and
 // not applied again. The others stand by: they apply what the journal says to
@@ -29,8 +33,9 @@
 // stands by.
 //
 // A message that cannot be read goes to the dead letter. A store that is away
-// makes the resolver wait; it holds one batch in work, the next one, and a
-// bounded amount of messages ahead, so Kafka keeps the rest.
+// makes the resolver wait; it holds two batches in work, the next one, and a
+// bounded amount of messages ahead, so Kafka keeps the rest. Their memory is used
+// again once a batch is done.
 package resolve
 
 import (
