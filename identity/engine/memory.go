@@ -90,7 +90,7 @@ func (w *words) number(s string) uint32 {
 	if !ok {
 		n = uint32(w.places.len())
 		w.places.add(w.texts.add(s))
-		w.byText.put(hash, n, func(n uint32) uint32 { return uint32(maphash.Bytes(w.seed, w.at(n))) })
+		w.byText.put(hash, n)
 	}
 	return n
 }
@@ -99,87 +99,135 @@ func (w *words) at(n uint32) []byte { return w.texts.at(*w.places.at(n)) }
 
 // index finds numbers by hash. It is cut into parts that grow each on its own,
 // by a quarter, so that growing is over soon, with ten million accounts, too, and
-// little room is kept free; hashes are not kept but asked for anew then, and of
-// each but eight bits, which spare nearly all comparisons.
+// little room is kept free. Of each hash a part keeps all that it goes by: to grow
+// it asks for none anew, which would touch every row.
 type index struct{ parts []part }
 
 const indexBits = 12
 
-// part is open addressing: a slot is free where its tag is 0.
+// part is open addressing.
 type part struct {
-	tags    []uint8
-	numbers []uint32
-	n       int
+	slots []slot
+	n     int
 }
 
-// slot and tag of a hash, whose highest bits have chosen the part.
-func slot(hash uint32, slots int) int {
-	return int(uint64(hash<<indexBits) * uint64(slots) >> 32)
+// slot holds a number beside its tag, so that both are one wait for memory.
+type slot struct {
+	tag       uint16 // 0 if it is free
+	low, high uint16 // of the number
 }
-func tag(hash uint32) uint8 { return uint8(hash) | 1 }
 
-// at is where a number with this hash lies that equal says is it; false if it
-// is not there.
-func (x *index) at(hash uint32, equal func(n uint32) bool) (*uint32, bool) {
-	if len(x.parts) == 0 {
-		return nil, false
-	}
-	p := &x.parts[hash>>(32-indexBits)]
-	if p.n == 0 {
-		return nil, false
-	}
-	own := tag(hash)
-	for i := slot(hash, len(p.tags)); p.tags[i] != 0; {
-		if p.tags[i] == own && equal(p.numbers[i]) {
-			return &p.numbers[i], true
+func (s *slot) number() uint32 { return uint32(s.high)<<16 | uint32(s.low) }
+
+// tag is what a part keeps of a hash, whose highest bits have chosen the part.
+func tag(hash uint32) uint16 { return max(uint16(hash>>(32-indexBits-16)), 1) }
+
+// begin is where the search for a tag begins.
+func (p *part) begin(tag uint16) int { return int(uint64(tag) * uint64(len(p.slots)) >> 16) }
+
+func (x *index) part(hash uint32) *part { return &x.parts[hash>>(32-indexBits)] }
+
+// next is the slot from i on that holds a tag; nil if there is none. From there it goes on at
+// the index that comes with it.
+func (p *part) next(tag uint16, i int) (*slot, int) {
+	for {
+		s := &p.slots[i]
+		if s.tag == 0 {
+			return nil, i
 		}
-		if i++; i == len(p.tags) {
+		if i++; i == len(p.slots) {
 			i = 0
 		}
+		if s.tag == tag {
+			return s, i
+		}
 	}
-	return nil, false
+}
+
+// at is where a number with this hash lies that equal says is it; nil if it is not
+// there.
+func (x *index) at(hash uint32, equal func(n uint32) bool) *slot {
+	if len(x.parts) == 0 {
+		return nil
+	}
+	p := x.part(hash)
+	if p.n == 0 {
+		return nil
+	}
+	own := tag(hash)
+	s, i := p.next(own, p.begin(own))
+	for s != nil && !equal(s.number()) {
+		s, i = p.next(own, i)
+	}
+	return s
 }
 
 func (x *index) find(hash uint32, equal func(n uint32) bool) (uint32, bool) {
-	if n, ok := x.at(hash, equal); ok {
-		return *n, true
+	if s := x.at(hash, equal); s != nil {
+		return s.number(), true
 	}
 	return 0, false
 }
 
-// replace puts another number where one with this hash is.
-func (x *index) replace(hash, from, to uint32) {
-	if n, ok := x.at(hash, func(n uint32) bool { return n == from }); ok {
-		*n = to
-	}
-}
-
-// put adds a number that is not there; hashOf says the hash of those that are.
-func (x *index) put(hash, n uint32, hashOf func(n uint32) uint32) {
+// guess finds for each of some hashes the number that is most likely its, none where
+// there is none: one that has the same tag. It waits for their memory at once, and is for
+// as many as together at most.
+func (x *index) guess(hashes, numbers []uint32) {
 	if len(x.parts) == 0 {
-		x.parts = make([]part, 1<<indexBits)
+		for i := range hashes {
+			numbers[i] = none
+		}
+		return
 	}
-	p := &x.parts[hash>>(32-indexBits)]
-	if (p.n+1)*8 > len(p.tags)*7 {
-		slots := max(8, len(p.tags)*5/4)
-		old := *p
-		*p = part{make([]uint8, slots), make([]uint32, slots), p.n}
-		for i, used := range old.tags {
-			if used != 0 {
-				p.place(hashOf(old.numbers[i]), old.numbers[i])
+	// A first reading that no later one depends on: the processor goes on while it waits.
+	for i, hash := range hashes {
+		if p := x.part(hash); p.n > 0 {
+			numbers[i] = uint32(p.slots[p.begin(tag(hash))].tag)
+		}
+	}
+	for i, hash := range hashes {
+		numbers[i] = none
+		if p := x.part(hash); p.n > 0 {
+			own := tag(hash)
+			if s, _ := p.next(own, p.begin(own)); s != nil {
+				numbers[i] = s.number()
 			}
 		}
 	}
-	p.place(hash, n)
+}
+
+// replace puts another number where one with this hash is.
+func (x *index) replace(hash, from, to uint32) {
+	if s := x.at(hash, func(n uint32) bool { return n == from }); s != nil {
+		s.low, s.high = uint16(to), uint16(to>>16)
+	}
+}
+
+// put adds a number that is not there.
+func (x *index) put(hash, n uint32) {
+	if len(x.parts) == 0 {
+		x.parts = make([]part, 1<<indexBits)
+	}
+	p := x.part(hash)
+	if (p.n+1)*8 > len(p.slots)*7 {
+		old := p.slots
+		p.slots = make([]slot, max(8, len(old)*5/4))
+		for _, s := range old {
+			if s.tag != 0 {
+				p.place(s)
+			}
+		}
+	}
+	p.place(slot{tag(hash), uint16(n), uint16(n >> 16)})
 	p.n++
 }
 
-func (p *part) place(hash, n uint32) {
-	i := slot(hash, len(p.tags))
-	for p.tags[i] != 0 {
-		if i++; i == len(p.tags) {
+func (p *part) place(s slot) {
+	i := p.begin(s.tag)
+	for p.slots[i].tag != 0 {
+		if i++; i == len(p.slots) {
 			i = 0
 		}
 	}
-	p.tags[i], p.numbers[i] = tag(hash), n
+	p.slots[i] = s
 }

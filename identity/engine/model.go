@@ -23,7 +23,7 @@ func (t *tables) findAppearance(id uint32) (uint32, bool) {
 func (t *tables) addAppearance(id uint32, a identity.Appearance) {
 	n := uint32(t.appearances.len())
 	t.appearances.add(appearance{identifier: id, fields: t.fields.add(string(t.fieldsOf(a)))})
-	t.byAppearance.put(t.hashOfIdentifier(id), n, func(n uint32) uint32 { return t.hashOfIdentifier(t.appearances.at(n).identifier) })
+	t.byAppearance.put(t.hashOfIdentifier(id), n)
 }
 
 // fieldsOf are an appearance's fields as they are kept. What many have in common
@@ -220,7 +220,7 @@ func (m *model) block(key uint64) uint32 {
 	if !ok {
 		n = uint32(m.blocks.len())
 		m.blocks.add(block{key: key, head: none})
-		m.byKey.put(blockHash(key), n, func(n uint32) uint32 { return blockHash(m.blocks.at(n).key) })
+		m.byKey.put(blockHash(key), n)
 	}
 	return n
 }

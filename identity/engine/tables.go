@@ -236,11 +236,9 @@ func (t *tables) addAccount(a identity.Account, id identity.CustomerID, born, si
 	if runs := t.births.len(); runs == 0 || t.births.at(uint32(runs-1)).sequence != born {
 		t.births.add(birth{n, born})
 	}
-	t.byID.put(idHash(id), n, t.hashOfBirth)
+	t.byID.put(idHash(id), n)
 	return n
 }
-
-func (t *tables) hashOfBirth(n uint32) uint32 { return idHash(t.birthID(n)) }
 
 func (t *tables) hashOfIdentifier(n uint32) uint32 {
 	return t.identifierHash(t.typ(n), t.identifiers.at(n).hash)
@@ -277,7 +275,7 @@ func (t *tables) addIdentifier(typ uint32, h identity.Hash) uint32 {
 	row := identifier{hash: h, sighting: sighting{account: none, nextOfAccount: none, nextOfIdentifier: none}}
 	row.kind.setNumber(interned(&t.kinds, t.kindOf, kind{typ, 0}))
 	t.identifiers.add(row)
-	t.byIdentifier.put(t.identifierHash(typ, h), n, t.hashOfIdentifier)
+	t.byIdentifier.put(t.identifierHash(typ, h), n)
 	return n
 }
 
