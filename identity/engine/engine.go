@@ -32,12 +32,13 @@ type Update struct {
 	// Appearance are the fields behind its evidence of identity.AppearanceType,
 	// nil if it has none.
 	Appearance *identity.Appearance
-	// Numbers are, of each of its evidence, what Look gave for the identifier since
-	// the last batch, so that it is not looked for again; nil if nobody asked.
+	// Numbers are, of each of its evidence, what Look or LookUp gave for the identifier, so
+	// that it is not looked for again; nil if nobody asked. LookUp is given room for them here.
 	Numbers []uint32
+	found   found
 }
 
-// number is what Look gave for a piece of its evidence; 0 for nothing.
+// number is what LookUp gave for a piece of its evidence; 0 for nothing.
 func (u *Update) number(evidence int) uint32 {
 	if evidence < len(u.Numbers) {
 		return u.Numbers[evidence]
@@ -238,7 +239,9 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	for at := 0; at < len(updates); at += turn {
 		e.mu.Lock()
 		for i := at; i < min(at+turn, len(updates)); i++ {
-			e.take(b, updates[i], numbers[i])
+			if !updates[i].found.idle {
+				e.take(b, &updates[i], numbers[i])
+			}
 		}
 		e.mu.Unlock()
 	}
@@ -302,13 +305,17 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 	for part := range parts {
 		looking.Go(func() {
 			for i := part * len(updates) / parts; i < (part+1)*len(updates)/parts; i++ {
-				account := updates[i].Account
-				id := account.BirthID()
-				n, ok := t.findAccountBy(account, id)
-				if !ok {
-					n = none
+				u := &updates[i]
+				if !u.found.asked {
+					id := u.Account.BirthID()
+					n, ok := t.findAccountBy(u.Account, id)
+					if !ok {
+						n = none
+					}
+					numbers[i], e.ownIDs[i] = n, id
+					continue
 				}
-				numbers[i], e.ownIDs[i] = n, id
+				numbers[i], e.ownIDs[i] = u.found.account, u.found.ownID
 			}
 		})
 	}
@@ -343,7 +350,7 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 }
 
 // take adds one update to the tables.
-func (e *Engine) take(b *batch, u Update, account uint32) {
+func (e *Engine) take(b *batch, u *Update, account uint32) {
 	m := e.model
 	type own struct {
 		receiver identity.Appearance
@@ -402,7 +409,7 @@ func (e *Engine) take(b *batch, u Update, account uint32) {
 }
 
 // see adds a piece of evidence, and returns its identifier, of which found is
-// what Look gave; 0 if it is to be looked for.
+// what LookUp gave; 0 if it is to be looked for.
 func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint32 {
 	t := &e.tables
 	joins := e.rules.Strength(ev.Identifier.Type, ev.Role) > 0

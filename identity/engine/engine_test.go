@@ -270,8 +270,12 @@ func (h history) cut(t *testing.T, r *rand.Rand, e *engine.Engine, reopen func(*
 			d = len(decisions)
 		}
 		batch := updates[:u]
-		if sequence%2 == 1 {
+		switch sequence % 4 {
+		case 1:
 			batch = numbered(e, batch)
+		case 3:
+			batch = slices.Clone(batch)
+			e.LookUp(batch)
 		}
 		changes, err := e.Apply(sequence, batch, decisions[:d])
 		if err != nil {

@@ -33,6 +33,11 @@ func TestWhatIsAddedIsFound(t *testing.T) {
 			}
 			want, known := numbers[s]
 			got, found := x.find(hash(s), equal(s))
+			like := []uint32{0}
+			x.guess([]uint32{hash(s)}, like)
+			if known && like[0] == none || like[0] != none && hash(string(texts.at(*rows.at(like[0]))))>>4 != hash(s)>>4 {
+				t.Fatalf("seed %d: a text of %d bytes, known %t, is taken for number %d", seed, len(s), known, like[0])
+			}
 			if found != known || got != want {
 				t.Fatalf("seed %d: a text of %d bytes is number %d (%t), want %d (%t)", seed, len(s), got, found, want, known)
 			}

@@ -384,7 +384,7 @@ func (m *model) ordered(r identity.Resemblance) identity.Resemblance {
 
 // appear takes an update's appearance: fields that were not known before let
 // accounts that were seen with it already meet others.
-func (e *Engine) appear(b *batch, u Update) {
+func (e *Engine) appear(b *batch, u *Update) {
 	for _, ev := range u.Evidence {
 		if ev.Identifier.Type != identity.AppearanceType {
 			continue

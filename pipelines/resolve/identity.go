@@ -46,8 +46,9 @@ type extracted struct {
 	found    extract.Result // of one event, used again and again
 	updates  []engine.Update
 	evidence []identity.Evidence
-	numbers  []uint32 // of the evidence's identifiers
-	values   []extract.Value
+	numbers  []uint32        // of the evidence's identifiers
+	texts    []extract.Value // of the identifiers of some events
+	values   []extract.Value // of those that were not seen before
 }
 
 // resolved is what a batch means for who is who.
@@ -175,28 +176,42 @@ func (i *Identity) extract(list []*events.Event, again bool) ([]engine.Update, m
 	return i.updates, values
 }
 
+// lookEvents is how many events are read before their identifiers are looked for: what
+// was read lies in the processor's cache still.
+const lookEvents = 32
+
 func (i *Identity) extractPart(p *extracted, list []*events.Event, again bool) {
-	for _, e := range list {
-		i.Extract.Into(e, &p.found)
-		if p.found.Account.ID == "" {
-			continue
-		}
-		from, numbered := len(p.evidence), len(p.numbers)
-		p.evidence = append(p.evidence, p.found.Evidence...)
-		rest := p.found.Evidence // its identifiers stand in the order of their values
-		for _, v := range p.found.Values {
-			number, seen := i.Engine.Look(v.Identifier)
-			if again || !seen {
-				p.values = append(p.values, v)
+	for some := range slices.Chunk(list, lookEvents) {
+		first := len(p.updates)
+		for _, e := range some {
+			i.Extract.Into(e, &p.found)
+			if p.found.Account.ID == "" {
+				continue
 			}
-			for ; len(rest) > 0 && rest[0].Identifier == v.Identifier; rest = rest[1:] {
-				p.numbers = append(p.numbers, number)
+			from, numbered := len(p.evidence), len(p.numbers)
+			p.evidence = append(p.evidence, p.found.Evidence...)
+			p.numbers = append(p.numbers, make([]uint32, len(p.found.Evidence))...)
+			p.texts = append(p.texts, p.found.Values...)
+			p.updates = append(p.updates, engine.Update{
+				Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)], Appearance: p.found.Appearance,
+				Numbers: p.numbers[numbered:len(p.numbers):len(p.numbers)],
+			})
+		}
+		i.Engine.LookUp(p.updates[first:])
+		texts := p.texts
+		for _, u := range p.updates[first:] {
+			for j := range u.Evidence { // an event's identifiers stand in the order of its values
+				if len(texts) == 0 || texts[0].Identifier != u.Evidence[j].Identifier {
+					continue
+				}
+				if again || u.Numbers[j] == 0 {
+					p.values = append(p.values, texts[0])
+				}
+				texts = texts[1:]
 			}
 		}
-		p.updates = append(p.updates, engine.Update{
-			Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)], Appearance: p.found.Appearance,
-			Numbers: p.numbers[numbered:len(p.numbers):len(p.numbers)],
-		})
+		clear(p.texts)
+		p.texts = p.texts[:0]
 	}
 }
 

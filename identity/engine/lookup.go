@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"slices"
+
+	"oneid/identity"
+)
+
+// together is how many look-ups wait for memory at once: the tables are far larger than
+// the processor's cache, and it can wait for several lines at a time, but not for so many that
+// the first are gone again before they are used.
+const together = 32
+
+// found is what LookUp found of an update.
+type found struct {
+	asked   bool
+	idle    bool                // whether all that the update says is known
+	account uint32              // none if it is not there
+	ownID   identity.CustomerID // of the account
+}
+
+// LookUp finds what is known of updates that Apply is given next, many at a time, so
+// that they are not looked for there one by one, and writes into each one's Numbers: of
+// each of its evidence the number of the identifier, 0 for one that was never seen.
+// Several may do so at once, each with other updates; it holds up no Apply for long.
+// What it finds stays true as long as the Engine lives, and is worth nothing to another.
+func (e *Engine) LookUp(updates []Update) {
+	for part := range slices.Chunk(updates, together) {
+		e.mu.RLock()
+		e.tables.lookUp(part)
+		e.mu.RUnlock()
+	}
+}
+
+// sought is a piece of evidence whose identifier is looked for.
+type sought struct {
+	update   *Update
+	evidence int
+	typ      uint32 // by name
+}
+
+func (t *tables) lookUp(updates []Update) {
+	t.lookUpAccounts(updates)
+	var of [together]sought
+	var hashes [together]uint32
+	n := 0
+	var typ, source named
+	for i := range updates {
+		u := &updates[i]
+		u.Numbers = slices.Grow(u.Numbers[:0], len(u.Evidence))[:len(u.Evidence)]
+		u.found.idle = u.found.account != none
+		for j := range u.Evidence {
+			id := &u.Evidence[j].Identifier
+			name, ok := typ.number(t, string(id.Type))
+			if !ok {
+				u.Numbers[j], u.found.idle = 0, false
+				continue
+			}
+			of[n], hashes[n] = sought{u, j, name}, t.identifierHash(name, id.Hash)
+			if n++; n == together {
+				t.lookUpIdentifiers(of[:n], hashes[:n], &source)
+				n = 0
+			}
+		}
+	}
+	t.lookUpIdentifiers(of[:n], hashes[:n], &source)
+	for i := range updates {
+		if u := &updates[i]; u.found.idle && u.Appearance != nil {
+			u.found.idle = t.showsNothingNew(u)
+		}
+	}
+}
+
+// lookUpAccounts looks for the accounts of as many updates as together at most.
+func (t *tables) lookUpAccounts(updates []Update) {
+	var hashes, numbers, places [together]uint32
+	var ids [together][]byte
+	for i := range updates {
+		u := &updates[i]
+		u.found = found{asked: true, account: none, ownID: u.Account.BirthID()}
+		hashes[i] = idHash(u.found.ownID)
+	}
+	t.byID.guess(hashes[:len(updates)], numbers[:])
+	for i := range updates {
+		if n := numbers[i]; n != none {
+			places[i] = t.accounts.at(n).id
+		}
+	}
+	for i := range updates {
+		if numbers[i] != none {
+			ids[i] = t.ids.at(places[i])
+		}
+	}
+	for i := range updates {
+		u, n := &updates[i], numbers[i]
+		if n == none {
+			continue
+		}
+		if s := t.shops[t.shop(n)]; string(ids[i]) == u.Account.ID && s.platform == u.Account.Platform && s.shop == u.Account.Shop {
+			u.found.account = n
+		} else if n, ok := t.findAccountBy(u.Account, u.found.ownID); ok {
+			u.found.account = n
+		}
+	}
+}
+
+// lookUpIdentifiers looks for as many identifiers as together at most.
+func (t *tables) lookUpIdentifiers(of []sought, hashes []uint32, source *named) {
+	var numbers, accounts [together]uint32
+	t.byIdentifier.guess(hashes, numbers[:])
+	for i := range of {
+		if n := numbers[i]; n != none {
+			accounts[i] = t.identifiers.at(n).account // with its row
+		}
+	}
+	for i, s := range of {
+		n, u := numbers[i], s.update
+		ev := &u.Evidence[s.evidence]
+		if n != none && !t.is(n, s.typ, &ev.Identifier.Hash) {
+			n = none
+			if other, ok := t.findIdentifier(ev.Identifier); ok {
+				n = other
+			}
+		}
+		u.Numbers[s.evidence] = n + 1
+		if u.found.idle {
+			u.found.idle = n != none && t.saysNothingNew(n, u.found.account, ev, source)
+		}
+	}
+}
+
+// is says whether an identifier is that of a type and hash.
+func (t *tables) is(n, typ uint32, h *identity.Hash) bool {
+	return t.identifiers.at(n).hash == *h && t.typ(n) == typ
+}
+
+// saysNothingNew says whether an account is known to have been seen with an identifier as a
+// piece of evidence says.
+func (t *tables) saysNothingNew(id, account uint32, ev *identity.Evidence, source *named) bool {
+	name, ok := source.number(t, ev.Source)
+	if !ok {
+		return false
+	}
+	place := t.findSighting(account, id, how(name, ev.Role))
+	return place != none && t.sighting(place).within(ev)
+}
+
+// within says whether evidence that agrees in all but the times was seen at no other than
+// the sighting.
+func (s *sighting) within(ev *identity.Evidence) bool {
+	return s.times[0] <= second(ev.First) && second(ev.Last) <= s.times[1]
+}
+
+// showsNothingNew says whether the fields of an update's appearance are known.
+func (t *tables) showsNothingNew(u *Update) bool {
+	for i, ev := range u.Evidence {
+		if ev.Identifier.Type != identity.AppearanceType {
+			continue
+		}
+		if _, known := t.findAppearance(u.Numbers[i] - 1); !known {
+			return false
+		}
+	}
+	return true
+}
+
+// named is the number of the name that was asked for last: names come in runs.
+type named struct {
+	name string
+	n    uint32
+	ok   bool
+}
+
+// number is a name's; false if nothing has it.
+func (m *named) number(t *tables, name string) (uint32, bool) {
+	if !m.ok || m.name != name {
+		m.name = name
+		m.n, m.ok = t.nameOf[name]
+	}
+	return m.n, m.ok
+}
