@@ -230,14 +230,14 @@ func (e *Engine) exclusive(account uint32) (ids []identity.Identifier) {
 
 // resolve partitions the component of an account and notes what differs. Those are left
 // who were of a customer with some of it and are not in it.
-func (e *Engine) resolve(b *batch, account uint32, seen map[uint32]bool) (left []uint32) {
+func (e *Engine) resolve(b *batch, account uint32) (left []uint32) {
 	if e.alone(account) {
-		seen[account] = true
+		b.resolved.add(account)
 		return e.assign(b, []uint32{account}, "split")
 	}
 	numbers, c := e.component(account, &b.near)
 	for _, n := range numbers {
-		seen[n] = true
+		b.resolved.add(n)
 	}
 	if len(numbers) == 1 {
 		return e.assign(b, numbers, "split")
@@ -304,7 +304,7 @@ func (e *Engine) assign(b *batch, members []uint32, why string) (left []uint32) 
 		name := t.name(why)
 		if int(n) < b.accounts {
 			b.moves = append(b.moves, moveRow{n, a.leader, leader, name})
-			b.moved[n] = true
+			b.moved.add(n)
 		}
 		a.leader = leader
 		t.move(n, b.sequence, name)

@@ -14,6 +14,8 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"maps"
@@ -111,8 +113,9 @@ type Engine struct {
 	wayStored   bool // guarded by applying
 	scorers     identity.Scorers
 
-	applying  sync.Mutex            // one Apply at a time; guards the five below
+	applying  sync.Mutex            // one Apply at a time; guards the six below
 	unsaved   *batch                // applied in memory, refused by the store
+	last      *batch                // whose memory the next one uses again
 	updated   []uint32              // accounts of the updates that were applied last
 	ownIDs    []identity.CustomerID // and their own ids
 	updatedAt uint64                // the sequence of that
@@ -168,35 +171,6 @@ const turn = 64
 // lookUpdates is how many updates make a part worth a goroutine.
 const lookUpdates = 1000
 
-// batch is what an Apply gathers on its way.
-type batch struct {
-	sequence uint64
-	changes  Changes
-	rows     []Row
-	// Numbers before the batch: what lies at or above is new.
-	accounts, identifiers, sightings, names, shops, appearances int
-
-	touched []touch
-	isTouch map[uint32]bool
-	dirty   []uint32 // accounts to resolve
-	isDirty map[uint32]bool
-	widened map[uint32]bool // sightings
-	order   []uint32        // sightings that are new or widened, in order
-	moved   map[uint32]bool // accounts whose row changed
-	moves   []moveRow
-	// near are pairs that the model asks about, around what was resolved.
-	near []identity.Resemblance
-	// former are pairs of accounts that may resemble each other no more.
-	former map[pair]bool
-}
-
-type touch struct {
-	identifier uint32
-	before     []identity.Group
-}
-
-type moveRow struct{ account, from, to, reason uint32 }
-
 // Apply takes the batch with this sequence of the journal. A sequence at or
 // below the last one changes nothing: the Changes of one not yet delivered
 // come back as they were, of one delivered they are empty.
@@ -231,12 +205,11 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 			}
 		}
 	}
-	t := &e.tables
-	b := &batch{sequence: sequence, isTouch: map[uint32]bool{}, isDirty: map[uint32]bool{}, widened: map[uint32]bool{}, moved: map[uint32]bool{},
-		accounts: t.accounts.len(), identifiers: t.identifiers.len(), sightings: t.numbers.n, names: len(t.names), shops: len(t.shops), appearances: t.appearances.len()}
+	b := e.begin(sequence)
 	numbers := e.bear(b, updates)
 	e.updated, e.updatedAt = numbers, sequence
 	for at := 0; at < len(updates); at += turn {
+		e.tables.awaitNew(updates[at:min(at+turn, len(updates))])
 		e.mu.Lock()
 		for i := at; i < min(at+turn, len(updates)); i++ {
 			if !updates[i].found.idle {
@@ -259,15 +232,14 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 		e.mu.Unlock()
 	}
 	e.settle(b) // reads only, and nobody else writes
-	seen := map[uint32]bool{}
-	for _, account := range b.dirty {
-		if !seen[account] {
+	for _, account := range b.dirty.list {
+		if !b.resolved.has(account) {
 			e.mu.Lock()
 			// Whom it leaves behind is resolved in the same turn: nobody sees a customer
 			// of whom some have left.
 			for left := []uint32{account}; len(left) > 0; left = left[1:] {
-				if !seen[left[0]] {
-					left = append(left, e.resolve(b, left[0], seen)...)
+				if !b.resolved.has(left[0]) {
+					left = append(left, e.resolve(b, left[0])...)
 				}
 			}
 			e.mu.Unlock()
@@ -281,16 +253,22 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 	return e.commit(b)
 }
 
-// newborn is an account that was not there before the batch, and its own id.
+// newborn is an update whose account was not there before the batch, and the account's
+// own id.
 type newborn struct {
-	id      identity.CustomerID
-	account identity.Account
+	id     identity.CustomerID
+	update uint32
 }
 
-// compare is the order of births within one batch: that of their own ids. So
+// bornBefore is the order of births within one batch: that of their own ids. So
 // who is the elder follows from the sequences of the births and from nothing
 // else, and ClickHouse, which keeps those, is enough to make the state anew.
-func (x newborn) compare(y newborn) int { return bytes.Compare(x.id[:], y.id[:]) }
+func bornBefore(x, y identity.CustomerID) int {
+	if c := cmp.Compare(binary.BigEndian.Uint64(x[:8]), binary.BigEndian.Uint64(y[:8])); c != 0 {
+		return c // nearly always
+	}
+	return bytes.Compare(x[8:], y[8:])
+}
 
 // bear numbers the accounts that are new, and returns the number of each
 // update's account.
@@ -320,31 +298,28 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 		})
 	}
 	looking.Wait()
-	var fresh []newborn
-	for i, u := range updates {
-		if numbers[i] == none {
-			fresh = append(fresh, newborn{e.ownIDs[i], u.Account})
+	for i, n := range numbers {
+		if n == none {
+			b.fresh = append(b.fresh, newborn{e.ownIDs[i], uint32(i)})
 		}
 	}
-	if len(fresh) == 0 {
-		return numbers
-	}
-	slices.SortFunc(fresh, newborn.compare)
-	fresh = slices.CompactFunc(fresh, func(x, y newborn) bool { return x.account == y.account })
-	for part := range slices.Chunk(fresh, turn) {
+	slices.SortFunc(b.fresh, func(x, y newborn) int { return bornBefore(x.id, y.id) })
+	for part := range slices.Chunk(b.fresh, turn) {
+		t.awaitBirths(part)
 		e.mu.Lock()
 		for _, child := range part {
-			n := t.addAccount(child.account, child.id, b.sequence, b.sequence, t.name("born"))
-			if e.decisions.Pairs() > 0 && len(e.decisions.Of(child.account)) > 0 {
-				b.soil(n)
+			account := updates[child.update].Account
+			// Updates of one account follow each other.
+			n := uint32(t.accounts.len() - 1)
+			if int(n+1) == b.accounts || t.accountKey(n) != account {
+				n = t.addAccount(account, child.id, b.sequence, b.sequence, t.name("born"))
+				if e.decisions.Pairs() > 0 && len(e.decisions.Of(account)) > 0 {
+					b.soil(n)
+				}
 			}
+			numbers[child.update] = n
 		}
 		e.mu.Unlock()
-	}
-	for i, u := range updates {
-		if numbers[i] == none {
-			numbers[i], _ = t.findAccount(u.Account)
-		}
 	}
 	return numbers
 }
@@ -434,8 +409,7 @@ func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint
 			e.span(b, account, id, false)
 		}
 		n := t.numbers.number(sighting)
-		if int(n) < b.sightings && !b.widened[n] {
-			b.widened[n] = true
+		if int(n) < b.sightings && b.widened.add(n) {
 			b.order = append(b.order, n)
 		}
 		return id
@@ -458,18 +432,15 @@ func (e *Engine) see(b *batch, ev identity.Evidence, account, found uint32) uint
 }
 
 // soil marks an account to be resolved anew.
-func (b *batch) soil(account uint32) {
-	if !b.isDirty[account] {
-		b.isDirty[account] = true
-		b.dirty = append(b.dirty, account)
-	}
-}
+func (b *batch) soil(account uint32) { b.dirty.add(account) }
 
 // touch keeps what an identifier joined before the batch.
 func (e *Engine) touch(b *batch, id uint32) {
-	if !b.isTouch[id] {
-		b.isTouch[id] = true
-		b.touched = append(b.touched, touch{id, e.groups(id)})
+	if !b.touched.add(id) {
+		return
+	}
+	if groups := e.groups(id); groups != nil {
+		b.before = append(b.before, joined{id, groups})
 	}
 }
 
@@ -487,9 +458,14 @@ func (e *Engine) decide(b *batch, decisions []identity.Decision) {
 // settle marks the accounts of every identifier that joins otherwise now.
 // Where it joins as before, no customer can differ by it.
 func (e *Engine) settle(b *batch) {
-	for _, touched := range b.touched {
-		after := e.groups(touched.identifier)
-		if sameGroups(touched.before, after) {
+	left := b.before
+	for _, id := range b.touched.list {
+		var before []identity.Group
+		if len(left) > 0 && left[0].identifier == id {
+			before, left = left[0].groups, left[1:]
+		}
+		after := e.groups(id)
+		if sameGroups(before, after) {
 			continue
 		}
 		for _, group := range after {
@@ -498,7 +474,7 @@ func (e *Engine) settle(b *batch) {
 			}
 			b.changes.Reviews = append(b.changes.Reviews, e.inert(group))
 		}
-		for _, groups := range [][]identity.Group{touched.before, after} {
+		for _, groups := range [][]identity.Group{before, after} {
 			for _, group := range groups {
 				for _, m := range group.Members {
 					b.soil(uint32(m.Account))
@@ -530,13 +506,14 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	for i := b.shops; i < len(t.shops); i++ {
 		b.rows = append(b.rows, shopRow(t, i))
 	}
-	n := t.accounts.len() - b.accounts + len(b.moved) + t.identifiers.len() - b.identifiers +
-		t.appearances.len() - b.appearances + t.numbers.n - b.sightings + len(b.widened)
-	numbered := rowsOf{rows: slices.Grow(b.rows, n+len(decisions)+len(e.unsettled)+4), arena: make([]byte, 0, n*usualRow)}
+	n := t.accounts.len() - b.accounts + len(b.moved.list) + t.identifiers.len() - b.identifiers +
+		t.appearances.len() - b.appearances + t.numbers.n - b.sightings + len(b.widened.list)
+	numbered := rowsOf{rows: slices.Grow(b.rows, n+len(decisions)+len(e.unsettled)+4), arena: slices.Grow(b.arena, n*usualRow)}
 	for i := b.accounts; i < t.accounts.len(); i++ {
 		numbered.account(t, uint32(i))
 	}
-	for _, n := range slices.Sorted(maps.Keys(b.moved)) {
+	slices.Sort(b.moved.list)
+	for _, n := range b.moved.list {
 		numbered.account(t, n)
 	}
 	for i := b.identifiers; i < t.identifiers.len(); i++ {
@@ -548,10 +525,11 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	for i := b.sightings; i < t.numbers.n; i++ {
 		numbered.sighting(t, uint32(i))
 	}
-	for _, n := range slices.Sorted(maps.Keys(b.widened)) {
+	slices.Sort(b.widened.list)
+	for _, n := range b.widened.list {
 		numbered.sighting(t, n)
 	}
-	b.rows = numbered.rows
+	b.rows, b.arena = numbered.rows, numbered.arena
 	for _, d := range decisions {
 		b.rows = append(b.rows, decisionRow(d))
 	}
@@ -581,7 +559,7 @@ func (e *Engine) commit(b *batch) (Changes, error) {
 		e.unsaved = b
 		return Changes{}, fmt.Errorf("engine: store sequence %d: %w", b.sequence, err)
 	}
-	e.unsaved = nil
+	e.unsaved, e.last = nil, b
 	e.mu.Lock()
 	e.sequence, e.applied = b.sequence, true
 	e.outbox[b.sequence] = b.rows[len(b.rows)-2].Value

@@ -129,6 +129,44 @@ func (t *tables) lookUpIdentifiers(of []sought, hashes []uint32, source *named) 
 	}
 }
 
+// awaitNew waits at once for where the identifiers of updates will lie that LookUp did
+// not find, before they are added one by one.
+func (t *tables) awaitNew(updates []Update) {
+	var hashes, numbers [together]uint32
+	n := 0
+	var typ named
+	for i := range updates {
+		u := &updates[i]
+		if !u.found.asked || u.found.idle {
+			continue
+		}
+		for j, number := range u.Numbers {
+			id := &u.Evidence[j].Identifier
+			name, ok := typ.number(t, string(id.Type))
+			if number != 0 || !ok {
+				continue
+			}
+			hashes[n] = t.identifierHash(name, id.Hash)
+			if n++; n == together {
+				t.byIdentifier.guess(hashes[:], numbers[:])
+				n = 0
+			}
+		}
+	}
+	t.byIdentifier.guess(hashes[:n], numbers[:])
+}
+
+// awaitBirths waits at once for where accounts will lie that are added then one by one.
+func (t *tables) awaitBirths(fresh []newborn) {
+	var hashes, numbers [together]uint32
+	for some := range slices.Chunk(fresh, together) {
+		for i := range some {
+			hashes[i] = idHash(some[i].id)
+		}
+		t.byID.guess(hashes[:len(some)], numbers[:])
+	}
+}
+
 // is says whether an identifier is that of a type and hash.
 func (t *tables) is(n, typ uint32, h *identity.Hash) bool {
 	return t.identifiers.at(n).hash == *h && t.typ(n) == typ

@@ -79,7 +79,7 @@ func (r *Rebuilder) bear() {
 		ids[p.Account] = p.Account.BirthID()
 	}
 	slices.SortFunc(r.cohort, func(p, q Placed) int {
-		return newborn{id: ids[p.Account]}.compare(newborn{id: ids[q.Account]})
+		return bornBefore(ids[p.Account], ids[q.Account])
 	})
 	for _, p := range r.cohort {
 		t.addAccount(p.Account, ids[p.Account], p.Born, p.Since, t.name(p.Reason))

@@ -20,7 +20,7 @@ type Row struct {
 // Store keeps rows. It is not asked while the engine works: rows are read at
 // the start and written behind.
 type Store interface {
-	// Commit writes all rows or none, durably.
+	// Commit writes all rows or none, durably. The slices are valid during the call.
 	Commit(rows []Row) error
 	// Scan calls row for every row of a table by ascending key. The slices are
 	// valid during the call.

@@ -170,9 +170,11 @@ func interned[T comparable](list *[]T, numberOf map[T]uint32, value T) uint32 {
 
 func (t *tables) accountID(n uint32) []byte { return t.ids.at(t.accounts.at(n).id) }
 
+// accountKey is an account's key. Its id is part of the table's memory, which is never
+// written again.
 func (t *tables) accountKey(n uint32) identity.Account {
-	s := t.shops[t.shop(n)]
-	return identity.Account{Platform: s.platform, Shop: s.shop, ID: string(t.accountID(n))}
+	s, id := t.shops[t.shop(n)], t.accountID(n)
+	return identity.Account{Platform: s.platform, Shop: s.shop, ID: unsafe.String(unsafe.SliceData(id), len(id))}
 }
 
 func (t *tables) shop(n uint32) uint32 { return t.stands[t.accounts.at(n).stand.number()].shop }
@@ -200,15 +202,9 @@ func (t *tables) born(n uint32) uint64 {
 	return t.births.at(uint32(after - 1)).sequence
 }
 
-// keyOf is accountKey without a copy of the id: for as long as the tables live.
-func (t *tables) keyOf(n uint32) identity.Account {
-	s, id := t.shops[t.shop(n)], t.accountID(n)
-	return identity.Account{Platform: s.platform, Shop: s.shop, ID: unsafe.String(unsafe.SliceData(id), len(id))}
-}
+func (t *tables) birthID(n uint32) identity.CustomerID { return t.accountKey(n).BirthID() }
 
-func (t *tables) birthID(n uint32) identity.CustomerID { return t.keyOf(n).BirthID() }
-
-func (t *tables) identified(n uint32) bool { return t.keyOf(n).Identified() }
+func (t *tables) identified(n uint32) bool { return t.accountKey(n).Identified() }
 
 // findAccount finds an account by its birth id, too: one index is enough.
 func (t *tables) findAccount(a identity.Account) (uint32, bool) {
@@ -216,7 +212,7 @@ func (t *tables) findAccount(a identity.Account) (uint32, bool) {
 }
 
 func (t *tables) findAccountBy(a identity.Account, id identity.CustomerID) (uint32, bool) {
-	return t.byID.find(idHash(id), func(n uint32) bool { return t.keyOf(n) == a })
+	return t.byID.find(idHash(id), func(n uint32) bool { return t.accountKey(n) == a })
 }
 
 // addAccount numbers an account that is not there yet, a customer of its own

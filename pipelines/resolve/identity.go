@@ -1,6 +1,9 @@
 package resolve
 
 import (
+	"cmp"
+	"encoding/binary"
+	"maps"
 	"runtime"
 	"slices"
 
@@ -36,9 +39,17 @@ type Identity struct {
 	bridges map[identity.Bearing]bool
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
-	// parts and updates are kept from batch to batch.
+	// These are kept from batch to batch.
 	parts   []extracted
 	updates []engine.Update
+	values  []extract.Value
+	order   []place
+}
+
+// place is where a value stands in the order of its identifier, and in the list.
+type place struct {
+	typ, at uint32
+	hash    uint64 // the beginning of it
 }
 
 // extracted is what was read in a part of a batch's events.
@@ -153,7 +164,7 @@ const extractEvents = 2000
 
 // extract reads the evidence in events, in their order, and the values of
 // identifiers that were not seen before; of all, if the batch comes again.
-func (i *Identity) extract(list []*events.Event, again bool) ([]engine.Update, map[identity.Identifier]string) {
+func (i *Identity) extract(list []*events.Event, again bool) ([]engine.Update, []extract.Value) {
 	n := min(runtime.GOMAXPROCS(0), len(list)/extractEvents+1)
 	for len(i.parts) < n {
 		i.parts = append(i.parts, extracted{})
@@ -166,14 +177,11 @@ func (i *Identity) extract(list []*events.Event, again bool) ([]engine.Update, m
 		})
 	}
 	_ = group.Wait() // a part does not fail
-	values := make(map[identity.Identifier]string)
 	for part := range n {
 		i.updates = append(i.updates, i.parts[part].updates...)
-		for _, v := range i.parts[part].values {
-			values[v.Identifier] = v.Value
-		}
+		i.values = append(i.values, i.parts[part].values...)
 	}
-	return i.updates, values
+	return i.updates, i.values
 }
 
 // lookEvents is how many events are read before their identifiers are looked for: what
@@ -218,7 +226,8 @@ func (i *Identity) extractPart(p *extracted, list []*events.Event, again bool) {
 // forget lets go of the batch's texts, and keeps the memory.
 func (i *Identity) forget() {
 	clear(i.updates)
-	i.updates = i.updates[:0]
+	clear(i.values)
+	i.updates, i.values = i.updates[:0], i.values[:0]
 	for part := range i.parts {
 		p := &i.parts[part]
 		clear(p.updates)
@@ -228,14 +237,52 @@ func (i *Identity) forget() {
 	}
 }
 
-// seal seals values in the order of their identifiers.
-func (i *Identity) seal(values map[identity.Identifier]string) []state.SealedValue {
-	sealed := make([]state.SealedValue, 0, len(values))
-	for id, value := range values {
-		sealed = append(sealed, state.SealedValue{Identifier: id, Sealed: i.Keys.Seal([]byte(value), keyring.IdentifierContext(string(id.Type), id.Hash))})
+// seal seals values in the order of their identifiers, each once.
+func (i *Identity) seal(values []extract.Value) []state.SealedValue {
+	if len(values) == 0 {
+		return nil
 	}
-	slices.SortFunc(sealed, func(a, b state.SealedValue) int { return a.Identifier.Compare(b.Identifier) })
+	i.arrange(values)
+	sealed := make([]state.SealedValue, 0, len(values))
+	var plain, context []byte
+	for k, p := range i.order {
+		id := values[p.at].Identifier
+		if k > 0 && id == values[i.order[k-1].at].Identifier {
+			continue
+		}
+		if k == 0 || p.typ != i.order[k-1].typ {
+			context = keyring.IdentifierContext(string(id.Type), identity.Hash{})
+		}
+		copy(context[len(context)-len(id.Hash):], id.Hash[:]) // one for all of a type
+		plain = append(plain[:0], values[p.at].Value...)
+		sealed = append(sealed, state.SealedValue{Identifier: id, Sealed: i.Keys.Seal(plain, context)})
+	}
+	clear(plain)
 	return sealed
+}
+
+// arrange puts values into the order of their identifiers.
+func (i *Identity) arrange(values []extract.Value) {
+	ranks := make(map[identity.IdentifierType]uint32)
+	for _, v := range values {
+		ranks[v.Identifier.Type] = 0
+	}
+	for rank, typ := range slices.Sorted(maps.Keys(ranks)) {
+		ranks[typ] = uint32(rank)
+	}
+	i.order = slices.Grow(i.order[:0], len(values))
+	for at, v := range values {
+		i.order = append(i.order, place{ranks[v.Identifier.Type], uint32(at), binary.BigEndian.Uint64(v.Identifier.Hash[:8])})
+	}
+	slices.SortFunc(i.order, func(a, b place) int {
+		if a.typ != b.typ {
+			return cmp.Compare(a.typ, b.typ)
+		}
+		if a.hash != b.hash {
+			return cmp.Compare(a.hash, b.hash)
+		}
+		return values[a.at].Identifier.Compare(values[b.at].Identifier)
+	})
 }
 
 // decisionOf reads what a decision says about who is who; false for one of
