@@ -250,6 +250,13 @@ func mixMobile(raw string) (string, Reason) {
 
 // opaque returns a platform's id as it is, for its letters' case counts.
 func opaque(raw string) (string, Reason) {
+	if usual(raw) {
+		return raw, ""
+	}
+	return anyOpaque(raw)
+}
+
+func anyOpaque(raw string) (string, Reason) {
 	s, reason := clean(raw)
 	switch {
 	case reason != "":
