@@ -13,12 +13,20 @@ import (
 // The tables of the state, and their rows. A number is a key of four bytes,
 // big-endian, so that new rows are appended; values are varints and texts
 // with their length, except where JSON is said.
+//
+// Of accounts, identifiers, sightings and appearances a batch brings many that are
+// numbered one after the other. They lie in packs: a key is the number of the first
+// and, in two bytes, how many there are; a value is theirs one after the other. A
+// state of an earlier version has a row for each, before the packs. What becomes of
+// them later lies in tables of its own.
 const (
 	tableNames       Table = 'n' // number → text
 	tableShops       Table = 'p' // number → platform, shop
 	tableAccounts    Table = 'a' // number → shop, id, birth, moved, leader, why
 	tableIdentifiers Table = 'i' // number → type, hash
 	tableSightings   Table = 's' // number → account, identifier, role, source, first, last
+	tableMoves       Table = 'm' // number of an account → moved, leader, why: instead of what its row says
+	tableTimes       Table = 't' // number of a sighting → first, last: likewise
 	tableDecisions   Table = 'd' // decision ID → JSON
 	tableOutbox      Table = 'o' // sequence → encoded Changes
 	tableSequence    Table = 'q' // empty → sequence
@@ -43,91 +51,89 @@ func shopRow(t *tables, n int) Row {
 	return Row{tableShops, key32(uint32(n)), appendText(appendText(nil, t.shops[n].platform), t.shops[n].shop)}
 }
 
-// rowsOf makes rows in one piece of memory: keys and values of their own would
-// be the greater part of a batch's garbage.
-type rowsOf struct {
+// packs make rows in one piece of memory: keys and values of their own would be
+// the greater part of a batch's garbage.
+type packs struct {
 	rows  []Row
 	arena []byte
 }
 
-// usualRow is about what a row takes of the arena. One that grows leaves what it
-// was to the rows in it: a batch takes twice the memory then.
-const usualRow = 40
+const (
+	// usualRow is about what a numbered row takes of the arena. One that grows leaves
+	// what it was to the rows in it: a batch takes twice the memory then.
+	usualRow = 32
+	// packRows and packBytes end a pack: a store has few of them, and none is long.
+	packRows  = 1<<16 - 1
+	packBytes = 32 << 10
+)
 
-// begin begins a row; its value is what is appended to the arena until end.
-func (b *rowsOf) begin(n uint32) (from int) {
-	from = len(b.arena)
-	b.arena = binary.BigEndian.AppendUint32(b.arena, n)
-	return from
-}
+// encode appends a numbered row's value.
+type encode func(b []byte, t *tables, n uint32) []byte
 
-func (b *rowsOf) end(table Table, from int) {
-	row := b.arena[from:len(b.arena):len(b.arena)]
-	b.rows = append(b.rows, Row{table, row[:4:4], row[4:]})
-}
-
-func (b *rowsOf) account(t *tables, n uint32) {
-	from := b.begin(n)
-	a := t.accounts.at(n)
-	b.arena = binary.AppendUvarint(b.arena, uint64(t.shop(n)))
-	id := t.accountID(n)
-	b.arena = append(binary.AppendUvarint(b.arena, uint64(len(id))), id...)
-	for _, v := range [...]uint64{t.born(n), t.since(n), uint64(a.leader), uint64(t.why(n))} {
-		b.arena = binary.AppendUvarint(b.arena, v)
+// pack makes packs of the rows from a number on, up to another.
+func (p *packs) pack(t *tables, table Table, from, to int, row encode) {
+	for n := from; n < to; {
+		first, begun := n, len(p.arena)
+		p.arena = append(binary.BigEndian.AppendUint32(p.arena, uint32(n)), 0, 0)
+		for ; n < to && n-first < packRows && len(p.arena)-begun < packBytes; n++ {
+			p.arena = row(p.arena, t, uint32(n))
+		}
+		binary.BigEndian.PutUint16(p.arena[begun+4:], uint16(n-first))
+		p.row(table, begun, 6)
 	}
-	b.end(tableAccounts, from)
 }
 
-func (b *rowsOf) identifier(t *tables, n uint32) {
-	from := b.begin(t.renumbered.inStore(n))
-	b.arena = binary.AppendUvarint(b.arena, uint64(t.typ(n)))
-	b.arena = append(b.arena, t.identifiers.at(n).hash[:]...)
-	b.end(tableIdentifiers, from)
+// one makes a row of its own.
+func (p *packs) one(t *tables, table Table, n uint32, row encode) {
+	begun := len(p.arena)
+	p.arena = row(binary.BigEndian.AppendUint32(p.arena, n), t, n)
+	p.row(table, begun, 4)
 }
 
-func (b *rowsOf) appearance(t *tables, n uint32) {
-	from := b.begin(n)
-	b.arena = binary.AppendUvarint(b.arena, uint64(t.renumbered.inStore(t.appearances.at(n).identifier)))
+// row makes a row of what was appended to the arena, its key first.
+func (p *packs) row(table Table, begun, key int) {
+	row := p.arena[begun:len(p.arena):len(p.arena)]
+	p.rows = append(p.rows, Row{table, row[:key:key], row[key:]})
+}
+
+func encodeAccount(b []byte, t *tables, n uint32) []byte {
+	id := t.accountID(n)
+	b = binary.AppendUvarint(b, uint64(t.shop(n)))
+	b = append(binary.AppendUvarint(b, uint64(len(id))), id...)
+	return encodeMove(binary.AppendUvarint(b, t.born(n)), t, n)
+}
+
+func encodeMove(b []byte, t *tables, n uint32) []byte {
+	b = binary.AppendUvarint(b, t.since(n))
+	b = binary.AppendUvarint(b, uint64(t.accounts.at(n).leader))
+	return binary.AppendUvarint(b, uint64(t.why(n)))
+}
+
+func encodeIdentifier(b []byte, t *tables, n uint32) []byte {
+	id := t.identifiers.at(n)
+	return append(binary.AppendUvarint(b, uint64(t.typ(n))), id.hash[:]...)
+}
+
+func encodeAppearance(b []byte, t *tables, n uint32) []byte {
+	b = binary.AppendUvarint(b, uint64(t.renumbered.inStore(t.appearances.at(n).identifier)))
 	a := t.appearance(n)
 	for _, field := range [...]string{a.Name, a.Phone, a.Province, a.City, a.District, a.Town, a.Detail} {
-		b.arena = appendText(b.arena, field)
+		b = appendText(b, field)
 	}
-	b.end(tableAppearances, from)
+	return b
 }
 
-func (b *rowsOf) sighting(t *tables, n uint32) {
-	from := b.begin(n)
+func encodeSighting(b []byte, t *tables, n uint32) []byte {
 	place := t.numbers.place(n)
-	s := t.sighting(place)
-	for _, v := range [...]uint32{s.account, t.renumbered.inStore(t.identifierOf(place)), uint32(t.role(place)), t.source(place)} {
-		b.arena = binary.AppendUvarint(b.arena, uint64(v))
+	for _, v := range [...]uint32{t.sighting(place).account, t.renumbered.inStore(t.identifierOf(place)), uint32(t.role(place)), t.source(place)} {
+		b = binary.AppendUvarint(b, uint64(v))
 	}
-	b.arena = binary.AppendVarint(binary.AppendVarint(b.arena, s.first()), s.last())
-	b.end(tableSightings, from)
+	return encodeTimes(b, t, n)
 }
 
-func accountRow(t *tables, n uint32) Row {
-	var b rowsOf
-	b.account(t, n)
-	return b.rows[0]
-}
-
-func identifierRow(t *tables, n uint32) Row {
-	var b rowsOf
-	b.identifier(t, n)
-	return b.rows[0]
-}
-
-func appearanceRow(t *tables, n uint32) Row {
-	var b rowsOf
-	b.appearance(t, n)
-	return b.rows[0]
-}
-
-func sightingRow(t *tables, n uint32) Row {
-	var b rowsOf
-	b.sighting(t, n)
-	return b.rows[0]
+func encodeTimes(b []byte, t *tables, n uint32) []byte {
+	s := t.sighting(t.numbers.place(n))
+	return binary.AppendVarint(binary.AppendVarint(b, s.first()), s.last())
 }
 
 func decisionRow(d identity.Decision) Row {
@@ -222,11 +228,33 @@ func (e *Engine) load() error {
 	t := &e.tables
 	numbered := func(table Table, next func() int, row func(*reader)) error {
 		return e.store.Scan(table, func(key, value []byte) error {
-			r := reader{rest: value}
-			if len(key) != 4 || int(binary.BigEndian.Uint32(key)) != next() {
+			r, count := reader{rest: value}, 1
+			switch len(key) {
+			case 4:
+			case 6:
+				count = int(binary.BigEndian.Uint16(key[4:]))
+			default:
+				return fmt.Errorf("table %c, row %x: %w", table, key, errDamaged)
+			}
+			if int(binary.BigEndian.Uint32(key)) != next() {
 				return fmt.Errorf("table %c, row %x: %w: rows are missing before it", table, key, errDamaged)
 			}
-			row(&r)
+			for ; count > 0 && !r.bad; count-- {
+				row(&r)
+			}
+			if err := r.err(); err != nil {
+				return fmt.Errorf("table %c, row %x: %w", table, key, err)
+			}
+			return nil
+		})
+	}
+	later := func(table Table, n func() int, row func(n uint32, r *reader)) error {
+		return e.store.Scan(table, func(key, value []byte) error {
+			r := reader{rest: value}
+			if len(key) != 4 || int(binary.BigEndian.Uint32(key)) >= n() {
+				return fmt.Errorf("table %c, row %x: %w", table, key, errDamaged)
+			}
+			row(binary.BigEndian.Uint32(key), &r)
 			if err := r.err(); err != nil {
 				return fmt.Errorf("table %c, row %x: %w", table, key, err)
 			}
@@ -257,11 +285,27 @@ func (e *Engine) load() error {
 				if r.bad {
 					return
 				}
-				n := t.addAccount(key, key.BirthID(), born, since, why)
-				if a, l := t.accounts.at(n), t.accounts.at(leader); leader != n {
-					a.leader, a.next, l.next = leader, l.next, n
+				t.accounts.at(t.addAccount(key, key.BirthID(), born, since, why)).leader = leader
+			})
+		},
+		func() error {
+			return later(tableMoves, t.accounts.len, func(n uint32, r *reader) {
+				since, leader, why := r.uint(), r.below(int(n)+1), r.below(len(t.names))
+				if !r.bad {
+					t.move(n, since, why)
+					t.accounts.at(n).leader = leader
 				}
 			})
+		},
+		func() error {
+			for i := range t.accounts.len() {
+				n := uint32(i)
+				if a := t.accounts.at(n); a.leader != n {
+					l := t.accounts.at(a.leader)
+					a.next, l.next = l.next, n
+				}
+			}
+			return nil
 		},
 		func() error {
 			return numbered(tableIdentifiers, func() int { return t.identifiers.len() }, func(r *reader) {
@@ -286,6 +330,12 @@ func (e *Engine) load() error {
 					id = fresh
 				}
 				t.addSighting(account, id, how(source, role), first, last)
+			})
+		},
+		func() error {
+			return later(tableTimes, func() int { return t.numbers.n }, func(n uint32, r *reader) {
+				first, last := r.int(), r.int()
+				t.sighting(t.numbers.place(n)).times = [2]uint32{second(first), second(last)}
 			})
 		},
 		func() error {
@@ -336,13 +386,7 @@ func (e *Engine) load() error {
 			return nil
 		},
 		func() error {
-			return e.store.Scan(tableUnsettled, func(key, _ []byte) error {
-				if len(key) != 4 || int(binary.BigEndian.Uint32(key)) >= t.accounts.len() {
-					return fmt.Errorf("table %c, row %x: %w", tableUnsettled, key, errDamaged)
-				}
-				e.unsettled = append(e.unsettled, binary.BigEndian.Uint32(key))
-				return nil
-			})
+			return later(tableUnsettled, t.accounts.len, func(n uint32, _ *reader) { e.unsettled = append(e.unsettled, n) })
 		},
 		func() error {
 			return e.store.Scan(tableSequence, func(_, value []byte) error {

@@ -508,28 +508,20 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	}
 	n := t.accounts.len() - b.accounts + len(b.moved.list) + t.identifiers.len() - b.identifiers +
 		t.appearances.len() - b.appearances + t.numbers.n - b.sightings + len(b.widened.list)
-	numbered := rowsOf{rows: slices.Grow(b.rows, n+len(decisions)+len(e.unsettled)+4), arena: slices.Grow(b.arena, n*usualRow)}
-	for i := b.accounts; i < t.accounts.len(); i++ {
-		numbered.account(t, uint32(i))
-	}
+	p := packs{b.rows, slices.Grow(b.arena, n*usualRow)}
+	p.pack(t, tableAccounts, b.accounts, t.accounts.len(), encodeAccount)
+	p.pack(t, tableIdentifiers, b.identifiers, t.identifiers.len(), encodeIdentifier)
+	p.pack(t, tableAppearances, b.appearances, t.appearances.len(), encodeAppearance)
+	p.pack(t, tableSightings, b.sightings, t.numbers.n, encodeSighting)
 	slices.Sort(b.moved.list)
 	for _, n := range b.moved.list {
-		numbered.account(t, n)
-	}
-	for i := b.identifiers; i < t.identifiers.len(); i++ {
-		numbered.identifier(t, uint32(i))
-	}
-	for i := b.appearances; i < t.appearances.len(); i++ {
-		numbered.appearance(t, uint32(i))
-	}
-	for i := b.sightings; i < t.numbers.n; i++ {
-		numbered.sighting(t, uint32(i))
+		p.one(t, tableMoves, n, encodeMove)
 	}
 	slices.Sort(b.widened.list)
 	for _, n := range b.widened.list {
-		numbered.sighting(t, n)
+		p.one(t, tableTimes, n, encodeTimes)
 	}
-	b.rows, b.arena = numbered.rows, numbered.arena
+	b.rows, b.arena = p.rows, p.arena
 	for _, d := range decisions {
 		b.rows = append(b.rows, decisionRow(d))
 	}

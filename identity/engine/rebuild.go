@@ -145,42 +145,37 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	r.unsettle(unsettled)
 	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.numbers.n, len(r.decisions), len(unsettled)
 	// In pieces: the sequence, which makes a state of it, comes last.
-	var rows []Row
-	put := func(row Row) error {
-		if rows = append(rows, row); len(rows) < rebuildRows {
-			return nil
-		}
-		err := e.store.Commit(rows)
-		rows = rows[:0]
-		return err
+	rows := make([]Row, 0, len(t.names)+len(t.shops)+len(r.decisions)+len(unsettled)+3)
+	for i := range t.names {
+		rows = append(rows, nameRow(t, i))
 	}
-	write := func(n int, row func(i int) Row) error {
-		for i := range n {
-			if err := put(row(i)); err != nil {
-				return fmt.Errorf("engine: rebuild: %w", err)
-			}
-		}
-		return nil
+	for i := range t.shops {
+		rows = append(rows, shopRow(t, i))
+	}
+	for _, d := range r.decisions {
+		rows = append(rows, decisionRow(d))
 	}
 	moved := slices.Sorted(maps.Keys(unsettled))
-	for _, step := range []func() error{
-		func() error { return write(len(t.names), func(i int) Row { return nameRow(t, i) }) },
-		func() error { return write(len(t.shops), func(i int) Row { return shopRow(t, i) }) },
-		func() error { return write(t.accounts.len(), func(i int) Row { return accountRow(t, uint32(i)) }) },
-		func() error {
-			return write(t.identifiers.len(), func(i int) Row { return identifierRow(t, uint32(i)) })
-		},
-		func() error {
-			return write(t.appearances.len(), func(i int) Row { return appearanceRow(t, uint32(i)) })
-		},
-		func() error { return write(t.numbers.n, func(i int) Row { return sightingRow(t, uint32(i)) }) },
-		func() error { return write(len(r.decisions), func(i int) Row { return decisionRow(r.decisions[i]) }) },
-		func() error {
-			return write(len(moved), func(i int) Row { return Row{tableUnsettled, key32(moved[i]), []byte{}} })
-		},
+	for _, n := range moved {
+		rows = append(rows, Row{tableUnsettled, key32(n), []byte{}})
+	}
+	var p packs
+	for _, of := range []struct {
+		table Table
+		n     int
+		row   encode
+	}{
+		{tableAccounts, t.accounts.len(), encodeAccount},
+		{tableIdentifiers, t.identifiers.len(), encodeIdentifier},
+		{tableAppearances, t.appearances.len(), encodeAppearance},
+		{tableSightings, t.numbers.n, encodeSighting},
 	} {
-		if err := step(); err != nil {
-			return r.report, err
+		for from := 0; from < of.n; from += rebuildRows {
+			p = packs{p.rows[:0], p.arena[:0]}
+			p.pack(t, of.table, from, min(from+rebuildRows, of.n), of.row)
+			if err := e.store.Commit(p.rows); err != nil {
+				return r.report, fmt.Errorf("engine: rebuild: %w", err)
+			}
 		}
 	}
 	if err := e.store.Commit(append(rows, givenRow(e.given), wayRow(), sequenceRow(sequence))); err != nil {

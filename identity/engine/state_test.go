@@ -16,8 +16,42 @@ import (
 	"oneid/identity/engine"
 )
 
-// earlier writes a state's identifiers under other numbers, as a version did that
-// numbered some of them before they were seen.
+// shapes are what rows that lie in packs are made of: numbers, texts, hashes.
+var shapes = map[engine.Table]string{'a': "ntnnnn", 'i': "nh", 's': "nnnnnn", 'v': "nttttttt"}
+
+// unpacked takes a pack apart into rows, as a version wrote them that had no packs.
+func unpacked(t *testing.T, table engine.Table, key, value []byte) (rows []engine.Row) {
+	t.Helper()
+	if shapes[table] == "" {
+		return []engine.Row{{Table: table, Key: slices.Clone(key), Value: slices.Clone(value)}}
+	}
+	if len(key) != 6 {
+		t.Fatalf("table %c: the key %x is not a pack's", table, key)
+	}
+	first, value := binary.BigEndian.Uint32(key), slices.Clone(value)
+	for i := range uint32(binary.BigEndian.Uint16(key[4:])) {
+		end := 0
+		for _, part := range shapes[table] {
+			if part == 'h' {
+				end += len(identity.Hash{})
+				continue
+			}
+			v, n := binary.Uvarint(value[end:])
+			if end += n; part == 't' {
+				end += int(v)
+			}
+		}
+		rows = append(rows, engine.Row{Table: table, Key: binary.BigEndian.AppendUint32(nil, first+i), Value: value[:end:end]})
+		value = value[end:]
+	}
+	if len(value) > 0 {
+		t.Fatalf("table %c: the pack %x has %d bytes too many", table, key, len(value))
+	}
+	return rows
+}
+
+// earlier writes a state's rows each by itself, and its identifiers under other numbers,
+// as a version did that numbered some of them before they were seen.
 func earlier(t *testing.T, from *engine.Memory, r *rand.Rand) *engine.Memory {
 	t.Helper()
 	var order []int
@@ -25,7 +59,7 @@ func earlier(t *testing.T, from *engine.Memory, r *rand.Rand) *engine.Memory {
 	rows := map[engine.Table][]engine.Row{}
 	for _, table := range []engine.Table{'n', 'p', 'a', 'i', 's', 'd', 'o', 'q', 'r', 'v', 'u', 'w'} {
 		err := from.Scan(table, func(key, value []byte) error {
-			rows[table] = append(rows[table], engine.Row{Table: table, Key: append([]byte{}, key...), Value: append([]byte{}, value...)})
+			rows[table] = append(rows[table], unpacked(t, table, key, value)...)
 			return nil
 		})
 		if err != nil {
