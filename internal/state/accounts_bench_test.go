@@ -5,12 +5,12 @@ package state_test
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,94 +21,92 @@ import (
 
 var sizes = flag.String("sizes", "200000", "accounts at which BenchmarkNewAccounts weighs the state, one behind the other")
 
-// three is an account as `oneid bench flow` makes them: an id of its platform, a phone
-// that it shares with nobody, and a receiver's.
+// three is an account as `oneid bench flow` makes them: seen with three identifiers that
+// nobody else has.
 func three(i int) engine.Update {
 	u := engine.Update{Account: account(i)}
-	for kind, typ := range map[byte]identity.IdentifierType{'o': identity.TmallOUID, 'p': identity.Phone, 'e': identity.Email} {
-		u.Evidence = append(u.Evidence, seen(u.Account, typ, hashed(kind, uint64(i)), identity.RoleBuyer, 0, 1))
+	for kind, typ := range threeTypes {
+		u.Evidence = append(u.Evidence, seen(u.Account, typ, hashed('1'+byte(kind), uint64(i)), identity.RoleBuyer, 0, 1))
 	}
 	return u
+}
+
+// threeTypes are in their order.
+var threeTypes = []identity.IdentifierType{identity.Email, identity.Phone, identity.TmallOUID}
+
+// newcomers are a batch of accounts, and the sealed values of their identifiers in order.
+func newcomers(from, to int) (updates []engine.Update, values []state.SealedValue) {
+	for i := from; i < to; i++ {
+		updates = append(updates, three(i))
+	}
+	sealed := rand.NewChaCha8([32]byte{})
+	for kind := range threeTypes {
+		for _, u := range updates {
+			value := make([]byte, 40) // as long as a sealed phone
+			_, _ = sealed.Read(value) // which never fails
+			values = append(values, state.SealedValue{Identifier: u.Evidence[kind].Identifier, Sealed: value})
+		}
+	}
+	slices.SortFunc(values, func(a, b state.SealedValue) int { return a.Identifier.Compare(b.Identifier) })
+	return updates, values
 }
 
 // BenchmarkNewAccounts is what accounts that nobody has seen before cost the state, in
 // batches of 50,000 as the flow takes them, and what each further one takes of the memory.
 func BenchmarkNewAccounts(b *testing.B) {
+	const batch = 50_000
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as in the process of the flow
 	for b.Loop() {
 		folder, err := state.Open(b.TempDir())
 		if err != nil {
 			b.Fatal(err)
 		}
-		store := &timed{Store: folder}
-		e, err := engine.New(store, identity.DefaultRules())
+		e, err := engine.New(folder, identity.DefaultRules())
 		if err != nil {
 			b.Fatal(err)
 		}
 		var used time.Duration
-		var written int64
-		sequence, n, value, before, at := uint64(0), 0, make([]byte, 40), int64(0), 0
+		n, weighed, weight := 0, 0, uint64(0)
 		for _, size := range strings.Split(*sizes, ",") {
 			upTo, err := strconv.Atoi(size)
 			if err != nil {
 				b.Fatal(err)
 			}
-			for n < upTo {
-				updates, values := make([]engine.Update, min(50_000, upTo-n)), []state.SealedValue{}
-				for i := range updates {
-					updates[i] = three(n)
-					n++
-				}
-				for _, typ := range []identity.IdentifierType{identity.Email, identity.Phone, identity.TmallOUID} {
-					from := len(values)
-					for _, u := range updates {
-						for _, ev := range u.Evidence {
-							if ev.Identifier.Type == typ {
-								values = append(values, state.SealedValue{Identifier: ev.Identifier, Sealed: value})
-							}
-						}
-					}
-					sortValues(values[from:])
-				}
-				began, out := cpu(), blocks()
+			began := cpu()
+			for from := n; from < upTo; from += batch {
+				newcomers(from, min(from+batch, upTo))
+			}
+			making := cpu() - began
+			for began = cpu(); n < upTo; n = min(n+batch, upTo) {
+				updates, values := newcomers(n, min(n+batch, upTo))
 				if err := folder.PutValues(values); err != nil {
 					b.Fatal(err)
 				}
-				if _, err := e.Apply(sequence, updates, nil); err != nil {
+				if _, err := e.Apply(uint64(n), updates, nil); err != nil {
 					b.Fatal(err)
 				}
-				e.Delivered(sequence)
-				sequence++
-				used, written = used+cpu()-began, written+blocks()-out
+				e.Delivered(uint64(n))
 			}
+			used += cpu() - began - making
 			var now runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&now)
-			if live := int64(now.HeapAlloc); at > 0 {
-				b.ReportMetric(float64(live-before)/float64(n-at), fmt.Sprintf("B/account-to-%dk", n/1000))
+			if weighed > 0 {
+				b.ReportMetric(float64(int64(now.HeapAlloc-weight))/float64(n-weighed), fmt.Sprintf("B/account-to-%dk", n/1000))
 			}
-			before, at = int64(now.HeapAlloc), n
+			weighed, weight = n, now.HeapAlloc
 		}
 		b.ReportMetric(used.Seconds()*1e6/float64(n), "cpu-s/M")
-		b.ReportMetric(float64(written)/float64(n), "written-B/account")
 		b.ReportMetric(float64(folder.DiskBytes())/float64(n), "disk-B/account")
 		b.ReportMetric(float64(folder.MemoryBytes())/(1<<20), "store-MiB")
+		began := cpu()
+		if _, err := engine.New(folder, identity.DefaultRules()); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric((cpu()-began).Seconds()*1e6/float64(n), "start-cpu-s/M")
 		runtime.KeepAlive(e)
 		if err := folder.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}
-}
-
-// blocks is how many bytes the process has given to the disk.
-func blocks() int64 {
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		return 0
-	}
-	return int64(used.Oublock) * 512
-}
-
-func sortValues(values []state.SealedValue) {
-	slices.SortFunc(values, func(a, b state.SealedValue) int { return a.Identifier.Compare(b.Identifier) })
 }

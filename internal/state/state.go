@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,7 +17,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"oneid/identity"
 	"oneid/identity/engine"
 )
 
@@ -45,6 +45,9 @@ type Store struct {
 	db     *pebble.DB
 	folder string
 	full   atomic.Pointer[time.Time] // since when the disk is full
+
+	putting    sync.Mutex // guards generation
+	generation uint64     // of the packs of values that were put last
 }
 
 var _ engine.Store = (*Store)(nil)
@@ -79,6 +82,9 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 		return nil, s.fail("open the state", err)
 	}
 	s.db = db
+	if s.generation, err = s.lastGeneration(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -100,19 +106,29 @@ func (s *Store) MemoryBytes() int64 {
 	return int64(m.MemTable.Size+m.MemTable.ZombieSize) + m.BlockCache.Size
 }
 
-// rowPrefix and valuePrefix part the engine's tables from the values.
+// Prefixes part the engine's tables from the values, and these from what is kept
+// once.
 const (
 	rowPrefix   = 'r'
-	valuePrefix = 'v'
+	valuePrefix = 'v' // a value each, of a state of an earlier version
+	packPrefix  = 'w' // packs of values
 )
 
 func rowKey(table engine.Table, key []byte) []byte {
 	return append([]byte{rowPrefix, byte(table)}, key...)
 }
 
+// entryRoom is what an entry of a batch takes at most beside its key and value: one
+// that grows copies all that is in it.
+const entryRoom = 16
+
 // Commit implements engine.Store: one synced batch.
 func (s *Store) Commit(rows []engine.Row) error {
-	batch := s.db.NewBatch()
+	size := 0
+	for _, r := range rows {
+		size += entryRoom + len(r.Key) + len(r.Value)
+	}
+	batch := s.db.NewBatchWithSize(size)
 	defer batch.Close()
 	for _, r := range rows {
 		if r.Value == nil {
@@ -137,94 +153,31 @@ func (s *Store) Commit(rows []engine.Row) error {
 }
 
 // Scan implements engine.Store.
-func (s *Store) Scan(table engine.Table, row func(key, value []byte) error) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: rowKey(table, nil), UpperBound: rowKey(table+1, nil)})
+func (s *Store) Scan(table engine.Table, row func(key, value []byte) error) error {
+	return s.scan("read a table", rowKey(table, nil), rowKey(table+1, nil), func(key, value []byte) error { return row(key[2:], value) })
+}
+
+// scan calls row for each key from one on, up to another, in their order, until it
+// returns an error, which is scan's then. The slices are valid during the call.
+func (s *Store) scan(doing string, from, to []byte, row func(key, value []byte) error) (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
-		return s.fail("read a table", err)
+		return s.fail(doing, err)
 	}
 	defer func() {
 		if closed := it.Close(); err == nil && closed != nil {
-			err = s.fail("read a table", closed)
+			err = s.fail(doing, closed)
 		}
 	}()
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return s.fail("read a row", err)
+			return s.fail(doing, err)
 		}
-		if err := row(it.Key()[2:], value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// SealedValue is the sealed plain value of an identifier.
-type SealedValue struct {
-	Identifier identity.Identifier
-	Sealed     []byte
-}
-
-func valueKey(id identity.Identifier) []byte {
-	key := append([]byte{valuePrefix}, id.Type...)
-	return append(append(key, 0), id.Hash[:]...)
-}
-
-// PutValues keeps sealed values; one that is there is replaced. It is durable
-// with the next Commit: written before the batch that it belongs to, it is
-// there when the batch is.
-func (s *Store) PutValues(values []SealedValue) error {
-	if len(values) == 0 {
-		return nil
-	}
-	batch := s.db.NewBatch()
-	defer batch.Close()
-	for _, v := range values {
-		if err := batch.Set(valueKey(v.Identifier), v.Sealed, nil); err != nil {
-			return s.fail("gather values", err)
-		}
-	}
-	if err := batch.Commit(pebble.NoSync); err != nil {
-		return s.fail("write values", err)
-	}
-	return nil
-}
-
-// Value returns an identifier's sealed value; false if there is none.
-func (s *Store) Value(id identity.Identifier) ([]byte, bool, error) {
-	value, closer, err := s.db.Get(valueKey(id))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, s.fail("read a value", err)
-	}
-	sealed := append([]byte{}, value...)
-	if err := closer.Close(); err != nil {
-		return nil, false, s.fail("read a value", err)
-	}
-	return sealed, true, nil
-}
-
-// Values calls value for the identifier of every value that is kept, in the
-// order of their keys; it stops at value's first error.
-func (s *Store) Values(value func(identity.Identifier) error) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{valuePrefix}, UpperBound: []byte{valuePrefix + 1}})
-	if err != nil {
-		return s.fail("read the values", err)
-	}
-	defer func() {
-		if closed := it.Close(); err == nil && closed != nil {
-			err = s.fail("read the values", closed)
-		}
-	}()
-	for ok := it.First(); ok; ok = it.Next() {
-		key := it.Key()[1:]
-		typ := len(key) - len(identity.Hash{}) - 1
-		if typ < 0 || key[typ] != 0 {
-			return s.fail("read the values", errors.New("a key is corrupt"))
-		}
-		if err := value(identity.Identifier{Type: identity.IdentifierType(key[:typ]), Hash: identity.Hash(key[typ+1:])}); err != nil {
+		if err := row(it.Key(), value); err != nil {
+			if errors.Is(err, errCorrupt) {
+				err = s.fail(doing, err)
+			}
 			return err
 		}
 	}
@@ -236,16 +189,21 @@ var bookmarkKey = []byte{'b'}
 
 // Bookmark returns what SetBookmark was last given; nil for nothing.
 func (s *Store) Bookmark() ([]byte, error) {
-	value, closer, err := s.db.Get(bookmarkKey)
+	return s.get("read the bookmark", bookmarkKey)
+}
+
+// get is a copy of a key's value; nil if there is none.
+func (s *Store) get(doing string, key []byte) ([]byte, error) {
+	value, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, s.fail("read the bookmark", err)
+		return nil, s.fail(doing, err)
 	}
 	data := append([]byte{}, value...)
 	if err := closer.Close(); err != nil {
-		return nil, s.fail("read the bookmark", err)
+		return nil, s.fail(doing, err)
 	}
 	return data, nil
 }

@@ -100,25 +100,6 @@ func TestCrashLosesNoBatch(t *testing.T) {
 	}
 }
 
-func TestValues(t *testing.T) {
-	t.Parallel()
-	store, err := Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	id := identity.Identifier{Type: identity.Phone, Hash: identity.Hash{1}}
-	if _, ok, err := store.Value(id); ok || err != nil {
-		t.Fatalf("Value of none = %v, %v", ok, err)
-	}
-	if err := store.PutValues([]SealedValue{{id, []byte("sealed")}}); err != nil {
-		t.Fatal(err)
-	}
-	if got, ok, err := store.Value(id); string(got) != "sealed" || !ok || err != nil {
-		t.Fatalf("Value = %q, %v, %v", got, ok, err)
-	}
-}
-
 // A bookmark is there with the commit behind it, after a restart too, and is no
 // row and no value.
 func TestBookmark(t *testing.T) {
@@ -133,8 +114,8 @@ func TestBookmark(t *testing.T) {
 		if err != nil || string(got) != want || (got == nil) != (want == "") {
 			t.Errorf("Bookmark = %q, %v, want %q", got, err, want)
 		}
-		if err := store.Values(func(identity.Identifier) error { return errors.New("there is a value") }); err != nil {
-			t.Error(err)
+		for id, err := range store.Values() {
+			t.Errorf("there is a value of %v (%v)", id, err)
 		}
 		next := map[string]string{"": "first", "first": "second", "second": "third"}[want]
 		if err := errors.Join(store.SetBookmark([]byte(next)), store.Commit(nil), store.Close()); err != nil {

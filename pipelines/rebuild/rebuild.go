@@ -12,7 +12,9 @@ package rebuild
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -299,19 +301,29 @@ func (r *Rebuild) Compare(present, rebuilt *engine.Engine, presentStore, rebuilt
 			add("the account born as " + d.ID.String() + ": " + d.What)
 		}
 	}
-	for _, side := range []struct {
-		in, missing *state.Store
-		where       string
-	}{{presentStore, rebuiltStore, "here"}, {rebuiltStore, presentStore, "there"}} {
-		err := side.in.Values(func(id identity.Identifier) error {
-			_, ok, err := side.missing.Value(id)
-			if err == nil && !ok {
-				add("the value of " + id.String() + " is only " + side.where)
-			}
-			return err
-		})
-		if err != nil {
+	here, stopHere := iter.Pull2(presentStore.Values())
+	defer stopHere()
+	there, stopThere := iter.Pull2(rebuiltStore.Values())
+	defer stopThere()
+	a, aErr, aMore := here()
+	b, bErr, bMore := there()
+	for aMore || bMore {
+		if err := errors.Join(aErr, bErr); err != nil {
 			return c, err
+		}
+		order := a.Compare(b)
+		onlyHere, onlyThere := aMore && (!bMore || order < 0), bMore && (!aMore || order > 0)
+		switch {
+		case onlyHere:
+			add("the value of " + a.String() + " is only here")
+		case onlyThere:
+			add("the value of " + b.String() + " is only there")
+		}
+		if !onlyThere {
+			a, aErr, aMore = here()
+		}
+		if !onlyHere {
+			b, bErr, bMore = there()
 		}
 	}
 	return c, nil
