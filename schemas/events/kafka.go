@@ -2,8 +2,11 @@ package events
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // Topics are the topics of one brand.
@@ -83,11 +86,51 @@ func timeOf(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC33
 // DescribeChange makes the attributes of an identity change: one that is
 // published again has the same id.
 func DescribeChange(c *IdentityChange) CloudEvent {
-	return CloudEvent{
-		ID: c.GetAccount() + "|" + strconv.FormatUint(c.GetVersion(), 10), Type: "oneid.identity_change.v1",
-		Source: "/identity", Time: timeOf(c.GetChangedMs()),
-	}
+	return changeOf(string(appendChangeID(nil, c)), timeOf(c.GetChangedMs()))
 }
+
+func changeOf(id, at string) CloudEvent {
+	return CloudEvent{ID: id, Type: "oneid.identity_change.v1", Source: "/identity", Time: at}
+}
+
+// appendChangeID appends the id of an identity change, which begins with the account.
+func appendChangeID(b []byte, c *IdentityChange) []byte {
+	return strconv.AppendUint(append(append(b, c.GetAccount()...), '|'), c.GetVersion(), 10)
+}
+
+// EncodeChanges makes the messages of identity changes. A batch may have tens of thousands:
+// what they have in common is made once, and the rest lies in a few pieces of memory.
+func (t Topics) EncodeChanges(changes []*IdentityChange) ([]Wire, error) {
+	sized, size, idSize := proto.MarshalOptions{UseCachedSize: true}, 0, 0
+	for _, c := range changes {
+		size += sized.Size(c)
+		idSize += len(c.GetAccount()) + 1 + maxUintDigits
+	}
+	wires, values, ids, ends := make([]Wire, len(changes)), make([]byte, 0, size), make([]byte, 0, idSize), make([]int, len(changes))
+	for i, c := range changes {
+		key, value := len(ids), len(values)
+		ids = appendChangeID(ids, c)
+		var err error
+		if values, err = sized.MarshalAppend(values, c); err != nil {
+			return nil, fmt.Errorf("events: encode the change of an identity: %w", err)
+		}
+		ends[i] = len(ids)
+		wires[i] = Wire{Topic: t.Identity, Key: ids[key : key+len(c.GetAccount()) : key+len(c.GetAccount())], Value: values[value:len(values):len(values)]}
+	}
+	headers, texts, at, from := make([][2]string, 0, headerCount*len(changes)), string(ids), "", 0
+	for i, c := range changes {
+		if i == 0 || c.GetChangedMs() != changes[i-1].GetChangedMs() {
+			at = timeOf(c.GetChangedMs())
+		}
+		begun := len(headers)
+		headers = changeOf(texts[from:ends[i]], at).appendHeaders(headers)
+		wires[i].Headers, from = headers[begun:len(headers):len(headers)], ends[i]
+	}
+	return wires, nil
+}
+
+// maxUintDigits is how many digits a version has at most.
+const maxUintDigits = 20
 
 // DescribeDecision makes the attributes of a decision.
 func DescribeDecision(d *Decision) CloudEvent {
@@ -164,10 +207,15 @@ func (t Topics) Encode(e *Event, s Sealer) (Wire, error) {
 	return Wire{Topic: topic, Key: []byte(Key(e)), Value: value, Headers: Describe(e).Headers()}, nil
 }
 
+// headerCount is how many Headers there are.
+const headerCount = 6
+
 // Headers are the headers of a message whose value the attributes are of.
 func (c CloudEvent) Headers() [][2]string {
-	return [][2]string{
-		{"ce_specversion", "1.0"}, {"ce_id", c.ID}, {"ce_type", c.Type}, {"ce_source", c.Source}, {"ce_time", c.Time},
-		{"content-type", ContentType},
-	}
+	return c.appendHeaders(make([][2]string, 0, headerCount))
+}
+
+func (c CloudEvent) appendHeaders(to [][2]string) [][2]string {
+	return append(to, [2]string{"ce_specversion", "1.0"}, [2]string{"ce_id", c.ID}, [2]string{"ce_type", c.Type},
+		[2]string{"ce_source", c.Source}, [2]string{"ce_time", c.Time}, [2]string{"content-type", ContentType})
 }
