@@ -25,6 +25,7 @@ import (
 	"oneid/pipelines"
 	"oneid/pipelines/alert"
 	"oneid/pipelines/deadletter"
+	"oneid/pipelines/keys"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/resolve"
 	"oneid/pipelines/runs"
@@ -118,6 +119,9 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 	node := &node{instance: i, publisher: i.kafka.Publisher(), metrics: telemetry.NewMetrics(version())}
 	node.pulls, node.differ = node.metrics.Pulls(), node.metrics.Reconciled()
 	i.closers = append(i.closers, node.publisher.Close, node.closeLocks)
+	if err := keys.Claim(ctx, i.kafka, node.publisher, i.topics.Cursors, i.keys.Marks()); err != nil {
+		return nil, err
+	}
 	if node.cursors, err = pull.OpenCursors(ctx, i.kafka, node.publisher, i.topics.Cursors); err != nil {
 		return nil, err
 	}

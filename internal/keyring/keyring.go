@@ -15,13 +15,16 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 )
 
@@ -30,6 +33,7 @@ type Ring struct {
 	hashers sync.Pool // of hash.Hash under the hash key
 	newest  uint32
 	seals   map[uint32]cipher.AEAD
+	marks   map[string]string
 }
 
 // file is the form of the key file.
@@ -119,7 +123,7 @@ func newRing(f file) (*Ring, error) {
 		return nil, errors.New("keyring: the key file lacks a key of 32 bytes; restore it from a backup")
 	}
 	key := f.Hash
-	r := &Ring{seals: make(map[uint32]cipher.AEAD)}
+	r := &Ring{seals: make(map[uint32]cipher.AEAD), marks: map[string]string{"hash": mark(key)}}
 	r.hashers.New = func() any { return &hasher{Hash: hmac.New(sha256.New, key)} }
 	for id, key := range f.Seal {
 		block, err := aes.NewCipher(key)
@@ -130,9 +134,21 @@ func newRing(f file) (*Ring, error) {
 			return nil, fmt.Errorf("keyring: sealing key %d: %w", id, err)
 		}
 		r.newest = max(r.newest, id)
+		r.marks["seal-"+strconv.FormatUint(uint64(id), 10)] = mark(key)
 	}
 	return r, nil
 }
+
+// mark is by what a key is known again: a keyed hash of a constant.
+func mark(key []byte) string {
+	h := hmac.New(sha256.New, key)
+	_, _ = h.Write([]byte("oneid: the mark of a key"))
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Marks are by what each key of the ring is known again, by its name ("hash",
+// "seal-1"); they give nothing of it away.
+func (r *Ring) Marks() map[string]string { return maps.Clone(r.marks) }
 
 // hasher makes keyed hashes, and keeps the memory that they are made in.
 type hasher struct {

@@ -72,6 +72,10 @@ func TestSealAndRotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before, after := old.Marks(), rotated.Marks()
+	if len(before) != 2 || len(after) != 3 || before["hash"] != after["hash"] || before["seal-1"] != after["seal-1"] || after["seal-1"] == after["seal-2"] || after["seal-2"] == after["hash"] {
+		t.Errorf("marks before and after a rotation: %v, %v", before, after)
+	}
 	context := []byte("tmall|flagship|1")
 	sealed := old.Seal([]byte("13800001111"), context)
 	if bytes.Contains(sealed, []byte("13800001111")) || bytes.Equal(sealed, old.Seal([]byte("13800001111"), context)) {
