@@ -5,8 +5,31 @@
 package pipelines
 
 import (
+	"fmt"
+
 	"oneid/schemas/events"
 )
+
+// JournalError says that a record of the journal cannot be read. Nobody knows what
+// it took, so nothing can be taken behind it.
+type JournalError struct {
+	Topic  string // it has one partition
+	Offset int64
+	Err    error
+}
+
+func (e *JournalError) Error() string {
+	return fmt.Sprintf("the journal cannot be read: the record in the topic %s, partition 0, at offset %d is damaged, or is none of OneID's: %v", e.Topic, e.Offset, e.Err)
+}
+func (e *JournalError) Unwrap() error { return e.Err }
+
+// Code names the kind of error.
+func (e *JournalError) Code() string { return "journal_damaged" }
+
+// Hint says what to do; a rebuild reads the same record.
+func (e *JournalError) Hint() string {
+	return "end what else writes into that topic; then restore the topic from a copy, or all of the instance from a backup (`oneid restore`) that was taken before that record"
+}
 
 // ResolverGroup is the consumer group under which the resolver commits how
 // far it is: what lies below its offsets is in ClickHouse.

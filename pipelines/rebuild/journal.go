@@ -46,7 +46,7 @@ func readJournal(ctx context.Context, client *kafka.Client, topic string) (journ
 	return j, client.ReadRange(ctx, topic, 0, first[0], next[0], false, func(m kafka.Fetched) error {
 		var record events.JournalRecord
 		if err := proto.Unmarshal(m.Value, &record); err != nil {
-			return fmt.Errorf("rebuild: the journal's record at offset %d is damaged: %w", m.Offset, err)
+			return fmt.Errorf("rebuild: %w", &pipelines.JournalError{Topic: topic, Offset: m.Offset, Err: err})
 		}
 		sequence := uint64(m.Offset)
 		if record.GetEpoch() < highest {

@@ -95,7 +95,7 @@ func (j *journal) catchUp(ctx context.Context, after uint64) ([]record, error) {
 	err = j.client.ReadRange(ctx, j.topic, 0, max(j.read, first[0]), next[0], false, func(m kafka.Fetched) error {
 		var written events.JournalRecord
 		if err := proto.Unmarshal(m.Value, &written); err != nil {
-			return fmt.Errorf("resolve: the journal's record at offset %d is damaged: %w", m.Offset, err)
+			return fmt.Errorf("resolve: %w", &pipelines.JournalError{Topic: j.topic, Offset: m.Offset, Err: err})
 		}
 		j.read, j.last = m.Offset+1, m.Value
 		if written.GetEpoch() < j.highest || j.takesAgain(written.GetRanges()) {
