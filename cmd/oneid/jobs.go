@@ -251,6 +251,11 @@ func (n *node) scheduling(ctx context.Context, shops []shop, wanted []string) er
 			if p.Paused || len(wanted) > 0 && !slices.Contains(wanted, p.Task) || p.Task == taskReconcile && len(shops) == 0 {
 				continue
 			}
+			if p.Task == taskReconcile {
+				if err := n.tellDifferences(ctx, p, shops); err != nil && ctx.Err() == nil {
+					n.log.Warn("what differed at the last reconciliation is not known until the next", "pipeline", p.Name, "error", err)
+				}
+			}
 			for _, j := range jobsOf(p, all, shops) {
 				group.Go(func() error { return n.runJob(ctx, j, shops, nil) })
 			}
@@ -446,13 +451,31 @@ func (n *node) task(ctx context.Context, j job, run *tables.Run, shops []shop, s
 	return fmt.Errorf("there is no task %q", p.Task)
 }
 
-// reconcileOnce compares the days of a pipeline.
-func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, shops []shop) error {
-	wanted, err := reconcileCmd{Shop: p.Shops}.wanted(shops)
+// reconciled are the shops, and the first and the last day, that a pipeline compares.
+func (n *node) reconciled(p pipeline, shops []shop) (wanted []reconcile.Shop, from, today time.Time, err error) {
+	if wanted, err = (reconcileCmd{Shop: p.Shops}).wanted(shops); err != nil {
+		return nil, from, today, err
+	}
+	zone, err := time.LoadLocation(n.settings.Timezone)
+	today = time.Now().In(zone)
+	return wanted, today.AddDate(0, 0, 1-p.Days), today, err
+}
+
+// tellDifferences has the metric say what the last runs of a pipeline have found: until
+// it runs again this process knows nothing else.
+func (n *node) tellDifferences(ctx context.Context, p pipeline, shops []shop) error {
+	wanted, from, today, err := n.reconciled(p, shops)
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(n.settings.Timezone)
+	r := n.reconciler()
+	r.Note = n.differ
+	return r.Standing(ctx, wanted, from, today)
+}
+
+// reconcileOnce compares the days of a pipeline.
+func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, shops []shop) error {
+	wanted, from, today, err := n.reconciled(p, shops)
 	if err != nil {
 		return err
 	}
@@ -461,8 +484,6 @@ func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, s
 		n.differ(platform, shop, stream, entities)
 		n.alertDifference(platform, shop, stream, entities)
 	}
-	today := time.Now().In(zone)
-	from := today.AddDate(0, 0, 1-p.Days)
 	var report reconcile.Report
 	if p.Repair {
 		report, err = r.Repair(ctx, wanted, from, today)

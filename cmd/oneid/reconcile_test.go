@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +74,41 @@ func TestUpReconcilesAgain(t *testing.T) {
 		}
 		checked[one(t, dir, "SELECT max(checked_at) FROM reconciliation_days")] = true
 		return len(checked) > 3, fmt.Sprint(checked) // one is of before the first
+	})
+	down(t, dir, p)
+}
+
+// A process that was started anew shows what the last reconciliation found, until it
+// compares itself.
+func TestUpKnowsWhatDiffered(t *testing.T) {
+	t.Parallel()
+	dir := demoFolder(t)
+	key := strings.TrimSpace(must(t, "apikey", "create", "prometheus", "--dir", dir, "--scope", "metrics:read").stdout)
+	p, e := up(t, dir)
+	order := one(t, dir, "SELECT order_id FROM customer_orders WHERE platform = 'tmall' AND created_at > now() - INTERVAL 6 DAY ORDER BY created_at LIMIT 1")
+	query(t, e, dir, "ALTER TABLE orders DELETE WHERE order_id = '"+order+"' SETTINGS mutations_sync = 1")
+	must(t, "run", "reconcile", "--dir", dir)
+	down(t, dir, p)
+	p, e = up(t, dir)
+	eventually(t, time.Minute, "the metric shows the difference", func() (bool, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.API.URL+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+key)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := regexp.MustCompile(`(?m)^oneid_reconcile_difference.*$`).FindAllString(string(body), -1)
+		return slices.ContainsFunc(said, func(line string) bool {
+			return strings.Contains(line, `platform="tmall"`) && strings.Contains(line, `stream="orders"`) && strings.HasSuffix(line, " 1")
+		}), strings.Join(said, "\n")
 	})
 	down(t, dir, p)
 }

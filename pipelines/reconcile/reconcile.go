@@ -144,6 +144,11 @@ type span struct {
 	cutoff time.Time
 }
 
+// days are the first and the last day.
+func (s span) days() (first, last string) {
+	return s.from.Format(time.DateOnly), s.to.AddDate(0, 0, -1).Format(time.DateOnly)
+}
+
 // shop reconciles one shop, keeps what it found and, if it is to repair,
 // publishes what differs; it says how many events that were.
 func (r *Reconciler) shop(ctx context.Context, shop Shop, from, to time.Time, zone *time.Location, repair bool) (days []tables.ReconciledDay, repaired int, err error) {
@@ -388,39 +393,89 @@ func (r *Reconciler) compare(ctx context.Context, s span) ([]tables.ReconciledDa
 	return days, nil
 }
 
-// before is how many entities of each stream differed, of the days of this run, when
-// such were compared last: what other days have lacks or gained nothing by it.
-func (r *Reconciler) before(ctx context.Context, s span) (map[string]uint64, error) {
+// past is what was found of one stream before: how many entities of each day
+// differed. What has no day is under "".
+type past map[string]uint64
+
+func (p past) different() (sum uint64) {
+	for _, n := range p {
+		sum += n
+	}
+	return sum
+}
+
+// before is what was found before of each stream, of the days of this run, each day
+// when it was compared last: that other days were compared since says nothing of it.
+// What has no day is compared as far as it was changed in the days of a run, so of
+// that the last run counts that was of as many days, and of hardly others.
+func (r *Reconciler) before(ctx context.Context, s span) (map[string]past, error) {
 	var rows []struct {
 		Stream    string `ch:"stream"`
+		Day       string `ch:"of_day"`
 		Different uint64 `ch:"different_then"`
 	}
-	table := r.ClickHouse.Database() + ".reconciliation"
-	of := "platform = " + clickhouse.Quote(s.shop.Platform) + " AND shop = " + clickhouse.Quote(s.shop.Name) +
-		" AND (day = toDate(0) OR day BETWEEN '" + s.from.Format(time.DateOnly) + "' AND '" + s.to.AddDate(0, 0, -1).Format(time.DateOnly) + "')"
-	err := r.ClickHouse.Select(ctx, "read what differed before", &rows, "SELECT toString(stream) AS stream, sum(different) AS different_then FROM "+table+" FINAL WHERE "+of+
-		" AND (stream, run) IN (SELECT stream, max(run) FROM "+table+" WHERE "+of+" GROUP BY stream) GROUP BY stream")
-	before := make(map[string]uint64, len(rows))
+	first, last := s.days()
+	all := r.ClickHouse.Database() + ".reconciliation"
+	of := " WHERE platform = " + clickhouse.Quote(s.shop.Platform) + " AND shop = " + clickhouse.Quote(s.shop.Name)
+	days := " AND day BETWEEN " + clickhouse.Quote(first) + " AND " + clickhouse.Quote(last)
+	const none = " AND day = toDate(0)"
+	length := "toDate(" + clickhouse.Quote(last) + ") - toDate(" + clickhouse.Quote(first) + ")"
+	others := all + of + " AND kind = '' AND day != toDate(0) GROUP BY stream, run HAVING max(day) - min(day) != " + length + " OR abs(min(day) - toDate(" + clickhouse.Quote(first) + ")) > 1 + " + length
+	err := r.ClickHouse.Select(ctx, "read what differed before", &rows, "SELECT toString(stream) AS stream, if(day = toDate(0), '', toString(day)) AS of_day, sum(different) AS different_then FROM "+all+" FINAL"+of+
+		" AND (day != toDate(0)"+days+" AND (stream, day, run) IN (SELECT stream, day, max(run) FROM "+all+of+days+" GROUP BY stream, day)"+
+		" OR day = toDate(0) AND (stream, run) IN (SELECT stream, max(run) FROM "+all+of+none+" AND (stream, run) NOT IN (SELECT stream, run FROM "+others+") GROUP BY stream))"+
+		" GROUP BY stream, of_day")
+	before := make(map[string]past)
 	for _, row := range rows {
-		before[row.Stream] = row.Different
+		if before[row.Stream] == nil {
+			before[row.Stream] = make(past)
+		}
+		before[row.Stream][row.Day] = row.Different
 	}
 	return before, err
 }
 
+// Standing tells Note what the last runs have found, of the days from and to, both
+// included: for a process that has compared nothing yet.
+func (r *Reconciler) Standing(ctx context.Context, shops []Shop, from, to time.Time) error {
+	zone, err := time.LoadLocation(r.ClickHouse.Timezone())
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	for _, shop := range shops {
+		before, err := r.before(ctx, span{shop: shop, from: midnight(from, zone, 0), to: midnight(to, zone, 1)})
+		if err != nil {
+			return fmt.Errorf("reconcile: %s/%s: %w", shop.Platform, shop.Name, err)
+		}
+		for stream, found := range before {
+			r.Note(shop.Platform, shop.Name, stream, found.different())
+		}
+	}
+	return nil
+}
+
 // keep writes down what was found, and says what has changed since the run
-// before, once.
-func (r *Reconciler) keep(ctx context.Context, s span, run time.Time, days []tables.ReconciledDay, before map[string]uint64) error {
+// before, once. Rows of no kind and of zeros say of each stream which are the first
+// and the last day of the run, and on which days nothing is any more that differed.
+func (r *Reconciler) keep(ctx context.Context, s span, run time.Time, days []tables.ReconciledDay, before map[string]past) error {
 	block := tables.NewReconciliation()
 	now := make(map[string]uint64)
-	found := make(map[string]bool)
+	found := make(map[[2]string]bool) // by stream and day
 	for _, day := range days {
 		block.Append(run, day)
 		now[day.Stream] += day.Different
-		found[day.Stream] = true
+		found[[2]string{day.Stream, day.Day}] = true
 	}
+	first, last := s.days()
 	for _, stream := range s.streams {
-		if !found[stream] {
-			block.Append(run, tables.ReconciledDay{Platform: s.shop.Platform, Shop: s.shop.Name, Stream: stream})
+		zeros := map[string]bool{first: true, last: true, "": !found[[2]string{stream}]}
+		for day, different := range before[stream] {
+			zeros[day] = zeros[day] || different > 0 && !found[[2]string{stream, day}]
+		}
+		for day, needed := range zeros {
+			if needed {
+				block.Append(run, tables.ReconciledDay{Platform: s.shop.Platform, Shop: s.shop.Name, Stream: stream, Day: day})
+			}
 		}
 	}
 	if err := r.ClickHouse.Insert(ctx, block, fmt.Sprintf("reconcile/%d/%s/%s", s.run, s.shop.Platform, s.shop.Name)); err != nil {
@@ -432,9 +487,9 @@ func (r *Reconciler) keep(ctx context.Context, s span, run time.Time, days []tab
 		}
 		log := r.Log.With("platform", s.shop.Platform, "shop", s.shop.Name, "stream", stream, "different", now[stream])
 		switch {
-		case now[stream] > 0 && before[stream] == 0:
+		case now[stream] > 0 && before[stream].different() == 0:
 			log.Warn("what the platform lists and what is stored differ; `oneid reconcile` names it, with --repair it is read again")
-		case now[stream] == 0 && before[stream] > 0:
+		case now[stream] == 0 && before[stream].different() > 0:
 			log.Warn("what the platform lists and what is stored are equal again")
 		}
 	}

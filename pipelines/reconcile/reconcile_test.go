@@ -441,6 +441,53 @@ func TestDifferencesAreNamedAndMended(t *testing.T) {
 	if other, err := r.reconciler.Run(t.Context(), r.shops, time.Now(), time.Now()); err != nil || other.Different != 0 || r.log.equal != 5 {
 		t.Errorf("today %d differ (%v), and it has warned %+v", other.Different, err, r.log)
 	}
+	// What was warned of is not warned of again, whichever days were compared since:
+	// by all days, by one that differs, by one that does not.
+	r.exec("ALTER TABLE DB.users DELETE WHERE user_id IN " + quoted(users))
+	all := r.run(r.reconciler.Run)
+	if all.Different != uint64(len(deleted)+len(users)) {
+		t.Errorf("of all days %d differ", all.Different)
+	}
+	for _, at := range []time.Time{day[0].At, time.Now()} {
+		if _, err := r.reconciler.Run(t.Context(), r.shops, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	warned := r.log
+	// A process that begins now knows what stands.
+	metric := r.metric
+	clear(metric)
+	if err := r.reconciler.Standing(t.Context(), r.shops, r.world.Config().From, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if metric["tmall/orders"] != uint64(len(deleted)) || metric["weidian/users"] != uint64(len(users)) {
+		t.Errorf("at a start the metric says %v", metric)
+	}
+	if _, there := metric["douyin/users"]; !there {
+		t.Error("a stream that is equal is not there at a start")
+	}
+	if again := r.run(r.reconciler.Run); again.Different != all.Different || r.log != warned {
+		t.Errorf("then %d differ, and it has warned %+v, before %+v", again.Different, r.log, warned)
+	}
+	// What is gone from all sides differs no more, and is said to be equal once.
+	r.exec("ALTER TABLE DB.raw_events DELETE WHERE kind = 'order'")
+	r.exec("ALTER TABLE DB.orders DELETE WHERE 1")
+	shops := r.shops
+	r.shops = nil
+	for _, shop := range shops {
+		lists := withholding{shop.Connector, func(_ string, e *events.Event) bool { return events.KindOf(e) == events.KindOrder }}
+		r.shops = append(r.shops, Shop{shop.Platform, shop.Name, struct {
+			withholding
+			connectors.Seeker
+		}{lists, shop.Connector.(connectors.Seeker)}})
+	}
+	r.run(r.reconciler.Run)
+	warned.equal++
+	for range 2 {
+		if r.run(r.reconciler.Run); r.log != warned {
+			t.Errorf("with no orders it has warned %+v, want %+v", r.log, warned)
+		}
+	}
 }
 
 // What was changed within minutes may be under way: it is told apart.
