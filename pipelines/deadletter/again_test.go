@@ -97,21 +97,33 @@ func TestRefusedAgainIsKept(t *testing.T) {
 	}
 	// A record that is mapped now, and whose event is refused.
 	constraint("ADD CONSTRAINT choosy CHECK user_id != '41'")
-	parts, err := events.Letters(&events.DeadLetter{
-		LetterId: "record", Platform: "tmall", Shop: "s", Stream: "users", Source: events.Source_SOURCE_API, Reason: events.ReasonMap, Detail: "x", Origin: "line 1",
-		Attempts: 1, FirstSeenMs: 1, ObservedMs: 1_700_000_000_123,
-	}, []byte("41"), r.keys)
-	if err != nil {
-		t.Fatal(err)
+	letter := func(id, raw string) {
+		t.Helper()
+		parts, err := events.Letters(&events.DeadLetter{
+			LetterId: id, Platform: "tmall", Shop: "s", Stream: "users", Source: events.Source_SOURCE_API, Reason: events.ReasonMap, Detail: "x", Origin: "line 1",
+			Attempts: 1, FirstSeenMs: 1, ObservedMs: 1_700_000_000_123,
+		}, []byte(raw), r.keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts[0].Topic, parts[0].Key = r.topics.DeadLetter, []byte(id)
+		r.publish(kafka.MessageOf(parts[0]))
+		r.flow()
 	}
-	parts[0].Topic, parts[0].Key = r.topics.DeadLetter, []byte("record")
-	r.publish(kafka.MessageOf(parts[0]))
-	r.flow()
+	letter("record", "41")
 	if report := replay(Filter{}); report.Replayed != 0 || report.Kept != 1 || len(report.Failures) != 1 {
 		t.Errorf("mapped and refused, and the replay says %+v", report)
 	}
 	if left := open(); len(left) != 1 || left[0].Reason != events.ReasonStore || left[0].Attempts != 2 {
 		t.Errorf("left are %+v, want one letter, tried twice", left)
+	}
+	// A record of two users, both refused, is one that is kept; others are replayed.
+	constraint("DROP CONSTRAINT choosy")
+	constraint("ADD CONSTRAINT choosy CHECK user_id NOT IN ('51', '53')")
+	letter("two", "51+53")
+	letter("another", "55")
+	if report := replay(Filter{}); report.Replayed != 2 || report.Kept != 1 || len(report.Failures) != 2 {
+		t.Errorf("two refused users of one record, and the replay says %+v; want one of three kept", report)
 	}
 }
 

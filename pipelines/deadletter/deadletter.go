@@ -343,7 +343,8 @@ func (d *Desk) again(ctx context.Context, o opened) ([]kafka.Message, error) {
 	}
 	// Should the flow refuse it, that counts these attempts, too.
 	for i := range messages {
-		messages[i].Headers = append(messages[i].Headers, kafka.Header{Key: events.AttemptsHeader, Value: strconv.AppendUint(nil, uint64(o.Attempts)+1, 10)})
+		messages[i].Headers = append(messages[i].Headers, kafka.Header{Key: events.AttemptsHeader, Value: strconv.AppendUint(nil, uint64(o.Attempts)+1, 10)},
+			kafka.Header{Key: events.LetterHeader, Value: []byte(o.ID)})
 	}
 	return messages, err
 }

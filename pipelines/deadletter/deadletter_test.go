@@ -346,6 +346,11 @@ func (c *table) Map(record connectors.Record) ([]*events.Event, error) {
 		panic("a secret of a record's")
 	}
 	no, _, _ := strings.Cut(string(record.Raw), " ")
+	if one, other, several := strings.Cut(no, "+"); several { // a record of two users
+		first, errFirst := c.Map(connectors.Record{Raw: []byte(one), Observed: record.Observed})
+		second, errSecond := c.Map(connectors.Record{Raw: []byte(other), Observed: record.Observed})
+		return append(first, second...), errors.Join(errFirst, errSecond)
+	}
 	number, err := strconv.Atoi(no)
 	if err != nil || number%2 == 1 && !c.mended {
 		return nil, errors.New("the number is odd")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,23 +52,32 @@ func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
 
 // CameBack puts right the report of a replay once the flow has taken what it
 // published: letters behind the offset since, where the topic ended before the
-// replay, that the flow has refused again are none that were replayed.
+// replay, that the flow has refused again are none that were replayed. Of a letter
+// that made several messages several may have come back: it counts once.
 func (d *Desk) CameBack(ctx context.Context, report *Report, since int64) error {
 	again := fmt.Sprintf("attempts > 1 AND bytes_at >= %d AND reason IN (%s)", since, strings.Join([]string{
 		clickhouse.Quote(events.ReasonDecode), clickhouse.Quote(events.ReasonOpen), clickhouse.Quote(events.ReasonStore),
 	}, ", "))
 	var rows []struct {
-		N int64 `ch:"n"`
+		Origin string `ch:"origin"`
 	}
-	err := d.ClickHouse.Select(ctx, "count the letters that came back", &rows, "SELECT toInt64(count()) AS n FROM "+d.ClickHouse.Database()+".dead_letter_states FINAL WHERE state = "+clickhouse.Quote(StateOpen)+" AND "+again)
-	if err != nil || len(rows) == 0 || rows[0].N == 0 {
+	err := d.ClickHouse.Select(ctx, "count the letters that came back", &rows, "SELECT origin FROM "+d.ClickHouse.Database()+".dead_letter_states FINAL WHERE state = "+clickhouse.Quote(StateOpen)+" AND "+again)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	origins := make([]string, len(rows))
+	for i, row := range rows {
+		origins[i] = row.Origin
+	}
+	causes, err := d.causes(ctx, origins)
+	if err != nil {
 		return err
 	}
 	letters, err := d.find(ctx, Filter{State: StateOpen}, "AND "+again+" ORDER BY bytes_at LIMIT "+strconv.Itoa(mostFailures))
 	if err != nil {
 		return err
 	}
-	back := min(int(rows[0].N), report.Replayed)
+	back := min(causes, report.Replayed)
 	report.Replayed, report.Kept = report.Replayed-back, report.Kept+back
 	for _, l := range letters {
 		if len(report.Failures) < mostFailures {
@@ -74,6 +85,51 @@ func (d *Desk) CameBack(ctx context.Context, report *Report, since int64) error 
 		}
 	}
 	return nil
+}
+
+// causes counts the letters that were replayed as the messages at these origins,
+// written TOPIC/PARTITION@OFFSET. One that says of no letter is one by itself.
+func (d *Desk) causes(ctx context.Context, origins []string) (int, error) {
+	type place struct {
+		topic     string
+		partition int
+	}
+	letters := make(map[string]bool)
+	at := make(map[place]map[int64]string)
+	for _, origin := range origins {
+		path, last, _ := strings.Cut(origin, "@")
+		cut := strings.LastIndexByte(path, '/')
+		offset, errOffset := strconv.ParseInt(last, 10, 64)
+		partition, errPartition := strconv.Atoi(path[cut+1:])
+		if cut < 0 || errOffset != nil || errPartition != nil {
+			letters[origin] = true
+			continue
+		}
+		of := place{path[:cut], partition}
+		if at[of] == nil {
+			at[of] = make(map[int64]string)
+		}
+		at[of][offset] = origin
+	}
+	for of, messages := range at {
+		offsets := slices.Sorted(maps.Keys(messages))
+		err := d.Kafka.ReadRange(ctx, of.topic, of.partition, offsets[0], offsets[len(offsets)-1]+1, true, func(m kafka.Fetched) error {
+			for _, h := range m.Headers {
+				if h.Key == events.LetterHeader && messages[m.Offset] != "" {
+					letters["letter "+string(h.Value)] = true
+					delete(messages, m.Offset)
+				}
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, kafka.ErrTrimmed) {
+			return 0, fmt.Errorf("deadletter: look whose messages came back: %w", err)
+		}
+		for _, origin := range messages {
+			letters[origin] = true
+		}
+	}
+	return len(letters), nil
 }
 
 // replaying is one replay.

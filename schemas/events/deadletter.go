@@ -75,6 +75,10 @@ const maxLetterKey = 64 << 10
 // replay: how often it was tried with that, should it be refused once more.
 const AttemptsHeader = "ce_attempts"
 
+// LetterHeader is the header of such a message that names the letter: one letter may
+// make several messages.
+const LetterHeader = "ce_letter"
+
 // LetterKey is the key of a letter's messages, as it is of what the letter is
 // about. One that leaves no room in a message for anything else is left out.
 func LetterKey(key []byte) []byte {
