@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -91,21 +89,7 @@ func TestUpKnowsWhatDiffered(t *testing.T) {
 	down(t, dir, p)
 	p, e = up(t, dir)
 	eventually(t, time.Minute, "the metric shows the difference", func() (bool, string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.API.URL+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Authorization", "Bearer "+key)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		said := regexp.MustCompile(`(?m)^oneid_reconcile_difference.*$`).FindAllString(string(body), -1)
+		said := regexp.MustCompile(`(?m)^oneid_reconcile_difference.*$`).FindAllString(metricsText(t, e.API.URL, key), -1)
 		return slices.ContainsFunc(said, func(line string) bool {
 			return strings.Contains(line, `platform="tmall"`) && strings.Contains(line, `stream="orders"`) && strings.HasSuffix(line, " 1")
 		}), strings.Join(said, "\n")

@@ -247,7 +247,7 @@ func (m *Metrics) Reconciled() func(platform, shop, stream string, entities uint
 // Pulls are the metrics of all streams that are pulled.
 type Pulls struct {
 	pages, records, events, letters, errors, drift *prometheus.CounterVec
-	success, differ                                *prometheus.GaugeVec
+	begun, success, differ                         *prometheus.GaugeVec
 }
 
 // Pulls registers the metrics of streams.
@@ -261,6 +261,7 @@ func (m *Metrics) Pulls() *Pulls {
 		errors:  m.counter("oneid_pull_errors_total", "Rounds that ended with an error; each is tried again.", of...),
 		drift:   m.counter("oneid_pull_drift_total", "Fields that are not as the connector knows them, in the payloads that were looked at, and statuses that it does not know.", of...),
 		differ:  m.gauge("oneid_pull_drift_fields", "Fields of the stream's payloads that differ now and that nobody accepted (oneid drift).", of...),
+		begun:   m.gauge("oneid_pull_begun_timestamp_seconds", "When this process began to pull the stream again and again, as Unix time; not there of what is read once or at times of the day.", of...),
 		success: m.gauge("oneid_pull_last_success_timestamp_seconds", "When a round last ended without an error, as Unix time; 0 where all have ended with one, and not there before one has ended.", of...),
 	}
 }
@@ -270,6 +271,8 @@ type Pull struct {
 	Pages, Records, Events, DeadLetters, Errors, Drift func(n int)
 	// Differ notes how many fields differ now.
 	Differ func(fields int)
+	// Begun notes that the stream is pulled again and again from now on.
+	Begun func()
 	// Succeeded notes that a round ended well, now.
 	Succeeded func()
 }
@@ -290,6 +293,7 @@ func (p *Pulls) Of(platform, shop, stream string) Pull {
 		},
 		Drift:     adds(p.drift, platform, shop, stream),
 		Differ:    func(fields int) { differ.Set(float64(fields)) },
+		Begun:     func() { p.begun.WithLabelValues(platform, shop, stream).SetToCurrentTime() },
 		Succeeded: func() { success().SetToCurrentTime() },
 	}
 }

@@ -25,7 +25,9 @@ func all() *Metrics {
 	m.Letters([]string{"open"})
 	m.Pushes([]string{"noted"})("tmall", "s", "noted")
 	m.Reconciled()("tmall", "s", "orders", 2)
-	m.Pulls().Of("tmall", "s", "orders").Errors(1)
+	pulled := m.Pulls().Of("tmall", "s", "orders")
+	pulled.Begun()
+	pulled.Errors(1)
 	m.Engine(func() bool { return true })
 	shop, _ := m.Memberships([]string{"bind"}, []string{"done"})
 	shop("tmall", "s")
@@ -136,6 +138,14 @@ func TestMetricsCount(t *testing.T) {
 		if f.GetName() == "oneid_pull_last_success_timestamp_seconds" {
 			t.Error("a stream of which no round has ended says when one did")
 		}
+		if f.GetName() == "oneid_pull_begun_timestamp_seconds" {
+			t.Error("a stream that is not pulled again and again says since when it is")
+		}
+	}
+	start := time.Now()
+	pull.Begun()
+	if got := value(t, m, "oneid_pull_begun_timestamp_seconds", "orders"); got < float64(start.Unix()) {
+		t.Errorf("the stream is pulled since %v, before the test", got)
 	}
 	pull.Errors(0)
 	if got := value(t, m, "oneid_pull_last_success_timestamp_seconds", "orders"); got != 0 {
