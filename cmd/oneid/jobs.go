@@ -150,7 +150,7 @@ func (elsewhereError) Code() string { return "running" }
 
 // Hint says what to do.
 func (elsewhereError) Hint() string {
-	return "wait until it has ended (`oneid status`), or give --wait 10m; what runs again and again needs no help"
+	return "wait until it has ended; what runs again and again needs no help"
 }
 
 // byHand works under a job's lock before any scheduler that rests. While
@@ -274,6 +274,7 @@ func (n *node) runJob(ctx context.Context, j job, shops []shop, first func(*pull
 	}
 	if every := j.pipeline.schedule.Interval(); every > 0 && j.pipeline.Task == taskPull {
 		p := n.puller(j.shop.connector, j.shop.platform, j.shop.name, j.stream)
+		n.pulls.Of(j.shop.platform, j.shop.name, j.stream).Begun()
 		if first != nil {
 			first(p)
 		}

@@ -76,9 +76,6 @@ func (c replayCmd) Run(ctx context.Context, f folder) (err error) {
 		err = work(ctx)
 	} else { // one at a time, as in a pipeline: their numbers say which wins
 		err = n.byHand(ctx, taskReplay, killedReplay, work)
-		if elsewhere := (elsewhereError{}); errors.As(err, &elsewhere) {
-			err = hinted{err, "wait until it has ended"}
-		}
 	}
 	if err != nil {
 		return err

@@ -127,10 +127,14 @@ func TestOneReplayAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = n.byHand(t.Context(), taskReplay, time.Minute, func(context.Context) error {
-		wantRefused(t, oneid(t, "replay", "--dir", dir, "--from", "2026-01-01"), 1, "replay runs in another process just now", "hint: wait until it has ended\n")
+		wantRefused(t, oneid(t, "replay", "--dir", dir, "--from", "2026-01-01"), 1, "replay runs in another process just now", "hint: wait until it has ended; what runs again and again needs no help\n") // status knows of no replay
 		must(t, "replay", "--dir", dir, "--from", "2026-01-01", "--dry-run")
 		return nil
 	})
+	err = errors.Join(err, n.byHand(t.Context(), taskReconcile, time.Minute, func(context.Context) error {
+		wantRefused(t, oneid(t, "run", "reconcile", "--dir", dir), 1, "reconcile runs in another process just now", "hint: wait until it has ended (`oneid status` says so), or give --wait 10m;")
+		return nil
+	}))
 	if err := errors.Join(err, n.close()); err != nil {
 		t.Fatal(err)
 	}

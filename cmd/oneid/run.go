@@ -104,6 +104,9 @@ func (c runCmd) run(ctx context.Context, n *node, jobs []job, shops []shop, show
 				}
 				return n.doJob(ctx, j, schedule.Firing{Why: schedule.ByHand}, shops, show)
 			})
+			if elsewhere := (elsewhereError{}); errors.As(faults[i], &elsewhere) {
+				faults[i] = hinted{faults[i], "wait until it has ended (`oneid status` says so), or give --wait 10m; what runs again and again needs no help"}
+			}
 			return nil
 		})
 	}
