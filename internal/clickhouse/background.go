@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
+// stopTakes bounds how long a BACKUP or RESTORE that is told to stop is waited for.
+const stopTakes = 10 * time.Second
+
 // Background runs a BACKUP or RESTORE and returns once it is done: it may take
 // hours, longer than a connection lives. name is the backup's, as in the
-// statement. When ctx ends, it is told to stop.
+// statement. When ctx ends, it is told to stop, and has stopped on return unless
+// that takes longer than ten seconds.
 func (c *Conn) Background(ctx context.Context, doing, statement, name string) error {
 	var id, status string
 	if err := c.bare.QueryRow(ctx, statement+" ASYNC").Scan(&id, &status); err != nil {
@@ -28,11 +32,43 @@ func (c *Conn) Background(ctx context.Context, doing, statement, name string) er
 		}
 		select {
 		case <-ctx.Done():
-			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTakes)
 			defer cancel()
-			_ = c.bare.Exec(stopping, "KILL QUERY WHERE query_id IN (SELECT query_id FROM system.backups WHERE id = "+Quote(id)+") ASYNC") // it ends by itself else
+			_ = c.stop(stopping, "id = "+Quote(id)) // it ends by itself else
 			return failed(doing, ctx.Err())
 		case <-time.After(wait):
+		}
+	}
+}
+
+// StopBackups ends each BACKUP whose name, as in its statement, begins so: of a
+// process that was killed it goes on.
+func (c *Conn) StopBackups(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTakes)
+	defer cancel()
+	return failed("stop backups that nobody waits for", c.stop(ctx, "startsWith(name, "+Quote(name)+")"))
+}
+
+// stop ends the backups and restores of a condition and waits until they have ended.
+func (c *Conn) stop(ctx context.Context, which string) error {
+	which += " AND status IN ('CREATING_BACKUP', 'RESTORING')"
+	for {
+		var rows []struct {
+			QueryID string `ch:"query_id"`
+		}
+		if err := c.bare.Select(ctx, &rows, "SELECT query_id FROM system.backups WHERE "+which); err != nil || len(rows) == 0 {
+			return err
+		}
+		// One that has hardly begun is in no list of queries yet: so again and again.
+		for _, row := range rows {
+			if err := c.bare.Exec(ctx, "KILL QUERY WHERE query_id = "+Quote(row.QueryID)+" ASYNC"); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -92,6 +92,7 @@ func (s *Server) runApp(ctx context.Context, q *request, a *answer) error {
 			return fail(497, "ACCESS_DENIED", "KILL QUERY is taken in one form, KILL QUERY WHERE query_id = '…', because every statement of the engine has the same user")
 		}
 		s.killByID(s.config.User, id)
+		s.killInEngine(id)
 		return nil
 	}
 	turn := s.queries

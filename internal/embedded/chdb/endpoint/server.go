@@ -218,6 +218,18 @@ func (s *Server) killByID(user, id string) {
 	}
 }
 
+// killInEngine ends what runs under an id of the engine's own, as a BACKUP whose
+// statement has long been answered does. Nobody can guess one: they are in system
+// tables, which the application alone may read.
+func (s *Server) killInEngine(id string) {
+	conn, err := s.connect()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _, _ = conn.Query("KILL QUERY WHERE query_id = "+quoteText(id)+" ASYNC", "Null", nil) // whoever asked looks whether it has gone
+}
+
 // apply sets what the request asks for on a connection of the application.
 func apply(conn *libchdb.Conn, q *request, mark string) error {
 	var set strings.Builder

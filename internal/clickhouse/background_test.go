@@ -1,0 +1,39 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+// A backup that is told to stop has stopped when that is said: nothing writes into its
+// folder any more, which may be removed.
+func TestBackupIsStopped(t *testing.T) {
+	t.Parallel()
+	c, d := migrated(t)
+	answer(t, d, "CREATE TABLE large (n UInt64, text String) ENGINE = MergeTree ORDER BY n PARTITION BY n % 50 SETTINGS min_bytes_for_wide_part = 0")
+	answer(t, d, "INSERT INTO large SELECT number, randomString(100) FROM numbers(500000)")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	name := "File('stopped-" + d.Name + "')"
+	go func() { ended <- c.Background(ctx, "back up", "BACKUP TABLE large TO "+name, name) }()
+	state := "SELECT toString(status) FROM system.backups WHERE name LIKE '%stopped-" + d.Name + "%'"
+	for answer(t, d, state) == "" {
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped, it ends with %v", err)
+	}
+	if got := answer(t, d, state); got == "CREATING_BACKUP" {
+		t.Error("it is said to have ended, and goes on")
+	}
+	// One that nobody waits for.
+	answer(t, d, "BACKUP TABLE large TO File('left-"+d.Name+"') ASYNC")
+	if err := c.StopBackups(t.Context(), "File('left-"+d.Name); err != nil {
+		t.Fatal(err)
+	}
+	if got := answer(t, d, "SELECT toString(status) FROM system.backups WHERE name LIKE '%left-"+d.Name+"%'"); got == "CREATING_BACKUP" {
+		t.Error("one that was left goes on")
+	}
+}
