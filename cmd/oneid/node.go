@@ -236,7 +236,7 @@ func (n *node) openResolver(lookups bool) error {
 			Tables:   blocks,
 		},
 		BatchEvents: n.settings.Resolve.BatchEvents, BatchWait: time.Duration(n.settings.Resolve.BatchWait), Counters: resolve.Counters(n.metrics.Flow(resolve.Stages)),
-		Memory: int64(n.settings.Resolve.MemoryMiB) << 20 / 2,
+		Memory: int64(n.settings.Resolve.MemoryMiB) << 20 * 3 / 8,
 	}
 	n.measure()
 	return nil

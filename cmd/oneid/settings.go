@@ -129,7 +129,7 @@ type PullSettings struct {
 type ResolveSettings struct {
 	BatchEvents int             `yaml:"batch_events" doc:"The most events in a batch."`
 	BatchWait   config.Duration `yaml:"batch_wait" doc:"How long a batch waits for more events."`
-	MemoryMiB   int             `yaml:"memory_mib" doc:"Memory that resolving may use, in MiB: half of it for messages between Kafka and ClickHouse, the rest for the state."`
+	MemoryMiB   int             `yaml:"memory_mib" doc:"Memory that resolving may use, in MiB: three eighths of it for messages between Kafka and ClickHouse, the rest for the state."`
 	SquashEvery config.Duration `yaml:"squash_every" doc:"How often up folds the overrides of moved accounts into the facts."`
 }
 

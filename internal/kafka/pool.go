@@ -6,10 +6,20 @@ import (
 )
 
 // Pool is memory in which what was fetched lies, and which is used again once
-// that is done with: a collector that has less to collect runs less often, and one
-// that runs takes from the pool what nobody uses. The zero value is empty. It is for
-// any number of goroutines.
-type Pool struct{ arenas, lists sync.Pool }
+// that is done with: a collector that has less to collect runs less often. The zero
+// value is empty. It is for any number of goroutines.
+type Pool struct {
+	mu     sync.Mutex
+	arenas []*arena
+	lists  []*[]Fetched
+}
+
+// Trim leaves to the collector what nobody uses.
+func (p *Pool) Trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.arenas, p.lists = nil, nil
+}
 
 // Kept is the memory of what one Fetch returned.
 type Kept struct {
@@ -30,7 +40,9 @@ func (k Kept) Free() {
 	}
 	clear(*k.list)
 	*k.list = (*k.list)[:0]
-	k.pool.lists.Put(k.list)
+	k.pool.mu.Lock()
+	defer k.pool.mu.Unlock()
+	k.pool.lists = append(k.pool.lists, k.list)
 }
 
 // arena is memory for many values, one after the other.
@@ -44,7 +56,9 @@ type arena struct {
 func (p *Pool) take() *arena {
 	var a *arena
 	if p != nil {
-		a, _ = p.arenas.Get().(*arena)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		a, p.arenas = last(p.arenas)
 	}
 	if a == nil {
 		a = &arena{bytes: make([]byte, 0, arenaBytes)}
@@ -60,16 +74,30 @@ func (p *Pool) drop(a *arena) {
 	}
 	clear(a.bytes)
 	a.bytes = a.bytes[:0]
-	p.arenas.Put(a)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.arenas = append(p.arenas, a)
 }
 
 // list gives an empty list, with room for so many messages if it is a new one.
 func (p *Pool) list(room int) *[]Fetched {
+	var list *[]Fetched
 	if p != nil {
-		if list, _ := p.lists.Get().(*[]Fetched); list != nil {
-			return list
-		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		list, p.lists = last(p.lists)
 	}
-	list := make([]Fetched, 0, room)
-	return &list
+	if list == nil {
+		made := make([]Fetched, 0, room)
+		list = &made
+	}
+	return list
+}
+
+// last takes the last out of a list; nil out of an empty one.
+func last[T any](list []*T) (*T, []*T) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return list[len(list)-1], list[:len(list)-1]
 }

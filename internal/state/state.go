@@ -67,7 +67,7 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 		// Rows go out of a memtable into the lowest level once, and are read at
 		// the start alone: few large ones spare the merging of many small ones,
 		// which cost more than all else that the resolver does.
-		MemTableSize:                32 << 20,
+		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 2,
 		L0CompactionThreshold:       32,
 		L0StopWritesThreshold:       96,

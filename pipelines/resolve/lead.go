@@ -182,7 +182,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 				well()
 				r.order.Unlock()
 				r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory/3)
-				room.give(d)
+				room.give(d, r.behind.Load())
 				close(done)
 				return nil
 			})

@@ -68,7 +68,8 @@ type memory struct {
 	held  atomic.Int64
 
 	messages kafka.Pool
-	slabs    sync.Pool // of *events.Slab
+	mu       sync.Mutex // guards slabs
+	slabs    []*events.Slab
 	// decoded are the batches that are, which take three times what they are read from.
 	decoded *semaphore.Weighted
 }
@@ -93,25 +94,39 @@ func (m *memory) take(ctx context.Context, c *chunk) error {
 
 // slab gives an empty one.
 func (m *memory) slab() *events.Slab {
-	if s, ok := m.slabs.Get().(*events.Slab); ok {
-		return s
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.slabs)
+	if n == 0 {
+		return newSlab()
 	}
-	return newSlab()
+	s := m.slabs[n-1]
+	m.slabs = m.slabs[:n-1]
+	return s
 }
 
 func newSlab() *events.Slab { return new(events.Slab) }
 
-// give returns what a batch held. Nothing of it may be used from then on.
-func (m *memory) give(d decoded) {
+// give returns what a batch held. Nothing of it may be used from then on. While
+// more waits it is kept for that.
+func (m *memory) give(d decoded, more bool) {
 	for _, s := range d.slabs {
 		s.Reset()
-		m.slabs.Put(s)
 	}
+	m.mu.Lock()
+	m.slabs = append(m.slabs, d.slabs...)
+	if !more {
+		m.slabs = nil
+	}
+	m.mu.Unlock()
 	m.decoded.Release(1)
 	for _, c := range d.chunks {
 		c.kept.Free()
 		m.held.Add(-c.weight)
 		m.free.Release(c.weight)
+	}
+	if !more {
+		m.messages.Trim()
 	}
 }
 
