@@ -66,6 +66,8 @@ const (
 	pollEvery = 200 * time.Millisecond
 	// slowAfter is how long a step may take before it counts as waiting.
 	slowAfter = 5 * time.Second
+	// askEvery is how often Kafka is asked for a sign of life.
+	askEvery = 2 * time.Second
 )
 
 // mostWait is the longest wait between attempts at a store that is away. It
@@ -157,6 +159,9 @@ type Resolver struct {
 	durable       uint64
 	bookmarkEvery int64 // default bookmarkEvery
 
+	// patience is how long Kafka may take to answer; default slowAfter.
+	patience time.Duration
+
 	// uncommitted are positions that could not be committed while the group
 	// was between two generations.
 	committing  sync.Mutex
@@ -239,6 +244,9 @@ func (r *Resolver) Run(ctx context.Context) error {
 	if r.bookmarkEvery <= 0 {
 		r.bookmarkEvery = bookmarkEvery
 	}
+	if r.patience <= 0 {
+		r.patience = slowAfter
+	}
 	r.journal, r.ahead = openJournal(r.Kafka, r.Topics.Journal), nil
 	if r.RestoredTo != nil {
 		r.journal.believed = *r.RestoredTo
@@ -253,7 +261,10 @@ func (r *Resolver) Run(ctx context.Context) error {
 	r.member = newMembership(group)
 	var members sync.WaitGroup
 	members.Go(r.member.run)
+	listening, stopListening := context.WithCancel(ctx)
+	members.Go(func() { r.listen(listening) })
 	defer func() {
+		stopListening()
 		r.leave(ctx)
 		if err := group.Close(); err != nil {
 			r.Log.Warn("resolver could not leave its group; another takes over once its session ends", "error", err)
@@ -308,6 +319,30 @@ func (r *Resolver) waits(err error) {
 	if r.health.Set(pipelines.Waiting, err) {
 		r.Log.Warn("resolver waits for a store that is away", "error", err)
 		count(r.Counters.Waits, 1)
+	}
+}
+
+// errSilent is about a Kafka that takes connections and says nothing.
+var errSilent = errors.New("resolve: Kafka does not answer")
+
+// listen says so soon when Kafka falls silent, as one that is frozen does: one that
+// has nothing to do learns of it by the end of a fetch alone, after a quarter of a
+// minute and more.
+func (r *Resolver) listen(ctx context.Context) {
+	for pipelines.Sleep(ctx, min(askEvery, r.patience)) == nil {
+		asking, cancel := context.WithTimeout(ctx, r.patience)
+		_, _, err := r.Kafka.Ends(asking, r.Topics.Journal)
+		late := err != nil && errors.Is(asking.Err(), context.DeadlineExceeded)
+		cancel()
+		state, why, _ := r.health.Get()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case late && (state == pipelines.Working || state == pipelines.Standby):
+			r.waits(fmt.Errorf("%w for %s: %w", errSilent, r.patience, err))
+		case err == nil && errors.Is(why, errSilent): // nothing else was said since
+			r.goes(r.place())
+		}
 	}
 }
 
