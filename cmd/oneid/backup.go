@@ -140,6 +140,23 @@ func (f folder) lockBackups() (release func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
+// cleanBackups removes what a backup that was killed has left in the folder: a copy of
+// ClickHouse. The folder's owner has just started, and no backup is running.
+func (f folder) cleanBackups() error {
+	if _, err := os.Stat(f.path("clickhouse")); errors.Is(err, fs.ErrNotExist) {
+		return nil // it is a server of one's own
+	}
+	release, err := f.lockBackups()
+	if err != nil {
+		return nil // another process copies
+	}
+	defer release()
+	if err := backup.Clean(string(f)); err != nil {
+		return fmt.Errorf("remove what a backup that was cut off left: %w", err)
+	}
+	return nil
+}
+
 func mega(bytes int64) float64 { return float64(bytes) / 1e6 }
 
 // restoreCmd makes an instance from a backup.
@@ -304,7 +321,11 @@ func (f folder) takeKeys(from string, ringAlone bool) error {
 		if entry.IsDir() {
 			return os.MkdirAll(f.path(path), 0o700)
 		}
-		if stat, err := fs.Stat(beside, path); err != nil || !stat.Mode().IsRegular() {
+		switch stat, err := fs.Stat(beside, path); {
+		case errors.Is(err, fs.ErrNotExist): // a link that leads nowhere
+			fmt.Fprintf(os.Stderr, "%s is a link to what is not there: it is left out\n", filepath.Join(from, "..", path))
+			return nil
+		case err != nil || !stat.Mode().IsRegular():
 			return err
 		}
 		return f.take(path, filepath.Join(from, "..", path))

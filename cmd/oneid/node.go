@@ -112,6 +112,9 @@ func openMover(ctx context.Context, f folder, n need, show *progress) (_ *node, 
 		}
 	}()
 	if i.owner {
+		if err := f.cleanBackups(); err != nil {
+			return nil, err
+		}
 		if _, err := i.clickhouse.Migrate(ctx); err != nil {
 			return nil, err
 		}

@@ -41,6 +41,7 @@ import (
 // The points between two steps.
 var (
 	afterClickHouse = fault.New("backup/clickhouse")
+	afterJournal    = fault.New("backup/journal")
 	afterKafka      = fault.New("backup/kafka")
 	afterFiles      = fault.New("backup/files")
 )
@@ -163,6 +164,9 @@ func (r *run) keep(ctx context.Context, what, path string) error {
 	return nil
 }
 
+// namePrefix begins the names of ClickHouse's own backups.
+const namePrefix = "oneid-"
+
 // fullEvery is after how many backups that stand on each other the next one
 // stands on its own, so that a restore reads a bounded number of them.
 const fullEvery = 30
@@ -174,6 +178,10 @@ const baseFile = ".backup"
 // with those that it stands on.
 func (r *run) clickhouse(ctx context.Context, last *Manifest) (err error) {
 	staging := filepath.Join(r.Folder, filepath.FromSlash(engineFolder))
+	// One whose process was killed may go on, and would write into it.
+	if err := r.ClickHouse.StopBackups(ctx, "File('"+namePrefix); err != nil {
+		return err
+	}
 	// The folder is the backups' own: what lies there was cut off.
 	if err := os.RemoveAll(staging); err != nil {
 		return fmt.Errorf("backup: make room for ClickHouse's backup: %w", err)
@@ -183,7 +191,7 @@ func (r *run) clickhouse(ctx context.Context, last *Manifest) (err error) {
 	}
 	// Also where it fails: it is as large as what is new, on the tables' disk.
 	defer func() { err = errors.Join(err, os.RemoveAll(staging)) }()
-	name := "oneid-" + strings.ToLower(rand.Text())[:16]
+	name := namePrefix + strings.ToLower(rand.Text())[:16]
 	statement := "BACKUP DATABASE " + r.ClickHouse.Database() + " TO File(" + clickhouse.Quote(name) + ")"
 	if last != nil && len(last.Chain) < fullEvery {
 		r.manifest.Chain = slices.Clone(last.Chain)
@@ -242,17 +250,25 @@ func (r *run) kafka(ctx context.Context) error {
 	if entries, err = os.ReadDir(filepath.Join(r.Folder, filepath.FromSlash(partitions))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("backup: read the broker's folder: %w", err)
 	}
-	first := []string{r.Topics.Cursors, r.Topics.Journal}
-	rank := func(name string) int {
-		for i, topic := range first {
-			if strings.HasPrefix(name, topic+"-") {
-				return i
+	copied := make(map[string]bool)
+	for _, topic := range []string{r.Topics.Cursors, r.Topics.Journal} {
+		for _, entry := range entries {
+			if !strings.HasPrefix(entry.Name(), topic+"-") {
+				continue
 			}
+			if err := r.partition(ctx, partitions+"/"+entry.Name()); err != nil {
+				return err
+			}
+			copied[entry.Name()] = true
 		}
-		return len(first)
 	}
-	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return rank(a.Name()) - rank(b.Name()) })
+	if err := afterJournal.Hit(); err != nil {
+		return err
+	}
 	for _, entry := range entries {
+		if copied[entry.Name()] {
+			continue
+		}
 		if err := r.partition(ctx, partitions+"/"+entry.Name()); err != nil {
 			return err
 		}
@@ -354,7 +370,8 @@ func Restore(ctx context.Context, ch *clickhouse.Conn, m Manifest) error {
 	return ch.Background(ctx, "restore ClickHouse", statement+" FROM "+name, name)
 }
 
-// Clean drops what Restore has read.
+// Clean drops what Restore has read, and what a backup that was killed has left of its
+// copy of ClickHouse.
 func Clean(folder string) error {
 	return os.RemoveAll(filepath.Join(folder, filepath.FromSlash(engineFolder)))
 }
