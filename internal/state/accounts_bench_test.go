@@ -97,7 +97,15 @@ func BenchmarkNewAccounts(b *testing.B) {
 		b.ReportMetric(used.Seconds()*1e6/float64(n), "cpu-s/M")
 		b.ReportMetric(float64(folder.DiskBytes())/float64(n), "disk-B/account")
 		b.ReportMetric(float64(folder.MemoryBytes())/(1<<20), "store-MiB")
+		const looks = 2000
 		began := cpu()
+		for i := range looks {
+			if _, ok, err := folder.Value(three(i * (n / looks)).Evidence[i%len(threeTypes)].Identifier); !ok || err != nil {
+				b.Fatal(ok, err)
+			}
+		}
+		b.ReportMetric(float64((cpu()-began).Microseconds())/looks, "cpu-µs/value")
+		began = cpu()
 		if _, err := engine.New(folder, identity.DefaultRules()); err != nil {
 			b.Fatal(err)
 		}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"oneid/identity/engine"
@@ -65,17 +64,16 @@ func open(folder string, fs vfs.FS) (*Store, error) {
 		Cache:              cache,
 		FormatMajorVersion: pebble.FormatNewest,
 		// Rows go out of a memtable into the lowest level once, and are read at
-		// the start alone: few large ones spare the merging of many small ones,
-		// which cost more than all else that the resolver does.
-		MemTableSize:                16 << 20,
+		// the start alone; of values few are read. So few large memtables, of
+		// which many lie beside each other, spare the merging of small ones.
+		// 64 is in halves: a look-up may read 32 files.
+		MemTableSize:                32 << 20,
 		MemTableStopWritesThreshold: 2,
-		L0CompactionThreshold:       32,
+		L0CompactionThreshold:       64,
+		L0CompactionFileThreshold:   2000,
 		L0StopWritesThreshold:       96,
 		LBaseMaxBytes:               256 << 20,
 		Logger:                      silent{},
-	}
-	for i := range options.Levels {
-		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // bits a key: look-ups read sealed values by their hashes
 	}
 	db, err := pebble.Open(folder, options)
 	if err != nil {
