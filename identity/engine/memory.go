@@ -105,6 +105,10 @@ type index struct{ parts []part }
 
 const indexBits = 12
 
+// unevenSlots is from how many slots on a part has up to a quarter more than those
+// before it: hashes fill all parts alike, and they would grow in the same batch.
+const unevenSlots = 32
+
 // part is open addressing.
 type part struct {
 	slots []slot
@@ -211,7 +215,11 @@ func (x *index) put(hash, n uint32) {
 	p := x.part(hash)
 	if (p.n+1)*8 > len(p.slots)*7 {
 		old := p.slots
-		p.slots = make([]slot, max(8, len(old)*5/4))
+		slots := max(8, len(old)*5/4)
+		if len(old) < unevenSlots && slots >= unevenSlots {
+			slots += slots * int(hash>>(32-indexBits)) >> (indexBits + 2)
+		}
+		p.slots = make([]slot, slots)
 		for _, s := range old {
 			if s.tag != 0 {
 				p.place(s)

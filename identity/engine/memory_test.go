@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -114,5 +115,40 @@ func TestWords(t *testing.T) {
 	}
 	if got, want := w.places.len(), 1+5000-5000/7-1; got != want {
 		t.Errorf("%d words are kept, want %d", got, want)
+	}
+}
+
+// Parts of an index grow each at its own time: at no size is much more room free than at
+// another, and no few numbers more make many parts grow. That shows where each holds
+// thousands, so some hold all.
+func TestIndexGrowsEvenly(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 1))
+	var x index
+	var hashes []uint32
+	slots := func() (n int) {
+		for _, p := range x.parts {
+			n += len(p.slots)
+		}
+		return n
+	}
+	const begin, end, step, others = 100_000, 400_000, 5_000, 1<<6 - 1
+	low, high, before := math.Inf(1), 0.0, 0
+	for n := range uint32(end) {
+		hashes = append(hashes, r.Uint32()&^(others<<(32-indexBits)))
+		x.put(hashes[n], n)
+		if n < begin || n%step != 0 {
+			continue
+		}
+		now := slots()
+		each := float64(now) / float64(n)
+		low, high = min(low, each), max(high, each)
+		if grown := now - before; before > 0 && grown > 4*step {
+			t.Errorf("%d slots more for %d numbers more, at %d", grown, step, n)
+		}
+		before = now
+	}
+	if high > low*1.04 {
+		t.Errorf("from %.2f to %.2f slots a number", low, high)
 	}
 }
