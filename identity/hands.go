@@ -11,6 +11,7 @@ type holders struct {
 	crowded bool // one shop knows more persons by it than it may: it joins nobody
 	all     []holder
 	part    []int // of each member, its holder; nil if there is one
+	one     [1]holder
 }
 
 // holder is a node of the union–find that stands for a group, or for the part of
@@ -39,6 +40,7 @@ func (p *partitioner) holders(g int) *holders {
 		return &holders{crowded: true}
 	}
 	h, parts := &holders{part: p.changesOfHands(group)}, 1
+	h.all = h.one[:0]
 	if h.part != nil {
 		parts = slices.Max(h.part) + 1
 	}

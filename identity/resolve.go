@@ -225,6 +225,7 @@ func (r *Rules) partitioner(c Component) *partitioner {
 			p.next[i], p.last[i] = -1, i
 		}
 	}
+	shops := make([]shopCount, n) // one piece for all
 	for i := range p.parent {
 		p.parent[i] = i
 		if i < n {
@@ -233,7 +234,8 @@ func (r *Rules) partitioner(c Component) *partitioner {
 				p.clusters[i].exclusive = c.Exclusive[i]
 			}
 			if a := c.Accounts[i]; a.Identified() {
-				p.clusters[i].shops = []shopCount{{a.Platform, a.Shop, 1}}
+				shops[i] = shopCount{a.Platform, a.Shop, 1}
+				p.clusters[i].shops = shops[i : i+1 : i+1]
 			}
 		} else {
 			p.clusters[i].first = -1
@@ -346,7 +348,12 @@ func (p *partitioner) decide() {
 // link takes the links of identifiers: by strength, priority and type, and in the order
 // of their keys.
 func (p *partitioner) link() {
-	var links []link
+	n := 0
+	for _, group := range p.component.Groups {
+		n += len(group.Members)
+	}
+	links := make([]link, 0, n)
+	p.links = slices.Grow(p.links, n)
 	for g, group := range p.component.Groups {
 		if group.Inert != "" {
 			p.reviewMembers(group.Identifier, group.Span, group.Members, group.Inert)
@@ -389,6 +396,9 @@ func (p *partitioner) crowded(id Identifier, members []Sighting) bool {
 	if bound == 0 {
 		return false
 	}
+	if len(members) <= few {
+		return p.fewCrowded(members, bound)
+	}
 	persons := make(map[int][]int) // by shop
 	for _, m := range members {
 		if m.Shop < 0 {
@@ -399,6 +409,30 @@ func (p *partitioner) crowded(id Identifier, members []Sighting) bool {
 			if len(persons[m.Shop]) > bound {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// few are compared one with each other, which takes no memory.
+const few = 16
+
+// fewCrowded is crowded for few members.
+func (p *partitioner) fewCrowded(members []Sighting, bound int) bool {
+	var roots, persons [few]int // persons are those whom the shop knows up to here; 0 for one that it knew before
+	for i, m := range members {
+		roots[i] = p.find(m.Account)
+		known, again := 0, m.Shop < 0
+		for j := range i {
+			if members[j].Shop == m.Shop {
+				known, again = max(known, persons[j]), again || roots[j] == roots[i]
+			}
+		}
+		if again {
+			continue
+		}
+		if persons[i] = known + 1; persons[i] > bound {
+			return true
 		}
 	}
 	return false

@@ -71,7 +71,7 @@ func (p *partitioner) met(l link, held *holders) Account {
 // joins nobody. By the rule, that of their type, a customer may get so many accounts.
 func (p *partitioner) refused(rule *TypeRule, largest int, ends [][2]int) []ReviewReason {
 	refused := make([]ReviewReason, len(ends))
-	if rule.PerShop == 0 && largest == math.MaxInt && !p.contradictions {
+	if largest == math.MaxInt && !p.contradictions && !p.mayCrowd(ends, rule.PerShop) {
 		return refused
 	}
 	t := p.ties(rule)
@@ -92,6 +92,40 @@ func (p *partitioner) refused(rule *TypeRule, largest int, ends [][2]int) []Revi
 		refused[i] = cmp.Or(refused[i], t.cuts[between[i]])
 	}
 	return refused
+}
+
+// mayCrowd says whether all that links would join, together, has more accounts of one shop
+// than so many; 0 is no bound. Of more than a few links it says so in any case.
+func (p *partitioner) mayCrowd(ends [][2]int, perShop int) bool {
+	if perShop == 0 || len(ends) > few {
+		return perShop > 0
+	}
+	var roots [2 * few]int
+	n := 0
+	for _, e := range ends {
+		for _, root := range e {
+			if !slices.Contains(roots[:n], root) {
+				roots[n] = root
+				n++
+			}
+		}
+	}
+	for i, a := range roots[:n] {
+		for _, s := range p.clusters[a].shops {
+			accounts := s.n
+			for _, b := range roots[i+1 : n] {
+				for _, t := range p.clusters[b].shops {
+					if t.platform == s.platform && t.shop == s.shop {
+						accounts += t.n
+					}
+				}
+			}
+			if accounts > perShop {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // mayContradict says whether anything in the component keeps accounts from being one

@@ -402,7 +402,7 @@ func (e *Engine) load() error {
 				}
 				sequence := binary.BigEndian.Uint64(key)
 				e.outbox[sequence] = slices.Clone(value)
-				_, err := e.decodeChanges(sequence, value)
+				_, err := e.decodeChanges(sequence, value, Changes{})
 				return err
 			})
 		},
@@ -430,7 +430,8 @@ func (e *Engine) load() error {
 // their meaning; customers and times are written out as they are now.
 func (e *Engine) encodeChanges(b *batch) []byte {
 	t := &e.tables
-	out := binary.AppendUvarint(nil, uint64(t.accounts.len()-b.accounts))
+	usual := 16 + 10*(t.accounts.len()-b.accounts) + 18*len(b.moves) + 15*len(b.order) // nearly always enough
+	out := binary.AppendUvarint(make([]byte, 0, usual), uint64(t.accounts.len()-b.accounts))
 	for n := b.accounts; n < t.accounts.len(); n++ {
 		out = binary.AppendUvarint(out, uint64(n))
 		out = binary.AppendUvarint(out, uint64(t.accounts.at(uint32(n)).leader))
@@ -459,19 +460,20 @@ func (e *Engine) encodeChanges(b *batch) []byte {
 	return out
 }
 
-func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error) {
+// decodeChanges reads what encodeChanges wrote, into the memory of room.
+func (e *Engine) decodeChanges(sequence uint64, encoded []byte, room Changes) (Changes, error) {
 	t := &e.tables
 	r := reader{rest: encoded}
-	c := Changes{Sequence: sequence}
+	c := Changes{Sequence: sequence, Born: room.Born[:0], Moved: room.Moved[:0], Evidence: room.Evidence[:0], Redirects: room.Redirects[:0]}
 	id := func(n uint32) identity.CustomerID { return t.birthID(n) }
 	fail := func() (Changes, error) {
 		return Changes{}, fmt.Errorf("outbox, sequence %d: %w", sequence, errDamaged)
 	}
 	accounts := t.accounts.len()
 	// A row takes a byte at least: what is damaged asks for no more room than that.
-	room := func(left uint64) int { return int(min(left, uint64(len(r.rest)))) }
+	most := func(left uint64) int { return int(min(left, uint64(len(r.rest)))) }
 	born := r.uint()
-	c.Born = slices.Grow(c.Born, room(born))
+	c.Born = slices.Grow(c.Born, most(born))
 	for left := born; left > 0 && !r.bad; left-- {
 		n, leader, why := r.below(accounts), r.below(accounts), r.below(len(t.names))
 		if r.bad {
@@ -488,7 +490,7 @@ func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error)
 		c.Redirects = append(c.Redirects, Redirect{From: id(n), To: id(to), Sequence: sequence})
 	}
 	evidence := r.uint()
-	c.Evidence = slices.Grow(c.Evidence, room(evidence))
+	c.Evidence = slices.Grow(c.Evidence, most(evidence))
 	for left := evidence; left > 0 && !r.bad; left-- {
 		n, first, last := r.below(t.numbers.n), r.int(), r.int()
 		if r.bad {

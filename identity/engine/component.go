@@ -28,7 +28,7 @@ func (e *Engine) groups(id uint32) []identity.Group {
 	if rule := e.rules.Types[key.Type]; rule.Accounts > 0 && int(joins) > rule.Accounts {
 		return []identity.Group{{Identifier: key, Inert: identity.ReviewAccounts}}
 	}
-	var list []identity.Sighting
+	list := make([]identity.Sighting, 0, joins)
 	at := map[uint32]int{}
 	var next uint32
 	for n := t.ofIdentifier(id); n != none; n = next {

@@ -16,9 +16,12 @@ func (e *Engine) isBridge(account, id uint32) bool {
 }
 
 // values are an account's identifiers of a type in roles that join by some rules, and
-// when each was seen first and last; and how many sightings were walked for that.
+// when each was seen first and last; and how many sightings were walked for that. They are
+// valid until the next call, under applying.
 func (e *Engine) values(rules *identity.Rules, account, typ uint32) (ids []uint32, times [][2]int64, walked int) {
 	t := &e.tables
+	ids, times = e.walked.ids[:0], e.walked.times[:0]
+	defer func() { e.walked.ids, e.walked.times = ids, times }()
 	for n := t.ofAccount(account); n != none; walked++ {
 		s, id := t.sighting(n), t.identifierOf(n)
 		if t.typ(id) == typ && rules.Strength(e.typeOf(id), t.role(n)) > 0 {
