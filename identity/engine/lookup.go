@@ -73,7 +73,7 @@ func (t *tables) lookUp(updates []Update) {
 
 // lookUpAccounts looks for the accounts of as many updates as together at most.
 func (t *tables) lookUpAccounts(updates []Update) {
-	var hashes, numbers, places [together]uint32
+	var hashes, numbers [together]uint32
 	var ids [together][]byte
 	for i := range updates {
 		u := &updates[i]
@@ -81,22 +81,13 @@ func (t *tables) lookUpAccounts(updates []Update) {
 		hashes[i] = idHash(u.found.ownID)
 	}
 	t.byID.guess(hashes[:len(updates)], numbers[:])
-	for i := range updates {
-		if n := numbers[i]; n != none {
-			places[i] = t.accounts.at(n).id
-		}
-	}
-	for i := range updates {
-		if numbers[i] != none {
-			ids[i] = t.ids.at(places[i])
-		}
-	}
+	t.idsOf(numbers[:len(updates)], &ids)
 	for i := range updates {
 		u, n := &updates[i], numbers[i]
 		if n == none {
 			continue
 		}
-		if s := t.shops[t.shop(n)]; string(ids[i]) == u.Account.ID && s.platform == u.Account.Platform && s.shop == u.Account.Shop {
+		if t.keyWith(n, ids[i]) == u.Account {
 			u.found.account = n
 		} else if n, ok := t.findAccountBy(u.Account, u.found.ownID); ok {
 			u.found.account = n
@@ -104,19 +95,49 @@ func (t *tables) lookUpAccounts(updates []Update) {
 	}
 }
 
+// idsOf are the ids of accounts, of as many as together at most.
+func (t *tables) idsOf(numbers []uint32, ids *[together][]byte) {
+	var places [together]uint32
+	for i, n := range numbers {
+		if n != none {
+			places[i] = t.accounts.at(n).id
+		}
+	}
+	for i, n := range numbers {
+		if n != none {
+			ids[i] = t.ids.at(places[i])
+		}
+	}
+}
+
+// leadersOf are the leaders of accounts, and their ids if these are others.
+func (t *tables) leadersOf(accounts []uint32, leaders *[together]uint32, ids *[together][]byte) {
+	for i, n := range accounts {
+		leaders[i] = t.accounts.at(n).leader
+	}
+	others := *leaders
+	for i, n := range accounts {
+		if others[i] == n {
+			others[i] = none
+		}
+	}
+	t.idsOf(others[:len(accounts)], ids)
+}
+
 // lookUpIdentifiers looks for as many identifiers as together at most.
 func (t *tables) lookUpIdentifiers(of []sought, hashes []uint32, source *named) {
-	var numbers, accounts [together]uint32
+	var numbers [together]uint32
+	var alike [together]bool
 	t.byIdentifier.guess(hashes, numbers[:])
-	for i := range of {
+	for i, s := range of {
 		if n := numbers[i]; n != none {
-			accounts[i] = t.identifiers.at(n).account // with its row
+			alike[i] = t.identifiers.at(n).hash == s.update.Evidence[s.evidence].Identifier.Hash
 		}
 	}
 	for i, s := range of {
 		n, u := numbers[i], s.update
 		ev := &u.Evidence[s.evidence]
-		if n != none && !t.is(n, s.typ, &ev.Identifier.Hash) {
+		if n != none && (!alike[i] || t.typ(n) != s.typ) {
 			n = none
 			if other, ok := t.findIdentifier(ev.Identifier); ok {
 				n = other
@@ -165,11 +186,6 @@ func (t *tables) awaitBirths(fresh []newborn) {
 		}
 		t.byID.guess(hashes[:len(some)], numbers[:])
 	}
-}
-
-// is says whether an identifier is that of a type and hash.
-func (t *tables) is(n, typ uint32, h *identity.Hash) bool {
-	return t.identifiers.at(n).hash == *h && t.typ(n) == typ
 }
 
 // saysNothingNew says whether an account is known to have been seen with an identifier as a

@@ -43,13 +43,19 @@ func (e *Engine) CustomersOf(sequence uint64, list []identity.CustomerID) (_ []i
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
+	from := len(list)
 	list = slices.Grow(list, len(e.updated))
-	for i, n := range e.updated {
-		id := e.ownIDs[i]
-		if leader := e.tables.accounts.at(n).leader; leader != n {
-			id = e.tables.birthID(leader)
+	for accounts := range slices.Chunk(e.updated, together) {
+		var leaders [together]uint32
+		var ids [together][]byte
+		e.tables.leadersOf(accounts, &leaders, &ids) // awaited at once
+		for i, n := range accounts {
+			id := e.ownIDs[len(list)-from]
+			if leaders[i] != n {
+				id = e.tables.keyWith(leaders[i], ids[i]).BirthID()
+			}
+			list = append(list, id)
 		}
-		list = append(list, id)
 	}
 	return list, true
 }

@@ -172,8 +172,11 @@ func (t *tables) accountID(n uint32) []byte { return t.ids.at(t.accounts.at(n).i
 
 // accountKey is an account's key. Its id is part of the table's memory, which is never
 // written again.
-func (t *tables) accountKey(n uint32) identity.Account {
-	s, id := t.shops[t.shop(n)], t.accountID(n)
+func (t *tables) accountKey(n uint32) identity.Account { return t.keyWith(n, t.accountID(n)) }
+
+// keyWith is the key of an account whose id is known.
+func (t *tables) keyWith(n uint32, id []byte) identity.Account {
+	s := t.shops[t.shop(n)]
 	return identity.Account{Platform: s.platform, Shop: s.shop, ID: unsafe.String(unsafe.SliceData(id), len(id))}
 }
 
