@@ -6,6 +6,10 @@ import (
 	"oneid/identity"
 )
 
+// Known says whether LookUp has found that all an update says is known: Apply needs its
+// account alone then.
+func (u *Update) Known() bool { return u.found.idle }
+
 // together is how many look-ups wait for memory at once: the tables are far larger than
 // the processor's cache, and it can wait for several lines at a time, but not for so many that
 // the first are gone again before they are used.

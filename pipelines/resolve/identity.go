@@ -65,12 +65,18 @@ type place struct {
 
 // extracted is what was read in a part of a batch's events.
 type extracted struct {
-	found    extract.Result // of one event, used again and again
-	updates  []engine.Update
+	found extract.Result // of one event
+	// Of some events, used again and again: evidence, the numbers of its identifiers, and
+	// their values.
 	evidence []identity.Evidence
-	numbers  []uint32        // of the evidence's identifiers
-	texts    []extract.Value // of the identifiers of some events
-	values   []extract.Value // of those that were not seen before
+	numbers  []uint32
+	texts    []extract.Value
+	// Of all: updates, a part of the batch's; the evidence and the numbers of those that say
+	// something new; and the values of identifiers that were not seen before.
+	updates    []engine.Update
+	news       []identity.Evidence
+	newNumbers []uint32
+	values     []extract.Value
 }
 
 // resolved is what a batch means for who is who. It is valid until the next batch is applied.
@@ -188,17 +194,25 @@ func (i *Identity) extract(list []*events.Event, again bool) ([]engine.Update, [
 	for len(i.parts) < n {
 		i.parts = append(i.parts, extracted{})
 	}
+	i.updates = slices.Grow(i.updates, len(list))
 	var group errgroup.Group
 	for part := range n {
 		group.Go(func() error {
-			i.extractPart(&i.parts[part], list[part*len(list)/n:(part+1)*len(list)/n], again)
+			from, to := part*len(list)/n, (part+1)*len(list)/n
+			i.parts[part].updates = i.updates[from:from:to] // one for each event that has an account
+			i.extractPart(&i.parts[part], list[from:to], again)
 			return nil
 		})
 	}
 	_ = group.Wait() // a part does not fail
 	for part := range n {
-		i.updates = append(i.updates, i.parts[part].updates...)
-		i.values = append(i.values, i.parts[part].values...)
+		p := &i.parts[part]
+		if len(i.updates) == part*len(list)/n {
+			i.updates = i.updates[:len(i.updates)+len(p.updates)] // where they lie
+		} else {
+			i.updates = append(i.updates, p.updates...)
+		}
+		i.values = append(i.values, p.values...)
 	}
 	return i.updates, i.values
 }
@@ -207,52 +221,84 @@ func (i *Identity) extract(list []*events.Event, again bool) ([]engine.Update, [
 // was read lies in the processor's cache still.
 const lookEvents = 32
 
+// usualEvidence is more than an event usually has.
+const usualEvidence = 16
+
 func (i *Identity) extractPart(p *extracted, list []*events.Event, again bool) {
 	for some := range slices.Chunk(list, lookEvents) {
 		first := len(p.updates)
 		for _, e := range some {
+			p.evidence, p.texts = slices.Grow(p.evidence, usualEvidence), slices.Grow(p.texts, usualEvidence)
+			// Straight behind those before it; one with more has memory of its own.
+			p.found.Evidence, p.found.Values = p.evidence[len(p.evidence):], p.texts[len(p.texts):]
 			i.Extract.Into(e, &p.found)
 			if p.found.Account.ID == "" {
 				continue
 			}
-			from, numbered := len(p.evidence), len(p.numbers)
-			p.evidence = append(p.evidence, p.found.Evidence...)
-			p.numbers = append(p.numbers, make([]uint32, len(p.found.Evidence))...)
+			n := len(p.found.Evidence)
+			p.evidence = p.evidence[:min(len(p.evidence)+n, cap(p.evidence))]
 			p.texts = append(p.texts, p.found.Values...)
+			from := len(p.numbers)
+			p.numbers = append(p.numbers, make([]uint32, n)...)
 			p.updates = append(p.updates, engine.Update{
-				Account: p.found.Account, Evidence: p.evidence[from:len(p.evidence):len(p.evidence)], Appearance: p.found.Appearance,
-				Numbers: p.numbers[numbered:len(p.numbers):len(p.numbers)],
+				Account: p.found.Account, Evidence: p.found.Evidence[:n:n], Appearance: p.found.Appearance, Numbers: p.numbers[from:len(p.numbers):len(p.numbers)],
 			})
 		}
-		i.Engine.LookUp(p.updates[first:])
-		texts := p.texts
-		for _, u := range p.updates[first:] {
-			for j := range u.Evidence { // an event's identifiers stand in the order of its values
-				if len(texts) == 0 || texts[0].Identifier != u.Evidence[j].Identifier {
-					continue
-				}
-				if again || u.Numbers[j] == 0 {
-					p.values = append(p.values, texts[0])
-				}
-				texts = texts[1:]
-			}
-		}
-		clear(p.texts)
-		p.texts = p.texts[:0]
+		looked := p.updates[first:]
+		i.Engine.LookUp(looked)
+		i.keepUnseen(p, looked, again)
+		p.keepNews(looked)
 	}
+}
+
+// keepUnseen keeps the values of identifiers that were not seen before; of all, if the batch
+// comes again.
+func (i *Identity) keepUnseen(p *extracted, looked []engine.Update, again bool) {
+	texts := p.texts
+	for _, u := range looked {
+		for j := range u.Evidence { // an event's identifiers stand in the order of its values
+			if len(texts) == 0 || texts[0].Identifier != u.Evidence[j].Identifier {
+				continue
+			}
+			if again || u.Numbers[j] == 0 {
+				p.values = append(p.values, texts[0])
+			}
+			texts = texts[1:]
+		}
+	}
+	p.texts = p.texts[:0]
+}
+
+// keepNews keeps the evidence of those updates that say something new, and lets go of the
+// rest, whose memory the next events use.
+func (p *extracted) keepNews(looked []engine.Update) {
+	for i := range looked {
+		u := &looked[i]
+		if u.Known() {
+			u.Evidence, u.Numbers, u.Appearance = nil, nil, nil
+			continue
+		}
+		from, numbered := len(p.news), len(p.newNumbers)
+		p.news, p.newNumbers = append(p.news, u.Evidence...), append(p.newNumbers, u.Numbers...)
+		u.Evidence, u.Numbers = p.news[from:len(p.news):len(p.news)], p.newNumbers[numbered:len(p.newNumbers):len(p.newNumbers)]
+	}
+	p.evidence, p.numbers = p.evidence[:0], p.numbers[:0]
 }
 
 // forget lets go of the batch's texts, and keeps the memory.
 func (i *Identity) forget() {
-	clear(i.updates)
+	clear(i.updates[:cap(i.updates)])
 	clear(i.values)
 	i.updates, i.values = i.updates[:0], i.values[:0]
 	for part := range i.parts {
 		p := &i.parts[part]
-		clear(p.updates)
-		clear(p.evidence)
+		clear(p.evidence[:cap(p.evidence)])
+		clear(p.texts[:cap(p.texts)])
+		clear(p.news)
 		clear(p.values)
-		p.updates, p.evidence, p.numbers, p.values = p.updates[:0], p.evidence[:0], p.numbers[:0], p.values[:0]
+		p.found, p.updates = extract.Result{}, nil
+		p.evidence, p.numbers, p.texts = p.evidence[:0], p.numbers[:0], p.texts[:0]
+		p.news, p.newNumbers, p.values = p.news[:0], p.newNumbers[:0], p.values[:0]
 	}
 }
 

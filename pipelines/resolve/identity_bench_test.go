@@ -4,7 +4,6 @@ package resolve
 
 import (
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -26,36 +25,6 @@ type forgetful struct{}
 
 func (forgetful) Commit([]engine.Row) error                              { return nil }
 func (forgetful) Scan(engine.Table, func(key, value []byte) error) error { return nil }
-
-// event invents one of an account: of ten seven are orders, two users and one a
-// ticket, which has no evidence. Two accounts of different platforms share a phone.
-func event(no, draw int) *events.Event {
-	platform := [...]string{"tmall", "douyin", "weidian"}[no%3]
-	id := fmt.Sprintf("AAG%016xOuid%07d", uint64(no)*0x9e3779b97f4a7c15, no)
-	seen := func(kind, value, scope string, role events.Role) *events.Sighting {
-		return &events.Sighting{Type: kind, Value: value, Scope: scope, Role: role}
-	}
-	own := []*events.Sighting{seen([...]string{"tmall_ouid", "douyin_open_id", "weidian_buyer_id"}[no%3], id, "1", events.Role_ROLE_BUYER)}
-	if platform == "tmall" {
-		own = append(own, seen("tmall_open_uid", "H"+id, "12345678", events.Role_ROLE_BUYER))
-	}
-	e := &events.Event{Header: &events.Header{Platform: platform, Shop: "1", Account: id, Version: &events.Version{ModifiedMs: 1_700_000_000_000}}}
-	switch {
-	case draw%10 < 7:
-		e.Header.Person = &events.Person{Sightings: own}
-		e.Body = &events.Event_Order{Order: &events.Order{CreatedMs: 1_600_000_000_000, PaidMs: 1_600_000_900_000}}
-	case draw%10 < 9:
-		own = append(own, seen([...]string{"tmall_omid", "douyin_union_id", "unionid"}[no%3], "un"+id, "", events.Role_ROLE_MEMBER))
-		if no%5 < 4 {
-			own = append(own, seen("phone", fmt.Sprintf("1%010d", 3_000_000_000+no/2), "", events.Role_ROLE_MEMBER))
-		}
-		e.Header.Person = &events.Person{Sightings: own}
-		e.Body = &events.Event_User{User: &events.User{CreatedMs: 1_600_000_000_000}}
-	default:
-		e.Body = &events.Event_Ticket{Ticket: &events.Ticket{CreatedMs: 1_600_000_000_000}}
-	}
-	return e
-}
 
 // BenchmarkIdentity is what who is who costs a batch of 50,000 events, from the
 // decoded event to what is to be inserted: of accounts that are all known and bring
