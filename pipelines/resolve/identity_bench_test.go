@@ -69,7 +69,7 @@ func BenchmarkIdentity(b *testing.B) {
 	clear(batch.Events)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	b.Logf("%.0f bytes an account", float64(after.HeapAlloc-before.HeapAlloc)/float64(born))
+	bytesEach := float64(after.HeapAlloc-before.HeapAlloc) / float64(born)
 	r := rand.New(rand.NewPCG(1, 1))
 	run := func(name string, next func(i int) *events.Event) {
 		b.Run(name, func(b *testing.B) {
@@ -90,6 +90,7 @@ func BenchmarkIdentity(b *testing.B) {
 				changed += len(changes.Born) + len(changes.Evidence)
 			}
 			b.ReportMetric(float64(used.Nanoseconds())/float64(b.N*size), "cpu-ns/event")
+			b.ReportMetric(bytesEach, "bytes/account")
 			b.ReportMetric(float64(changed)/float64(b.N*size), "changes/event")
 		})
 	}
