@@ -15,15 +15,17 @@ import (
 
 // offHeap is what a process takes besides what Go's own limit counts, the
 // program itself mostly, and what it takes above that limit while a collection
-// that began there runs: some 240 MiB at a million accounts.
-const offHeap = 264 << 20
+// that began there runs: some 200 MiB at a million accounts.
+const offHeap = 224 << 20
 
 // limitMemory holds this process to resolve.memory_mib, unless GOMEMLIMIT says
 // otherwise: the collector runs the more often the nearer it is to that. The
 // state counts in full, for it grows and is never garbage; what has outgrown the
-// setting is given some room, so that the collector does not run all the time.
+// setting has room for what the flow may still take, so that the collector does
+// not run all the time.
 func (n *node) limitMemory(live int64) {
-	debug.SetMemoryLimit(max(int64(n.settings.Resolve.MemoryMiB)<<20-offHeap, live+n.resolver.Memory/4))
+	flow := n.resolver.Memory
+	debug.SetMemoryLimit(max(int64(n.settings.Resolve.MemoryMiB)<<20-offHeap, live+flow/4+max(flow/2-n.resolver.Held(), 0)))
 }
 
 // garbageRatio is how much garbage may lie beside what lives, in percent of it,

@@ -29,11 +29,13 @@ type Kept struct {
 }
 
 // Free gives the memory back. No message of that Fetch, and no part of one, may be
-// read from then on: it is emptied at once, so that what is read too late is
-// nothing, and not of somebody else.
+// read from then on: it is emptied at once, and holds other messages later.
 func (k Kept) Free() {
 	if k.pool == nil {
 		return
+	}
+	for _, m := range *k.list { // others' lie beside them in the arena yet
+		clear(m.Value)
 	}
 	for _, a := range k.arenas {
 		k.pool.drop(a)
@@ -72,7 +74,6 @@ func (p *Pool) drop(a *arena) {
 	if p == nil || a.holders.Add(-1) > 0 {
 		return
 	}
-	clear(a.bytes)
 	a.bytes = a.bytes[:0]
 	p.mu.Lock()
 	defer p.mu.Unlock()

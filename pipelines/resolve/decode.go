@@ -70,8 +70,9 @@ func (d decoded) of(r record) *Batch {
 	return d.read
 }
 
-// decode reads a batch's messages, chunks side by side, into empty slabs. It is pure: what can't be read becomes a letter, and the rest
-// goes on. Texts of the events are parts of the messages.
+// decode reads a batch's messages, chunks side by side, into empty slabs. It is
+// pure: what can't be read becomes a letter, and the rest goes on. Texts of the
+// events are parts of the messages.
 func decode(b batch, topics events.Topics, keys events.Sealer, slab func() *events.Slab) decoded {
 	began := time.Now()
 	slabs := make([]*events.Slab, min(runtime.GOMAXPROCS(0), len(b.chunks)))

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/fault"
 	"oneid/internal/kafka"
 	"oneid/pipelines"
-	"oneid/schemas/events"
 )
 
 // The points between two steps.
@@ -94,7 +93,9 @@ func (r *Resolver) claim(ctx context.Context, generation *kafka.Generation) erro
 func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipelines.Backoff) error {
 	well := func() {
 		wait.Reset()
-		r.goes(pipelines.Working)
+		if r.late.Load() == 0 { // nor does the other batch in work
+			r.goes(pipelines.Working)
+		}
 	}
 	// One that waits for a store is well again once a batch has gone all the way,
 	// or there is none: that a part of the way works says nothing, and said at each
@@ -171,6 +172,13 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 						case <-ctx.Done():
 							return ctx.Err()
 						}
+						// Another may have become active while this one waited.
+						r.order.Lock()
+						err := r.journal.unmoved(ctx)
+						r.order.Unlock()
+						if err != nil {
+							return err
+						}
 					}
 					close(inserts)
 					return r.deliver(ctx, record, d)
@@ -196,11 +204,16 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			last = nil
 		case <-nothing:
 			nothing = nil
-			r.order.Lock()
-			well()
-			r.order.Unlock()
-		case <-time.After(slowAfter): // nothing waits
-			r.behind.Store(false)
+			if last == nil {
+				r.order.Lock()
+				well()
+				r.order.Unlock()
+			}
+		case <-time.After(slowAfter):
+			if last == nil { // nothing waits
+				r.behind.Store(false)
+				room.trim()
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -279,12 +292,14 @@ func (r *Resolver) take(ctx context.Context, d decoded) (record, error) {
 
 // bring brings a batch that the journal holds into the state, which may have it.
 func (r *Resolver) bring(ctx context.Context, record record, read *Batch) error {
-	// What the state let go of before is durable with this batch.
-	durable := r.released
+	// What the state let go of before is durable with this batch, if it takes it now.
+	durable, fresh := r.released, record.sequence > r.applied.Load()
 	if err := r.apply(ctx, read); err != nil {
 		return err
 	}
-	r.durable = durable
+	if fresh {
+		r.durable = durable
+	}
 	r.applied.Store(max(r.applied.Load(), record.sequence))
 	return afterApply.Hit()
 }
@@ -370,12 +385,13 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 	if err != nil {
 		return err
 	}
-	for _, change := range changes {
-		value, err := proto.Marshal(change)
-		if err != nil {
-			return err
-		}
-		messages = append(messages, kafka.Message{Topic: r.Topics.Identity, Key: []byte(change.GetAccount()), Value: value, Headers: kafka.Headers(events.DescribeChange(change).Headers())})
+	encoded, err := r.Topics.EncodeChanges(changes)
+	if err != nil {
+		return err
+	}
+	messages = slices.Grow(messages, len(encoded))
+	for _, change := range encoded {
+		messages = append(messages, kafka.MessageOf(change))
 	}
 	if len(messages) == 0 {
 		return nil

@@ -115,7 +115,7 @@ type Resolver struct {
 	// default DefaultBatchWait.
 	BatchWait time.Duration
 	// Memory bounds, in bytes, what lies between Kafka and ClickHouse: the
-	// messages ahead, the next batch and the one in work, as they came, decoded
+	// messages ahead, the next batch and those in work, as they came, decoded
 	// and as rows; default DefaultMemory. A batch takes a third of it at most.
 	Memory int64
 	// RestoredTo, if set, is the sequence up to which a ClickHouse that was put
@@ -144,6 +144,9 @@ type Resolver struct {
 	// epoch under which this process is active, or 0, and applied, the
 	// sequence that its state has: what it says of itself to the group.
 	epoch, applied atomic.Uint64
+
+	// late is how many steps under way have taken long.
+	late atomic.Int32
 
 	// refusedSince is when the group began to refuse this process's claims to be
 	// active; zero while it does not.
@@ -368,8 +371,8 @@ func (r *Resolver) apply(ctx context.Context, b *Batch) error {
 	})
 }
 
-// step does one step of a batch's way. While it takes long, the resolver's
-// state says so.
+// step does one step of a batch's way. While it takes long, the resolver's state
+// says so, until none of those that do is under way.
 func (r *Resolver) step(doing string, sequence uint64, do func() error) error {
 	var mu sync.Mutex // guards both below
 	var ended, late bool
@@ -377,6 +380,7 @@ func (r *Resolver) step(doing string, sequence uint64, do func() error) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if late = !ended; late {
+			r.late.Add(1)
 			err := fmt.Errorf("resolve: to %s %d takes longer than %s", doing, sequence, slowAfter)
 			if cause := r.Work.Hindrance(); cause != nil {
 				err = fmt.Errorf("%w: %w", err, cause)
@@ -388,11 +392,13 @@ func (r *Resolver) step(doing string, sequence uint64, do func() error) error {
 	err := do()
 	mu.Lock()
 	ended = true
+	wasLate := late
 	mu.Unlock()
+	alone := wasLate && r.late.Add(-1) == 0
 	if err != nil {
 		return fmt.Errorf("resolve: %s %d: %w", doing, sequence, err)
 	}
-	if late {
+	if alone {
 		r.goes(r.place())
 	}
 	return nil

@@ -115,9 +115,6 @@ func (m *memory) give(d decoded, more bool) {
 	}
 	m.mu.Lock()
 	m.slabs = append(m.slabs, d.slabs...)
-	if !more {
-		m.slabs = nil
-	}
 	m.mu.Unlock()
 	m.decoded.Release(1)
 	for _, c := range d.chunks {
@@ -126,8 +123,16 @@ func (m *memory) give(d decoded, more bool) {
 		m.free.Release(c.weight)
 	}
 	if !more {
-		m.messages.Trim()
+		m.trim()
 	}
+}
+
+// trim leaves to the collector what is not in use.
+func (m *memory) trim() {
+	m.mu.Lock()
+	m.slabs = nil
+	m.mu.Unlock()
+	m.messages.Trim()
 }
 
 // batch is what one record of the journal takes: chunks in the order of the
@@ -211,6 +216,7 @@ func readOne(ctx context.Context, client *kafka.Client, p partition, offset int6
 			return err
 		}
 		if len(messages) == 0 {
+			fetcher.Keep().Free()
 			if offset == begin {
 				none()
 			}
