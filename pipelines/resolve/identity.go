@@ -45,16 +45,6 @@ type Identity struct {
 	updates []engine.Update
 	values  []extract.Value
 	order   []place
-	// spare is the memory of what the last two batches meant, which are in work at
-	// once, used in turn.
-	spare [2]spare
-	turn  int
-}
-
-// spare is memory of a batch that is done.
-type spare struct {
-	sealed  []state.SealedValue
-	changes engine.Changes
 }
 
 // place is where a value stands in the order of its identifier, and in the list.
@@ -110,8 +100,6 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 	// What a batch adopts holds for its own evidence too, but not for which
 	// values are none: that is said by the rules before it.
 	_, i.Extract.Rules = i.Engine.Rules()
-	i.turn = (i.turn + 1) % len(i.spare)
-	spare := &i.spare[i.turn]
 	updates, values := i.extract(b.Events, again)
 	decisions := make([]identity.Decision, 0, len(b.Decisions))
 	for _, d := range b.Decisions {
@@ -120,8 +108,7 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 		}
 	}
 	// Values before the batch: what makes the batch durable makes them so.
-	sealed := i.seal(values, spare.sealed)
-	spare.sealed = sealed
+	sealed := i.seal(values)
 	// A state that has the batch has its values: put again, at each attempt while
 	// ClickHouse is away, they would be there as often.
 	if i.Values != nil && b.Sequence > last {
@@ -129,13 +116,10 @@ func (i *Identity) apply(b *Batch) (resolved, error) {
 			return resolved{}, err
 		}
 	}
-	i.Engine.Reuse(spare.changes)
-	spare.changes = engine.Changes{}
 	changes, err := i.Engine.Apply(b.Sequence, updates, decisions)
 	if err != nil {
 		return resolved{}, err
 	}
-	spare.changes = changes
 	var customers []identity.CustomerID
 	if of, ok := i.Engine.CustomersOf(b.Sequence, nil); ok && len(of) == len(updates) {
 		customers = of
@@ -302,15 +286,13 @@ func (i *Identity) forget() {
 	}
 }
 
-// seal seals values in the order of their identifiers, each once, into a list that
-// nobody reads any more.
-func (i *Identity) seal(values []extract.Value, into []state.SealedValue) []state.SealedValue {
-	clear(into[:cap(into)])
+// seal seals values in the order of their identifiers, each once.
+func (i *Identity) seal(values []extract.Value) []state.SealedValue {
 	if len(values) == 0 {
-		return into[:0]
+		return nil
 	}
 	i.arrange(values)
-	sealed := slices.Grow(into[:0], len(values))
+	sealed := make([]state.SealedValue, 0, len(values))
 	var plain, context []byte
 	for k, p := range i.order {
 		id := values[p.at].Identifier

@@ -189,7 +189,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 				r.order.Lock()
 				well()
 				r.order.Unlock()
-				r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory/3)
+				r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory*2/5)
 				room.give(d, r.behind.Load())
 				close(done)
 				return nil
@@ -226,7 +226,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 // journal does not hold it, so it was never taken.
 func (r *Resolver) prepare(ctx context.Context, chunks <-chan chunk, room *memory, idle <-chan struct{}, next chan<- decoded) error {
 	for {
-		b, err := cut(ctx, chunks, r.BatchEvents, r.Memory/3, r.BatchWait, idle)
+		b, err := cut(ctx, chunks, r.BatchEvents, r.Memory*2/5, r.BatchWait, idle)
 		if err != nil {
 			return err
 		}

@@ -116,7 +116,7 @@ type Resolver struct {
 	BatchWait time.Duration
 	// Memory bounds, in bytes, what lies between Kafka and ClickHouse: the
 	// messages ahead, the next batch and those in work, as they came, decoded
-	// and as rows; default DefaultMemory. A batch takes a third of it at most.
+	// and as rows; default DefaultMemory. A batch takes two fifths of it at most.
 	Memory int64
 	// RestoredTo, if set, is the sequence up to which a ClickHouse that was put
 	// back from a copy is known to hold every batch. The journal was copied
