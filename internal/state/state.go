@@ -45,8 +45,9 @@ type Store struct {
 	folder string
 	full   atomic.Pointer[time.Time] // since when the disk is full
 
-	putting    sync.Mutex // guards generation
+	putting    sync.Mutex // guards the two below
 	generation uint64     // of the packs of values that were put last
+	lastPut    uint64     // the sum of their identifiers
 }
 
 var _ engine.Store = (*Store)(nil)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"hash/maphash"
 	"iter"
 	"slices"
 
@@ -32,6 +33,9 @@ const (
 	drawerBytes     = 2
 	generationBytes = 8
 )
+
+// putSeed is of the sums of identifiers.
+var putSeed = maphash.MakeSeed()
 
 // generationKey is the key of the last generation.
 var generationKey = []byte{'g'}
@@ -77,14 +81,26 @@ func (s *Store) PutValues(values []SealedValue) error {
 		values = slices.SortedStableFunc(slices.Values(values), byIdentifier)
 	}
 	size := 0
-	for _, v := range values {
+	var identifiers maphash.Hash
+	identifiers.SetSeed(putSeed)
+	for i := range values {
+		v := &values[i]
 		size += hashBytes + binary.MaxVarintLen32 + len(v.Sealed)
+		_, _ = identifiers.WriteString(string(v.Identifier.Type))
+		_ = identifiers.WriteByte(0)
+		_, _ = identifiers.Write(v.Identifier.Hash[:])
 	}
 	s.putting.Lock()
 	defer s.putting.Unlock()
 	batch := s.db.NewBatchWithSize(size + size/4)
 	defer batch.Close()
-	generation := binary.BigEndian.AppendUint64(nil, s.generation+1)
+	// What is put again, at each attempt at one batch, lies where it lay: packs of a
+	// generation of its own for each attempt would stay for ever.
+	number, put := s.generation, identifiers.Sum64()
+	if number == 0 || put != s.lastPut {
+		number++
+	}
+	generation := binary.BigEndian.AppendUint64(nil, number)
 	var key, pack []byte
 	for len(values) > 0 {
 		typ, drawer := values[0].Identifier.Type, drawerOf(values[0].Identifier.Hash)
@@ -104,7 +120,7 @@ func (s *Store) PutValues(values []SealedValue) error {
 	if err := batch.Commit(pebble.NoSync); err != nil {
 		return s.fail("write values", err)
 	}
-	s.generation++
+	s.generation, s.lastPut = number, put
 	return nil
 }
 

@@ -79,6 +79,51 @@ func TestValuesAreWhatWasPutLast(t *testing.T) {
 	}
 }
 
+// Values of the same identifiers that are put at each of many attempts take no more room
+// than at one, and the last count; so do those that are put once others were.
+func TestValuesPutAgainLieWhereTheyLay(t *testing.T) {
+	t.Parallel()
+	store, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ids := []identity.Identifier{{Type: identity.Phone, Hash: identity.Hash{1}}, {Type: identity.Phone, Hash: identity.Hash{0xff}}, {Type: identity.Email}}
+	put := func(ids []identity.Identifier, sealed string) {
+		t.Helper()
+		var values []SealedValue
+		for i, id := range ids {
+			values = append(values, SealedValue{id, fmt.Append(nil, sealed, i)})
+		}
+		if err := store.PutValues(values); err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range ids {
+			if got, _, err := store.Value(id); string(got) != fmt.Sprint(sealed, i) || err != nil {
+				t.Errorf("Value of %v = %q, %v, want what was put last, %q", id, got, err, fmt.Sprint(sealed, i))
+			}
+		}
+	}
+	packs := func() (n int) {
+		err := store.scan(readingValues, []byte{packPrefix}, []byte{packPrefix + 1}, func(_, _ []byte) error { n++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for attempt := range 20 {
+		put(ids, fmt.Sprint("attempt ", attempt, ", "))
+	}
+	if got := packs(); got != len(ids) {
+		t.Errorf("after 20 attempts there are %d packs, want %d", got, len(ids))
+	}
+	put(ids[:2], "of fewer ")
+	put(ids, "once more ")
+	if got, want := packs(), len(ids)+2+len(ids); got != want {
+		t.Errorf("after others were put there are %d packs, want %d", got, want)
+	}
+}
+
 // A pack that is not whole is said to be damaged, by whoever reads it.
 func TestDamagedValues(t *testing.T) {
 	t.Parallel()
