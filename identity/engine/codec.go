@@ -29,7 +29,7 @@ const (
 	tableTimes       Table = 't' // number of a sighting → first, last: likewise
 	tableDecisions   Table = 'd' // decision ID → JSON
 	tableOutbox      Table = 'o' // sequence → encoded Changes
-	tableSequence    Table = 'q' // empty → sequence
+	tableSequence    Table = 'q' // empty → sequence, format
 	tableRules       Table = 'r' // empty → YAML of the rules that hold where none were adopted
 	tableAppearances Table = 'v' // number → identifier, seven fields
 	tableUnsettled   Table = 'u' // number → empty: accounts that the next batch resolves anew
@@ -162,11 +162,20 @@ func givenRow(rules *identity.Rules) Row {
 	return Row{tableRules, []byte{}, text}
 }
 
+// format counts how often rows have come to be written so that an earlier version would
+// read them wrongly: it has no table of moves, and would say of the accounts in it where
+// they were before. It stands behind the sequence, in which that version sees damage and
+// stops; its own sequence stands alone, of format 0.
+const format = 1
+
 func sequenceRow(sequence uint64) Row {
-	return Row{tableSequence, []byte{}, binary.AppendUvarint(nil, sequence)}
+	return Row{tableSequence, []byte{}, binary.AppendUvarint(binary.AppendUvarint(nil, sequence), format)}
 }
 
-var errDamaged = errors.New("a row is damaged")
+var (
+	errDamaged = errors.New("a row is damaged")
+	errLater   = errors.New("a later version of OneID has written it: use that one, or have the state rebuilt")
+)
 
 // reader takes a value apart; after the first fault it returns zeros.
 type reader struct {
@@ -262,6 +271,16 @@ func (e *Engine) load() error {
 		})
 	}
 	steps := []func() error{
+		func() error { // first: what follows may be of a later format
+			return e.store.Scan(tableSequence, func(_, value []byte) error {
+				r := reader{rest: value}
+				e.sequence, e.applied = r.uint(), true
+				if len(r.rest) > 0 && r.uint() > format {
+					return errLater
+				}
+				return r.err()
+			})
+		},
 		func() error {
 			return numbered(tableNames, func() int { return len(t.names) }, func(r *reader) { t.name(r.text()) })
 		},
@@ -387,13 +406,6 @@ func (e *Engine) load() error {
 		},
 		func() error {
 			return later(tableUnsettled, t.accounts.len, func(n uint32, _ *reader) { e.unsettled = append(e.unsettled, n) })
-		},
-		func() error {
-			return e.store.Scan(tableSequence, func(_, value []byte) error {
-				r := reader{rest: value}
-				e.sequence, e.applied = r.uint(), true
-				return r.err()
-			})
 		},
 		func() error {
 			return e.store.Scan(tableOutbox, func(key, value []byte) error {

@@ -76,7 +76,7 @@ func TestWhatIsLookedUpIsWhatApplyFinds(t *testing.T) {
 func rowsOf(t *testing.T, store *engine.Memory) map[string]string {
 	t.Helper()
 	rows := map[string]string{}
-	for _, table := range "npaisdoqrvuw" {
+	for _, table := range "npaismtdoqrvuw" {
 		err := store.Scan(engine.Table(table), func(key, value []byte) error {
 			rows[string(table)+string(key)] = string(value)
 			return nil
