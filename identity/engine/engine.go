@@ -314,9 +314,9 @@ func (e *Engine) bear(b *batch, updates []Update) []uint32 {
 		e.mu.Lock()
 		for _, child := range part {
 			account := updates[child.update].Account
-			// Updates of one account follow each other.
-			n := uint32(t.accounts.len() - 1)
-			if int(n+1) == b.accounts || t.accountKey(n) != account {
+			// An update before it, or a batch since LookUp was asked, may have brought it.
+			n, known := t.findAccountBy(account, child.id)
+			if !known {
 				n = t.addAccount(account, child.id, b.sequence, b.sequence, t.name("born"))
 				if e.decisions.Pairs() > 0 && len(e.decisions.Of(account)) > 0 {
 					b.soil(n)

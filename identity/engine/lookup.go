@@ -27,7 +27,8 @@ type found struct {
 // that they are not looked for there one by one, and writes into each one's Numbers: of
 // each of its evidence the number of the identifier, 0 for one that was never seen.
 // Several may do so at once, each with other updates; it holds up no Apply for long.
-// What it finds stays true as long as the Engine lives, and is worth nothing to another.
+// What it finds stays true as long as the Engine lives, and is worth nothing to another; what
+// it does not find may come with any batch, and Apply looks for it once more.
 func (e *Engine) LookUp(updates []Update) {
 	for part := range slices.Chunk(updates, together) {
 		e.mu.RLock()

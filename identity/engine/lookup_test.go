@@ -72,6 +72,36 @@ func TestWhatIsLookedUpIsWhatApplyFinds(t *testing.T) {
 	}
 }
 
+// What was not there when it was looked up, and came with a batch since, is there once.
+func TestLookedUpBeforeABatchThatBringsIt(t *testing.T) {
+	const a, b = "tmall/1/a", "tmall/1/b"
+	first, second := []engine.Update{shared(a, 1)}, []engine.Update{shared(b, 1), shared(a, 1), shared(a, 2), shared(b, 2)}
+	stores := []*engine.Memory{engine.NewMemory(), engine.NewMemory()}
+	early, late := open(t, stores[0], rules(t)), open(t, stores[1], rules(t))
+	early.LookUp(first)
+	early.LookUp(second)
+	for i, batch := range [][]engine.Update{first, second} {
+		got, err := early.Apply(uint64(i), batch, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.LookUp(batch)
+		want, err := late.Apply(uint64(i), batch, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("sequence %d, looked up before the batch before it (-looked up now +then):\n%s", i, d)
+		}
+	}
+	if got := early.Size(); got.Accounts != 2 || got.Identifiers != 2 || got.Sightings != 4 {
+		t.Errorf("there are %+v, want two accounts with two phones each", got)
+	}
+	if d := cmp.Diff(rowsOf(t, stores[1]), rowsOf(t, stores[0])); d != "" {
+		t.Errorf("another state:\n%s", d)
+	}
+}
+
 // rowsOf are all rows of a state.
 func rowsOf(t *testing.T, store *engine.Memory) map[string]string {
 	t.Helper()
