@@ -142,7 +142,8 @@ func unpack(pack []byte, do func(h identity.Hash, sealed []byte)) error {
 	return nil
 }
 
-// Value returns an identifier's sealed value; false if there is none.
+// Value returns an identifier's sealed value; false if there is none. It reads all packs of
+// the identifier's drawer: milliseconds where many small batches have brought them.
 func (s *Store) Value(id identity.Identifier) (sealed []byte, found bool, err error) {
 	const doing = "read a value"
 	drawer := drawerOf(id.Hash)
