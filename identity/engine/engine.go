@@ -34,8 +34,8 @@ type Update struct {
 	// Appearance are the fields behind its evidence of identity.AppearanceType,
 	// nil if it has none.
 	Appearance *identity.Appearance
-	// Numbers are, of each of its evidence, what Look or LookUp gave for the identifier, so
-	// that it is not looked for again; nil if nobody asked. LookUp is given room for them here.
+	// Numbers are, of each of its evidence, what LookUp gave for the identifier, so that it is
+	// not looked for again; nil if nobody asked. LookUp is given room for them here.
 	Numbers []uint32
 	found   found
 }

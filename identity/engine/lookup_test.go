@@ -22,7 +22,7 @@ func TestWhatIsLookedUpIsWhatApplyFinds(t *testing.T) {
 		h, ruled := randomHistory(r), rulesOf(t, seed)
 		stores := []*engine.Memory{engine.NewMemory(), engine.NewMemory()}
 		plain, asked := open(t, stores[0], ruled), open(t, stores[1], ruled)
-		told := []engine.Update{}
+		told, numbers := []engine.Update{}, map[identity.Identifier]uint32{} // in the order in which they came
 		for sequence := uint64(1); len(h.updates) > 0; sequence++ {
 			n := 1 + r.IntN(len(h.updates))
 			batch := append([]engine.Update{}, h.updates[:n]...)
@@ -52,8 +52,15 @@ func TestWhatIsLookedUpIsWhatApplyFinds(t *testing.T) {
 					t.Fatalf("seed %d, sequence %d: to look it up makes of\n%+v\n%+v", seed, sequence, batch[i], u)
 				}
 				for j, ev := range u.Evidence {
-					if number, _ := asked.Look(ev.Identifier); number != u.Numbers[j] {
+					if number := numbers[ev.Identifier]; number != u.Numbers[j] {
 						t.Fatalf("seed %d, sequence %d: of update %d evidence %d has number %d, want %d", seed, sequence, i, j, u.Numbers[j], number)
+					}
+				}
+			}
+			for _, u := range batch {
+				for _, ev := range u.Evidence {
+					if numbers[ev.Identifier] == 0 {
+						numbers[ev.Identifier] = uint32(len(numbers) + 1)
 					}
 				}
 			}

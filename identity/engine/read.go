@@ -75,18 +75,6 @@ func (e *Engine) AccountOf(number uint32) identity.Account {
 	return e.tables.accountKey(number)
 }
 
-// Look says whether there is evidence with an identifier, and its number for the
-// Numbers of an Update that is applied next; 0 if it has none yet.
-func (e *Engine) Look(id identity.Identifier) (number uint32, seen bool) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	n, ok := e.tables.findIdentifier(id)
-	if !ok {
-		return 0, false
-	}
-	return n + 1, e.tables.ofIdentifier(n) != none
-}
-
 // Placement is where an account stands: what identity_map holds of it.
 type Placement struct {
 	CustomerID   identity.CustomerID

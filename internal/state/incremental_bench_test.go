@@ -221,12 +221,11 @@ func BenchmarkIncremental(b *testing.B) {
 				var looking sync.WaitGroup
 				for part := range parts {
 					looking.Go(func() {
-						for i := part * len(updates) / 2; i < (part+1)*len(updates)/2; i++ {
-							u := &updates[i]
-							for _, ev := range u.Evidence {
-								number, known := e.Look(ev.Identifier)
-								u.Numbers = append(u.Numbers, number)
-								if !known {
+						own := updates[part*len(updates)/2 : (part+1)*len(updates)/2]
+						e.LookUp(own)
+						for _, u := range own {
+							for i, ev := range u.Evidence {
+								if u.Numbers[i] == 0 {
 									parts[part] = append(parts[part], state.SealedValue{Identifier: ev.Identifier, Sealed: value})
 								}
 							}
