@@ -5,6 +5,7 @@ package keys
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/kafka"
+	"oneid/pipelines"
 	"oneid/schemas/events"
 )
 
@@ -43,27 +45,57 @@ func (e *OtherError) Hint() string {
 // Claim compares the marks of a process's keys, by their names, with those that
 // are in use. What is not in use yet, as in a new brand or a ring with one key
 // more, is from then on. A key that is in use and not among the marks is an
-// OtherError. Of two that bring other keys to a new brand at once, one gets it.
-func Claim(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher, topic string, marks map[string]string) error {
-	used, err := inUse(ctx, client, topic)
+// OtherError, and then nothing of the ring is noted. Of two that bring other keys to
+// a new brand at once, one gets it.
+func Claim(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher, topic string, marks map[string]string) (err error) {
+	fresh, err := unused(ctx, client, topic, marks)
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	// One at a time looks and notes: of two rings that are half noted none is right,
+	// and of a mark that is noted twice compaction keeps the later message.
+	lock, err := client.Lock(topic+".keyring", topic, true)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	for {
+		err := lock.Try(ctx, func(ctx context.Context, _ bool) error {
+			fresh, err := unused(ctx, client, topic, marks)
+			if err != nil || len(fresh) == 0 {
+				return err
+			}
+			return note(ctx, publisher, topic, fresh)
+		})
+		if !errors.Is(err, kafka.ErrHeld) && !errors.Is(err, kafka.ErrFenced) {
+			return err
+		}
+		if err := pipelines.Sleep(ctx, time.Second/10); err != nil {
+			return err
+		}
+	}
+}
+
+// Check is Claim that notes nothing: for who moves nothing, and is no process of a
+// new brand.
+func Check(ctx context.Context, client *kafka.Client, topic string, marks map[string]string) error {
+	_, err := unused(ctx, client, topic, marks)
+	return err
+}
+
+// unused are those of the marks that are not in use yet. It fails with an OtherError
+// if others are.
+func unused(ctx context.Context, client *kafka.Client, topic string, marks map[string]string) (map[string]string, error) {
+	used, err := inUse(ctx, client, topic)
+	if err != nil {
+		return nil, err
+	}
 	if err := differ(used, marks); err != nil {
-		return err
+		return nil, err
 	}
 	fresh := maps.Clone(marks)
 	maps.DeleteFunc(fresh, func(name, _ string) bool { return used[name] != "" })
-	if len(fresh) == 0 {
-		return nil
-	}
-	if err := note(ctx, publisher, topic, fresh); err != nil {
-		return err
-	}
-	if used, err = inUse(ctx, client, topic); err != nil {
-		return err
-	}
-	return differ(used, marks)
+	return fresh, nil
 }
 
 // note writes marks down; those count of whose names there are none yet.

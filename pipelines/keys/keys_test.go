@@ -2,7 +2,9 @@ package keys
 
 import (
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"testing"
 
 	"oneid/internal/embedded/broker/brokertest"
@@ -73,23 +75,61 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// Of two that bring other keys to a new brand at once, the first to write gets it,
-// and whoever comes later finds it so.
+// Of two rings that begin a brand at once one gets it, whole, and nothing of the other
+// is noted: not the key either of whose name the one has none. A mark is noted once,
+// however many processes bring it, so compaction leaves the order as it was.
 func TestClaimAtOnce(t *testing.T) {
 	t.Parallel()
+	a, b := map[string]string{"hash": "a", "seal-1": "x"}, map[string]string{"hash": "b", "seal-1": "y", "seal-2": "z"}
+	for _, test := range []struct {
+		name  string
+		rings []map[string]string
+	}{
+		{"one of each", []map[string]string{a, b}},
+		{"two of one and one of the other", []map[string]string{a, b, a}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			errs := make([]error, len(test.rings))
+			var all sync.WaitGroup
+			for i, ring := range test.rings {
+				all.Go(func() { errs[i] = r.claim(ring) })
+			}
+			all.Wait()
+			used, err := inUse(t.Context(), r.client, r.topic)
+			if err != nil || !maps.Equal(used, a) && !maps.Equal(used, b) {
+				t.Fatalf("in use are %v, %v; want those of one ring", used, err)
+			}
+			for i, ring := range test.rings {
+				var other *OtherError
+				if won := maps.Equal(used, ring); won && errs[i] != nil || !won && !errors.As(errs[i], &other) {
+					t.Errorf("%v: %v, where %v is in use", ring, errs[i], used)
+				}
+			}
+			noted := 0
+			if err := r.client.ReadAll(t.Context(), r.topic, func(int, kafka.Fetched) error { noted++; return nil }); err != nil || noted != len(used) {
+				t.Errorf("%d marks are noted for %d keys, %v", noted, len(used), err)
+			}
+		})
+	}
+}
+
+// Who only checks is refused as who claims is, and leaves a new brand to others.
+func TestCheck(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
-	first, second := map[string]string{"hash": "b", "seal-1": "y"}, map[string]string{"hash": "a", "seal-1": "x"}
-	if err := r.claim(first); err != nil {
+	a, b := map[string]string{"hash": "a"}, map[string]string{"hash": "b"}
+	if err := Check(t.Context(), r.client, r.topic, b); err != nil {
+		t.Errorf("in a new brand: %v", err)
+	}
+	if err := r.claim(a); err != nil {
 		t.Fatal(err)
 	}
-	// It had found nothing there.
-	if err := note(t.Context(), r.publisher, r.topic, second); err != nil {
-		t.Fatal(err)
+	if err, other := Check(t.Context(), r.client, r.topic, b), (*OtherError)(nil); !errors.As(err, &other) {
+		t.Errorf("with other keys: %v, want OtherError", err)
 	}
-	if err := r.claim(first); err != nil {
-		t.Errorf("the first: %v", err)
-	}
-	if err, other := r.claim(second), (*OtherError)(nil); !errors.As(err, &other) {
-		t.Errorf("the second: %v, want OtherError", err)
+	if err := Check(t.Context(), r.client, r.topic, a); err != nil {
+		t.Errorf("with its keys: %v", err)
 	}
 }
