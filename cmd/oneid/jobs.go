@@ -458,8 +458,11 @@ func (n *node) reconciled(p pipeline, shops []shop) (wanted []reconcile.Shop, fr
 		return nil, from, today, err
 	}
 	zone, err := time.LoadLocation(n.settings.Timezone)
+	if err != nil {
+		return nil, from, today, err
+	}
 	today = time.Now().In(zone)
-	return wanted, today.AddDate(0, 0, 1-p.Days), today, err
+	return wanted, today.AddDate(0, 0, 1-p.Days), today, nil
 }
 
 // tellDifferences has the metric say what the last runs of a pipeline have found: until
