@@ -16,6 +16,10 @@ const stopTakes = 10 * time.Second
 func (c *Conn) Background(ctx context.Context, doing, statement, name string) error {
 	var id, status string
 	if err := c.bare.QueryRow(ctx, statement+" ASYNC").Scan(&id, &status); err != nil {
+		// It may have begun, and nobody knows its id.
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTakes)
+		defer cancel()
+		_ = c.stop(stopping, "name = "+Quote(name)) // it ends by itself else
 		return failed(doing, err)
 	}
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {

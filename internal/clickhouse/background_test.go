@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 )
 
 // A backup that is told to stop has stopped when that is said: nothing writes into its
@@ -18,9 +19,15 @@ func TestBackupIsStopped(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	name := "File('stopped-" + d.Name + "')"
-	go func() { ended <- c.Background(ctx, "back up", "BACKUP TABLE large TO "+name, name) }()
+	const slowly = " SETTINGS max_backup_bandwidth = 5000000" // of some 50 MB
+	go func() { ended <- c.Background(ctx, "back up", "BACKUP TABLE large TO "+name+slowly, name) }()
 	state := "SELECT toString(status) FROM system.backups WHERE name LIKE '%stopped-" + d.Name + "%'"
 	for answer(t, d, state) == "" {
+		select {
+		case err := <-ended:
+			t.Fatalf("before it is stopped it ends with %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -31,7 +38,7 @@ func TestBackupIsStopped(t *testing.T) {
 		t.Errorf("it is said to have been stopped, and is %s", got)
 	}
 	// One that nobody waits for.
-	answer(t, d, "BACKUP TABLE large TO File('left-"+d.Name+"') ASYNC")
+	answer(t, d, "BACKUP TABLE large TO File('left-"+d.Name+"')"+slowly+" ASYNC")
 	if err := c.StopBackups(t.Context(), "File('left-"+d.Name); err != nil {
 		t.Fatal(err)
 	}
