@@ -27,6 +27,10 @@ const (
 	bytesInHand   = 8 << 20
 )
 
+// mostTraced is of how many messages that came back is looked up whose they are: it
+// takes memory, and a reading of the topics between the first and the last.
+const mostTraced = 10_000
+
 // Replay tries each open letter of a filter again, as things are today: a
 // record is mapped, a message of a topic is decoded, and what comes of it is
 // published; what a webhook refused is handed to it again. A letter that
@@ -53,25 +57,25 @@ func (d *Desk) Replay(ctx context.Context, f Filter) (Report, error) {
 // CameBack puts right the report of a replay once the flow has taken what it
 // published: letters behind the offset since, where the topic ended before the
 // replay, that the flow has refused again are none that were replayed. Of a letter
-// that made several messages several may have come back: it counts once.
+// that made several messages several may have come back: it counts once, unless more
+// than mostTraced messages did; then each counts.
 func (d *Desk) CameBack(ctx context.Context, report *Report, since int64) error {
 	again := fmt.Sprintf("attempts > 1 AND bytes_at >= %d AND reason IN (%s)", since, strings.Join([]string{
 		clickhouse.Quote(events.ReasonDecode), clickhouse.Quote(events.ReasonOpen), clickhouse.Quote(events.ReasonStore),
 	}, ", "))
 	var rows []struct {
-		Origin string `ch:"origin"`
+		Count   uint64   `ch:"messages"`
+		Origins []string `ch:"origins"`
 	}
-	err := d.ClickHouse.Select(ctx, "count the letters that came back", &rows, "SELECT origin FROM "+d.ClickHouse.Database()+".dead_letter_states FINAL WHERE state = "+clickhouse.Quote(StateOpen)+" AND "+again)
-	if err != nil || len(rows) == 0 {
+	err := d.ClickHouse.Select(ctx, "count the letters that came back", &rows, fmt.Sprintf("SELECT count() AS messages, groupArray(%d)(origin) AS origins FROM ", mostTraced)+d.ClickHouse.Database()+".dead_letter_states FINAL WHERE state = "+clickhouse.Quote(StateOpen)+" AND "+again)
+	if err != nil || len(rows) == 0 || rows[0].Count == 0 {
 		return err
 	}
-	origins := make([]string, len(rows))
-	for i, row := range rows {
-		origins[i] = row.Origin
-	}
-	causes, err := d.causes(ctx, origins)
-	if err != nil {
-		return err
+	causes := int(rows[0].Count)
+	if causes <= mostTraced {
+		if causes, err = d.causes(ctx, rows[0].Origins); err != nil {
+			return err
+		}
 	}
 	letters, err := d.find(ctx, Filter{State: StateOpen}, "AND "+again+" ORDER BY bytes_at LIMIT "+strconv.Itoa(mostFailures))
 	if err != nil {
