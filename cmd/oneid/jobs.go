@@ -247,18 +247,20 @@ func (n *node) scheduling(ctx context.Context, shops []shop, wanted []string) er
 	}
 	return n.recording(ctx, func(ctx context.Context) error {
 		group, ctx := errgroup.WithContext(ctx)
+		var comparing []pipeline
 		for _, p := range all {
 			if p.Paused || len(wanted) > 0 && !slices.Contains(wanted, p.Task) || p.Task == taskReconcile && len(shops) == 0 {
 				continue
 			}
 			if p.Task == taskReconcile {
-				if err := n.tellDifferences(ctx, p, shops); err != nil && ctx.Err() == nil {
-					n.log.Warn("what differed at the last reconciliation is not known until the next", "pipeline", p.Name, "error", err)
-				}
+				comparing = append(comparing, p)
 			}
 			for _, j := range jobsOf(p, all, shops) {
 				group.Go(func() error { return n.runJob(ctx, j, shops, nil) })
 			}
+		}
+		if len(comparing) > 0 {
+			group.Go(func() error { n.tellingDifferences(ctx, comparing, shops); return nil })
 		}
 		err := group.Wait()
 		return errors.Join(err, n.closeLocks())
@@ -465,20 +467,49 @@ func (n *node) reconciled(p pipeline, shops []shop) (wanted []reconcile.Shop, fr
 	return wanted, today.AddDate(0, 0, 1-p.Days), today, nil
 }
 
-// tellDifferences has the metric say what the last runs of a pipeline have found: until
-// it runs again this process knows nothing else.
-func (n *node) tellDifferences(ctx context.Context, p pipeline, shops []shop) error {
-	wanted, from, today, err := n.reconciled(p, shops)
-	if err != nil {
-		return err
+// tellEvery is how soon the metric of one process says what another has found.
+const tellEvery = 5 * time.Minute
+
+// tellingDifferences has the metric say what the last runs of pipelines have found,
+// until ctx ends: of what another process or a person compared this one knows nothing else.
+func (n *node) tellingDifferences(ctx context.Context, of []pipeline, shops []shop) {
+	told := true
+	for {
+		err := n.tellDifferences(ctx, of, shops)
+		if err != nil && told && ctx.Err() == nil {
+			n.log.Warn("what differed at the last reconciliation is not known; it is looked for again", "error", err)
+		}
+		told = err == nil
+		if pipelines.Sleep(ctx, tellEvery) != nil {
+			return
+		}
 	}
+}
+
+// tellDifferences tells once, unless this process compares just now: that tells newer things.
+func (n *node) tellDifferences(ctx context.Context, of []pipeline, shops []shop) error {
+	if !n.comparing.TryLock() {
+		return nil
+	}
+	defer n.comparing.Unlock()
 	r := n.reconciler()
 	r.Note = n.differ
-	return r.Standing(ctx, wanted, from, today)
+	for _, p := range of {
+		wanted, from, today, err := n.reconciled(p, shops)
+		if err == nil {
+			err = r.Standing(ctx, wanted, from, today)
+		}
+		if err != nil {
+			return fmt.Errorf("pipeline %s: %w", p.Name, err)
+		}
+	}
+	return nil
 }
 
 // reconcileOnce compares the days of a pipeline.
 func (n *node) reconcileOnce(ctx context.Context, p pipeline, run *tables.Run, shops []shop) error {
+	n.comparing.RLock()
+	defer n.comparing.RUnlock()
 	wanted, from, today, err := n.reconciled(p, shops)
 	if err != nil {
 		return err

@@ -66,6 +66,8 @@ type node struct {
 	// locks and history are those of the pipelines' jobs.
 	locks   locks
 	history *runs.Recorder
+	// comparing is read-locked while a pipeline of this process reconciles.
+	comparing sync.RWMutex
 	// finished, if set, is told of each run that has ended.
 	finished func(tables.Run)
 

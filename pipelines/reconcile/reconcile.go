@@ -144,6 +144,23 @@ type span struct {
 	cutoff time.Time
 }
 
+// spanOf is the part of [from, to) that a shop can be reconciled for, without the
+// run; ok is false where there is none.
+func spanOf(shop Shop, from, to time.Time, zone *time.Location) (s span, ok bool) {
+	s = span{shop: shop, from: from, to: to}
+	seeker, ok := shop.Connector.(connectors.Seeker)
+	if !ok {
+		return s, false // a source that cannot be asked again
+	}
+	var reach time.Time
+	if s.cursor, reach = seeker.Since(from); reach.After(from) {
+		// The first whole day that the platform still lists.
+		s.from = midnight(reach, zone, 1)
+		s.cursor, _ = seeker.Since(s.from)
+	}
+	return s, s.from.Before(to)
+}
+
 // days are the first and the last day.
 func (s span) days() (first, last string) {
 	return s.from.Format(time.DateOnly), s.to.AddDate(0, 0, -1).Format(time.DateOnly)
@@ -157,20 +174,11 @@ func (r *Reconciler) shop(ctx context.Context, shop Shop, from, to time.Time, zo
 	if grace <= 0 {
 		grace = DefaultGrace
 	}
-	s := span{run: uint64(began.UnixMilli()), shop: shop, from: from, to: to, cutoff: began.Add(-grace)}
-	seeker, ok := shop.Connector.(connectors.Seeker)
+	s, ok := spanOf(shop, from, to, zone)
 	if !ok {
-		return nil, 0, nil // a source that cannot be asked again
-	}
-	var reach time.Time
-	if s.cursor, reach = seeker.Since(from); reach.After(from) {
-		// The first whole day that the platform still lists.
-		s.from = midnight(reach, zone, 1)
-		s.cursor, _ = seeker.Since(s.from)
-	}
-	if !s.from.Before(to) {
 		return nil, 0, nil
 	}
+	s.run, s.cutoff = uint64(began.UnixMilli()), began.Add(-grace)
 	defer func() { err = errors.Join(err, r.forget(ctx, s)) }()
 	var faults []error
 	for _, stream := range shop.Connector.Spec().Streams {
@@ -407,7 +415,8 @@ func (p past) different() (sum uint64) {
 // before is what was found before of each stream, of the days of this run, each day
 // when it was compared last: that other days were compared since says nothing of it.
 // What has no day is compared as far as it was changed in the days of a run, so of
-// that the last run counts that was of as many days, and of hardly others.
+// that the last run counts that was of as many days, and of hardly others or of as
+// old ones: runs at their times may be further apart than the days they look at.
 func (r *Reconciler) before(ctx context.Context, s span) (map[string]past, error) {
 	var rows []struct {
 		Stream    string `ch:"stream"`
@@ -415,12 +424,14 @@ func (r *Reconciler) before(ctx context.Context, s span) (map[string]past, error
 		Different uint64 `ch:"different_then"`
 	}
 	first, last := s.days()
+	zone := clickhouse.Quote(r.ClickHouse.Timezone())
 	all := r.ClickHouse.Database() + ".reconciliation"
 	of := " WHERE platform = " + clickhouse.Quote(s.shop.Platform) + " AND shop = " + clickhouse.Quote(s.shop.Name)
 	days := " AND day BETWEEN " + clickhouse.Quote(first) + " AND " + clickhouse.Quote(last)
 	const none = " AND day = toDate(0)"
 	length := "toDate(" + clickhouse.Quote(last) + ") - toDate(" + clickhouse.Quote(first) + ")"
-	others := all + of + " AND kind = '' AND day != toDate(0) GROUP BY stream, run HAVING max(day) - min(day) != " + length + " OR abs(min(day) - toDate(" + clickhouse.Quote(first) + ")) > 1 + " + length
+	others := all + of + " AND kind = '' AND day != toDate(0) GROUP BY stream, run HAVING max(day) - min(day) != " + length + " OR abs(min(day) - toDate(" + clickhouse.Quote(first) + ")) > 1 + " + length +
+		" AND abs(toDate(run, " + zone + ") - max(day) - (toDate(now(), " + zone + ") - toDate(" + clickhouse.Quote(last) + "))) > 1"
 	err := r.ClickHouse.Select(ctx, "read what differed before", &rows, "SELECT toString(stream) AS stream, if(day = toDate(0), '', toString(day)) AS of_day, sum(different) AS different_then FROM "+all+" FINAL"+of+
 		" AND (day != toDate(0)"+days+" AND (stream, day, run) IN (SELECT stream, day, max(run) FROM "+all+of+days+" GROUP BY stream, day)"+
 		" OR day = toDate(0) AND (stream, run) IN (SELECT stream, max(run) FROM "+all+of+none+" AND (stream, run) NOT IN (SELECT stream, run FROM "+others+") GROUP BY stream))"+
@@ -436,14 +447,19 @@ func (r *Reconciler) before(ctx context.Context, s span) (map[string]past, error
 }
 
 // Standing tells Note what the last runs have found, of the days from and to, both
-// included: for a process that has compared nothing yet.
+// included, as far as a run now would compare them: for a process that has compared
+// nothing yet, or beside one that has.
 func (r *Reconciler) Standing(ctx context.Context, shops []Shop, from, to time.Time) error {
 	zone, err := time.LoadLocation(r.ClickHouse.Timezone())
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
 	for _, shop := range shops {
-		before, err := r.before(ctx, span{shop: shop, from: midnight(from, zone, 0), to: midnight(to, zone, 1)})
+		s, ok := spanOf(shop, midnight(from, zone, 0), midnight(to, zone, 1), zone)
+		if !ok {
+			continue
+		}
+		before, err := r.before(ctx, s)
 		if err != nil {
 			return fmt.Errorf("reconcile: %s/%s: %w", shop.Platform, shop.Name, err)
 		}

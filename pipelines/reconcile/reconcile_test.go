@@ -491,6 +491,68 @@ func TestDifferencesAreNamedAndMended(t *testing.T) {
 }
 
 // What was changed within minutes may be under way: it is told apart.
+// What counts as found before are the days that a run could still compare, and of what
+// has no day a run at its time, however long ago, and none of old days by hand.
+func TestWhatStands(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	zone, err := time.LoadLocation(r.clickhouse.Timezone())
+	if err != nil {
+		t.Fatal(err)
+	}
+	today := midnight(time.Now(), zone, 0)
+	day := func(ago int) string { return today.AddDate(0, 0, -ago).Format(time.DateOnly) }
+	block := tables.NewReconciliation()
+	found := func(ran, day, kind string, different uint64) {
+		at, err := time.ParseInLocation(time.DateOnly, ran, zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		block.Append(at.Add(12*time.Hour), tables.ReconciledDay{Platform: "tmall", Shop: "s", Stream: "users", Kind: kind, Day: day, Different: different})
+	}
+	// Of one day each: the last run at its time, and later one by hand of old days.
+	found(day(10), day(10), "", 0)
+	found(day(10), "", "user", 3)
+	found(day(5), day(40), "", 0)
+	found(day(5), day(40), "user", 50)
+	found(day(5), "", "user", 700)
+	if err := r.clickhouse.Insert(t.Context(), block, "stands"); err != nil {
+		t.Fatal(err)
+	}
+	standing := func(reach time.Time, days int) map[string]uint64 {
+		t.Helper()
+		noted := make(map[string]uint64)
+		c := Reconciler{ClickHouse: r.clickhouse, Note: func(_, _, stream string, different uint64) { noted[stream] = different }}
+		if err := c.Standing(t.Context(), []Shop{{"tmall", "s", reaching{reach: reach}}}, today.AddDate(0, 0, 1-days), today); err != nil {
+			t.Fatal(err)
+		}
+		return noted
+	}
+	if got := standing(time.Time{}, 1); got["users"] != 3 {
+		t.Errorf("of today it says %v, want the 3 of the run before", got)
+	}
+	if got := standing(time.Time{}, 60); got["users"] != 50 {
+		t.Errorf("of 60 days it says %v, want 50", got)
+	}
+	if got := standing(today.AddDate(0, 0, -20), 60); got["users"] != 0 {
+		t.Errorf("of 60 days, of which the platform lists 20, it says %v", got)
+	}
+}
+
+// reaching lists nothing of before a moment.
+type reaching struct {
+	connectors.Connector
+	reach time.Time
+}
+
+// Since implements connectors.Seeker.
+func (c reaching) Since(moment time.Time) (connectors.Cursor, time.Time) {
+	if c.reach.After(moment) {
+		moment = c.reach
+	}
+	return "", moment
+}
+
 func TestWhatMovesIsNoDifference(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
