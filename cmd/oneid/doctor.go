@@ -22,6 +22,7 @@ import (
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
 	"oneid/pipelines"
+	"oneid/pipelines/keys"
 	"oneid/pipelines/membership"
 	"oneid/pipelines/tokens"
 	"oneid/schemas/events"
@@ -361,6 +362,12 @@ func (d *doctor) kafka(ctx context.Context, i *instance, running bool) {
 		}
 	}
 	d.ok(name, "%s answers", at)
+	if ring, err := keyring.Open(string(d.folder)); err == nil { // what is wrong with it is said of the keys
+		var other *keys.OtherError
+		if err := keys.Check(ctx, client, events.TopicsOf(i.settings.Brand).Cursors, ring.Marks()); errors.As(err, &other) {
+			d.fail("keys", err, other.Hint())
+		}
+	}
 	d.drift(ctx, client, events.TopicsOf(i.settings.Brand).Cursors)
 }
 

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"oneid/connectors"
 	"oneid/internal/kafka"
 	"oneid/internal/keyring"
+	"oneid/pipelines/keys"
 	"oneid/pipelines/pull"
 	"oneid/pipelines/tokens"
 )
@@ -45,14 +47,21 @@ func (f folder) withTokens(ctx context.Context, settings Settings, task func(tok
 		return err
 	}
 	defer client.Close()
-	keys, err := keyring.Open(string(f))
+	ring, err := keyring.Open(string(f))
 	if err != nil {
 		return err
 	}
 	publisher := client.Publisher()
 	defer func() { _ = publisher.Close() }() // what was published is acknowledged
-	i := &instance{folder: f, settings: settings, kafka: client, keys: keys, topics: topicsOf(settings)}
-	keeping, err := i.tokenKeeping(ctx, publisher)
+	i := &instance{folder: f, settings: settings, kafka: client, keys: ring, topics: topicsOf(settings)}
+	// A token that another ring has sealed would take the place of one that opens.
+	var keeping tokens.Keeping
+	if err = keys.Check(ctx, client, i.topics.Cursors, ring.Marks()); err == nil {
+		keeping, err = i.tokenKeeping(ctx, publisher)
+	}
+	if other := (*keys.OtherError)(nil); errors.As(err, &other) {
+		return err
+	}
 	if err != nil {
 		return hinted{err, "are the addresses under kafka.brokers right, is it up, and were its topics made (`oneid up` makes them)?"}
 	}
