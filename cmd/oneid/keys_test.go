@@ -3,11 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"oneid/internal/embedded/broker/brokertest"
+	"oneid/internal/kafka"
 	"oneid/internal/keyring"
+	"oneid/pipelines"
+	"oneid/pipelines/keys"
+	"oneid/pipelines/tokens"
 )
 
 // With another key ring than the brand's, nothing is read, sealed or called a
@@ -62,4 +68,47 @@ func TestAnotherKeyRing(t *testing.T) {
 	}
 	put(own)
 	wantRefused(t, oneid(t, "status", "--dir", dir), 1, "not that of this brand", "seal-2")
+}
+
+// Nor does who only keeps a token, as `oneid connect` beside the others' Kafka: it would
+// take the place of one that all can open.
+func TestNoTokenUnderAnotherKeyRing(t *testing.T) {
+	t.Parallel()
+	settings := Settings{Brand: brokertest.Brand()}
+	settings.Kafka.Brokers = brokertest.Brokers(t)
+	client, err := kafka.New(kafka.Config{Brokers: settings.Kafka.Brokers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	cursors := topicsOf(settings).Cursors
+	for _, topic := range pipelines.Topics(settings.Brand, 1) {
+		if topic.Name != cursors {
+			continue
+		}
+		if err := client.EnsureTopics(t.Context(), []kafka.Topic{{Name: cursors, Partitions: 1, Replication: 1, Config: topic.Config}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publisher := client.Publisher()
+	t.Cleanup(func() { _ = publisher.Close() })
+	own, strange := folder(t.TempDir()), folder(t.TempDir())
+	ring, err := keyring.Create(string(own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyring.Create(string(strange)); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Claim(t.Context(), client, publisher, cursors, ring.Marks()); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []folder{own, strange} {
+		reached := false
+		err := f.withTokens(t.Context(), settings, func(tokens.Keeping) error { reached = true; return nil })
+		var other *keys.OtherError
+		if refused := f == strange; reached == refused || errors.As(err, &other) != refused || !refused && err != nil {
+			t.Errorf("with the brand's keys %t: %v, and tokens are reached: %t", !refused, err, reached)
+		}
+	}
 }
