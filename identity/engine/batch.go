@@ -57,7 +57,7 @@ func (e *Engine) begin(sequence uint64) *batch {
 
 // keptOfBatch bounds what is kept of a list for the next batch: the rules that a batch adopts
 // may bring all accounts into it.
-const keptOfBatch = 64 << 20
+const keptOfBatch = 16 << 20
 
 // again is the memory of a list, empty, for the next batch.
 func again[T any](list []T) []T {

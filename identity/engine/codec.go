@@ -414,7 +414,7 @@ func (e *Engine) load() error {
 				}
 				sequence := binary.BigEndian.Uint64(key)
 				e.outbox[sequence] = slices.Clone(value)
-				_, err := e.decodeChanges(sequence, value, Changes{})
+				_, err := e.decodeChanges(sequence, value)
 				return err
 			})
 		},
@@ -472,11 +472,11 @@ func (e *Engine) encodeChanges(b *batch) []byte {
 	return out
 }
 
-// decodeChanges reads what encodeChanges wrote, into the memory of room.
-func (e *Engine) decodeChanges(sequence uint64, encoded []byte, room Changes) (Changes, error) {
+// decodeChanges reads what encodeChanges wrote.
+func (e *Engine) decodeChanges(sequence uint64, encoded []byte) (Changes, error) {
 	t := &e.tables
 	r := reader{rest: encoded}
-	c := Changes{Sequence: sequence, Born: room.Born[:0], Moved: room.Moved[:0], Evidence: room.Evidence[:0], Redirects: room.Redirects[:0]}
+	c := Changes{Sequence: sequence}
 	id := func(n uint32) identity.CustomerID { return t.birthID(n) }
 	fail := func() (Changes, error) {
 		return Changes{}, fmt.Errorf("outbox, sequence %d: %w", sequence, errDamaged)

@@ -116,7 +116,6 @@ type Engine struct {
 	applying sync.Mutex // one Apply at a time; guards the eight below
 	unsaved  *batch     // applied in memory, refused by the store
 	last     *batch     // whose memory the next one uses again
-	spare    Changes    // whose memory the next ones use
 	walked   struct {   // what values used
 		ids   []uint32
 		times [][2]int64
@@ -199,7 +198,7 @@ func (e *Engine) Apply(sequence uint64, updates []Update, decisions []identity.D
 		e.mu.RLock()
 		defer e.mu.RUnlock()
 		if encoded, ok := e.outbox[sequence]; ok {
-			return e.decodeChanges(sequence, encoded, Changes{})
+			return e.decodeChanges(sequence, encoded)
 		}
 		return Changes{Sequence: sequence}, nil
 	}
@@ -500,8 +499,7 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	t := &e.tables
 	encoded := e.encodeChanges(b)
 	// Decoded from what is kept, so that both are the same by construction.
-	changes, err := e.decodeChanges(b.sequence, encoded, e.spare)
-	e.spare = Changes{}
+	changes, err := e.decodeChanges(b.sequence, encoded)
 	if err != nil {
 		panic(err) // of our own making just now
 	}
@@ -552,14 +550,6 @@ func (e *Engine) finish(b *batch, decisions []identity.Decision) {
 	b.rows = append(b.rows, Row{tableOutbox, key64(b.sequence), encoded}, sequenceRow(b.sequence))
 }
 
-// Reuse gives Apply the memory of Changes that it returned and that nobody reads any more:
-// they are others once it has been called again.
-func (e *Engine) Reuse(c Changes) {
-	e.applying.Lock()
-	defer e.applying.Unlock()
-	e.spare = Changes{Born: again(c.Born), Moved: again(c.Moved), Evidence: again(c.Evidence), Redirects: again(c.Redirects)}
-}
-
 func (e *Engine) commit(b *batch) (Changes, error) {
 	if err := e.store.Commit(b.rows); err != nil {
 		e.unsaved = b
@@ -589,7 +579,7 @@ func (e *Engine) Pending() iter.Seq2[uint64, Changes] {
 	return func(yield func(uint64, Changes) bool) {
 		for _, sequence := range slices.Sorted(maps.Keys(waiting)) {
 			e.mu.RLock()
-			changes, err := e.decodeChanges(sequence, waiting[sequence], Changes{})
+			changes, err := e.decodeChanges(sequence, waiting[sequence])
 			e.mu.RUnlock()
 			if err != nil { // load has decoded them all once
 				panic(err)
