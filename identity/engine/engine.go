@@ -113,7 +113,7 @@ type Engine struct {
 	wayStored   bool // guarded by applying
 	scorers     identity.Scorers
 
-	applying sync.Mutex // one Apply at a time; guards the eight below
+	applying sync.Mutex // one Apply at a time; guards the seven below
 	unsaved  *batch     // applied in memory, refused by the store
 	last     *batch     // whose memory the next one uses again
 	walked   struct {   // what values used
