@@ -47,7 +47,7 @@ func (e *Engine) begin(sequence uint64) *batch {
 	for _, m := range []*marks{&b.touched, &b.dirty, &b.resolved, &b.widened, &b.moved} {
 		m.clear()
 	}
-	b.sequence, b.changes, b.former = sequence, Changes{}, nil
+	b.sequence, b.former = sequence, nil
 	b.accounts, b.identifiers, b.sightings = t.accounts.len(), t.identifiers.len(), t.numbers.n
 	b.names, b.shops, b.appearances = len(t.names), len(t.shops), t.appearances.len()
 	b.rows, b.arena, b.fresh, b.before = again(b.rows), again(b.arena), again(b.fresh), again(b.before)

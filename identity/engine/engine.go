@@ -555,12 +555,14 @@ func (e *Engine) commit(b *batch) (Changes, error) {
 		e.unsaved = b
 		return Changes{}, fmt.Errorf("engine: store sequence %d: %w", b.sequence, err)
 	}
+	changes := b.changes
+	b.changes = Changes{} // who asked for them lets go of them
 	e.unsaved, e.last = nil, b
 	e.mu.Lock()
 	e.sequence, e.applied = b.sequence, true
 	e.outbox[b.sequence] = b.rows[len(b.rows)-2].Value
 	e.mu.Unlock()
-	return b.changes, nil
+	return changes, nil
 }
 
 // Sequence is the last that was applied and stored; false if none was.
