@@ -145,7 +145,7 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 	r.unsettle(unsettled)
 	r.report.Accounts, r.report.Evidence, r.report.Decisions, r.report.Unsettled = t.accounts.len(), t.numbers.n, len(r.decisions), len(unsettled)
 	// In pieces: the sequence, which makes a state of it, comes last.
-	rows := make([]Row, 0, len(t.names)+len(t.shops)+len(r.decisions)+len(unsettled)+3)
+	rows := make([]Row, 0, len(t.names)+len(t.shops)+len(r.decisions)+len(unsettled))
 	for i := range t.names {
 		rows = append(rows, nameRow(t, i))
 	}
@@ -178,7 +178,12 @@ func (r *Rebuilder) Finish(sequence uint64) (Rebuilt, error) {
 			}
 		}
 	}
-	if err := e.store.Commit(append(rows, givenRow(e.given), wayRow(), sequenceRow(sequence))); err != nil {
+	for some := range slices.Chunk(rows, rebuildRows) {
+		if err := e.store.Commit(some); err != nil {
+			return r.report, fmt.Errorf("engine: rebuild: %w", err)
+		}
+	}
+	if err := e.store.Commit([]Row{givenRow(e.given), wayRow(), sequenceRow(sequence)}); err != nil {
 		return r.report, fmt.Errorf("engine: rebuild: %w", err)
 	}
 	e.sequence, e.applied, e.unsettled, e.givenStored, e.wayStored = sequence, true, moved, true, true

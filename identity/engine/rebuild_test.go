@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
 	diff "github.com/google/go-cmp/cmp"
@@ -95,6 +96,44 @@ func (k *kept) rebuild(t *testing.T, r *rand.Rand, sequence uint64) (*engine.Eng
 		t.Fatal(err)
 	}
 	return open(t, store, k.rules), report
+}
+
+// counting counts the rows of each commit.
+type counting struct {
+	*engine.Memory
+	commits []int
+}
+
+func (c *counting) Commit(rows []engine.Row) error {
+	c.commits = append(c.commits, len(rows))
+	return c.Memory.Commit(rows)
+}
+
+// However many accounts are unsettled, a rebuild is written in pieces, and what makes a
+// state of it is the last one alone.
+func TestRebuildIsWrittenInPieces(t *testing.T) {
+	t.Parallel()
+	const accounts, most = 60_000, 50_000
+	store := &counting{Memory: engine.NewMemory()}
+	b, err := engine.NewRebuilder(store, rules(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range accounts { // of a customer who is not there
+		if err := b.Account(engine.Placed{Account: identity.Account{Platform: "tmall", Shop: "1", ID: strconv.Itoa(i)}, Born: 1, Since: 1, Reason: "born"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := b.Finish(7)
+	if err != nil || report.Unsettled != accounts {
+		t.Fatalf("Finish = %+v, %v, want %d unsettled", report, err, accounts)
+	}
+	if last := store.commits[len(store.commits)-1]; slices.Max(store.commits) > most || last != 3 {
+		t.Errorf("rows of the commits: %v, want %d at most, and in the last the rules, the way and the sequence", store.commits, most)
+	}
+	for d := range b.Engine().Compare(open(t, store, rules(t))) {
+		t.Fatalf("read again: %s", d.What)
+	}
 }
 
 func differences(a, b *engine.Engine) []engine.Difference {

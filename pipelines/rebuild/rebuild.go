@@ -103,7 +103,7 @@ func (r *Rebuild) read(ctx context.Context, builder *engine.Rebuilder) (Report, 
 	}
 	report.Sequence = journal.committed(position)
 	if r.Position == nil {
-		// A batch is begun when the one before it is done. A copy of ClickHouse
+		// A batch is inserted when the one before it is done. A copy of ClickHouse
 		// may be older than what the journal says.
 		report.Sequence = max(report.Sequence, journal.before(newest), journal.delivered)
 	}
