@@ -19,7 +19,7 @@ func TestBackupIsStopped(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	name := "File('stopped-" + d.Name + "')"
-	const slowly = " SETTINGS max_backup_bandwidth = 5000000" // of some 50 MB
+	const slowly = " SETTINGS max_backup_bandwidth = 1000000" // of some 50 MB
 	go func() { ended <- c.Background(ctx, "back up", "BACKUP TABLE large TO "+name+slowly, name) }()
 	state := "SELECT toString(status) FROM system.backups WHERE name LIKE '%stopped-" + d.Name + "%'"
 	for answer(t, d, state) == "" {

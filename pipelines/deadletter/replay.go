@@ -126,7 +126,7 @@ func (d *Desk) causes(ctx context.Context, origins []string) (int, error) {
 			}
 			return nil
 		})
-		if err != nil && !errors.Is(err, kafka.ErrTrimmed) {
+		if err != nil && (ctx.Err() != nil || kafka.IsAway(err)) { // of a topic that is gone each counts
 			return 0, fmt.Errorf("deadletter: look whose messages came back: %w", err)
 		}
 		for _, origin := range messages {

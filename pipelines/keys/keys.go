@@ -58,7 +58,7 @@ func Claim(ctx context.Context, client *kafka.Client, publisher *kafka.Publisher
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() { _ = lock.Close() }() // its session ends it else, and what was noted is
 	for {
 		err := lock.Try(ctx, func(ctx context.Context, _ bool) error {
 			fresh, err := unused(ctx, client, topic, marks)
@@ -135,7 +135,13 @@ func inUse(ctx context.Context, client *kafka.Client, topic string) (map[string]
 	err := client.ReadAll(ctx, topic, func(_ int, m kafka.Fetched) error {
 		of, ours := strings.CutPrefix(string(m.Key), prefix)
 		name, mark, _ := strings.Cut(of, "/")
-		if ours && len(m.Value) > 0 && used[name] == "" {
+		switch {
+		case !ours:
+		case len(m.Value) == 0: // a person has taken it back
+			if used[name] == mark {
+				delete(used, name)
+			}
+		case used[name] == "":
 			used[name] = mark
 		}
 		return nil

@@ -133,3 +133,28 @@ func TestCheck(t *testing.T) {
 		t.Errorf("with its keys: %v", err)
 	}
 }
+
+// What was noted wrongly is taken back by messages without a value, and then the right
+// ring is the brand's.
+func TestTakenBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	wrong, right := map[string]string{"hash": "x", "seal-1": "y"}, map[string]string{"hash": "a", "seal-1": "b"}
+	if err := r.claim(wrong); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.claim(right); err == nil {
+		t.Fatal("the right ring is not refused while a wrong one is noted")
+	}
+	for name, mark := range wrong {
+		if err := r.publisher.Publish(t.Context(), []kafka.Message{{Topic: r.topic, Key: []byte(prefix + name + "/" + mark)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.claim(right); err != nil {
+		t.Errorf("after the wrong ring was taken back the right one is refused: %v", err)
+	}
+	if err := r.claim(wrong); err == nil {
+		t.Error("the wrong ring is the brand's yet")
+	}
+}

@@ -93,7 +93,9 @@ func (r *Resolver) claim(ctx context.Context, generation *kafka.Generation) erro
 func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipelines.Backoff) error {
 	well := func() {
 		wait.Reset()
-		if r.late.Load() == 0 { // nor does the other batch in work
+		r.telling.Lock()
+		defer r.telling.Unlock()
+		if r.late == 0 { // nor does the other batch in work
 			r.goes(pipelines.Working)
 		}
 	}

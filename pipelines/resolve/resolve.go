@@ -145,8 +145,10 @@ type Resolver struct {
 	// sequence that its state has: what it says of itself to the group.
 	epoch, applied atomic.Uint64
 
-	// late is how many steps under way have taken long.
-	late atomic.Int32
+	// telling is held by who says how the resolver is because of the steps under
+	// way, of which so many have taken long, or of a silent Kafka.
+	telling sync.Mutex
+	late    int
 
 	// refusedSince is when the group began to refuse this process's claims to be
 	// active; zero while it does not.
@@ -337,15 +339,17 @@ func (r *Resolver) listen(ctx context.Context) {
 		_, _, err := r.Kafka.Ends(asking, r.Topics.Journal)
 		late := err != nil && errors.Is(asking.Err(), context.DeadlineExceeded)
 		cancel()
-		state, why, _ := r.health.Get()
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
+		}
+		r.telling.Lock()
+		switch state, why, _ := r.health.Get(); {
 		case late && (state == pipelines.Working || state == pipelines.Standby):
 			r.waits(fmt.Errorf("%w for %s: %w", errSilent, r.patience, err))
 		case err == nil && errors.Is(why, errSilent): // nothing else was said since
 			r.goes(r.place())
 		}
+		r.telling.Unlock()
 	}
 }
 
@@ -380,7 +384,9 @@ func (r *Resolver) step(doing string, sequence uint64, do func() error) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if late = !ended; late {
-			r.late.Add(1)
+			r.telling.Lock()
+			defer r.telling.Unlock()
+			r.late++
 			err := fmt.Errorf("resolve: to %s %d takes longer than %s", doing, sequence, slowAfter)
 			if cause := r.Work.Hindrance(); cause != nil {
 				err = fmt.Errorf("%w: %w", err, cause)
@@ -394,11 +400,15 @@ func (r *Resolver) step(doing string, sequence uint64, do func() error) error {
 	ended = true
 	wasLate := late
 	mu.Unlock()
-	alone := wasLate && r.late.Add(-1) == 0
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	if wasLate {
+		r.late--
+	}
 	if err != nil {
 		return fmt.Errorf("resolve: %s %d: %w", doing, sequence, err)
 	}
-	if alone {
+	if wasLate && r.late == 0 {
 		r.goes(r.place())
 	}
 	return nil

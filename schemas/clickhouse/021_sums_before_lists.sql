@@ -55,7 +55,7 @@ FROM
 (
     SELECT customer_id, toUInt8(if(platform_at = 0, 1, 5)) AS part, platform AS name, shop, toInt64(is_member AND shop_at = 0) AS minor, toUInt16(1) AS unit,
         toDateTime(4294967295, 'UTC') AS first_at, toDateTime(0, 'UTC') AS last_at, toInt64(0) AS paid_usually, toInt64(0) AS refunded_usually, toUInt16(0) AS unit_usually, platform_at = 0 OR minor AS apart, toUInt128(NOT startsWith(account, 'order:')) AS tally,
-        if(platform_at = 0, 0, bitShiftLeft(toUInt128(1), 32 * toUInt8(platform_at - 1))) AS held, if(shop_at = 0, 0, bitShiftLeft(toUInt64(1), toUInt8(shop_at - 1))) AS member
+        bitShiftLeft(toUInt128(platform_at > 0), 32 * toUInt8(greatest(platform_at, 1) - 1)) AS held, bitShiftLeft(toUInt64(shop_at > 0), toUInt8(greatest(shop_at, 1) - 1)) AS member
     FROM
     (
         SELECT m.customer_id AS customer_id, m.platform AS platform, m.shop AS shop, m.account AS account,
