@@ -74,19 +74,25 @@ func (p *Pool) drop(a *arena) {
 	if p == nil || a.holders.Add(-1) > 0 {
 		return
 	}
+	clear(a.bytes) // what nobody asked for, or was read in part, too
 	a.bytes = a.bytes[:0]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.arenas = append(p.arenas, a)
 }
 
-// list gives an empty list, with room for so many messages if it is a new one.
+// smallList is how many messages any list may have room for.
+const smallList = 512
+
+// list gives an empty list with room for so many messages, and not for many more.
 func (p *Pool) list(room int) *[]Fetched {
 	var list *[]Fetched
 	if p != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		list, p.lists = last(p.lists)
+		if n := len(p.lists); n > 0 && cap(*p.lists[n-1]) <= max(4*room, smallList) { // a large one is not for few
+			list, p.lists = last(p.lists)
+		}
 	}
 	if list == nil {
 		made := make([]Fetched, 0, room)

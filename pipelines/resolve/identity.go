@@ -40,7 +40,6 @@ type Identity struct {
 	// tried is the sequence of the batch that was applied last, or failed to be.
 	tried uint64
 	// These are kept from batch to batch.
-	// These are kept from batch to batch.
 	parts   []extracted
 	updates []engine.Update
 	values  []extract.Value
@@ -69,7 +68,8 @@ type extracted struct {
 	values     []extract.Value
 }
 
-// resolved is what a batch means for who is who. It is valid until the next batch is applied.
+// resolved is what a batch means for who is who. Its rows are on their way while the next
+// batch is applied, so nothing of it lies in memory that is used again.
 type resolved struct {
 	changes engine.Changes
 	// values are sealed, of each identifier that was not seen before; when the
