@@ -15,8 +15,8 @@ import (
 
 // offHeap is what a process takes besides what Go's own limit counts, the
 // program itself mostly, and what it takes above that limit while a collection
-// that began there runs: some 200 MiB at a million accounts.
-const offHeap = 224 << 20
+// that began there runs: some 190 MiB at a million accounts.
+const offHeap = 200 << 20
 
 // limitMemory holds this process to resolve.memory_mib, unless GOMEMLIMIT says
 // otherwise: the collector runs the more often the nearer it is to that. The
