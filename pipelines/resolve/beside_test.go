@@ -2,10 +2,15 @@ package resolve
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"oneid/schemas/events"
 )
 
 // overlapping is a ledger of which an insert waits until the next batch is applied,
@@ -107,5 +112,63 @@ func TestTheNextBatchIsAppliedBesideAnInsert(t *testing.T) {
 				t.Errorf("batches were inserted as %v, want them in their order", work.inserted)
 			}
 		})
+	}
+}
+
+// deposed is overlapping, and another claims the journal while its first rows are on
+// their way. It changes nobody's customer, so it publishes nothing.
+type deposed struct {
+	*overlapping
+	claim func()
+	again map[uint64]bool // of each batch, whether its first insert said that it comes again
+}
+
+func (d *deposed) Insert(ctx context.Context, b *Batch) (int, error) {
+	first := len(d.again) == 0
+	if _, known := d.again[b.Sequence]; !known {
+		d.again[b.Sequence] = b.Again
+	}
+	n, err := d.overlapping.Insert(ctx, b)
+	if first && err == nil {
+		d.claim()
+	}
+	return n, err
+}
+
+func (d *deposed) Changes(context.Context, *Batch) ([]*events.IdentityChange, error) { return nil, nil }
+
+// A batch that is applied and waits for the one before is not inserted once another has
+// claimed the journal: that one delivers it, or this one anew.
+func TestWhoWaitedLooksWhetherAnotherIsActive(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+	const users = 12
+	work := &deposed{overlapping: &overlapping{ledger: newLedger(), left: users, next: make(chan uint64, users)}, again: map[uint64]bool{}}
+	work.claim = func() {
+		value, err := proto.Marshal(&events.JournalRecord{Epoch: 1000})
+		if err != nil {
+			t.Error(err)
+		}
+		log := f.client.Log(f.topics.Journal, 0)
+		if _, err := log.Append(t.Context(), value, nil); err != nil {
+			t.Error(err)
+		}
+		_ = log.Close() // it is acknowledged
+	}
+	r := f.resolver(work)
+	r.BatchEvents = 1
+	random := rand.NewChaCha8([32]byte{2})
+	for no := range users {
+		e := user(no)
+		e.Header.Raw = make([]byte, 600<<10)
+		_, _ = random.Read(e.Header.Raw) // it never fails
+		f.publish(t, f.message(t, e))
+	}
+	if err := run(t, r); err != nil {
+		t.Fatal(err)
+	}
+	work.wantAllOnce(t, users)
+	if sequences := slices.Sorted(maps.Keys(work.again)); len(sequences) < 2 || !work.again[sequences[1]] {
+		t.Errorf("the batch that waited was inserted although another had claimed the journal: %v", work.again)
 	}
 }
