@@ -82,7 +82,7 @@ func (c *Conn) insertNative(ctx context.Context, statement string, settings driv
 		return err
 	}
 	for i, name := range names {
-		column := values[i]
+		column := tables.Plain(values[i])
 		if numbers, ok := column.([]tables.UInt128); ok {
 			column = bigs(numbers)
 		}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,11 +122,18 @@ func (p *poster) insert(ctx context.Context, statement string, settings driver.S
 // insertTimeout is how long a block may take.
 const insertTimeout = 5 * time.Minute
 
-// nativeColumn writes one column's rows, in parts: an array's ends and then
-// its values.
+// nativeColumn is what one column sends, in parts: an array's ends and then its
+// values.
 type nativeColumn struct {
 	name, kind string
-	parts      []func(to []byte, from, end int) []byte
+	parts      []part
+}
+
+// part is bytes as they are sent, or rows that are written when they are.
+type part struct {
+	bytes  []byte
+	rows   int
+	append func(to []byte, from, end int) []byte
 }
 
 // columnOf is how a column of a block is written as a type of ClickHouse.
@@ -136,31 +144,23 @@ func columnOf(name, kind string, values any) (nativeColumn, error) {
 		_, inner, _ = strings.Cut(strings.TrimSuffix(rest, ")"), ", ")
 	}
 	base, _, _ := strings.Cut(inner, "(")
-	one := func(part func(to []byte, from, end int) []byte) (nativeColumn, error) {
-		c.parts = append(c.parts, part)
+	one := func(rows func(to []byte, from, end int) []byte) (nativeColumn, error) {
+		c.parts = append(c.parts, part{append: rows, rows: reflect.ValueOf(values).Len()})
 		return c, nil
 	}
 	switch v := values.(type) {
-	case []string:
+	case tables.Texts:
 		switch base {
 		case "String":
-			return one(func(to []byte, from, end int) []byte { return appendTexts(to, v[from:end]) })
+			c.parts = append(c.parts, part{bytes: v.Native()})
+			return c, nil
 		case "FixedString":
-			return one(func(to []byte, from, end int) []byte {
-				for _, text := range v[from:end] {
-					to = append(to, text...)
-				}
-				return to
-			})
-		}
-	case [][]byte:
-		if base == "String" {
-			return one(func(to []byte, from, end int) []byte {
-				for _, value := range v[from:end] {
-					to = append(binary.AppendUvarint(to, uint64(len(value))), value...)
-				}
-				return to
-			})
+			fixed := make([]byte, 0, len(v.Native()))
+			for text := range v.All() {
+				fixed = append(fixed, text...)
+			}
+			c.parts = append(c.parts, part{bytes: fixed})
+			return c, nil
 		}
 	case []int64:
 		switch base {
@@ -267,40 +267,39 @@ func columnOf(name, kind string, values any) (nativeColumn, error) {
 				return to
 			})
 		}
-	case [][]string:
+	case tables.TextLists:
 		if inner == "Array(String)" {
-			c.parts = append(c.parts, ends(v), func(to []byte, from, end int) []byte {
-				for _, list := range v[from:end] {
-					to = appendTexts(to, list)
-				}
-				return to
-			})
+			c.parts = append(c.parts, endsOf(v.Ends()), part{bytes: v.Texts().Native()})
 			return c, nil
 		}
-	case [][]int64:
+	case tables.IntLists:
 		if inner == "Array(Int64)" {
-			c.parts = append(c.parts, ends(v), func(to []byte, from, end int) []byte {
-				for _, list := range v[from:end] {
-					to = appendInts(to, list)
+			numbers := v.Values()
+			c.parts = append(c.parts, endsOf(v.Ends()), part{rows: len(numbers), append: func(to []byte, from, end int) []byte { return appendInts(to, numbers[from:end]) }})
+			return c, nil
+		}
+	case [][]string: // of few rows
+		if inner == "Array(String)" {
+			var ends []uint64
+			var texts []byte
+			for _, list := range v {
+				for _, text := range list {
+					texts = appendText(texts, text)
 				}
-				return to
-			})
+				ends = append(ends, uint64(len(list)))
+			}
+			for i := 1; i < len(ends); i++ {
+				ends[i] += ends[i-1]
+			}
+			c.parts = append(c.parts, endsOf(ends), part{bytes: texts})
 			return c, nil
 		}
 	}
 	return c, fmt.Errorf("clickhouse: no way is known to write %T as %s, column %s", values, kind, name)
 }
 
-func appendTexts(to []byte, texts []string) []byte {
-	for _, text := range texts {
-		if len(text) < 0x80 {
-			to = append(to, byte(len(text)))
-		} else {
-			to = binary.AppendUvarint(to, uint64(len(text)))
-		}
-		to = append(to, text...)
-	}
-	return to
+func appendText(to []byte, text string) []byte {
+	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
 func appendInts(to []byte, numbers []int64) []byte {
@@ -310,39 +309,38 @@ func appendInts(to []byte, numbers []int64) []byte {
 	return to
 }
 
-// ends writes where each list ends among all values. It is called in order,
-// from the first row on; a body that is made anew begins there again.
-func ends[T any](lists [][]T) func(to []byte, from, end int) []byte {
-	var sum uint64
-	return func(to []byte, from, end int) []byte {
-		if from == 0 {
-			sum = 0
-		}
-		for _, list := range lists[from:end] {
-			sum += uint64(len(list))
-			to = binary.LittleEndian.AppendUint64(to, sum)
+// endsOf is where each array ends among all values.
+func endsOf(ends []uint64) part {
+	return part{rows: len(ends), append: func(to []byte, from, end int) []byte {
+		for _, n := range ends[from:end] {
+			to = binary.LittleEndian.AppendUint64(to, n)
 		}
 		return to
-	}
+	}}
 }
 
 const (
 	// pieceBytes is about how much of a body is made at a time.
 	pieceBytes = 256 << 10
+	// wholeBytes bounds a piece of what lies ready, of which a copy is made if it is
+	// packed.
+	wholeBytes = 4 << 20
 	// pieceRows is how many rows are written without looking at the size.
 	pieceRows = 256
 )
 
 // nativeBody is a block in the format Native, made while it is read.
 type nativeBody struct {
-	columns           []nativeColumn
-	rows              int
-	column, part, row int
-	begun             bool
-	piece             []byte // made and not yet read
-	spare             []byte
-	packer            *compress.Writer
-	closed            func()
+	columns []nativeColumn
+	rows    int
+	// column, part and at, in bytes or in rows, are the place of what is made next,
+	// and named is how many columns have their names.
+	column, part, at, named int
+	begun                   bool
+	piece                   []byte // made and not yet read
+	spare                   []byte
+	packer                  *compress.Writer
+	closed                  func()
 }
 
 func newNativeBody(columns []nativeColumn, rows int, packed bool, closed func()) *nativeBody {
@@ -385,7 +383,8 @@ func (b *nativeBody) WriteTo(w io.Writer) (written int64, err error) {
 	}
 }
 
-// make makes the next piece; io.EOF when there is none.
+// make makes the next piece; io.EOF when there is none. What lies ready as it is
+// sent is a piece where it lies, if it is large.
 func (b *nativeBody) make() error {
 	to := b.spare[:0]
 	if !b.begun {
@@ -395,25 +394,52 @@ func (b *nativeBody) make() error {
 	}
 	for len(to) < pieceBytes && b.column < len(b.columns) {
 		c := &b.columns[b.column]
-		if b.part == 0 && b.row == 0 {
-			to = appendTexts(to, []string{c.name, c.kind})
+		if b.named == b.column {
+			b.named++
+			to = appendText(appendText(to, c.name), c.kind)
 		}
-		end := min(b.row+pieceRows, b.rows)
-		to = c.parts[b.part](to, b.row, end)
-		if b.row = end; end < b.rows {
+		p := &c.parts[b.part]
+		if p.append != nil {
+			end := min(b.at+pieceRows, p.rows)
+			to = p.append(to, b.at, end)
+			b.pass(end, p.rows)
 			continue
 		}
-		b.row = 0
-		if b.part++; b.part == len(c.parts) {
-			b.column, b.part = b.column+1, 0
+		rest := p.bytes[b.at:]
+		if len(rest) >= pieceBytes {
+			if len(to) > 0 {
+				break // first what is before it
+			}
+			rest = rest[:min(len(rest), wholeBytes)]
+			b.pass(b.at+len(rest), len(p.bytes))
+			return b.send(rest)
 		}
+		to = append(to, rest...)
+		b.pass(len(p.bytes), len(p.bytes))
 	}
 	if len(to) == 0 {
 		return io.EOF
 	}
-	b.spare, b.piece = to, to
+	b.spare = to
+	return b.send(to)
+}
+
+// pass goes on to a place in a part, which ends at another.
+func (b *nativeBody) pass(at, end int) {
+	if b.at = at; at < end {
+		return
+	}
+	b.at = 0
+	if b.part++; b.part == len(b.columns[b.column].parts) {
+		b.column, b.part = b.column+1, 0
+	}
+}
+
+// send is the next piece.
+func (b *nativeBody) send(piece []byte) error {
+	b.piece = piece
 	if b.packer != nil {
-		if err := b.packer.Compress(to); err != nil {
+		if err := b.packer.Compress(piece); err != nil {
 			return err
 		}
 		b.piece = slices.Clone(b.packer.Data)

@@ -111,11 +111,21 @@ func TestOwnBlocksAreTheDrivers(t *testing.T) {
 	}
 }
 
+// textsOf is a column of texts.
+func textsOf(texts ...string) any {
+	block := tables.NewEvidence()
+	for _, text := range texts {
+		block.Append(tables.Account{Platform: text}, "", [16]byte{}, "", "", 0, 0)
+	}
+	_, values := block.Columns()
+	return values[0]
+}
+
 // A failure is what the driver would make of it.
 func TestOwnInsertFails(t *testing.T) {
 	t.Parallel()
 	c, _ := migrated(t)
-	column, err := columnOf("platform", "String", []string{"a"})
+	column, err := columnOf("platform", "String", textsOf("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +138,7 @@ func TestOwnInsertFails(t *testing.T) {
 	if err := failed("try", c.poster.insert(t.Context(), "INSERT", driver.Settings{}, nil, 0)); !IsUnavailable(err) {
 		t.Errorf("a server that is not there: %v; want one that waiting may cure", err)
 	}
-	if _, err := columnOf("x", "Float64", []string{"a"}); err == nil {
+	if _, err := columnOf("x", "Float64", textsOf("a")); err == nil {
 		t.Error("a text went as a Float64")
 	}
 }
@@ -172,12 +182,23 @@ func TestBodyIsTheSameInPieces(t *testing.T) {
 	for i := range values {
 		values[i] = strings.Repeat("x", i%300)
 	}
-	column, err := columnOf("c", "String", values)
+	texts, err := columnOf("texts", "String", textsOf(values...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(texts.parts[0].bytes); n < pieceBytes {
+		t.Fatalf("a column of %d bytes is not sent from where it lies", n)
+	}
+	few, err := columnOf("few", "String", textsOf(values[:50]...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers, err := columnOf("numbers", "Int64", make([]int64, len(values)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := func() *nativeBody {
-		return newNativeBody([]nativeColumn{column, column}, len(values), false, func() {})
+		return newNativeBody([]nativeColumn{texts, texts, few, numbers, texts, numbers}, len(values), false, func() {})
 	}
 	var whole bytes.Buffer
 	if _, err := body().WriteTo(&whole); err != nil {
@@ -186,6 +207,11 @@ func TestBodyIsTheSameInPieces(t *testing.T) {
 	var pieces bytes.Buffer
 	if _, err := io.CopyBuffer(struct{ io.Writer }{&pieces}, struct{ io.Reader }{body()}, make([]byte, 777)); err != nil {
 		t.Fatal(err)
+	}
+	for name, want := range map[string]int{"texts": 3, "few": 1, "numbers": 2} {
+		if n := bytes.Count(whole.Bytes(), []byte(string(rune(len(name)))+name)); n != want {
+			t.Errorf("the column %s is named %d times, want %d", name, n, want)
+		}
 	}
 	if !bytes.Equal(whole.Bytes(), pieces.Bytes()) {
 		t.Errorf("%d bytes at once, %d in pieces", whole.Len(), pieces.Len())

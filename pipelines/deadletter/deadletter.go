@@ -486,7 +486,7 @@ func (d *Desk) insertAgain(ctx context.Context, o opened) error {
 func (d *Desk) holds(ctx context.Context, override tables.Block) (bool, error) {
 	names, values := override.Columns()
 	of := func(name string) string {
-		return clickhouse.Quote(fmt.Sprint(reflect.ValueOf(values[slices.Index(names, name)]).Index(0)))
+		return clickhouse.Quote(fmt.Sprint(reflect.ValueOf(tables.Plain(values[slices.Index(names, name)])).Index(0)))
 	}
 	n, err := d.ClickHouse.Number(ctx, "ask where an account is", "SELECT count() FROM "+d.ClickHouse.Database()+".identity_map FINAL WHERE platform = "+of("platform")+
 		" AND shop = "+of("shop")+" AND account = "+of("account")+" AND customer_id = "+of("customer_id"))

@@ -41,7 +41,7 @@ func (l *blockLog) Insert(_ context.Context, block tables.Block, token string) e
 	}
 	names, values := block.Columns()
 	for i, column := range values {
-		if n := reflect.ValueOf(column).Len(); n != block.Rows() {
+		if n := reflect.ValueOf(tables.Plain(column)).Len(); n != block.Rows() {
 			l.uneven = append(l.uneven, block.Table()+"."+names[i]+" "+strconv.Itoa(n))
 		}
 	}

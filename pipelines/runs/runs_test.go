@@ -121,7 +121,7 @@ func (k *kept) Insert(_ context.Context, block tables.Block, _ string) error {
 	}
 	names, values := block.Columns()
 	k.quiet = append(k.quiet, values[slices.Index(names, "quiet_runs")].([]uint64)...)
-	k.state = append(k.state, values[slices.Index(names, "state")].([]string)...)
+	k.state = append(k.state, tables.Plain(values[slices.Index(names, "state")]).([]string)...)
 	return nil
 }
 

@@ -27,8 +27,8 @@ type Decryptions struct {
 	columns
 	id                            *[]uuid.UUID
 	at                            *[]time.Time
-	who, platform, shop, order    *[]string
-	account, fieldNames, outcomes *[]string
+	who, platform, shop, order    *Texts
+	account, fieldNames, outcomes *Texts
 	texts                         *[]uint32
 	stage                         *[]uint8
 }
@@ -37,10 +37,10 @@ type Decryptions struct {
 func NewDecryptions() *Decryptions {
 	d := new(Decryptions)
 	c := &d.columns
-	d.id, d.at, d.who = slice[uuid.UUID](c, "id"), slice[time.Time](c, "at"), slice[string](c, "who")
-	d.platform, d.shop, d.order = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "order_id")
-	d.account, d.fieldNames, d.texts = slice[string](c, "account"), slice[string](c, "fields"), slice[uint32](c, "texts")
-	d.outcomes, d.stage = slice[string](c, "outcome"), slice[uint8](c, "stage")
+	d.id, d.at, d.who = slice[uuid.UUID](c, "id"), slice[time.Time](c, "at"), texts(c, "who")
+	d.platform, d.shop, d.order = texts(c, "platform"), texts(c, "shop"), texts(c, "order_id")
+	d.account, d.fieldNames, d.texts = texts(c, "account"), texts(c, "fields"), slice[uint32](c, "texts")
+	d.outcomes, d.stage = texts(c, "outcome"), slice[uint8](c, "stage")
 	return d
 }
 
@@ -52,13 +52,13 @@ func (d *Decryptions) Append(one Decryption) {
 	d.rows++
 	add(d.id, one.ID)
 	add(d.at, one.At.UTC())
-	add(d.who, one.Who)
-	add(d.platform, one.Platform)
-	add(d.shop, one.Shop)
-	add(d.order, one.OrderID)
-	add(d.account, one.Account)
-	add(d.fieldNames, one.Fields)
+	d.who.add(one.Who)
+	d.platform.add(one.Platform)
+	d.shop.add(one.Shop)
+	d.order.add(one.OrderID)
+	d.account.add(one.Account)
+	d.fieldNames.add(one.Fields)
 	add(d.texts, one.Texts)
-	add(d.outcomes, one.Outcome)
+	d.outcomes.add(one.Outcome)
 	add(d.stage, one.Stage)
 }

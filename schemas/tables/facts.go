@@ -12,17 +12,18 @@ import (
 // items of a version come and go with it.
 type Orders struct {
 	fact
-	status, platformStatus, orderType          *[]string
+	status, platformStatus, orderType          *Texts
 	created, paidAt, shipped, finished         *[]int64
-	currency                                   *[]string
+	currency                                   *Texts
 	unit                                       *[]uint16
 	goods, freight, seller, platformDiscount   *[]int64
 	talent, payable, paid                      *[]int64
-	channel, liveRoom, referrer                *[]string
-	province, city, district                   *[]string
-	itemID, product, sku, merchantSKU, title   *lists[string]
-	quantity, unitPrice, itemPaid              *lists[int64]
-	itemStatus, itemPlatformStatus, itemRefund *lists[string]
+	channel, liveRoom, referrer                *Texts
+	province, city, district                   *Texts
+	items                                      arrays
+	itemID, product, sku, merchantSKU, title   *Texts
+	quantity, unitPrice, itemPaid              *[]int64
+	itemStatus, itemPlatformStatus, itemRefund *Texts
 }
 
 // NewOrders makes an empty block.
@@ -30,18 +31,18 @@ func NewOrders() *Orders {
 	o := new(Orders)
 	o.init("order_id")
 	c := &o.columns
-	o.status, o.platformStatus, o.orderType = slice[string](c, "status"), slice[string](c, "platform_status"), slice[string](c, "order_type")
+	o.status, o.platformStatus, o.orderType = texts(c, "status"), texts(c, "platform_status"), texts(c, "order_type")
 	o.created, o.paidAt, o.shipped, o.finished = slice[int64](c, "created_at"), slice[int64](c, "paid_at"), slice[int64](c, "shipped_at"), slice[int64](c, "finished_at")
-	o.currency, o.unit = slice[string](c, "currency"), slice[uint16](c, "unit")
+	o.currency, o.unit = texts(c, "currency"), slice[uint16](c, "unit")
 	o.goods, o.freight = slice[int64](c, "goods_minor"), slice[int64](c, "freight_minor")
 	o.seller, o.platformDiscount, o.talent = slice[int64](c, "seller_discount_minor"), slice[int64](c, "platform_discount_minor"), slice[int64](c, "talent_discount_minor")
 	o.payable, o.paid = slice[int64](c, "payable_minor"), slice[int64](c, "paid_minor")
-	o.channel, o.liveRoom, o.referrer = slice[string](c, "channel"), slice[string](c, "live_room"), slice[string](c, "referrer")
-	o.province, o.city, o.district = slice[string](c, "province"), slice[string](c, "city"), slice[string](c, "district")
-	o.itemID, o.product, o.sku = newLists[string](c, "item_id"), newLists[string](c, "item_product_id"), newLists[string](c, "item_sku_id")
-	o.merchantSKU, o.title = newLists[string](c, "item_merchant_sku"), newLists[string](c, "item_title")
-	o.quantity, o.unitPrice, o.itemPaid = newLists[int64](c, "item_quantity"), newLists[int64](c, "item_unit_price_minor"), newLists[int64](c, "item_paid_minor")
-	o.itemStatus, o.itemPlatformStatus, o.itemRefund = newLists[string](c, "item_status"), newLists[string](c, "item_platform_status"), newLists[string](c, "item_refund_status")
+	o.channel, o.liveRoom, o.referrer = texts(c, "channel"), texts(c, "live_room"), texts(c, "referrer")
+	o.province, o.city, o.district = texts(c, "province"), texts(c, "city"), texts(c, "district")
+	o.itemID, o.product, o.sku = o.items.texts(c, "item_id"), o.items.texts(c, "item_product_id"), o.items.texts(c, "item_sku_id")
+	o.merchantSKU, o.title = o.items.texts(c, "item_merchant_sku"), o.items.texts(c, "item_title")
+	o.quantity, o.unitPrice, o.itemPaid = o.items.ints(c, "item_quantity"), o.items.ints(c, "item_unit_price_minor"), o.items.ints(c, "item_paid_minor")
+	o.itemStatus, o.itemPlatformStatus, o.itemRefund = o.items.texts(c, "item_status"), o.items.texts(c, "item_platform_status"), o.items.texts(c, "item_refund_status")
 	return o
 }
 
@@ -51,14 +52,14 @@ func (*Orders) Table() string { return "orders" }
 // Append adds an order.
 func (o *Orders) Append(h *events.Header, e *events.Order, s Stamp) {
 	o.add(h, s)
-	add(o.status, name(orderStatus[:], e.GetStatus()))
-	add(o.platformStatus, e.GetPlatformStatus())
-	add(o.orderType, e.GetOrderType())
+	o.status.add(name(orderStatus[:], e.GetStatus()))
+	o.platformStatus.add(e.GetPlatformStatus())
+	o.orderType.add(e.GetOrderType())
 	add(o.created, seconds(e.GetCreatedMs()))
 	add(o.paidAt, seconds(e.GetPaidMs()))
 	add(o.shipped, seconds(e.GetShippedMs()))
 	add(o.finished, seconds(e.GetFinishedMs()))
-	add(o.currency, e.GetCurrency())
+	o.currency.add(e.GetCurrency())
 	add(o.unit, unit(e.GetCurrency()))
 	add(o.goods, e.GetGoodsMinor())
 	add(o.freight, e.GetFreightMinor())
@@ -67,29 +68,33 @@ func (o *Orders) Append(h *events.Header, e *events.Order, s Stamp) {
 	add(o.talent, e.GetTalentDiscountMinor())
 	add(o.payable, e.GetPayableMinor())
 	add(o.paid, e.GetPaidMinor())
-	add(o.channel, e.GetChannel())
-	add(o.liveRoom, e.GetLiveRoom())
-	add(o.referrer, e.GetReferrer())
-	add(o.province, e.GetProvince())
-	add(o.city, e.GetCity())
-	add(o.district, e.GetDistrict())
+	o.channel.add(e.GetChannel())
+	o.liveRoom.add(e.GetLiveRoom())
+	o.referrer.add(e.GetReferrer())
+	o.province.add(e.GetProvince())
+	o.city.add(e.GetCity())
+	o.district.add(e.GetDistrict())
 	items := e.GetItems()
-	n := len(items)
-	id, product, sku, merchantSKU, title := o.itemID.add(n), o.product.add(n), o.sku.add(n), o.merchantSKU.add(n), o.title.add(n)
-	quantity, unitPrice, paid := o.quantity.add(n), o.unitPrice.add(n), o.itemPaid.add(n)
-	status, platformStatus, refund := o.itemStatus.add(n), o.itemPlatformStatus.add(n), o.itemRefund.add(n)
-	for i, item := range items {
-		id[i], product[i], sku[i] = item.GetItemId(), item.GetProductId(), item.GetSkuId()
-		merchantSKU[i], title[i] = item.GetMerchantSku(), item.GetTitle()
-		quantity[i], unitPrice[i], paid[i] = item.GetQuantity(), item.GetUnitPriceMinor(), item.GetPaidMinor()
-		status[i], platformStatus[i], refund[i] = name(orderStatus[:], item.GetStatus()), item.GetPlatformStatus(), item.GetRefundStatus()
+	o.items.add(len(items))
+	for _, item := range items {
+		o.itemID.add(item.GetItemId())
+		o.product.add(item.GetProductId())
+		o.sku.add(item.GetSkuId())
+		o.merchantSKU.add(item.GetMerchantSku())
+		o.title.add(item.GetTitle())
+		add(o.quantity, item.GetQuantity())
+		add(o.unitPrice, item.GetUnitPriceMinor())
+		add(o.itemPaid, item.GetPaidMinor())
+		o.itemStatus.add(name(orderStatus[:], item.GetStatus()))
+		o.itemPlatformStatus.add(item.GetPlatformStatus())
+		o.itemRefund.add(item.GetRefundStatus())
 	}
 }
 
 // Refunds fills the table refunds.
 type Refunds struct {
 	fact
-	order, item, status, platformStatus, kind, platformKind, reason, currency *[]string
+	order, item, status, platformStatus, kind, platformKind, reason, currency *Texts
 	unit                                                                      *[]uint16
 	minor                                                                     *[]int64
 	beforeShipping                                                            *[]uint8
@@ -101,10 +106,10 @@ func NewRefunds() *Refunds {
 	r := new(Refunds)
 	r.init("refund_id")
 	c := &r.columns
-	r.order, r.item = slice[string](c, "order_id"), slice[string](c, "item_id")
-	r.status, r.platformStatus = slice[string](c, "status"), slice[string](c, "platform_status")
-	r.kind, r.platformKind, r.reason = slice[string](c, "refund_type"), slice[string](c, "platform_type"), slice[string](c, "reason")
-	r.currency, r.unit, r.minor = slice[string](c, "currency"), slice[uint16](c, "unit"), slice[int64](c, "refund_minor")
+	r.order, r.item = texts(c, "order_id"), texts(c, "item_id")
+	r.status, r.platformStatus = texts(c, "status"), texts(c, "platform_status")
+	r.kind, r.platformKind, r.reason = texts(c, "refund_type"), texts(c, "platform_type"), texts(c, "reason")
+	r.currency, r.unit, r.minor = texts(c, "currency"), slice[uint16](c, "unit"), slice[int64](c, "refund_minor")
 	r.beforeShipping = slice[uint8](c, "before_shipping")
 	r.created, r.finished = slice[int64](c, "created_at"), slice[int64](c, "finished_at")
 	return r
@@ -116,14 +121,14 @@ func (*Refunds) Table() string { return "refunds" }
 // Append adds a refund.
 func (r *Refunds) Append(h *events.Header, e *events.Refund, s Stamp) {
 	r.add(h, s)
-	add(r.order, e.GetOrderId())
-	add(r.item, e.GetItemId())
-	add(r.status, name(refundStatus[:], e.GetStatus()))
-	add(r.platformStatus, e.GetPlatformStatus())
-	add(r.kind, e.GetRefundType())
-	add(r.platformKind, e.GetPlatformType())
-	add(r.reason, e.GetReason())
-	add(r.currency, e.GetCurrency())
+	r.order.add(e.GetOrderId())
+	r.item.add(e.GetItemId())
+	r.status.add(name(refundStatus[:], e.GetStatus()))
+	r.platformStatus.add(e.GetPlatformStatus())
+	r.kind.add(e.GetRefundType())
+	r.platformKind.add(e.GetPlatformType())
+	r.reason.add(e.GetReason())
+	r.currency.add(e.GetCurrency())
 	add(r.unit, unit(e.GetCurrency()))
 	add(r.minor, e.GetRefundMinor())
 	add(r.beforeShipping, flag(e.GetBeforeShipping()))
@@ -134,7 +139,7 @@ func (r *Refunds) Append(h *events.Header, e *events.Refund, s Stamp) {
 // Users fills the table users.
 type Users struct {
 	fact
-	nick, level, province, city *[]string
+	nick, level, province, city *Texts
 	member                      *[]uint8
 	since, points, created      *[]int64
 }
@@ -144,9 +149,9 @@ func NewUsers() *Users {
 	u := new(Users)
 	u.init("user_id")
 	c := &u.columns
-	u.nick, u.member, u.level = slice[string](c, "nick"), slice[uint8](c, "member"), slice[string](c, "member_level")
+	u.nick, u.member, u.level = texts(c, "nick"), slice[uint8](c, "member"), texts(c, "member_level")
 	u.since, u.points = slice[int64](c, "member_since"), slice[int64](c, "points")
-	u.province, u.city = slice[string](c, "province"), slice[string](c, "city")
+	u.province, u.city = texts(c, "province"), texts(c, "city")
 	u.created = slice[int64](c, "created_at")
 	return u
 }
@@ -157,23 +162,23 @@ func (*Users) Table() string { return "users" }
 // Append adds a user.
 func (u *Users) Append(h *events.Header, e *events.User, s Stamp) {
 	u.add(h, s)
-	add(u.nick, e.GetNick())
+	u.nick.add(e.GetNick())
 	add(u.member, flag(e.GetMember()))
-	add(u.level, e.GetMemberLevel())
+	u.level.add(e.GetMemberLevel())
 	add(u.since, seconds(e.GetMemberSinceMs()))
 	add(u.points, e.GetPoints())
-	add(u.province, e.GetProvince())
-	add(u.city, e.GetCity())
+	u.province.add(e.GetProvince())
+	u.city.add(e.GetCity())
 	add(u.created, seconds(e.GetCreatedMs()))
 }
 
 // Tickets fills the table tickets.
 type Tickets struct {
 	fact
-	kind, status, platformStatus, priority, channel, subject, order, item, currency *[]string
+	kind, status, platformStatus, priority, channel, subject, order, item, currency *Texts
 	unit                                                                            *[]uint16
 	minor, created, answered, solved                                                *[]int64
-	agent, group                                                                    *[]string
+	agent, group                                                                    *Texts
 	satisfaction                                                                    *[]int32
 }
 
@@ -182,12 +187,12 @@ func NewTickets() *Tickets {
 	t := new(Tickets)
 	t.init("ticket_id")
 	c := &t.columns
-	t.kind, t.status, t.platformStatus = slice[string](c, "kind"), slice[string](c, "status"), slice[string](c, "platform_status")
-	t.priority, t.channel, t.subject = slice[string](c, "priority"), slice[string](c, "channel"), slice[string](c, "subject")
-	t.order, t.item = slice[string](c, "order_id"), slice[string](c, "item_id")
-	t.currency, t.unit, t.minor = slice[string](c, "currency"), slice[uint16](c, "unit"), slice[int64](c, "amount_minor")
+	t.kind, t.status, t.platformStatus = texts(c, "kind"), texts(c, "status"), texts(c, "platform_status")
+	t.priority, t.channel, t.subject = texts(c, "priority"), texts(c, "channel"), texts(c, "subject")
+	t.order, t.item = texts(c, "order_id"), texts(c, "item_id")
+	t.currency, t.unit, t.minor = texts(c, "currency"), slice[uint16](c, "unit"), slice[int64](c, "amount_minor")
 	t.created, t.answered, t.solved = slice[int64](c, "created_at"), slice[int64](c, "first_answer_at"), slice[int64](c, "solved_at")
-	t.agent, t.group = slice[string](c, "agent"), slice[string](c, "agent_group")
+	t.agent, t.group = texts(c, "agent"), texts(c, "agent_group")
 	t.satisfaction = slice[int32](c, "satisfaction")
 	return t
 }
@@ -198,34 +203,34 @@ func (*Tickets) Table() string { return "tickets" }
 // Append adds a ticket.
 func (t *Tickets) Append(h *events.Header, e *events.Ticket, s Stamp) {
 	t.add(h, s)
-	add(t.kind, e.GetKind())
-	add(t.status, name(ticketStatus[:], e.GetStatus()))
-	add(t.platformStatus, e.GetPlatformStatus())
-	add(t.priority, e.GetPriority())
-	add(t.channel, e.GetChannel())
-	add(t.subject, e.GetSubject())
-	add(t.order, e.GetOrderId())
-	add(t.item, e.GetItemId())
-	add(t.currency, e.GetCurrency())
+	t.kind.add(e.GetKind())
+	t.status.add(name(ticketStatus[:], e.GetStatus()))
+	t.platformStatus.add(e.GetPlatformStatus())
+	t.priority.add(e.GetPriority())
+	t.channel.add(e.GetChannel())
+	t.subject.add(e.GetSubject())
+	t.order.add(e.GetOrderId())
+	t.item.add(e.GetItemId())
+	t.currency.add(e.GetCurrency())
 	add(t.unit, unit(e.GetCurrency()))
 	add(t.minor, e.GetAmountMinor())
 	add(t.created, seconds(e.GetCreatedMs()))
 	add(t.answered, seconds(e.GetFirstAnswerMs()))
 	add(t.solved, seconds(e.GetSolvedMs()))
-	add(t.agent, e.GetAgent())
-	add(t.group, e.GetGroup())
+	t.agent.add(e.GetAgent())
+	t.group.add(e.GetGroup())
 	add(t.satisfaction, e.GetSatisfaction())
 }
 
 // Spend fills the table spend.
 type Spend struct {
 	columns
-	platform, shop, id         *[]string
+	platform, shop, id         *Texts
 	version                    *versions
 	deleted                    *[]uint8
-	channel, campaign          *[]string
+	channel, campaign          *Texts
 	day                        *[]time.Time
-	currency                   *[]string
+	currency                   *Texts
 	unit                       *[]uint16
 	minor, impressions, clicks *[]int64
 }
@@ -234,10 +239,10 @@ type Spend struct {
 func NewSpend() *Spend {
 	s := new(Spend)
 	c := &s.columns
-	s.platform, s.shop, s.id = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "spend_id")
+	s.platform, s.shop, s.id = texts(c, "platform"), texts(c, "shop"), texts(c, "spend_id")
 	s.version, s.deleted = newVersions(c, "version"), slice[uint8](c, "is_deleted")
-	s.channel, s.campaign, s.day = slice[string](c, "channel"), slice[string](c, "campaign"), slice[time.Time](c, "day")
-	s.currency, s.unit, s.minor = slice[string](c, "currency"), slice[uint16](c, "unit"), slice[int64](c, "spend_minor")
+	s.channel, s.campaign, s.day = texts(c, "channel"), texts(c, "campaign"), slice[time.Time](c, "day")
+	s.currency, s.unit, s.minor = texts(c, "currency"), slice[uint16](c, "unit"), slice[int64](c, "spend_minor")
 	s.impressions, s.clicks = slice[int64](c, "impressions"), slice[int64](c, "clicks")
 	return s
 }
@@ -253,15 +258,15 @@ func (s *Spend) Append(h *events.Header, e *events.Spend) {
 		day = time.Unix(0, 0).UTC()
 	}
 	s.rows++
-	add(s.platform, h.GetPlatform())
-	add(s.shop, h.GetShop())
-	add(s.id, h.GetEntityId())
+	s.platform.add(h.GetPlatform())
+	s.shop.add(h.GetShop())
+	s.id.add(h.GetEntityId())
 	s.version.add(h.GetVersion())
 	add(s.deleted, flag(h.GetDeleted()))
-	add(s.channel, e.GetChannel())
-	add(s.campaign, e.GetCampaign())
+	s.channel.add(e.GetChannel())
+	s.campaign.add(e.GetCampaign())
 	add(s.day, day)
-	add(s.currency, e.GetCurrency())
+	s.currency.add(e.GetCurrency())
 	add(s.unit, unit(e.GetCurrency()))
 	add(s.minor, e.GetSpendMinor())
 	add(s.impressions, e.GetImpressions())
@@ -271,14 +276,14 @@ func (s *Spend) Append(h *events.Header, e *events.Spend) {
 // RawEvents fills the table raw_events.
 type RawEvents struct {
 	columns
-	platform, shop, kind, entity *[]string
+	platform, shop, kind, entity *Texts
 	version                      *versions
-	stream                       *[]string
+	stream                       *Texts
 	modified, observed           *[]time.Time
-	raw                          *[][]byte
+	raw                          *Texts
 	// What reconciliation counts.
 	created, minor *[]int64
-	currency       *[]string
+	currency       *Texts
 	deleted        *[]uint8
 }
 
@@ -286,11 +291,11 @@ type RawEvents struct {
 func NewRawEvents() *RawEvents {
 	r := new(RawEvents)
 	c := &r.columns
-	r.platform, r.shop, r.kind, r.entity = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "kind"), slice[string](c, "entity_id")
-	r.version, r.stream = newVersions(c, "version"), slice[string](c, "stream")
+	r.platform, r.shop, r.kind, r.entity = texts(c, "platform"), texts(c, "shop"), texts(c, "kind"), texts(c, "entity_id")
+	r.version, r.stream = newVersions(c, "version"), texts(c, "stream")
 	r.modified, r.observed = slice[time.Time](c, "modified_at"), slice[time.Time](c, "observed_at")
-	r.raw = slice[[]byte](c, "raw")
-	r.created, r.currency, r.minor = slice[int64](c, "created_at"), slice[string](c, "currency"), slice[int64](c, "minor")
+	r.raw = texts(c, "raw")
+	r.created, r.currency, r.minor = slice[int64](c, "created_at"), texts(c, "currency"), slice[int64](c, "minor")
 	r.deleted = slice[uint8](c, "is_deleted")
 	return r
 }
@@ -298,22 +303,22 @@ func NewRawEvents() *RawEvents {
 // Table implements Block.
 func (*RawEvents) Table() string { return "raw_events" }
 
-// Append adds an event's sealed payload, which must not change until Reset.
+// Append adds an event's sealed payload.
 func (r *RawEvents) Append(e *events.Event) {
 	h := e.GetHeader()
 	r.rows++
-	add(r.platform, h.GetPlatform())
-	add(r.shop, h.GetShop())
-	add(r.kind, string(events.KindOf(e)))
-	add(r.entity, h.GetEntityId())
+	r.platform.add(h.GetPlatform())
+	r.shop.add(h.GetShop())
+	r.kind.add(string(events.KindOf(e)))
+	r.entity.add(h.GetEntityId())
 	r.version.add(h.GetVersion())
-	add(r.stream, h.GetStream())
+	r.stream.add(h.GetStream())
 	add(r.modified, time.UnixMilli(max(h.GetVersion().GetModifiedMs(), 0)).UTC())
 	add(r.observed, time.UnixMilli(max(h.GetVersion().GetObservedMs(), 0)).UTC())
-	add(r.raw, h.GetRaw()) // the event's own: it outlives the insert
+	r.raw.addBytes(h.GetRaw())
 	minor, currency := events.Amount(e)
 	add(r.created, seconds(events.Born(e)))
-	add(r.currency, currency)
+	r.currency.add(currency)
 	add(r.minor, minor)
 	add(r.deleted, flag(h.GetDeleted()))
 }

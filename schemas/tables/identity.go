@@ -12,16 +12,16 @@ import (
 type Account struct{ Platform, Shop, ID string }
 
 // accounts are the columns of an account.
-type accounts struct{ platform, shop, account *[]string }
+type accounts struct{ platform, shop, account *Texts }
 
 func (a *accounts) init(c *columns) {
-	a.platform, a.shop, a.account = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "account")
+	a.platform, a.shop, a.account = texts(c, "platform"), texts(c, "shop"), texts(c, "account")
 }
 
 func (a *accounts) add(account Account) {
-	add(a.platform, account.Platform)
-	add(a.shop, account.Shop)
-	add(a.account, account.ID)
+	a.platform.add(account.Platform)
+	a.shop.add(account.Shop)
+	a.account.add(account.ID)
 }
 
 // IdentityMap fills the table identity_map.
@@ -30,7 +30,7 @@ type IdentityMap struct {
 	account  accounts
 	customer *[]uuid.UUID
 	since    *[]time.Time
-	reason   *[]string
+	reason   *Texts
 	born     *[]uint64
 	version  *[]uint64
 }
@@ -40,7 +40,7 @@ func NewIdentityMap() *IdentityMap {
 	m := new(IdentityMap)
 	c := &m.columns
 	m.account.init(c)
-	m.customer, m.since, m.reason = slice[uuid.UUID](c, "customer_id"), slice[time.Time](c, "since"), slice[string](c, "reason")
+	m.customer, m.since, m.reason = slice[uuid.UUID](c, "customer_id"), slice[time.Time](c, "since"), texts(c, "reason")
 	m.born, m.version = slice[uint64](c, "born"), slice[uint64](c, "version")
 	return m
 }
@@ -54,7 +54,7 @@ func (m *IdentityMap) Append(a Account, customer [16]byte, since time.Time, reas
 	m.account.add(a)
 	add(m.customer, id(customer))
 	add(m.since, since)
-	add(m.reason, reason)
+	m.reason.add(reason)
 	add(m.born, born)
 	add(m.version, version)
 }
@@ -66,7 +66,7 @@ type IdentityHistory struct {
 	version            *[]uint64
 	previous, customer *[]uuid.UUID
 	at                 *[]time.Time
-	reason             *[]string
+	reason             *Texts
 }
 
 // NewIdentityHistory makes an empty block.
@@ -75,7 +75,7 @@ func NewIdentityHistory() *IdentityHistory {
 	c := &h.columns
 	h.account.init(c)
 	h.version, h.previous, h.customer = slice[uint64](c, "version"), slice[uuid.UUID](c, "previous_customer_id"), slice[uuid.UUID](c, "customer_id")
-	h.at, h.reason = slice[time.Time](c, "at"), slice[string](c, "reason")
+	h.at, h.reason = slice[time.Time](c, "at"), texts(c, "reason")
 	return h
 }
 
@@ -91,7 +91,7 @@ func (h *IdentityHistory) Append(a Account, previous, customer [16]byte, at time
 	add(h.previous, id(previous))
 	add(h.customer, id(customer))
 	add(h.at, at)
-	add(h.reason, reason)
+	h.reason.add(reason)
 }
 
 // Overrides fills the table identity_overrides.
@@ -161,7 +161,7 @@ func (r *Redirects) Append(from, to [16]byte, since time.Time, version uint64) {
 type Evidence struct {
 	columns
 	account                  accounts
-	kind, hash, role, source *[]string
+	kind, hash, role, source *Texts
 	first, last              *[]int64
 }
 
@@ -170,7 +170,7 @@ func NewEvidence() *Evidence {
 	e := new(Evidence)
 	c := &e.columns
 	e.account.init(c)
-	e.kind, e.hash, e.role, e.source = slice[string](c, "type"), slice[string](c, "hash"), slice[string](c, "role"), slice[string](c, "source")
+	e.kind, e.hash, e.role, e.source = texts(c, "type"), texts(c, "hash"), texts(c, "role"), texts(c, "source")
 	e.first, e.last = slice[int64](c, "first_seen"), slice[int64](c, "last_seen")
 	return e
 }
@@ -182,10 +182,10 @@ func (*Evidence) Table() string { return "evidence" }
 func (e *Evidence) Append(a Account, kind string, hash [16]byte, role, source string, first, last int64) {
 	e.rows++
 	e.account.add(a)
-	add(e.kind, kind)
-	add(e.hash, string(hash[:]))
-	add(e.role, role)
-	add(e.source, source)
+	e.kind.add(kind)
+	e.hash.addBytes(hash[:])
+	e.role.add(role)
+	e.source.add(source)
 	add(e.first, seconds(first*1000))
 	add(e.last, seconds(last*1000))
 }
@@ -193,14 +193,14 @@ func (e *Evidence) Append(a Account, kind string, hash [16]byte, role, source st
 // IdentifierValues fills the table identifier_values.
 type IdentifierValues struct {
 	columns
-	hash, kind, sealed *[]string
+	hash, kind, sealed *Texts
 }
 
 // NewIdentifierValues makes an empty block.
 func NewIdentifierValues() *IdentifierValues {
 	v := new(IdentifierValues)
 	c := &v.columns
-	v.hash, v.kind, v.sealed = slice[string](c, "hash"), slice[string](c, "type"), slice[string](c, "sealed")
+	v.hash, v.kind, v.sealed = texts(c, "hash"), texts(c, "type"), texts(c, "sealed")
 	return v
 }
 
@@ -210,18 +210,18 @@ func (*IdentifierValues) Table() string { return "identifier_values" }
 // Append keeps an identifier's sealed value.
 func (v *IdentifierValues) Append(kind string, hash [16]byte, sealed []byte) {
 	v.rows++
-	add(v.hash, string(hash[:]))
-	add(v.kind, kind)
-	add(v.sealed, string(sealed))
+	v.hash.addBytes(hash[:])
+	v.kind.add(kind)
+	v.sealed.addBytes(sealed)
 }
 
 // Decisions fills the table decisions.
 type Decisions struct {
 	columns
-	decision, kind *[]string
+	decision, kind *Texts
 	accounts       *[][]string
-	undoes, rules  *[]string
-	who, why       *[]string
+	undoes, rules  *Texts
+	who, why       *Texts
 	at             *[]time.Time
 	version        *[]uint64
 }
@@ -230,9 +230,9 @@ type Decisions struct {
 func NewDecisions() *Decisions {
 	d := new(Decisions)
 	c := &d.columns
-	d.decision, d.kind, d.accounts = slice[string](c, "decision_id"), slice[string](c, "kind"), slice[[]string](c, "accounts")
-	d.undoes, d.rules = slice[string](c, "undoes"), slice[string](c, "rules")
-	d.who, d.why = slice[string](c, "who"), slice[string](c, "why")
+	d.decision, d.kind, d.accounts = texts(c, "decision_id"), texts(c, "kind"), slice[[]string](c, "accounts")
+	d.undoes, d.rules = texts(c, "undoes"), texts(c, "rules")
+	d.who, d.why = texts(c, "who"), texts(c, "why")
 	d.at, d.version = slice[time.Time](c, "decided_at"), slice[uint64](c, "version")
 	return d
 }
@@ -244,13 +244,13 @@ func (*Decisions) Table() string { return "decisions" }
 func (d *Decisions) Append(e *events.Decision, version uint64) {
 	kinds := [...]string{"unknown", "same", "different", "undo", "erase", "consent", "adopt"}
 	d.rows++
-	add(d.decision, e.GetDecisionId())
-	add(d.kind, name(kinds[:], e.GetKind()))
+	d.decision.add(e.GetDecisionId())
+	d.kind.add(name(kinds[:], e.GetKind()))
 	add(d.accounts, e.GetAccounts())
-	add(d.undoes, e.GetUndoes())
-	add(d.rules, string(e.GetRules()))
-	add(d.who, e.GetWho())
-	add(d.why, e.GetWhy())
+	d.undoes.add(e.GetUndoes())
+	d.rules.add(string(e.GetRules()))
+	d.who.add(e.GetWho())
+	d.why.add(e.GetWhy())
 	add(d.at, time.UnixMilli(max(e.GetDecidedMs(), 0)).UTC())
 	add(d.version, version)
 }

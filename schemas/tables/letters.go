@@ -12,7 +12,7 @@ import (
 // letter, without its bytes.
 type DeadLetters struct {
 	columns
-	letter, platform, shop, stream, reason, detail, origin, state, by *[]string
+	letter, platform, shop, stream, reason, detail, origin, state, by *Texts
 	attempts                                                          *[]uint32
 	first, changed                                                    *[]time.Time
 	at                                                                *[]int64
@@ -23,10 +23,10 @@ type DeadLetters struct {
 func NewDeadLetters() *DeadLetters {
 	d := new(DeadLetters)
 	c := &d.columns
-	d.letter, d.platform, d.shop, d.stream = slice[string](c, "letter_id"), slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "stream")
-	d.reason, d.detail, d.origin = slice[string](c, "reason"), slice[string](c, "detail"), slice[string](c, "origin")
+	d.letter, d.platform, d.shop, d.stream = texts(c, "letter_id"), texts(c, "platform"), texts(c, "shop"), texts(c, "stream")
+	d.reason, d.detail, d.origin = texts(c, "reason"), texts(c, "detail"), texts(c, "origin")
 	d.attempts, d.first = slice[uint32](c, "attempts"), slice[time.Time](c, "first_seen_at")
-	d.state, d.changed, d.by = slice[string](c, "state"), slice[time.Time](c, "changed_at"), slice[string](c, "changed_by")
+	d.state, d.changed, d.by = texts(c, "state"), slice[time.Time](c, "changed_at"), texts(c, "changed_by")
 	d.at, d.version = slice[int64](c, "bytes_at"), slice[uint64](c, "version")
 	return d
 }
@@ -42,18 +42,18 @@ func (d *DeadLetters) Append(l *events.DeadLetter, offset int64) {
 		offset = l.GetBytesAt() - 1
 	}
 	d.rows++
-	add(d.letter, l.GetLetterId())
-	add(d.platform, l.GetPlatform())
-	add(d.shop, l.GetShop())
-	add(d.stream, l.GetStream())
-	add(d.reason, l.GetReason())
-	add(d.detail, l.GetDetail())
-	add(d.origin, l.GetOrigin())
+	d.letter.add(l.GetLetterId())
+	d.platform.add(l.GetPlatform())
+	d.shop.add(l.GetShop())
+	d.stream.add(l.GetStream())
+	d.reason.add(l.GetReason())
+	d.detail.add(l.GetDetail())
+	d.origin.add(l.GetOrigin())
 	add(d.attempts, l.GetAttempts())
 	add(d.first, time.UnixMilli(max(l.GetFirstSeenMs(), 0)).UTC())
-	add(d.state, name(letterState[:], l.GetState()))
+	d.state.add(name(letterState[:], l.GetState()))
 	add(d.changed, time.UnixMilli(max(l.GetChangedMs(), 0)).UTC())
-	add(d.by, l.GetChangedBy())
+	d.by.add(l.GetChangedBy())
 	add(d.at, offset)
 	add(d.version, events.LetterVersion(l, offset))
 }
@@ -62,7 +62,7 @@ func (d *DeadLetters) Append(l *events.DeadLetter, offset int64) {
 type Audit struct {
 	columns
 	at                  *[]time.Time
-	who, action, object *[]string
+	who, action, object *Texts
 	id                  *[]uuid.UUID
 }
 
@@ -70,7 +70,7 @@ type Audit struct {
 func NewAudit() *Audit {
 	a := new(Audit)
 	c := &a.columns
-	a.at, a.who, a.action, a.object = slice[time.Time](c, "at"), slice[string](c, "who"), slice[string](c, "action"), slice[string](c, "object")
+	a.at, a.who, a.action, a.object = slice[time.Time](c, "at"), texts(c, "who"), texts(c, "action"), texts(c, "object")
 	a.id = slice[uuid.UUID](c, "id")
 	return a
 }
@@ -83,8 +83,8 @@ func (*Audit) Table() string { return "audit" }
 func (a *Audit) Append(at time.Time, who, action, object string, id uuid.UUID) {
 	a.rows++
 	add(a.at, at.UTC())
-	add(a.who, who)
-	add(a.action, action)
-	add(a.object, object)
+	a.who.add(who)
+	a.action.add(action)
+	a.object.add(object)
 	add(a.id, id)
 }

@@ -10,7 +10,7 @@ import (
 type Reconciled struct {
 	columns
 	run                                              *[]uint64
-	side, platform, shop, kind, id, stream, currency *[]string
+	side, platform, shop, kind, id, stream, currency *Texts
 	version                                          *versions
 	modified                                         *[]time.Time
 	created, minor                                   *[]int64
@@ -21,11 +21,11 @@ type Reconciled struct {
 func NewReconciled() *Reconciled {
 	r := new(Reconciled)
 	c := &r.columns
-	r.run, r.side = slice[uint64](c, "run"), slice[string](c, "side")
-	r.platform, r.shop, r.kind, r.id = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "kind"), slice[string](c, "entity_id")
-	r.version, r.stream = newVersions(c, "version"), slice[string](c, "stream")
+	r.run, r.side = slice[uint64](c, "run"), texts(c, "side")
+	r.platform, r.shop, r.kind, r.id = texts(c, "platform"), texts(c, "shop"), texts(c, "kind"), texts(c, "entity_id")
+	r.version, r.stream = newVersions(c, "version"), texts(c, "stream")
 	r.modified, r.created = slice[time.Time](c, "modified_at"), slice[int64](c, "created_at")
-	r.currency, r.minor, r.deleted = slice[string](c, "currency"), slice[int64](c, "minor"), slice[uint8](c, "is_deleted")
+	r.currency, r.minor, r.deleted = texts(c, "currency"), slice[int64](c, "minor"), slice[uint8](c, "is_deleted")
 	return r
 }
 
@@ -38,16 +38,16 @@ func (r *Reconciled) Append(run uint64, stream string, e *events.Event) {
 	minor, currency := events.Amount(e)
 	r.rows++
 	add(r.run, run)
-	add(r.side, "source")
-	add(r.platform, h.GetPlatform())
-	add(r.shop, h.GetShop())
-	add(r.kind, string(events.KindOf(e)))
-	add(r.id, h.GetEntityId())
+	r.side.add("source")
+	r.platform.add(h.GetPlatform())
+	r.shop.add(h.GetShop())
+	r.kind.add(string(events.KindOf(e)))
+	r.id.add(h.GetEntityId())
 	r.version.add(h.GetVersion())
-	add(r.stream, stream)
+	r.stream.add(stream)
 	add(r.modified, time.UnixMilli(max(h.GetVersion().GetModifiedMs(), 0)).UTC())
 	add(r.created, seconds(events.Born(e)))
-	add(r.currency, currency)
+	r.currency.add(currency)
 	add(r.minor, minor)
 	add(r.deleted, flag(h.GetDeleted()))
 }
@@ -87,7 +87,7 @@ type ReconciledDay struct {
 type Reconciliation struct {
 	columns
 	run                                                         *[]time.Time
-	platform, shop, stream, kind, currency                      *[]string
+	platform, shop, stream, kind, currency                      *Texts
 	day                                                         *[]time.Time
 	unit                                                        *[]uint16
 	sourceCount, kafkaCount, clickhouseCount, different, moving *[]uint64
@@ -100,8 +100,8 @@ func NewReconciliation() *Reconciliation {
 	r := new(Reconciliation)
 	c := &r.columns
 	r.run = slice[time.Time](c, "run")
-	r.platform, r.shop, r.stream, r.kind = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "stream"), slice[string](c, "kind")
-	r.day, r.currency, r.unit = slice[time.Time](c, "day"), slice[string](c, "currency"), slice[uint16](c, "unit")
+	r.platform, r.shop, r.stream, r.kind = texts(c, "platform"), texts(c, "shop"), texts(c, "stream"), texts(c, "kind")
+	r.day, r.currency, r.unit = slice[time.Time](c, "day"), texts(c, "currency"), slice[uint16](c, "unit")
 	r.sourceCount, r.sourceMinor = slice[uint64](c, "source_count"), slice[int64](c, "source_minor")
 	r.kafkaCount, r.kafkaMinor = slice[uint64](c, "kafka_count"), slice[int64](c, "kafka_minor")
 	r.clickhouseCount, r.clickhouseMinor = slice[uint64](c, "clickhouse_count"), slice[int64](c, "clickhouse_minor")
@@ -122,12 +122,12 @@ func (r *Reconciliation) Append(run time.Time, d ReconciledDay) {
 	}
 	r.rows++
 	add(r.run, run.UTC())
-	add(r.platform, d.Platform)
-	add(r.shop, d.Shop)
-	add(r.stream, d.Stream)
-	add(r.kind, d.Kind)
+	r.platform.add(d.Platform)
+	r.shop.add(d.Shop)
+	r.stream.add(d.Stream)
+	r.kind.add(d.Kind)
 	add(r.day, day)
-	add(r.currency, d.Currency)
+	r.currency.add(d.Currency)
 	add(r.unit, unit(d.Currency))
 	add(r.sourceCount, d.Source.Count)
 	add(r.sourceMinor, d.Source.Minor)

@@ -9,8 +9,8 @@ import (
 type Resemblances struct {
 	columns
 	account                                accounts
-	otherPlatform, otherShop, otherAccount *[]string
-	reason                                 *[]string
+	otherPlatform, otherShop, otherAccount *Texts
+	reason                                 *Texts
 	millibits                              *[]int32
 	parts                                  *[][]string
 	found                                  *[]time.Time
@@ -22,8 +22,8 @@ func NewResemblances() *Resemblances {
 	r := new(Resemblances)
 	c := &r.columns
 	r.account.init(c)
-	r.otherPlatform, r.otherShop, r.otherAccount = slice[string](c, "other_platform"), slice[string](c, "other_shop"), slice[string](c, "other_account")
-	r.reason, r.millibits, r.parts = slice[string](c, "reason"), slice[int32](c, "millibits"), slice[[]string](c, "parts")
+	r.otherPlatform, r.otherShop, r.otherAccount = texts(c, "other_platform"), texts(c, "other_shop"), texts(c, "other_account")
+	r.reason, r.millibits, r.parts = texts(c, "reason"), slice[int32](c, "millibits"), slice[[]string](c, "parts")
 	r.found, r.version = slice[time.Time](c, "found_at"), slice[uint64](c, "version")
 	return r
 }
@@ -36,10 +36,10 @@ func (*Resemblances) Table() string { return "resemblances" }
 func (r *Resemblances) Append(a, b Account, reason string, bits float32, parts []string, found time.Time, version uint64) {
 	r.rows++
 	r.account.add(a)
-	add(r.otherPlatform, b.Platform)
-	add(r.otherShop, b.Shop)
-	add(r.otherAccount, b.ID)
-	add(r.reason, reason)
+	r.otherPlatform.add(b.Platform)
+	r.otherShop.add(b.Shop)
+	r.otherAccount.add(b.ID)
+	r.reason.add(reason)
 	add(r.millibits, int32(max(min(math.Round(float64(bits)*1000), math.MaxInt32), math.MinInt32)))
 	add(r.parts, parts)
 	add(r.found, found)

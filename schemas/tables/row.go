@@ -23,7 +23,7 @@ func EncodeRow(b Block, row int) ([]byte, error) {
 	out := encodedRow{b.Table(), make(map[string]json.RawMessage)}
 	names, values := b.Columns()
 	for i, name := range names {
-		value := reflect.ValueOf(values[i]).Index(row).Interface()
+		value := reflect.ValueOf(Plain(cut(values[i], row, row+1))).Index(0).Interface()
 		if text, ok := value.(string); ok {
 			value = []byte(text)
 		}
@@ -49,14 +49,16 @@ func DecodeRow(data []byte) (Block, error) {
 		names, values := b.Columns()
 		known := 0
 		for i, name := range names {
-			column := reflect.MakeSlice(reflect.TypeOf(values[i]), 1, 1)
-			if text, ok := in.Columns[name]; ok {
+			text, ok := in.Columns[name]
+			if ok {
 				known++
-				if err := decodeValue(text, column.Index(0)); err != nil {
-					return nil, fmt.Errorf("tables: read the column %s of a row of %s: %w", name, in.Table, err)
-				}
+			} else {
+				text = json.RawMessage("null")
 			}
-			values[i] = column.Interface()
+			var err error
+			if values[i], err = decodeValue(text, values[i]); err != nil {
+				return nil, fmt.Errorf("tables: read the column %s of a row of %s: %w", name, in.Table, err)
+			}
 		}
 		if known < len(in.Columns) {
 			return nil, fmt.Errorf("tables: the row of %s has columns that the table has not: a newer OneID wrote it", in.Table)
@@ -66,14 +68,18 @@ func DecodeRow(data []byte) (Block, error) {
 	return nil, fmt.Errorf("tables: %q is no table of who is who", in.Table)
 }
 
-func decodeValue(text json.RawMessage, to reflect.Value) error {
-	if to.Kind() != reflect.String {
-		return json.Unmarshal(text, to.Addr().Interface())
+// decodeValue reads a value as a column of one row, of the kind of another column.
+func decodeValue(text json.RawMessage, like any) (any, error) {
+	if _, ok := like.(Texts); ok {
+		var bytes []byte
+		err := json.Unmarshal(text, &bytes)
+		var one Texts
+		one.addBytes(bytes)
+		return one, err
 	}
-	var b []byte
-	err := json.Unmarshal(text, &b)
-	to.SetString(string(b))
-	return err
+	column := reflect.MakeSlice(reflect.TypeOf(like), 1, 1)
+	err := json.Unmarshal(text, column.Index(0).Addr().Interface())
+	return column.Interface(), err
 }
 
 // oneRow is a block of one row, for reading.

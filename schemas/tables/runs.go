@@ -43,7 +43,7 @@ const (
 // Runs fills the table runs.
 type Runs struct {
 	columns
-	id, pipeline, job, task, platform, shop, stream, reason, state, fault, machine *[]string
+	id, pipeline, job, task, platform, shop, stream, reason, state, fault, machine *Texts
 	scheduled, started, ended                                                      *[]time.Time
 	pages, records, events, letters, quiet                                         *[]uint64
 	lag, waited                                                                    *[]int64
@@ -53,13 +53,13 @@ type Runs struct {
 func NewRuns() *Runs {
 	r := new(Runs)
 	c := &r.columns
-	r.id, r.pipeline, r.job, r.task = slice[string](c, "run_id"), slice[string](c, "pipeline"), slice[string](c, "job"), slice[string](c, "task")
-	r.platform, r.shop, r.stream = slice[string](c, "platform"), slice[string](c, "shop"), slice[string](c, "stream")
-	r.reason, r.state = slice[string](c, "reason"), slice[string](c, "state")
+	r.id, r.pipeline, r.job, r.task = texts(c, "run_id"), texts(c, "pipeline"), texts(c, "job"), texts(c, "task")
+	r.platform, r.shop, r.stream = texts(c, "platform"), texts(c, "shop"), texts(c, "stream")
+	r.reason, r.state = texts(c, "reason"), texts(c, "state")
 	r.scheduled, r.started, r.ended = slice[time.Time](c, "scheduled_at"), slice[time.Time](c, "started_at"), slice[time.Time](c, "ended_at")
 	r.pages, r.records, r.events, r.letters = slice[uint64](c, "pages"), slice[uint64](c, "records"), slice[uint64](c, "events"), slice[uint64](c, "dead_letters")
 	r.lag, r.waited, r.quiet = slice[int64](c, "lag_ms"), slice[int64](c, "waited_ms"), slice[uint64](c, "quiet_runs")
-	r.fault, r.machine = slice[string](c, "error"), slice[string](c, "machine")
+	r.fault, r.machine = texts(c, "error"), texts(c, "machine")
 	return r
 }
 
@@ -79,15 +79,15 @@ func (r *Runs) Append(run Run) {
 		lag = run.Lag.Milliseconds()
 	}
 	r.rows++
-	add(r.id, run.ID)
-	add(r.pipeline, run.Pipeline)
-	add(r.job, run.Job)
-	add(r.task, run.Task)
-	add(r.platform, run.Platform)
-	add(r.shop, run.Shop)
-	add(r.stream, run.Stream)
-	add(r.reason, run.Reason)
-	add(r.state, run.State)
+	r.id.add(run.ID)
+	r.pipeline.add(run.Pipeline)
+	r.job.add(run.Job)
+	r.task.add(run.Task)
+	r.platform.add(run.Platform)
+	r.shop.add(run.Shop)
+	r.stream.add(run.Stream)
+	r.reason.add(run.Reason)
+	r.state.add(run.State)
 	add(r.scheduled, at(run.Scheduled))
 	add(r.started, at(run.Started))
 	add(r.ended, at(run.Ended))
@@ -98,6 +98,6 @@ func (r *Runs) Append(run Run) {
 	add(r.lag, lag)
 	add(r.waited, run.Waited.Milliseconds())
 	add(r.quiet, uint64(max(run.Quiet, 0)))
-	add(r.fault, run.Error)
-	add(r.machine, run.Machine)
+	r.fault.add(run.Error)
+	r.machine.add(run.Machine)
 }

@@ -13,7 +13,8 @@ import (
 type Block interface {
 	// Table is the table's name, without the database.
 	Table() string
-	// Columns are the names and the values (slices of equal length), in order.
+	// Columns are the names and the values, in order: slices, Texts, TextLists and
+	// IntLists, of equal length, to be read until the block is filled or Reset.
 	Columns() ([]string, []any)
 	// Rows is how many rows the block holds.
 	Rows() int
@@ -61,7 +62,7 @@ func (c *columns) Reset() {
 func slice[T any](c *columns, name string) *[]T {
 	buffer := new([]T)
 	c.list = append(c.list, column{name, func() any { return *buffer }, func() {
-		clear(*buffer) // texts may be parts of whole messages, which must not stay
+		clear(*buffer) // what it points to must not stay
 		*buffer = (*buffer)[:0]
 	}})
 	return buffer
@@ -82,36 +83,6 @@ func newVersions(c *columns, name string) *versions {
 func (v *versions) add(version *events.Version) {
 	high, low := events.PackVersion(version)
 	add(v.values, UInt128{high, low})
-}
-
-// lists is a column of arrays, whose values lie one after the other in memory
-// that is kept.
-type lists[T any] struct {
-	rows   [][]T
-	values []T
-}
-
-func newLists[T any](c *columns, name string) *lists[T] {
-	l := new(lists[T])
-	c.list = append(c.list, column{name, func() any { return l.rows }, func() {
-		clear(l.rows)
-		clear(l.values)
-		l.rows, l.values = l.rows[:0], l.values[:0]
-	}})
-	return l
-}
-
-// add adds a row of n values, for the caller to fill in.
-func (l *lists[T]) add(n int) []T {
-	if len(l.values)+n > cap(l.values) {
-		// The rows that are there keep the old memory until Reset.
-		l.values = make([]T, 0, max(2*cap(l.values), n, 1024))
-	}
-	from := len(l.values)
-	l.values = l.values[:from+n]
-	row := l.values[from : from+n : from+n]
-	l.rows = append(l.rows, row)
-	return row
 }
 
 // seconds is a time as ClickHouse's DateTime takes it; times before 1970 and
@@ -152,17 +123,17 @@ func name[T ~int32](names []string, status T) string {
 // fact is what all facts begin with.
 type fact struct {
 	columns
-	platform, shop, entity, account *[]string
+	platform, shop, entity, account *Texts
 	customer                        *[]uuid.UUID
 	version                         *versions
 	deleted                         *[]uint8
 }
 
 func (f *fact) init(entity string) {
-	f.platform = slice[string](&f.columns, "platform")
-	f.shop = slice[string](&f.columns, "shop")
-	f.entity = slice[string](&f.columns, entity)
-	f.account = slice[string](&f.columns, "account")
+	f.platform = texts(&f.columns, "platform")
+	f.shop = texts(&f.columns, "shop")
+	f.entity = texts(&f.columns, entity)
+	f.account = texts(&f.columns, "account")
 	f.customer = slice[uuid.UUID](&f.columns, "customer_id")
 	f.version = newVersions(&f.columns, "version")
 	f.deleted = slice[uint8](&f.columns, "is_deleted")
@@ -170,10 +141,10 @@ func (f *fact) init(entity string) {
 
 func (f *fact) add(h *events.Header, s Stamp) {
 	f.rows++
-	add(f.platform, h.GetPlatform())
-	add(f.shop, h.GetShop())
-	add(f.entity, h.GetEntityId())
-	add(f.account, h.GetAccount())
+	f.platform.add(h.GetPlatform())
+	f.shop.add(h.GetShop())
+	f.entity.add(h.GetEntityId())
+	f.account.add(h.GetAccount())
 	add(f.customer, uuid.UUID(s.CustomerID))
 	f.version.add(h.GetVersion())
 	add(f.deleted, flag(h.GetDeleted()))
