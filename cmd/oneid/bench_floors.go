@@ -159,7 +159,9 @@ func (f *insertFloor) insert(ctx context.Context, values [][]byte) error {
 	}
 	rows.Customers = func(yield func(*events.Event, identity.CustomerID) bool) {
 		for _, e := range rows.Events {
-			if !yield(e, identity.CustomerID{}) {
+			h := e.GetHeader()
+			customer, _ := f.bench.node.engine.CustomerOf(identity.Account{Platform: h.GetPlatform(), Shop: h.GetShop(), ID: h.GetAccount()})
+			if !yield(e, customer) {
 				return
 			}
 		}

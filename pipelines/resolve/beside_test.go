@@ -48,7 +48,11 @@ func (o *overlapping) Insert(ctx context.Context, b *Batch) (int, error) {
 	o.inserting = true
 	o.inserted = append(o.inserted, b.Sequence)
 	left := o.left
+	_, err := o.read(b)
 	o.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
 	defer func() {
 		o.mu.Lock()
 		o.inserting = false

@@ -1,11 +1,13 @@
 package resolve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,25 +28,37 @@ type Batch struct {
 	// the journal, after a failure or by another process than wrote it.
 	Again     bool
 	Decisions []*events.Decision
-	// Events have Person in clear and Raw sealed.
+	// Events have Person in clear and Raw sealed. They are there until Let.
 	Events []*events.Event
 
+	// letters are what could not be read, and of which ClickHouse refuses a row.
 	letters []letter
+	// spans and offsets say where in Kafka the events are, in their order.
+	spans   []span
+	offsets []int64
+	// let gives back the memory in which the events lie; nil if it is nobody else's.
+	let func()
 	// applied is what the batch meant for who is who, once an Instance has applied it.
 	applied resolved
 	// headers counts the good messages whose headers were looked at, and
 	// wrongHeaders those of them whose do not say what they are.
 	headers, wrongHeaders int
 
-	// refused are the events, by their place in Events, of which ClickHouse
-	// refuses a row, and why; refusing guards it while rows are inserted.
+	// refused are the events, by their number, of which ClickHouse refuses a row,
+	// and why; refusing guards it while rows are inserted.
 	refusing sync.Mutex
 	refused  map[int]error
 	// refusedRows are the rows of who is who that it refuses.
 	refusedRows []refusedRow
 }
 
-// letter is a message that could not be read.
+// span is so many events that follow each other in one partition.
+type span struct {
+	partition
+	events int
+}
+
+// letter is a message for the dead letter.
 type letter struct {
 	partition
 	offset int64
@@ -53,7 +67,28 @@ type letter struct {
 	cause  error
 	// What its header says, as far as it could be read.
 	platform, shop, stream string
+	// unread says that its value and header are yet to be read again.
+	unread bool
 }
+
+// Let lets go of the events once their rows are made: other messages are read into
+// their memory from then on.
+func (b *Batch) Let() {
+	if b.let == nil {
+		return
+	}
+	for i := range b.letters {
+		l := &b.letters[i]
+		l.value = bytes.Clone(l.value)
+		l.platform, l.shop, l.stream = strings.Clone(l.platform), strings.Clone(l.shop), strings.Clone(l.stream)
+	}
+	b.Events = nil
+	b.let()
+	b.let = nil
+}
+
+// eventCount is how many events there are, or were before Let.
+func (b *Batch) eventCount() int { return len(b.offsets) }
 
 // decoded is a batch as it was read, which needs no record of the journal: that
 // is said by of. Its events lie in the slabs.
@@ -88,8 +123,10 @@ func decode(b batch, topics events.Topics, keys events.Sealer, slab func() *even
 		})
 	}
 	working.Wait()
-	out := &Batch{Events: make([]*events.Event, 0, b.size)}
+	out := &Batch{Events: make([]*events.Event, 0, b.size), offsets: make([]int64, 0, b.size)}
 	for i := range parts {
+		out.spans = append(out.spans, span{b.chunks[i].partition, len(parts[i].Events)})
+		out.offsets = append(out.offsets, parts[i].offsets...)
 		out.Decisions = append(out.Decisions, parts[i].Decisions...)
 		out.Events = append(out.Events, parts[i].Events...)
 		out.letters = append(out.letters, parts[i].letters...)
@@ -128,7 +165,10 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer, 
 		}
 		refuse = func(reason string, cause error) {
 			h := e.GetHeader()
-			out.letters = append(out.letters, letter{c.partition, m.Offset, m.Value, reason, cause, h.GetPlatform(), h.GetShop(), h.GetStream()})
+			out.letters = append(out.letters, letter{
+				partition: c.partition, offset: m.Offset, value: m.Value, reason: reason, cause: cause,
+				platform: h.GetPlatform(), shop: h.GetShop(), stream: h.GetStream(),
+			})
 		}
 		if err := errors.Join(events.Storable(e), hollow(e, len(m.Value))); err != nil {
 			refuse(events.ReasonStore, err)
@@ -140,7 +180,7 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer, 
 			continue
 		}
 		e.Header.Person, e.Header.SealedPerson = person, nil
-		out.Events = append(out.Events, e)
+		out.Events, out.offsets = append(out.Events, e), append(out.offsets, m.Offset)
 		if c.headers {
 			look(m, events.Describe(e))
 		}
@@ -167,23 +207,29 @@ func hollow(e *events.Event, size int) error {
 // deadLetters makes the messages of what could not be read. A letter's id is
 // its place in Kafka, so that a batch that is taken again repeats it and does
 // not double it. Its key and how often it was tried are fetched again, once a
-// partition: the bulk flow reads values alone.
+// partition: the bulk flow reads values alone. So is what was let go of.
 func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, error) {
-	of := make(map[partition][]letter)
-	for _, l := range b.letters {
+	of := make(map[partition][]*letter)
+	for i := range b.letters {
+		l := &b.letters[i]
 		of[l.partition] = append(of[l.partition], l)
 	}
 	var out []kafka.Message
 	for p, letters := range of {
-		keys, attempts := make(map[int64][]byte, len(letters)), make(map[int64]uint32)
+		wanted, keys, attempts := make(map[int64]*letter, len(letters)), make(map[int64][]byte), make(map[int64]uint32)
 		for _, l := range letters {
-			keys[l.offset] = nil
+			wanted[l.offset] = l
 		}
 		// Letters are in the order of their offsets, as their batch is.
 		first, next := letters[0].offset, letters[len(letters)-1].offset+1
 		err := r.Kafka.ReadRange(ctx, p.topic, p.number, first, next, true, func(m kafka.Fetched) error {
-			if _, ok := keys[m.Offset]; ok {
-				keys[m.Offset], attempts[m.Offset] = events.LetterKey(m.Key), attemptsOf(m.Headers)
+			l := wanted[m.Offset]
+			if l == nil {
+				return nil
+			}
+			keys[m.Offset], attempts[m.Offset] = events.LetterKey(m.Key), attemptsOf(m.Headers)
+			if l.unread {
+				l.readAgain(m)
 			}
 			return nil
 		})
@@ -206,6 +252,16 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 		}
 	}
 	return out, nil
+}
+
+// readAgain takes what was let go of from the letter's message.
+func (l *letter) readAgain(m kafka.Fetched) {
+	l.value, l.unread = m.Value, false
+	e := new(events.Event)
+	if err := events.Decode(m.Value, e); err == nil { // it could be read
+		h := e.GetHeader()
+		l.platform, l.shop, l.stream = h.GetPlatform(), h.GetShop(), h.GetStream()
+	}
 }
 
 // attemptsOf is how often a message was tried that a replay has put into its

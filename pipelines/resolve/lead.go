@@ -162,6 +162,8 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			default:
 			}
 			before, inserts, done := last, make(chan struct{}), make(chan struct{})
+			full := d.size >= r.BatchEvents || d.weight >= r.Memory*2/5
+			d.read.let = func() { room.give(d, full) }
 			group.Go(func() error {
 				err := r.trace(ctx, "batch", d, func(ctx context.Context) error {
 					record, err := r.take(ctx, d)
@@ -191,8 +193,9 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 				r.order.Lock()
 				well()
 				r.order.Unlock()
-				r.behind.Store(d.size >= r.BatchEvents || d.weight >= r.Memory*2/5)
-				room.give(d, r.behind.Load())
+				r.behind.Store(full)
+				d.read.Let()
+				room.done(d)
 				close(done)
 				return nil
 			})
@@ -319,12 +322,12 @@ func (r *Resolver) deliver(ctx context.Context, record record, d decoded) error 
 	}); err != nil {
 		return err
 	}
-	read.putAway(d.batch, r.Topics)
+	read.putAway()
 	if err := afterInsert.Hit(); err != nil {
 		return err
 	}
 	r.order.Lock()
-	foreign := record.epoch != r.journal.epoch
+	foreign := read.Again && record.epoch != r.journal.epoch
 	r.order.Unlock()
 	if foreign {
 		if err := r.step("watch the accounts of batch", record.sequence, func() error { return r.Work.Watch(ctx, read) }); err != nil {
@@ -361,12 +364,12 @@ func (r *Resolver) deliver(ctx context.Context, record record, d decoded) error 
 	r.progress.set(next)
 	r.done.Store(Version(record.epoch, record.sequence))
 	count(r.Counters.Batches, 1)
-	count(r.Counters.Events, len(read.Events)+len(read.Decisions)-len(read.refused))
+	count(r.Counters.Events, read.eventCount()+len(read.Decisions)-len(read.refused))
 	count(r.Counters.DeadLetters, len(read.letters)+len(read.refusedRows))
 	count(r.Counters.Headers, read.headers)
 	count(r.Counters.WrongHeaders, read.wrongHeaders)
 	count(r.Counters.Rows, rows)
-	count(r.Counters.BatchEvents, len(read.Events)+len(read.Decisions)-len(read.refused)+len(read.letters))
+	count(r.Counters.BatchEvents, read.eventCount()+len(read.Decisions)-len(read.refused)+len(read.letters))
 	return nil
 }
 

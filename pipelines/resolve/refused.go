@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -88,22 +89,23 @@ func (b *Blocks) halves(ctx context.Context, block tables.Block, from, to int, t
 }
 
 // refuse notes which events ClickHouse refuses for a table: those whose rows
-// have these numbers in it.
-func (b *Batch) refuse(table string, rows map[int]error) {
+// have these numbers in it. rowOf is each event's row in the table, in their order,
+// and negative for one that has none.
+func (b *Batch) refuse(table string, rows map[int]error, rowOf iter.Seq[int]) {
+	if len(rows) == 0 {
+		return
+	}
 	b.refusing.Lock()
 	defer b.refusing.Unlock()
-	row := 0
-	for i, e := range b.Events {
-		if table != "raw_events" && tableOf(e) != table {
-			continue
-		}
+	if b.refused == nil {
+		b.refused = make(map[int]error)
+	}
+	event := 0
+	for row := range rowOf {
 		if cause := rows[row]; cause != nil {
-			if b.refused == nil {
-				b.refused = make(map[int]error)
-			}
-			b.refused[i] = clickhouse.RefusedBy(table, cause)
+			b.refused[event] = clickhouse.RefusedBy(table, cause)
 		}
-		row++
+		event++
 	}
 }
 
@@ -160,49 +162,16 @@ func (b *Batch) forgive() {
 	b.refusedRows = nil
 }
 
-// tableOf is the table of an event's fact.
-func tableOf(e *events.Event) string {
-	switch e.GetBody().(type) {
-	case *events.Event_Order:
-		return "orders"
-	case *events.Event_Refund:
-		return "refunds"
-	case *events.Event_User:
-		return "users"
-	case *events.Event_Ticket:
-		return "tickets"
-	case *events.Event_Spend:
-		return "spend"
-	}
-	return ""
-}
-
-// putAway makes letters of the events that were refused; from is the batch that
-// they were read from.
-func (b *Batch) putAway(from batch, topics events.Topics) {
+// putAway makes letters of the events that were refused.
+func (b *Batch) putAway() {
 	if len(b.refused) == 0 {
 		return
 	}
-	unread := make(map[partition]map[int64]bool)
-	for _, l := range b.letters {
-		if unread[l.partition] == nil {
-			unread[l.partition] = make(map[int64]bool)
-		}
-		unread[l.partition][l.offset] = true
-	}
-	// The events are what could be read of the messages, in their order.
 	event := 0
-	for _, c := range from.chunks {
-		if c.topic == topics.Decisions {
-			continue
-		}
-		for _, m := range c.messages {
-			if unread[c.partition][m.Offset] {
-				continue
-			}
+	for _, s := range b.spans {
+		for range s.events {
 			if cause := b.refused[event]; cause != nil {
-				h := b.Events[event].GetHeader()
-				b.letters = append(b.letters, letter{c.partition, m.Offset, m.Value, events.ReasonStore, cause, h.GetPlatform(), h.GetShop(), h.GetStream()})
+				b.letters = append(b.letters, letter{partition: s.partition, offset: b.offsets[event], reason: events.ReasonStore, cause: cause, unread: true})
 			}
 			event++
 		}

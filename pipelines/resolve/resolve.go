@@ -34,8 +34,9 @@
 //
 // A message that cannot be read goes to the dead letter. A store that is away
 // makes the resolver wait; it holds two batches in work, the next one, and a
-// bounded amount of messages ahead, so Kafka keeps the rest. Their memory is used
-// again once a batch is done.
+// bounded amount of messages ahead, so Kafka keeps the rest. Once a batch's rows are
+// made, its messages and what was read of them are let go of, and their memory is used
+// again.
 package resolve
 
 import (
@@ -187,7 +188,8 @@ type Work interface {
 	// Delivered; a batch that the state contains changes nothing.
 	Apply(ctx context.Context, b *Batch) error
 	// Insert writes the rows of a batch that was applied, and says how many;
-	// rows that are there already are not written twice.
+	// rows that are there already are not written twice. It calls the batch's Let
+	// once the rows are made: the next one is not decoded before.
 	Insert(ctx context.Context, b *Batch) (int, error)
 	// Watch takes care of a batch that another process was delivering when it
 	// was declared dead: should it wake up and finish that, what it inserts

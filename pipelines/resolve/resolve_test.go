@@ -43,10 +43,16 @@ type ledger struct {
 	stale     int             // how many refreshes still fail
 	bookmark  []byte
 	refreshed int
+	// made are a batch's rows, and changes what it says of accounts, once it was let go of.
+	made    map[*Batch][][]byte
+	changes map[*Batch][]*events.IdentityChange
 }
 
 func newLedger() *ledger {
-	return &ledger{pending: map[uint64]bool{}, rows: map[uint64][][]byte{}, tried: map[uint64]bool{}}
+	return &ledger{
+		pending: map[uint64]bool{}, rows: map[uint64][][]byte{}, tried: map[uint64]bool{},
+		made: map[*Batch][][]byte{}, changes: map[*Batch][]*events.IdentityChange{},
+	}
 }
 
 func (l *ledger) Sequence(context.Context) (uint64, error) {
@@ -104,13 +110,9 @@ func (l *ledger) Insert(_ context.Context, b *Batch) (int, error) {
 		l.away--
 		return 0, errAway
 	}
-	var rows [][]byte
-	for _, e := range b.Events {
-		row, err := events.Marshal(nil, e)
-		if err != nil {
-			return 0, err
-		}
-		rows = append(rows, row)
+	rows, err := l.read(b)
+	if err != nil {
+		return 0, err
 	}
 	if before, ok := l.rows[b.Sequence]; ok {
 		if !slices.EqualFunc(before, rows, bytes.Equal) {
@@ -122,14 +124,33 @@ func (l *ledger) Insert(_ context.Context, b *Batch) (int, error) {
 	return len(rows), nil
 }
 
+// read is what the ledger writes of a batch, which it lets go of.
+func (l *ledger) read(b *Batch) ([][]byte, error) {
+	if rows, ok := l.made[b]; ok {
+		return rows, nil
+	}
+	var rows [][]byte
+	var changes []*events.IdentityChange
+	for _, e := range b.Events {
+		row, err := events.Marshal(nil, e)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+		changes = append(changes, &events.IdentityChange{Account: events.Key(e), Version: b.Epoch<<40 | b.Sequence})
+	}
+	l.made[b], l.changes[b] = rows, changes
+	b.Let()
+	return rows, nil
+}
+
 func (l *ledger) Watch(context.Context, *Batch) error { return nil }
 
 func (l *ledger) Changes(_ context.Context, b *Batch) ([]*events.IdentityChange, error) {
-	var changes []*events.IdentityChange
-	for _, e := range b.Events {
-		changes = append(changes, &events.IdentityChange{Account: events.Key(e), Version: b.Epoch<<40 | b.Sequence})
-	}
-	return changes, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.read(b)
+	return l.changes[b], err
 }
 
 func (l *ledger) Delivered(_ context.Context, sequence uint64) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"sync"
@@ -53,6 +54,9 @@ type Blocks struct {
 	alike     *tables.Resemblances
 	who       []tables.Block
 	facts     []tables.Block
+	// kinds are, of each event, the number in facts of the table of its fact, or
+	// noFact.
+	kinds []uint8
 
 	// cut is when a block was last cut in vain, by the name of a table at fault.
 	cut sync.Map
@@ -68,7 +72,7 @@ func NewBlocks(clickhouse ClickHouse, away func(error) bool) *Blocks {
 		values: tables.NewIdentifierValues(), decisions: tables.NewDecisions(), alike: tables.NewResemblances(),
 	}
 	b.who = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.overrides, b.decisions, b.alike}
-	b.facts = []tables.Block{b.raw, b.orders, b.refunds, b.users, b.tickets, b.spend} // the largest first
+	b.facts = []tables.Block{rawFact: b.raw, orderFact: b.orders, refundFact: b.refunds, userFact: b.users, ticketFact: b.tickets, spendFact: b.spend} // the largest first
 	return b
 }
 
@@ -78,16 +82,14 @@ func (b *Blocks) IsAway(err error) bool { return errors.Is(err, errTableAtFault)
 // Write implements Tables.
 func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
 	rows.forgive()
-	b.reset()
-	defer b.reset() // what the rows are parts of is not kept with their memory
+	defer b.reset()
 	b.identity(rows)
 	// Who is who first: a fact never points at a customer that is not there.
 	// Facts become columns while that is on its way.
 	who, whoCtx := errgroup.WithContext(ctx)
 	b.insert(whoCtx, who, rows.Batch, b.who)
-	for e, customer := range rows.Customers {
-		b.fact(e, customer)
-	}
+	b.fill(rows)
+	rows.Let()
 	if err := who.Wait(); err != nil {
 		return 0, err
 	}
@@ -115,6 +117,52 @@ func (b *Blocks) reset() {
 	}
 }
 
+// fill makes the facts of the batch's events columns.
+func (b *Blocks) fill(rows Rows) {
+	var raw sync.WaitGroup
+	raw.Go(func() {
+		// Each version that was read, one without a payload too: reconciliation
+		// counts Kafka's side by them.
+		for _, e := range rows.Events {
+			b.raw.Append(e)
+		}
+	})
+	defer raw.Wait()
+	b.kinds = b.kinds[:0]
+	for e, customer := range rows.Customers {
+		b.kinds = append(b.kinds, b.fact(e, customer))
+	}
+}
+
+// The numbers of facts' tables in Blocks.facts.
+const (
+	rawFact = iota
+	orderFact
+	refundFact
+	userFact
+	ticketFact
+	spendFact
+	noFact
+)
+
+// rowsOf is each event's row in a table of facts, in their order; negative for one
+// that has none there.
+func (b *Blocks) rowsOf(fact int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		next := 0
+		for _, kind := range b.kinds {
+			row := -1
+			if fact == rawFact || int(kind) == fact {
+				row = next
+				next++
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}
+
 // insertsAtOnce is how many blocks are under way: while one is synced to disk
 // another is sent.
 const insertsAtOnce = 4
@@ -131,10 +179,11 @@ func (b *Blocks) insert(ctx context.Context, group *errgroup.Group, batch *Batch
 			token := strconv.FormatUint(batch.Sequence, 10) + "/" + block.Table()
 			err := within(ctx, "insert "+block.Table(), func(ctx context.Context) error {
 				refused, err := b.writeRows(ctx, block, token, batch.Again)
-				if !slices.Contains(b.facts, block) {
+				fact := slices.Index(b.facts, block)
+				if fact < 0 {
 					return errors.Join(err, batch.refuseRows(block, refused))
 				}
-				batch.refuse(block.Table(), refused)
+				batch.refuse(block.Table(), refused, b.rowsOf(fact))
 				return err
 			},
 				attribute.String("db.collection.name", block.Table()), attribute.Int("oneid.rows", block.Rows()))
@@ -160,25 +209,28 @@ func (b *Blocks) write(ctx context.Context, block tables.Block, token string, ag
 	return err
 }
 
-// fact adds one event's rows.
-func (b *Blocks) fact(e *events.Event, customer identity.CustomerID) {
+// fact adds one event's fact, and says of which table it is.
+func (b *Blocks) fact(e *events.Event, customer identity.CustomerID) uint8 {
 	h := e.GetHeader()
 	stamp := tables.Stamp{CustomerID: customer}
 	switch body := e.GetBody().(type) {
 	case *events.Event_Order:
 		b.orders.Append(h, body.Order, stamp)
+		return orderFact
 	case *events.Event_Refund:
 		b.refunds.Append(h, body.Refund, stamp)
+		return refundFact
 	case *events.Event_User:
 		b.users.Append(h, body.User, stamp)
+		return userFact
 	case *events.Event_Ticket:
 		b.tickets.Append(h, body.Ticket, stamp)
+		return ticketFact
 	case *events.Event_Spend:
 		b.spend.Append(h, body.Spend)
+		return spendFact
 	}
-	// Each version that was read, one without a payload too: reconciliation
-	// counts Kafka's side by them.
-	b.raw.Append(e)
+	return noFact
 }
 
 // identity adds what the batch changed about who is who.

@@ -44,7 +44,8 @@ type chunk struct {
 	headers bool
 }
 
-// A message in work is there as it came, decoded, and as rows.
+// A message in work is there as it came and decoded, and then as rows, which take a
+// third of that.
 const (
 	weightOfByte    = 3
 	weightOfMessage = 200
@@ -74,8 +75,8 @@ type memory struct {
 	decoded *semaphore.Weighted
 }
 
-// decodedAtOnce are the batch whose rows are on their way and the next one.
-const decodedAtOnce = 2
+// decodedAtOnce is the next batch: of the one before there are rows alone.
+const decodedAtOnce = 1
 
 func newMemory(limit int64) *memory {
 	return &memory{limit: limit, free: semaphore.NewWeighted(limit), decoded: semaphore.NewWeighted(decodedAtOnce)}
@@ -107,8 +108,9 @@ func (m *memory) slab() *events.Slab {
 
 func newSlab() *events.Slab { return new(events.Slab) }
 
-// give returns what a batch held. Nothing of it may be used from then on. While
-// more waits it is kept for that.
+// give returns what a batch was read from and into. Nothing of it may be used from
+// then on; what its rows take is returned by done. While more waits the memory is
+// kept for that.
 func (m *memory) give(d decoded, more bool) {
 	for _, s := range d.slabs {
 		s.Reset()
@@ -117,14 +119,23 @@ func (m *memory) give(d decoded, more bool) {
 	m.slabs = append(m.slabs, d.slabs...)
 	m.mu.Unlock()
 	m.decoded.Release(1)
-	for _, c := range d.chunks {
+	for i := range d.chunks {
+		c := &d.chunks[i]
 		c.kept.Free()
-		m.held.Add(-c.weight)
-		m.free.Release(c.weight)
+		c.messages, c.kept = nil, kafka.Kept{}
 	}
+	m.release(d.weight - d.weight/3)
 	if !more {
 		m.trim()
 	}
+}
+
+// done returns what a batch's rows took.
+func (m *memory) done(d decoded) { m.release(d.weight / 3) }
+
+func (m *memory) release(weight int64) {
+	m.held.Add(-weight)
+	m.free.Release(weight)
 }
 
 // trim leaves to the collector what is not in use.

@@ -86,7 +86,7 @@ func describe(ctx context.Context, b *Batch) {
 	}
 	span.SetAttributes(
 		attribute.Int64("oneid.sequence", int64(b.Sequence)), attribute.Int64("oneid.epoch", int64(b.Epoch)),
-		attribute.Int("oneid.events", len(b.Events)), attribute.Int("oneid.decisions", len(b.Decisions)), attribute.Int("oneid.dead_letters", len(b.letters)))
+		attribute.Int("oneid.events", b.eventCount()), attribute.Int("oneid.decisions", len(b.Decisions)), attribute.Int("oneid.dead_letters", len(b.letters)))
 }
 
 // countMoves counts the accounts that were born or moved, and the customers

@@ -30,7 +30,8 @@ type Rows struct {
 // Tables is where rows go: ClickHouse.
 type Tables interface {
 	// Write inserts the rows of a batch, each block with a token made of the
-	// batch's sequence, and says how many rows there were.
+	// batch's sequence, and says how many rows there were. It calls the batch's Let
+	// as soon as it needs no event any more.
 	Write(ctx context.Context, rows Rows) (int, error)
 	// Watch makes the views look at the mapping of accounts, not at what their
 	// facts were stamped with, whenever those come. Repeating it is harmless.

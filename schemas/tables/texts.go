@@ -76,7 +76,7 @@ const keptBytes = 64 << 10
 // emptied is the memory for what comes next: none of that of a large block
 // when the block was a small one.
 func emptied(b []byte) []byte {
-	if cap(b) > keptBytes && len(b) < cap(b)/8 {
+	if n := len(b); cap(b) > keptBytes && n > 0 && n < cap(b)/8 {
 		return nil
 	}
 	return b[:0]
