@@ -40,11 +40,11 @@ func TestMergesWaitWhileEventsDo(t *testing.T) {
 	active = true
 	late := look()
 	for _, table := range mergedTables {
-		parts := fmt.Sprintf("min_parts_to_merge_at_once = %d", table.late)
+		parts := fmt.Sprintf("min_parts_to_merge_at_once = %d", lateParts)
 		if !slices.ContainsFunc(late, func(line string) bool {
 			return strings.HasPrefix(line, table.name+"\t") && strings.Contains(line, parts)
 		}) {
-			t.Errorf("while events wait, %s is not merged by %d parts", table.name, table.late)
+			t.Errorf("while events wait, %s is not merged by %d parts", table.name, lateParts)
 		}
 	}
 	waiting = false
