@@ -237,6 +237,9 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 			return nil, err
 		}
 		for _, l := range letters {
+			if l.unread {
+				l.cause = fmt.Errorf("%w; the message left Kafka before it could be put away, and is not in here", l.cause)
+			}
 			place := l.topic + "/" + strconv.Itoa(l.number) + "@" + strconv.FormatInt(l.offset, 10)
 			parts, err := events.Letters(&events.DeadLetter{
 				LetterId: place, Platform: l.platform, Shop: l.shop, Stream: l.stream,

@@ -1,11 +1,14 @@
 package tables
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
+	"unsafe"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"oneid/schemas/events"
@@ -80,6 +83,59 @@ func TestColumnsAreOfOneLength(t *testing.T) {
 				want = 0
 			}
 		}
+	}
+}
+
+// A block keeps nothing of what its rows were made of, for that is read into again.
+func TestRowsAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	memory := []byte("tmall/official/1001/buyer/sealed/title")
+	text := func(from, to int) string { return unsafe.String(&memory[from], to-from) }
+	h := &events.Header{Platform: text(0, 5), Shop: text(6, 14), EntityId: text(15, 19), Account: text(20, 25), Raw: memory[26:32], Version: &events.Version{ModifiedMs: 1}}
+	order := &events.Order{City: text(15, 19), Items: []*events.OrderItem{{Title: text(33, 38)}, {ItemId: text(15, 19)}}}
+	orders, raw, values := NewOrders(), NewRawEvents(), NewIdentifierValues()
+	orders.Append(h, order, Stamp{})
+	raw.Append(&events.Event{Header: h, Body: &events.Event_Order{Order: order}})
+	values.Append(text(20, 25), [16]byte{1}, memory[26:32])
+	show := func() (all []string) {
+		for _, b := range []Block{orders, raw, values} {
+			_, columns := b.Columns()
+			for _, column := range columns {
+				all = append(all, fmt.Sprint(Plain(column)))
+			}
+		}
+		return all
+	}
+	before := show()
+	for i := range memory {
+		memory[i] = 'x'
+	}
+	if d := cmp.Diff(before, show()); d != "" {
+		t.Errorf("the rows changed with the memory that they were read from:\n%s", d)
+	}
+}
+
+// The memory of a block serves the next one, but that of a large one not many small ones.
+func TestMemoryOfTexts(t *testing.T) {
+	t.Parallel()
+	block := NewRawEvents()
+	e := &events.Event{Header: &events.Header{Raw: make([]byte, 1000)}, Body: &events.Event_User{User: &events.User{}}}
+	fill := func(n int) {
+		for range n {
+			block.Append(e)
+		}
+	}
+	fill(1000)
+	room := cap(block.raw.bytes)
+	block.Reset()
+	block.Reset()
+	if got := cap(block.raw.bytes); got != room {
+		t.Errorf("of %d bytes %d are kept", room, got)
+	}
+	fill(10)
+	block.Reset()
+	if got := cap(block.raw.bytes); got > keptBytes {
+		t.Errorf("%d bytes are kept of a block that had %d", got, 10*1000)
 	}
 }
 
