@@ -71,7 +71,8 @@ type memory struct {
 	messages kafka.Pool
 	mu       sync.Mutex // guards slabs
 	slabs    []*events.Slab
-	// decoded are the batches that are, which take three times what they are read from.
+	// decoded are the batches that are, which take three times what they are read from,
+	// until they are let go of.
 	decoded *semaphore.Weighted
 }
 
