@@ -176,3 +176,97 @@ func TestWhoWaitedLooksWhetherAnotherIsActive(t *testing.T) {
 		t.Errorf("the batch that waited was inserted although another had claimed the journal: %v", work.again)
 	}
 }
+
+// following is a ledger of which what follows an insert waits for the insert of the next
+// batch, as long as events are left.
+type following struct {
+	*ledger
+	left      int // events that were not applied yet
+	began     chan uint64
+	alone     []uint64 // batches whose next was not inserted meanwhile
+	followed  []uint64
+	following bool
+	overlaps  int // of which another was followed up
+}
+
+func (f *following) Apply(ctx context.Context, b *Batch) error {
+	f.mu.Lock()
+	if !b.Again {
+		f.left -= len(b.Events)
+	}
+	f.mu.Unlock()
+	return f.ledger.Apply(ctx, b)
+}
+
+func (f *following) Insert(ctx context.Context, b *Batch) (int, error) {
+	f.mu.Lock()
+	_, err := f.read(b)
+	f.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case f.began <- b.Sequence:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	return f.ledger.Insert(ctx, b)
+}
+
+func (f *following) Changes(ctx context.Context, b *Batch) ([]*events.IdentityChange, error) {
+	f.mu.Lock()
+	if f.following {
+		f.overlaps++
+	}
+	f.following = true
+	f.followed = append(f.followed, b.Sequence)
+	left := f.left
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.following = false
+		f.mu.Unlock()
+	}()
+	for limit := time.After(time.Minute); left > 0; {
+		select {
+		case sequence := <-f.began:
+			if sequence <= b.Sequence {
+				continue
+			}
+		case <-limit:
+			f.alone = append(f.alone, b.Sequence)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		break
+	}
+	return f.ledger.Changes(ctx, b)
+}
+
+// What follows the insert of a full batch is done beside the insert of the next one, and
+// of no two at once.
+func TestTheNextBatchIsInsertedBesideWhatFollows(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+	const users = 24
+	work := &following{ledger: newLedger(), left: users, began: make(chan uint64, users)}
+	r := f.resolver(work)
+	r.BatchEvents = 1 // each answer of the broker is a full batch
+	random := rand.NewChaCha8([32]byte{3})
+	for no := range users {
+		e := user(no)
+		e.Header.Raw = make([]byte, 600<<10) // some three of them in an answer
+		_, _ = random.Read(e.Header.Raw)     // it never fails
+		f.publish(t, f.message(t, e))
+	}
+	if err := run(t, r); err != nil {
+		t.Fatal(err)
+	}
+	work.wantAllOnce(t, users)
+	if len(work.followed) < 4 || !slices.IsSorted(work.followed) || work.overlaps > 0 {
+		t.Errorf("the batches %v were followed up, %d of them beside another; want several, in their order, one at a time", work.followed, work.overlaps)
+	}
+	if len(work.alone) > 0 {
+		t.Errorf("beside what follows the inserts of %v nothing was inserted", work.alone)
+	}
+}

@@ -95,7 +95,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 		wait.Reset()
 		r.telling.Lock()
 		defer r.telling.Unlock()
-		if r.late == 0 { // nor does the other batch in work
+		if r.late == 0 { // nor does another batch in work
 			r.goes(pipelines.Working)
 		}
 	}
@@ -117,7 +117,11 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			if err := r.bring(ctx, record, read); err != nil {
 				return err
 			}
-			return r.deliver(ctx, record, d)
+			rows, err := r.insert(ctx, record, read)
+			if err != nil {
+				return err
+			}
+			return r.deliver(ctx, record, read, rows)
 		})
 		if err != nil {
 			return err
@@ -146,10 +150,11 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 	group.Go(func() error { return r.prepare(ctx, chunks, room, idle, next) })
 	// While the rows of a batch are on their way to ClickHouse the next one, if it is
 	// a full one, is written down and applied: the one waits for what the other does
-	// not need. No more than these two are in work.
-	var last chan struct{} // closed when the batch in work is done; nil if there is none
+	// not need. Its rows follow when those are there, beside what is left to do of
+	// the one before. Each step of a batch waits for that step of the one before.
+	var last inWork // the one that was taken last; zero if none is in work
 	for {
-		if last == nil {
+		if last.done == nil {
 			select {
 			case idle <- struct{}{}:
 			default: // it was said already
@@ -161,32 +166,11 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			case <-idle: // a full batch does not ask
 			default:
 			}
-			before, inserts, done := last, make(chan struct{}), make(chan struct{})
+			before, this := last, inWork{make(chan struct{}), make(chan struct{}), make(chan struct{})}
 			full := d.size >= r.BatchEvents || d.weight >= r.Memory*2/5
 			d.read.let = func() { room.give(d, full) }
 			group.Go(func() error {
-				err := r.trace(ctx, "batch", d, func(ctx context.Context) error {
-					record, err := r.take(ctx, d)
-					if err != nil {
-						return err
-					}
-					if before != nil {
-						select {
-						case <-before:
-						case <-ctx.Done():
-							return ctx.Err()
-						}
-						// Another may have become active while this one waited.
-						r.order.Lock()
-						err := r.journal.unmoved(ctx)
-						r.order.Unlock()
-						if err != nil {
-							return err
-						}
-					}
-					close(inserts)
-					return r.deliver(ctx, record, d)
-				})
+				err := r.trace(ctx, "batch", d, func(ctx context.Context) error { return r.bringThrough(ctx, room, d, before, this) })
 				if err != nil {
 					return err
 				}
@@ -194,28 +178,24 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 				well()
 				r.order.Unlock()
 				r.behind.Store(full)
-				d.read.Let()
-				room.done(d)
-				close(done)
+				close(this.done)
 				return nil
 			})
-			select {
-			case <-inserts:
-				last = done
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := passed(ctx, this.inserts); err != nil {
+				return err
 			}
-		case <-last:
-			last = nil
+			last = this
+		case <-last.done:
+			last = inWork{}
 		case <-nothing:
 			nothing = nil
-			if last == nil {
+			if last.done == nil {
 				r.order.Lock()
 				well()
 				r.order.Unlock()
 			}
 		case <-time.After(slowAfter):
-			if last == nil { // nothing waits
+			if last.done == nil { // nothing waits
 				r.behind.Store(false)
 				room.trim()
 			}
@@ -223,6 +203,59 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 			return ctx.Err()
 		}
 	}
+}
+
+// inWork says how far a batch in work is: each is closed when it is there. Of no
+// batch they are nil, and passed.
+type inWork struct {
+	inserts  chan struct{} // its rows are on their way
+	inserted chan struct{} // its rows are there
+	done     chan struct{}
+}
+
+// passed waits for a point of a batch.
+func passed(ctx context.Context, point <-chan struct{}) error {
+	if point == nil {
+		return nil
+	}
+	select {
+	case <-point:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// bringThrough takes a batch all the way, behind the one before.
+func (r *Resolver) bringThrough(ctx context.Context, room *memory, d decoded, before, this inWork) error {
+	record, err := r.take(ctx, d)
+	if err != nil {
+		return err
+	}
+	if before.inserted != nil {
+		if err := passed(ctx, before.inserted); err != nil {
+			return err
+		}
+		// Another may have become active while this one waited.
+		r.order.Lock()
+		err := r.journal.unmoved(ctx)
+		r.order.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	close(this.inserts)
+	rows, err := r.insert(ctx, record, d.read)
+	if err != nil {
+		return err
+	}
+	d.read.Let() // if Insert has not
+	room.done(d)
+	close(this.inserted)
+	if err := passed(ctx, before.done); err != nil {
+		return err
+	}
+	return r.deliver(ctx, record, d.read, rows)
 }
 
 // prepare cuts batches and decodes them, one ahead of the batch in work. A
@@ -309,23 +342,26 @@ func (r *Resolver) bring(ctx context.Context, record record, read *Batch) error 
 	return afterApply.Hit()
 }
 
-// deliver takes a batch that the state has, the first of those ahead, the rest of
-// the way. It may be called again with the same batch at any time, which must say
-// so.
-func (r *Resolver) deliver(ctx context.Context, record record, d decoded) error {
-	read, rows := d.read, 0
-	if err := r.stage(ctx, stageInsert, func(ctx context.Context) error {
+// insert brings the rows of a batch that the state has into ClickHouse, and says how
+// many they are. It may be called again with the same batch at any time, which must
+// say so.
+func (r *Resolver) insert(ctx context.Context, record record, read *Batch) (rows int, err error) {
+	err = r.stage(ctx, stageInsert, func(ctx context.Context) error {
 		return r.step("insert batch", record.sequence, func() (err error) {
 			rows, err = r.Work.Insert(ctx, read)
 			return err
 		})
-	}); err != nil {
-		return err
+	})
+	if err != nil {
+		return 0, err
 	}
 	read.putAway()
-	if err := afterInsert.Hit(); err != nil {
-		return err
-	}
+	return rows, afterInsert.Hit()
+}
+
+// deliver takes a batch whose rows are in ClickHouse, the first of those ahead, the
+// rest of the way. It may be called again as insert may.
+func (r *Resolver) deliver(ctx context.Context, record record, read *Batch, rows int) error {
 	r.order.Lock()
 	foreign := read.Again && record.epoch != r.journal.epoch
 	r.order.Unlock()

@@ -17,8 +17,9 @@
 //  6. commits the offsets, for others to see how far it is.
 //
 // Steps 1 and 2 of a full batch are done while the batch before it is at step 3,
-// for the one waits for the engine and the disk and the other takes the processor:
-// no two batches are at one step.
+// for the one waits for the engine and the disk and the other takes the processor, and
+// its step 3 while that one is at steps 4 to 6: no two batches are at one step, and
+// none passes another.
 //
 // Killed between any two of these, it takes the same ranges again from the
 // journal and goes on: what the state has applied already is delivered and
@@ -33,7 +34,7 @@
 // stands by.
 //
 // A message that cannot be read goes to the dead letter. A store that is away
-// makes the resolver wait; it holds two batches in work, the next one, and a
+// makes the resolver wait; it holds three batches in work, the next one, and a
 // bounded amount of messages ahead, so Kafka keeps the rest. Once a batch's rows are
 // made, its messages and what was read of them are let go of, and their memory is used
 // again.
@@ -127,7 +128,7 @@ type Resolver struct {
 	// Tracer makes the spans of batches; nil makes none.
 	Tracer trace.Tracer
 
-	// order is held by who of two batches in work uses the journal, or what stands
+	// order is held by who of the batches in work uses the journal, or what stands
 	// below it up to bookmarkEvery: the later one until it is applied, the earlier one
 	// from when its rows are there.
 	order   sync.Mutex
@@ -176,7 +177,7 @@ type Resolver struct {
 
 // Work is what is done with a batch: the state and ClickHouse. Each of its
 // methods is called by one goroutine at a time, RefreshViews excepted; Insert beside
-// Apply of the next batch. Everything may be called again with the same batch,
+// Apply of the next batch, and Changes and Delivered beside both. Everything may be called again with the same batch,
 // after a restart too.
 type Work interface {
 	// Sequence is the highest sequence that the state contains; 0 for none.
