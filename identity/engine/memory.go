@@ -98,16 +98,16 @@ func (w *words) number(s string) uint32 {
 func (w *words) at(n uint32) []byte { return w.texts.at(*w.places.at(n)) }
 
 // index finds numbers by hash. It is cut into parts that grow each on its own,
-// by a quarter, so that growing is over soon, with ten million accounts, too, and
+// by an eighth, so that growing is over soon, with ten million accounts, too, and
 // little room is kept free. Of each hash a part keeps all that it goes by: to grow
 // it asks for none anew, which would touch every row.
 type index struct{ parts []part }
 
 const indexBits = 12
 
-// unevenSlots is from how many slots on a part has up to a quarter more than those
+// unevenSlots is from how many slots on a part has up to an eighth more than those
 // before it: hashes fill all parts alike, and they would grow in the same batch.
-const unevenSlots = 32
+const unevenSlots = 64
 
 // part is open addressing.
 type part struct {
@@ -215,9 +215,9 @@ func (x *index) put(hash, n uint32) {
 	p := x.part(hash)
 	if (p.n+1)*8 > len(p.slots)*7 {
 		old := p.slots
-		slots := max(8, len(old)*5/4)
+		slots := max(8, len(old)*9/8)
 		if len(old) < unevenSlots && slots >= unevenSlots {
-			slots += slots * int(hash>>(32-indexBits)) >> (indexBits + 2)
+			slots += slots * int(hash>>(32-indexBits)) >> (indexBits + 3)
 		}
 		p.slots = make([]slot, slots)
 		for _, s := range old {
