@@ -99,8 +99,9 @@ func (e *Engine) unsettleOldWays() {
 			continue
 		}
 		first := none // of who bears it
-		for n := t.ofIdentifier(id); n != none; n = t.sighting(n).nextOfIdentifier {
-			switch account := t.sighting(n).account; {
+		var account, next uint32
+		for n := t.ofIdentifier(id); n != none; n = next {
+			switch account, next = t.seen(n); {
 			case first == none:
 				first = account
 			case t.accounts.at(account).leader != t.accounts.at(first).leader:

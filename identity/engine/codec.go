@@ -125,7 +125,8 @@ func encodeAppearance(b []byte, t *tables, n uint32) []byte {
 
 func encodeSighting(b []byte, t *tables, n uint32) []byte {
 	place := t.numbers.place(n)
-	for _, v := range [...]uint32{t.sighting(place).account, t.renumbered.inStore(t.identifierOf(place)), uint32(t.role(place)), t.source(place)} {
+	account, _ := t.seen(place)
+	for _, v := range [...]uint32{account, t.renumbered.inStore(t.identifierOf(place)), uint32(t.role(place)), t.source(place)} {
 		b = binary.AppendUvarint(b, uint64(v))
 	}
 	return encodeTimes(b, t, n)

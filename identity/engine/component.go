@@ -30,23 +30,23 @@ func (e *Engine) groups(id uint32) []identity.Group {
 	}
 	list := make([]identity.Sighting, 0, joins)
 	at := map[uint32]int{}
-	var next uint32
+	var account, next uint32
 	for n := t.ofIdentifier(id); n != none; n = next {
+		account, next = t.seen(n)
 		s := t.sighting(n)
-		next = s.nextOfIdentifier
 		strength := e.rules.Strength(key.Type, t.role(n))
 		if strength == 0 {
 			continue
 		}
-		i, ok := at[s.account]
+		i, ok := at[account]
 		if !ok {
 			i = len(list)
-			at[s.account] = i
+			at[account] = i
 			shop := -1
-			if t.identified(s.account) {
-				shop = int(t.shop(s.account))
+			if t.identified(account) {
+				shop = int(t.shop(account))
 			}
-			list = append(list, identity.Sighting{Account: int(s.account), Shop: shop, First: s.first(), Last: s.last(), Bridge: e.isBridge(s.account, id)})
+			list = append(list, identity.Sighting{Account: int(account), Shop: shop, First: s.first(), Last: s.last(), Bridge: e.isBridge(account, id)})
 		}
 		l := &list[i]
 		l.Strength, l.First, l.Last = max(l.Strength, strength), min(l.First, s.first()), max(l.Last, s.last())

@@ -183,10 +183,10 @@ func (m *model) seen(id uint32, do func(account uint32, counts bool)) {
 	var room [fewBearers]times
 	list := room[:0]
 	var at map[uint32]int
-	var next uint32
+	var account, next uint32
 	for n := m.t.ofIdentifier(id); n != none; n = next {
+		account, next = m.t.seen(n)
 		s := m.t.sighting(n)
-		next = s.nextOfIdentifier
 		if at == nil && len(list) == fewBearers {
 			at = make(map[uint32]int, 2*fewBearers)
 			for i, b := range list {
@@ -195,15 +195,15 @@ func (m *model) seen(id uint32, do func(account uint32, counts bool)) {
 		}
 		i := -1
 		if at == nil {
-			i = slices.IndexFunc(list, func(b times) bool { return b.account == s.account })
-		} else if k, ok := at[s.account]; ok {
+			i = slices.IndexFunc(list, func(b times) bool { return b.account == account })
+		} else if k, ok := at[account]; ok {
 			i = k
 		}
 		if i < 0 {
 			if at != nil {
-				at[s.account] = len(list)
+				at[account] = len(list)
 			}
-			list = append(list, times{s.account, s.times[0], s.times[1]})
+			list = append(list, times{account, s.times[0], s.times[1]})
 			continue
 		}
 		list[i].first, list[i].last = min(list[i].first, s.times[0]), max(list[i].last, s.times[1])
@@ -329,7 +329,7 @@ func (m *model) near(account uint32) []identity.Resemblance {
 			for j := m.blocks.at(of).head; j != none; j = m.entries.at(j).nextOfBlock {
 				y := m.entries.at(j).appearance
 				other := t.identifiers.at(t.appearances.at(y).identifier)
-				if weighed[y] || y == x && other.nextOfIdentifier == none {
+				if weighed[y] || y == x && !other.again() {
 					continue
 				}
 				if weighed == nil {

@@ -151,8 +151,10 @@ func (e *Engine) Find(id identity.Identifier, roles ...identity.Role) []identity
 		return nil
 	}
 	best := map[uint32]identity.Role{}
-	for n := t.ofIdentifier(i); n != none; n = t.sighting(n).nextOfIdentifier {
-		account, role := t.sighting(n).account, t.role(n)
+	var account, next uint32
+	for n := t.ofIdentifier(i); n != none; n = next {
+		account, next = t.seen(n)
+		role := t.role(n)
 		if len(roles) > 0 && !slices.Contains(roles, role) {
 			continue
 		}

@@ -36,6 +36,7 @@ type tables struct {
 	byIdentifier index
 	many         map[uint32]uint32 // what identifiers join, of those that join many
 
+	shared     rows[shared]
 	further    rows[further]
 	numbers    numbers // of sightings
 	renumbered renumbered
@@ -83,18 +84,32 @@ type identifier struct {
 // kind is a type by its name, and how an identifier of it was seen first.
 type kind struct{ typ, how uint32 }
 
+// shared is what the row of an identifier has no room for that was seen again: few are.
+type shared struct {
+	account uint32 // of its first sighting
+	next    uint32 // place of another
+}
+
 // further is a sighting that is not the first of its identifier.
 type further struct {
 	sighting
-	identifier uint32
-	how        uint32
+	identifier       uint32
+	how              uint32
+	nextOfIdentifier uint32
 }
 
 type sighting struct {
-	times                           [2]uint32 // first and last, by second
-	account                         uint32    // none for an identifier that is not seen yet, while a state is read
-	nextOfAccount, nextOfIdentifier uint32
+	times [2]uint32 // first and last, by second
+	// account; of the first sighting of an identifier that was seen again the number of a
+	// row of shared, with isShared; none for one that is not seen yet, while a state is read.
+	by            uint32
+	nextOfAccount uint32
 }
+
+const isShared = 1 << 31
+
+// again says whether an identifier was seen again.
+func (i *identifier) again() bool { return i.by&isShared != 0 && i.by != none }
 
 // A place is where a sighting lies: the number of its identifier for the first
 // of that, else the number of a further one with this bit.
@@ -271,7 +286,7 @@ func (t *tables) identifierHash(typ uint32, h identity.Hash) uint32 {
 // seen with.
 func (t *tables) addIdentifier(typ uint32, h identity.Hash) uint32 {
 	n := uint32(t.identifiers.len())
-	row := identifier{hash: h, sighting: sighting{account: none, nextOfAccount: none, nextOfIdentifier: none}}
+	row := identifier{hash: h, sighting: sighting{by: none, nextOfAccount: none}}
 	row.kind.setNumber(interned(&t.kinds, t.kindOf, kind{typ, 0}))
 	t.identifiers.add(row)
 	t.byIdentifier.put(t.identifierHash(typ, h), n)
@@ -312,10 +327,24 @@ func (t *tables) ofAccount(n uint32) uint32 { return t.accounts.at(n).head }
 
 // ofIdentifier begins the list of an identifier's sightings.
 func (t *tables) ofIdentifier(id uint32) uint32 {
-	if t.identifiers.at(id).account == none {
+	if t.identifiers.at(id).by == none {
 		return none
 	}
 	return id
+}
+
+// seen is the account of a sighting, and the place of the next of its identifier's.
+func (t *tables) seen(place uint32) (account, next uint32) {
+	if place&isFurther != 0 {
+		f := t.further.at(place &^ isFurther)
+		return f.by, f.nextOfIdentifier
+	}
+	i := t.identifiers.at(place)
+	if !i.again() {
+		return i.by, none
+	}
+	s := t.shared.at(i.by &^ isShared)
+	return s.account, s.next
 }
 
 // between calls do for each sighting of an account with an identifier, for some
@@ -324,11 +353,11 @@ func (t *tables) ofIdentifier(id uint32) uint32 {
 func (t *tables) between(account, id uint32, do func(place uint32) bool) {
 	of, by := t.ofAccount(account), t.ofIdentifier(id)
 	for of != none && by != none {
-		s := t.sighting(by)
-		if s.account == account && do(by) {
+		bearer, next := t.seen(by)
+		if bearer == account && do(by) {
 			return
 		}
-		by = s.nextOfIdentifier
+		by = next
 		if t.identifierOf(of) == id && do(of) {
 			return
 		}
@@ -351,16 +380,20 @@ func (t *tables) findSighting(account, id, how uint32) uint32 {
 // addSighting adds one that is not there yet. An identifier's first must come in
 // the order of identifiers.
 func (t *tables) addSighting(account, id, how uint32, first, last int64) (place uint32) {
-	s := sighting{times: [2]uint32{second(first), second(last)}, account: account, nextOfAccount: t.ofAccount(account), nextOfIdentifier: none}
+	s := sighting{times: [2]uint32{second(first), second(last)}, by: account, nextOfAccount: t.ofAccount(account)}
 	of := t.identifiers.at(id)
-	if of.account == none {
+	if of.by == none {
 		place, of.sighting = id, s
 		of.kind.setNumber(interned(&t.kinds, t.kindOf, kind{t.typ(id), how}))
 	} else {
 		place = uint32(t.further.len()) | isFurther
-		s.nextOfIdentifier = of.nextOfIdentifier
-		of.nextOfIdentifier = place
-		t.further.add(further{s, id, how})
+		if !of.again() {
+			t.shared.add(shared{of.by, none})
+			of.by = uint32(t.shared.len()-1) | isShared
+		}
+		all := t.shared.at(of.by &^ isShared)
+		t.further.add(further{s, id, how, all.next})
+		all.next = place
 	}
 	t.accounts.at(account).head = place
 	t.numbers.add(place == id)
@@ -369,6 +402,7 @@ func (t *tables) addSighting(account, id, how uint32, first, last int64) (place 
 
 func (t *tables) evidence(place uint32) identity.Evidence {
 	s := t.sighting(place)
-	return identity.Evidence{Account: t.accountKey(s.account), Identifier: t.identifierKey(t.identifierOf(place)),
+	account, _ := t.seen(place)
+	return identity.Evidence{Account: t.accountKey(account), Identifier: t.identifierKey(t.identifierOf(place)),
 		Role: t.role(place), Source: t.names[t.source(place)], First: s.first(), Last: s.last()}
 }
