@@ -243,7 +243,8 @@ func (s *Slab) header(b []byte, d *decoded) bool {
 		case 3:
 			h.EntityId = c.text()
 		case 4:
-			c.odd = c.odd || h.Version != nil || !version(c.bytes(), &d.version)
+			ok := h.Version == nil && version(c.bytes(), &d.version)
+			c.odd = c.odd || !ok // bytes too says that it is
 			h.Version = &d.version
 		case 5:
 			h.Account = c.text()
@@ -323,7 +324,8 @@ func (s *Slab) order(b []byte, o *Order) bool {
 			o.PaidMinor = c.int()
 		case 16:
 			item := s.items.one()
-			c.odd = c.odd || !orderItem(c.bytes(), item)
+			ok := orderItem(c.bytes(), item)
+			c.odd = c.odd || !ok
 			o.Items = append(o.Items, item)
 		case 17:
 			o.Channel = c.text()
@@ -463,11 +465,13 @@ func (s *Slab) person(b []byte) (*Person, bool) {
 		switch c.number {
 		case 1:
 			one := s.sightings.one()
-			c.odd = c.odd || !sighting(c.bytes(), one)
+			ok := sighting(c.bytes(), one)
+			c.odd = c.odd || !ok
 			p.Sightings = append(p.Sightings, one)
 		case 2:
 			one := s.receivers.one()
-			c.odd = c.odd || p.Receiver != nil || !receiver(c.bytes(), one)
+			ok := p.Receiver == nil && receiver(c.bytes(), one)
+			c.odd = c.odd || !ok
 			p.Receiver = one
 		}
 	}

@@ -3,9 +3,11 @@ package events
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -117,6 +119,27 @@ func TestSlabReadsWhatProtobufReads(t *testing.T) {
 			wantSame(t, s, value[:1+r.IntN(len(value))])
 			wantSame(t, s, append(value, value...)) // each message in two parts
 		}
+	}
+}
+
+// A number where a message belongs is no message: least of all the field before it.
+func TestSlabReadsNoNumberAsAMessage(t *testing.T) {
+	field := func(number protowire.Number, message []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), message)
+	}
+	number := func(n protowire.Number) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), 1)
+	}
+	text := field(1, []byte("\x0a\x01a")) // is a message as well
+	header := slices.Concat(field(1, []byte("p")), field(2, []byte("s")), field(3, []byte("e")), field(5, []byte("a")))
+	version := field(4, number(1))
+	for name, value := range map[string][]byte{
+		"version":  slices.Concat(field(1, slices.Concat(header, field(5, []byte("\x08\x07")), number(4))), field(2, nil)),
+		"item":     slices.Concat(field(1, slices.Concat(header, version)), field(2, slices.Concat(field(2, []byte("\x0a\x01a")), number(16)))),
+		"sighting": slices.Concat(field(1, slices.Concat(header, version, field(8, slices.Concat(text, number(1))))), field(2, nil)),
+		"receiver": slices.Concat(field(1, slices.Concat(header, version, field(8, slices.Concat(text, number(2))))), field(2, nil)),
+	} {
+		t.Run(name, func(t *testing.T) { wantSame(t, new(Slab), value) })
 	}
 }
 
