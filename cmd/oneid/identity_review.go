@@ -159,7 +159,7 @@ func (i *instance) reporter() (*insight.Reporter, error) {
 		return nil, err
 	}
 	open := func(hash identity.Hash, sealed []byte) (identity.Appearance, error) {
-		value, err := i.keys.Open(sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
+		value, err := i.keys.Open(nil, sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
 		if err != nil {
 			return identity.Appearance{}, fmt.Errorf("open an appearance: %w", err)
 		}

@@ -27,8 +27,8 @@ func facts(seed uint64, n int) []Fact {
 // plain seals nothing.
 type plain struct{}
 
-func (plain) Seal(b, _ []byte) []byte          { return b }
-func (plain) Open(b, _ []byte) ([]byte, error) { return b, nil }
+func (plain) Seal(to, b, _ []byte) []byte          { return append(to, b...) }
+func (plain) Open(to, b, _ []byte) ([]byte, error) { return append(to, b...), nil }
 
 // The load has enough of everything, and what is garbage cannot be read.
 func TestLoad(t *testing.T) {

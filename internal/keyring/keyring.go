@@ -171,14 +171,20 @@ func (r *Ring) Hash(kind, scope, value string) [16]byte {
 	return [16]byte(h.room[:16])
 }
 
-// Seal encrypts plain and binds it to context, which opening must repeat.
-func (r *Ring) Seal(plain, context []byte) []byte {
-	id := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(plain)+28), r.newest)
-	return r.seals[r.newest].Seal(id, nil, plain, context)
+// SealedMore is how many bytes what is sealed has more than what it was.
+const SealedMore = 4 + 12 + 16 // the key's id, the nonce, the tag
+
+// Seal encrypts plain and binds it to context, which opening must repeat; what is sealed
+// is appended to to.
+func (r *Ring) Seal(to, plain, context []byte) []byte {
+	if to == nil {
+		to = make([]byte, 0, SealedMore+len(plain))
+	}
+	return r.seals[r.newest].Seal(binary.BigEndian.AppendUint32(to, r.newest), nil, plain, context)
 }
 
-// Open is the inverse of Seal.
-func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
+// Open is the inverse of Seal; what was sealed is appended to to.
+func (r *Ring) Open(to, sealed, context []byte) ([]byte, error) {
 	if len(sealed) < 4 {
 		return nil, errors.New("keyring: open: too short to be sealed")
 	}
@@ -187,7 +193,7 @@ func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("keyring: open: the key ring has no key %d; restore the key file that sealed it", id)
 	}
-	plain, err := aead.Open(nil, nil, sealed[4:], context)
+	plain, err := aead.Open(to, nil, sealed[4:], context)
 	if err != nil {
 		return nil, errors.New("keyring: open: damaged, sealed for another place, or by another key ring; restore the key file that sealed it")
 	}

@@ -2,8 +2,13 @@ package keyring
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -77,14 +82,14 @@ func TestSealAndRotation(t *testing.T) {
 		t.Errorf("marks before and after a rotation: %v, %v", before, after)
 	}
 	context := []byte("tmall|flagship|1")
-	sealed := old.Seal([]byte("13800001111"), context)
-	if bytes.Contains(sealed, []byte("13800001111")) || bytes.Equal(sealed, old.Seal([]byte("13800001111"), context)) {
+	sealed := old.Seal(nil, []byte("13800001111"), context)
+	if bytes.Contains(sealed, []byte("13800001111")) || bytes.Equal(sealed, old.Seal(nil, []byte("13800001111"), context)) {
 		t.Error("sealing shows the value, or repeats itself")
 	}
-	if got, err := rotated.Open(sealed, context); err != nil || string(got) != "13800001111" {
+	if got, err := rotated.Open(nil, sealed, context); err != nil || string(got) != "13800001111" {
 		t.Errorf("after rotation: %q, %v", got, err)
 	}
-	if _, err := old.Open(rotated.Seal([]byte("x"), context), context); err == nil {
+	if _, err := old.Open(nil, rotated.Seal(nil, []byte("x"), context), context); err == nil {
 		t.Error("a ring opened what a key that it lacks has sealed")
 	}
 	for name, spoil := range map[string]func() ([]byte, []byte){
@@ -92,7 +97,8 @@ func TestSealAndRotation(t *testing.T) {
 		"a bit flipped": func() ([]byte, []byte) { b := bytes.Clone(sealed); b[len(b)-1] ^= 1; return b, context },
 		"cut":           func() ([]byte, []byte) { return sealed[:3], context },
 	} {
-		if _, err := rotated.Open(spoil()); err == nil {
+		spoilt, place := spoil()
+		if _, err := rotated.Open(nil, spoilt, place); err == nil {
 			t.Errorf("%s: opened all the same", name)
 		}
 	}
@@ -113,6 +119,34 @@ func TestDamagedKeyFile(t *testing.T) {
 		}
 		if _, err := Open(dir); err == nil {
 			t.Errorf("%s: Open gave no error", name)
+		}
+	}
+}
+
+// Identifiers' hashes are HMAC-SHA-256, whatever is hashed: another would be a rebuild.
+func TestHashIsHMAC(t *testing.T) {
+	key := bytes.Repeat([]byte{7}, 32)
+	ring, err := newRing(file{Hash: key, Seal: map[uint32][]byte{1: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	text := func(most int) string {
+		b := make([]byte, r.IntN(most+1))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		return string(b)
+	}
+	for range 3000 {
+		kind, scope, value := text(20), text(40), text(300)
+		h := hmac.New(sha256.New, key)
+		for _, part := range []string{kind, scope, value} {
+			_ = binary.Write(h, binary.BigEndian, uint32(len(part)))
+			_, _ = io.WriteString(h, part)
+		}
+		if got, want := ring.Hash(kind, scope, value), [16]byte(h.Sum(nil)[:16]); got != want {
+			t.Fatalf("the hash of %q, %q, %q is %x, want %x", kind, scope, value, got, want)
 		}
 	}
 }

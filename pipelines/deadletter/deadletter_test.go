@@ -518,12 +518,12 @@ func TestReplayDecodesAgain(t *testing.T) {
 // either opens what one of two rings can.
 type either struct{ a, b events.Sealer }
 
-func (e either) Seal(plain, context []byte) []byte { return e.a.Seal(plain, context) }
-func (e either) Open(sealed, context []byte) ([]byte, error) {
-	if plain, err := e.a.Open(sealed, context); err == nil {
+func (e either) Seal(to, plain, context []byte) []byte { return e.a.Seal(to, plain, context) }
+func (e either) Open(to, sealed, context []byte) ([]byte, error) {
+	if plain, err := e.a.Open(to, sealed, context); err == nil {
 		return plain, nil
 	}
-	return e.b.Open(sealed, context)
+	return e.b.Open(to, sealed, context)
 }
 
 // Killed between insert and commit, the recorder inserts again, and the view

@@ -94,7 +94,7 @@ func TestAnEntityThatIsAnsweredInPart(t *testing.T) {
 				if err := proto.Unmarshal(value, &letter); err != nil {
 					t.Fatal(err)
 				}
-				raw, err := r.keys.Open(letter.GetSealedRaw(), []byte("deadletter|"+letter.GetLetterId()))
+				raw, err := r.keys.Open(nil, letter.GetSealedRaw(), []byte("deadletter|"+letter.GetLetterId()))
 				stream, id, named := events.PushOf(letter.GetOrigin())
 				if err != nil || letter.GetReason() != events.ReasonRead || !named || stream != douyin.Aftersales || id == "" ||
 					!strings.Contains(string(raw), platform.bad) || !strings.Contains(letter.GetDetail(), "10001") || strings.Contains(letter.GetDetail(), platform.bad) {

@@ -177,7 +177,7 @@ func TestPullResumesAfterEachPage(t *testing.T) {
 			if err := proto.Unmarshal(letters[0], &letter); err != nil {
 				t.Fatal(err)
 			}
-			raw, err := r.keys.Open(letter.GetSealedRaw(), []byte("deadletter|"+letter.GetLetterId()))
+			raw, err := r.keys.Open(nil, letter.GetSealedRaw(), []byte("deadletter|"+letter.GetLetterId()))
 			if err != nil || letter.GetReason() != "map" || letter.GetDetail() != "no amount" || string(raw) != `{"no":"16"}` {
 				t.Errorf("dead letter = %s %s %s (%v)", letter.GetReason(), letter.GetDetail(), raw, err)
 			}

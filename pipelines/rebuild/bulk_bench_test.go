@@ -120,7 +120,7 @@ func inventForModel(b *testing.B, f *flowtest.Flow, n int) {
 		var hash [16]byte
 		binary.BigEndian.PutUint64(hash[:], uint64(i)*0x9e3779b97f4a7c15+7)
 		evidence.Append(of, string(identity.AppearanceType), hash, "receiver", "bench", first, last)
-		sealed := f.Keys.Seal([]byte(normalize.AppearanceValue(a)), keyring.IdentifierContext(string(identity.AppearanceType), hash))
+		sealed := f.Keys.Seal(nil, []byte(normalize.AppearanceValue(a)), keyring.IdentifierContext(string(identity.AppearanceType), hash))
 		values.Append(string(identity.AppearanceType), hash, sealed)
 		if no%3 == 0 {
 			binary.BigEndian.PutUint64(hash[8:], uint64(no)*0x9e3779b97f4a7c15+1)

@@ -37,7 +37,7 @@ func store(t *testing.T, evidence []identity.Evidence, appearances map[identity.
 		seen.Append(of, string(e.Identifier.Type), e.Identifier.Hash, e.Role.String(), "test", e.First, e.Last)
 	}
 	for hash, a := range appearances {
-		values.Append(string(identity.AppearanceType), hash, s.Keys.Seal([]byte(normalize.AppearanceValue(a)), keyring.IdentifierContext(string(identity.AppearanceType), hash)))
+		values.Append(string(identity.AppearanceType), hash, s.Keys.Seal(nil, []byte(normalize.AppearanceValue(a)), keyring.IdentifierContext(string(identity.AppearanceType), hash)))
 	}
 	for i, d := range words {
 		said.Append(&events.Decision{DecisionId: d.ID, Kind: events.DecisionKind(d.Kind), Accounts: []string{d.A.String(), d.B.String()}, DecidedMs: d.At}, uint64(i+1))

@@ -256,7 +256,7 @@ func (r *Rebuild) open(hash, sealed string) (identity.Hash, identity.Appearance,
 		return identity.Hash{}, fields, fmt.Errorf("a hash has %d bytes", len(hash))
 	}
 	id := identity.Identifier{Type: identity.AppearanceType, Hash: identity.Hash([]byte(hash))}
-	value, err := r.Keys.Open([]byte(sealed), keyring.IdentifierContext(string(id.Type), id.Hash))
+	value, err := r.Keys.Open(nil, []byte(sealed), keyring.IdentifierContext(string(id.Type), id.Hash))
 	if err != nil {
 		return id.Hash, fields, fmt.Errorf("open %s: %w", id, err)
 	}

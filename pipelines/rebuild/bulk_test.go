@@ -347,7 +347,7 @@ func TestBulkOfAWarehouse(t *testing.T) {
 		hash := [16]byte{byte(i >> 8), byte(i)}
 		history.Append(of, [16]byte{}, identity.Account{Platform: of.Platform, Shop: of.Shop, ID: of.ID}.BirthID(), time.UnixMilli(0), "born", 1<<40|1)
 		evidence.Append(of, string(identity.AppearanceType), hash, "receiver", "test", 1_700_000_000, 1_700_000_000)
-		sealed := f.Keys.Seal([]byte(normalize.AppearanceValue(identity.Appearance{Name: "仓**", City: "杭州市", Detail: fmt.Sprint(i)})), keyring.IdentifierContext(string(identity.AppearanceType), hash))
+		sealed := f.Keys.Seal(nil, []byte(normalize.AppearanceValue(identity.Appearance{Name: "仓**", City: "杭州市", Detail: fmt.Sprint(i)})), keyring.IdentifierContext(string(identity.AppearanceType), hash))
 		values.Append(string(identity.AppearanceType), hash, sealed)
 	}
 	for _, block := range []tables.Block{history, evidence, values} {

@@ -292,7 +292,12 @@ func (i *Identity) seal(values []extract.Value) []state.SealedValue {
 		return nil
 	}
 	i.arrange(values)
-	sealed := make([]state.SealedValue, 0, len(values))
+	size := 0
+	for _, v := range values {
+		size += len(v.Value) + keyring.SealedMore
+	}
+	// They are let go together, so they lie together.
+	sealed, room := make([]state.SealedValue, 0, len(values)), make([]byte, 0, size)
 	var plain, context []byte
 	for k, p := range i.order {
 		id := values[p.at].Identifier
@@ -304,7 +309,9 @@ func (i *Identity) seal(values []extract.Value) []state.SealedValue {
 		}
 		copy(context[len(context)-len(id.Hash):], id.Hash[:]) // one for all of a type
 		plain = append(plain[:0], values[p.at].Value...)
-		sealed = append(sealed, state.SealedValue{Identifier: id, Sealed: i.Keys.Seal(plain, context)})
+		from := len(room)
+		room = i.Keys.Seal(room, plain, context)
+		sealed = append(sealed, state.SealedValue{Identifier: id, Sealed: room[from:len(room):len(room)]})
 	}
 	clear(plain[:cap(plain)])
 	return sealed
@@ -366,12 +373,19 @@ func decisionOf(d *events.Decision) (identity.Decision, bool) {
 // identityChanges says of each account that was born or moved where it is.
 func identityChanges(b *Batch, c engine.Changes) []*events.IdentityChange {
 	version, at := Version(b.Epoch, b.Sequence), b.Written.UnixMilli()
-	out := make([]*events.IdentityChange, 0, len(c.Born)+len(c.Moved))
-	for _, birth := range c.Born {
-		out = append(out, &events.IdentityChange{Account: birth.Account.String(), CustomerId: birth.CustomerID.String(), Version: version, Reason: birth.Reason, ChangedMs: at})
+	all := make([]events.IdentityChange, len(c.Born)+len(c.Moved)) // let go together
+	out := make([]*events.IdentityChange, len(all))
+	for i := range all {
+		out[i] = &all[i]
+		out[i].Version, out[i].ChangedMs = version, at
 	}
-	for _, move := range c.Moved {
-		out = append(out, &events.IdentityChange{Account: move.Account.String(), CustomerId: move.To.String(), PreviousCustomerId: move.From.String(), Version: version, Reason: move.Reason, ChangedMs: at})
+	for i, birth := range c.Born {
+		to := out[i]
+		to.Account, to.CustomerId, to.Reason = birth.Account.String(), birth.CustomerID.String(), birth.Reason
+	}
+	for i, move := range c.Moved {
+		to := out[len(c.Born)+i]
+		to.Account, to.CustomerId, to.PreviousCustomerId, to.Reason = move.Account.String(), move.To.String(), move.From.String(), move.Reason
 	}
 	return out
 }

@@ -21,8 +21,8 @@ import (
 
 // Keys seal and open what is kept.
 type Keys interface {
-	Seal(plain, context []byte) []byte
-	Open(sealed, context []byte) ([]byte, error)
+	Seal(to, plain, context []byte) []byte
+	Open(to, sealed, context []byte) ([]byte, error)
 }
 
 // A Keeping holds the tokens of a brand's shops.
@@ -82,13 +82,13 @@ func seal(keys Keys, platform, shop string, token connectors.Token) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	return keys.Seal(plain, about(platform, shop)), nil
+	return keys.Seal(nil, plain, about(platform, shop)), nil
 }
 
 // open is the inverse of seal.
 func open(keys Keys, platform, shop string, sealed []byte) (connectors.Token, error) {
 	var token connectors.Token
-	plain, err := keys.Open(sealed, about(platform, shop))
+	plain, err := keys.Open(nil, sealed, about(platform, shop))
 	if err == nil && json.Unmarshal(plain, &token) != nil {
 		err = errors.New("it holds no token")
 	}

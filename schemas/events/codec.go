@@ -12,10 +12,11 @@ import (
 )
 
 // A Sealer encrypts and authenticates; internal/keyring has one. Context
-// binds a sealed value to its place: opening it with another context fails.
+// binds a sealed value to its place: opening it with another context fails. What
+// comes of either is appended to to, whose room it takes if there is enough.
 type Sealer interface {
-	Seal(plain, context []byte) []byte
-	Open(sealed, context []byte) ([]byte, error)
+	Seal(to, plain, context []byte) []byte
+	Open(to, sealed, context []byte) ([]byte, error)
 }
 
 // MaxRawBytes bounds a payload after decompression.
@@ -42,8 +43,13 @@ var (
 var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // context binds sealed bytes to the entity they belong to and to what they are.
-func context(h *Header, part string) []byte {
-	return []byte(part + "|" + h.GetPlatform() + "|" + h.GetShop() + "|" + h.GetEntityId())
+func context(h *Header, part string) []byte { return appendContext(nil, h, part) }
+
+func appendContext(to []byte, h *Header, part string) []byte {
+	to = append(append(to, part...), '|')
+	to = append(append(to, h.GetPlatform()...), '|')
+	to = append(append(to, h.GetShop()...), '|')
+	return append(to, h.GetEntityId()...)
 }
 
 // Seal turns an event as a connector mapped it into the form that leaves the
@@ -56,7 +62,7 @@ func Seal(e *Event, s Sealer) error {
 	if len(h.Raw) > 0 {
 		packed := rooms.Get().(*[]byte)
 		*packed = encoder().EncodeAll(h.Raw, (*packed)[:0])
-		h.Raw = s.Seal(*packed, context(h, "raw"))
+		h.Raw = s.Seal(nil, *packed, context(h, "raw"))
 		rooms.Put(packed)
 	}
 	if h.Person != nil {
@@ -64,7 +70,7 @@ func Seal(e *Event, s Sealer) error {
 		if err != nil {
 			return fmt.Errorf("events: seal: %w", err)
 		}
-		h.SealedPerson, h.Person = s.Seal(plain, context(h, "person")), nil
+		h.SealedPerson, h.Person = s.Seal(nil, plain, context(h, "person")), nil
 	}
 	return nil
 }
@@ -75,7 +81,7 @@ func OpenPerson(e *Event, s Sealer) (*Person, error) {
 	if len(h.GetSealedPerson()) == 0 {
 		return h.GetPerson(), nil
 	}
-	plain, err := s.Open(h.GetSealedPerson(), context(h, "person"))
+	plain, err := s.Open(nil, h.GetSealedPerson(), context(h, "person"))
 	if err != nil {
 		return nil, fmt.Errorf("events: open the person: %w", err)
 	}
@@ -92,7 +98,7 @@ func OpenRaw(e *Event, s Sealer) ([]byte, error) {
 	if len(h.GetRaw()) == 0 {
 		return nil, nil
 	}
-	packed, err := s.Open(h.GetRaw(), context(h, "raw"))
+	packed, err := s.Open(nil, h.GetRaw(), context(h, "raw"))
 	if err != nil {
 		return nil, fmt.Errorf("events: open the payload: %w", err)
 	}

@@ -135,7 +135,7 @@ func Letters(l *DeadLetter, raw []byte, s Sealer) ([]Wire, error) {
 			message = l
 		}
 		if piece := raw[:min(len(raw), letterPart)]; len(piece) > 0 {
-			message.SealedRaw = s.Seal(piece, letterContext(message))
+			message.SealedRaw = s.Seal(nil, piece, letterContext(message))
 			raw = raw[len(piece):]
 		}
 		value, err := proto.Marshal(message)
@@ -167,7 +167,7 @@ func OpenLetter(parts []*DeadLetter, s Sealer) ([]byte, error) {
 		if len(l.GetSealedRaw()) == 0 {
 			continue
 		}
-		piece, err := s.Open(l.GetSealedRaw(), letterContext(l))
+		piece, err := s.Open(nil, l.GetSealedRaw(), letterContext(l))
 		if err != nil {
 			return nil, fmt.Errorf("events: open a dead letter: %w", err)
 		}

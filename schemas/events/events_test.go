@@ -32,10 +32,10 @@ func newSealer() sealer {
 	return sealer{aead}
 }
 
-func (s sealer) Seal(plain, context []byte) []byte { return s.aead.Seal(nil, nil, plain, context) }
+func (s sealer) Seal(to, plain, context []byte) []byte { return s.aead.Seal(to, nil, plain, context) }
 
-func (s sealer) Open(sealed, context []byte) ([]byte, error) {
-	return s.aead.Open(nil, nil, sealed, context)
+func (s sealer) Open(to, sealed, context []byte) ([]byte, error) {
+	return s.aead.Open(to, nil, sealed, context)
 }
 
 func order() *Event {

@@ -15,7 +15,7 @@ const PushType = "oneid.push.v1"
 func (t Topics) EncodePush(p *Push, raw []byte, id string, s Sealer) (Wire, error) {
 	entity := p.GetPlatform() + "/" + p.GetShop() + "/" + p.GetStream() + "/" + p.GetEntityId()
 	if len(raw) > 0 {
-		p.SealedRaw = s.Seal(raw, pushContext(p))
+		p.SealedRaw = s.Seal(nil, raw, pushContext(p))
 	}
 	value, err := proto.Marshal(p)
 	if err != nil {
@@ -33,7 +33,7 @@ func OpenPush(p *Push, s Sealer) ([]byte, error) {
 	if len(p.GetSealedRaw()) == 0 {
 		return nil, nil
 	}
-	raw, err := s.Open(p.GetSealedRaw(), pushContext(p))
+	raw, err := s.Open(nil, p.GetSealedRaw(), pushContext(p))
 	if err != nil {
 		return nil, fmt.Errorf("events: open a push: %w", err)
 	}

@@ -12,8 +12,8 @@ import (
 
 // A Slab decodes many events with few allocations: messages are cut from
 // pieces of memory that hold many, and texts and bytes are parts of the value
-// that was decoded, which must not change while the event is used. It is for
-// one goroutine. Fields that this version does not know are left out. What it was
+// that was decoded, which must not change while the event is used, or lie with what
+// was opened. It is for one goroutine. Fields that this version does not know are left out. What it was
 // used for stays in it until Reset.
 //
 // It reads what writers really write; anything else (a message given in two
@@ -30,6 +30,8 @@ type Slab struct {
 	receivers slab[Receiver]
 	sightings slab[Sighting]
 	seen      slab[*Sighting]
+	plain     slab[byte] // what persons were sealed
+	context   []byte
 }
 
 // decoded is what every event has.
@@ -49,26 +51,56 @@ type slab[T any] struct {
 	next   int
 }
 
-// mostPiece is how many values a piece has, unless more are asked for at once.
-const mostPiece = 512
+// A piece has so many values at most, or as many as take so many bytes, unless more are
+// asked for at once.
+const (
+	mostPiece      = 512
+	mostPieceBytes = 64 << 10
+)
+
+func (s *slab[T]) most() int {
+	var one T
+	return max(mostPiece, mostPieceBytes/int(unsafe.Sizeof(one)))
+}
 
 func (s *slab[T]) one() *T { return &s.some(1)[0] }
 
 // some cuts n values in a row.
 func (s *slab[T]) some(n int) []T {
+	s.fit(n)
+	t := s.pieces[s.used-1][s.next : s.next+n : s.next+n]
+	s.next += n
+	return t
+}
+
+// more appends one to a list that was cut before.
+func (s *slab[T]) more(list []T, one T) []T {
+	n := len(list)
+	if s.used > 0 && n > 0 && n <= s.next && s.next < len(s.pieces[s.used-1]) && &s.pieces[s.used-1][s.next-n] == &list[0] {
+		s.next++ // behind it nothing was cut
+		list = s.pieces[s.used-1][s.next-n-1 : s.next : s.next]
+	} else {
+		s.fit(2 * (n + 1)) // many move seldom
+		longer := s.some(n + 1)
+		copy(longer, list)
+		list = longer
+	}
+	list[n] = one
+	return list
+}
+
+// fit makes room for n values in a row.
+func (s *slab[T]) fit(n int) {
 	for s.used == 0 || len(s.pieces[s.used-1])-s.next < n {
 		if s.used == len(s.pieces) {
 			size := 8
 			if s.used > 0 {
-				size = min(2*len(s.pieces[s.used-1]), mostPiece)
+				size = min(2*len(s.pieces[s.used-1]), s.most())
 			}
 			s.pieces = append(s.pieces, make([]T, max(size, n)))
 		}
 		s.used, s.next = s.used+1, 0
 	}
-	t := s.pieces[s.used-1][s.next : s.next+n : s.next+n]
-	s.next += n
-	return t
 }
 
 // reset empties what was cut, all of it or nothing but what is usual.
@@ -79,7 +111,7 @@ func (s *slab[T]) reset() {
 		}
 		clear(piece)
 	}
-	s.pieces = slices.DeleteFunc(s.pieces, func(piece []T) bool { return len(piece) > mostPiece })
+	s.pieces = slices.DeleteFunc(s.pieces, func(piece []T) bool { return len(piece) > s.most() })
 	s.used, s.next = 0, 0
 }
 
@@ -96,6 +128,7 @@ func (s *Slab) Reset() {
 	s.receivers.reset()
 	s.sightings.reset()
 	s.seen.reset()
+	s.plain.reset()
 }
 
 // Decode is Decode into the slab.
@@ -108,13 +141,14 @@ func (s *Slab) Decode(value []byte) (*Event, error) {
 	return e, Check(e)
 }
 
-// OpenPerson is OpenPerson into the slab.
+// OpenPerson is OpenPerson into the slab, from where its texts are parts too.
 func (s *Slab) OpenPerson(e *Event, keys Sealer) (*Person, error) {
 	h := e.GetHeader()
 	if len(h.GetSealedPerson()) == 0 {
 		return h.GetPerson(), nil
 	}
-	plain, err := keys.Open(h.GetSealedPerson(), context(h, "person"))
+	s.context = appendContext(s.context[:0], h, "person")
+	plain, err := keys.Open(s.plain.some(len(h.GetSealedPerson()))[:0], h.GetSealedPerson(), s.context)
 	if err != nil {
 		return nil, fmt.Errorf("events: open the person: %w", err)
 	}
@@ -136,7 +170,7 @@ type cursor struct {
 	at       int
 	number   int
 	kind     protowire.Type
-	value    uint64 // of a varint
+	value    uint64 // of a varint, or a length
 	from, to int    // of what has a length
 	odd      bool   // there is something that is left to proto.Unmarshal
 }
@@ -159,22 +193,29 @@ func (c *cursor) next() bool {
 		c.number = int(number)
 	}
 	c.at += n
-	switch c.kind {
-	case protowire.VarintType:
-		c.value, n = protowire.ConsumeVarint(c.message[c.at:])
-	case protowire.BytesType:
-		var data []byte
-		if data, n = protowire.ConsumeBytes(c.message[c.at:]); n >= 0 {
-			c.from, c.to = c.at+n-len(data), c.at+n
-		}
-	default:
-		n = -1 // no field of ours
-	}
-	if n < 0 {
-		c.odd = true
+	if c.kind != protowire.VarintType && c.kind != protowire.BytesType || c.at == len(c.message) {
+		c.odd = true // no field of ours
 		return false
 	}
-	c.at += n
+	// A number, or how many bytes there are: mostly one byte too.
+	if b := c.message[c.at]; b < 0x80 {
+		c.value = uint64(b)
+		c.at++
+	} else {
+		if c.value, n = protowire.ConsumeVarint(c.message[c.at:]); n < 0 {
+			c.odd = true
+			return false
+		}
+		c.at += n
+	}
+	if c.kind == protowire.BytesType {
+		if c.value > uint64(len(c.message)-c.at) {
+			c.odd = true
+			return false
+		}
+		c.from, c.to = c.at, c.at+int(c.value)
+		c.at = c.to
+	}
 	return true
 }
 
@@ -283,10 +324,6 @@ func version(b []byte, v *Version) bool {
 }
 
 func (s *Slab) order(b []byte, o *Order) bool {
-	lines := repeated(b, 16)
-	if lines > 0 {
-		o.Items = s.lines.some(lines)[:0]
-	}
 	for c := (cursor{message: b}); ; {
 		if !c.next() {
 			return !c.odd
@@ -326,7 +363,7 @@ func (s *Slab) order(b []byte, o *Order) bool {
 			item := s.items.one()
 			ok := orderItem(c.bytes(), item)
 			c.odd = c.odd || !ok
-			o.Items = append(o.Items, item)
+			o.Items = s.lines.more(o.Items, item)
 		case 17:
 			o.Channel = c.text()
 		case 18:
@@ -341,16 +378,6 @@ func (s *Slab) order(b []byte, o *Order) bool {
 			o.District = c.text()
 		}
 	}
-}
-
-// repeated counts how often a field comes.
-func repeated(b []byte, number int) (n int) {
-	for c := (cursor{message: b}); c.next(); {
-		if c.number == number {
-			n++
-		}
-	}
-	return n
 }
 
 func orderItem(b []byte, i *OrderItem) bool {
@@ -455,9 +482,6 @@ func ticket(b []byte, t *Ticket) bool {
 
 func (s *Slab) person(b []byte) (*Person, bool) {
 	p := s.persons.one()
-	if n := repeated(b, 1); n > 0 {
-		p.Sightings = s.seen.some(n)[:0]
-	}
 	for c := (cursor{message: b}); ; {
 		if !c.next() {
 			return p, !c.odd
@@ -467,7 +491,7 @@ func (s *Slab) person(b []byte) (*Person, bool) {
 			one := s.sightings.one()
 			ok := sighting(c.bytes(), one)
 			c.odd = c.odd || !ok
-			p.Sightings = append(p.Sightings, one)
+			p.Sightings = s.seen.more(p.Sightings, one)
 		case 2:
 			one := s.receivers.one()
 			ok := p.Receiver == nil && receiver(c.bytes(), one)

@@ -214,3 +214,76 @@ func TestSlabIsUsedAgain(t *testing.T) {
 		}
 	}
 }
+
+// A person that is opened into the slab is the one that protobuf reads, whatever is opened
+// before and after it; what cannot be opened is refused alike; and after Reset nothing of
+// what was sealed is left.
+func TestSlabOpensPersons(t *testing.T) {
+	keys, s := newSealer(), new(Slab)
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		type pair struct{ got, want *Person }
+		var pairs []pair
+		for range 1 + r.IntN(40) {
+			e := &Event{Header: &Header{Platform: "tmall", Shop: "s", EntityId: strings.Repeat("7", r.IntN(40))}}
+			person := new(Person)
+			anyMessage(r, person.ProtoReflect(), 4)
+			if r.IntN(9) > 0 {
+				e.Header.Person = person
+			}
+			if r.IntN(5) > 0 {
+				if err := Seal(e, keys); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if sealed := e.Header.SealedPerson; len(sealed) > 0 && r.IntN(9) == 0 {
+				sealed[r.IntN(len(sealed))] ^= 1
+			}
+			if r.IntN(9) == 0 { // what is no person
+				e.Header.SealedPerson = keys.Seal(nil, bytes.Repeat([]byte{8}, r.IntN(4000)), context(e.Header, "person"))
+			}
+			want, wantErr := OpenPerson(e, keys)
+			got, err := s.OpenPerson(e, keys)
+			if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+				t.Fatalf("seed %d: the slab says %v, want %v", seed, err, wantErr)
+			}
+			pairs = append(pairs, pair{got, want})
+		}
+		for _, p := range pairs {
+			if p.want != nil {
+				dropUnknown(p.want.ProtoReflect())
+				dropUnknown(p.got.ProtoReflect())
+			}
+			if !proto.Equal(p.got, p.want) {
+				t.Fatalf("seed %d: \n got %v\nwant %v", seed, p.got, p.want)
+			}
+		}
+		s.Reset()
+		for _, piece := range s.plain.pieces {
+			if bytes.ContainsFunc(piece, func(c rune) bool { return c != 0 }) {
+				t.Fatalf("seed %d: after Reset the slab still holds %q", seed, piece)
+			}
+		}
+	}
+}
+
+func BenchmarkSlabOpensPersons(b *testing.B) {
+	keys, s := newSealer(), new(Slab)
+	list := make([]*Event, 1000)
+	for i := range list {
+		list[i] = order()
+		list[i].Header.Person.Receiver = &Receiver{Name: "李*", Phone: "138****1111", Province: "浙江省", City: "杭州市", District: "余杭区", Detail: "文一西路****"}
+		if err := Seal(list[i], keys); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, e := range list {
+			if _, err := s.OpenPerson(e, keys); err != nil {
+				b.Fatal(err)
+			}
+		}
+		s.Reset()
+	}
+}

@@ -67,7 +67,7 @@ func TestReportOfTheModel(t *testing.T) {
 		said(t, f, "d5", events.DecisionKind_DECISION_KIND_SAME, "tmall/s/f", "douyin/s/c"), // they were two
 	)
 	reporter := &Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules, Models: f.Models, Open: func(hash identity.Hash, sealed []byte) (identity.Appearance, error) {
-		value, err := f.Keys.Open(sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
+		value, err := f.Keys.Open(nil, sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
 		if err != nil {
 			return identity.Appearance{}, err
 		}
@@ -141,7 +141,7 @@ func TestReportOfABridgeThatTheModelJoined(t *testing.T) {
 	}
 	settle(all...)
 	reporter := &Reporter{ClickHouse: f.ClickHouse, Rules: f.Rules, Models: f.Models, Open: func(hash identity.Hash, sealed []byte) (identity.Appearance, error) {
-		value, err := f.Keys.Open(sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
+		value, err := f.Keys.Open(nil, sealed, keyring.IdentifierContext(string(identity.AppearanceType), hash))
 		if err != nil {
 			return identity.Appearance{}, err
 		}

@@ -42,7 +42,7 @@ func TestReasonsTellOfTheModel(t *testing.T) {
 	for i, a := range receivers {
 		value := normalize.AppearanceValue(a)
 		id := identity.Identifier{Type: identity.AppearanceType, Hash: keys.Hash(string(identity.AppearanceType), "", value)}
-		sealed := keys.Seal([]byte(value), keyring.IdentifierContext(string(id.Type), id.Hash))
+		sealed := keys.Seal(nil, []byte(value), keyring.IdentifierContext(string(id.Type), id.Hash))
 		if err := store.PutValues([]state.SealedValue{{Identifier: id, Sealed: sealed}}); err != nil {
 			t.Fatal(err)
 		}

@@ -273,7 +273,7 @@ func (p *Profiles) masked(ctx context.Context, evidence []identity.Evidence) (ma
 	for _, id := range ids {
 		masked[id] = "***"
 		if value, ok := sealed[id]; ok {
-			plain, err := p.Keys.Open(value, keyring.IdentifierContext(string(id.Type), id.Hash))
+			plain, err := p.Keys.Open(nil, value, keyring.IdentifierContext(string(id.Type), id.Hash))
 			if err != nil {
 				return nil, fmt.Errorf("profile: show an identifier: %w", err)
 			}
@@ -389,7 +389,7 @@ func (p *Profiles) model(ctx context.Context, rules *identity.Rules, evidence []
 	}
 	model.Appearances = make(map[identity.Hash]identity.Appearance, len(sealed))
 	for id, value := range sealed {
-		plain, err := p.Keys.Open(value, keyring.IdentifierContext(string(id.Type), id.Hash))
+		plain, err := p.Keys.Open(nil, value, keyring.IdentifierContext(string(id.Type), id.Hash))
 		if err != nil {
 			return model, fmt.Errorf("profile: open an appearance: %w", err)
 		}

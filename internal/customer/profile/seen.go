@@ -119,7 +119,7 @@ func some(side []borne) []borne {
 func (b *borne) show(to *customer.Seen, sealed []byte, keys events.Sealer) error {
 	value := ""
 	if sealed != nil {
-		plain, err := keys.Open(sealed, keyring.IdentifierContext(string(b.id.Type), b.id.Hash))
+		plain, err := keys.Open(nil, sealed, keyring.IdentifierContext(string(b.id.Type), b.id.Hash))
 		if err != nil {
 			return err
 		}
