@@ -8,20 +8,16 @@ import (
 	"strings"
 )
 
-// exponents are the digits after the point of a currency's major unit where
-// they are not two (ISO 4217).
-var exponents = map[string]int{
-	"BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3,
-	"BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0,
-	"PYG": 0, "RWF": 0, "UGX": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
-}
-
-// Exponent is how many digits a currency's major unit has after the point.
+// Exponent is how many digits a currency's major unit has after the point (ISO 4217).
 func Exponent(currency string) int {
-	if e, ok := exponents[currency]; ok {
-		return e
+	switch currency { // asked for with each amount
+	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
+		return 3
+	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF":
+		return 0
+	default:
+		return 2
 	}
-	return 2
 }
 
 var (
