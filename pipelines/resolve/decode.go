@@ -142,6 +142,9 @@ func decodeChunk(out *Batch, c chunk, topics events.Topics, keys events.Sealer, 
 			out.wrongHeaders++
 		}
 	}
+	if c.topic != topics.Decisions {
+		out.Events = make([]*events.Event, 0, len(c.messages))
+	}
 	for _, m := range c.messages {
 		refuse := func(reason string, cause error) {
 			out.letters = append(out.letters, letter{partition: c.partition, offset: m.Offset, value: m.Value, reason: reason, cause: cause})
