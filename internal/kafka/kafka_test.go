@@ -23,7 +23,7 @@ import (
 	"oneid/internal/kafka"
 )
 
-func start(t *testing.T, dir string) (*broker.Broker, *kafka.Client) {
+func start(t testing.TB, dir string) (*broker.Broker, *kafka.Client) {
 	t.Helper()
 	b, err := broker.Start(dir, crashtest.Address(t))
 	if err != nil {

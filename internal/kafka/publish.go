@@ -15,11 +15,8 @@ import (
 	"oneid/schemas/events"
 )
 
-// Header is a header of a message.
-type Header struct {
-	Key   string
-	Value []byte
-}
+// Header is a header of a message: its Key, which is a name, and its Value.
+type Header = kafka.Header
 
 // Headers makes a message's headers of names and values.
 func Headers(of [][2]string) []Header {
@@ -27,25 +24,19 @@ func Headers(of [][2]string) []Header {
 	for _, h := range of {
 		size += len(h[1])
 	}
-	headers, room := make([]Header, len(of)), make([]byte, 0, size) // one for all: each message has six
-	for i, h := range of {
-		from := len(room)
-		room = append(room, h[1]...)
-		headers[i] = Header{Key: h[0], Value: room[from:len(room):len(room)]}
-	}
+	headers, _ := appendHeaders(make([]Header, 0, len(of)), make([]byte, 0, size), of) // one piece for all: each message has six
 	return headers
 }
 
-// toKafka are kafka-go's headers.
-func toKafka(headers []Header) []kafka.Header {
-	if len(headers) == 0 {
-		return nil
+// appendHeaders appends the headers of names and values to a list, and the values to the
+// piece of memory in which they lie.
+func appendHeaders(list []Header, values []byte, of [][2]string) ([]Header, []byte) {
+	for _, h := range of {
+		from := len(values)
+		values = append(values, h[1]...)
+		list = append(list, Header{Key: h[0], Value: values[from:len(values):len(values)]})
 	}
-	out := make([]kafka.Header, len(headers))
-	for i, h := range headers {
-		out[i] = kafka.Header{Key: h.Key, Value: h.Value}
-	}
-	return out
+	return list, values
 }
 
 // Message is a message to publish. Messages of one key stay in their order.
@@ -61,7 +52,17 @@ func MessageOf(w events.Wire) Message {
 }
 
 // Publisher writes messages; it returns once all replicas have them.
-type Publisher struct{ writer *kafka.Writer }
+type Publisher struct {
+	writer *kafka.Writer
+	rooms  sync.Pool // of *room
+}
+
+// room is memory for messages on their way, which is used again.
+type room struct {
+	messages []kafka.Message
+	headers  []Header
+	values   []byte // of headers
+}
 
 // A topic made a moment ago is not in what a publisher knows of the cluster: it
 // asks every second, and a message to an unknown topic waits for some of these.
@@ -93,17 +94,51 @@ func (c *Client) Publisher() *Publisher {
 // Publish writes messages and returns when all are acknowledged. After an
 // error some may have been written: publish all of them again.
 func (p *Publisher) Publish(ctx context.Context, messages []Message) error {
-	out := make([]kafka.Message, len(messages))
-	for i, m := range messages {
-		out[i] = kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: toKafka(m.Headers)}
+	return p.within(func(r *room) error {
+		for _, m := range messages {
+			r.messages = append(r.messages, kafka.Message{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: m.Headers})
+		}
+		return p.write(ctx, r.messages)
+	})
+}
+
+// PublishWires is Publish of events as they were encoded. Once it has returned no error
+// their memory is the caller's again; after an error some may be on their way still.
+func (p *Publisher) PublishWires(ctx context.Context, wires []events.Wire) error {
+	return p.within(func(r *room) error {
+		for _, w := range wires {
+			from := len(r.headers)
+			r.headers, r.values = appendHeaders(r.headers, r.values, w.Headers)
+			r.messages = append(r.messages, kafka.Message{Topic: w.Topic, Key: w.Key, Value: w.Value, Headers: r.headers[from:len(r.headers):len(r.headers)]})
+		}
+		return p.write(ctx, r.messages)
+	})
+}
+
+// within gives f empty room, which is used again if it was no error.
+func (p *Publisher) within(f func(*room) error) error {
+	r, _ := p.rooms.Get().(*room)
+	if r == nil {
+		r = new(room)
 	}
-	err := p.writer.WriteMessages(ctx, out...)
+	if err := f(r); err != nil {
+		return err
+	}
+	clear(r.messages)
+	clear(r.headers)
+	r.messages, r.headers, r.values = r.messages[:0], r.headers[:0], r.values[:0]
+	p.rooms.Put(r)
+	return nil
+}
+
+func (p *Publisher) write(ctx context.Context, messages []kafka.Message) error {
+	err := p.writer.WriteMessages(ctx, messages...)
 	// As a single error it comes before anything is written.
 	for began := time.Now(); err == kafka.UnknownTopicOrPartition && time.Since(began) < topicWait; { //nolint:errorlint // wrapped, it is not that error
 		if !wait(ctx.Done(), publisherTTL/10) {
 			return fmt.Errorf("kafka: publish %d messages: %w", len(messages), ctx.Err())
 		}
-		err = p.writer.WriteMessages(ctx, out...)
+		err = p.writer.WriteMessages(ctx, messages...)
 	}
 	var each kafka.WriteErrors
 	if errors.As(err, &each) {
@@ -168,7 +203,7 @@ func (l *Log) Append(ctx context.Context, value []byte, headers []Header) (int64
 	conn := l.conn
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_, _, offset, _, err := l.conn.WriteCompressedMessagesAt(compress.None.Codec(), kafka.Message{Value: value, Headers: toKafka(headers)})
+	_, _, offset, _, err := l.conn.WriteCompressedMessagesAt(compress.None.Codec(), kafka.Message{Value: value, Headers: headers})
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()

@@ -13,6 +13,7 @@ import (
 	"oneid/internal/fault"
 	"oneid/internal/kafka"
 	"oneid/pipelines"
+	"oneid/schemas/events"
 )
 
 // The points between two steps.
@@ -426,15 +427,7 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 	if err != nil {
 		return err
 	}
-	encoded, err := r.Topics.EncodeChanges(changes)
-	if err != nil {
-		return err
-	}
-	messages = slices.Grow(messages, len(encoded))
-	for _, change := range encoded {
-		messages = append(messages, kafka.MessageOf(change))
-	}
-	if len(messages) == 0 {
+	if len(messages)+len(changes) == 0 {
 		return nil
 	}
 	// What is published cannot be taken back, and the newest message of a key
@@ -448,9 +441,23 @@ func (r *Resolver) publish(ctx context.Context, b *Batch) error {
 	if err := r.Publisher.Publish(ctx, messages); err != nil {
 		return err
 	}
+	var room events.Wires
+	for some := range slices.Chunk(changes, changesAtOnce) {
+		encoded, err := r.Topics.EncodeChanges(some, &room)
+		if err != nil {
+			return err
+		}
+		if err := r.Publisher.PublishWires(ctx, encoded); err != nil {
+			return err
+		}
+	}
 	r.countMoves(changes)
 	return nil
 }
+
+// changesAtOnce is how many changes are encoded and published in the same memory. It
+// is many, for each time the last few for a partition go by themselves.
+const changesAtOnce = 10_000
 
 // commit tells Kafka how far the resolver is. Nothing reads it but those who
 // wait for it, and people's tools: the journal is what counts. What cannot be

@@ -24,7 +24,11 @@ func TestEncodeChanges(t *testing.T) {
 	t.Parallel()
 	changes := append(identityChanges(10), &IdentityChange{Account: "douyin/2/b", PreviousCustomerId: "x", Version: 1<<64 - 1}, &IdentityChange{})
 	topics := TopicsOf("acme")
-	got, err := topics.EncodeChanges(changes)
+	room := new(Wires)
+	if _, err := topics.EncodeChanges(identityChanges(100), room); err != nil { // what it was used for before
+		t.Fatal(err)
+	}
+	got, err := topics.EncodeChanges(changes, room)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +44,7 @@ func TestEncodeChanges(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("messages (-want +got):\n%s", d)
 	}
-	if got, err := topics.EncodeChanges(nil); err != nil || len(got) != 0 {
+	if got, err := topics.EncodeChanges(nil, new(Wires)); err != nil || len(got) != 0 {
 		t.Errorf("of none: %v, %v", got, err)
 	}
 }
@@ -52,7 +56,7 @@ func BenchmarkEncodeChanges(b *testing.B) {
 	b.Run("at once", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := topics.EncodeChanges(changes); err != nil {
+			if _, err := topics.EncodeChanges(changes, new(Wires)); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -3,8 +3,10 @@ package events
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -98,34 +100,42 @@ func appendChangeID(b []byte, c *IdentityChange) []byte {
 	return strconv.AppendUint(append(append(b, c.GetAccount()...), '|'), c.GetVersion(), 10)
 }
 
+// Wires is memory for messages, which is used again.
+type Wires struct {
+	wires   []Wire
+	bytes   []byte // keys, ids and values
+	headers [][2]string
+}
+
 // EncodeChanges makes the messages of identity changes. A batch may have tens of thousands:
-// what they have in common is made once, and the rest lies in a few pieces of memory.
-func (t Topics) EncodeChanges(changes []*IdentityChange) ([]Wire, error) {
-	sized, size, idSize := proto.MarshalOptions{UseCachedSize: true}, 0, 0
+// they lie in room, where they are until it is used for others.
+func (t Topics) EncodeChanges(changes []*IdentityChange, room *Wires) ([]Wire, error) {
+	sized, size := proto.MarshalOptions{UseCachedSize: true}, 0
 	for _, c := range changes {
-		size += sized.Size(c)
-		idSize += len(c.GetAccount()) + 1 + maxUintDigits
+		size += sized.Size(c) + len(c.GetAccount()) + 1 + maxUintDigits
 	}
-	wires, values, ids, ends := make([]Wire, len(changes)), make([]byte, 0, size), make([]byte, 0, idSize), make([]int, len(changes))
-	for i, c := range changes {
-		key, value := len(ids), len(values)
-		ids = appendChangeID(ids, c)
-		var err error
-		if values, err = sized.MarshalAppend(values, c); err != nil {
-			return nil, fmt.Errorf("events: encode the change of an identity: %w", err)
-		}
-		ends[i] = len(ids)
-		wires[i] = Wire{Topic: t.Identity, Key: ids[key : key+len(c.GetAccount()) : key+len(c.GetAccount())], Value: values[value:len(values):len(values)]}
-	}
-	headers, texts, at, from := make([][2]string, 0, headerCount*len(changes)), string(ids), "", 0
+	// None of these moves: what is handed out are parts of them.
+	wires, headers := slices.Grow(room.wires[:0], len(changes)), slices.Grow(room.headers[:0], headerCount*len(changes))
+	b, at := slices.Grow(room.bytes[:0], size), ""
 	for i, c := range changes {
 		if i == 0 || c.GetChangedMs() != changes[i-1].GetChangedMs() {
 			at = timeOf(c.GetChangedMs())
 		}
-		begun := len(headers)
-		headers = changeOf(texts[from:ends[i]], at).appendHeaders(headers)
-		wires[i].Headers, from = headers[begun:len(headers):len(headers)], ends[i]
+		begun, named := len(b), len(headers)
+		b = appendChangeID(b, c)
+		id := b[begun:len(b):len(b)]
+		headers = changeOf(unsafe.String(unsafe.SliceData(id), len(id)), at).appendHeaders(headers)
+		valued := len(b)
+		var err error
+		if b, err = sized.MarshalAppend(b, c); err != nil {
+			return nil, fmt.Errorf("events: encode the change of an identity: %w", err)
+		}
+		wires = append(wires, Wire{
+			Topic: t.Identity, Key: id[:len(c.GetAccount()):len(c.GetAccount())], Value: b[valued:len(b):len(b)],
+			Headers: headers[named:len(headers):len(headers)],
+		})
 	}
+	room.wires, room.bytes, room.headers = wires, b, headers
 	return wires, nil
 }
 
