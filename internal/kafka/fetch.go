@@ -43,9 +43,10 @@ type Fetcher struct {
 	keys      bool
 	conn      *kafka.Conn
 	// Values lie in the arena; a full one is left to them. using are those of the
-	// Fetch under way.
+	// Fetch under way, and loose says that some of its values lie elsewhere.
 	arena *arena
-	using []*arena
+	using []part
+	loose bool
 	pool  *Pool
 	kept  Kept
 	// large is where the next value is read to, and copied from, since the last
@@ -136,12 +137,12 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, most time.
 	}
 	batch := f.conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: maxFetchBytes, MaxWait: max(most, time.Millisecond)})
 	next := batch.HighWaterMark()
-	list := f.pool.list(min(limit, f.last))
+	list := f.pool.list(min(limit, f.last+f.last/4))
 	messages := *list
-	f.using = nil
+	f.using, f.loose = nil, false
 	defer func() {
 		*list = messages
-		f.last, f.kept = len(messages), Kept{f.pool, f.using, list}
+		f.last, f.kept = len(messages), Kept{f.pool, f.using, list, f.loose}
 	}()
 	for len(messages) < limit {
 		message, err := f.read(batch, offset)
@@ -182,12 +183,9 @@ func (f *Fetcher) fetch(ctx context.Context, offset int64, limit int, most time.
 // read reads the next message of a batch, of which those from offset on are wanted.
 func (f *Fetcher) read(batch *kafka.Batch, offset int64) (Fetched, error) {
 	if f.keys {
+		f.loose = true
 		m, err := batch.ReadMessage()
-		fetched := Fetched{Offset: m.Offset, Key: m.Key, Value: m.Value}
-		for _, h := range m.Headers {
-			fetched.Headers = append(fetched.Headers, Header{Key: h.Key, Value: h.Value})
-		}
-		return fetched, err
+		return Fetched{Offset: m.Offset, Key: m.Key, Value: m.Value, Headers: m.Headers}, err
 	}
 	from, room := 0, f.large
 	if room == nil {
@@ -202,10 +200,12 @@ func (f *Fetcher) read(batch *kafka.Batch, offset int64) (Fetched, error) {
 	}
 	if f.large == nil {
 		f.arena.bytes = f.arena.bytes[:from+n]
-		if len(f.using) == 0 || f.using[len(f.using)-1] != f.arena {
+		if len(f.using) == 0 || f.using[len(f.using)-1].arena != f.arena {
 			f.arena.holders.Add(1)
-			f.using = append(f.using, f.arena)
+			f.using = append(f.using, part{f.arena, f.arena.bytes[from:from]})
 		}
+		used := &f.using[len(f.using)-1]
+		used.bytes = used.bytes[:len(used.bytes)+n]
 		return Fetched{Offset: batch.Offset() - 1, Value: f.arena.bytes[from : from+n : from+n]}, nil
 	}
 	// So are those that follow; but one before offset says nothing of the large one
@@ -213,6 +213,7 @@ func (f *Fetcher) read(batch *kafka.Batch, offset int64) (Fetched, error) {
 	if n <= firstRoom && batch.Offset() > offset {
 		f.large = nil
 	}
+	f.loose = true
 	return Fetched{Offset: batch.Offset() - 1, Value: bytes.Clone(room[:n])}, nil
 }
 

@@ -23,9 +23,16 @@ func (p *Pool) Trim() {
 
 // Kept is the memory of what one Fetch returned.
 type Kept struct {
-	pool   *Pool
-	arenas []*arena
-	list   *[]Fetched
+	pool  *Pool
+	parts []part
+	list  *[]Fetched
+	loose bool // some values lie by themselves
+}
+
+// part is what one Fetch has of an arena.
+type part struct {
+	arena *arena
+	bytes []byte
 }
 
 // Free gives the memory back. No message of that Fetch, and no part of one, may be
@@ -34,11 +41,16 @@ func (k Kept) Free() {
 	if k.pool == nil {
 		return
 	}
-	for _, m := range *k.list { // others' lie beside them in the arena yet
-		clear(m.Value)
+	if k.loose {
+		for _, m := range *k.list { // before an arena with some of them is another's
+			clear(m.Value)
+		}
 	}
-	for _, a := range k.arenas {
-		k.pool.drop(a)
+	for _, p := range k.parts {
+		if p.arena.holders.Load() > 1 { // else it is emptied as a whole
+			clear(p.bytes)
+		}
+		k.pool.drop(p.arena)
 	}
 	clear(*k.list)
 	*k.list = (*k.list)[:0]
