@@ -83,7 +83,7 @@ func (x *Extractor) Into(e *events.Event, out *Result) {
 			out.skip(normalize.Malformed)
 			continue
 		}
-		typ := identity.IdentifierType(s.GetType())
+		typ := typeOf(s.GetType())
 		value, reason := normalize.Check(typ, s.GetValue())
 		if reason == "" && x.Rules.Never(typ, value) {
 			reason = Never
@@ -120,6 +120,49 @@ func (x *Extractor) Into(e *events.Event, out *Result) {
 	out.Evidence = slices.Compact(out.Evidence)
 	slices.SortFunc(out.Values, func(a, b Value) int { return a.Identifier.Compare(b.Identifier) })
 	out.Values = slices.CompactFunc(out.Values, func(a, b Value) bool { return a.Identifier == b.Identifier })
+}
+
+// typeOf is an identifier's type, which outlives the event: whoever keeps an identifier
+// keeps it, and the event's texts may lie in memory that is used again.
+func typeOf(s string) identity.IdentifierType {
+	switch typ := identity.IdentifierType(s); typ {
+	case identity.Phone:
+		return identity.Phone
+	case identity.Email:
+		return identity.Email
+	case identity.UnionID:
+		return identity.UnionID
+	case identity.OpenID:
+		return identity.OpenID
+	case identity.MemberCard:
+		return identity.MemberCard
+	case identity.TmallMixMobile:
+		return identity.TmallMixMobile
+	case identity.TmallOUID:
+		return identity.TmallOUID
+	case identity.TmallOpenUID:
+		return identity.TmallOpenUID
+	case identity.TmallOMID:
+		return identity.TmallOMID
+	case identity.TmallUnionID:
+		return identity.TmallUnionID
+	case identity.DouyinOpenID:
+		return identity.DouyinOpenID
+	case identity.DouyinUnionID:
+		return identity.DouyinUnionID
+	case identity.DouyinPhoneIndex:
+		return identity.DouyinPhoneIndex
+	case identity.WeidianBuyerID:
+		return identity.WeidianBuyerID
+	case identity.WeidianPhoneCipher:
+		return identity.WeidianPhoneCipher
+	case identity.ExternalCustomer:
+		return identity.ExternalCustomer
+	case identity.Membership:
+		return identity.Membership
+	default:
+		return identity.IdentifierType(strings.Clone(s))
+	}
 }
 
 func (r *Result) skip(reason normalize.Reason) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -182,6 +183,29 @@ func TestACiphertextOfAnAppMeetsInAllItsShops(t *testing.T) {
 	for rules, want := range map[*identity.Rules]int{identity.DefaultRules(): 2, own: 1} {
 		if got := identity.Resolve(evidence, nil, rules).Customers; len(got) != want {
 			t.Errorf("%d customers, want %d", len(got), want)
+		}
+	}
+}
+
+// The type of an identifier outlives its event, whose texts lie in memory that is used again.
+func TestTypesOutliveTheirEvent(t *testing.T) {
+	t.Parallel()
+	x := Extractor{Hash: hash, Rules: identity.DefaultRules()}
+	values := map[string]string{"phone": "13812345670", "email": "a@b.example", "tmall_mix_mobile": "0123456789abcdef0123456789abcdef"}
+	for _, name := range []string{
+		"phone", "email", "unionid", "openid", "member_card", "tmall_mix_mobile", "tmall_ouid", "tmall_open_uid", "tmall_omid", "tmall_union_id",
+		"douyin_open_id", "douyin_union_id", "douyin_phone_index", "weidian_buyer_id", "weidian_phone_cipher", "external_customer", "membership", "of_our_own",
+	} {
+		value, text := values[name], []byte(name)
+		if value == "" {
+			value = "12345678"
+		}
+		got := x.Extract(&events.Event{Header: &events.Header{Platform: "tmall", Shop: "s", Account: "a", Person: &events.Person{Sightings: []*events.Sighting{
+			{Type: unsafe.String(&text[0], len(text)), Value: value, Role: events.Role_ROLE_BUYER},
+		}}}})
+		clear(text)
+		if len(got.Evidence) != 1 || string(got.Evidence[0].Identifier.Type) != name || string(got.Values[0].Identifier.Type) != name {
+			t.Errorf("%s: evidence %v, skipped %v", name, got.Evidence, got.Skipped)
 		}
 	}
 }
