@@ -54,8 +54,14 @@ func TestPublishWires(t *testing.T) {
 			want = append(want, kafka.Fetched{Offset: int64(len(want)), Key: m.Key, Value: m.Value, Headers: m.Headers})
 		}
 	}
-	if d := cmp.Diff(want, readAll(t, client, topics.Identity, 0, 5000, true)); d != "" {
-		t.Errorf("messages (-want +got):\n%s", d)
+	got := readAll(t, client, topics.Identity, 0, 5000, true)
+	if len(got) != len(want) {
+		t.Fatalf("%d messages, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if d := cmp.Diff(want[i], got[i]); d != "" {
+			t.Fatalf("message %d (-want +got):\n%s", i, d)
+		}
 	}
 }
 
