@@ -139,3 +139,37 @@ func TestPartsOfABatch(t *testing.T) {
 		}
 	}
 }
+
+// Values are sealed into one piece of memory, in the order of their identifiers and each
+// once: what each is opens alone, and what is appended to one leaves the next as it is.
+func TestSealedTogetherEachOpensAlone(t *testing.T) {
+	t.Parallel()
+	keys, err := keyring.Create(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(5, 5))
+	want := map[identity.Identifier]string{}
+	var values []extract.Value
+	for no := range 300 {
+		v := extract.Value{Value: fmt.Sprintf("%0*d", 1+no%70, no)}
+		v.Identifier.Type = []identity.IdentifierType{identity.Phone, identity.Email, identity.TmallOUID}[no%3]
+		v.Identifier.Hash = keys.Hash(string(v.Identifier.Type), "", v.Value)
+		want[v.Identifier] = v.Value
+		values = append(values, v, v)
+	}
+	r.Shuffle(len(values), func(a, b int) { values[a], values[b] = values[b], values[a] })
+	sealed := (&Identity{Keys: keys}).seal(values)
+	if len(sealed) != len(want) || !slices.IsSortedFunc(sealed, func(a, b state.SealedValue) int { return a.Identifier.Compare(b.Identifier) }) {
+		t.Fatalf("%d are sealed, want %d, in their order", len(sealed), len(want))
+	}
+	for _, v := range sealed {
+		_ = append(v.Sealed, 'x')
+	}
+	for _, v := range sealed {
+		plain, err := keys.Open(nil, v.Sealed, keyring.IdentifierContext(string(v.Identifier.Type), v.Identifier.Hash))
+		if err != nil || string(plain) != want[v.Identifier] {
+			t.Errorf("%s opens as %q, want %q: %v", v.Identifier, plain, want[v.Identifier], err)
+		}
+	}
+}
