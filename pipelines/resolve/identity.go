@@ -286,19 +286,17 @@ func (i *Identity) forget() {
 	}
 }
 
+// sealedAtOnce is how many bytes of sealed values lie in a piece of memory.
+const sealedAtOnce = 32 << 10
+
 // seal seals values in the order of their identifiers, each once.
 func (i *Identity) seal(values []extract.Value) []state.SealedValue {
 	if len(values) == 0 {
 		return nil
 	}
 	i.arrange(values)
-	size := 0
-	for _, v := range values {
-		size += len(v.Value) + keyring.SealedMore
-	}
-	// They are let go together, so they lie together.
-	sealed, room := make([]state.SealedValue, 0, len(values)), make([]byte, 0, size)
-	var plain, context []byte
+	sealed := make([]state.SealedValue, 0, len(values))
+	var plain, context, room []byte
 	for k, p := range i.order {
 		id := values[p.at].Identifier
 		if k > 0 && id == values[i.order[k-1].at].Identifier {
@@ -309,6 +307,10 @@ func (i *Identity) seal(values []extract.Value) []state.SealedValue {
 		}
 		copy(context[len(context)-len(id.Hash):], id.Hash[:]) // one for all of a type
 		plain = append(plain[:0], values[p.at].Value...)
+		// They are let go together, so many lie together.
+		if need := len(plain) + keyring.SealedMore; cap(room)-len(room) < need {
+			room = make([]byte, 0, max(need, sealedAtOnce))
+		}
 		from := len(room)
 		room = i.Keys.Seal(room, plain, context)
 		sealed = append(sealed, state.SealedValue{Identifier: id, Sealed: room[from:len(room):len(room)]})
