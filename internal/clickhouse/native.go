@@ -148,6 +148,9 @@ func columnOf(name, kind string, values any) (nativeColumn, error) {
 		c.parts = append(c.parts, part{append: rows, rows: reflect.ValueOf(values).Len()})
 		return c, nil
 	}
+	if list, ok := values.([]string); ok {
+		values = tables.TextsOf(list)
+	}
 	switch v := values.(type) {
 	case tables.Texts:
 		switch base {
@@ -157,6 +160,9 @@ func columnOf(name, kind string, values any) (nativeColumn, error) {
 		case "FixedString":
 			fixed := make([]byte, 0, len(v.Native()))
 			for text := range v.All() {
+				if kind := "FixedString(" + strconv.Itoa(len(text)) + ")"; kind != inner {
+					return c, fmt.Errorf("clickhouse: a text of %d bytes is no %s, column %s", len(text), inner, name)
+				}
 				fixed = append(fixed, text...)
 			}
 			c.parts = append(c.parts, part{bytes: fixed})

@@ -111,21 +111,11 @@ func TestOwnBlocksAreTheDrivers(t *testing.T) {
 	}
 }
 
-// textsOf is a column of texts.
-func textsOf(texts ...string) any {
-	block := tables.NewEvidence()
-	for _, text := range texts {
-		block.Append(tables.Account{Platform: text}, "", [16]byte{}, "", "", 0, 0)
-	}
-	_, values := block.Columns()
-	return values[0]
-}
-
 // A failure is what the driver would make of it.
 func TestOwnInsertFails(t *testing.T) {
 	t.Parallel()
 	c, _ := migrated(t)
-	column, err := columnOf("platform", "String", textsOf("a"))
+	column, err := columnOf("platform", "String", []string{"a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,8 +128,11 @@ func TestOwnInsertFails(t *testing.T) {
 	if err := failed("try", c.poster.insert(t.Context(), "INSERT", driver.Settings{}, nil, 0)); !IsUnavailable(err) {
 		t.Errorf("a server that is not there: %v; want one that waiting may cure", err)
 	}
-	if _, err := columnOf("x", "Float64", textsOf("a")); err == nil {
+	if _, err := columnOf("x", "Float64", []string{"a"}); err == nil {
 		t.Error("a text went as a Float64")
+	}
+	if _, err := columnOf("hash", "FixedString(16)", []string{strings.Repeat("h", 16), strings.Repeat("h", 15)}); err == nil {
+		t.Error("fifteen bytes went as sixteen")
 	}
 }
 
@@ -182,14 +175,14 @@ func TestBodyIsTheSameInPieces(t *testing.T) {
 	for i := range values {
 		values[i] = strings.Repeat("x", i%300)
 	}
-	texts, err := columnOf("texts", "String", textsOf(values...))
+	texts, err := columnOf("texts", "String", values)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := len(texts.parts[0].bytes); n < pieceBytes {
 		t.Fatalf("a column of %d bytes is not sent from where it lies", n)
 	}
-	few, err := columnOf("few", "String", textsOf(values[:50]...))
+	few, err := columnOf("few", "String", values[:50])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 // Who makes an empty block of each table of who is who.
 func Who() []Block {
-	return []Block{NewIdentifierValues(), NewEvidence(), NewIdentityMap(), NewIdentityHistory(), NewRedirects(), NewOverrides(), NewDecisions()}
+	return []Block{NewIdentifierValues(), NewEvidence(), NewIdentityMap(), NewIdentityHistory(), NewRedirects(), NewOverrides(), NewDecisions(), NewResemblances()}
 }
 
 // encodedRow is a row as EncodeRow writes it. A text stands in base64: some hold

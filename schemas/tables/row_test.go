@@ -32,6 +32,8 @@ func TestARowComesBack(t *testing.T) {
 			b.Append(a, id, WatchVersion(at))
 		case *Decisions:
 			b.Append(&events.Decision{DecisionId: "d", Kind: events.DecisionKind_DECISION_KIND_SAME, Accounts: []string{"a/b/c", "d/e/f"}, Who: "Ada", Why: "x", DecidedMs: 5}, 4)
+		case *Resemblances:
+			b.Append(a, Account{"douyin", "s", "1"}, "model", 3.25, []string{"name equal +4.0", ""}, at, 6)
 		default:
 			t.Fatalf("%T is not tried here", b)
 		}

@@ -13,8 +13,8 @@ import (
 type Block interface {
 	// Table is the table's name, without the database.
 	Table() string
-	// Columns are the names and the values, in order: slices, Texts, TextLists and
-	// IntLists, of equal length, to be read until the block is filled or Reset.
+	// Columns are the names and the values, in order: slices, or Texts, TextLists and
+	// IntLists, all of equal length, to be read until the block is filled or Reset.
 	Columns() ([]string, []any)
 	// Rows is how many rows the block holds.
 	Rows() int

@@ -137,6 +137,13 @@ func TestMemoryOfTexts(t *testing.T) {
 	if got := cap(block.raw.bytes); got > keptBytes {
 		t.Errorf("%d bytes are kept of a block that had %d", got, 10*1000)
 	}
+	fill(1000)
+	for range keptIdle + 2 {
+		block.Reset()
+	}
+	if got := cap(block.raw.bytes); got > keptBytes {
+		t.Errorf("%d bytes are kept although nothing has come for long", got)
+	}
 }
 
 // The order of version columns is the order of versions.

@@ -12,6 +12,16 @@ import (
 type Texts struct {
 	bytes []byte
 	rows  int
+	idle  int // how many blocks without a row there were since the last with some
+}
+
+// TextsOf is a column of texts.
+func TextsOf(texts []string) Texts {
+	var t Texts
+	for _, text := range texts {
+		t.add(text)
+	}
+	return t
 }
 
 // Len is how many texts there are.
@@ -47,7 +57,7 @@ func (t Texts) Slice(from, to int) Texts {
 	skip(from)
 	begin := at
 	skip(to - from)
-	return Texts{t.bytes[begin:at:at], to - from}
+	return Texts{bytes: t.bytes[begin:at:at], rows: to - from}
 }
 
 func (t *Texts) add(text string) {
@@ -68,18 +78,23 @@ func lengthened(to []byte, n int) []byte {
 	return binary.AppendUvarint(to, uint64(n))
 }
 
-func (t *Texts) reset() { t.bytes, t.rows = emptied(t.bytes), 0 }
+const (
+	// keptBytes is how much memory is kept whatever was in it.
+	keptBytes = 64 << 10
+	// keptIdle is for how many blocks without a row more is.
+	keptIdle = 100
+)
 
-// keptBytes is how much memory is kept whatever was in it.
-const keptBytes = 64 << 10
-
-// emptied is the memory for what comes next: none of that of a large block
-// when the block was a small one.
-func emptied(b []byte) []byte {
-	if n := len(b); cap(b) > keptBytes && n > 0 && n < cap(b)/8 {
-		return nil
+// reset keeps the memory for what comes next, but not that of a large block when
+// this was a small one, or it has not been used for long.
+func (t *Texts) reset() {
+	if t.idle++; t.rows > 0 {
+		t.idle = 0
 	}
-	return b[:0]
+	if cap(t.bytes) > keptBytes && (t.idle > keptIdle || t.rows > 0 && len(t.bytes) < cap(t.bytes)/8) {
+		t.bytes = nil
+	}
+	t.bytes, t.rows = t.bytes[:0], 0
 }
 
 // texts adds a column of texts to c.
