@@ -16,25 +16,31 @@ const lz4Blocks = lz4.Block256Kb
 // lz4Codec is kafka-go's in all but the blocks that it writes.
 type lz4Codec struct {
 	compress.Codec
-	writers *sync.Pool // of *lz4Writer
+	writers *sync.Pool // of *lz4.Writer
 }
 
 func (c lz4Codec) NewWriter(to io.Writer) io.WriteCloser {
-	w := c.writers.Get().(*lz4Writer)
+	w := c.writers.Get().(*lz4.Writer)
 	w.Reset(to)
-	return w
+	return &lz4Writer{w, c.writers}
 }
 
+// lz4Writer writes one batch.
 type lz4Writer struct {
 	*lz4.Writer
 	pool *sync.Pool
 }
 
-// Close ends a batch, and keeps the writer for another.
+// Close ends the batch, and keeps the writer for another. Some call it twice.
 func (w *lz4Writer) Close() error {
-	err := w.Writer.Close()
-	w.Reset(nil)
-	w.pool.Put(w)
+	if w.Writer == nil {
+		return nil
+	}
+	writer := w.Writer
+	w.Writer = nil
+	err := writer.Close()
+	writer.Reset(nil)
+	w.pool.Put(writer)
 	return err
 }
 
@@ -45,7 +51,7 @@ func newLZ4Codec() lz4Codec {
 		if err := w.Apply(lz4.BlockSizeOption(lz4Blocks)); err != nil {
 			panic(err) // a size that there is
 		}
-		return &lz4Writer{w, c.writers}
+		return w
 	}
 	return c
 }

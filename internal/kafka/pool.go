@@ -86,7 +86,7 @@ func (p *Pool) drop(a *arena) {
 	if p == nil || a.holders.Add(-1) > 0 {
 		return
 	}
-	clear(a.bytes) // what nobody asked for, or was read in part, too
+	clear(a.bytes[:cap(a.bytes)]) // what nobody asked for, or was read in part, too
 	a.bytes = a.bytes[:0]
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -91,6 +91,12 @@ func (s *slab[T]) more(list []T, one T) []T {
 
 // fit makes room for n values in a row.
 func (s *slab[T]) fit(n int) {
+	if n > s.most() && (s.used == 0 || len(s.pieces[s.used-1])-s.next < n) {
+		// A piece of its own, before those that nothing is in yet: they are for what follows.
+		s.pieces = slices.Insert(s.pieces, s.used, make([]T, n))
+		s.used, s.next = s.used+1, 0
+		return
+	}
 	for s.used == 0 || len(s.pieces[s.used-1])-s.next < n {
 		if s.used == len(s.pieces) {
 			size := 8

@@ -287,3 +287,26 @@ func BenchmarkSlabOpensPersons(b *testing.B) {
 		s.Reset()
 	}
 }
+
+// However many persons are large, a slab has no more pieces for it.
+func TestSlabDoesNotGrowByLargePieces(t *testing.T) {
+	var s slab[byte]
+	round := func() int {
+		for range 100 {
+			s.some(s.most() / 2)
+		}
+		s.some(10 * s.most())
+		for range 100 {
+			s.some(s.most() / 2)
+		}
+		s.reset()
+		return len(s.pieces)
+	}
+	round()
+	first := round()
+	for range 10 {
+		if n := round(); n > first {
+			t.Fatalf("a slab of %d pieces has %d, used as before", first, n)
+		}
+	}
+}
