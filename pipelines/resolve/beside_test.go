@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -268,5 +269,61 @@ func TestTheNextBatchIsInsertedBesideWhatFollows(t *testing.T) {
 	}
 	if len(work.alone) > 0 {
 		t.Errorf("beside what follows the inserts of %v nothing was inserted", work.alone)
+	}
+}
+
+// crowd is a ledger of which what follows the first insert takes until a fourth batch is
+// applied, or for a while.
+type crowd struct {
+	*ledger
+	applied int
+	fourth  chan struct{}
+	first   bool
+}
+
+func (c *crowd) Apply(ctx context.Context, b *Batch) error {
+	c.mu.Lock()
+	if c.applied++; c.applied == 4 {
+		close(c.fourth)
+	}
+	c.mu.Unlock()
+	return c.ledger.Apply(ctx, b)
+}
+
+func (c *crowd) Changes(ctx context.Context, b *Batch) ([]*events.IdentityChange, error) {
+	if !c.first {
+		c.first = true
+		select {
+		case <-c.fourth:
+			return nil, errors.New("a fourth batch is in work")
+		case <-time.After(time.Second): // a few milliseconds were enough
+		case <-ctx.Done():
+		}
+	}
+	return c.ledger.Changes(ctx, b)
+}
+
+// However long it takes to publish what a batch changed, no more than two others are in
+// work behind it: what they changed is in no budget.
+func TestNoMoreThanThreeBatchesAreInWork(t *testing.T) {
+	t.Parallel()
+	f := newFlow(t)
+	const users = 24
+	work := &crowd{ledger: newLedger(), fourth: make(chan struct{})}
+	r := f.resolver(work)
+	r.BatchEvents = 1 // each answer of the broker is a full batch
+	random := rand.NewChaCha8([32]byte{4})
+	for no := range users {
+		e := user(no)
+		e.Header.Raw = make([]byte, 600<<10) // some three of them in an answer
+		_, _ = random.Read(e.Header.Raw)     // it never fails
+		f.publish(t, f.message(t, e))
+	}
+	if err := run(t, r); err != nil {
+		t.Fatal(err)
+	}
+	work.wantAllOnce(t, users)
+	if work.applied < 5 {
+		t.Errorf("%d batches, want several", work.applied)
 	}
 }

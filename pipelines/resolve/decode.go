@@ -36,6 +36,8 @@ type Batch struct {
 	// spans and offsets say where in Kafka the events are, in their order.
 	spans   []span
 	offsets []int64
+	// lettersHeld is what the letters take of the budget of memory.
+	lettersHeld int64
 	// let gives back the memory in which the events lie; nil if it is nobody else's.
 	let func()
 	// applied is what the batch meant for who is who, once an Instance has applied it.
@@ -85,6 +87,14 @@ func (b *Batch) Let() {
 	b.Events = nil
 	b.let()
 	b.let = nil
+}
+
+// lettersBytes is how many bytes the letters hold.
+func (b *Batch) lettersBytes() (n int64) {
+	for i := range b.letters {
+		n += int64(len(b.letters[i].value))
+	}
+	return n
 }
 
 // eventCount is how many events there are, or were before Let.
@@ -225,7 +235,7 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 		}
 		// Letters are in the order of their offsets, as their batch is.
 		first, next := letters[0].offset, letters[len(letters)-1].offset+1
-		err := r.Kafka.ReadRange(ctx, p.topic, p.number, first, next, true, func(m kafka.Fetched) error {
+		take := func(m kafka.Fetched) error {
 			l := wanted[m.Offset]
 			if l == nil {
 				return nil
@@ -235,8 +245,21 @@ func (r *Resolver) deadLetters(ctx context.Context, b *Batch) ([]kafka.Message, 
 				l.readAgain(m)
 			}
 			return nil
-		})
-		if err != nil && !errors.Is(err, kafka.ErrTrimmed) { // a key that is gone is done without
+		}
+		err := r.Kafka.ReadRange(ctx, p.topic, p.number, first, next, true, take)
+		for errors.Is(err, kafka.ErrTrimmed) { // what is gone is done without
+			var kept []int64
+			if kept, _, err = r.Kafka.Ends(ctx, p.topic); err != nil {
+				return nil, err
+			}
+			if first++; p.number < len(kept) {
+				first = max(first, kept[p.number])
+			}
+			if first < next {
+				err = r.Kafka.ReadRange(ctx, p.topic, p.number, first, next, true, take)
+			}
+		}
+		if err != nil {
 			return nil, err
 		}
 		for _, l := range letters {

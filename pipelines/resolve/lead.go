@@ -210,7 +210,7 @@ func (r *Resolver) work(ctx context.Context, group *errgroup.Group, wait *pipeli
 // batch they are nil, and passed.
 type inWork struct {
 	inserts  chan struct{} // its rows are on their way
-	inserted chan struct{} // its rows are there
+	inserted chan struct{} // its rows are there, and the one before is done
 	done     chan struct{}
 }
 
@@ -252,14 +252,18 @@ func (r *Resolver) bringThrough(ctx context.Context, room *memory, d decoded, be
 	}
 	d.read.Let() // if Insert has not
 	room.done(d)
-	close(this.inserted)
 	if err := passed(ctx, before.done); err != nil {
 		return err
 	}
-	return r.deliver(ctx, record, d.read, rows)
+	close(this.inserted)
+	if err := r.deliver(ctx, record, d.read, rows); err != nil {
+		return err
+	}
+	room.release(d.read.lettersHeld)
+	return nil
 }
 
-// prepare cuts batches and decodes them, one ahead of the batch in work. A
+// prepare cuts batches and decodes them, one ahead of those that were let go of. A
 // batch that is not full yet goes on growing until idle says that nothing is
 // in work. What it has made and not handed on is dropped when it ends: the
 // journal does not hold it, so it was never taken.

@@ -47,8 +47,9 @@ func TestWhatStaysOfABatchThatIsLetGoOf(t *testing.T) {
 	}
 }
 
-// What a message's rows took of the budget is in use until they are there, and
-// nothing of it afterwards; all else is free once the batch is let go of.
+// What a message's rows took of the budget is in use until they are there, what its
+// letters hold until they are put away, and nothing of it afterwards; all else is free
+// once the batch is let go of.
 func TestBudgetOfABatch(t *testing.T) {
 	t.Parallel()
 	room := newMemory(1 << 20)
@@ -61,13 +62,14 @@ func TestBudgetOfABatch(t *testing.T) {
 	if err := room.decoded.Acquire(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	d := decoded{batch: b, read: new(Batch), slabs: []*events.Slab{room.slab()}}
+	d := decoded{batch: b, read: &Batch{letters: []letter{{value: make([]byte, 100)}}}, slabs: []*events.Slab{room.slab()}}
 	whole := room.held.Load()
 	room.give(d, true)
-	if held := room.held.Load(); held == 0 || held > whole/3 || len(room.slabs) != 1 || !room.decoded.TryAcquire(1) {
+	if held := room.held.Load() - 100*weightOfByte; held <= 0 || held > whole/3 || len(room.slabs) != 1 || !room.decoded.TryAcquire(1) {
 		t.Errorf("of %d bytes %d are held for the rows, and %d slabs are free", whole, held, len(room.slabs))
 	}
 	room.done(d)
+	room.release(d.read.lettersHeld)
 	if held := room.held.Load(); held != 0 || !room.free.TryAcquire(1<<20) {
 		t.Errorf("%d bytes are held when all is done", held)
 	}

@@ -177,8 +177,8 @@ type Resolver struct {
 
 // Work is what is done with a batch: the state and ClickHouse. Each of its
 // methods is called by one goroutine at a time, RefreshViews excepted; Insert beside
-// Apply of the next batch, and Changes and Delivered beside both. Everything may be called again with the same batch,
-// after a restart too.
+// Apply of the next batch, and Changes and Delivered beside both. Everything may be called again with the same record,
+// read anew, after a restart too.
 type Work interface {
 	// Sequence is the highest sequence that the state contains; 0 for none.
 	Sequence(ctx context.Context) (uint64, error)

@@ -71,7 +71,7 @@ func NewBlocks(clickhouse ClickHouse, away func(error) bool) *Blocks {
 		overrides: tables.NewOverrides(), redirects: tables.NewRedirects(), evidence: tables.NewEvidence(),
 		values: tables.NewIdentifierValues(), decisions: tables.NewDecisions(), alike: tables.NewResemblances(),
 	}
-	b.who = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.overrides, b.decisions, b.alike}
+	b.who = []tables.Block{b.values, b.evidence, b.members, b.history, b.redirects, b.decisions, b.alike}
 	b.facts = []tables.Block{rawFact: b.raw, orderFact: b.orders, refundFact: b.refunds, userFact: b.users, ticketFact: b.tickets, spendFact: b.spend} // the largest first
 	return b
 }
@@ -94,11 +94,12 @@ func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
 		return 0, err
 	}
 	facts, factsCtx := errgroup.WithContext(ctx)
-	b.insert(factsCtx, facts, rows.Batch, b.facts)
+	// ClickHouse loads the map of those with an override when that comes: not before the map.
+	b.insert(factsCtx, facts, rows.Batch, append([]tables.Block{b.overrides}, b.facts...))
 	if err := facts.Wait(); err != nil {
 		return 0, err
 	}
-	n := 0
+	n := b.overrides.Rows()
 	for _, block := range b.who {
 		n += block.Rows()
 	}
@@ -109,6 +110,7 @@ func (b *Blocks) Write(ctx context.Context, rows Rows) (int, error) {
 }
 
 func (b *Blocks) reset() {
+	b.overrides.Reset()
 	for _, block := range b.who {
 		block.Reset()
 	}

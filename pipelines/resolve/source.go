@@ -36,8 +36,8 @@ const (
 type chunk struct {
 	partition
 	messages []kafka.Fetched
-	// kept is the memory of the messages, and weight what it stands for, until its
-	// batch is done.
+	// kept is the memory of the messages, until its batch is let go of, and weight what
+	// it stands for, a third of it until the rows are there.
 	kept   kafka.Kept
 	weight int64
 	// headers says that the messages have theirs.
@@ -110,7 +110,8 @@ func (m *memory) slab() *events.Slab {
 func newSlab() *events.Slab { return new(events.Slab) }
 
 // give returns what a batch was read from and into. Nothing of it may be used from
-// then on; what its rows take is returned by done. While more waits the memory is
+// then on; what its rows take is returned by done, and what its letters take when it
+// is delivered. While more waits the memory is
 // kept for that.
 func (m *memory) give(d decoded, more bool) {
 	for _, s := range d.slabs {
@@ -125,7 +126,9 @@ func (m *memory) give(d decoded, more bool) {
 		c.kept.Free()
 		c.messages, c.kept = nil, kafka.Kept{}
 	}
-	m.release(d.weight - d.weight/3)
+	// Letters keep their bytes.
+	d.read.lettersHeld = min(d.read.lettersBytes()*weightOfByte, d.weight-d.weight/3)
+	m.release(d.weight - d.weight/3 - d.read.lettersHeld)
 	if !more {
 		m.trim()
 	}
