@@ -3,7 +3,11 @@ package resolve
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"google.golang.org/protobuf/proto"
 
 	"oneid/internal/kafka"
 	"oneid/schemas/events"
@@ -72,5 +76,52 @@ func TestBudgetOfABatch(t *testing.T) {
 	room.release(d.read.lettersHeld)
 	if held := room.held.Load(); held != 0 || !room.free.TryAcquire(1<<20) {
 		t.Errorf("%d bytes are held when all is done", held)
+	}
+}
+
+// A message that has left Kafka takes the bytes of no other's letter with it, and its own
+// letter says so.
+func TestLettersOfWhatKafkaHasStill(t *testing.T) {
+	t.Parallel()
+	f := newOwnFlow(t, 1)
+	for no := range 4 {
+		f.publish(t, f.message(t, user(no)))
+	}
+	r := f.resolver(newLedger())
+	part := kmsg.NewDeleteRecordsRequestTopicPartition()
+	part.Offset = 2
+	of := kmsg.NewDeleteRecordsRequestTopic()
+	of.Topic, of.Partitions = f.topics.Users, append(of.Partitions, part)
+	request := kmsg.NewPtrDeleteRecordsRequest()
+	request.Topics = append(request.Topics, of)
+	ask(t, f.brokers[0], request)
+	at := partition{f.topics.Users, 0}
+	b := &Batch{letters: []letter{
+		{partition: at, offset: 0, value: []byte("kept"), reason: events.ReasonDecode, cause: errors.New("it is none")},
+		{partition: at, offset: 1, reason: events.ReasonStore, cause: errors.New("too dear"), unread: true},
+		{partition: at, offset: 3, reason: events.ReasonStore, cause: errors.New("too dear"), unread: true},
+	}}
+	messages, err := r.deadLetters(t.Context(), b)
+	if err != nil || len(messages) != 3 {
+		t.Fatalf("%d letters, want three (%v)", len(messages), err)
+	}
+	for i, want := range []string{"kept", "", "sealed anew each time"} {
+		l := new(events.DeadLetter)
+		if err := proto.Unmarshal(messages[i].Value, l); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := events.OpenLetter([]*events.DeadLetter{l}, f.keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			if e := new(events.Event); events.Decode(raw, e) != nil || e.GetHeader().GetEntityId() != "3" || l.GetPlatform() == "" || len(messages[i].Key) == 0 {
+				t.Errorf("the letter of offset 3 holds %d bytes, of %q", len(raw), e.GetHeader().GetEntityId())
+			}
+			continue
+		}
+		if string(raw) != want || strings.Contains(l.GetDetail(), "left Kafka") != (i == 1) {
+			t.Errorf("letter %d holds %q and says %q", i, raw, l.GetDetail())
+		}
 	}
 }
