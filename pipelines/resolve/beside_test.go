@@ -81,6 +81,18 @@ func (o *overlapping) Insert(ctx context.Context, b *Batch) (int, error) {
 	return o.ledger.Insert(ctx, b)
 }
 
+// comeLarge publishes users of whom some three fit into an answer of the broker.
+func (f *flow) comeLarge(t *testing.T, n int) {
+	t.Helper()
+	random := rand.NewChaCha8([32]byte{1})
+	for no := range n {
+		e := user(no)
+		e.Header.Raw = make([]byte, 600<<10)
+		_, _ = random.Read(e.Header.Raw) // it never fails
+		f.publish(t, f.message(t, e))
+	}
+}
+
 // While the rows of a full batch are on their way the next one is applied, and
 // inserted only behind it; also if they have to be sent again.
 func TestTheNextBatchIsAppliedBesideAnInsert(t *testing.T) {
@@ -93,13 +105,7 @@ func TestTheNextBatchIsAppliedBesideAnInsert(t *testing.T) {
 			work := &overlapping{ledger: newLedger(), left: users, next: make(chan uint64, users), fails: fails}
 			r := f.resolver(work)
 			r.BatchEvents = 1 // each answer of the broker is a full batch
-			random := rand.NewChaCha8([32]byte{1})
-			for no := range users {
-				e := user(no)
-				e.Header.Raw = make([]byte, 600<<10) // some three of them in an answer
-				_, _ = random.Read(e.Header.Raw)     // it never fails
-				f.publish(t, f.message(t, e))
-			}
+			f.comeLarge(t, users)
 			if err := run(t, r); err != nil {
 				t.Fatal(err)
 			}
@@ -161,14 +167,8 @@ func TestWhoWaitedLooksWhetherAnotherIsActive(t *testing.T) {
 		_ = log.Close() // it is acknowledged
 	}
 	r := f.resolver(work)
-	r.BatchEvents = 1
-	random := rand.NewChaCha8([32]byte{2})
-	for no := range users {
-		e := user(no)
-		e.Header.Raw = make([]byte, 600<<10)
-		_, _ = random.Read(e.Header.Raw) // it never fails
-		f.publish(t, f.message(t, e))
-	}
+	r.BatchEvents = 1 // each answer of the broker is a full batch
+	f.comeLarge(t, users)
 	if err := run(t, r); err != nil {
 		t.Fatal(err)
 	}
@@ -253,13 +253,7 @@ func TestTheNextBatchIsInsertedBesideWhatFollows(t *testing.T) {
 	work := &following{ledger: newLedger(), left: users, began: make(chan uint64, users)}
 	r := f.resolver(work)
 	r.BatchEvents = 1 // each answer of the broker is a full batch
-	random := rand.NewChaCha8([32]byte{3})
-	for no := range users {
-		e := user(no)
-		e.Header.Raw = make([]byte, 600<<10) // some three of them in an answer
-		_, _ = random.Read(e.Header.Raw)     // it never fails
-		f.publish(t, f.message(t, e))
-	}
+	f.comeLarge(t, users)
 	if err := run(t, r); err != nil {
 		t.Fatal(err)
 	}
@@ -312,13 +306,7 @@ func TestNoMoreThanThreeBatchesAreInWork(t *testing.T) {
 	work := &crowd{ledger: newLedger(), fourth: make(chan struct{})}
 	r := f.resolver(work)
 	r.BatchEvents = 1 // each answer of the broker is a full batch
-	random := rand.NewChaCha8([32]byte{4})
-	for no := range users {
-		e := user(no)
-		e.Header.Raw = make([]byte, 600<<10) // some three of them in an answer
-		_, _ = random.Read(e.Header.Raw)     // it never fails
-		f.publish(t, f.message(t, e))
-	}
+	f.comeLarge(t, users)
 	if err := run(t, r); err != nil {
 		t.Fatal(err)
 	}
