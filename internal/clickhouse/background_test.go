@@ -20,7 +20,7 @@ func TestBackupIsStopped(t *testing.T) {
 	ended := make(chan error, 1)
 	name := "File('stopped-" + d.Name + "')"
 	const slowly = " SETTINGS max_backup_bandwidth = 1000000" // of some 50 MB
-	go func() { ended <- c.Background(ctx, "back up", "BACKUP TABLE large TO "+name+slowly, name) }()
+	go func() { ended <- c.Background(ctx, "back up", "BACKUP TABLE "+d.Name+".large TO "+name+slowly, name) }()
 	state := "SELECT toString(status) FROM system.backups WHERE name LIKE '%stopped-" + d.Name + "%'"
 	for answer(t, d, state) == "" {
 		select {
@@ -38,7 +38,7 @@ func TestBackupIsStopped(t *testing.T) {
 		t.Errorf("it is said to have been stopped, and is %s", got)
 	}
 	// One that nobody waits for.
-	answer(t, d, "BACKUP TABLE large TO File('left-"+d.Name+"')"+slowly+" ASYNC")
+	answer(t, d, "BACKUP TABLE "+d.Name+".large TO File('left-"+d.Name+"')"+slowly+" ASYNC")
 	if err := c.StopBackups(t.Context(), "File('left-"+d.Name); err != nil {
 		t.Fatal(err)
 	}
