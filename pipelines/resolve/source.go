@@ -111,8 +111,7 @@ func newSlab() *events.Slab { return new(events.Slab) }
 
 // give returns what a batch was read from and into. Nothing of it may be used from
 // then on; what its rows take is returned by done, and what its letters take when it
-// is delivered. While more waits the memory is
-// kept for that.
+// is delivered. While more waits the memory is kept for that.
 func (m *memory) give(d decoded, more bool) {
 	for _, s := range d.slabs {
 		s.Reset()
