@@ -5,9 +5,12 @@ import (
 	"errors"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"oneid/identity"
 	"oneid/identity/engine"
 	"oneid/internal/kafka"
 	"oneid/schemas/events"
@@ -109,6 +112,54 @@ func TestEveryInsertFails(t *testing.T) {
 		if restored == 0 {
 			t.Errorf("insert %d fails: nothing was said of the rows that were lost", failAt)
 		}
+	}
+}
+
+// early notes which overrides came before the map that says the same, which waits a while
+// for them.
+type early struct {
+	*blockLog
+	came         chan struct{}
+	moved, wrong int
+}
+
+func (e *early) Insert(ctx context.Context, block tables.Block, token string) error {
+	switch block.Table() {
+	case "identity_map":
+		select {
+		case <-e.came:
+		case <-time.After(20 * time.Millisecond): // they come after it
+		}
+	case "identity_overrides":
+		select {
+		case e.came <- struct{}{}:
+		default: // nobody waits
+		}
+		e.mu.Lock()
+		e.moved++
+		if mapped, _, _ := strings.Cut(token, "/"); !e.kept[mapped+"/identity_map"] {
+			e.wrong++
+		}
+		e.mu.Unlock()
+	}
+	return e.blockLog.Insert(ctx, block, token)
+}
+
+// ClickHouse loads the map of accounts that have an override when that comes, and once: it
+// must find them where they are now.
+func TestMovesAreToldAfterTheMap(t *testing.T) {
+	t.Parallel()
+	log := &early{came: make(chan struct{}), blockLog: &blockLog{rows: map[string]int{}, tokens: map[string]bool{}}}
+	moved := engine.Move{Account: identity.Account{Platform: "tmall", Shop: "s", ID: "a"}, From: identity.CustomerID{1}, To: identity.CustomerID{2}, Reason: "merged"}
+	rows := Rows{
+		Batch: &Batch{Sequence: 7, Epoch: 1}, Changes: engine.Changes{Moved: []engine.Move{moved}},
+		Customers: func(func(*events.Event, identity.CustomerID) bool) {}, BornOf: func(identity.Account) uint64 { return 1 },
+	}
+	if n, err := NewBlocks(log, newLedger().IsAway).Write(t.Context(), rows); err != nil || n != 3 {
+		t.Fatalf("%d rows (%v), want one each of the map, its history and the overrides", n, err)
+	}
+	if log.moved == 0 || log.wrong > 0 {
+		t.Errorf("of %d blocks of overrides %d came before their map", log.moved, log.wrong)
 	}
 }
 
